@@ -1,0 +1,1 @@
+"""The `recsys` command: a thin shell over training and serving; nobody imports it."""

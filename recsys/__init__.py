@@ -1,0 +1,1 @@
+"""A recommendation engine that an online shop runs itself."""

@@ -1,0 +1,262 @@
+"""The shop's tables as arrays: what every model is fitted on.
+
+This is the seam for training past one machine: whatever produces a `Dataset` can feed the models.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.errors import ConfigError, DataError
+from recsys.ids import IdMap
+from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
+
+VIEW, CART, PURCHASE, REFUND = (
+    EVENT_NAMES.index(name) for name in ("view_item", "add_to_cart", "purchase", "refund")
+)
+GOALS = tuple(
+    EVENT_NAMES.index(name)
+    for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
+)
+"""Events that can stand for success, the strongest first."""
+
+MIN_GOAL_SHARE = 0.001
+NO_HOUR = -1
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as columns, sorted by time; every array has one entry an event.
+
+    Attributes:
+        user_idx: int32, row of the shopper, -1 where nobody is named.
+        item_idx: int32, row of the item.
+        basket_idx: int32, what was taken together: the basket, else the session, else a shopper's local day.
+        kind: int8, place in `schema.EVENT_NAMES`.
+        timestamp: int64, seconds since 1970 UTC.
+        hour: int8, the shopper's local hour 0-23, -1 where times are no finer than a day.
+        quantity: float32, 1 where not given.
+        value: float32, a rating, NaN where not given.
+    """
+
+    user_idx: npt.NDArray[np.int32]
+    item_idx: npt.NDArray[np.int32]
+    basket_idx: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int8]
+    timestamp: npt.NDArray[np.int64]
+    hour: npt.NDArray[np.int8]
+    quantity: npt.NDArray[np.float32]
+    value: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.item_idx)
+
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> Events:
+        """The chosen events, in the order given."""
+        return Events(**{name: column[rows] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything that is known of a shop up to a moment.
+
+    Attributes:
+        users: shoppers (user ids, and visitor ids where there was no log-in).
+        items: the catalogue's items and those that only events name.
+        events: all events, sorted by time.
+        catalog: one row an item in the order of `items`: the columns of `schema.ITEMS` and the shop's own.
+        profiles: one row a user in the order of `users`: the columns of `schema.USERS` and the shop's own.
+        timezone: the shop's IANA zone.
+        fingerprint: digest of the tables that this was read from.
+        goal: code of the event that counts as success: `purchase` where there are any.
+    """
+
+    users: IdMap
+    items: IdMap
+    events: Events
+    catalog: pl.DataFrame
+    profiles: pl.DataFrame
+    timezone: str
+    fingerprint: str
+    goal: int = field(default=PURCHASE)
+
+    @cached_property
+    def successes(self) -> Events:
+        """The goal events: purchases, or the strongest signal that this shop records."""
+        return self.events.take(self.events.kind == self.goal)
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether the shop's times are finer than a day."""
+        return bool((self.events.hour != NO_HOUR).any())
+
+    @property
+    def end(self) -> int:
+        """Seconds since 1970 of the last event, 0 with no events."""
+        return int(self.events.timestamp[-1]) if len(self.events) else 0
+
+    def until(self, cutoff: int) -> Dataset:
+        """What was known before `cutoff` (seconds since 1970, exclusive); rows of users and items stay."""
+        n_known = int(np.searchsorted(self.events.timestamp, cutoff, side="left"))
+        return replace(self, events=self.events.take(slice(0, n_known)))
+
+
+def load_dataset(data_dir: Path) -> Dataset:
+    """Read a folder of validated tables, as `recsys ingest` writes it.
+
+    Args:
+        data_dir: holds `events.parquet`, `items.parquet` or both, and `dataset.json`.
+
+    Raises:
+        DataError: if the folder has no usable table or is of another schema version.
+    """
+    info = read_info(data_dir)
+    events = _read_table(data_dir / "events.parquet", EVENTS)
+    items = _read_table(data_dir / "items.parquet", ITEMS)
+    users = _read_table(data_dir / "users.parquet", USERS)
+    if not len(events) and not len(items):
+        raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
+    return build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
+
+
+def read_info(data_dir: Path) -> DatasetInfo:
+    """What `dataset.json` says of a folder of tables."""
+    path = data_dir / "dataset.json"
+    if not path.is_file():
+        raise DataError(f"{path} is missing: `recsys ingest --out {data_dir}` writes it with the tables")
+    try:
+        info = DatasetInfo(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read ({error}): run `recsys ingest` again") from error
+    if info.schema_version != DATASET_SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {info.schema_version}, this release reads {DATASET_SCHEMA_VERSION}: "
+            "run `recsys ingest` again"
+        )
+    return info
+
+
+def build_dataset(
+    events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, *, timezone: str, fingerprint: str = ""
+) -> Dataset:
+    """Number users, items and baskets, and turn validated tables into arrays.
+
+    Args:
+        events: the columns of `schema.EVENTS`; zero rows are fine.
+        items: the columns of `schema.ITEMS` and any others; zero rows are fine.
+        users: the columns of `schema.USERS` and any others; zero rows are fine.
+        timezone: the shop's IANA zone, for users who have none of their own.
+        fingerprint: digest that identifies the input.
+    """
+    events = _without_opted_out(events, users).sort("timestamp", maintain_order=True)
+    who = pl.coalesce("user_id", "visitor_id")
+    shoppers = events.select(who.alias("user_id")).drop_nulls().unique()
+    user_ids = IdMap.of([*shoppers["user_id"], *users["user_id"]])
+    item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
+    zones = users.select("user_id", "timezone").filter(pl.col("timezone").is_not_null())
+    columns = _event_columns(events, zones, user_ids, item_ids, timezone)
+    return Dataset(
+        users=user_ids,
+        items=item_ids,
+        events=columns,
+        catalog=_aligned(items, "item_id", item_ids),
+        profiles=_aligned(users, "user_id", user_ids),
+        timezone=timezone,
+        fingerprint=fingerprint,
+        goal=_goal(columns.kind),
+    )
+
+
+def _event_columns(
+    events: pl.DataFrame, zones: pl.DataFrame, user_ids: IdMap, item_ids: IdMap, timezone: str
+) -> Events:
+    day = pl.col("local").dt.date().cast(pl.String)
+    shopper = pl.coalesce("user_id", "visitor_id")
+    basket = pl.coalesce(
+        pl.concat_str(pl.lit("basket "), "basket_id"),
+        pl.concat_str(pl.lit("session "), "session_id"),
+        pl.concat_str(pl.lit("day "), day, pl.lit(" "), shopper),
+    )
+    local = _with_local_time(events, zones, timezone)
+    numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
+    finer = local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
+    hour = numbered["local"].dt.hour() if finer else pl.repeat(NO_HOUR, len(numbered), eager=True)
+    kinds = pl.Enum(EVENT_NAMES)
+    return Events(
+        user_idx=user_ids.encode(local.select(shopper.alias("id"))["id"]),
+        item_idx=item_ids.encode(local["item_id"]),
+        basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
+        kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
+        timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
+        hour=hour.cast(pl.Int8).to_numpy(),
+        quantity=local["quantity"].fill_null(1.0).cast(pl.Float32).to_numpy(),
+        value=local["value"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+    )
+
+
+def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:
+    """Add `local`: the wall time where the shopper lives, without a zone."""
+
+    def wall(zone: str) -> pl.Expr:
+        return pl.col("timestamp").dt.convert_time_zone(zone).dt.replace_time_zone(None)
+
+    try:
+        if not (zones["timezone"] != timezone).any():
+            return events.with_columns(wall(timezone).alias("local"))
+        zoned = events.join(zones, on="user_id", how="left", maintain_order="left")
+        local = pl.coalesce(
+            *(
+                pl.when(pl.col("timezone") == zone).then(wall(zone))
+                for zone in sorted(zones["timezone"].unique())
+            ),
+            wall(timezone),
+        )
+        return zoned.with_columns(local.alias("local")).drop("timezone")
+    except pl.exceptions.ComputeError as error:
+        raise ConfigError(f"timezone: {error}; expected an IANA name such as 'Asia/Shanghai'") from error
+
+
+def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+    opted_out = users.filter(pl.col("personalization").eq_missing(False)).select("user_id")
+    if not len(opted_out):
+        return events
+    return events.join(opted_out, on="user_id", how="anti", maintain_order="left")
+
+
+def _goal(kind: npt.NDArray[np.int8]) -> int:
+    counts = np.bincount(kind, minlength=len(EVENT_NAMES))
+    enough = max(1.0, MIN_GOAL_SHARE * len(kind))
+    return next((goal for goal in GOALS if counts[goal] >= enough), PURCHASE)
+
+
+def _aligned(table: pl.DataFrame, key: str, ids: IdMap) -> pl.DataFrame:
+    rows = pl.DataFrame({key: ids.ids}, {key: pl.String})
+    return rows.join(table.unique(key, keep="last"), on=key, how="left", maintain_order="left")
+
+
+def _read_table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    if not path.is_file():
+        return pl.DataFrame(schema=columns)
+    try:
+        table = pl.read_parquet(path)
+        return table.with_columns(
+            pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype).alias(name)
+            for name, dtype in columns.items()
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}): run `recsys ingest` again") from error
+
+
+def to_seconds(moment: datetime) -> int:
+    """Seconds since 1970 of an aware moment."""
+    if moment.tzinfo is None:
+        raise ConfigError(f"{moment.isoformat()} has no zone: give an offset, such as {moment.isoformat()}Z")
+    return int(moment.timestamp())

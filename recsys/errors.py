@@ -1,0 +1,39 @@
+"""The one family of errors: each message gives the value found, what was expected and the remedy."""
+
+
+class RecsysError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class DataError(RecsysError):
+    """The shop's data cannot be used as it is."""
+
+
+class ConfigError(RecsysError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class BundleError(RecsysError):
+    """A bundle is missing, altered, truncated or of another schema version."""
+
+
+class RequestError(RecsysError):
+    """A request names a field or a value that cannot be served.
+
+    Attributes:
+        field: the name of the offending field, as the caller wrote it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnknownItemError(RecsysError):
+    """The item is in neither the catalogue nor the events that the bundle was trained on."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(
+            f"item {item_id!r} is unknown to this bundle: check the id, or train again after adding it"
+        )
+        self.item_id = item_id

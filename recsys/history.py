@@ -1,0 +1,118 @@
+"""Every shopper's own events, ready to be cut at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class HistoryConfig:
+    """Settings of the history.
+
+    Attributes:
+        max_events: the latest events kept of one shopper; bounds the cost of a request, >= 1.
+    """
+
+    max_events: int = 3000
+
+
+@dataclass(frozen=True)
+class UserHistory:
+    """One shopper's events up to a moment, oldest first; arrays of one length.
+
+    Attributes:
+        item_idx: int32. timestamp: int64, seconds. kind: int8. basket_idx: int32. hour: int8 (local, -1 unknown).
+        quantity: float32. value: float32, NaN where not rated.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    timestamp: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int8]
+    basket_idx: npt.NDArray[np.int32]
+    hour: npt.NDArray[np.int8]
+    quantity: npt.NDArray[np.float32]
+    value: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.item_idx)
+
+    def take(self, rows: npt.NDArray[np.bool_] | slice) -> UserHistory:
+        """The chosen events."""
+        return UserHistory(*(column[rows] for column in vars(self).values()))
+
+    def of_kind(self, kind: int) -> UserHistory:
+        """The events of one kind only."""
+        is_kind = self.kind == kind
+        return self if is_kind.all() else self.take(is_kind)
+
+
+NO_HISTORY = UserHistory(
+    np.empty(0, np.int32),
+    np.empty(0, np.int64),
+    np.empty(0, np.int8),
+    np.empty(0, np.int32),
+    np.empty(0, np.int8),
+    np.empty(0, np.float32),
+    np.empty(0, np.float32),
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """All shoppers' events, one run a shopper, oldest first in each (compressed sparse rows).
+
+    Attributes:
+        indptr: int64 (n_users + 1,), where each shopper's run starts.
+        item_idx, timestamp, kind, basket_idx, hour, quantity, value: as in `UserHistory`.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    item_idx: npt.NDArray[np.int32]
+    timestamp: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int8]
+    basket_idx: npt.NDArray[np.int32]
+    hour: npt.NDArray[np.int8]
+    quantity: npt.NDArray[np.float32]
+    value: npt.NDArray[np.float32]
+
+    def of(self, user_idx: int, until: int) -> UserHistory:
+        """One shopper's events at or before `until` (seconds since 1970); empty for row -1."""
+        if user_idx < 0:
+            return NO_HISTORY
+        start, stop = int(self.indptr[user_idx]), int(self.indptr[user_idx + 1])
+        stop = start + int(self.timestamp[start:stop].searchsorted(until, side="right"))
+        return UserHistory(
+            self.item_idx[start:stop],
+            self.timestamp[start:stop],
+            self.kind[start:stop],
+            self.basket_idx[start:stop],
+            self.hour[start:stop],
+            self.quantity[start:stop],
+            self.value[start:stop],
+        )
+
+
+def build_history(dataset: Dataset, config: HistoryConfig) -> History:
+    """Group the events by shopper, keeping the latest `max_events` of each."""
+    events = dataset.events
+    order = np.lexsort((np.arange(len(events)), events.user_idx))
+    order = order[events.user_idx[order] >= 0]
+    counts = np.bincount(events.user_idx[order], minlength=len(dataset.users))
+    from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
+    rows = events.take(order[from_end <= config.max_events])
+    kept = np.minimum(counts, config.max_events)
+    return History(
+        indptr=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+        item_idx=rows.item_idx,
+        timestamp=rows.timestamp,
+        kind=rows.kind,
+        basket_idx=rows.basket_idx,
+        hour=rows.hour,
+        quantity=rows.quantity,
+        value=rows.value,
+    )

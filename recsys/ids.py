@@ -1,0 +1,56 @@
+"""Between the shop's own ids (strings) and rows of arrays (int32)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+UNKNOWN = -1
+"""The row of an id that the map does not hold."""
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """A frozen, two-way map between ids and rows.
+
+    >>> items = IdMap.of(["tea", "cup", "tea"])
+    >>> items.ids, items.row("tea"), items.row("pot")
+    (('cup', 'tea'), 1, -1)
+
+    Attributes:
+        ids: distinct ids; an id's row is its place.
+    """
+
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> IdMap:
+        """Map the distinct `ids`, in the order of their code points, so that equal sets give equal maps."""
+        return cls(tuple(sorted(set(ids))))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {id_: row for row, id_ in enumerate(self.ids)}
+
+    def row(self, id_: str) -> int:
+        """The row of one id, `UNKNOWN` if the map does not hold it."""
+        return self._rows.get(id_, UNKNOWN)
+
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
+        """The rows of many ids: int32, `UNKNOWN` where the map does not hold one."""
+        get = self._rows.get
+        return np.fromiter((get(id_, UNKNOWN) for id_ in ids), np.int32)
+
+    def encode(self, ids: pl.Series) -> npt.NDArray[np.int32]:
+        """The rows of a whole column, nulls and strangers as `UNKNOWN`; for tables of millions of rows."""
+        rows = pl.DataFrame({"id": self.ids, "row": np.arange(len(self), dtype=np.int32)}, {"id": pl.String})
+        joined = ids.rename("id").to_frame().join(rows, on="id", how="left", maintain_order="left")
+        return joined["row"].fill_null(UNKNOWN).cast(pl.Int32).to_numpy()

@@ -1,0 +1,102 @@
+"""How much each item sells, how much it is rising, and which items make the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.dataset import Dataset
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class PopularityConfig:
+    """Settings of the popularity model.
+
+    Attributes:
+        half_life_days: age at which a purchase counts half, in days, > 0.
+        trend_days: the recent span that the trend compares with the time before it, in days, > 0.
+        trend_shrinkage: pseudo-purchases that pull the trend of rare items to 1, > 0.
+        head_share: the head is the fewest items that make this share of all purchases, in (0, 1).
+    """
+
+    half_life_days: float = 14.0
+    trend_days: float = 28.0
+    trend_shrinkage: float = 20.0
+    head_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class PopularityModel:
+    """What everyone buys.
+
+    Attributes:
+        share: float32 (n_items,), decayed share of all purchases; sums to 1, uniform with no purchases.
+        trend: float32 (n_items,), recent rate ÷ rate before, shrunk to 1; > 0.
+        n_buyers: int32 (n_items,), distinct shoppers; baskets with no shopper count one each.
+        is_head: bool (n_items,), whether the item belongs to the head that makes `head_share` of purchases.
+    """
+
+    share: npt.NDArray[np.float32]
+    trend: npt.NDArray[np.float32]
+    n_buyers: npt.NDArray[np.int32]
+    is_head: npt.NDArray[np.bool_]
+
+
+def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> PopularityModel:
+    """Count purchases by item, decayed by age at `now`.
+
+    `share_i = Σ 2^(−age/half_life) / Σ_j …`; `trend_i = (recent_i + s) / (expected_i + s)`, where the expected count is
+    that of the time before, scaled to the recent span and to the shop's own growth.
+
+    Args:
+        dataset: the shop up to `now`.
+        config: settings.
+        now: seconds since 1970.
+    """
+    bought = dataset.successes
+    n_items = len(dataset.items)
+    age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
+    decayed = np.bincount(bought.item_idx, np.exp2(-age_days / config.half_life_days), minlength=n_items)
+    total = decayed.sum()
+    share = decayed / total if total > 0 else np.full(n_items, 1.0 / max(n_items, 1))
+    return PopularityModel(
+        share=share.astype(np.float32),
+        trend=_trend(bought.item_idx, age_days, n_items, config),
+        n_buyers=_count_buyers(dataset, n_items),
+        is_head=_head(np.bincount(bought.item_idx, minlength=n_items), config.head_share),
+    )
+
+
+def _trend(
+    item_idx: npt.NDArray[np.int32],
+    age_days: npt.NDArray[np.float64],
+    n_items: int,
+    config: PopularityConfig,
+) -> npt.NDArray[np.float32]:
+    is_recent = age_days < config.trend_days
+    recent = np.bincount(item_idx[is_recent], minlength=n_items)
+    before = np.bincount(item_idx[~is_recent], minlength=n_items)
+    if not before.any() or not recent.any():
+        return np.ones(n_items, np.float32)
+    expected = before * (recent.sum() / before.sum())
+    s = config.trend_shrinkage
+    return ((recent + s) / (expected + s)).astype(np.float32)
+
+
+def _count_buyers(dataset: Dataset, n_items: int) -> npt.NDArray[np.int32]:
+    bought = dataset.successes
+    buyer = np.where(bought.user_idx >= 0, bought.user_idx, len(dataset.users) + bought.basket_idx)
+    pairs = np.unique(buyer.astype(np.int64) * max(n_items, 1) + bought.item_idx)
+    return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.int32)
+
+
+def _head(counts: npt.NDArray[np.int64], head_share: float) -> npt.NDArray[np.bool_]:
+    is_head = np.zeros(len(counts), np.bool_)
+    order = np.lexsort((np.arange(len(counts)), -counts))
+    before = np.cumsum(counts[order]) - counts[order]
+    is_head[order] = (before < head_share * counts.sum()) & (counts[order] > 0)
+    return is_head

@@ -1,0 +1,141 @@
+"""The shop's four tables: their columns, types and the names of events.
+
+A folder of tables holds `events.parquet` and, where the shop has them, `items.parquet`, `users.parquet` and
+`offers.parquet`, beside `dataset.json` (see `DatasetInfo`). Further columns of items and users are attributes
+and pass through untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+DATASET_SCHEMA_VERSION: Final = 1
+MAX_ID_BYTES: Final = 256
+
+TIMESTAMP: Final = pl.Datetime("us", "UTC")
+
+EVENTS: Final[dict[str, pl.DataType]] = {
+    "item_id": pl.String(),
+    "event": pl.String(),
+    "timestamp": TIMESTAMP,
+    "user_id": pl.String(),
+    "visitor_id": pl.String(),
+    "session_id": pl.String(),
+    "basket_id": pl.String(),
+    "event_id": pl.String(),
+    "quantity": pl.Float64(),
+    "price": pl.Float64(),
+    "currency": pl.String(),
+    "value": pl.Float64(),
+    "channel": pl.String(),
+    "region": pl.String(),
+    "recommendation_id": pl.String(),
+    "placement": pl.String(),
+    "position": pl.Int64(),
+    "propensity": pl.Float64(),
+    "received_at": TIMESTAMP,
+}
+
+ITEMS: Final[dict[str, pl.DataType]] = {
+    "item_id": pl.String(),
+    "item_group_id": pl.String(),
+    "title": pl.String(),
+    "category": pl.List(pl.String()),
+    "tags": pl.List(pl.String()),
+    "brand": pl.String(),
+    "price": pl.Float64(),
+    "list_price": pl.Float64(),
+    "currency": pl.String(),
+    "available": pl.Boolean(),
+    "created_at": TIMESTAMP,
+}
+
+USERS: Final[dict[str, pl.DataType]] = {
+    "user_id": pl.String(),
+    "created_at": TIMESTAMP,
+    "timezone": pl.String(),
+    "region": pl.String(),
+    "tags": pl.List(pl.String()),
+    "personalization": pl.Boolean(),
+}
+
+OFFERS: Final[dict[str, pl.DataType]] = {
+    "item_id": pl.String(),
+    "region": pl.String(),
+    "store": pl.String(),
+    "channel": pl.String(),
+    "price": pl.Float64(),
+    "available": pl.Boolean(),
+    "valid_from": TIMESTAMP,
+    "valid_to": TIMESTAMP,
+}
+
+REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "events": ("item_id", "event", "timestamp"),
+    "items": ("item_id",),
+    "users": ("user_id",),
+    "offers": ("item_id",),
+}
+
+TABLES: Final[dict[str, dict[str, pl.DataType]]] = {
+    "events": EVENTS,
+    "items": ITEMS,
+    "users": USERS,
+    "offers": OFFERS,
+}
+
+WHO: Final = ("user_id", "visitor_id", "session_id", "basket_id")
+"""Columns of an event of which at least one must be filled."""
+
+EVENT_NAMES: Final = (
+    "view_item_list",
+    "view_item",
+    "select_item",
+    "add_to_wishlist",
+    "add_to_cart",
+    "remove_from_cart",
+    "begin_checkout",
+    "purchase",
+    "refund",
+)
+"""GA4's names, the only ones inside. An event's code is its place in this tuple."""
+
+EVENT_ALIASES: Final[dict[str, str]] = {
+    # Segment, specification of e-commerce events
+    "Product List Viewed": "view_item_list",
+    "Product Clicked": "select_item",
+    "Product Viewed": "view_item",
+    "Product Added": "add_to_cart",
+    "Product Removed": "remove_from_cart",
+    "Product Added to Wishlist": "add_to_wishlist",
+    "Checkout Started": "begin_checkout",
+    "Order Completed": "purchase",
+    "Order Refunded": "refund",
+    # Google Retail
+    "detail-page-view": "view_item",
+    "category-page-view": "view_item_list",
+    "shopping-cart-page-view": "begin_checkout",
+    "purchase-complete": "purchase",
+    "add-to-cart": "add_to_cart",
+    "remove-from-cart": "remove_from_cart",
+}
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset.json` says of a folder of tables.
+
+    Attributes:
+        schema_version: the layout of the tables.
+        timezone: the shop's IANA zone: local hours, days and weeks follow from it.
+        fingerprint: sha256 over the tables' own digests; the same rows give the same one.
+        rows: rows by table.
+    """
+
+    schema_version: int
+    timezone: str
+    fingerprint: str
+    rows: dict[str, int]

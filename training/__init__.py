@@ -1,0 +1,1 @@
+"""Offline jobs: demo data, ingest, doctor, training, lists for many users."""
