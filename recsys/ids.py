@@ -51,6 +51,8 @@ class IdMap:
 
     def encode(self, ids: pl.Series) -> npt.NDArray[np.int32]:
         """The rows of a whole column, nulls and strangers as `UNKNOWN`; for tables of millions of rows."""
-        rows = pl.DataFrame({"id": self.ids, "row": np.arange(len(self), dtype=np.int32)}, {"id": pl.String})
+        rows = pl.DataFrame({"id": self.ids}, {"id": pl.String}).with_columns(
+            pl.int_range(pl.len(), dtype=pl.Int32).alias("row")
+        )
         joined = ids.rename("id").to_frame().join(rows, on="id", how="left", maintain_order="left")
-        return joined["row"].fill_null(UNKNOWN).cast(pl.Int32).to_numpy()
+        return joined["row"].fill_null(UNKNOWN).to_numpy()

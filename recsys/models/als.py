@@ -135,14 +135,14 @@ def fit_als(
     n_factors = config.n_factors
     factors = np.zeros((n_items, n_factors), np.float32)
     if user_items.nnz:
-        solver = AlternatingLeastSquares(
-            factors=n_factors,
-            regularization=config.regularization,
-            iterations=config.n_iterations,
-            num_threads=n_threads,
-            random_state=int(rng.integers(2**31)),
-        )
         with threadpool_limits(1, "blas"):
+            solver = AlternatingLeastSquares(
+                factors=n_factors,
+                regularization=config.regularization,
+                iterations=config.n_iterations,
+                num_threads=n_threads,
+                random_state=int(rng.integers(2**31)),
+            )
             solver.fit(confidences(user_items, config.alpha), show_progress=False)
         has_events = np.asarray(abs(user_items).sum(axis=0)).ravel() > 0
         factors[has_events] = solver.item_factors[has_events]

@@ -1,0 +1,79 @@
+"""The catalogue as arrays: product types, product groups and prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+UNKNOWN = -1
+PATH_SEPARATOR = " > "
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What models need of the catalogue, one entry an item unless said.
+
+    The last level of an item's category path is its product *type*: items of one type can replace each other. The
+    level above it is its *category*.
+
+    Attributes:
+        item_type: int32 (n_items,), -1 unknown.
+        type_category: int32 (n_types,), category of each type, -1 for a path of one level.
+        type_names: whole path of each type, levels joined by " > ".
+        group: int32 (n_items,), product that variants share, -1 where an item stands alone.
+        price: float32 (n_items,), NaN unknown.
+        available: bool (n_items,).
+    """
+
+    item_type: npt.NDArray[np.int32]
+    type_category: npt.NDArray[np.int32]
+    type_names: tuple[str, ...]
+    group: npt.NDArray[np.int32]
+    price: npt.NDArray[np.float32]
+    available: npt.NDArray[np.bool_]
+
+    @property
+    def item_category(self) -> npt.NDArray[np.int32]:
+        """int32 (n_items,), category of each item, -1 unknown."""
+        if not len(self.type_category):
+            return np.full(len(self.item_type), UNKNOWN, np.int32)
+        return np.where(self.item_type >= 0, self.type_category[self.item_type], UNKNOWN)
+
+
+def read_catalog(items: pl.DataFrame) -> Catalog:
+    """Number types, categories and groups of a table with the columns of `schema.ITEMS`.
+
+    Args:
+        items: one row an item, in the order of the items' rows; nulls where the shop says nothing.
+    """
+    levels = pl.col("category").list.drop_nulls()
+    has_path = levels.list.len() > 0
+    paths = items.select(
+        pl.when(has_path).then(levels.list.join(PATH_SEPARATOR)).alias("type"),
+        pl.when(levels.list.len() > 1).then(levels.list.head(-1).list.join(PATH_SEPARATOR)).alias("category"),
+        "item_group_id",
+    )
+    numbered = paths.with_columns(_numbered("type"), _numbered("category"), _numbered("item_group_id"))
+    types = (
+        paths.select(pl.col("type").alias("name"))
+        .with_columns(code=numbered["type"], category=numbered["category"])
+        .filter(pl.col("code") >= 0)
+        .unique("code")
+        .sort("code")
+    )
+    return Catalog(
+        item_type=numbered["type"].to_numpy(),
+        type_category=types["category"].to_numpy().astype(np.int32),
+        type_names=tuple(types["name"]),
+        group=numbered["item_group_id"].to_numpy(),
+        price=items["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        available=items["available"].fill_null(True).to_numpy(),
+    )
+
+
+def _numbered(column: str) -> pl.Expr:
+    code = pl.col(column).rank("dense").cast(pl.Int32)
+    return (code.fill_null(0) - 1).cast(pl.Int32).alias(column)

@@ -1,0 +1,100 @@
+"""The chance of one item given another's type, category or nothing: what pairs too rare to count fall back on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recsys.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Conditional chances from broad to narrow.
+
+    Attributes:
+        share: float64 (n_items,), weight of baskets that hold the item ÷ weight of all.
+        type_pairs: float32 CSR (n_types, n_items), weight of baskets that hold an item of the type and the item.
+        type_weight: float64 (n_types,), weight of the type's items.
+        category_pairs: float32 CSR (n_categories, n_items).
+        category_weight: float64 (n_categories,).
+        type_category: int32 (n_types,), -1 where a type has no category.
+        type_shrinkage: pseudo-weight below a type.
+        category_shrinkage: pseudo-weight below a category.
+    """
+
+    share: npt.NDArray[np.float64]
+    type_pairs: sparse.csr_matrix
+    type_weight: npt.NDArray[np.float64]
+    category_pairs: sparse.csr_matrix
+    category_weight: npt.NDArray[np.float64]
+    type_category: npt.NDArray[np.int32]
+    type_shrinkage: float
+    category_shrinkage: float
+
+    def given_type(self, type_: int) -> npt.NDArray[np.float64]:
+        """`P(j | type)` for every item, float64 (n_items,); the plain share for type -1."""
+        if type_ < 0:
+            return self.share
+        category = int(self.type_category[type_])
+        prior = self.share
+        if category >= 0:
+            prior = _shrink(
+                self.category_pairs, self.category_weight, category, prior, self.category_shrinkage
+            )
+        return _shrink(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
+
+
+def fit_backoff(
+    pairs: sparse.csr_matrix,
+    weight: npt.NDArray[np.float64],
+    total: float,
+    catalog: Catalog,
+    shrinkage: tuple[float, float],
+) -> Backoff:
+    """Sum pairs of items up to types and categories.
+
+    Args:
+        pairs: float32 (n_items, n_items), weight of baskets that hold both, zero on the diagonal.
+        weight: float64 (n_items,), weight of baskets that hold the item.
+        total: weight of all baskets.
+        catalog: types and categories.
+        shrinkage: pseudo-weights below a type and below a category.
+    """
+    n_categories = int(catalog.type_category.max(initial=-1)) + 1
+    to_type = _indicator(catalog.item_type, len(catalog.type_names))
+    to_category = _indicator(catalog.type_category, n_categories)
+    type_pairs = (to_type @ pairs).tocsr()
+    type_weight = to_type @ weight
+    return Backoff(
+        share=weight / max(total, 1e-12),
+        type_pairs=type_pairs,
+        type_weight=type_weight,
+        category_pairs=(to_category @ type_pairs).tocsr(),
+        category_weight=to_category @ type_weight,
+        type_category=catalog.type_category,
+        type_shrinkage=shrinkage[0],
+        category_shrinkage=shrinkage[1],
+    )
+
+
+def _indicator(label: npt.NDArray[np.int32], n_labels: int) -> sparse.csr_matrix:
+    member = np.flatnonzero(label >= 0)
+    ones = np.ones(len(member), np.float32)
+    return sparse.csr_matrix((ones, (label[member], member)), shape=(n_labels, len(label)))
+
+
+def _shrink(
+    pairs: sparse.csr_matrix,
+    weight: npt.NDArray[np.float64],
+    row: int,
+    prior: npt.NDArray[np.float64],
+    pseudo_weight: float,
+) -> npt.NDArray[np.float64]:
+    chance = pseudo_weight * prior
+    start, stop = pairs.indptr[row], pairs.indptr[row + 1]
+    chance[pairs.indices[start:stop]] += pairs.data[start:stop]
+    return chance / (weight[row] + pseudo_weight)

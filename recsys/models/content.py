@@ -1,0 +1,187 @@
+"""What items are like: features of their tags, category, brand, price and title, and a short embedding of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from recsys.models.tokens import title_tokens
+from recsys.schema import ITEMS
+
+
+@dataclass(frozen=True)
+class ContentConfig:
+    """Settings of the content model.
+
+    Attributes:
+        category_weight, brand_weight, tag_weight, title_weight, attribute_weight, price_weight: how much each
+            block of features counts, >= 0.
+        cross_weight: weight of type × brand, >= 0.
+        min_items: features of fewer items tell nothing and are left out, >= 1.
+        max_features: the most frequent are kept, >= 1.
+        n_dimensions: length of the embedding, >= 1.
+        max_attribute_values: further columns with more distinct values are not features (ids, links), >= 1.
+    """
+
+    category_weight: float = 1.0
+    brand_weight: float = 0.7
+    tag_weight: float = 0.6
+    title_weight: float = 0.6
+    attribute_weight: float = 0.4
+    price_weight: float = 0.3
+    cross_weight: float = 0.7
+    min_items: int = 2
+    max_features: int = 200_000
+    n_dimensions: int = 64
+    max_attribute_values: int = 1000
+
+
+@dataclass(frozen=True)
+class ContentModel:
+    """Items by what they are.
+
+    Attributes:
+        features: float32 CSR (n_items, n_features), rows of length 1, or 0 for items nothing is known of.
+        vocabulary: name of each feature, `kind:value`.
+        feature_weight: float32 (n_features,), block weight × idf.
+        projection: float32 (n_features, n_dimensions), from features to the embedding.
+        embedding: float32 (n_items, n_dimensions), rows of length 1 or 0.
+    """
+
+    features: sparse.csr_matrix
+    vocabulary: tuple[str, ...]
+    feature_weight: npt.NDArray[np.float32]
+    projection: npt.NDArray[np.float32]
+    embedding: npt.NDArray[np.float32]
+
+    def embed(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
+        """Embed items that the model was not fitted on, float32 (len(items), n_dimensions).
+
+        Args:
+            items: the columns of `schema.ITEMS`; features that the model never saw are passed over.
+        """
+        long = _long_features(items, tuple(name for name in items.columns if name not in ITEMS))
+        matrix = _encode(long, len(items), self.vocabulary, self.feature_weight)
+        return _normalised(np.asarray(matrix @ self.projection, np.float32))
+
+    def similarity(self, item: int, others: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Cosine of one item's features with those of others, float32 in [0, 1]."""
+        return np.asarray((self.features[others] @ self.features[item].T).todense(), np.float32).ravel()
+
+
+def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Generator) -> ContentModel:
+    """Build idf-weighted features and their truncated singular value decomposition.
+
+    Args:
+        items: one row an item, the columns of `schema.ITEMS` and the shop's own.
+        config: settings.
+        rng: source of the random start of the decomposition.
+    """
+    long = _long_features(items, _attribute_columns(items, config))
+    counts = long.group_by("feature").agg(pl.len().alias("n_items"))
+    kept = counts.filter(pl.col("n_items") >= config.min_items).sort("n_items", "feature", descending=[True, False])
+    kept = kept.head(config.max_features).sort("feature")
+    vocabulary = tuple(kept["feature"])
+    idf = np.log(max(len(items), 1) / kept["n_items"].to_numpy()) + 0.05
+    weight = (idf * _block_weights(vocabulary, config)).astype(np.float32)
+    features = _encode(long, len(items), vocabulary, weight)
+    projection = _principal_axes(features, config.n_dimensions, rng)
+    embedding = _normalised(np.asarray(features @ projection, np.float32))
+    return ContentModel(features, vocabulary, weight, projection, embedding)
+
+
+def _attribute_columns(items: pl.DataFrame, config: ContentConfig) -> tuple[str, ...]:
+    textual = (pl.String, pl.Boolean, pl.Categorical, pl.List(pl.String))
+    own = (name for name in items.columns if name not in ITEMS and items.schema[name] in textual)
+    return tuple(name for name in own if items[name].n_unique() <= config.max_attribute_values)
+
+
+def _long_features(items: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataFrame:
+    """One line a (row, feature): every block as `kind:value`, distinct and sorted."""
+    rows = items.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
+    path = pl.col("category").list.drop_nulls()
+    max_depth = rows.select(path.list.len().max()).item() or 0
+    type_name = pl.when(path.list.len() > 0).then(path.list.join(" > "))
+    band = pl.when(pl.col("price") > 0).then(pl.col("price").log(2).round().cast(pl.Int64).cast(pl.String))
+    levels = [
+        _block(rows, f"category{n}", pl.when(path.list.len() >= n).then(path.list.head(n).list.join(" > ")))
+        for n in range(1, max_depth + 1)
+    ]
+    blocks = [
+        *levels,
+        _block(rows, "brand", pl.col("brand")),
+        _block(rows, "cross", pl.concat_str(type_name, pl.lit(" × "), "brand")),
+        _block(rows, "price", band),
+        _block(rows.explode("tags"), "tag", pl.col("tags")),
+        title_tokens(items["title"]).select("row", pl.concat_str(pl.lit("title:"), "token").alias("feature")),
+        *(_attribute_block(rows, name) for name in attributes),
+    ]
+    return pl.concat(blocks).unique().sort("row", "feature")
+
+
+def _attribute_block(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    is_list = isinstance(rows.schema[name], pl.List)
+    value = pl.col(name).cast(pl.String)
+    return _block(rows.explode(name) if is_list else rows, f"attribute:{name}", value)
+
+
+def _block(rows: pl.DataFrame, kind: str, value: pl.Expr) -> pl.DataFrame:
+    return rows.select("row", pl.concat_str(pl.lit(f"{kind}:"), value).alias("feature")).drop_nulls()
+
+
+def _block_weights(vocabulary: tuple[str, ...], config: ContentConfig) -> npt.NDArray[np.float32]:
+    weights = {
+        "brand": config.brand_weight,
+        "cross": config.cross_weight,
+        "price": config.price_weight,
+        "tag": config.tag_weight,
+        "title": config.title_weight,
+        "attribute": config.attribute_weight,
+    }
+    kinds = (name.split(":", 1)[0] for name in vocabulary)
+    return np.fromiter((weights.get(kind, config.category_weight) for kind in kinds), np.float32)
+
+
+def _encode(
+    long: pl.DataFrame, n_rows: int, vocabulary: tuple[str, ...], weight: npt.NDArray[np.float32]
+) -> sparse.csr_matrix:
+    columns = pl.DataFrame({"feature": vocabulary}, {"feature": pl.String}).with_row_index("column")
+    known = long.join(columns, on="feature", how="inner", maintain_order="left")
+    row, column = known["row"].to_numpy(), known["column"].to_numpy().astype(np.int32)
+    matrix = sparse.csr_matrix((weight[column], (row, column)), shape=(n_rows, len(vocabulary)), dtype=np.float32)
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return (sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ matrix).tocsr()
+
+
+def _principal_axes(
+    features: sparse.csr_matrix, n_dimensions: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Leading right singular vectors by subspace iteration (Halko, Martinsson & Tropp 2011, SIAM Review).
+
+    Returns:
+        float32 (n_features, n_dimensions), orthonormal columns, zero-filled where the data has fewer dimensions.
+    """
+    n_features = features.shape[1]
+    rank = min(n_dimensions, *features.shape)
+    axes = np.zeros((n_features, n_dimensions), np.float32)
+    if not rank or not features.nnz:
+        return axes
+    sketch = features.T @ rng.standard_normal((features.shape[0], min(rank + 10, *features.shape)))
+    for _ in range(4):
+        basis, _ = np.linalg.qr(sketch)
+        sketch = features.T @ (features @ basis)
+    basis, _ = np.linalg.qr(sketch)
+    gram = (projected := features @ basis).T @ projected
+    values, vectors = np.linalg.eigh(gram)
+    leading = basis @ vectors[:, np.argsort(-values)[:rank]]
+    axes[:, :rank] = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(rank)])
+    return axes
+
+
+def _normalised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), 0).astype(np.float32)

@@ -1,0 +1,250 @@
+"""What is bought together: item to item, from baskets, with back-off for items that few baskets hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recsys.catalog import Catalog
+from recsys.dataset import Dataset
+from recsys.models.backoff import fit_backoff
+from recsys.models.direction import DirectionConfig, find_backward_types
+from recsys.topk import top_k
+
+DAY_S = 86_400
+NO_ITEM = -1
+
+
+@dataclass(frozen=True)
+class CopurchaseConfig:
+    """Settings of the co-purchase model.
+
+    Attributes:
+        decay_days: a basket weighs `exp(−age / decay_days) / log2(1 + size)`, > 0.
+        item_shrinkage: pseudo-weight of the back-off below an item, > 0.
+        type_shrinkage: pseudo-weight of the back-off below a type, > 0.
+        category_shrinkage: pseudo-weight of the back-off below a category, > 0.
+        popularity_discount: scores are divided by `p_j^β`; 0 ranks by probability, 1 by lift, in [0, 1].
+        list_length: items kept a list, >= 1.
+        n_backoff: candidates an item takes from its type's own list, >= 0.
+        max_basket: larger baskets are left out: nobody took such a basket together, >= 2.
+        min_basket_share: share of purchases that must lie in baskets of two or more for baskets to be the evidence;
+            below it, what the same shopper bought is, in [0, 1].
+        direction: settings of the veto on the wrong direction.
+    """
+
+    decay_days: float = 120.0
+    item_shrinkage: float = 5.0
+    type_shrinkage: float = 50.0
+    category_shrinkage: float = 100.0
+    popularity_discount: float = 0.0
+    list_length: int = 100
+    n_backoff: int = 150
+    max_basket: int = 300
+    min_basket_share: float = 0.2
+    direction: DirectionConfig = DirectionConfig()
+
+
+@dataclass(frozen=True)
+class RelatedItems:
+    """Precomputed lists, best first, one row an item.
+
+    Attributes:
+        item_idx: int32 (n_items, list_length), -1 past the end of a list.
+        score: float32 (n_items, list_length), 0 past the end.
+        n_together: int32 (n_items, list_length), baskets that hold both.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    n_together: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class CopurchaseModel:
+    """Lists of what goes with each item, and the counts that explain them.
+
+    Attributes:
+        bought_together: what ends up in the same basket, substitutes too.
+        complementary: the same without what could replace the item and without the wrong direction.
+        n_baskets: int32 (n_items,), baskets that hold the item.
+        n_all: number of baskets.
+        by_basket: whether baskets are the evidence; else all that one shopper bought.
+    """
+
+    bought_together: RelatedItems
+    complementary: RelatedItems
+    n_baskets: npt.NDArray[np.int32]
+    n_all: int
+    by_basket: bool
+
+
+Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
+
+
+def fit_copurchase(
+    dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, now: int, could_replace: Veto | None = None
+) -> CopurchaseModel:
+    """Count what is taken together and precompute every item's lists.
+
+    With `k` the weight of baskets that hold both and `n` of those that hold the first, from broad to narrow:
+    `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`, `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`.
+    A list is ordered by `P(j|i) / p_j^β`.
+
+    Args:
+        dataset: the shop up to `now`.
+        catalog: types and groups.
+        config: settings.
+        now: seconds since 1970.
+        could_replace: says which of the given items could replace an item beyond being of its type or group.
+    """
+    baskets, by_basket = _group(dataset, config)
+    pairs = _count_pairs(baskets, now, config)
+    backward = find_backward_types(dataset, catalog, config.direction)
+    n_items = len(dataset.items)
+    together, complements = _empty_lists(n_items, config), _empty_lists(n_items, config)
+    shrinkage = (config.type_shrinkage, config.category_shrinkage)
+    backoff = fit_backoff(pairs.weight, pairs.item_weight, pairs.total, catalog, shrinkage)
+    discount = np.maximum(backoff.share, 1e-9) ** config.popularity_discount
+    for item_type, members in _items_by_type(catalog, pairs.item_weight):
+        prior = backoff.given_type(item_type)
+        shortlist = top_k(prior / discount, config.n_backoff)
+        for item in members:
+            candidates, score, n_together = _score(item, pairs, prior, shortlist, config)
+            score /= discount[candidates]
+            _keep(together, item, candidates, score, n_together)
+            allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates)
+            _keep(complements, item, candidates[allowed], score[allowed], n_together[allowed])
+    return CopurchaseModel(together, complements, pairs.n_baskets, baskets.matrix.shape[0], by_basket)
+
+
+@dataclass(frozen=True)
+class _Baskets:
+    """Baskets as a matrix of ones (n_baskets, n_items), with the time of each (seconds)."""
+
+    matrix: sparse.csr_matrix
+    timestamp: npt.NDArray[np.int64]
+
+
+def _group(dataset: Dataset, config: CopurchaseConfig) -> tuple[_Baskets, bool]:
+    bought = dataset.successes
+    size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx] if len(bought) else np.empty(0)
+    by_basket = not len(bought) or float((size >= 2).mean()) >= config.min_basket_share
+    if not by_basket:
+        bought = bought.take(bought.user_idx >= 0)
+    group = bought.basket_idx if by_basket else bought.user_idx
+    labels, row = np.unique(group, return_inverse=True)
+    timestamp = np.zeros(len(labels), np.int64)
+    np.maximum.at(timestamp, row, bought.timestamp)
+    shape = (len(labels), len(dataset.items))
+    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
+    matrix.data[:] = 1
+    fits = np.diff(matrix.indptr) <= config.max_basket
+    return _Baskets(matrix[fits], timestamp[fits]), by_basket
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of items that share baskets, as CSR (n_items, n_items) with nothing on the diagonal.
+
+    `weight` (float32) and `count` (int32) have the same sparsity; `item_weight` (float64) and `n_baskets` (int32)
+    are the items' own, `total` is the weight of all baskets.
+    """
+
+    weight: sparse.csr_matrix
+    count: sparse.csr_matrix
+    item_weight: npt.NDArray[np.float64]
+    n_baskets: npt.NDArray[np.int32]
+    total: float
+
+
+def _count_pairs(baskets: _Baskets, now: int, config: CopurchaseConfig) -> _Pairs:
+    age_days = np.maximum(now - baskets.timestamp, 0) / DAY_S
+    size = np.diff(baskets.matrix.indptr)
+    basket_weight = np.exp(-age_days / config.decay_days) / np.log2(1 + np.maximum(size, 1))
+    weighted = (sparse.diags_array(basket_weight.astype(np.float32)) @ baskets.matrix).tocsr()
+    count = _without_diagonal((baskets.matrix.T @ baskets.matrix).tocsr())
+    weight = _without_diagonal((weighted.T @ baskets.matrix).tocsr())
+    return _Pairs(
+        weight=weight,
+        count=count.astype(np.int32),
+        item_weight=np.asarray(weighted.sum(axis=0), np.float64).ravel(),
+        n_baskets=np.asarray(baskets.matrix.sum(axis=0)).ravel().astype(np.int32),
+        total=float(basket_weight.sum()),
+    )
+
+
+def _without_diagonal(square: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Drop the diagonal and sort, so that matrices of one sparsity stay entry for entry alike."""
+    row = np.repeat(np.arange(square.shape[0]), np.diff(square.indptr))
+    off = square.indices != row
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(row[off], minlength=square.shape[0]))])
+    rest = sparse.csr_matrix((square.data[off], square.indices[off], indptr), shape=square.shape)
+    rest.sort_indices()
+    return rest
+
+
+def _items_by_type(
+    catalog: Catalog, item_weight: npt.NDArray[np.float64]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Each type's items; of the items of no type only those that were bought, as nothing else is known of them."""
+    useful = np.flatnonzero((catalog.item_type >= 0) | (item_weight > 0))
+    types = catalog.item_type[useful]
+    order = np.argsort(types, kind="stable")
+    starts = np.flatnonzero(np.diff(types[order], prepend=-2))
+    for members in np.split(useful[order], starts[1:]):
+        if len(members):
+            yield int(catalog.item_type[members[0]]), members
+
+
+def _score(
+    item: int,
+    pairs: _Pairs,
+    prior: npt.NDArray[np.float64],
+    shortlist: npt.NDArray[np.int64],
+    config: CopurchaseConfig,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    """Candidates of one item with `P(j|i)` and the baskets that hold both."""
+    row = slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])
+    partners = pairs.weight.indices[row]
+    extra = shortlist[~np.isin(shortlist, partners) & (shortlist != item)]
+    candidates = np.concatenate([partners, extra]).astype(np.int32)
+    together = np.concatenate([pairs.weight.data[row], np.zeros(len(extra))])
+    n_together = np.concatenate([pairs.count.data[row], np.zeros(len(extra))]).astype(np.int32)
+    s = config.item_shrinkage
+    score = (together + s * prior[candidates]) / (pairs.item_weight[item] + s)
+    return candidates, score, n_together
+
+
+def _replaces(
+    item: int, candidates: npt.NDArray[np.int32], catalog: Catalog, could_replace: Veto | None
+) -> npt.NDArray[np.bool_]:
+    same_group = (catalog.group[candidates] == catalog.group[item]) & (catalog.group[item] >= 0)
+    if catalog.item_type[item] >= 0:
+        return same_group | (catalog.item_type[candidates] == catalog.item_type[item])
+    return same_group | could_replace(item, candidates) if could_replace else same_group
+
+
+def _empty_lists(n_items: int, config: CopurchaseConfig) -> RelatedItems:
+    shape = (n_items, config.list_length)
+    return RelatedItems(
+        np.full(shape, NO_ITEM, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+    )
+
+
+def _keep(
+    lists: RelatedItems,
+    item: int,
+    candidates: npt.NDArray[np.int32],
+    score: npt.NDArray[np.float64],
+    n_together: npt.NDArray[np.int32],
+) -> None:
+    positive = np.flatnonzero(score > 0)
+    best = positive[top_k(score[positive], lists.item_idx.shape[1], candidates[positive])]
+    lists.item_idx[item, : len(best)] = candidates[best]
+    lists.score[item, : len(best)] = score[best]
+    lists.n_together[item, : len(best)] = n_together[best]

@@ -1,0 +1,129 @@
+"""Which way a pair of product types goes: the card after the camera, hardly ever the camera after the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recsys.catalog import Catalog
+from recsys.dataset import Dataset
+
+UNKNOWN_DIRECTION = 0.5
+
+
+@dataclass(frozen=True)
+class DirectionConfig:
+    """Settings of the veto on the wrong direction.
+
+    Attributes:
+        window_days: how long after one purchase another still follows from it, > 0.
+        max_followers: later baskets of the same shopper that are looked at, >= 1.
+        backward_share: a pair goes backward where the follow-ups in its direction are at most this share of both
+            directions, in (0, 0.5).
+        min_z: standard errors by which the share must lie below one half, > 0.
+        min_price_ratio: where both prices are known, the veto also wants the candidate to cost this many times the
+            seed, >= 1: what is cheaper may always be offered.
+    """
+
+    window_days: float = 60.0
+    max_followers: int = 8
+    backward_share: float = 0.3
+    min_z: float = 3.0
+    min_price_ratio: float = 2.0
+
+
+@dataclass(frozen=True)
+class BackwardTypes:
+    """Pairs of types that shoppers buy in the other order.
+
+    Attributes:
+        pairs: bool CSR (n_types, n_types); row = the seed's type, column = a type that comes before it.
+        item_type: int32 (n_items,), -1 unknown.
+        price: float32 (n_items,), NaN unknown.
+        min_price_ratio: see `DirectionConfig`.
+    """
+
+    pairs: sparse.csr_matrix
+    item_type: npt.NDArray[np.int32]
+    price: npt.NDArray[np.float32]
+    min_price_ratio: float
+
+    def of(self, seed: int, candidates: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Whether each candidate is what the seed is bought *for*, rather than what is bought for the seed."""
+        seed_type = self.item_type[seed]
+        if seed_type < 0:
+            return np.zeros(len(candidates), np.bool_)
+        before = self.pairs.indices[self.pairs.indptr[seed_type] : self.pairs.indptr[seed_type + 1]]
+        if not len(before):
+            return np.zeros(len(candidates), np.bool_)
+        cheaper = self.price[candidates] < self.min_price_ratio * self.price[seed]
+        return np.isin(self.item_type[candidates], before) & ~cheaper
+
+
+def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> BackwardTypes:
+    """Compare how often one type follows another with how often it precedes it.
+
+    For every basket with type a, count the same shopper's next baskets within the window that hold b: `f(a → b)`. A
+    steady habit looks the same in both directions whatever its frequency, so `f(a → b) ÷ (f(a → b) + f(b → a))` tells
+    an accessory from its host. Pairs far and surely below one half are vetoed for the seed a.
+    """
+    n_types = len(catalog.type_names)
+    baskets = _type_baskets(dataset, catalog)
+    follows = _followers(baskets, config)
+    forward = (baskets.types.T @ (follows @ baskets.types)).tocoo()
+    counts = sparse.csr_matrix((forward.data, (forward.row, forward.col)), shape=(n_types, n_types))
+    both = (counts + counts.T).tocoo()
+    ahead = np.asarray(counts[both.row, both.col], dtype=np.float64).ravel()
+    share = ahead / np.maximum(both.data, 1)
+    z = (UNKNOWN_DIRECTION - share) * 2 * np.sqrt(both.data)
+    backward = (share <= config.backward_share) & (z >= config.min_z) & (both.row != both.col)
+    pairs = sparse.csr_matrix(
+        (np.ones(int(backward.sum()), np.bool_), (both.row[backward], both.col[backward])),
+        shape=(n_types, n_types),
+    )
+    return BackwardTypes(pairs, catalog.item_type, catalog.price, config.min_price_ratio)
+
+
+@dataclass(frozen=True)
+class _TypeBaskets:
+    """Baskets in order of shopper and time: which types each holds (0/1), whose it is, and when (seconds)."""
+
+    types: sparse.csr_matrix
+    user_idx: npt.NDArray[np.int32]
+    timestamp: npt.NDArray[np.int64]
+
+
+def _type_baskets(dataset: Dataset, catalog: Catalog) -> _TypeBaskets:
+    bought = dataset.successes
+    known = (bought.user_idx >= 0) & (catalog.item_type[bought.item_idx] >= 0)
+    bought = bought.take(known)
+    _, first, row = np.unique(bought.basket_idx, return_index=True, return_inverse=True)
+    order = np.lexsort((bought.timestamp[first], bought.user_idx[first]))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    shape = (len(first), len(catalog.type_names))
+    ones = np.ones(len(row), np.float32)
+    types = sparse.csr_matrix((ones, (place[row], catalog.item_type[bought.item_idx])), shape=shape)
+    types.data[:] = 1
+    return _TypeBaskets(types, bought.user_idx[first][order], bought.timestamp[first][order])
+
+
+def _followers(baskets: _TypeBaskets, config: DirectionConfig) -> sparse.csr_matrix:
+    n = len(baskets.user_idx)
+    rows, columns = [], []
+    for step in range(1, min(config.max_followers, max(n - 1, 0)) + 1):
+        gap = baskets.timestamp[step:] - baskets.timestamp[:-step]
+        linked = (
+            (baskets.user_idx[step:] == baskets.user_idx[:-step])
+            & (gap > 0)
+            & (gap <= config.window_days * 86_400)
+        )
+        rows.append(np.flatnonzero(linked))
+        columns.append(np.flatnonzero(linked) + step)
+    if not rows:
+        return sparse.csr_matrix((n, n), dtype=np.float32)
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=(n, n))

@@ -1,0 +1,174 @@
+"""What a shopper buys again, how often, and when it is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.catalog import Catalog
+from recsys.dataset import Dataset
+from recsys.history import UserHistory
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class RepeatConfig:
+    """Settings of the repeat model.
+
+    Attributes:
+        decay_days: a purchase of that age has lost the first part of its weight, > 0.
+        decay_power: how fast the weight falls after that, > 0.
+        interval_shrinkage: gaps that pull an item's interval to its type's, > 0.
+        rate_shrinkage: buyers that pull an item's repeat rate to its type's, > 0.
+        personal_shrinkage: gaps that pull a shopper's own interval to the item's, > 0.
+    """
+
+    decay_days: float = 7.0
+    decay_power: float = 0.5
+    interval_shrinkage: float = 20.0
+    rate_shrinkage: float = 20.0
+    personal_shrinkage: float = 2.0
+
+
+@dataclass(frozen=True)
+class RepeatModel:
+    """How everyone buys again.
+
+    Attributes:
+        interval_days: float32 (n_items,), usual gap between one shopper's purchases of the item; > 0.
+        repeat_rate: float32 (n_items,), chance that a buyer buys the item again; in [0, 1].
+        repeat_share: share of purchases, after a shopper's first basket, that repeat an earlier one; in [0, 1].
+        config: the settings, needed to score.
+    """
+
+    interval_days: npt.NDArray[np.float32]
+    repeat_rate: npt.NDArray[np.float32]
+    repeat_share: float
+    config: RepeatConfig
+
+
+@dataclass(frozen=True)
+class OwnItems:
+    """A shopper's own items, one entry a distinct item, in the order of rows.
+
+    Attributes:
+        item_idx: int32.
+        score: float32, `Σ (1 + age_days / decay_days)^−decay_power` over the baskets that hold the item.
+        n_baskets: int32, baskets that hold it.
+        last: int64, seconds, the latest purchase.
+        interval_days: float32, the shopper's own gap, shrunk to the item's.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    n_baskets: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int64]
+    interval_days: npt.NDArray[np.float32]
+
+    def elapsed(self, now: int) -> npt.NDArray[np.float32]:
+        """Time since the last purchase, in the item's own intervals; float32."""
+        return ((now - self.last) / DAY_S / self.interval_days).astype(np.float32)
+
+
+def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> OwnItems:
+    """Score what the shopper bought up to `now`.
+
+    Args:
+        model: everyone's intervals.
+        history: the shopper's events, none later than `now`.
+        goal: code of the event that counts as a purchase.
+        now: seconds since 1970.
+    """
+    bought = history.of_kind(goal)
+    rows, place = np.unique(bought.item_idx, return_inverse=True)
+    n = len(rows)
+    age_days = (now - bought.timestamp) / DAY_S
+    decayed = (1 + age_days / model.config.decay_days) ** -model.config.decay_power
+    last = np.zeros(n, np.int64)
+    np.maximum.at(last, place, bought.timestamp)
+    first = np.full(n, now, np.int64)
+    np.minimum.at(first, place, bought.timestamp)
+    n_baskets = np.bincount(place, minlength=n).astype(np.int32)
+    gaps = np.maximum(n_baskets - 1, 0)
+    k = model.config.personal_shrinkage
+    own_days = (last - first) / DAY_S
+    return OwnItems(
+        item_idx=rows,
+        score=np.bincount(place, decayed, n).astype(np.float32),
+        n_baskets=n_baskets,
+        last=last,
+        interval_days=((own_days + k * model.interval_days[rows]) / (gaps + k)).astype(np.float32),
+    )
+
+
+def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
+    """Measure gaps and repeat rates of items, shrunk to those of their type and of the shop.
+
+    `interval_i = (Σ gaps + s·interval_type) / (n_gaps + s)`; the rate likewise, from buyers who bought on another day.
+    """
+    bought = dataset.successes
+    bought = bought.take(bought.user_idx >= 0)
+    n_items = len(dataset.items)
+    order = np.lexsort((bought.timestamp, bought.item_idx, bought.user_idx))
+    user, item = bought.user_idx[order], bought.item_idx[order]
+    day = bought.timestamp[order] / DAY_S
+    same = (user[1:] == user[:-1]) & (item[1:] == item[:-1])
+    gap = np.diff(day)
+    is_gap = same & (gap >= 0.5)
+    n_gaps = np.bincount(item[1:][is_gap], minlength=n_items)
+    gap_sum = np.bincount(item[1:][is_gap], gap[is_gap], n_items)
+    n_buyers = np.bincount(item[np.flatnonzero(~np.concatenate([[False], same]))], minlength=n_items)
+    repeaters = _count_repeaters(user[1:][is_gap], item[1:][is_gap], n_items)
+    types = catalog.item_type
+    return RepeatModel(
+        interval_days=np.maximum(_shrunk_mean(gap_sum, n_gaps, types, config.interval_shrinkage, 30.0), 0.5),
+        repeat_rate=_shrunk_mean(repeaters, n_buyers, types, config.rate_shrinkage, 0.0),
+        repeat_share=_repeat_share(dataset),
+        config=config,
+    )
+
+
+def _count_repeaters(
+    user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], n_items: int
+) -> npt.NDArray[np.float64]:
+    pairs = np.unique(user.astype(np.int64) * max(n_items, 1) + item)
+    return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.float64)
+
+
+def _shrunk_mean(
+    total: npt.NDArray[np.float64],
+    count: npt.NDArray[np.int64],
+    types: npt.NDArray[np.int32],
+    pseudo_count: float,
+    default: float,
+) -> npt.NDArray[np.float32]:
+    overall = total.sum() / count.sum() if count.sum() else default
+    label = types + 1
+    type_mean = (np.bincount(label, total, 1) + pseudo_count * overall) / (
+        np.bincount(label, count, 1) + pseudo_count
+    )
+    prior = np.where(types >= 0, type_mean[label], overall)
+    return ((total + pseudo_count * prior) / (count + pseudo_count)).astype(np.float32)
+
+
+def _repeat_share(dataset: Dataset) -> float:
+    """Share of repeats among what shoppers buy after the first day that they were seen."""
+    bought = dataset.successes
+    bought = bought.take(bought.user_idx >= 0)
+    if not len(bought):
+        return 0.0
+    pair = bought.user_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
+    first_of_pair = _first_time(pair, bought.timestamp)
+    first_of_user = _first_time(bought.user_idx, bought.timestamp)
+    later = bought.timestamp >= first_of_user + DAY_S / 2
+    repeats = bought.timestamp >= first_of_pair + DAY_S / 2
+    return float(repeats[later].mean()) if later.any() else 0.0
+
+
+def _first_time(label: npt.NDArray[np.integer], timestamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each entry, the earliest time of its label; `timestamp` ascends."""
+    _, first, place = np.unique(label, return_index=True, return_inverse=True)
+    return timestamp[first][place]

@@ -1,0 +1,105 @@
+"""When each item sells: its lift in each part of the local day, shrunk where it has sold too little to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.catalog import Catalog
+from recsys.dataset import NO_HOUR, Dataset
+
+HOURS_A_DAY = 24
+
+
+@dataclass(frozen=True)
+class TimeOfDayConfig:
+    """Settings of the time-of-day model.
+
+    Attributes:
+        bucket_starts: first local hour of each part of the day, ascending; the last part runs past midnight to the
+            first one's start.
+        type_shrinkage: purchases that pull an item to its type, > 0.
+        category_shrinkage: purchases that pull a type to its category, and a category to all, > 0.
+        personal_shrinkage: purchases that pull a shopper's own hours to everyone's, > 0.
+    """
+
+    bucket_starts: tuple[int, ...] = (5, 11, 15, 18, 21)
+    type_shrinkage: float = 300.0
+    category_shrinkage: float = 200.0
+    personal_shrinkage: float = 5.0
+
+
+@dataclass(frozen=True)
+class TimeOfDayModel:
+    """Lifts by part of the day.
+
+    Attributes:
+        lift: float32 (n_items, n_buckets), `P(bucket | item) / P(bucket)`; 1 where nothing is known.
+        bucket_share: float32 (n_buckets,), share of all purchases.
+        bucket_of_hour: int8 (24,), part of the day of each local hour.
+        is_fitted: whether the shop's times are finer than a day.
+        config: the settings, needed to name the parts of the day.
+    """
+
+    lift: npt.NDArray[np.float32]
+    bucket_share: npt.NDArray[np.float32]
+    bucket_of_hour: npt.NDArray[np.int8]
+    is_fitted: bool
+    config: TimeOfDayConfig
+
+    def hours(self, bucket: int) -> tuple[int, int]:
+        """First and last local hour of a part of the day, both inclusive."""
+        starts = self.config.bucket_starts
+        return starts[bucket], (starts[(bucket + 1) % len(starts)] - 1) % HOURS_A_DAY
+
+
+def bucket_of_hour(config: TimeOfDayConfig) -> npt.NDArray[np.int8]:
+    """Part of the day of each local hour, int8 (24,)."""
+    starts = np.asarray(config.bucket_starts)
+    return ((np.searchsorted(starts, np.arange(HOURS_A_DAY), side="right") - 1) % len(starts)).astype(np.int8)
+
+
+def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -> TimeOfDayModel:
+    """Count purchases by local part of the day and shrink: item to type, type to category, category to all.
+
+    `P(b|cat) = (n + κ_c·P(b))/(N + κ_c)`, `P(b|type) = (n + κ_c·P(b|cat))/(N + κ_c)`,
+    `P(b|i) = (n + κ_t·P(b|type))/(N + κ_t)`; `lift = P(b|i) / P(b)`.
+    """
+    bought = dataset.successes
+    bought = bought.take(bought.hour != NO_HOUR)
+    of_hour = bucket_of_hour(config)
+    n_items, n_buckets = len(dataset.items), len(config.bucket_starts)
+    cell = bought.item_idx.astype(np.int64) * n_buckets + of_hour[bought.hour]
+    counts = np.bincount(cell, minlength=n_items * n_buckets).reshape(n_items, n_buckets).astype(np.float64)
+    total = counts.sum()
+    share = (counts.sum(axis=0) + 1) / (total + n_buckets)
+    n_categories = int(catalog.type_category.max(initial=-1)) + 1
+    by_category = _shrink(counts, catalog.item_category, n_categories, share, config.category_shrinkage)
+    prior = np.vstack([by_category, share])[catalog.type_category]
+    n_types = len(catalog.type_names)
+    by_type = _shrink(counts, catalog.item_type, n_types, prior, config.category_shrinkage)
+    prior = np.vstack([by_type, share])[catalog.item_type]
+    k = config.type_shrinkage
+    chance = (counts + k * prior) / (counts.sum(axis=1, keepdims=True) + k)
+    return TimeOfDayModel(
+        lift=(chance / share).astype(np.float32),
+        bucket_share=share.astype(np.float32),
+        bucket_of_hour=of_hour,
+        is_fitted=bool(total > 0),
+        config=config,
+    )
+
+
+def _shrink(
+    counts: npt.NDArray[np.float64],
+    label: npt.NDArray[np.int32],
+    n_labels: int,
+    prior: npt.NDArray[np.float64],
+    pseudo_count: float,
+) -> npt.NDArray[np.float64]:
+    summed = np.zeros((n_labels, counts.shape[1]))
+    known = label >= 0
+    np.add.at(summed, label[known], counts[known])
+    return (summed + pseudo_count * prior) / (summed.sum(axis=1, keepdims=True) + pseudo_count)

@@ -1,0 +1,317 @@
+"""Event payloads of GA4, Segment and Google Retail, unfolded into flat rows of `recsys.schema.EVENTS`.
+
+Nothing here reads a file or a clock: the ingest job and the event route hand in decoded JSON of any shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.schema import EVENT_ALIASES, EVENTS, TIMESTAMP
+
+Row = dict[str, Any]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+PASSED_ON: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
+"""Columns of ours that a shop may send along as GA4 parameters or Segment properties."""
+
+ORDERS: Final = ("purchase", "refund")
+
+
+def unfold(payload: Any) -> list[Row]:
+    """Turn one event payload into flat rows, one an item.
+
+    An object with an `item_id` is a flat row already, whatever else it holds. Else `eventType` tells Google
+    Retail, `type: track` or `properties` Segment, and `event_name`, `events` or a `name` with `params` GA4 (its
+    BigQuery export and its Measurement Protocol). GA4's `value` and Segment's `total` are sums of money over
+    the whole order and are left out: our `value` is a rating.
+
+    Args:
+        payload: decoded JSON.
+
+    Returns:
+        Rows whose columns are text, float or int, or None; `timestamp` and `received_at` are as they came, or
+        RFC 3339 text. Event names are GA4's where an alias is known and otherwise unchanged. An event without
+        items gives one row without an `item_id`. Columns that are not ours pass through in flat rows only.
+
+    Raises:
+        DataError: a field is of the wrong type; the message begins with the field's path and a colon.
+
+    Example:
+        >>> unfold({"event": "Product Viewed", "userId": "u", "properties": {"product_id": "i"}})[0]["event"]
+        'view_item'
+    """
+    if not isinstance(payload, Mapping):
+        raise DataError(f"event: expected an object, got {_kind(payload)}")
+    if "item_id" in payload:
+        return [_flat(payload)]
+    if "eventType" in payload:
+        return _numbered(_retail(payload))
+    if payload.get("type") == "track" or "properties" in payload:
+        return _numbered(_segment(payload))
+    if isinstance(payload.get("events"), list | tuple):
+        return _measurement(payload)
+    if "event_name" in payload or ("name" in payload and ("params" in payload or "items" in payload)):
+        return _numbered(_ga4(payload, ""))
+    return [_flat(payload)]
+
+
+def _flat(payload: Mapping[str, Any]) -> Row:
+    row: Row = {}
+    for name, value in payload.items():
+        dtype = EVENTS.get(name)
+        if dtype is None:
+            row[name] = value
+        elif dtype == TIMESTAMP:
+            row[name] = _moment(payload, name, "")
+        elif dtype == pl.String():
+            row[name] = _text(payload, name, "")
+        else:
+            row[name] = _number(payload, name, "")
+    if isinstance(row.get("event"), str):
+        row["event"] = EVENT_ALIASES.get(row["event"], row["event"])
+    if isinstance(row.get("position"), float):
+        row["position"] = _whole(row["position"], "position")
+    return row
+
+
+def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
+    """One GA4 event, as gtag, the Measurement Protocol or the BigQuery export write it."""
+    params = _params(payload, path)
+    name_field = "event_name" if "event_name" in payload else "name"
+    event = _event(payload, name_field, path)
+    commerce = _object(payload, "ecommerce", path)
+    transaction = _first_text((commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params."))
+    shared: Row = {name: _text(params, name, f"{path}params.") for name in PASSED_ON}
+    shared |= {
+        "event": event,
+        "timestamp": _ga4_time(payload, path),
+        "event_id": _text(payload, "event_id", path),
+        "user_id": _text(payload, "user_id", path),
+        "visitor_id": _first_text((payload, "user_pseudo_id", path), (payload, "client_id", path)),
+        "session_id": shared["session_id"] or _text(params, "ga_session_id", f"{path}params."),
+        "basket_id": transaction if event in ORDERS else None,
+        "currency": _first_text((params, "currency", f"{path}params."), (payload, "currency", path)),
+    }
+    holder, inside = (payload, path) if "items" in payload else (params, f"{path}params.")
+    rows = []
+    for place, item in enumerate(_array(holder, "items", inside)):
+        at = f"{inside}items[{place}]"
+        fields = _as_object(item, at)
+        rows.append(
+            shared
+            | {
+                "item_id": _text(fields, "item_id", f"{at}."),
+                "price": _number(fields, "price", f"{at}."),
+                "quantity": _number(fields, "quantity", f"{at}."),
+                "position": _position(fields, "index", f"{at}."),
+            }
+        )
+    return rows or [shared | {"item_id": None}]
+
+
+def _measurement(payload: Mapping[str, Any]) -> list[Row]:
+    """GA4's Measurement Protocol: who and when once, then a list of events."""
+    rows: list[Row] = []
+    outer = {name: payload[name] for name in ("client_id", "user_id", "timestamp_micros") if name in payload}
+    for place, event in enumerate(_array(payload, "events", "")):
+        path = f"events[{place}]"
+        rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}."))
+    return rows
+
+
+def _params(payload: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """GA4's parameters, from an object or from the export's list of keys and typed values."""
+    exported = payload.get("event_params")
+    if not isinstance(exported, list | tuple):
+        return _object(payload, "params", path)
+    params: Row = {}
+    for place, pair in enumerate(exported):
+        at = f"{path}event_params[{place}]"
+        fields = _as_object(pair, at)
+        key = _text(fields, "key", f"{at}.")
+        values = _object(fields, "value", f"{at}.")
+        if key is not None:
+            params[key] = next((value for value in values.values() if value is not None), None)
+    return params
+
+
+def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
+    """GA4's microseconds as RFC 3339 text; a plain `timestamp` as it came."""
+    for name in ("event_timestamp", "timestamp_micros"):
+        micros = _number(payload, name, path)
+        if micros is not None:
+            try:
+                return (EPOCH + timedelta(microseconds=micros)).isoformat()
+            except OverflowError:
+                raise DataError(f"{path}{name}: {micros:g} microseconds are no date of this era") from None
+    return _moment(payload, "timestamp", path)
+
+
+def _segment(payload: Mapping[str, Any]) -> list[Row]:
+    properties = _object(payload, "properties", "")
+    event = _event(payload, "event", "")
+    cart = [(properties, name, "properties.") for name in ("order_id", "cart_id", "checkout_id")]
+    shared: Row = {name: _text(properties, name, "properties.") for name in PASSED_ON}
+    shared |= {
+        "event": event,
+        "timestamp": _moment(payload, "timestamp" if "timestamp" in payload else "originalTimestamp", ""),
+        "received_at": _moment(payload, "receivedAt", ""),
+        "event_id": _text(payload, "messageId", ""),
+        "user_id": _text(payload, "userId", ""),
+        "visitor_id": _text(payload, "anonymousId", ""),
+        "basket_id": _first_text(*cart) if event in (*ORDERS, "begin_checkout") else None,
+        "currency": _text(properties, "currency", "properties."),
+    }
+    if properties.get("products") is None:
+        return [shared | _segment_product(properties, "properties.")]
+    rows = []
+    for place, product in enumerate(_array(properties, "products", "properties.")):
+        at = f"properties.products[{place}]"
+        rows.append(shared | _segment_product(_as_object(product, at), f"{at}."))
+    return rows or [shared | {"item_id": None}]
+
+
+def _segment_product(product: Mapping[str, Any], path: str) -> Row:
+    return {
+        "item_id": _first_text((product, "product_id", path), (product, "sku", path)),
+        "price": _number(product, "price", path),
+        "quantity": _number(product, "quantity", path),
+        "position": _position(product, "position", path),
+    }
+
+
+def _retail(payload: Mapping[str, Any]) -> list[Row]:
+    order = _object(payload, "purchaseTransaction", "")
+    person = _object(payload, "userInfo", "")
+    shared: Row = {
+        "event": _event(payload, "eventType", ""),
+        "timestamp": _moment(payload, "eventTime", ""),
+        "event_id": _text(payload, "eventId", ""),
+        "user_id": _text(person, "userId", "userInfo."),
+        "visitor_id": _text(payload, "visitorId", ""),
+        "session_id": _text(payload, "sessionId", ""),
+        "basket_id": _first_text((order, "id", "purchaseTransaction."), (payload, "cartId", "")),
+        "currency": _text(order, "currencyCode", "purchaseTransaction."),
+    }
+    rows = []
+    for place, detail in enumerate(_array(payload, "productDetails", "")):
+        at = f"productDetails[{place}]"
+        fields = _as_object(detail, at)
+        product = _object(fields, "product", f"{at}.")
+        price = _object(product, "priceInfo", f"{at}.product.")
+        rows.append(
+            shared
+            | {
+                "item_id": _text(product, "id", f"{at}.product."),
+                "quantity": _number(fields, "quantity", f"{at}."),
+                "price": _number(price, "price", f"{at}.product.priceInfo."),
+                "currency": shared["currency"] or _text(price, "currencyCode", f"{at}.product.priceInfo."),
+            }
+        )
+    return rows or [shared | {"item_id": None}]
+
+
+def _numbered(rows: list[Row]) -> list[Row]:
+    """Rows of one payload with ids of their own: `<id>#1`, `<id>#2`, … where there are several."""
+    if len(rows) < 2 or rows[0].get("event_id") is None:
+        return rows
+    return [row | {"event_id": f"{row['event_id']}#{place}"} for place, row in enumerate(rows, 1)]
+
+
+def _event(holder: Mapping[str, Any], name: str, path: str) -> str | None:
+    event = _text(holder, name, path)
+    return None if event is None else EVENT_ALIASES.get(event, event)
+
+
+def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
+    """A text, or a whole number as text; None where it is absent or empty."""
+    value = holder.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise DataError(f"{path}{name}: expected a text, got {_kind(value)}")
+    try:
+        text = str(value)
+        text.encode("utf-8")
+    except ValueError:
+        raise DataError(f"{path}{name}: not valid Unicode, or a number of too many digits") from None
+    return text
+
+
+def _first_text(*places: tuple[Mapping[str, Any], str, str]) -> str | None:
+    return next((text for place in places if (text := _text(*place)) is not None), None)
+
+
+def _number(holder: Mapping[str, Any], name: str, path: str) -> float | None:
+    """A finite number, or the text of one; None where it is absent or empty."""
+    value = holder.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise DataError(f"{path}{name}: expected a number, got {_kind(value)}")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{path}{name}: expected a finite number, got {str(value)[:40]!r}")
+    return number
+
+
+def _position(holder: Mapping[str, Any], name: str, path: str) -> int | None:
+    number = _number(holder, name, path)
+    return None if number is None else _whole(number, f"{path}{name}")
+
+
+def _whole(number: float, field: str) -> int:
+    if not number.is_integer():
+        raise DataError(f"{field}: expected a whole number, got {number:g}")
+    return int(number)
+
+
+def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
+    """A time as text, number or datetime; what it says is read later."""
+    value = holder.get(name)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = _number(holder, name, path)
+        return value if number is not None else None
+    return _text(holder, name, path)
+
+
+def _object(holder: Mapping[str, Any], name: str, path: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return {} if value is None else _as_object(value, f"{path}{name}")
+
+
+def _as_object(value: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise DataError(f"{field}: expected an object, got {_kind(value)}")
+    return value
+
+
+def _array(holder: Mapping[str, Any], name: str, path: str) -> list[Any] | tuple[Any, ...]:
+    value = holder.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{path}{name}: expected a list, got {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, in a person's words."""
+    names = {bool: "true or false", str: "a text", int: "a number", float: "a number", list: "a list", tuple: "a list"}
+    if value is None:
+        return "null"
+    return "an object" if isinstance(value, Mapping) else names.get(type(value), type(value).__name__)
