@@ -6,7 +6,7 @@ Nothing here reads a file or a clock: the ingest job and the event route hand in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -28,9 +28,9 @@ def unfold(payload: Any) -> list[Row]:
     """Turn one event payload into flat rows, one an item.
 
     An object with an `item_id` is a flat row already, whatever else it holds. Else `eventType` tells Google
-    Retail, `type: track` or `properties` Segment, and `event_name`, `events` or a `name` with `params` GA4 (its
-    BigQuery export and its Measurement Protocol). GA4's `value` and Segment's `total` are sums of money over
-    the whole order and are left out: our `value` is a rating.
+    Retail, `type: track` or `properties` Segment, and `event_name`, `events` or a `name` with `params` GA4
+    (the BigQuery export and the Measurement Protocol). GA4's `value` and Segment's `total` are sums of money
+    over the whole order and are left out: our `value` is a rating.
 
     Args:
         payload: decoded JSON.
@@ -65,19 +65,10 @@ def unfold(payload: Any) -> list[Row]:
 def _flat(payload: Mapping[str, Any]) -> Row:
     row: Row = {}
     for name, value in payload.items():
-        dtype = EVENTS.get(name)
-        if dtype is None:
-            row[name] = value
-        elif dtype == TIMESTAMP:
-            row[name] = _moment(payload, name, "")
-        elif dtype == pl.String():
-            row[name] = _text(payload, name, "")
-        else:
-            row[name] = _number(payload, name, "")
+        read = READERS.get(name)
+        row[name] = value if read is None else read(payload, name, "")
     if isinstance(row.get("event"), str):
         row["event"] = EVENT_ALIASES.get(row["event"], row["event"])
-    if isinstance(row.get("position"), float):
-        row["position"] = _whole(row["position"], "position")
     return row
 
 
@@ -87,7 +78,9 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
     name_field = "event_name" if "event_name" in payload else "name"
     event = _event(payload, name_field, path)
     commerce = _object(payload, "ecommerce", path)
-    transaction = _first_text((commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params."))
+    transaction = _first_text(
+        (commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params.")
+    )
     shared: Row = {name: _text(params, name, f"{path}params.") for name in PASSED_ON}
     shared |= {
         "event": event,
@@ -235,6 +228,8 @@ def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
     value = holder.get(name)
     if value is None or value == "":
         return None
+    if isinstance(value, str) and value.isascii():
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -311,7 +306,29 @@ def _array(holder: Mapping[str, Any], name: str, path: str) -> list[Any] | tuple
 
 def _kind(value: Any) -> str:
     """What a JSON value is, in a person's words."""
-    names = {bool: "true or false", str: "a text", int: "a number", float: "a number", list: "a list", tuple: "a list"}
+    names = {
+        bool: "true or false",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        tuple: "a list",
+    }
     if value is None:
         return "null"
     return "an object" if isinstance(value, Mapping) else names.get(type(value), type(value).__name__)
+
+
+Read = Callable[[Mapping[str, Any], str, str], Any]
+
+
+def _reader(dtype: pl.DataType) -> Read:
+    if dtype == TIMESTAMP:
+        return _moment
+    if dtype == pl.String():
+        return _text
+    return _position if dtype.is_integer() else _number
+
+
+READERS: Final[dict[str, Read]] = {name: _reader(dtype) for name, dtype in EVENTS.items()}
+"""How each of our columns is read out of a flat row."""

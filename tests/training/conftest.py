@@ -1,0 +1,55 @@
+"""Tables small enough to check by eye, and the job that ingests them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from training.ingest import IngestConfig, IngestReport, Sources, ingest
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def good() -> dict[str, Any]:
+    """An event that keeps every rule."""
+    return {"item_id": "i", "event": "purchase", "timestamp": "2024-05-01T08:00:00Z", "user_id": "u"}
+
+
+@pytest.fixture
+def events_file(tmp_path: Path) -> Callable[[Sequence[Mapping[str, Any]]], Path]:
+    """Write rows as a CSV, so that nothing but text reaches the job."""
+
+    def write(rows: Sequence[Mapping[str, Any]]) -> Path:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = {
+            name: [None if row.get(name) is None else str(row[name]) for row in rows] for name in names
+        }
+        path = tmp_path / "events.csv"
+        pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)).write_csv(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., tuple[IngestReport, Path]]:
+    """Ingest with a limit that lets everything pass, unless told otherwise."""
+
+    def job(
+        config: IngestConfig | None = None, out: str = "out", **sources: Path
+    ) -> tuple[IngestReport, Path]:
+        chosen = config or IngestConfig(max_reject_share=1.0)
+        return ingest(Sources(**sources), chosen, tmp_path / out, NOW), tmp_path / out
+
+    return job

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.errors import DataError
+from training.doctor import DoctorReport, examine, render
+from training.ingest import IngestConfig
+
+START = datetime(2024, 1, 1, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(run: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
+    """Ingest tables given as rows."""
+
+    def build(**tables: list[dict[str, Any]]) -> Path:
+        sources = {}
+        for name, rows in tables.items():
+            sources[name] = tmp_path / f"{name}.jsonl"
+            sources[name].write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+        _, out = run(IngestConfig(timezone="UTC", max_reject_share=1.0), **sources)
+        return Path(out)
+
+    return build
+
+
+def event(item: str, user: str, day: float, basket: str | None = None, **more: Any) -> dict[str, Any]:
+    moment = (START + timedelta(days=day)).isoformat()
+    row = {"item_id": item, "user_id": user, "event": "purchase", "timestamp": moment, "basket_id": basket}
+    return row | more
+
+
+def verdicts(report: DoctorReport) -> dict[str, str]:
+    return {name: feed.verdict for feed in report.feeds for name in feed.lists}
+
+
+def test_a_small_shop(folder: Callable[..., Path]) -> None:
+    out = folder(
+        events=[
+            event("a", "u", 0, "1", received_at=(START + timedelta(seconds=2)).isoformat()),
+            event("b", "u", 0, "1"),
+            event("a", "u", 5, "2"),
+            event("a", "v", 5, "3"),
+            event("x", "v", 5, "3"),
+            event("b", "v", 6, "4", event="view_item"),
+            event("b", "v", 6, "4", quantity=-1),
+        ],
+        items=[{"item_id": "a", "category": "p > q"}, {"item_id": "b"}, {"item_id": "c", "title": "c"}],
+        users=[{"user_id": "u"}],
+    )
+    report = examine(out, now=START + timedelta(days=5.5))
+    assert report.rows == {"events": 6, "items": 3, "users": 1}
+    assert (report.users, report.visitors, report.items) == (2, 0, 3)
+    assert report.kinds == {"purchase": 5, "view_item": 1}
+    assert (report.days.active, report.days.silent, report.days.finer) == (3, 4, True)
+    assert [(str(a), str(b)) for a, b in report.days.gaps] == [("2024-01-02", "2024-01-05")]
+    catalogue = report.catalogue
+    assert catalogue.without_content == pytest.approx(1 / 3)
+    assert (catalogue.orphan_items, catalogue.orphan_events, catalogue.orphan_users) == (1, 1, 1)
+    assert catalogue.never_bought == 1
+    assert (report.baskets.count, report.baskets.pairs, report.baskets.single_share) == (
+        3,
+        2,
+        pytest.approx(1 / 3),
+    )
+    assert report.repeat_share == pytest.approx(1 / 5), "a again by u, of five purchases"
+    assert (report.clock.known, report.clock.median_s, report.clock.future) == (1, 2.0, 1)
+    assert report.rejects == {"events": {"quantity is negative": 1}}
+    assert set(verdicts(report).values()) == {"thin", "yes"}
+    json.dumps(report.to_dict())
+    text = render(report)
+    assert "2024-01-01 to 2024-01-07 (UTC); times of day are known" in text
+    assert "silent: 2024-01-02 to 2024-01-05" in text
+
+
+def test_items_alone(folder: Callable[..., Path]) -> None:
+    report = examine(folder(items=[{"item_id": "a", "title": "手工皮具"}]))
+    found = verdicts(report)
+    assert found.pop("similar") == "thin"
+    assert found.pop("cold items") == "thin"
+    assert set(found.values()) == {"no"}
+    assert "no event" in render(report)
+
+
+def test_dates_only_and_nobody_twice(folder: Callable[..., Path]) -> None:
+    events = [
+        {"item_id": str(n), "user_id": str(n), "event": "purchase", "timestamp": "2024-01-01"}
+        for n in range(10)
+    ]
+    report = examine(folder(events=events))
+    assert report.days.finer is False
+    found = verdicts(report)
+    assert found["time_of_day"] == "no"
+    assert found["buy_again"] == "no"
+    assert found["for_you"] == "no"
+    assert found["similar"] == "no"
+    assert found["popular"] == "thin"
+
+
+def test_sessions_alone_and_one_item(folder: Callable[..., Path]) -> None:
+    events = [
+        {"item_id": "a", "session_id": str(n), "event": "view_item", "timestamp": f"2024-01-01T0{n}:30:00Z"}
+        for n in range(5)
+    ]
+    report = examine(folder(events=events))
+    assert (report.users, report.items, report.baskets.count, report.repeat_share) == (0, 1, 0, 0.0)
+    assert render(report)
+
+
+def test_a_bot_is_suspected_and_a_good_customer_is_not(folder: Callable[..., Path]) -> None:
+    people = [event(str(n % 7), f"u{n % 30}", n / 30, str(n)) for n in range(300)]
+    keen = [event(str(n), "keen", n / 30, f"k{n}") for n in range(60)]
+    bot = [event(str(n), "bot", n / 5000, f"b{n}", event="view_item") for n in range(2000)]
+    report = examine(folder(events=people + keen + bot))
+    assert report.bots.suspects == 1
+    assert report.bots.events == 2000
+    assert report.bots.busiest[0][0] == "bot"
+    assert "suspected bot: bot" in render(report)
+
+
+def test_rich_data_feeds_every_list(folder: Callable[..., Path]) -> None:
+    events = [
+        event(str((u * 7 + n * n) % 150), f"u{u}", n + u / 200, f"{u}-{n // 2}")
+        for u in range(200)
+        for n in range(60)
+    ]
+    items = [{"item_id": str(n), "title": str(n), "category": "a > b"} for n in range(150)]
+    report = examine(folder(events=events, items=items))
+    assert set(verdicts(report).values()) == {"yes"}
+
+
+def test_folders_that_cannot_be_read(folder: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="recsys ingest"):
+        examine(tmp_path / "none")
+    out = folder(items=[{"item_id": "a"}])
+    (out / "items.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"items\.parquet cannot be read"):
+        examine(out)
+    (out / "dataset.json").write_text("[", encoding="utf-8")
+    with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
+        examine(out)

@@ -1,0 +1,433 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import ConfigError, DataError
+from recsys.schema import EVENTS, ITEMS, USERS
+from training.ingest import IngestConfig, IngestReport, Sources, ingest, rejects_beside
+
+Run = Callable[..., tuple[IngestReport, Path]]
+Write = Callable[..., Path]
+LENIENT = IngestConfig(max_reject_share=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"quantity": "abc"}, "quantity is not a number"),
+        ({"quantity": "nan"}, "quantity is not a number (NaN)"),
+        ({"quantity": "inf"}, "quantity is infinite"),
+        ({"quantity": "-1"}, "quantity is negative"),
+        ({"quantity": "0"}, "a purchase of quantity zero"),
+        ({"price": "-0.5"}, "price is negative"),
+        ({"price": "nan"}, "price is not a number (NaN)"),
+        ({"position": "1.5"}, "position is not a whole number"),
+        ({"propensity": "0"}, "propensity is not above zero"),
+        ({"propensity": "2"}, "propensity is above one"),
+        ({"timestamp": "yesterday"}, "timestamp cannot be read as a time"),
+        ({"timestamp": "2024-05-01 08:00:00"}, "timestamp has no time zone"),
+        ({"timestamp": "2024-06-01T00:06:00Z"}, "timestamp is in the future"),
+        ({"timestamp": None}, "timestamp is empty"),
+        ({"received_at": "soon"}, "received_at cannot be read as a time"),
+        ({"item_id": None}, "item_id is empty"),
+        ({"item_id": " "}, "item_id is blank"),
+        ({"item_id": "\u3000"}, "item_id is blank"),
+        ({"item_id": "手" * 86}, "item_id is longer than 256 bytes of UTF-8"),
+        ({"item_id": "a\tb"}, "item_id holds control characters"),
+        ({"item_id": "a\x7fb"}, "item_id holds control characters"),
+        ({"item_id": "a\x85b"}, "item_id holds control characters"),
+        ({"user_id": "x" * 257}, "user_id is longer than 256 bytes of UTF-8"),
+        ({"event_id": " "}, "event_id is blank"),
+        ({"event": "bought"}, "unknown event name"),
+        ({"event": None}, "event is empty"),
+        ({"user_id": None}, "none of user_id, visitor_id, session_id, basket_id is filled"),
+    ],
+)
+def test_a_bad_row_is_kept_aside_with_its_reason(
+    run: Run, events_file: Write, good: dict[str, Any], change: dict[str, Any], reason: str
+) -> None:
+    report, out = run(events=events_file([good, good | {"item_id": "j"} | change]))
+    assert report.tables["events"].kept == 1
+    rejects = pl.read_parquet(out / "rejects.parquet")
+    assert rejects.select("table", "row").rows() == [("events", 2)]
+    assert rejects["reason"][0].startswith(reason)
+    assert "; " not in rejects["reason"][0], "one fault gives one reason"
+    original = json.loads(rejects["original"][0])
+    assert all(original[name] == value for name, value in change.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quantity": "0.35"},
+        {"quantity": "0", "event": "view_item"},
+        {"price": "0"},
+        {"timestamp": "2024-06-01T00:05:00Z"},
+        {"timestamp": "2024-05-01"},
+        {"item_id": "手" * 85 + "a"},
+        {"item_id": "a/b?c 😀"},
+        {"user_id": None, "session_id": "s"},
+        {"event": "Order Completed"},
+        {"event": "purchase-complete"},
+        {"value": "-3.5"},
+    ],
+)
+def test_a_good_row_stays(run: Run, events_file: Write, good: dict[str, Any], change: dict[str, Any]) -> None:
+    report, _ = run(events=events_file([good | change]))
+    assert report.tables["events"].kept == 1
+
+
+def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, Any]) -> None:
+    bad = good | {"quantity": "abc", "event": "bought", "price": "-1"}
+    report, out = run(events=events_file([good, bad]))
+    reasons = set(pl.read_parquet(out / "rejects.parquet")["reason"][0].split("; "))
+    assert reasons == {"quantity is not a number", "unknown event name", "price is negative"}
+    assert set(report.tables["events"].reasons) == reasons
+
+
+def test_duplicates_keep_the_first_and_are_no_fault(
+    run: Run, events_file: Write, good: dict[str, Any]
+) -> None:
+    rows = [
+        good | {"event_id": "e", "item_id": "bad", "quantity": "abc"},
+        good | {"event_id": "e", "item_id": "first"},
+        good | {"event_id": "e", "item_id": "second"},
+        good | {"event_id": "f"},
+        good,
+        good,
+        good | {"user_id": "v"},
+    ]
+    config = IngestConfig(max_reject_share=0.2)
+    report, out = run(config, events=events_file(rows))
+    table = report.tables["events"]
+    assert (table.rows, table.kept, table.duplicates, table.rejected) == (7, 4, 2, 1)
+    assert "bad" not in pl.read_parquet(out / "events.parquet")["item_id"]
+    assert "first" in pl.read_parquet(out / "events.parquet")["item_id"]
+    rejects = pl.read_parquet(out / "rejects.parquet")
+    assert rejects.select("row", "reason").rows()[1:] == [(3, "duplicate event_id"), (6, "duplicate row")]
+
+
+def test_canonical_output(run: Run, events_file: Write, good: dict[str, Any]) -> None:
+    rows = [good | {"timestamp": "2024-05-02"}, good | {"timestamp": "2024-05-01", "colour": "red"}]
+    report, out = run(IngestConfig(timezone="Asia/Shanghai"), events=events_file(rows))
+    events = pl.read_parquet(out / "events.parquet")
+    assert dict(events.schema) == EVENTS
+    assert events["timestamp"].to_list() == [
+        datetime(2024, 4, 30, 16, tzinfo=UTC),
+        datetime(2024, 5, 1, 16, tzinfo=UTC),
+    ]
+    assert report.tables["events"].ignored_columns == ("colour",)
+    assert json.loads((out / "dataset.json").read_text())["timezone"] == "Asia/Shanghai"
+    assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()["tables"]))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "dataset.json",
+        "events.parquet",
+        "rejects.parquet",
+        "report.json",
+    ]
+
+
+def test_ids_of_any_type_are_texts(run: Run, tmp_path: Path, now: datetime) -> None:
+    path = tmp_path / "events.parquet"
+    frame = pl.DataFrame(
+        {"item_id": [1, 2], "user_id": [17850.0, float("nan")], "session_id": ["007", "008"]}
+    )
+    frame.with_columns(event=pl.lit("view_item"), timestamp=pl.lit(now)).write_parquet(path)
+    _, out = run(events=path)
+    events = pl.read_parquet(out / "events.parquet")
+    assert events.select("item_id", "user_id", "session_id").rows() == [
+        ("1", "17850", "007"),
+        ("2", None, "008"),
+    ]
+
+
+def test_columns_are_mapped_and_the_event_filled(run: Run, events_file: Write) -> None:
+    path = events_file([{"StockCode": "85123A", "InvoiceDate": "12/1/2010 8:26", "CustomerID": "17850"}])
+    config = IngestConfig(
+        timezone="Europe/London",
+        columns={
+            "StockCode": "item_id",
+            "InvoiceDate": "timestamp",
+            "CustomerID": "user_id",
+            "Other": "price",
+        },
+        default_event="purchase",
+        timestamp_format="%m/%d/%Y %H:%M",
+    )
+    _, out = run(config, events=path)
+    row = pl.read_parquet(out / "events.parquet").row(0, named=True)
+    assert (row["item_id"], row["event"], row["user_id"]) == ("85123A", "purchase", "17850")
+    assert row["timestamp"] == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"sku": "a", "event": "purchase", "timestamp": "2024-05-01", "user_id": "u"},
+            "--column THEIRS=item_id",
+        ),
+        ({"item_id": "a", "timestamp": "2024-05-01", "user_id": "u"}, "--default-event purchase"),
+        ({"item_id": "a", "event": "purchase", "user_id": "u"}, "'timestamp' is missing"),
+        ({"item_id": "a", "event": "purchase", "timestamp": "2024-05-01"}, "none of the columns user_id"),
+    ],
+)
+def test_a_missing_column_fails_at_once(
+    run: Run, events_file: Write, row: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DataError) as raised:
+        run(events=events_file([row]))
+    assert words in str(raised.value)
+    assert all(name in str(raised.value) for name in row), "it lists the columns found"
+
+
+def test_too_many_bad_rows_fail_the_job_and_leave_the_old_output(
+    run: Run, events_file: Write, good: dict[str, Any]
+) -> None:
+    _, out = run(events=events_file([good]))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    rows = [good | {"item_id": str(place)} for place in range(9)] + [good | {"quantity": "abc"}]
+    with pytest.raises(DataError) as raised:
+        run(IngestConfig(), events=events_file(rows))
+    assert "1 of 10 rows of events.csv (10.0%)" in str(raised.value)
+    assert "'quantity is not a number' (1 rows)" in str(raised.value)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert pl.read_parquet(rejects_beside(out))["row"].to_list() == [10]
+    run(IngestConfig(max_reject_share=0.1), events=events_file(rows))
+    assert not rejects_beside(out).exists(), "a job that succeeds takes the old rejects away"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["events.csv", "out"]
+
+
+def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing is usable"):
+        run(events=events_file([good | {"event": "x"}]))
+    (tmp_path / "header.csv").write_text("item_id\n", encoding="utf-8")
+    (tmp_path / "broken.jsonl").write_text("{a\n{b\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"nothing is usable; .*'unparsable JSON' \(2 rows\)"):
+        run(events=tmp_path / "broken.jsonl")
+    with pytest.raises(DataError, match="no rows"):
+        run(items=tmp_path / "header.csv")
+
+
+def test_zoneless_times_say_what_to_do(run: Run, events_file: Write, good: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="give the shop's, such as --timezone"):
+        run(IngestConfig(), events=events_file([good | {"timestamp": "2024-05-01 08:00:00"}]))
+
+
+def test_chinese_catalogue_in_gb18030(run: Run, tmp_path: Path) -> None:
+    text = (
+        "商品编号,标题,类目,标签,价格\n"
+        "皮-1,手工植鞣革钱包,箱包 > 皮具 > 钱包,手工|小众,199.00\n"
+        '茶/2,明前龙井,食品>茶叶>绿茶,"春茶,送礼",88\n'
+    )
+    path = tmp_path / "catalogue.csv"
+    path.write_bytes(text.encode("gb18030"))
+    names = {"商品编号": "item_id", "标题": "title", "类目": "category", "标签": "tags", "价格": "price"}
+    with pytest.raises(DataError, match="pass --encoding gb18030"):
+        run(IngestConfig(columns=names), items=path)
+    _, out = run(IngestConfig(encoding="gb18030", columns=names), items=path)
+    items = pl.read_parquet(out / "items.parquet")
+    assert items["item_id"].to_list() == ["皮-1", "茶/2"]
+    assert items["category"].to_list() == [["箱包", "皮具", "钱包"], ["食品", "茶叶", "绿茶"]]
+    assert items["tags"].to_list() == [["手工", "小众"], ["春茶", "送礼"]]
+    assert items["available"].to_list() == [True, True]
+
+
+def test_items_last_wins_and_attributes_pass_through(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"item_id": "a", "price": 1, "colour": "red", "row": 1},
+        {"item_id": "b", "price": -1},
+        {"item_id": "c", "available": "no", "category": ["x", " ", "y"]},
+        {"item_id": "a", "price": 2, "colour": "blue", "row": 4, "problems": "none"},
+        {"item_id": "d", "available": "maybe"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    report, out = run(items=path)
+    items = pl.read_parquet(out / "items.parquet")
+    assert list(items.columns[: len(ITEMS)]) == list(ITEMS)
+    assert items.select("item_id", "price", "available", "colour", "row", "problems").rows() == [
+        ("c", None, False, None, None, None),
+        ("a", 2.0, True, "blue", 4, "none"),
+    ]
+    assert items["category"].to_list() == [["x", "y"], None]
+    table = report.tables["items"]
+    assert (table.duplicates, table.rejected) == (1, 2)
+    assert table.reasons == {
+        "available is not true or false": 1,
+        "duplicate item_id: a later row replaces it": 1,
+        "price is negative": 1,
+    }
+
+
+def test_users(run: Run, events_file: Write, good: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text(
+        "user_id,timezone,personalization,tags,tier\n"
+        "a,Asia/Shanghai,,x|y,gold\nb,Mars/Olympus,,,\na,Asia/Tokyo,false,,silver\n",
+        encoding="utf-8",
+    )
+    report, out = run(events=events_file([good]), users=path)
+    users = pl.read_parquet(out / "users.parquet")
+    assert list(users.columns) == [*USERS, "tier"]
+    assert users.select("user_id", "timezone", "personalization", "tier").rows() == [
+        ("a", "Asia/Tokyo", False, "silver")
+    ]
+    assert report.tables["users"].reasons["timezone is not an IANA time zone"] == 1
+
+
+def test_offers(run: Run, tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("item_id\na\n", encoding="utf-8")
+    offers = tmp_path / "offers.csv"
+    offers.write_text(
+        "item_id,region,price,available,valid_from,valid_to\n"
+        "a,north,2,,2024-01-01,2024-02-01\na,north,2,,2024-01-01,2024-02-01\n"
+        "a,south,,,,\na,east,-2,,,\na,west,,false,2024-02-01,2024-01-01\n",
+        encoding="utf-8",
+    )
+    report, out = run(items=items, offers=offers)
+    assert pl.read_parquet(out / "offers.parquet").height == 1
+    assert report.tables["offers"].reasons == {
+        "duplicate row": 1,
+        "neither price nor available is filled": 1,
+        "price is negative": 1,
+        "valid_to is before valid_from": 1,
+    }
+
+
+def test_json_lines_payloads(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    payload = {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": "m",
+        "userId": "u",
+        "timestamp": "2024-05-01T08:00:00Z",
+        "properties": {
+            "order_id": "o",
+            "products": [{"product_id": "a"}, {"product_id": "b", "quantity": -1}],
+        },
+    }
+    path.write_text(json.dumps(payload) + "\n{broken\n" + json.dumps(payload) + "\n", encoding="utf-8")
+    report, out = run(events=path)
+    assert pl.read_parquet(out / "events.parquet")["event_id"].to_list() == ["m#1"]
+    rejects = pl.read_parquet(out / "rejects.parquet").select("row", "reason").rows()
+    assert rejects == [
+        (1, "quantity is negative"),
+        (2, "unparsable JSON"),
+        (3, "duplicate event_id"),
+        (3, "quantity is negative"),
+    ]
+    assert report.tables["events"].rows == 5
+
+
+def test_the_same_input_gives_the_same_tables(run: Run, events_file: Write, good: dict[str, Any]) -> None:
+    path = events_file(
+        [good | {"item_id": str(place % 97), "basket_id": str(place)} for place in range(2000)]
+    )
+    first, one = run(out="one", events=path)
+    second, two = run(out="two", events=path)
+    assert first == second
+    for file in one.iterdir():
+        assert file.read_bytes() == (two / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        IngestConfig(timezone="Mars/Olympus"),
+        IngestConfig(max_reject_share=1.5),
+        IngestConfig(future_tolerance=-1),
+        IngestConfig(default_event="bought"),
+        IngestConfig(columns={"sku": "itemid"}),
+        IngestConfig(encoding="klingon"),
+    ],
+)
+def test_bad_settings(run: Run, events_file: Write, good: dict[str, Any], config: IngestConfig) -> None:
+    with pytest.raises(ConfigError):
+        run(config, events=events_file([good]))
+
+
+def test_places_that_are_not_replaced(
+    run: Run, events_file: Write, good: dict[str, Any], tmp_path: Path, now: datetime
+) -> None:
+    path = events_file([good])
+    with pytest.raises(ConfigError, match=r"no dataset\.json"):
+        ingest(Sources(events=path), LENIENT, tmp_path, now)
+    with pytest.raises(ConfigError, match="is a file"):
+        ingest(Sources(events=path), LENIENT, path, now)
+    _, out = run(events=path)
+    with pytest.raises(ConfigError, match="lies inside"):
+        ingest(Sources(events=out / "events.parquet"), LENIENT, out, now)
+    with pytest.raises(ConfigError, match="nothing to ingest"):
+        ingest(Sources(users=path), LENIENT, out, now)
+    with pytest.raises(ConfigError, match="no time zone"):
+        ingest(Sources(events=path), LENIENT, out, now.replace(tzinfo=None))
+
+
+def test_progress_runs_from_nothing_to_all(
+    events_file: Write, good: dict[str, Any], tmp_path: Path, now: datetime
+) -> None:
+    seen: list[float] = []
+    ingest(
+        Sources(events=events_file([good])),
+        LENIENT,
+        tmp_path / "out",
+        now,
+        lambda _, share: seen.append(share),
+    )
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+
+
+IDS = st.none() | st.sampled_from(["a", "b", " ", "x" * 257, "\x01", "7.0"])
+NUMBERS = st.none() | st.sampled_from(["1", "0", "-2", "nan", "inf", "abc", "2.5"])
+ROWS = st.fixed_dictionaries(
+    {
+        "item_id": IDS,
+        "event": st.sampled_from([None, "purchase", "Product Viewed", "nonsense"]),
+        "timestamp": st.sampled_from(
+            [None, "2024-05-01", "2024-05-01T08:00:00Z", "1714550400", "x", "2999-01-01"]
+        ),
+        "user_id": IDS,
+        "basket_id": IDS,
+        "event_id": IDS,
+        "quantity": NUMBERS,
+        "price": NUMBERS,
+        "note": st.sampled_from(["x", "y"]),
+    }
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=timedelta(seconds=5),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(ROWS, min_size=1, max_size=12))
+def test_kept_and_rejected_rows_are_the_input(
+    run: Run, events_file: Write, rows: list[dict[str, Any]]
+) -> None:
+    good = {"item_id": "z", "event": "view_item", "timestamp": "2024-05-01", "user_id": "z", "note": "x"}
+    report, out = run(events=events_file([good, *rows]))
+    table = report.tables["events"]
+    kept, rejects = pl.read_parquet(out / "events.parquet"), pl.read_parquet(out / "rejects.parquet")
+    assert table.rows == len(rows) + 1 == kept.height + rejects.height
+    assert (table.kept, table.duplicates + table.rejected) == (kept.height, rejects.height)
+    assert rejects["row"].is_unique().all()
+    assert rejects.filter(pl.col("reason").fill_null("") == "").is_empty()
+    for row, original in rejects.select("row", "original").rows():
+        given_row = {name: value for name, value in rows[row - 2].items() if value is not None}
+        assert given_row.items() <= json.loads(original).items()
+    left = [rows[place] for place in range(len(rows)) if place + 2 not in rejects["row"]]
+    assert sorted(kept["item_id"]) == sorted(["z", *(row["item_id"] for row in left)])

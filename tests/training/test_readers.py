@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys.errors import ConfigError, DataError
+from training.readers import read_table
+
+CSV = "item_id,title\n007,手工皮具\n8,茶\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (CSV.encode(), "utf-8"),
+        (b"\xef\xbb\xbf" + CSV.encode(), "utf-8"),
+        (CSV.replace("\n", "\r\n").encode(), "utf-8"),
+        (CSV.replace(",", ";").encode(), "utf-8"),
+        (CSV.encode("gb18030"), "gb18030"),
+        (CSV.encode("gbk"), "gbk"),
+        (CSV.encode("utf-16"), "utf-16"),
+    ],
+)
+def test_csv_in_its_encoding(tmp_path: Path, data: bytes, encoding: str) -> None:
+    path = tmp_path / "items.csv"
+    path.write_bytes(data)
+    raw = read_table(path, "items", encoding)
+    assert raw.frame.to_dict(as_series=False) == {"item_id": ["007", "8"], "title": ["手工皮具", "茶"]}
+    assert raw.rows.to_list() == [1, 2]
+
+
+def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv.gz"
+    path.write_bytes(gzip.compress(b"item_id,title\na,x\n,\nb,y\n"))
+    raw = read_table(path, "items")
+    assert raw.frame["item_id"].to_list() == ["a", "b"]
+    assert raw.rows.to_list() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "encoding", "words"),
+    [
+        ("items.csv", b"", "utf-8", "is empty"),
+        ("items.csv", b"\n \n", "utf-8", "is empty"),
+        ("items.csv", CSV.encode("gb18030"), "utf-8", "not valid UTF-8 at byte 18; pass --encoding gb18030"),
+        ("items.csv", b"\xff" + CSV.encode(), "gb18030", "not valid gb18030 at byte 0"),
+        ("items.csv", CSV.encode("utf-16-le"), "utf-8", "--encoding"),
+        ("items.csv", b"a,b\n1,2\n3,4,5\n", "utf-8", "line 3 has 3 fields where the header has 2"),
+        ("items.csv", b'a,b\n"x,2\n3,4\n', "utf-8", "not a whole CSV file"),
+        ("items.csv", b"a,b,a\n1,2,3\n", "utf-8", "two columns named 'a'"),
+        ("items.csv.gz", gzip.compress(CSV.encode())[:-9], "utf-8", "not a whole gzip file"),
+        ("items.parquet", b"", "utf-8", "is empty"),
+        ("items.parquet", b"PAR1" + bytes(40), "utf-8", "not a whole Parquet file"),
+        ("items.xlsx", b"PK", "utf-8", "no known kind"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, data: bytes, encoding: str, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="items") as raised:
+        read_table(path, "items", encoding)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_truncated_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    pl.DataFrame({"item_id": ["a"] * 1000}).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="not a whole Parquet file"):
+        read_table(path, "items")
+
+
+def test_missing_file_and_unknown_encoding(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read_table(tmp_path / "none.csv", "items")
+    (tmp_path / "items.csv").write_text(CSV, encoding="utf-8")
+    with pytest.raises(ConfigError, match="'klingon' is unknown"):
+        read_table(tmp_path / "items.csv", "items", "klingon")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text(
+        '{"item_id": 7, "tags": ["a", 1], "price": 2, "x": {"y": 1}}\n'
+        '{"item_id": "007", "price": 2.5}\n\n'
+        "{broken\n"
+        "3\n",
+        encoding="utf-8",
+    )
+    raw = read_table(path, "items")
+    assert raw.frame["item_id"].to_list() == ["7", "007"]
+    assert raw.frame["tags"].to_list() == [["a", "1"], None]
+    assert raw.frame["price"].to_list() == [2.0, 2.5]
+    assert raw.frame["x"].to_list() == ['{"y":1}', None]
+    assert raw.rows.to_list() == [1, 2]
+    assert raw.broken.rows() == [(4, "unparsable JSON", "{broken"), (5, "expected an object", "3")]
+
+
+def test_json_array(tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    path.write_text('[{"item_id": "a"},\n {"item_id": "b"}]', encoding="utf-8")
+    assert read_table(path, "items").frame["item_id"].to_list() == ["a", "b"]
+
+
+def test_payloads_unfold_in_events(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"type": "track", "event": "Order Completed", "messageId": "m", "userId": "u",'
+        ' "properties": {"products": [{"product_id": "a"}, {"product_id": "b"}]}}\n'
+        '{"type": "track", "properties": 3}\n',
+        encoding="utf-8",
+    )
+    raw = read_table(path, "events")
+    assert raw.frame["item_id"].to_list() == ["a", "b"]
+    assert raw.rows.to_list() == [1, 1]
+    assert raw.broken["reason"].to_list() == ["properties: expected an object"]
+
+
+def test_ga4_parquet_export_unfolds(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    rows = [{"event_name": "view_item", "event_timestamp": 1483603200000000, "items": [{"item_id": "a"}]}]
+    pl.DataFrame(rows).write_parquet(path)
+    assert read_table(path, "events").frame["item_id"].to_list() == ["a"]
+
+
+def test_folder_of_part_files(tmp_path: Path) -> None:
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "part-1.csv").write_text("item_id,title\nb,y\n", encoding="utf-8")
+    (tmp_path / "part-0.csv").write_text("item_id\na\nc\n", encoding="utf-8")
+    raw = read_table(tmp_path, "items")
+    assert raw.frame.rows() == [("a", None), ("c", None), ("b", "y")]
+    assert raw.rows.to_list() == [1, 2, 3]
+
+
+def test_folder_of_nothing_or_of_several_kinds(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no file"):
+        read_table(tmp_path, "items")
+    (tmp_path / "a.csv").write_text(CSV, encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="several kinds"):
+        read_table(tmp_path, "items")
+
+
+def test_part_files_that_disagree(tmp_path: Path) -> None:
+    pl.DataFrame({"item_id": [["a"]]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"item_id": [1]}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="disagree"):
+        read_table(tmp_path, "items")

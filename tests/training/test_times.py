@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from training.times import NO_ZONE, UNPARSABLE, TimeRules, parse_times
+
+EIGHT = datetime(2017, 1, 5, 8, tzinfo=UTC)
+
+
+def read(value: Any, zone: str | None = None, form: str | None = None) -> tuple[Any, Any]:
+    column = parse_times(pl.Series([value], strict=False), TimeRules(zone, form))
+    return column.values[0], column.problems[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2017-01-05T08:00:00Z",
+        "2017-01-05 08:00:00Z",
+        "2017-01-05T16:00:00+08:00",
+        "2017-01-05T16:00:00+0800",
+        "2017-01-05T16:00:00+08",
+        "2017-01-05T08:00:00.000Z",
+        "2017-01-05T08:00Z",
+        "2017-01-05 08:00:00 UTC",
+        "  2017-01-05T08:00:00Z ",
+        "1483603200",
+        "1483603200.0",
+        "1483603200000",
+        "1483603200000000",
+        "1483603200000000000",
+        1483603200,
+        1483603200.0,
+        1483603200000,
+        1483603200000000,
+        EIGHT,
+    ],
+)
+def test_moments(value: Any) -> None:
+    assert read(value) == (EIGHT, None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2017-01-05 16:00", "2017-01-05T16:00:00", "2017/1/5 16:00", "20170105160000", datetime(2017, 1, 5, 16)],  # noqa: DTZ001
+)
+def test_zoneless_times_want_a_zone(value: Any) -> None:
+    assert read(value) == (None, NO_ZONE)
+    assert read(value, "Asia/Shanghai") == (EIGHT, None)
+
+
+@pytest.mark.parametrize("value", ["2017-01-05", "2017/1/5", "20170105", 20170105, date(2017, 1, 5)])
+def test_a_date_is_midnight(value: Any) -> None:
+    assert read(value) == (datetime(2017, 1, 5, tzinfo=UTC), None)
+    assert read(value, "Asia/Shanghai") == (datetime(2017, 1, 4, 16, tzinfo=UTC), None)
+
+
+@pytest.mark.parametrize(
+    "value", ["yesterday", "2017-13-45", "2017-01-05T25:00:00Z", "1e5", True, float("nan"), 1e300]
+)
+def test_unparsable(value: Any) -> None:
+    assert read(value, "UTC") == (None, UNPARSABLE)
+
+
+def test_nothing_is_no_problem() -> None:
+    assert read(None) == (None, None)
+    assert read("") == (None, None)
+    assert len(parse_times(pl.Series([], dtype=pl.String), TimeRules()).values) == 0
+
+
+def test_configured_format() -> None:
+    assert read("12/1/2010 8:26", "UTC", "%m/%d/%Y %H:%M") == (datetime(2010, 12, 1, 8, 26, tzinfo=UTC), None)
+    assert read("1.12.2010", "UTC", "%d.%m.%Y") == (datetime(2010, 12, 1, tzinfo=UTC), None)
+    assert read("2017-01-05T08:00:00Z", "UTC", "%m/%d/%Y %H:%M") == (EIGHT, None)
+    assert read("31/31/2010 8:26", "UTC", "%m/%d/%Y %H:%M") == (None, UNPARSABLE)
+
+
+def test_changing_clocks() -> None:
+    """At 2:00 on 12 March New York's clocks went on to 3:00; at 2:00 on 5 November they went back to 1:00."""
+    assert read("2017-03-12 02:30", "America/New_York") == (datetime(2017, 3, 12, 7, 30, tzinfo=UTC), None)
+    assert read("2017-11-05 01:30", "America/New_York") == (datetime(2017, 11, 5, 5, 30, tzinfo=UTC), None)
+
+
+def test_the_unit_of_numbers_is_reported() -> None:
+    column = parse_times(pl.Series(["1483603200", "1483603200000"]), TimeRules())
+    assert column.notes == (
+        "numbers were read as epoch milliseconds",
+        "numbers were read as epoch seconds",
+    )
+
+
+def test_a_mixed_column_is_read_row_by_row() -> None:
+    values = ["2017-01-05T08:00:00Z", None, "2017-01-05", "soon", "1483603200", "2017-01-05 08:00"]
+    column = parse_times(pl.Series(values), TimeRules("UTC"))
+    assert column.values.is_null().to_list() == [False, True, False, True, False, False]
+    assert column.problems.to_list() == [None, None, None, UNPARSABLE, None, None]

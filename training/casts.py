@@ -1,0 +1,209 @@
+"""Columns of any type brought to the types of `recsys.schema`, with a reason for every value that resists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from recsys.schema import EVENT_ALIASES, TABLES, TIMESTAMP
+from training.times import CastColumn, TimeRules, parse_times
+
+PROBLEMS: Final = "problems"
+"""Column of a cast table that says what went wrong in a row; null where nothing did."""
+
+TRUTHS: Final = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
+    ("false", "f", "no", "n", "0"), False
+)
+DEFAULTS: Final[dict[str, dict[str, bool]]] = {
+    "items": {"available": True},
+    "users": {"personalization": True},
+}
+"""What an empty value means, by table and column."""
+
+LARGEST_EXACT_FLOAT: Final = 2.0**53
+
+
+@dataclass(frozen=True)
+class CastRules:
+    """How a shop writes its values.
+
+    Attributes:
+        times: zone and format of its times.
+        category_separator: text between the levels of a category written as one text.
+        tag_separators: characters, each of which ends a tag in tags written as one text.
+    """
+
+    times: TimeRules = field(default_factory=TimeRules)
+    category_separator: str = ">"
+    tag_separators: str = "|,"
+
+
+@dataclass(frozen=True)
+class CastTable:
+    """A table after the cast.
+
+    Attributes:
+        frame: every canonical column in its own type, then `PROBLEMS`.
+        notes: what a person should know of how columns were read.
+    """
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def cast_table(raw: pl.DataFrame, table: str, rules: CastRules) -> CastTable:
+    """Cast the columns that `recsys.schema` names, and add the ones that the input lacks as nulls.
+
+    Args:
+        raw: the shop's rows under our column names, any dtypes.
+        table: a key of `recsys.schema.TABLES`.
+        rules: how the shop writes its values.
+
+    Returns:
+        As many rows as came, in their order; a value that resists is null, with its reason in `PROBLEMS`.
+    """
+    columns: list[pl.Series] = []
+    problems: list[pl.Series] = []
+    notes: list[str] = []
+    for name, dtype in TABLES[table].items():
+        if name not in raw.columns:
+            columns.append(pl.repeat(None, raw.height, dtype=dtype, eager=True).alias(name))
+            continue
+        cast = cast_column(raw[name], dtype, rules)
+        columns.append(cast.values.alias(name))
+        notes += [f"{name}: {note}" for note in cast.notes]
+        if cast.problems.null_count() < raw.height:
+            problems.append(f"{name} " + cast.problems)
+    frame = pl.DataFrame([*columns, _joined(problems, raw.height)])
+    filled = [pl.col(name).fill_null(value) for name, value in DEFAULTS.get(table, {}).items()]
+    return CastTable(frame.with_columns(filled), tuple(notes))
+
+
+def _joined(problems: list[pl.Series], height: int) -> pl.Series:
+    """One text a row out of the problems of its columns."""
+    if not problems:
+        return _no_problems(height).alias(PROBLEMS)
+    frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(problems)])
+    text = frame.select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
+    return text.set(text == "", None).alias(PROBLEMS)
+
+
+def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastRules) -> CastColumn:
+    """Cast one column of any dtype; its name chooses the separators of lists and the aliases of events."""
+    if values.dtype == pl.Null:
+        return CastColumn(values.cast(dtype), _no_problems(values.len()))
+    if dtype == TIMESTAMP:
+        return parse_times(values, rules.times)
+    if dtype.is_numeric():
+        return _cast_numbers(values, dtype)
+    if dtype == pl.Boolean():
+        return _cast_truths(values)
+    if isinstance(dtype, pl.List):
+        return _cast_lists(values, rules)
+    cast = _cast_texts(values)
+    if values.name == "event":
+        return CastColumn(cast.values.replace(EVENT_ALIASES), cast.problems)
+    return _checked_zones(cast) if values.name == "timezone" else cast
+
+
+def _no_problems(height: int) -> pl.Series:
+    return pl.repeat(None, height, dtype=pl.String(), eager=True)
+
+
+def _judged(raw: pl.Series, values: pl.Series, problem: str) -> CastColumn:
+    """Attach `problem` wherever a value was given and none came out."""
+    failed = raw.is_not_null() & values.is_null()
+    if not failed.any():
+        return CastColumn(values, _no_problems(raw.len()))
+    return CastColumn(values, pl.select(pl.when(failed).then(pl.lit(problem))).to_series())
+
+
+def _is_text(dtype: pl.DataType) -> bool:
+    return dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def _trimmed(values: pl.Series) -> pl.Series:
+    text = values.cast(pl.String).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _cast_texts(values: pl.Series) -> CastColumn:
+    """Ids and names: text as it is, whole numbers without a decimal point, an empty text as missing."""
+    dtype = values.dtype
+    if _is_text(dtype):
+        text = values.cast(pl.String)
+        return CastColumn(text.set(text == "", None), _no_problems(values.len()))
+    if dtype.is_float():
+        values = values.fill_nan(None)
+        exact = values.is_finite() & (values == values.round()) & (values.abs() < LARGEST_EXACT_FLOAT)
+        whole = values.zip_with(exact, _nulls(values)).cast(pl.Int64)
+        return _judged(values, whole.cast(pl.String), "is not a text or a whole number")
+    if dtype.is_numeric() or dtype.is_temporal():
+        return CastColumn(values.cast(pl.String), _no_problems(values.len()))
+    return _judged(values, _no_problems(values.len()), f"is of type {dtype}, not a text")
+
+
+def _nulls(values: pl.Series) -> pl.Series:
+    return pl.repeat(None, values.len(), dtype=values.dtype, eager=True)
+
+
+def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> CastColumn:
+    raw = _trimmed(values) if _is_text(values.dtype) else values
+    if not (_is_text(raw.dtype) or raw.dtype.is_numeric()):
+        return _judged(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
+    numbers = raw.cast(pl.Float64, strict=False)
+    if dtype == pl.Float64():
+        return _judged(raw, numbers, "is not a number")
+    whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() < LARGEST_EXACT_FLOAT)
+    return _judged(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
+
+
+def _cast_truths(values: pl.Series) -> CastColumn:
+    if values.dtype == pl.Boolean:
+        return CastColumn(values, _no_problems(values.len()))
+    cast = _cast_texts(values)
+    text = _trimmed(cast.values).str.to_lowercase()
+    truths = text.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
+    return _judged(text, truths, "is not true or false")
+
+
+def _cast_lists(values: pl.Series, rules: CastRules) -> CastColumn:
+    """Categories and tags: lists as they are, texts split; empty parts are dropped."""
+    if isinstance(values.dtype, pl.List | pl.Array):
+        lists = values.cast(pl.List(pl.String), strict=False)
+    elif _is_text(values.dtype):
+        lists = _split(_trimmed(values), values.name, rules)
+    else:
+        lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
+    parts = pl.element().str.strip_chars()
+    raw = _trimmed(values) if _is_text(values.dtype) else values
+    return _judged(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
+
+
+def _split(text: pl.Series, name: str, rules: CastRules) -> pl.Series:
+    if name == "category":
+        return text.str.split(rules.category_separator)
+    first, others = rules.tag_separators[:1], rules.tag_separators[1:]
+    if others:
+        text = text.str.replace_all(f"[{re.escape(others)}]", first)
+    return text.str.split(first)
+
+
+def _checked_zones(zones: CastColumn) -> CastColumn:
+    known = [name for name in zones.values.drop_nulls().unique().to_list() if is_zone(name)]
+    return _judged(
+        zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone"
+    )
+
+
+def is_zone(name: str) -> bool:
+    """Whether the name is an IANA time zone that this machine's database knows."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True

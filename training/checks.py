@@ -1,0 +1,183 @@
+"""The rules that a row of each table must keep, and the sentence for every one that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import dataframely as dy
+import polars as pl
+
+from recsys.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
+from training.casts import PROBLEMS
+
+ROW: Final = "row"
+"""Column that numbers the rows of a table, from 0, in the order they came."""
+
+CONTROL: Final = r"\p{Cc}"
+ID_RULES: Final[dict[str, Callable[[pl.Expr], pl.Expr]]] = {
+    "blank": lambda column: column.str.strip_chars() != "",
+    "size": lambda column: column.str.len_bytes() <= MAX_ID_BYTES,
+    "control": lambda column: ~column.str.contains(CONTROL),
+}
+
+SENTENCES: Final = {
+    "nullability": "{column} is empty",
+    "check__blank": "{column} is blank",
+    "check__size": f"{{column}} is longer than {MAX_ID_BYTES} bytes of UTF-8",
+    "check__control": "{column} holds control characters",
+    "check__known": "unknown {column} name",
+    "min": "{column} is negative",
+    "min_exclusive": "{column} is not above zero",
+    "max": "{column} is above one",
+    "nan": "{column} is not a number (NaN)",
+    "inf": "{column} is infinite",
+    "someone": f"none of {', '.join(WHO)} is filled",
+    "bought_nothing": "a purchase of quantity zero",
+    "says_something": "neither price nor available is filled",
+    "period": "valid_to is before valid_from",
+}
+"""What a broken rule means to a person, by the rule's name."""
+
+
+def _id(*, nullable: bool = True) -> dy.String:
+    return dy.String(nullable=nullable, check=dict(ID_RULES))
+
+
+def _amount() -> dy.Float64:
+    return dy.Float64(nullable=True, min=0)
+
+
+class _Rows(dy.Schema):
+    row = dy.UInt32()
+    problems = dy.String(nullable=True)
+
+    @dy.rule()
+    def well_typed(cls) -> pl.Expr:  # noqa: N805
+        """Every value could be brought to its column's type."""
+        return pl.col(PROBLEMS).is_null()
+
+
+class EventRows(_Rows):
+    """One thing that happened between somebody and an item."""
+
+    item_id = _id(nullable=False)
+    event = dy.String(check={"known": lambda column: column.is_in(EVENT_NAMES)})
+    timestamp = dy.Datetime(time_zone="UTC", time_unit="us")
+    user_id = _id()
+    visitor_id = _id()
+    session_id = _id()
+    basket_id = _id()
+    event_id = _id()
+    quantity = _amount()
+    price = _amount()
+    value = dy.Float64(nullable=True)
+    position = dy.Int64(nullable=True, min=0)
+    propensity = dy.Float64(nullable=True, min_exclusive=0, max=1)
+
+    @dy.rule()
+    def someone(cls) -> pl.Expr:  # noqa: N805
+        """Somebody is named, by any of the four ids."""
+        return pl.any_horizontal(pl.col(WHO).is_not_null())
+
+    @dy.rule()
+    def bought_nothing(cls) -> pl.Expr:  # noqa: N805
+        """A purchase is of more than nothing; a view of zero units is still a view."""
+        return (pl.col("event") != "purchase") | (pl.col("quantity") != 0)
+
+
+class ItemRows(_Rows):
+    """One item of the catalogue."""
+
+    item_id = _id(nullable=False)
+    item_group_id = _id()
+    price = _amount()
+    list_price = _amount()
+
+
+class UserRows(_Rows):
+    """One shopper."""
+
+    user_id = _id(nullable=False)
+
+
+class OfferRows(_Rows):
+    """One item's price or availability in a region, store or channel."""
+
+    item_id = _id(nullable=False)
+    price = _amount()
+    available = dy.Bool(nullable=True)
+    valid_from = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")
+    valid_to = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")
+
+    @dy.rule()
+    def says_something(cls) -> pl.Expr:  # noqa: N805
+        """It overrides something."""
+        return pl.any_horizontal(pl.col("price", "available").is_not_null())
+
+    @dy.rule()
+    def period(cls) -> pl.Expr:  # noqa: N805
+        """It ends after it begins."""
+        return pl.col("valid_to") >= pl.col("valid_from")
+
+
+SCHEMAS: Final[dict[str, type[dy.Schema]]] = {
+    "events": EventRows,
+    "items": ItemRows,
+    "users": UserRows,
+    "offers": OfferRows,
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Rows told apart.
+
+    Attributes:
+        kept: the rows that keep every rule, in their order.
+        rejected: `ROW` and `reason` of the others: all the reasons of a row, joined by `; `.
+    """
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def check_rows(rows: pl.DataFrame, table: str) -> Checked:
+    """Hold every row against the rules of its table.
+
+    Args:
+        rows: a cast table with `ROW` and `PROBLEMS`.
+        table: a key of `SCHEMAS`.
+
+    Returns:
+        Kept and rejected rows, which together are the rows that came.
+    """
+    schema = SCHEMAS[table]
+    _, failure = schema.filter(rows)
+    if len(failure) == 0:
+        return Checked(rows, _no_rejects())
+    details = failure.details()
+    reasons = details.select(ROW, reason=_reasons(sorted(failure.counts())))
+    return Checked(rows.join(reasons, on=ROW, how="anti", maintain_order="left"), reasons.sort(ROW))
+
+
+def _no_rejects() -> pl.DataFrame:
+    return pl.DataFrame(schema={ROW: pl.UInt32, "reason": pl.String})
+
+
+def _reasons(rules: list[str]) -> pl.Expr:
+    """One text a row, of what its cast left and of every rule it broke.
+
+    A value that resisted its cast is null: that it is then also empty is not said.
+    """
+    parts = [pl.col(PROBLEMS)]
+    for rule in rules:
+        column, _, name = rule.rpartition("|")
+        if rule == "well_typed":
+            continue
+        broken = pl.col(rule) == "invalid"
+        if name == "nullability":
+            broken &= ~pl.col(PROBLEMS).fill_null("").str.contains(f"(^|; ){column} ")
+        parts.append(pl.when(broken).then(pl.lit(SENTENCES[name].format(column=column))))
+    return pl.concat_str(parts, separator="; ", ignore_nulls=True)

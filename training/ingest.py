@@ -1,0 +1,234 @@
+"""The job that turns a shop's files into a checked folder of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import polars as pl
+
+from recsys.errors import ConfigError, DataError
+from recsys.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from training.casts import CastRules, is_zone
+from training.folder import check_replaceable, write_folder
+from training.readers import read_table
+from training.sieve import SieveRules, Sifted, sift
+from training.times import TimeRules
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the job that is behind it, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files, or folders of part files, of each table; at least one of events and items."""
+
+    events: Path | None = None
+    items: Path | None = None
+    users: Path | None = None
+    offers: Path | None = None
+
+    def given(self) -> dict[str, Path]:
+        """The tables that have a source, in the schema's order."""
+        paths = {name: getattr(self, name) for name in TABLES}
+        return {name: path for name, path in paths.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """How the shop's files are written and how much of them may be bad.
+
+    Attributes:
+        timezone: the shop's IANA zone; also the zone of times that carry none. None refuses such times, and
+            the tables then say UTC.
+        encoding: of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
+        max_reject_share: largest share of a table's rows that may be rejected, duplicates apart, in [0, 1].
+        future_tolerance: minutes by which a time may be later than `now`.
+        columns: the shop's column names, each to ours.
+        default_event: the event of every row, where the events have no such column.
+        timestamp_format: strftime format of times, tried before the standard ones.
+        category_separator: text between the levels of a category written as one text.
+        tag_separators: characters that each end a tag, in tags written as one text.
+    """
+
+    timezone: str | None = None
+    encoding: str = "utf-8"
+    max_reject_share: float = 0.05
+    future_tolerance: float = 5.0
+    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    default_event: str | None = None
+    timestamp_format: str | None = None
+    category_separator: str = ">"
+    tag_separators: str = "|,"
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What became of one table.
+
+    Attributes:
+        rows: rows that came.
+        kept: rows that are in the output.
+        duplicates: rows left out because another one says the same or replaces them; no fault of theirs.
+        rejected: rows left out because they broke a rule.
+        reasons: rows by reason, most frequent first; a row that broke two rules counts under both.
+        ignored_columns: columns of the input that the table has no place for.
+        notes: how ambiguous columns were read.
+    """
+
+    rows: int
+    kept: int
+    duplicates: int
+    rejected: int
+    reasons: dict[str, int]
+    ignored_columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        info: what `dataset.json` says.
+        tables: a report for each table that was given.
+    """
+
+    info: DatasetInfo
+    tables: dict[str, TableReport]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return asdict(self)
+
+
+def silent(stage: str, share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def ingest(
+    sources: Sources, config: IngestConfig, out: Path, now: datetime, progress: Progress = silent
+) -> IngestReport:
+    """Read, check and write a shop's tables as one folder.
+
+    A bad row never stops the job and is never lost: it goes to `rejects.parquet` with all of its reasons. The
+    folder is written beside `out` and then renamed, so that a job that fails leaves `out` as it was, and what
+    it rejected in `<out>.rejects.parquet`.
+
+    Args:
+        sources: the files of each table.
+        config: how they are written.
+        out: the folder to write; an older one is replaced, anything else there is refused.
+        now: aware; an event later than this by more than the tolerance is in the future.
+        progress: told of each stage.
+
+    Returns:
+        Rows kept and rejected by table and reason.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range, or `out` cannot be replaced.
+        DataError: a file cannot be read, a required column is missing, too many rows are bad or none is
+            usable.
+    """
+    given = sources.given()
+    _check_call(given, config, out, now)
+    rules = _rules(config, now)
+    sifted: dict[str, Sifted] = {}
+    for place, (table, path) in enumerate(given.items()):
+        progress(f"reading {table}", place / (len(given) + 1))
+        raw = read_table(path, table, config.encoding)
+        progress(f"checking {table}", (place + 0.5) / (len(given) + 1))
+        sifted[table] = sift(raw, table, rules)
+    rejects = pl.concat([part.rejects for part in sifted.values()])
+    _refuse_bad_tables(sifted, given, config, rejects, out)
+    progress("writing", len(given) / (len(given) + 1))
+    reports = {table: _table_report(part) for table, part in sifted.items()}
+    tables = {table: _ordered(part.kept, table) for table, part in sifted.items()} | {"rejects": rejects}
+    described = {"report": {table: asdict(report) for table, report in reports.items()}}
+    info = write_folder(tables, described, config.timezone or "UTC", out)
+    rejects_beside(out).unlink(missing_ok=True)
+    progress("done", 1.0)
+    return IngestReport(info, reports)
+
+
+def rejects_beside(out: Path) -> Path:
+    """Where the rejects of a failed job go."""
+    return out.parent / f"{out.name}.rejects.parquet"
+
+
+def _check_call(given: dict[str, Path], config: IngestConfig, out: Path, now: datetime) -> None:
+    if "events" not in given and "items" not in given:
+        raise ConfigError("nothing to ingest: give --events, --items or both")
+    if now.tzinfo is None:
+        raise ConfigError(f"the moment {now.isoformat()} has no time zone; give one with its offset")
+    if config.timezone is not None and not is_zone(config.timezone):
+        raise ConfigError(f"{config.timezone!r} is not an IANA time zone; write it such as Asia/Shanghai")
+    if not 0 <= config.max_reject_share <= 1:
+        raise ConfigError(f"max_reject_share is {config.max_reject_share}, expected a share from 0 to 1")
+    if not config.future_tolerance >= 0:
+        raise ConfigError(f"future_tolerance is {config.future_tolerance}, expected minutes from 0 up")
+    if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
+        raise ConfigError(
+            f"default_event {config.default_event!r} is unknown; known: {', '.join(EVENT_NAMES)}"
+        )
+    known = {name for columns in TABLES.values() for name in columns}
+    for theirs, ours in config.columns.items():
+        if ours not in known:
+            raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which no table has")
+    check_replaceable(out)
+    inside = [path for path in given.values() if path.resolve().is_relative_to(out.resolve())]
+    if inside:
+        raise ConfigError(f"{inside[0]} lies inside {out}, which is to be replaced; name another folder")
+
+
+def _rules(config: IngestConfig, now: datetime) -> SieveRules:
+    times = TimeRules(config.timezone, config.timestamp_format)
+    casts = CastRules(times, config.category_separator, config.tag_separators)
+    latest = now + timedelta(minutes=config.future_tolerance)
+    return SieveRules(latest, casts, config.columns, config.default_event)
+
+
+def _refuse_bad_tables(
+    sifted: dict[str, Sifted], given: dict[str, Path], config: IngestConfig, rejects: pl.DataFrame, out: Path
+) -> None:
+    """Fail when a table has too many bad rows or no good one, and keep the rejects beside `out`."""
+    for table, part in sifted.items():
+        share = part.rejected / part.rows if part.rows else 0.0
+        if part.kept.height and share <= config.max_reject_share:
+            continue
+        path = rejects_beside(out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rejects.write_parquet(path)
+        reason, count = next(iter(part.reasons().items()), ("no rows", 0))
+        limit = (
+            f"more than the {config.max_reject_share:.1%} allowed"
+            if part.kept.height
+            else "nothing is usable"
+        )
+        raise DataError(
+            f"{table}: {part.rejected:,} of {part.rows:,} rows of {given[table].name} ({share:.1%}) were "
+            f"rejected, {limit}; most often because {reason!r} ({count:,} rows); all of them are in {path}"
+        )
+
+
+def _table_report(part: Sifted) -> TableReport:
+    return TableReport(
+        rows=part.rows,
+        kept=part.kept.height,
+        duplicates=part.duplicates,
+        rejected=part.rejected,
+        reasons=part.reasons(),
+        ignored_columns=part.ignored_columns,
+        notes=part.notes,
+    )
+
+
+def _ordered(rows: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Events by time, rows of one moment in the order they came; other tables as they came."""
+    if table == "events" and not rows["timestamp"].is_sorted():
+        return rows.sort("timestamp", maintain_order=True)
+    return rows

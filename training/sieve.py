@@ -1,0 +1,214 @@
+"""Raw rows of one table told apart: those to keep, in canonical form, and those not, with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.schema import REQUIRED, TABLES, WHO
+from training.casts import PROBLEMS, CastRules, cast_table
+from training.checks import ROW, check_rows
+from training.readers import RawTable
+
+REJECTS: Final[dict[str, pl.DataType]] = {
+    "table": pl.String(),
+    "row": pl.UInt32(),
+    "reason": pl.String(),
+    "original": pl.String(),
+}
+"""Columns of the rejects: the table, the row's number in its source from 1, why, and the row as JSON text."""
+
+LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
+
+
+@dataclass(frozen=True)
+class SieveRules:
+    """What a table's rows are held against.
+
+    Attributes:
+        latest: aware; an event later than this is in the future.
+        casts: how the shop writes its values.
+        columns: the shop's column names, each to ours.
+        default_event: the event of every row, where the events have no such column.
+    """
+
+    latest: datetime
+    casts: CastRules = field(default_factory=CastRules)
+    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    default_event: str | None = None
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """A table's rows told apart: kept, rejected and duplicate rows together are the rows that came.
+
+    Attributes:
+        kept: canonical columns, then the attributes of items and users.
+        rejects: `REJECTS` of every row left out, duplicates among them.
+        rows: rows that came.
+        duplicates: rows left out because another says the same or replaces them.
+        ignored_columns: columns of the input that the table has no place for.
+        notes: how ambiguous columns were read.
+    """
+
+    kept: pl.DataFrame
+    rejects: pl.DataFrame
+    rows: int
+    duplicates: int
+    ignored_columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def rejected(self) -> int:
+        """Rows left out for a fault of their own."""
+        return self.rejects.height - self.duplicates
+
+    def reasons(self) -> dict[str, int]:
+        """Rows by reason, most frequent first; a row with two reasons counts under both."""
+        each = self.rejects.select(pl.col("reason").str.split("; ").explode())
+        counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
+        return dict(counts.iter_rows())
+
+
+def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
+    """Rename, cast, check and deduplicate one table.
+
+    Of events with one `event_id` the first is kept, and so is the first of events without one that are equal
+    in every column; of items and users the last row of an id.
+
+    Args:
+        raw: the rows as they were read.
+        table: a key of `recsys.schema.TABLES`.
+        rules: what to hold them against.
+
+    Returns:
+        The rows told apart.
+
+    Raises:
+        DataError: a required column is missing, or two columns claim one name.
+    """
+    named = _named(raw.frame, table, rules)
+    _require_columns(named, table, rules)
+    cast = cast_table(named, table, rules.casts)
+    checked = check_rows(_from_future(cast.frame, table, rules.latest).with_row_index(ROW), table)
+    repeated = _repeated(checked.kept, table)
+    kept = checked.kept
+    if repeated.height:
+        kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
+    attributes = [name for name in named.columns if name not in TABLES[table]]
+    keeps_attributes = table in LAST_WINS
+    extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
+    return Sifted(
+        kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
+        rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
+        rows=raw.frame.height + raw.broken.height,
+        duplicates=repeated.height,
+        ignored_columns=() if keeps_attributes else tuple(attributes),
+        notes=cast.notes,
+    )
+
+
+def _named(frame: pl.DataFrame, table: str, rules: SieveRules) -> pl.DataFrame:
+    """The frame under our column names, with the default event filled in.
+
+    A frame without any column is of a file whose rows are all broken; it lacks no column in particular.
+    """
+    if frame.width == 0:
+        return pl.DataFrame(schema=TABLES[table])
+    mapping = {theirs: ours for theirs, ours in rules.columns.items() if theirs in frame.columns}
+    names = [mapping.get(name, name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{table}: two columns are to be {twice[0]!r}; map only one of them, or rename one in the file"
+        )
+    named = frame.rename(mapping)
+    if table == "events" and rules.default_event is not None and "event" not in names:
+        named = named.with_columns(event=pl.lit(rules.default_event))
+    return named
+
+
+def _require_columns(frame: pl.DataFrame, table: str, rules: SieveRules) -> None:
+    found = ", ".join(frame.columns) or "none"
+    for column in REQUIRED[table]:
+        if column not in frame.columns:
+            remedy = f"map yours with --column THEIRS={column}"
+            if column == "event":
+                remedy += ", or name the event of every row with --default-event purchase"
+            raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
+    if table == "events" and not set(WHO) & set(frame.columns):
+        raise DataError(
+            f"events: none of the columns {', '.join(WHO)} is there (columns found: {found}); "
+            f"map yours with --column THEIRS=user_id"
+        )
+
+
+def _from_future(frame: pl.DataFrame, table: str, latest: datetime) -> pl.DataFrame:
+    """Add a problem to every event that is later than `latest`."""
+    if table != "events" or not (late := frame["timestamp"] > latest).any():
+        return frame
+    text = pl.concat_str(PROBLEMS, pl.lit("timestamp is in the future"), separator="; ", ignore_nulls=True)
+    return frame.with_columns(pl.when(late.fill_null(False)).then(text).otherwise(PROBLEMS).alias(PROBLEMS))
+
+
+def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
+    """`ROW` and reason of the rows that repeat another or are replaced by it."""
+    if table in LAST_WINS:
+        key = LAST_WINS[table]
+        rows = kept.filter(~pl.col(key).is_last_distinct())
+        return _reasoned(rows, f"duplicate {key}: a later row replaces it")
+    columns = [name for name in TABLES[table] if kept[name].null_count() < kept.height]
+    if table == "offers":
+        return _reasoned(_copies(kept, columns), "duplicate row")
+    named = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
+    twins = _copies(kept.filter(pl.col("event_id").is_null()), columns)
+    return pl.concat([_reasoned(named, "duplicate event_id"), _reasoned(twins, "duplicate row")])
+
+
+def _copies(rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """The rows that equal an earlier one in all of the columns."""
+    if rows.height < 2:
+        return rows.clear()
+    firsts = rows.lazy().select(ROW, *columns).unique(columns, keep="first").select(ROW).collect()
+    if firsts.height == rows.height:
+        return rows.clear()
+    return rows.join(firsts, on=ROW, how="anti", maintain_order="left")
+
+
+def _reasoned(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
+    return rows.select(ROW, reason=pl.lit(reason, pl.String))
+
+
+def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
+    """The rejected rows as they came, with their numbers in the source."""
+    chosen = raw.frame[left_out[ROW]]
+    rejects = pl.DataFrame(
+        {
+            "table": pl.repeat(table, left_out.height, dtype=pl.String, eager=True),
+            "row": raw.rows.gather(left_out[ROW]),
+            "reason": left_out["reason"],
+            "original": as_json(chosen),
+        },
+        schema=REJECTS,
+    )
+    broken = raw.broken.select(pl.lit(table).alias("table"), "row", "reason", "original")
+    return pl.concat([rejects, broken]).sort("row", maintain_order=True)
+
+
+def as_json(frame: pl.DataFrame) -> pl.Series:
+    """Each row of a frame as one JSON text; times, bytes and numbers that JSON lacks are texts in it."""
+    plain = frame.select(_json_column(column) for column in frame.get_columns())
+    texts = [json.dumps(row, ensure_ascii=False, default=str) for row in plain.iter_rows(named=True)]
+    return pl.Series("original", texts, dtype=pl.String)
+
+
+def _json_column(column: pl.Series) -> pl.Series:
+    unknown_to_json = column.dtype.is_float() and not column.drop_nulls().is_finite().all()
+    return column.cast(pl.String) if unknown_to_json or column.dtype.is_temporal() else column

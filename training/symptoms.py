@@ -1,0 +1,260 @@
+"""What a health check measures over the rows of the tables; no measure fails on no rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+BOT_DEVIATIONS: Final = 6.0
+BOT_EVENTS_PER_DAY: Final = 100
+LEAST_DEVIATION: Final = 0.3
+FEWEST_IDS: Final = 10
+MIDNIGHTS: Final = 0.99
+LISTED: Final = 5
+"""Gaps and bots that a report names."""
+
+
+@dataclass(frozen=True)
+class Days:
+    """Events by local day; without events no day is known.
+
+    Attributes:
+        first: first day.
+        last: last day.
+        active: days with an event.
+        silent: days without one between the first and the last.
+        median: events of the median active day.
+        busiest: the day with most events.
+        most: events of that day.
+        gaps: the longest runs of silent days, as their first and last day, the longest first.
+        finer: whether times of day are known: less than `MIDNIGHTS` of the times are midnights, be it local
+            or UTC.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    active: int = 0
+    silent: int = 0
+    median: float = 0.0
+    busiest: date | None = None
+    most: int = 0
+    gaps: tuple[tuple[date, date], ...] = ()
+    finer: bool = False
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How `received_at` and `timestamp` agree.
+
+    Attributes:
+        known: events with both.
+        median_s: median of received minus happened, seconds.
+        p99_s: its 99th percentile, seconds.
+        early: events that were received before they happened.
+        future: events later than the moment asked about.
+    """
+
+    known: int = 0
+    median_s: float = 0.0
+    p99_s: float = 0.0
+    early: int = 0
+    future: int = 0
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """How events, items and users fit together.
+
+    Attributes:
+        without_content: share of the items table with no title, category, tag or brand, in [0, 1].
+        orphan_items: items of events that the items table lacks, where there is one.
+        orphan_events: events of such items.
+        orphan_users: users of events that the users table lacks, where there is one.
+        never_bought: items of the items table without a purchase.
+    """
+
+    without_content: float
+    orphan_items: int
+    orphan_events: int
+    orphan_users: int
+    never_bought: int
+
+
+@dataclass(frozen=True)
+class Bots:
+    """Ids that are hardly a shopper's.
+
+    Attributes:
+        suspects: how many.
+        events: events of them all.
+        busiest: the busiest ones, with their events per active day.
+    """
+
+    suspects: int = 0
+    events: int = 0
+    busiest: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Baskets by the number of their different items.
+
+    Attributes:
+        count: baskets.
+        pairs: baskets of at least two items.
+        single_share: share of the baskets with one item, in [0, 1].
+    """
+
+    count: int
+    pairs: int
+    single_share: float
+
+
+def share(part: int, whole: int) -> float:
+    """A part of a whole, in [0, 1]; 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+def with_person(events: pl.DataFrame) -> pl.DataFrame:
+    """Events of somebody known, with the user, else the visitor, as `person`."""
+    return events.select(
+        "item_id", "event", "timestamp", "basket_id", person=pl.coalesce("user_id", "visitor_id")
+    ).filter(pl.col("person").is_not_null())
+
+
+def has_content() -> pl.Expr:
+    """Whether an item has a title, a category, a tag or a brand."""
+    lists = [pl.col(name).list.len() > 0 for name in ("category", "tags")]
+    return pl.any_horizontal(*lists, pl.col("title", "brand").is_not_null()).fill_null(False)
+
+
+def measure_days(events: pl.DataFrame, timezone: str) -> Days:
+    """Count events by the shop's local day and find the runs of days without any."""
+    if events.is_empty():
+        return Days()
+    local = events["timestamp"].dt.convert_time_zone(timezone)
+    counts = local.dt.date().value_counts(name="events").sort("timestamp")
+    days = counts["timestamp"]
+    first, last, busiest = days[0], days[-1], counts.sort("events", "timestamp", descending=[True, False])
+    missing = pl.DataFrame({"after": days.head(-1), "before": days.tail(-1)}).with_columns(
+        gap=(pl.col("before") - pl.col("after")).dt.total_days() - 1
+    )
+    longest = missing.filter(pl.col("gap") > 0).sort("gap", "after", descending=[True, False]).head(LISTED)
+    one = timedelta(days=1)
+    midnights = [_share_of_midnights(moments) for moments in (local, events["timestamp"])]
+    return Days(
+        first=first,
+        last=last,
+        active=counts.height,
+        silent=int(missing["gap"].sum()),
+        median=float(counts.select(pl.col("events").median()).item()),
+        busiest=busiest["timestamp"][0],
+        most=int(busiest["events"][0]),
+        gaps=tuple((after + one, before - one) for after, before, _ in longest.iter_rows()),
+        finer=max(midnights) < MIDNIGHTS,
+    )
+
+
+def _share_of_midnights(moments: pl.Series) -> float:
+    return share(int((moments.dt.time() == time()).sum()), moments.len())
+
+
+def measure_clock(events: pl.DataFrame, now: datetime | None) -> Clock:
+    """Compare when events happened with when they were received, and with `now`."""
+    future = 0 if now is None else events.filter(pl.col("timestamp") > now).height
+    delays = events.select(delay=(pl.col("received_at") - pl.col("timestamp")).dt.total_microseconds() / 1e6)
+    known = delays["delay"].drop_nulls()
+    if known.is_empty():
+        return Clock(future=future)
+    median, p99 = delays.select(a=pl.col("delay").median(), b=pl.col("delay").quantile(0.99)).row(0)
+    return Clock(known.len(), median, p99, int((known < 0).sum()), future)
+
+
+def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> Catalogue:
+    """Hold the ids of events against the items and users tables."""
+    known = events.select("item_id").group_by("item_id").len()
+    strangers = known.join(items, on="item_id", how="anti") if items.height else known.clear()
+    buyers = events.select("user_id").drop_nulls().unique()
+    bought = events.filter(pl.col("event") == "purchase").select("item_id").unique()
+    return Catalogue(
+        without_content=share(items.filter(~has_content()).height, items.height),
+        orphan_items=strangers.height,
+        orphan_events=int(strangers["len"].sum()),
+        orphan_users=buyers.join(users, on="user_id", how="anti").height if users.height else 0,
+        never_bought=items.join(bought, on="item_id", how="anti").height,
+    )
+
+
+def measure_baskets(events: pl.DataFrame) -> Baskets:
+    """Count the different items of each basket that was bought."""
+    lines = events.lazy().filter(pl.col("event") == "purchase", pl.col("basket_id").is_not_null())
+    sizes = lines.group_by("basket_id").agg(size=pl.col("item_id").n_unique()).collect()["size"]
+    pairs = int((sizes > 1).sum())
+    return Baskets(sizes.len(), pairs, share(sizes.len() - pairs, sizes.len()))
+
+
+def measure_repeats(who: pl.DataFrame) -> float:
+    """Share of purchases of an item that the same person had bought at an earlier time or in another basket.
+
+    Args:
+        who: rows of `with_person`.
+
+    Returns:
+        A share in [0, 1]; 0 without purchases.
+    """
+    bought = who.lazy().filter(pl.col("event") == "purchase")
+    occasions = bought.group_by("person", "item_id").agg(
+        occasions=pl.struct("timestamp", "basket_id").n_unique()
+    )
+    times = occasions.select(pl.col("occasions").sum(), pairs=pl.len()).collect().row(0)
+    return share(int(times[0]) - int(times[1]), int(times[0]))
+
+
+def measure_bots(who: pl.DataFrame, timezone: str) -> Bots:
+    """Find ids whose activity is far beyond that of the others.
+
+    An id is a suspect when its events per active day are at least `BOT_EVENTS_PER_DAY` and their logarithm
+    lies more than `BOT_DEVIATIONS` robust deviations above the median of all ids. A robust deviation is
+    1.4826 times the median absolute deviation (Hampel, 1974, JASA), and at least `LEAST_DEVIATION`. Among
+    fewer than `FEWEST_IDS` ids nobody is suspected.
+
+    Args:
+        who: rows of `with_person`.
+        timezone: zone by which days are told.
+
+    Returns:
+        The suspects; none is proven a bot.
+    """
+    day = pl.col("timestamp").dt.convert_time_zone(timezone).dt.date()
+    per_day = who.lazy().group_by("person", day=day).len("events")
+    rates = per_day.group_by("person").agg(pl.col("events").sum(), rate=pl.col("events").mean()).collect()
+    if rates.height < FEWEST_IDS:
+        return Bots()
+    logs = rates["rate"].log()
+    middle = float(logs.median())  # type: ignore[arg-type]
+    spread = max(1.4826 * float((logs - middle).abs().median()), LEAST_DEVIATION)  # type: ignore[arg-type]
+    far = (logs - middle > BOT_DEVIATIONS * spread) & (rates["rate"] >= BOT_EVENTS_PER_DAY)
+    suspects = rates.filter(far).sort("rate", "person", descending=[True, False])
+    busiest = tuple(suspects.head(LISTED).select("person", "rate").iter_rows())
+    return Bots(suspects.height, int(suspects["events"].sum()), busiest)
+
+
+def count_with_two(who: pl.DataFrame, of: str, different: str) -> int:
+    """How many values of one column go with at least two different values of another."""
+    pairs = who.lazy().select(of, different).unique().group_by(of).len()
+    return int(pairs.filter(pl.col("len") > 1).select(pl.len()).collect().item())
+
+
+def count_head(events: pl.DataFrame) -> int:
+    """The fewest items that make half of all events."""
+    counts = events["item_id"].value_counts(sort=True)["count"].cum_sum()
+    return 0 if counts.is_empty() else int((counts < counts[-1] / 2).sum()) + 1
+
+
+def count_kinds(events: pl.DataFrame) -> dict[str, int]:
+    """Events by name, most frequent first."""
+    counts: Any = events["event"].value_counts().sort("count", "event", descending=[True, False])
+    return dict(counts.iter_rows())

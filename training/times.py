@@ -1,0 +1,220 @@
+"""Times as shops write them, turned into aware UTC moments, a column at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from recsys.schema import TIMESTAMP
+
+NO_ZONE: Final = "has no time zone: give the shop's, such as --timezone Asia/Shanghai"
+UNPARSABLE: Final = "cannot be read as a time"
+SKIPPED_BY_CLOCK: Final = "is a local time that its zone's clock skips"
+
+AWARE_FORMATS: Final = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f %#z",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y-%m-%d %H:%M%#z",
+)
+NAIVE_FORMATS: Final = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
+DIGIT_DATE: Final = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+DIGIT_TIME: Final = r"^20\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])[0-5]\d[0-5]\d$"
+HOUR_DIRECTIVES: Final = ("%H", "%I", "%T", "%R", "%X", "%c", "%s", "%+", "%k", "%l", "%r")
+
+EPOCH_UNITS: Final = (
+    ("seconds", 1e11, 1e6),
+    ("milliseconds", 1e14, 1e3),
+    ("microseconds", 1e17, 1.0),
+    ("nanoseconds", float("inf"), 1e-3),
+)
+"""Unit, the first magnitude too large for it, and its length in microseconds."""
+
+
+@dataclass(frozen=True)
+class TimeRules:
+    """How a shop's times are read.
+
+    Attributes:
+        timezone: IANA zone of times that carry none; None refuses them (a bare date is then midnight UTC).
+        timestamp_format: strftime format tried before the standard ones, such as `%m/%d/%Y %H:%M`.
+    """
+
+    timezone: str | None = None
+    timestamp_format: str | None = None
+
+
+@dataclass(frozen=True)
+class CastColumn:
+    """A column after its cast.
+
+    Attributes:
+        values: the column in its canonical type; null where the input was empty or resisted.
+        problems: String; what is wrong with a value, null where it was read or empty.
+        notes: what a person should know of how the column was read, such as the unit of its numbers.
+    """
+
+    values: pl.Series
+    problems: pl.Series
+    notes: tuple[str, ...] = ()
+
+
+def parse_times(values: pl.Series, rules: TimeRules) -> CastColumn:
+    """Read one column of times of any type.
+
+    Accepted: datetimes with or without a zone; dates (local midnight); ISO 8601 and RFC 3339 text with `T` or
+    a space, `-` or `/`; the digits of a date (20170105) or a second (20170105082600); the configured format;
+    and epochs, whose unit is told by magnitude (see `EPOCH_UNITS`). An ambiguous local time is the earlier of
+    the two; a local time that the clock skips moves an hour on.
+
+    Args:
+        values: the raw column, any dtype.
+        rules: the shop's zone and format.
+
+    Returns:
+        Datetime(us, UTC) values with their problems, as long as the input.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            return _column(values, moment=values.dt.convert_time_zone("UTC").cast(TIMESTAMP))
+        return _column(values, local=values.cast(pl.Datetime("us")), zone=rules.timezone)
+    if dtype == pl.Date:
+        return _column(values, day=values, zone=rules.timezone)
+    if dtype.is_numeric():
+        whole = values.cast(pl.Int64, strict=False)
+        exact = not (values.is_not_null() & (whole.is_null() | (whole != values))).any()
+        return _parse_text((whole if exact else values.cast(pl.Float64)).cast(pl.String), rules)
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _parse_text(values.cast(pl.String), rules)
+    return _column(values)
+
+
+def _column(
+    raw: pl.Series,
+    moment: pl.Series | None = None,
+    local: pl.Series | None = None,
+    day: pl.Series | None = None,
+    zone: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> CastColumn:
+    """Join moments, zone-less times and dates into one column, and name what is wrong with the rest."""
+    times = _empty(raw.len(), TIMESTAMP) if moment is None else moment
+    problems: pl.Expr = pl.when(pl.col("raw").is_not_null() & pl.col("times").is_null()).then(
+        pl.lit(UNPARSABLE)
+    )
+    if local is not None and local.null_count() < local.len():
+        times = times.zip_with(local.is_null(), _localised(local, zone))
+        reason = NO_ZONE if zone is None else SKIPPED_BY_CLOCK
+        problems = (
+            pl.when(pl.col("local").is_not_null() & pl.col("times").is_null())
+            .then(pl.lit(reason))
+            .otherwise(problems)
+        )
+    if day is not None and day.null_count() < day.len():
+        times = times.zip_with(day.is_null(), _localised(day.cast(pl.Datetime("us")), zone or "UTC"))
+    frame = pl.DataFrame({"raw": raw.is_not_null().replace(False, None), "times": times})
+    frame = frame.with_columns(local=_empty(raw.len(), pl.Datetime("us")) if local is None else local)
+    return CastColumn(times, frame.select(problems.cast(pl.String)).to_series(), notes)
+
+
+def _empty(length: int, dtype: pl.DataType) -> pl.Series:
+    return pl.repeat(None, length, dtype=dtype, eager=True)
+
+
+def _localised(naive: pl.Series, zone: str | None) -> pl.Series:
+    """Place zone-less times in a zone, as UTC; null without a zone or where no hour exists."""
+    if zone is None:
+        return _empty(naive.len(), TIMESTAMP)
+    placed = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    skipped = placed.is_null() & naive.is_not_null()
+    if skipped.any():
+        later = naive.dt.offset_by("1h").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        placed = placed.zip_with(~skipped, later)
+    return placed.dt.convert_time_zone("UTC").cast(TIMESTAMP)
+
+
+def _parse_text(values: pl.Series, rules: TimeRules) -> CastColumn:
+    """Try one form after another, each on the rows that the forms before it left."""
+    raw = values.str.strip_chars()
+    raw = raw.set(raw == "", None)
+    moment, local, day = _configured(raw, rules.timestamp_format)
+    rest = _without(raw, moment, local, day)
+    moment = _filled(moment, _first_fit(rest, AWARE_FORMATS[:1], TIMESTAMP))
+    rest = _without(rest, moment)
+    epochs, notes = _epochs(rest)
+    moment, rest = _filled(moment, epochs), _without(rest, epochs)
+    if rest.null_count() < rest.len():
+        plain = rest.str.replace(r"\s*(UTC|GMT|z)$", "Z").str.replace(r"^(\d{4})/(\d{1,2})/", "$1-$2-")
+        moment = _filled(moment, _first_fit(plain, AWARE_FORMATS, TIMESTAMP))
+        plain = _without(plain, moment)
+        local = _filled(local, _first_fit(plain, NAIVE_FORMATS, pl.Datetime("us")))
+        stamps = plain.set(~plain.str.contains(DIGIT_TIME), None)
+        local = _filled(local, stamps.str.to_datetime("%Y%m%d%H%M%S", strict=False, time_unit="us"))
+        plain = plain.str.replace(r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3")
+        day = _filled(day, _without(plain, local).str.to_date("%Y-%m-%d", strict=False))
+    return _column(raw, moment, local, day, rules.timezone, notes)
+
+
+def _without(text: pl.Series, *read: pl.Series) -> pl.Series:
+    """The text of the rows that are still to be read."""
+    for values in read:
+        text = text.zip_with(values.is_null(), _empty(text.len(), pl.String()))
+    return text
+
+
+def _filled(values: pl.Series, more: pl.Series) -> pl.Series:
+    return values.zip_with(values.is_not_null(), more)
+
+
+def _first_fit(text: pl.Series, formats: tuple[str, ...], dtype: pl.DataType) -> pl.Series:
+    times = _empty(text.len(), dtype)
+    for form in formats:
+        rows = (times.is_null() & text.is_not_null()).arg_true()
+        if rows.is_empty():
+            break
+        read = text.gather(rows).str.to_datetime(form, strict=False, time_unit="us")
+        times = times.scatter(rows, read.cast(dtype))
+    return times
+
+
+def _configured(text: pl.Series, form: str | None) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Moments, zone-less times and dates that the shop's own format reads."""
+    moment, local = _empty(text.len(), TIMESTAMP), _empty(text.len(), pl.Datetime("us"))
+    day = _empty(text.len(), pl.Date())
+    if form is None:
+        return moment, local, day
+    if not any(directive in form for directive in HOUR_DIRECTIVES):
+        return moment, local, text.str.to_date(form, strict=False)
+    read = text.str.to_datetime(form, strict=False, time_unit="us")
+    if isinstance(read.dtype, pl.Datetime) and read.dtype.time_zone is not None:
+        return read.cast(TIMESTAMP), local, day
+    return moment, read, day
+
+
+def _epochs(text: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:
+    """Moments of the texts that are epochs, and a note of the units found."""
+    digits = text.str.contains(r"^-?\d+(\.\d+)?$") & ~text.str.contains(f"{DIGIT_DATE}|{DIGIT_TIME}")
+    if not digits.any():
+        return _empty(text.len(), TIMESTAMP), ()
+    frame = (
+        text.set(~digits, None)
+        .to_frame("text")
+        .with_columns(
+            whole=pl.col("text").cast(pl.Int64, strict=False),
+            number=pl.col("text").cast(pl.Float64, strict=False),
+        )
+    )
+    unit, micros = pl.lit(None, pl.String), pl.lit(None, pl.Int64)
+    for name, limit, factor in reversed(EPOCH_UNITS):
+        below = pl.col("number").abs() < limit
+        exact = pl.col("whole") * int(factor) if factor >= 1 else pl.col("whole") // round(1 / factor)
+        scaled = (pl.col("number") * factor).round().cast(pl.Int64, strict=False)
+        micros = pl.when(below).then(pl.coalesce(exact, scaled)).otherwise(micros)
+        unit = pl.when(below).then(pl.lit(name)).otherwise(unit)
+    read = frame.select(unit=unit, times=micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+    units = read["unit"].drop_nulls().unique().sort().to_list()
+    return read["times"], tuple(f"numbers were read as epoch {name}" for name in units)
