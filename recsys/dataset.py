@@ -123,7 +123,9 @@ def load_dataset(data_dir: Path) -> Dataset:
     items = _read_table(data_dir / "items.parquet", ITEMS)
     users = _read_table(data_dir / "users.parquet", USERS)
     if not len(events) and not len(items):
-        raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
+        raise DataError(
+            f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first"
+        )
     return build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
 
 
@@ -187,7 +189,9 @@ def _event_columns(
     )
     local = _with_local_time(events, zones, timezone)
     numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
-    finer = local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
+    finer = (
+        local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
+    )
     hour = numbered["local"].dt.hour() if finer else pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
     return Events(

@@ -49,6 +49,12 @@ class RepeatModel:
     repeat_share: float
     config: RepeatConfig
 
+    def chance_of_another(self, own: OwnItems) -> npt.NDArray[np.float32]:
+        """Chance that the shopper ever buys each item again: own repeats, shrunk to everyone's rate; float32."""
+        k = self.config.personal_shrinkage
+        repeats = own.n_baskets - 1
+        return ((repeats + k * self.repeat_rate[own.item_idx]) / (repeats + k)).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class OwnItems:

@@ -21,9 +21,13 @@ def title_tokens(titles: pl.Series) -> pl.DataFrame:
     Returns:
         `row` (int64, place in `titles`) and `token` (lower case), distinct and sorted.
     """
-    rows = titles.rename("title").to_frame().select(
-        pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
-        pl.col("title").str.normalize("NFKC").str.to_lowercase(),
+    rows = (
+        titles.rename("title")
+        .to_frame()
+        .select(
+            pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
+            pl.col("title").str.normalize("NFKC").str.to_lowercase(),
+        )
     )
     words = _exploded(rows, pl.col("title").str.extract_all(WORD))
     runs = _exploded(rows, pl.col("title").str.extract_all(CJK_RUN)).with_row_index("run")

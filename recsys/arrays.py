@@ -1,0 +1,134 @@
+"""Frozen dataclasses to named arrays, tables and JSON, and back; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from recsys.errors import BundleError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A dataclass taken apart.
+
+    Attributes:
+        arrays: by dotted name.
+        tables: by dotted name.
+        values: what is neither, as JSON holds it.
+    """
+
+    arrays: dict[str, npt.NDArray[Any]]
+    tables: dict[str, pl.DataFrame]
+    values: dict[str, Any]
+
+
+def take_apart(value: Any, skip: tuple[str, ...] = ()) -> Parts:
+    """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
+
+    Args:
+        value: fields may be arrays, CSR matrices, polars frames, tuples of strings or numbers, numbers, strings,
+            None, and dataclasses of these.
+        skip: fields of the outermost dataclass that the caller stores otherwise.
+    """
+    parts = Parts({}, {}, {})
+    for field in dataclasses.fields(value):
+        if field.name not in skip:
+            _dump(getattr(value, field.name), field.name, parts)
+    return parts
+
+
+def put_together(cls: type[T], parts: Parts, **extra: Any) -> T:
+    """The inverse of `take_apart`.
+
+    Args:
+        cls: the dataclass.
+        parts: what `take_apart` gave, arrays possibly mapped from files.
+        **extra: the fields that were skipped.
+
+    Raises:
+        BundleError: if a part is missing or of another kind.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {
+        field.name: _load(hints[field.name], field.name, parts)
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.name not in extra
+    }
+    return cls(**fields, **extra)
+
+
+def _dump(value: Any, name: str, parts: Parts) -> None:
+    if isinstance(value, np.ndarray):
+        parts.arrays[name] = value
+    elif sparse.issparse(value):
+        for part in ("data", "indices", "indptr"):
+            parts.arrays[f"{name}.{part}"] = getattr(value, part)
+        parts.values[name] = list(value.shape)
+    elif isinstance(value, pl.DataFrame):
+        parts.tables[name] = value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            _dump(getattr(value, field.name), f"{name}.{field.name}", parts)
+    elif isinstance(value, tuple) and value and isinstance(value[0], str):
+        encoded = [text.encode() for text in value]
+        parts.arrays[f"{name}.utf8"] = np.frombuffer(b"".join(encoded), np.uint8)
+        parts.arrays[f"{name}.ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    else:
+        parts.values[name] = list(value) if isinstance(value, tuple) else value
+
+
+def _load(hint: Any, name: str, parts: Parts) -> Any:
+    origin = typing.get_origin(hint)
+    try:
+        if origin is np.ndarray:
+            return parts.arrays[name]
+        if hint is sparse.csr_matrix:
+            return _load_csr(name, parts)
+        if hint is pl.DataFrame:
+            return parts.tables[name]
+        if dataclasses.is_dataclass(hint):
+            hints = typing.get_type_hints(hint)
+            return hint(
+                **{
+                    field.name: _load(hints[field.name], f"{name}.{field.name}", parts)
+                    for field in dataclasses.fields(hint)
+                }
+            )
+        if origin is tuple and f"{name}.utf8" in parts.arrays:
+            return _load_strings(parts.arrays, name)
+        value = parts.values[name]
+    except KeyError as error:
+        raise BundleError(f"{name} is missing from the bundle: train again") from error
+    return _checked(hint, value, name)
+
+
+def _load_csr(name: str, parts: Parts) -> sparse.csr_matrix:
+    arrays = tuple(parts.arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    return sparse.csr_matrix(arrays, shape=tuple(parts.values[name]), copy=False)
+
+
+def _load_strings(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[str, ...]:
+    utf8, ends = arrays[f"{name}.utf8"].tobytes(), arrays[f"{name}.ends"].tolist()
+    return tuple(utf8[start:end].decode() for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _checked(hint: Any, value: Any, name: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kinds):
+        raise BundleError(f"{name} is {value!r} in the bundle, expected {hint}: train again")
+    return value

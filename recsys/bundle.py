@@ -1,0 +1,291 @@
+"""Versioned bundles on disk: written whole or not at all, checked file by file before they serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from recsys.arrays import Parts, put_together, take_apart
+from recsys.engine import Engine
+from recsys.errors import BundleError
+from recsys.index import FlatIndex
+
+BUNDLE_SCHEMA_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+CURRENT: Final = "CURRENT"
+PREVIOUS: Final = "PREVIOUS"
+INDEX: Final = "index.faiss"
+LIBRARIES: Final = ("faiss-cpu", "implicit", "lightgbm", "numpy", "polars", "scipy")
+TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parquet"}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself; written last, it marks the bundle as whole.
+
+    Attributes:
+        schema_version: layout of the bundle.
+        version: name of the bundle's folder.
+        created_at: RFC 3339.
+        data_fingerprint: digest of the tables that it was trained on.
+        config_fingerprint: digest of the settings.
+        code_fingerprint: digest of the library's source.
+        config: the settings.
+        libraries: versions of what it was built with.
+        metrics: offline figures.
+        notes: what the data could not teach, for people.
+        values: plain values of the models.
+        files: sha256 of every other file.
+    """
+
+    schema_version: int
+    version: str
+    created_at: str
+    data_fingerprint: str
+    config_fingerprint: str
+    code_fingerprint: str
+    config: dict[str, Any]
+    libraries: dict[str, str]
+    metrics: dict[str, Any]
+    notes: list[str]
+    values: dict[str, Any]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a bundle comes from.
+
+    Attributes:
+        created_at: an aware moment.
+        data_fingerprint: digest of the tables.
+        metrics: offline figures.
+        notes: what the data could not teach.
+    """
+
+    created_at: datetime
+    data_fingerprint: str
+    metrics: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manifest:
+    """Write an engine to a new folder of `models`: to a temporary one first, the manifest last, then one rename.
+
+    Raises:
+        BundleError: if the folder cannot be written.
+    """
+    version = _version_name(provenance, engine)
+    target = models / version
+    partial = models / f".partial-{version}-{os.getpid()}"
+    try:
+        partial.mkdir(parents=True)
+        manifest = _write_files(engine, partial, version, provenance)
+        _sync_folder(partial)
+        if target.exists():
+            raise BundleError(f"{target} exists already: remove it, or train again in a second")
+        partial.rename(target)
+        _sync_folder(models)
+    except OSError as error:
+        raise BundleError(
+            f"{target} cannot be written ({error}): check the disk's space and rights"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
+    """Check every file against the manifest, then map the arrays and build the engine.
+
+    Raises:
+        BundleError: naming the file and the reason.
+    """
+    manifest = verify(folder)
+    parts = Parts({}, {}, manifest.values)
+    for name in manifest.files:
+        path = folder / name
+        if name.endswith(".npy"):
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            parts.arrays[name.removesuffix(".npy")] = mapped.view(np.ndarray)
+    for field, name in TABLE_FILES.items():
+        parts.tables[field] = pl.read_parquet(folder / name)
+    return put_together(Engine, parts, index=FlatIndex.read(folder / INDEX)), manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, its schema version checked.
+
+    Raises:
+        BundleError: if there is none, or it is of another schema version.
+    """
+    path = folder / MANIFEST
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document["schema_version"]
+        if found != BUNDLE_SCHEMA_VERSION:
+            raise BundleError(
+                f"{path} has schema version {found!r}, this release reads {BUNDLE_SCHEMA_VERSION}: train again"
+            )
+        return Manifest(**document)
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{path} is missing: {folder.name} is no bundle, or was only half written"
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BundleError(f"{path} cannot be read ({error!r}): train again") from error
+
+
+def verify(folder: Path) -> Manifest:
+    """Check that every file is there, whole and unaltered.
+
+    Raises:
+        BundleError: naming the first file that is not, and why.
+    """
+    manifest = read_manifest(folder)
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing: the bundle is truncated; activate another or train again")
+        if _digest(path) != expected:
+            raise BundleError(
+                f"{path} is altered: its sha256 is not the manifest's; activate another or train again"
+            )
+    return manifest
+
+
+def versions(models: Path) -> tuple[str, ...]:
+    """Names of the bundles in `models`, the oldest first; half-written ones are not bundles."""
+    if not models.is_dir():
+        return ()
+    return tuple(sorted(path.parent.name for path in models.glob(f"[!.]*/{MANIFEST}")))
+
+
+def current_version(models: Path) -> str | None:
+    """The version that serves, None where nothing was activated yet."""
+    try:
+        return (models / CURRENT).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def activate(models: Path, version: str) -> None:
+    """Make a version the current one, atomically, once it is verified.
+
+    Raises:
+        BundleError: if there is no such version, or it does not verify.
+    """
+    if version not in versions(models):
+        known = ", ".join(versions(models)) or "none"
+        raise BundleError(f"{version!r} is not a bundle of {models}: there are {known}")
+    verify(models / version)
+    before = current_version(models)
+    if before == version:
+        return
+    if before is not None:
+        _replace(models / PREVIOUS, before)
+    _replace(models / CURRENT, version)
+
+
+def rollback(models: Path) -> str:
+    """Make the version that served before the current one; returns its name.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    try:
+        previous = (models / PREVIOUS).read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise BundleError(f"{models} has no earlier version to go back to: activate one by name") from error
+    activate(models, previous)
+    return previous
+
+
+def config_fingerprint(config: Any) -> str:
+    """Digest of a settings dataclass."""
+    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
+
+
+def code_fingerprint() -> str:
+    """Digest of the library's own source: a bundle of other code is another bundle."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _write_files(engine: Engine, folder: Path, version: str, provenance: Provenance) -> Manifest:
+    parts = take_apart(engine, skip=("index",))
+    for name, array in parts.arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    for field, name in TABLE_FILES.items():
+        parts.tables[field].write_parquet(folder / name)
+    engine.index.write(folder / INDEX)
+    manifest = Manifest(
+        schema_version=BUNDLE_SCHEMA_VERSION,
+        version=version,
+        created_at=provenance.created_at.isoformat(),
+        data_fingerprint=provenance.data_fingerprint,
+        config_fingerprint=config_fingerprint(engine.config),
+        code_fingerprint=code_fingerprint(),
+        config=asdict(engine.config),
+        libraries={name: library_version(name) for name in LIBRARIES},
+        metrics=dict(provenance.metrics),
+        notes=list(provenance.notes),
+        values=parts.values,
+        files={path.name: _digest(path) for path in sorted(folder.iterdir())},
+    )
+    for path in folder.iterdir():
+        _sync(path)
+    _write_synced(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+    return manifest
+
+
+def _version_name(provenance: Provenance, engine: Engine) -> str:
+    moment = provenance.created_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    source = provenance.data_fingerprint + config_fingerprint(engine.config)
+    return f"{moment}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    _write_synced(partial, text + "\n")
+    partial.replace(path)
+    _sync_folder(path.parent)
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,228 @@
+"""Sources, each with its own idea of what fits, and their union: the candidates of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.context import Query
+from recsys.engine import Engine
+from recsys.models.repeat import OwnItems, own_items
+from recsys.topk import top_k
+
+N_PER_SOURCE: Final = 120
+N_RECENT: Final = 60
+N_NEIGHBORS: Final = 40
+EARLIEST_DUE: Final = 0.8
+LATEST_DUE: Final = 3.0
+DUE_SPREAD: Final = 0.5
+MIN_CHANCE_OF_ANOTHER: Final = 0.2
+
+Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+"""Distinct rows of items, int32 (n,), and their scores, float32 (n,), > 0."""
+
+
+@dataclass(frozen=True)
+class Shopper:
+    """What several sources ask of the shopper's history, worked out once a request."""
+
+    engine: Engine
+    query: Query
+
+    @cached_property
+    def weighted(self) -> Scored:
+        """The shopper's distinct items and their decayed event weights, of either sign."""
+        history = self.query.history
+        return self.engine.als.weights_of(history.item_idx, history.kind, self.query.now - history.timestamp)
+
+    @cached_property
+    def own(self) -> OwnItems:
+        """What the shopper bought."""
+        return own_items(self.engine.repeat, self.query.history, self.engine.shop.goal, self.query.now)
+
+    @cached_property
+    def heaviest(self) -> Scored:
+        """The items that weigh most, at most `N_RECENT`."""
+        rows, weight = self.weighted
+        best = top_k(weight, N_RECENT)
+        best = best[weight[best] > 0]
+        return rows[best], weight[best]
+
+
+Source = Callable[[Shopper], Scored]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The union of what sources found.
+
+    Attributes:
+        item_idx: int32 (n,), distinct, ascending.
+        scores: by source, float32 (n,), divided by the source's best; 0 where it did not find the item.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    scores: Mapping[str, npt.NDArray[np.float32]]
+
+    def take(self, kept: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Candidates:
+        """The chosen candidates."""
+        return Candidates(self.item_idx[kept], {name: score[kept] for name, score in self.scores.items()})
+
+
+def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
+    """Ask every source and unite what they found.
+
+    Args:
+        sources: by name.
+        shopper: whom, and what, the request is about.
+    """
+    found = {name: source(shopper) for name, source in sources.items()}
+    rows = np.unique(np.concatenate([rows for rows, _ in found.values()])) if found else np.empty(0, np.int32)
+    scores = {}
+    for name, (source_rows, score) in found.items():
+        column = np.zeros(len(rows), np.float32)
+        if len(source_rows):
+            column[np.searchsorted(rows, source_rows)] = score / score.max()
+        scores[name] = column
+    return Candidates(rows, scores)
+
+
+def repeat_source(shopper: Shopper) -> Scored:
+    """What the shopper bought, by recency-weighted count."""
+    own = shopper.own
+    return _allowed(shopper.query, own.item_idx, own.score)
+
+
+def due_source(shopper: Shopper) -> Scored:
+    """What the shopper is due to buy again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
+    own, query = shopper.own, shopper.query
+    elapsed = own.elapsed(query.now)
+    chance = shopper.engine.repeat.chance_of_another(own)
+    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_CHANCE_OF_ANOTHER)
+    score = chance[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
+    return _allowed(query, own.item_idx[due], score.astype(np.float32))
+
+
+def als_source(shopper: Shopper) -> Scored:
+    """What shoppers alike buy: the hybrid index searched with a vector folded in from the history."""
+    rows, weight = shopper.weighted
+    if not (weight > 0).any():
+        return _nothing()
+    engine = shopper.engine
+    query = np.zeros((1, engine.hybrid.vectors.shape[1]), np.float32)
+    query[0, : engine.hybrid.n_factors] = engine.als.fold_in(rows, weight)
+    k = min(N_PER_SOURCE + len(rows), len(engine.items))
+    scores, found = engine.index.search(query, k, shopper.query.allowed)
+    kept = (found[0] >= 0) & (scores[0] > 0)
+    return found[0][kept], scores[0][kept]
+
+
+def together_source(shopper: Shopper) -> Scored:
+    """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
+    rows, weight = shopper.heaviest
+    lists = shopper.engine.copurchase.bought_together
+    near = lists.item_idx[rows, :N_NEIGHBORS]
+    score = lists.score[rows, :N_NEIGHBORS] * weight[:, None]
+    return _summed(shopper.query, near.ravel(), score.ravel())
+
+
+def affinity_source(shopper: Shopper) -> Scored:
+    """What sells of the types that the shopper buys."""
+    rows, weight = shopper.weighted
+    found, score = shopper.engine.affinity.score(rows, weight, shopper.query.allowed)
+    best = top_k(score, 2 * N_PER_SOURCE, found)
+    best = best[score[best] > 0]
+    return found[best], score[best]
+
+
+def content_source(shopper: Shopper) -> Scored:
+    """What is like the shopper's items: serves items that nobody bought yet."""
+    rows, weight = shopper.heaviest
+    hybrid = shopper.engine.hybrid
+    near = hybrid.similar_idx[rows, :N_NEIGHBORS]
+    score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
+    return _summed(shopper.query, near.ravel(), score.ravel())
+
+
+def popular_source(shopper: Shopper) -> Scored:
+    """What everyone buys."""
+    engine, query = shopper.engine, shopper.query
+    best = engine.by_popularity
+    if query.allowed is not None:
+        best = best[query.allowed[best]]
+    best = best[:N_PER_SOURCE]
+    return best, np.maximum(engine.popularity.share[best], 1e-12)
+
+
+def hour_source(shopper: Shopper) -> Scored:
+    """What sells at this hour: `P(item) · lift(item | part of the day)`."""
+    engine, query = shopper.engine, shopper.query
+    score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
+    if query.allowed is not None:
+        score = np.where(query.allowed, score, 0)
+    best = top_k(score, N_PER_SOURCE)
+    best = best[score[best] > 0]
+    return best.astype(np.int32), score[best].astype(np.float32)
+
+
+def bought_together_source(shopper: Shopper) -> Scored:
+    """What ends up in baskets with the seeds."""
+    lists = shopper.engine.copurchase.bought_together
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+
+
+def complementary_source(shopper: Shopper) -> Scored:
+    """What goes with the seeds and could replace none of them."""
+    lists = shopper.engine.copurchase.complementary
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+
+
+def similar_source(shopper: Shopper) -> Scored:
+    """What could replace the seeds."""
+    hybrid = shopper.engine.hybrid
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
+
+
+SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
+    {
+        "repeat": repeat_source,
+        "due": due_source,
+        "als": als_source,
+        "together": together_source,
+        "affinity": affinity_source,
+        "content": content_source,
+        "popular": popular_source,
+        "hour": hour_source,
+        "bought_together": bought_together_source,
+        "complementary": complementary_source,
+        "similar": similar_source,
+    }
+)
+
+
+def _nothing() -> Scored:
+    return np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+    if query.allowed is None:
+        return rows, score
+    kept = query.allowed[rows]
+    return rows[kept], score[kept]
+
+
+def _summed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+    """Sum scores of equal rows; -1 marks the end of a list."""
+    kept = (rows >= 0) & (score > 0)
+    distinct, place = np.unique(rows[kept], return_inverse=True)
+    summed = np.bincount(place, score[kept], len(distinct)).astype(np.float32)
+    return _allowed(query, distinct, summed)

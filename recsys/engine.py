@@ -1,0 +1,202 @@
+"""All models of one shop, fitted together at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.catalog import Catalog, read_catalog
+from recsys.dataset import Dataset
+from recsys.history import History, HistoryConfig, build_history
+from recsys.ids import IdMap
+from recsys.index import FlatIndex, ItemIndex
+from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
+from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events
+from recsys.models.content import ContentConfig, ContentModel, fit_content
+from recsys.models.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
+from recsys.models.hybrid import HybridConfig, HybridModel, fit_hybrid
+from recsys.models.popularity import PopularityConfig, PopularityModel, fit_popularity
+from recsys.models.repeat import RepeatConfig, RepeatModel, fit_repeat
+from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Settings of every model; a training job's TOML has one table an attribute.
+
+    Attributes:
+        seed: start of all randomness, >= 0.
+        replaceable_cosine: items of unknown type whose content is at least this alike can replace each other.
+    """
+
+    seed: int = 0
+    replaceable_cosine: float = 0.6
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    popularity: PopularityConfig = field(default_factory=PopularityConfig)
+    repeat: RepeatConfig = field(default_factory=RepeatConfig)
+    als: ALSConfig = field(default_factory=ALSConfig)
+    content: ContentConfig = field(default_factory=ContentConfig)
+    hybrid: HybridConfig = field(default_factory=HybridConfig)
+    affinity: AffinityConfig = field(default_factory=AffinityConfig)
+    copurchase: CopurchaseConfig = field(default_factory=CopurchaseConfig)
+    timeofday: TimeOfDayConfig = field(default_factory=TimeOfDayConfig)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the models were fitted on, beside the arrays.
+
+    Attributes:
+        timezone: the shop's IANA zone.
+        goal: code of the event that counts as a purchase.
+        end: seconds since 1970 of the last event, 0 with no events.
+        n_purchases: goal events.
+    """
+
+    timezone: str
+    goal: int
+    end: int
+    n_purchases: int
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Frozen models over one shop's items and users; rows of every array are rows of these tables.
+
+    Attributes:
+        items_table: one row an item: the columns of `schema.ITEMS` and the shop's own.
+        users_table: one row a user: the columns of `schema.USERS` and the shop's own.
+        index: the hybrid embedding, searchable.
+    """
+
+    config: EngineConfig
+    shop: Shop
+    items_table: pl.DataFrame
+    users_table: pl.DataFrame
+    catalog: Catalog
+    history: History
+    popularity: PopularityModel
+    repeat: RepeatModel
+    als: ALSModel
+    content: ContentModel
+    hybrid: HybridModel
+    affinity: AffinityModel
+    copurchase: CopurchaseModel
+    timeofday: TimeOfDayModel
+    index: ItemIndex
+
+    @cached_property
+    def items(self) -> IdMap:
+        """Items' ids and rows."""
+        return IdMap(tuple(self.items_table["item_id"]))
+
+    @cached_property
+    def users(self) -> IdMap:
+        """Users' ids and rows."""
+        return IdMap(tuple(self.users_table["user_id"]))
+
+    @cached_property
+    def titles(self) -> tuple[str, ...]:
+        """What to call each item: its title, else its id."""
+        return tuple(self.items_table.select(pl.coalesce("title", "item_id")).to_series())
+
+    @cached_property
+    def is_tail(self) -> npt.NDArray[np.bool_]:
+        """bool (n_items,), items outside the head that makes half of all purchases."""
+        return ~self.popularity.is_head
+
+    @cached_property
+    def listable(self) -> Mapping[str, npt.NDArray[np.bool_] | None]:
+        """By pool of a placement, the items that may be listed, bool (n_items,); None for all."""
+        available = self.catalog.available
+        return {"all": None if available.all() else available, "tail": available & self.is_tail}
+
+    @cached_property
+    def by_popularity(self) -> npt.NDArray[np.int32]:
+        """int32 (n_items,), all items, best selling first."""
+        share = self.popularity.share
+        return np.lexsort((np.arange(len(share)), -share)).astype(np.int32)
+
+    @cached_property
+    def user_timezones(self) -> tuple[str | None, ...]:
+        """Each user's own zone, None for the shop's."""
+        return tuple(self.users_table["timezone"])
+
+    @cached_property
+    def is_opted_out(self) -> npt.NDArray[np.bool_]:
+        """bool (n_users,), users who want only lists that need no history."""
+        return (~self.users_table["personalization"].fill_null(True)).to_numpy()
+
+
+Progress = Callable[[str], None]
+"""Told the name of each stage as it begins."""
+
+
+def fit_engine(
+    dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = lambda stage: None
+) -> Engine:
+    """Fit every model on what is known of a shop.
+
+    Args:
+        dataset: the shop; cut it with `Dataset.until` to look at the past.
+        config: settings.
+        now: seconds since 1970 that ages count from; the end of the data if not given.
+        progress: told the stages.
+    """
+    now = dataset.end if now is None else now
+    rng = np.random.default_rng(config.seed)
+    progress("catalogue")
+    catalog = read_catalog(dataset.catalog)
+    progress("popularity")
+    popularity = fit_popularity(dataset, config.popularity, now)
+    progress("repeat purchases")
+    repeat = fit_repeat(dataset, catalog, config.repeat)
+    progress("time of day")
+    timeofday = fit_timeofday(dataset, catalog, config.timeofday)
+    progress("content")
+    content = fit_content(dataset.catalog, config.content, rng)
+    progress("collaborative filtering")
+    als = _fit_als(dataset, config.als, now, rng)
+    progress("hybrid embedding")
+    hybrid = fit_hybrid(als.item_factors, content.embedding, popularity.n_buyers, catalog, config.hybrid)
+    progress("co-purchase")
+    copurchase = fit_copurchase(
+        dataset, catalog, config.copurchase, now, _replaceable_by(content, config.replaceable_cosine)
+    )
+    progress("history and index")
+    return Engine(
+        config=config,
+        shop=Shop(dataset.timezone, dataset.goal, dataset.end, len(dataset.successes)),
+        items_table=dataset.catalog,
+        users_table=dataset.profiles,
+        catalog=catalog,
+        history=build_history(dataset, config.history),
+        popularity=popularity,
+        repeat=repeat,
+        als=als,
+        content=content,
+        hybrid=hybrid,
+        affinity=fit_affinity(catalog, popularity.share, config.affinity),
+        copurchase=copurchase,
+        timeofday=timeofday,
+        index=FlatIndex.build(hybrid.vectors),
+    )
+
+
+def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Generator) -> ALSModel:
+    events = dataset.events
+    age_s = np.maximum(now - events.timestamp, 0)
+    shape = (len(dataset.users), len(dataset.items))
+    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config)
+    return fit_als(user_items, config, rng)
+
+
+def _replaceable_by(
+    content: ContentModel, min_cosine: float
+) -> Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]:
+    return lambda item, candidates: content.similarity(item, candidates) >= min_cosine

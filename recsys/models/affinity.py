@@ -1,0 +1,101 @@
+"""Each product type's items in the order that they sell: what else there is of the types that a shopper buys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class AffinityConfig:
+    """Settings of the type affinity.
+
+    Attributes:
+        items_per_type: items that one type offers, >= 1.
+        max_types: types of a shopper that are looked into, the heaviest first, >= 1.
+    """
+
+    items_per_type: int = 60
+    max_types: int = 40
+
+
+@dataclass(frozen=True)
+class AffinityModel:
+    """Items by type.
+
+    Attributes:
+        indptr: int64 (n_types + 1,), where each type's run starts.
+        item_idx: int32, items of each type, best selling first.
+        share: float32, the item's share of its type's sales, one entry an entry of `item_idx`.
+        item_type: int32 (n_items,), -1 unknown.
+        config: the settings, needed to score.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    item_idx: npt.NDArray[np.int32]
+    share: npt.NDArray[np.float32]
+    item_type: npt.NDArray[np.int32]
+    config: AffinityConfig
+
+    def score(
+        self,
+        item_idx: npt.NDArray[np.int32],
+        weight: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Items of the types that a shopper buys, scored by `P(type | shopper) · P(item | type)`.
+
+        Args:
+            item_idx: int32 (n,), the shopper's items.
+            weight: float32 (n,), how much each counts, >= 0.
+            allowed: bool (n_items,), items that may be offered; None for all.
+
+        Returns:
+            Rows, int32, and scores, float32; empty for a shopper of unknown types.
+        """
+        types = self.item_type[item_idx]
+        known = (types >= 0) & (weight > 0)
+        owned, place = np.unique(types[known], return_inverse=True)
+        if not len(owned):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        type_weight = np.bincount(place, weight[known])
+        heaviest = np.argsort(-type_weight, kind="stable")[: self.config.max_types]
+        owned, type_weight = owned[heaviest], type_weight[heaviest] / type_weight.sum()
+        length = self.indptr[owned + 1] - self.indptr[owned]
+        if allowed is None:
+            length = np.minimum(length, self.config.items_per_type)
+        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        entry = np.repeat(self.indptr[owned], length) + within
+        score = self.share[entry] * np.repeat(type_weight, length)
+        rows = self.item_idx[entry]
+        if allowed is not None:
+            kept = allowed[rows]
+            rows, score = rows[kept], score[kept]
+        return rows, score.astype(np.float32)
+
+
+def fit_affinity(catalog: Catalog, share: npt.NDArray[np.float32], config: AffinityConfig) -> AffinityModel:
+    """Order each type's items by their share of sales; items that never sold come last with nothing.
+
+    Args:
+        catalog: types.
+        share: float32 (n_items,), decayed share of all purchases.
+        config: settings.
+    """
+    types = catalog.item_type
+    order = np.lexsort((np.arange(len(types)), -share, types))
+    order = order[types[order] >= 0]
+    counts = np.bincount(types[order], minlength=len(catalog.type_names))
+    type_share = np.bincount(types[order], share[order], len(catalog.type_names))
+    within = share[order] / np.maximum(type_share[types[order]], 1e-12)
+    return AffinityModel(
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        item_idx=order.astype(np.int32),
+        share=within.astype(np.float32),
+        item_type=types,
+        config=config,
+    )

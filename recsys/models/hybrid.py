@@ -1,0 +1,158 @@
+"""One vector an item from what it is bought with and what it is like, for cold items too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.catalog import Catalog
+from recsys.index import FlatIndex
+
+MIN_LENGTH = 1e-6
+NO_ITEM = -1
+
+
+@dataclass(frozen=True)
+class HybridConfig:
+    """Settings of the hybrid embedding.
+
+    Attributes:
+        n_neighbors: warm items that lend their factors to an item that sold little, >= 1.
+        similarity_power: a neighbour counts by its cosine to this power, > 0.
+        warm_buyers: buyers at which an item's own factors and its neighbours' count alike, > 0.
+        content_share: part of the content in the cosine of two items, in [0, 1].
+        same_type_share: part of being of one product type in the score of similar items, in [0, 1].
+        n_similar: items kept in each list of similar ones, >= 1.
+    """
+
+    n_neighbors: int = 50
+    similarity_power: float = 4.0
+    warm_buyers: float = 5.0
+    content_share: float = 0.7
+    same_type_share: float = 0.3
+    n_similar: int = 100
+
+
+@dataclass(frozen=True)
+class HybridModel:
+    """Embeddings of all items.
+
+    Attributes:
+        vectors: float32 (n_items, n_factors + n_dimensions): factors, cold items' from their neighbours, then content.
+        n_factors: where the content part starts.
+        similar_idx: int32 (n_items, n_similar), what could replace each item, best first, -1 past the end.
+        similar_score: float32 (n_items, n_similar), what they are ordered by, in [0, 1], 0 past the end.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    n_factors: int
+    similar_idx: npt.NDArray[np.int32]
+    similar_score: npt.NDArray[np.float32]
+
+
+def fit_hybrid(
+    item_factors: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32],
+    n_buyers: npt.NDArray[np.int32],
+    catalog: Catalog,
+    config: HybridConfig,
+) -> HybridModel:
+    """Complete the factors of items that sold little from items that are like them, and list similar items.
+
+    `f_i = (n_i·f_i + κ·Σ_j s_ij^p f_j / Σ_j s_ij^p) / (n_i + κ)` over the nearest warm items j, with `s` the cosine of
+    their content and `n` the buyers.
+
+    Args:
+        item_factors: float32 (n_items, n_factors), zero for cold items.
+        content: float32 (n_items, n_dimensions), rows of length 1 or 0.
+        n_buyers: int32 (n_items,).
+        catalog: types and categories.
+        config: settings.
+    """
+    factors = _complete(item_factors, content, n_buyers, config)
+    similar_idx, similar_score = _list_similar(factors, content, catalog, config)
+    return HybridModel(np.hstack([factors, content]), factors.shape[1], similar_idx, similar_score)
+
+
+def _complete(
+    item_factors: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32],
+    n_buyers: npt.NDArray[np.int32],
+    config: HybridConfig,
+) -> npt.NDArray[np.float32]:
+    k = config.warm_buyers
+    warm = np.flatnonzero(n_buyers >= k)
+    sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
+    if not len(warm) or not len(sparse_ones):
+        return item_factors
+    cosine, place = FlatIndex.build(content[warm]).search(
+        content[sparse_ones], min(config.n_neighbors, len(warm))
+    )
+    weight = np.maximum(cosine, 0) ** config.similarity_power
+    weight[warm[place] == sparse_ones[:, None]] = 0
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    lent = np.einsum("ij,ijk->ik", weight, item_factors[warm[place]])
+    own = n_buyers[sparse_ones, None].astype(np.float32)
+    factors = item_factors.copy()
+    factors[sparse_ones] = (own * item_factors[sparse_ones] + k * lent) / (own + k)
+    return factors
+
+
+def _list_similar(
+    factors: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32],
+    catalog: Catalog,
+    config: HybridConfig,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Nearest items of each item, from its own category where that is large enough, else from the whole catalogue."""
+    n_items = len(factors)
+    shares = (1 - config.content_share, config.content_share)
+    joint = np.hstack([np.sqrt(shares[0]) * _normalised(factors), np.sqrt(shares[1]) * content])
+    idx = np.full((n_items, config.n_similar), NO_ITEM, np.int32)
+    score = np.zeros((n_items, config.n_similar), np.float32)
+    everything = np.arange(n_items)
+    category = catalog.item_category
+    size = np.bincount(category + 1, minlength=1)[category + 1]
+    own_block = (category >= 0) & (size > config.n_similar)
+    for block in _groups(category, own_block):
+        _fill(idx, score, joint, block, block, catalog, config)
+    rest = np.flatnonzero(~own_block)
+    if len(rest):
+        _fill(idx, score, joint, rest, everything, catalog, config)
+    return idx, score
+
+
+def _groups(label: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    rows = np.flatnonzero(chosen)
+    order = rows[np.argsort(label[rows], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1) if len(order) else []
+
+
+def _fill(
+    idx: npt.NDArray[np.int32],
+    score: npt.NDArray[np.float32],
+    joint: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.int64],
+    pool: npt.NDArray[np.int64],
+    catalog: Catalog,
+    config: HybridConfig,
+) -> None:
+    """Write the lists of `queries` from the items of `pool`: by cosine, items of the same type first among equals."""
+    k = min(2 * config.n_similar + 1, len(pool))
+    cosine, place = FlatIndex.build(joint[pool]).search(joint[queries], k)
+    near = np.where(place >= 0, pool[place], NO_ITEM).astype(np.int32)
+    types = catalog.item_type
+    same_type = (types[near] == types[queries, None]) & (types[queries, None] >= 0)
+    blended = (1 - config.same_type_share) * cosine + config.same_type_share * same_type
+    blended[(near == queries[:, None]) | (near < 0) | (cosine <= MIN_LENGTH)] = 0
+    order = np.argsort(-blended, axis=1, kind="stable")[:, : config.n_similar]
+    best = np.take_along_axis(blended, order, axis=1)
+    idx[queries, : order.shape[1]] = np.where(best > 0, np.take_along_axis(near, order, axis=1), NO_ITEM)
+    score[queries, : order.shape[1]] = best
+
+
+def _normalised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(length > MIN_LENGTH, vectors / np.maximum(length, MIN_LENGTH), 0).astype(np.float32)

@@ -1,0 +1,229 @@
+"""A request's spine: resolve, gather, score, filter, order, explain; each stage says what it removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import SOURCES, Candidates, Shopper, gather
+from recsys.context import MAX_LIMIT, Query, Recommendations, RecommendedItem, Request
+from recsys.engine import Engine
+from recsys.errors import RequestError
+from recsys.ids import UNKNOWN
+from recsys.history import NO_HISTORY
+from recsys.placements import PLACEMENTS, Placement
+from recsys.reasons import reasons_for
+from recsys.topk import top_k
+
+SOON = 0.5
+"""Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the pipeline found, in rows; best first.
+
+    Attributes:
+        item_idx: int32 (n,).
+        score: float32 (n,), descending.
+        source: the source that spoke most for each item.
+        fallback_used: whether the fallback served.
+        removed: by rule, the rows that it took out of the candidates.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    source: tuple[str, ...]
+    fallback_used: bool
+    removed: Mapping[str, npt.NDArray[np.int32]]
+
+
+def recommend(engine: Engine, request: Request, model_version: str = "") -> Recommendations:
+    """Answer a request.
+
+    Args:
+        engine: the models.
+        request: what is asked.
+        model_version: named in the answer.
+
+    Returns:
+        The list; empty where nothing is known to list. Seeds that the engine does not know are in `missing_ids`.
+
+    Raises:
+        RequestError: if the placement or the limit is not one that exists, or the list wants a seed or user.
+    """
+    placement = find_placement(request)
+    query, missing = resolve(engine, request, placement)
+    ranking = rank(engine, placement, query)
+    reasons = reasons_for(engine, placement, query, ranking.item_idx, ranking.source)
+    ids = engine.items.ids
+    items = tuple(
+        RecommendedItem(ids[row], score, place, source, why)
+        for place, (row, score, source, why) in enumerate(
+            zip(ranking.item_idx.tolist(), ranking.score.tolist(), ranking.source, reasons, strict=True), 1
+        )
+    )
+    n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
+    return Recommendations(
+        placement=placement.name,
+        model_version=model_version,
+        items=items,
+        fallback_used=ranking.fallback_used,
+        missing_ids=missing,
+        head_share=n_head / max(len(items), 1),
+        local_hour=query.hour,
+        timezone=_zone_of(engine, query.user_idx),
+    )
+
+
+def find_placement(request: Request) -> Placement:
+    """The placement that a request names, and whose needs it meets."""
+    placement = PLACEMENTS.get(request.placement)
+    if placement is None:
+        raise RequestError(
+            "placement", f"{request.placement!r} is not a placement: choose from {', '.join(PLACEMENTS)}"
+        )
+    if not 1 <= request.limit <= MAX_LIMIT:
+        raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
+    if placement.anchor == "item" and not request.item_ids:
+        raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
+    return placement
+
+
+def resolve(engine: Engine, request: Request, placement: Placement) -> tuple[Query, tuple[str, ...]]:
+    """Turn ids into rows and `as_of` into the local hour; the second part are unknown seeds."""
+    user_idx = engine.users.row(request.user_id) if request.user_id is not None else UNKNOWN
+    if user_idx != UNKNOWN and engine.is_opted_out[user_idx]:
+        user_idx = UNKNOWN
+    seeds = engine.items.rows(request.item_ids)
+    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(_zone_of(engine, user_idx))).hour
+    query = Query(
+        user_idx=user_idx,
+        now=request.as_of,
+        hour=hour,
+        bucket=int(engine.timeofday.bucket_of_hour[hour]),
+        limit=request.limit,
+        history=engine.history.of(user_idx, request.as_of) if user_idx != UNKNOWN else NO_HISTORY,
+        seeds=seeds[seeds >= 0],
+        allowed=engine.listable[placement.pool],
+    )
+    return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
+
+
+def rank(engine: Engine, placement: Placement, query: Query) -> Ranking:
+    """Gather candidates, score them, filter and order; the fallback's where the placement's sources find nothing."""
+    shopper = Shopper(engine, query)
+    nothing_known = placement.anchor == "user" and not len(query.history)
+    if not nothing_known:
+        candidates = gather({name: SOURCES[name] for name in placement.sources}, shopper)
+        ranking = _order(placement, shopper, candidates, fallback_used=False)
+        if len(ranking.item_idx) or not placement.fallback:
+            return ranking
+    fallback = placement.fallback or "hour"
+    candidates = gather({fallback: SOURCES[fallback]}, shopper)
+    return _order(placement, shopper, candidates, fallback_used=True)
+
+
+def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fallback_used: bool) -> Ranking:
+    engine, query = shopper.engine, shopper.query
+    removed = {}
+    for rule, keep in (("unavailable", _is_listable), ("seed", _is_no_seed), ("own", _is_wanted)):
+        kept = keep(placement, shopper, candidates.item_idx)
+        if not kept.all():
+            removed[rule] = candidates.item_idx[~kept]
+            candidates = candidates.take(kept)
+    parts = _contributions(placement, engine, candidates)
+    score = _adjusted(parts.sum(axis=0), placement, engine, query, candidates.item_idx)
+    best = top_k(score, len(score) if (engine.catalog.group >= 0).any() else query.limit, candidates.item_idx)
+    best, variants = _one_a_group(engine, candidates.item_idx, best)
+    if len(variants):
+        removed["variant"] = variants
+    best = best[: query.limit]
+    names = tuple(candidates.scores)
+    return Ranking(
+        item_idx=candidates.item_idx[best],
+        score=score[best].astype(np.float32),
+        source=tuple(names[place] for place in parts[:, best].argmax(axis=0)) if len(best) else (),
+        fallback_used=fallback_used,
+        removed=removed,
+    )
+
+
+def _contributions(placement: Placement, engine: Engine, candidates: Candidates) -> npt.NDArray[np.float64]:
+    """What each source adds to each candidate's score, (n_sources, n_candidates).
+
+    Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
+    weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | new)`.
+    """
+    weights = np.array([placement.sources.get(name, 1.0) for name in candidates.scores])
+    parts = np.array([score for score in candidates.scores.values()], np.float64) * weights[:, None]
+    if "repeat" in candidates.scores and len(weights) > 1:
+        is_repeat = np.array([name == "repeat" for name in candidates.scores])
+        share = engine.repeat.repeat_share
+        for side, side_share in ((is_repeat, share), (~is_repeat, 1 - share)):
+            parts[side] *= side_share / max(parts[side].sum(), 1e-12)
+    return parts
+
+
+def _adjusted(
+    score: npt.NDArray[np.float64],
+    placement: Placement,
+    engine: Engine,
+    query: Query,
+    rows: npt.NDArray[np.int32],
+) -> npt.NDArray[np.float64]:
+    """Turn the placement's dials: `score · trend^t · lift^h · buyers^−β`."""
+    if placement.trend_power:
+        score = score * engine.popularity.trend[rows] ** placement.trend_power
+    if placement.hour_power:
+        score = score * engine.timeofday.lift[rows, query.bucket] ** placement.hour_power
+    if placement.tail_discount:
+        score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
+    return score
+
+
+def _is_listable(
+    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    allowed = shopper.query.allowed
+    return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
+
+
+def _is_no_seed(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    seeds = shopper.query.seeds
+    if not len(seeds):
+        return np.ones(len(rows), np.bool_)
+    group = shopper.engine.catalog.group
+    groups = group[seeds][group[seeds] >= 0]
+    return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
+
+
+def _is_wanted(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    if placement.own == "keep" or not len(shopper.query.history):
+        return np.ones(len(rows), np.bool_)
+    own = shopper.own
+    dropped = own.item_idx
+    if placement.own == "not_yet_due":
+        dropped = dropped[own.elapsed(shopper.query.now) < SOON]
+    return ~np.isin(rows, dropped)
+
+
+def _one_a_group(
+    engine: Engine, rows: npt.NDArray[np.int32], best: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Keep the best variant of each product; the second part are the rows of the others."""
+    group = engine.catalog.group[rows[best]]
+    _, first = np.unique(np.where(group >= 0, group, -2 - np.arange(len(group))), return_index=True)
+    kept = np.zeros(len(best), np.bool_)
+    kept[first] = True
+    return best[kept], rows[best[~kept]]
+
+
+def _zone_of(engine: Engine, user_idx: int) -> str:
+    own = engine.user_timezones[user_idx] if user_idx != UNKNOWN else None
+    return own or engine.shop.timezone

@@ -1,0 +1,64 @@
+"""Named lists: each says which sources feed it, what is left out and how the dials stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+Anchor = Literal["user", "item", "none"]
+Pool = Literal["all", "tail"]
+Own = Literal["keep", "drop", "not_yet_due"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one list is.
+
+    Attributes:
+        name: as callers write it.
+        anchor: what the list is for: a user, an item, or nobody.
+        sources: weight of each source's score, each divided by the source's best.
+        fallback: the source that serves where the others find nothing, "" for none: the list is then empty.
+        pool: the items that may be listed: all, or the tail outside the head that makes half of all purchases.
+        own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
+        trend_power: scores are multiplied by `trend^power`, >= 0.
+        tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm, >= 0.
+        hour_power: scores are multiplied by `lift^power` at the local hour, >= 0.
+        evidence: reasons that every item carries beside its source's.
+    """
+
+    name: str
+    anchor: Anchor
+    sources: Mapping[str, float]
+    fallback: str = "hour"
+    pool: Pool = "all"
+    own: Own = "keep"
+    trend_power: float = 0.0
+    tail_discount: float = 0.0
+    hour_power: float = 0.0
+    evidence: tuple[str, ...] = field(default=())
+
+
+_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1}
+_NEXT = {"repeat": 1.0, **_NEW, "popular": 1.0}
+
+PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
+    {
+        placement.name: placement
+        for placement in (
+            Placement("complementary", "item", {"complementary": 1.0}, own="not_yet_due"),
+            Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
+            Placement("similar", "item", {"similar": 1.0}),
+            Placement("for_you", "user", _NEXT),
+            Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1),
+            Placement(
+                "long_tail", "user", _NEW, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)
+            ),
+            Placement("time_of_day", "user", _NEXT, hour_power=1.0, evidence=("hour",)),
+            Placement("buy_again", "user", {"due": 1.0}, fallback=""),
+            Placement("popular", "none", {"hour": 1.0}, evidence=("hour",)),
+        )
+    }
+)

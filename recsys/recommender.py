@@ -1,0 +1,155 @@
+"""The Python face of a bundle: what offline scripts, jobs and the server call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
+from recsys.context import DEFAULT_LIMIT, RecommendedItem, Recommendations, Request
+from recsys.dataset import to_seconds
+from recsys.engine import Engine
+from recsys.errors import BundleError, UnknownItemError
+from recsys.ids import UNKNOWN
+from recsys.pipeline import recommend
+from recsys.placements import PLACEMENTS, Placement
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Ids worth trying first.
+
+    Attributes:
+        user_id: a shopper with a long history, "" where nobody is named.
+        item_id: an item that sells well, "" where there is none.
+    """
+
+    user_id: str
+    item_id: str
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Answers requests from one bundle; immutable, safe to share between threads.
+
+    >>> engine = Recommender.open("models")                                          # doctest: +SKIP
+    >>> engine.recommend(["u1"], placement="for_you", limit=10)                      # doctest: +SKIP
+    >>> engine.related(["i1"], placement="complementary", limit=10)                  # doctest: +SKIP
+    """
+
+    engine: Engine
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, models: Path | str) -> Recommender:
+        """Open the current bundle of a folder of bundles, or one bundle's own folder.
+
+        Raises:
+            BundleError: if there is none, or it is altered, truncated or of another schema version.
+        """
+        folder = Path(models)
+        if not (folder / MANIFEST).is_file():
+            version = current_version(folder)
+            if version is None:
+                raise BundleError(
+                    f"{folder} has no current bundle: run `recsys train --models {folder}` first"
+                )
+            folder = folder / version
+        return cls(*read_bundle(folder))
+
+    @property
+    def version(self) -> str:
+        """The bundle's name."""
+        return self.manifest.version
+
+    @property
+    def data_end(self) -> int:
+        """Seconds since 1970 of the last event that the bundle knows."""
+        return self.engine.shop.end
+
+    @property
+    def placements(self) -> Mapping[str, Placement]:
+        """The lists that can be asked for, by name."""
+        return PLACEMENTS
+
+    def knows_item(self, item_id: str) -> bool:
+        """Whether the catalogue or the events name the item."""
+        return self.engine.items.row(item_id) != UNKNOWN
+
+    def title(self, item_id: str) -> str:
+        """What to call an item: its title, else its id."""
+        row = self.engine.items.row(item_id)
+        return self.engine.titles[row] if row != UNKNOWN else item_id
+
+    def answer(self, request: Request) -> Recommendations:
+        """Answer one request, with everything that the answer says of itself.
+
+        Raises:
+            RequestError: naming the field that cannot be served.
+        """
+        return recommend(self.engine, request, self.version)
+
+    def recommend(
+        self,
+        user_ids: Iterable[str],
+        placement: str = "for_you",
+        limit: int = DEFAULT_LIMIT,
+        as_of: datetime | None = None,
+    ) -> list[list[RecommendedItem]]:
+        """One list of items a user.
+
+        Args:
+            user_ids: the shop's ids; strangers get the fallback.
+            placement: a list for users.
+            limit: length of each list, 1 to 100.
+            as_of: an aware moment; the end of the bundle's data if not given.
+        """
+        moment = self._moment(as_of)
+        return [
+            list(self.answer(Request(placement, moment, limit, user_id=user_id)).items)
+            for user_id in user_ids
+        ]
+
+    def related(
+        self,
+        item_ids: Iterable[str],
+        placement: str = "complementary",
+        limit: int = DEFAULT_LIMIT,
+        user_id: str | None = None,
+        as_of: datetime | None = None,
+    ) -> list[list[RecommendedItem]]:
+        """One list of items an item.
+
+        Raises:
+            UnknownItemError: if the bundle does not know an item.
+        """
+        moment = self._moment(as_of)
+        lists = []
+        for item_id in item_ids:
+            if not self.knows_item(item_id):
+                raise UnknownItemError(item_id)
+            request = Request(placement, moment, limit, user_id=user_id, item_ids=(item_id,))
+            lists.append(list(self.answer(request).items))
+        return lists
+
+    def examples(self) -> Examples:
+        """Ids that show the lists at their best: a shopper with the median of long histories, the best seller."""
+        engine = self.engine
+        lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
+        order = lengths.argsort(kind="stable")
+        user_id = engine.users.ids[int(order[int(0.9 * (len(order) - 1))])] if len(order) else ""
+        item_id = engine.items.ids[int(engine.by_popularity[0])] if len(engine.items) else ""
+        return Examples(user_id, item_id)
+
+    def warm_up(self) -> None:
+        """Touch what the first requests need, so that they are as fast as the next."""
+        examples, moment = self.examples(), self.data_end
+        for name, placement in self.placements.items():
+            item_ids = (examples.item_id,) if placement.anchor == "item" else ()
+            if placement.anchor != "item" or examples.item_id:
+                self.answer(Request(name, moment, user_id=examples.user_id, item_ids=item_ids))
+
+    def _moment(self, as_of: datetime | None) -> int:
+        return self.data_end if as_of is None else to_seconds(as_of)
