@@ -99,7 +99,8 @@ def _load(hint: Any, name: str, parts: Parts) -> Any:
             return parts.tables[name]
         if dataclasses.is_dataclass(hint):
             hints = typing.get_type_hints(hint)
-            return hint(
+            build: Any = hint
+            return build(
                 **{
                     field.name: _load(hints[field.name], f"{name}.{field.name}", parts)
                     for field in dataclasses.fields(hint)

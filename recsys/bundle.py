@@ -98,9 +98,7 @@ def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manife
         partial.rename(target)
         _sync_folder(models)
     except OSError as error:
-        raise BundleError(
-            f"{target} cannot be written ({error}): check the disk's space and rights"
-        ) from error
+        raise BundleError(f"{target} cannot be written ({error}): check the disk's space and rights") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -140,9 +138,7 @@ def read_manifest(folder: Path) -> Manifest:
             )
         return Manifest(**document)
     except FileNotFoundError as error:
-        raise BundleError(
-            f"{path} is missing: {folder.name} is no bundle, or was only half written"
-        ) from error
+        raise BundleError(f"{path} is missing: {folder.name} is no bundle, or was only half written") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"{path} cannot be read ({error!r}): train again") from error
 
@@ -159,9 +155,7 @@ def verify(folder: Path) -> Manifest:
         if not path.is_file():
             raise BundleError(f"{path} is missing: the bundle is truncated; activate another or train again")
         if _digest(path) != expected:
-            raise BundleError(
-                f"{path} is altered: its sha256 is not the manifest's; activate another or train again"
-            )
+            raise BundleError(f"{path} is altered: its sha256 is not the manifest's; activate another or train again")
     return manifest
 
 

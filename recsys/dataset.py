@@ -19,9 +19,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.ids import IdMap
 from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
 
-VIEW, CART, PURCHASE, REFUND = (
-    EVENT_NAMES.index(name) for name in ("view_item", "add_to_cart", "purchase", "refund")
-)
+VIEW, CART, PURCHASE, REFUND = (EVENT_NAMES.index(name) for name in ("view_item", "add_to_cart", "purchase", "refund"))
 GOALS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
@@ -123,9 +121,7 @@ def load_dataset(data_dir: Path) -> Dataset:
     items = _read_table(data_dir / "items.parquet", ITEMS)
     users = _read_table(data_dir / "users.parquet", USERS)
     if not len(events) and not len(items):
-        raise DataError(
-            f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first"
-        )
+        raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
     return build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
 
 
@@ -189,9 +185,7 @@ def _event_columns(
     )
     local = _with_local_time(events, zones, timezone)
     numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
-    finer = (
-        local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
-    )
+    finer = local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
     hour = numbered["local"].dt.hour() if finer else pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
     return Events(
@@ -217,10 +211,7 @@ def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -
             return events.with_columns(wall(timezone).alias("local"))
         zoned = events.join(zones, on="user_id", how="left", maintain_order="left")
         local = pl.coalesce(
-            *(
-                pl.when(pl.col("timezone") == zone).then(wall(zone))
-                for zone in sorted(zones["timezone"].unique())
-            ),
+            *(pl.when(pl.col("timezone") == zone).then(wall(zone)) for zone in sorted(zones["timezone"].unique())),
             wall(timezone),
         )
         return zoned.with_columns(local.alias("local")).drop("timezone")

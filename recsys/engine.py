@@ -14,7 +14,7 @@ from recsys.catalog import Catalog, read_catalog
 from recsys.dataset import Dataset
 from recsys.history import History, HistoryConfig, build_history
 from recsys.ids import IdMap
-from recsys.index import FlatIndex, ItemIndex
+from recsys.index import FlatIndex
 from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
 from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.content import ContentConfig, ContentModel, fit_content
@@ -88,7 +88,7 @@ class Engine:
     affinity: AffinityModel
     copurchase: CopurchaseModel
     timeofday: TimeOfDayModel
-    index: ItemIndex
+    index: FlatIndex
 
     @cached_property
     def items(self) -> IdMap:
@@ -107,7 +107,7 @@ class Engine:
 
     @cached_property
     def is_tail(self) -> npt.NDArray[np.bool_]:
-        """bool (n_items,), items outside the head that makes half of all purchases."""
+        """Items outside the head that makes half of all purchases, bool (n_items,)."""
         return ~self.popularity.is_head
 
     @cached_property
@@ -118,7 +118,7 @@ class Engine:
 
     @cached_property
     def by_popularity(self) -> npt.NDArray[np.int32]:
-        """int32 (n_items,), all items, best selling first."""
+        """All items, best selling first, int32 (n_items,)."""
         share = self.popularity.share
         return np.lexsort((np.arange(len(share)), -share)).astype(np.int32)
 
@@ -129,7 +129,7 @@ class Engine:
 
     @cached_property
     def is_opted_out(self) -> npt.NDArray[np.bool_]:
-        """bool (n_users,), users who want only lists that need no history."""
+        """Users who want only lists that need no history, bool (n_users,)."""
         return (~self.users_table["personalization"].fill_null(True)).to_numpy()
 
 

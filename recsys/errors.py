@@ -33,7 +33,5 @@ class UnknownItemError(RecsysError):
     """The item is in neither the catalogue nor the events that the bundle was trained on."""
 
     def __init__(self, item_id: str) -> None:
-        super().__init__(
-            f"item {item_id!r} is unknown to this bundle: check the id, or train again after adding it"
-        )
+        super().__init__(f"item {item_id!r} is unknown to this bundle: check the id, or train again after adding it")
         self.item_id = item_id

@@ -25,7 +25,7 @@ class ItemIndex(Protocol):
 
 @dataclass(frozen=True)
 class FlatIndex:
-    """Exhaustive search over half-precision vectors.
+    """Exhaustive search.
 
     Exact up to rounding; on catalogues of many items that sell once, graph indexes lose most neighbours
     (docs/architecture.md has the figures).
@@ -34,10 +34,20 @@ class FlatIndex:
     faiss_index: Any
 
     @classmethod
-    def build(cls, vectors: npt.NDArray[np.float32]) -> FlatIndex:
-        """Index vectors, float32 (n_items, n_dimensions); an item's row is its place."""
-        index = faiss.IndexScalarQuantizer(
-            vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    def build(cls, vectors: npt.NDArray[np.float32], *, for_batches: bool = False) -> FlatIndex:
+        """Index vectors, float32 (n_items, n_dimensions); an item's row is its place.
+
+        Args:
+            vectors: the items'.
+            for_batches: keep full precision: many queries at once are then one matrix product, while one query alone
+                reads half as much memory in half precision.
+        """
+        metric = faiss.METRIC_INNER_PRODUCT
+        n_dimensions = vectors.shape[1]
+        index = (
+            faiss.IndexFlat(n_dimensions, metric)
+            if for_batches
+            else faiss.IndexScalarQuantizer(n_dimensions, faiss.ScalarQuantizer.QT_fp16, metric)
         )
         index.add(np.ascontiguousarray(vectors, np.float32))
         return cls(index)
@@ -67,7 +77,7 @@ class FlatIndex:
             scores, rows = self.faiss_index.search(queries, k)
         else:
             bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-            parameters = faiss.SearchParameters(sel=selector)
+            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
             scores, rows = self.faiss_index.search(queries, k, params=parameters)
         return scores, rows.astype(np.int32)

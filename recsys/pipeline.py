@@ -14,8 +14,8 @@ from recsys.candidates import SOURCES, Candidates, Shopper, gather
 from recsys.context import MAX_LIMIT, Query, Recommendations, RecommendedItem, Request
 from recsys.engine import Engine
 from recsys.errors import RequestError
-from recsys.ids import UNKNOWN
 from recsys.history import NO_HISTORY
+from recsys.ids import UNKNOWN
 from recsys.placements import PLACEMENTS, Placement
 from recsys.reasons import reasons_for
 from recsys.topk import top_k
@@ -59,8 +59,9 @@ def recommend(engine: Engine, request: Request, model_version: str = "") -> Reco
     """
     placement = find_placement(request)
     query, missing = resolve(engine, request, placement)
-    ranking = rank(engine, placement, query)
-    reasons = reasons_for(engine, placement, query, ranking.item_idx, ranking.source)
+    shopper = Shopper(engine, query)
+    ranking = rank(placement, shopper)
+    reasons = reasons_for(placement, shopper, ranking.item_idx, ranking.source)
     ids = engine.items.ids
     items = tuple(
         RecommendedItem(ids[row], score, place, source, why)
@@ -115,10 +116,9 @@ def resolve(engine: Engine, request: Request, placement: Placement) -> tuple[Que
     return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
 
 
-def rank(engine: Engine, placement: Placement, query: Query) -> Ranking:
+def rank(placement: Placement, shopper: Shopper) -> Ranking:
     """Gather candidates, score them, filter and order; the fallback's where the placement's sources find nothing."""
-    shopper = Shopper(engine, query)
-    nothing_known = placement.anchor == "user" and not len(query.history)
+    nothing_known = placement.anchor == "user" and not len(shopper.query.history)
     if not nothing_known:
         candidates = gather({name: SOURCES[name] for name in placement.sources}, shopper)
         ranking = _order(placement, shopper, candidates, fallback_used=False)
@@ -161,7 +161,7 @@ def _contributions(placement: Placement, engine: Engine, candidates: Candidates)
     weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | new)`.
     """
     weights = np.array([placement.sources.get(name, 1.0) for name in candidates.scores])
-    parts = np.array([score for score in candidates.scores.values()], np.float64) * weights[:, None]
+    parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
         share = engine.repeat.repeat_share
@@ -187,9 +187,7 @@ def _adjusted(
     return score
 
 
-def _is_listable(
-    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]
-) -> npt.NDArray[np.bool_]:
+def _is_listable(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     allowed = shopper.query.allowed
     return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
 

@@ -53,9 +53,7 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("similar", "item", {"similar": 1.0}),
             Placement("for_you", "user", _NEXT),
             Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1),
-            Placement(
-                "long_tail", "user", _NEW, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)
-            ),
+            Placement("long_tail", "user", _NEW, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
             Placement("time_of_day", "user", _NEXT, hour_power=1.0, evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"hour": 1.0}, evidence=("hour",)),

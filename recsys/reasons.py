@@ -20,6 +20,8 @@ from recsys.placements import Placement
 
 DAY_S = 86_400
 
+Figures = dict[str, float | int | str]
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -40,28 +42,20 @@ class Evidence:
 
 
 def reasons_for(
-    engine: Engine,
-    placement: Placement,
-    query: Query,
-    rows: npt.NDArray[np.int32],
-    sources: tuple[str, ...],
+    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item: the placement's own evidence first, then that of the source that found it.
 
     Args:
-        engine: the models.
         placement: the list.
-        query: the request.
+        shopper: whom, and what, the request is about.
         rows: int32 (n,), listed items.
         sources: for each item, the source that spoke most for it.
     """
-    evidence = Evidence(engine, Shopper(engine, query), query)
+    evidence = Evidence(shopper.engine, shopper, shopper.query)
     kinds = placement.evidence
     return [
-        tuple(
-            REASONS[kind](evidence, row) for kind in (*kinds, source) if kind not in kinds or kind != source
-        )
-        or (REASONS[source](evidence, row),)
+        tuple(REASONS[kind](evidence, row) for kind in (*kinds, *((source,) if source not in kinds else ())))
         for row, source in zip(rows.tolist(), sources, strict=True)
     ]
 
@@ -81,15 +75,13 @@ def _due(evidence: Evidence, row: int) -> Reason:
     days = (evidence.query.now - int(own.last[place])) // DAY_S
     due_at = datetime.fromtimestamp(int(own.last[place]) + interval * DAY_S, UTC).date().isoformat()
     text = f"bought {_times(n)}, about every {interval:.0f} days; last {_days_ago(days)}, due {due_at}"
-    values = {"n_baskets": n, "interval_days": round(interval, 1), "last_days_ago": days, "due_at": due_at}
+    values: Figures = {"n_baskets": n, "interval_days": round(interval, 1), "last_days_ago": days, "due_at": due_at}
     return Reason("due_again", text, values)
 
 
 def _alike(evidence: Evidence, row: int) -> Reason:
     n = int(evidence.engine.popularity.n_buyers[row])
-    return Reason(
-        "shoppers_alike", f"shoppers with a taste like yours buy it ({_shoppers(n)})", {"n_buyers": n}
-    )
+    return Reason("shoppers_alike", f"shoppers with a taste like yours buy it ({_shoppers(n)})", {"n_buyers": n})
 
 
 def _with_own(evidence: Evidence, row: int) -> Reason:
@@ -99,16 +91,12 @@ def _with_own(evidence: Evidence, row: int) -> Reason:
 
 def _with_seed(evidence: Evidence, row: int) -> Reason:
     lists = evidence.engine.copurchase.bought_together
-    return _together(
-        evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32)
-    )
+    return _together(evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32))
 
 
 def _goes_with_seed(evidence: Evidence, row: int) -> Reason:
     lists = evidence.engine.copurchase.complementary
-    return _together(
-        evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32)
-    )
+    return _together(evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32))
 
 
 def _together(
@@ -129,15 +117,10 @@ def _together(
     unit = "baskets" if copurchase.by_basket else "shoppers"
     if not n_both:
         kind = evidence.type_name(seed) or "such items"
-        return Reason(
-            "goes_with_type", f"often bought with {kind}", {"with": evidence.engine.items.ids[seed]}
-        )
+        return Reason("goes_with_type", f"often bought with {kind}", {"with": evidence.engine.items.ids[seed]})
     lift = n_both * copurchase.n_all / (n_seed * n_item)
-    text = (
-        f"bought together with {evidence.title(seed)} in {n_both} of its {n_seed} {unit}, "
-        f"{lift:.1f} times chance"
-    )
-    values = {
+    text = f"bought together with {evidence.title(seed)} in {n_both} of its {n_seed} {unit}, {lift:.1f} times chance"
+    values: Figures = {
         "with": evidence.engine.items.ids[seed],
         "n_together": n_both,
         "n_baskets": n_seed,
@@ -173,7 +156,7 @@ def _like(
     strongest = int(np.argmax(hybrid.similar_score[seeds[place], entry] * weight[place]))
     seed = int(seeds[place[strongest]])
     cosine = float(hybrid.similar_score[seed, entry[strongest]])
-    values = {"like": evidence.engine.items.ids[seed], "cosine": round(cosine, 3)}
+    values: Figures = {"like": evidence.engine.items.ids[seed], "cosine": round(cosine, 3)}
     return Reason("similar", f"like {evidence.title(seed)} ({cosine:.0%} alike)", values)
 
 

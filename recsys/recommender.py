@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
-from recsys.context import DEFAULT_LIMIT, RecommendedItem, Recommendations, Request
+from recsys.context import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.dataset import to_seconds
 from recsys.engine import Engine
 from recsys.errors import BundleError, UnknownItemError
@@ -53,9 +53,7 @@ class Recommender:
         if not (folder / MANIFEST).is_file():
             version = current_version(folder)
             if version is None:
-                raise BundleError(
-                    f"{folder} has no current bundle: run `recsys train --models {folder}` first"
-                )
+                raise BundleError(f"{folder} has no current bundle: run `recsys train --models {folder}` first")
             folder = folder / version
         return cls(*read_bundle(folder))
 
@@ -107,10 +105,7 @@ class Recommender:
             as_of: an aware moment; the end of the bundle's data if not given.
         """
         moment = self._moment(as_of)
-        return [
-            list(self.answer(Request(placement, moment, limit, user_id=user_id)).items)
-            for user_id in user_ids
-        ]
+        return [list(self.answer(Request(placement, moment, limit, user_id=user_id)).items) for user_id in user_ids]
 
     def related(
         self,

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def top_k(
-    score: npt.NDArray[np.floating], k: int, tie: npt.NDArray[np.integer] | None = None
-) -> npt.NDArray[np.int64]:
+def top_k(score: npt.NDArray[np.floating], k: int, tie: npt.NDArray[np.integer] | None = None) -> npt.NDArray[np.int64]:
     """Places of the `k` highest scores, best first; equal scores by `tie`, ascending.
 
     >>> top_k(np.array([1.0, 3.0, 3.0, 2.0]), 3)

@@ -76,9 +76,7 @@ class ALSModel:
     half_life_days: float
     event_weights: npt.NDArray[np.float32]
 
-    def fold_in(
-        self, item_idx: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
+    def fold_in(self, item_idx: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The factor vector of a shopper with the given items, solved exactly.
 
         `x = (YᵀY + λI + Yᵀ(C − I)Y)⁻¹ Yᵀ C p` with confidence `c = 1 + α|w|` and preference `p = [w > 0]`.

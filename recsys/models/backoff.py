@@ -42,9 +42,7 @@ class Backoff:
         category = int(self.type_category[type_])
         prior = self.share
         if category >= 0:
-            prior = _shrink(
-                self.category_pairs, self.category_weight, category, prior, self.category_shrinkage
-            )
+            prior = _shrink(self.category_pairs, self.category_weight, category, prior, self.category_shrinkage)
         return _shrink(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
 
 

@@ -83,9 +83,7 @@ def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Gener
     """
     long = _long_features(items, _attribute_columns(items, config))
     counts = long.group_by("feature").agg(pl.len().alias("n_items"))
-    kept = counts.filter(pl.col("n_items") >= config.min_items).sort(
-        "n_items", "feature", descending=[True, False]
-    )
+    kept = counts.filter(pl.col("n_items") >= config.min_items).sort("n_items", "feature", descending=[True, False])
     kept = kept.head(config.max_features).sort("feature")
     vocabulary = tuple(kept["feature"])
     idf = np.log(max(len(items), 1) / kept["n_items"].to_numpy()) + 0.05
@@ -154,9 +152,7 @@ def _encode(
     columns = pl.DataFrame({"feature": vocabulary}, {"feature": pl.String}).with_row_index("column")
     known = long.join(columns, on="feature", how="inner", maintain_order="left")
     row, column = known["row"].to_numpy(), known["column"].to_numpy().astype(np.int32)
-    matrix = sparse.csr_matrix(
-        (weight[column], (row, column)), shape=(n_rows, len(vocabulary)), dtype=np.float32
-    )
+    matrix = sparse.csr_matrix((weight[column], (row, column)), shape=(n_rows, len(vocabulary)), dtype=np.float32)
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     return (sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ matrix).tocsr()
 

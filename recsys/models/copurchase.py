@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class CopurchaseConfig:
     """
 
     decay_days: float = 120.0
-    item_shrinkage: float = 5.0
+    item_shrinkage: float = 12.0
     type_shrinkage: float = 50.0
     category_shrinkage: float = 100.0
     popularity_discount: float = 0.0
@@ -46,7 +46,7 @@ class CopurchaseConfig:
     n_backoff: int = 150
     max_basket: int = 300
     min_basket_share: float = 0.2
-    direction: DirectionConfig = DirectionConfig()
+    direction: DirectionConfig = field(default_factory=DirectionConfig)
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def fit_copurchase(
     """Count what is taken together and precompute every item's lists.
 
     With `k` the weight of baskets that hold both and `n` of those that hold the first, from broad to narrow:
-    `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`, `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`.
-    A list is ordered by `P(j|i) / p_j^β`.
+    `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`,
+    `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`. A list is ordered by `P(j|i) / p_j^β`.
 
     Args:
         dataset: the shop up to `now`.
@@ -211,13 +211,20 @@ def _score(
     """Candidates of one item with `P(j|i)` and the baskets that hold both."""
     row = slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])
     partners = pairs.weight.indices[row]
-    extra = shortlist[~np.isin(shortlist, partners) & (shortlist != item)]
+    extra = shortlist[~_is_in_sorted(shortlist, partners) & (shortlist != item)]
     candidates = np.concatenate([partners, extra]).astype(np.int32)
     together = np.concatenate([pairs.weight.data[row], np.zeros(len(extra))])
     n_together = np.concatenate([pairs.count.data[row], np.zeros(len(extra))]).astype(np.int32)
     s = config.item_shrinkage
     score = (together + s * prior[candidates]) / (pairs.item_weight[item] + s)
     return candidates, score, n_together
+
+
+def _is_in_sorted(values: npt.NDArray[np.int64], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    if not len(ascending):
+        return np.zeros(len(values), np.bool_)
+    place = np.minimum(ascending.searchsorted(values), len(ascending) - 1)
+    return ascending[place] == values
 
 
 def _replaces(
@@ -231,9 +238,7 @@ def _replaces(
 
 def _empty_lists(n_items: int, config: CopurchaseConfig) -> RelatedItems:
     shape = (n_items, config.list_length)
-    return RelatedItems(
-        np.full(shape, NO_ITEM, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int32)
-    )
+    return RelatedItems(np.full(shape, NO_ITEM, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int32))
 
 
 def _keep(

@@ -59,8 +59,10 @@ class BackwardTypes:
         before = self.pairs.indices[self.pairs.indptr[seed_type] : self.pairs.indptr[seed_type + 1]]
         if not len(before):
             return np.zeros(len(candidates), np.bool_)
+        is_before = np.zeros(self.pairs.shape[1] + 1, np.bool_)
+        is_before[before] = True
         cheaper = self.price[candidates] < self.min_price_ratio * self.price[seed]
-        return np.isin(self.item_type[candidates], before) & ~cheaper
+        return is_before[self.item_type[candidates]] & ~cheaper
 
 
 def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> BackwardTypes:
@@ -117,9 +119,7 @@ def _followers(baskets: _TypeBaskets, config: DirectionConfig) -> sparse.csr_mat
     for step in range(1, min(config.max_followers, max(n - 1, 0)) + 1):
         gap = baskets.timestamp[step:] - baskets.timestamp[:-step]
         linked = (
-            (baskets.user_idx[step:] == baskets.user_idx[:-step])
-            & (gap > 0)
-            & (gap <= config.window_days * 86_400)
+            (baskets.user_idx[step:] == baskets.user_idx[:-step]) & (gap > 0) & (gap <= config.window_days * 86_400)
         )
         rows.append(np.flatnonzero(linked))
         columns.append(np.flatnonzero(linked) + step)

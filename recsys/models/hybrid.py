@@ -40,14 +40,13 @@ class HybridModel:
     """Embeddings of all items.
 
     Attributes:
-        vectors: float32 (n_items, n_factors + n_dimensions): factors, cold items' from their neighbours, then content.
-        n_factors: where the content part starts.
+        vectors: float32 (n_items, n_factors), in the space of the shoppers' factors: an item's own and, the less it
+            sold, those of items that are like it.
         similar_idx: int32 (n_items, n_similar), what could replace each item, best first, -1 past the end.
         similar_score: float32 (n_items, n_similar), what they are ordered by, in [0, 1], 0 past the end.
     """
 
     vectors: npt.NDArray[np.float32]
-    n_factors: int
     similar_idx: npt.NDArray[np.int32]
     similar_score: npt.NDArray[np.float32]
 
@@ -73,7 +72,7 @@ def fit_hybrid(
     """
     factors = _complete(item_factors, content, n_buyers, config)
     similar_idx, similar_score = _list_similar(factors, content, catalog, config)
-    return HybridModel(np.hstack([factors, content]), factors.shape[1], similar_idx, similar_score)
+    return HybridModel(factors, similar_idx, similar_score)
 
 
 def _complete(
@@ -87,7 +86,7 @@ def _complete(
     sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
     if not len(warm) or not len(sparse_ones):
         return item_factors
-    cosine, place = FlatIndex.build(content[warm]).search(
+    cosine, place = FlatIndex.build(content[warm], for_batches=True).search(
         content[sparse_ones], min(config.n_neighbors, len(warm))
     )
     weight = np.maximum(cosine, 0) ** config.similarity_power
@@ -141,7 +140,7 @@ def _fill(
 ) -> None:
     """Write the lists of `queries` from the items of `pool`: by cosine, items of the same type first among equals."""
     k = min(2 * config.n_similar + 1, len(pool))
-    cosine, place = FlatIndex.build(joint[pool]).search(joint[queries], k)
+    cosine, place = FlatIndex.build(joint[pool], for_batches=True).search(joint[queries], k)
     near = np.where(place >= 0, pool[place], NO_ITEM).astype(np.int32)
     types = catalog.item_type
     same_type = (types[near] == types[queries, None]) & (types[queries, None] >= 0)

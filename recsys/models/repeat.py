@@ -137,15 +137,13 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
     )
 
 
-def _count_repeaters(
-    user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], n_items: int
-) -> npt.NDArray[np.float64]:
+def _count_repeaters(user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], n_items: int) -> npt.NDArray[np.float64]:
     pairs = np.unique(user.astype(np.int64) * max(n_items, 1) + item)
     return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.float64)
 
 
 def _shrunk_mean(
-    total: npt.NDArray[np.float64],
+    total: npt.NDArray[np.floating | np.integer],
     count: npt.NDArray[np.int64],
     types: npt.NDArray[np.int32],
     pseudo_count: float,
@@ -153,9 +151,7 @@ def _shrunk_mean(
 ) -> npt.NDArray[np.float32]:
     overall = total.sum() / count.sum() if count.sum() else default
     label = types + 1
-    type_mean = (np.bincount(label, total, 1) + pseudo_count * overall) / (
-        np.bincount(label, count, 1) + pseudo_count
-    )
+    type_mean = (np.bincount(label, total, 1) + pseudo_count * overall) / (np.bincount(label, count, 1) + pseudo_count)
     prior = np.where(types >= 0, type_mean[label], overall)
     return ((total + pseudo_count * prior) / (count + pseudo_count)).astype(np.float32)
 
