@@ -47,6 +47,25 @@ class Shopper:
         """What the shopper bought."""
         return own_items(self.engine.repeat, self.query.history, self.engine.shop.goal, self.query.now)
 
+    def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.
+
+        `P(b | i, u) = (n_uib + κ·P(b | i)) / (n_ui + κ)`, divided by `P(b)`.
+        """
+        timeofday, query = self.engine.timeofday, self.query
+        lift = timeofday.lift[rows, query.bucket]
+        bought = query.history.of_kind(self.engine.shop.goal)
+        if not timeofday.is_fitted or not len(bought):
+            return lift
+        here = timeofday.bucket_of_hour[bought.hour] == query.bucket
+        order = np.argsort(rows)
+        place = order[np.minimum(np.searchsorted(rows, bought.item_idx, sorter=order), len(rows) - 1)]
+        known = rows[place] == bought.item_idx
+        n_own = np.bincount(place[known], minlength=len(rows))
+        n_here = np.bincount(place[known & here], minlength=len(rows))
+        k, share = timeofday.config.personal_shrinkage, timeofday.bucket_share[query.bucket]
+        return ((n_here / share + k * lift) / (n_own + k)).astype(np.float32)
+
     @cached_property
     def heaviest(self) -> Scored:
         """The items that weigh most, at most `N_RECENT`."""

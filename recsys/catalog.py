@@ -50,10 +50,10 @@ def read_catalog(items: pl.DataFrame) -> Catalog:
         items: one row an item, in the order of the items' rows; nulls where the shop says nothing.
     """
     levels = pl.col("category").list.drop_nulls()
-    has_path = levels.list.len() > 0
+    depth = levels.list.len()
     paths = items.select(
-        pl.when(has_path).then(levels.list.join(PATH_SEPARATOR)).alias("type"),
-        pl.when(levels.list.len() > 1).then(levels.list.head(-1).list.join(PATH_SEPARATOR)).alias("category"),
+        pl.when(depth > 0).then(levels.list.join(PATH_SEPARATOR)).alias("type"),
+        pl.when(depth > 1).then(levels.list.head(depth - 1).list.join(PATH_SEPARATOR)).alias("category"),
         "item_group_id",
     )
     numbered = paths.with_columns(_numbered("type"), _numbered("category"), _numbered("item_group_id"))

@@ -159,14 +159,15 @@ def build_dataset(
     shoppers = events.select(who.alias("user_id")).drop_nulls().unique()
     user_ids = IdMap.of([*shoppers["user_id"], *users["user_id"]])
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
-    zones = users.select("user_id", "timezone").filter(pl.col("timezone").is_not_null())
+    profiles = _aligned(users, "user_id", user_ids)
+    zones = profiles.select("user_id", "timezone").drop_nulls()
     columns = _event_columns(events, zones, user_ids, item_ids, timezone)
     return Dataset(
         users=user_ids,
         items=item_ids,
         events=columns,
         catalog=_aligned(items, "item_id", item_ids),
-        profiles=_aligned(users, "user_id", user_ids),
+        profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
         goal=_goal(columns.kind),
@@ -185,8 +186,9 @@ def _event_columns(
     )
     local = _with_local_time(events, zones, timezone)
     numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
-    finer = local.select((pl.col("local").dt.time() != pl.time(0, 0, 0)).any()).item() if len(local) else False
-    hour = numbered["local"].dt.hour() if finer else pl.repeat(NO_HOUR, len(numbered), eager=True)
+    hour = numbered["local"].dt.hour()
+    if not _is_finer_than_days(events, timezone):
+        hour = pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
     return Events(
         user_idx=user_ids.encode(local.select(shopper.alias("id"))["id"]),
@@ -198,6 +200,12 @@ def _event_columns(
         quantity=local["quantity"].fill_null(1.0).cast(pl.Float32).to_numpy(),
         value=local["value"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
     )
+
+
+def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
+    """Whether any time is other than midnight where the shop is: the moment that a date without a time stands for."""
+    wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
+    return bool(events.select((wall != pl.time(0, 0, 0)).any()).item())
 
 
 def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:

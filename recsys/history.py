@@ -41,7 +41,7 @@ class UserHistory:
     def __len__(self) -> int:
         return len(self.item_idx)
 
-    def take(self, rows: npt.NDArray[np.bool_] | slice) -> UserHistory:
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> UserHistory:
         """The chosen events."""
         return UserHistory(*(column[rows] for column in vars(self).values()))
 

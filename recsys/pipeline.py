@@ -20,6 +20,9 @@ from recsys.placements import PLACEMENTS, Placement
 from recsys.reasons import reasons_for
 from recsys.topk import top_k
 
+RARE_REPEATS = 0.1
+"""Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
+
 SOON = 0.5
 """Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
 
@@ -138,7 +141,7 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
             removed[rule] = candidates.item_idx[~kept]
             candidates = candidates.take(kept)
     parts = _contributions(placement, engine, candidates)
-    score = _adjusted(parts.sum(axis=0), placement, engine, query, candidates.item_idx)
+    score = _adjusted(parts.sum(axis=0), placement, shopper, candidates.item_idx)
     best = top_k(score, len(score) if (engine.catalog.group >= 0).any() else query.limit, candidates.item_idx)
     best, variants = _one_a_group(engine, candidates.item_idx, best)
     if len(variants):
@@ -158,13 +161,15 @@ def _contributions(placement: Placement, engine: Engine, candidates: Candidates)
     """What each source adds to each candidate's score, (n_sources, n_candidates).
 
     Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
-    weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | new)`.
+    weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | taste)`.
+    Where repeats are rare, taste does not speak for what the shopper has already.
     """
     weights = np.array([placement.sources.get(name, 1.0) for name in candidates.scores])
     parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
         share = engine.repeat.repeat_share
+        parts[:, candidates.scores["repeat"] > 0] *= share / (share + RARE_REPEATS)
         for side, side_share in ((is_repeat, share), (~is_repeat, 1 - share)):
             parts[side] *= side_share / max(parts[side].sum(), 1e-12)
     return parts
@@ -173,15 +178,15 @@ def _contributions(placement: Placement, engine: Engine, candidates: Candidates)
 def _adjusted(
     score: npt.NDArray[np.float64],
     placement: Placement,
-    engine: Engine,
-    query: Query,
+    shopper: Shopper,
     rows: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float64]:
     """Turn the placement's dials: `score · trend^t · lift^h · buyers^−β`."""
+    engine = shopper.engine
     if placement.trend_power:
         score = score * engine.popularity.trend[rows] ** placement.trend_power
     if placement.hour_power:
-        score = score * engine.timeofday.lift[rows, query.bucket] ** placement.hour_power
+        score = score * shopper.lift(rows) ** placement.hour_power
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
     return score

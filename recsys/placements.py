@@ -41,8 +41,8 @@ class Placement:
     evidence: tuple[str, ...] = field(default=())
 
 
-_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1}
-_NEXT = {"repeat": 1.0, **_NEW, "popular": 1.0}
+_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.05}
+_NEXT = {"repeat": 1.0, "als": 1.0, "together": 0.1, "affinity": 0.2, "content": 0.1, "popular": 0.05}
 
 PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
     {
@@ -51,10 +51,10 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("complementary", "item", {"complementary": 1.0}, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
-            Placement("for_you", "user", _NEXT),
+            Placement("for_you", "user", _NEXT, trend_power=0.3),
             Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1),
             Placement("long_tail", "user", _NEW, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
-            Placement("time_of_day", "user", _NEXT, hour_power=1.0, evidence=("hour",)),
+            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=0.8, evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"hour": 1.0}, evidence=("hour",)),
         )

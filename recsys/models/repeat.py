@@ -79,6 +79,15 @@ class OwnItems:
         return ((now - self.last) / DAY_S / self.interval_days).astype(np.float32)
 
 
+NOTHING_OWNED = OwnItems(
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.int32),
+    np.empty(0, np.int64),
+    np.empty(0, np.float32),
+)
+
+
 def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> OwnItems:
     """Score what the shopper bought up to `now`.
 
@@ -89,25 +98,30 @@ def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> 
         now: seconds since 1970.
     """
     bought = history.of_kind(goal)
-    rows, place = np.unique(bought.item_idx, return_inverse=True)
-    n = len(rows)
-    age_days = (now - bought.timestamp) / DAY_S
-    decayed = (1 + age_days / model.config.decay_days) ** -model.config.decay_power
-    last = np.zeros(n, np.int64)
-    np.maximum.at(last, place, bought.timestamp)
-    first = np.full(n, now, np.int64)
-    np.minimum.at(first, place, bought.timestamp)
-    n_baskets = np.bincount(place, minlength=n).astype(np.int32)
-    gaps = np.maximum(n_baskets - 1, 0)
+    if not len(bought):
+        return NOTHING_OWNED
+    item_idx, timestamp = _one_a_basket(bought)
+    starts = np.flatnonzero(np.concatenate([[True], item_idx[1:] != item_idx[:-1]]))
+    n_baskets = np.diff(starts, append=len(item_idx)).astype(np.int32)
+    decayed = (1 + (now - timestamp) / (DAY_S * model.config.decay_days)) ** -model.config.decay_power
+    rows, last = item_idx[starts], np.maximum.reduceat(timestamp, starts)
+    own_days = (last - np.minimum.reduceat(timestamp, starts)) / DAY_S
     k = model.config.personal_shrinkage
-    own_days = (last - first) / DAY_S
     return OwnItems(
         item_idx=rows,
-        score=np.bincount(place, decayed, n).astype(np.float32),
+        score=np.add.reduceat(decayed, starts).astype(np.float32),
         n_baskets=n_baskets,
         last=last,
-        interval_days=((own_days + k * model.interval_days[rows]) / (gaps + k)).astype(np.float32),
+        interval_days=((own_days + k * model.interval_days[rows]) / (n_baskets - 1 + k)).astype(np.float32),
     )
+
+
+def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Rows and times, one a distinct item and basket, by item: a basket may hold several lines of one item."""
+    order = np.lexsort((bought.basket_idx, bought.item_idx))
+    item, basket = bought.item_idx[order], bought.basket_idx[order]
+    kept = np.concatenate([[True], (item[1:] != item[:-1]) | (basket[1:] != basket[:-1])])
+    return item[kept], bought.timestamp[order[kept]]
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
@@ -126,7 +140,7 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
     is_gap = same & (gap >= 0.5)
     n_gaps = np.bincount(item[1:][is_gap], minlength=n_items)
     gap_sum = np.bincount(item[1:][is_gap], gap[is_gap], n_items)
-    n_buyers = np.bincount(item[np.flatnonzero(~np.concatenate([[False], same]))], minlength=n_items)
+    n_buyers = np.bincount(item, minlength=n_items) - np.bincount(item[1:][same], minlength=n_items)
     repeaters = _count_repeaters(user[1:][is_gap], item[1:][is_gap], n_items)
     types = catalog.item_type
     return RepeatModel(

@@ -28,7 +28,7 @@ class TimeOfDayConfig:
     bucket_starts: tuple[int, ...] = (5, 11, 15, 18, 21)
     type_shrinkage: float = 300.0
     category_shrinkage: float = 200.0
-    personal_shrinkage: float = 5.0
+    personal_shrinkage: float = 20.0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""Words of a title: Latin words as they are, Chinese, Japanese and Korean as pairs of characters."""
+"""Words of a title: those between spaces as they are, Chinese, Japanese and Korean as pairs of characters."""
 
 from __future__ import annotations
 
 import polars as pl
 
-WORD = r"[\p{Latin}\p{Cyrillic}\p{Greek}\p{Nd}]+"
-CJK_RUN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+"
+CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ー]"
+CJK_RUN = CJK + "+"
+WORD = r"[\p{L}\p{M}\p{Nd}--" + CJK + "]+"
 
 
 def title_tokens(titles: pl.Series) -> pl.DataFrame:

@@ -1,0 +1,166 @@
+"""How good lists are: accuracy against what happened, and what the lists show of the catalogue.
+
+Every function takes lists as int32 (n_queries, k), rows of items, best first, -1 past the end of a short list, and
+the relevant items as a CSR matrix of ones (n_queries, n_items). Accuracy comes as one value a query, so that methods
+can be compared pair by pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Lists = npt.NDArray[np.int32]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def find_hits(lists: Lists, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+    """Whether each listed item is relevant, bool (n_queries, k)."""
+    rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)
+    hits = np.zeros(lists.shape, np.bool_)
+    listed = lists >= 0
+    hits[listed] = np.asarray(relevant[rows[listed], lists[listed]]).ravel() > 0
+    return hits
+
+
+def recall_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
+    """`|list ∩ relevant| / |relevant|`: all relevant items count, those that no list can hold included."""
+    return find_hits(lists[:, :k], relevant).sum(axis=1) / np.maximum(_n_relevant(relevant), 1)
+
+
+def precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
+    """`|list ∩ relevant| / k`, whatever the length of the list."""
+    return find_hits(lists[:, :k], relevant).sum(axis=1) / k
+
+
+def hit_rate_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
+    """1 where the list holds at least one relevant item, else 0."""
+    return find_hits(lists[:, :k], relevant).any(axis=1).astype(np.float64)
+
+
+def ndcg_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
+    """`Σ hit_r / log₂(r + 1)` ÷ that of an ideal list of `min(k, |relevant|)` hits (binary gains).
+
+    Reference:
+        Järvelin & Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques, TOIS.
+    """
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    gain = find_hits(lists[:, :k], relevant) @ discounts[: min(k, lists.shape[1])]
+    ideal = np.concatenate([[1.0], np.cumsum(discounts)])
+    return np.asarray(gain / ideal[np.minimum(_n_relevant(relevant), k)])
+
+
+def average_precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
+    """`Σ_r hit_r · precision@r / min(k, |relevant|)`; its mean is MAP."""
+    hits = find_hits(lists[:, :k], relevant)
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return (precision * hits).sum(axis=1) / np.maximum(np.minimum(_n_relevant(relevant), k), 1)
+
+
+def long_tail_recall_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int, is_tail: npt.NDArray[np.bool_]) -> Values:
+    """Recall of the relevant items of the tail; NaN for queries that have none."""
+    of_tail = (relevant @ sparse.diags_array(is_tail.astype(np.float64))).tocsr()
+    of_tail.eliminate_zeros()
+    n_tail = _n_relevant(of_tail)
+    recall = recall_at_k(lists, of_tail, k)
+    return np.where(n_tail > 0, recall, np.nan)
+
+
+def head_share_at_k(lists: Lists, k: int, is_tail: npt.NDArray[np.bool_]) -> Values:
+    """Share of the listed items that belong to the head; NaN for empty lists."""
+    listed = lists[:, :k] >= 0
+    in_head = listed & ~is_tail[lists[:, :k]]
+    n_listed = listed.sum(axis=1)
+    return np.where(n_listed > 0, in_head.sum(axis=1) / np.maximum(n_listed, 1), np.nan)
+
+
+def novelty_at_k(lists: Lists, k: int, n_buyers: npt.NDArray[np.int32], n_users: int) -> Values:
+    """Mean self-information `−log₂(buyers / users)` of the listed items; NaN for empty lists.
+
+    Reference:
+        Zhou et al. (2010), Solving the apparent diversity-accuracy dilemma, PNAS.
+    """
+    chance = np.clip(n_buyers / max(n_users, 1), 0.5 / max(n_users, 1), 1)
+    return _mean_listed(lists[:, :k], -np.log2(chance))
+
+
+def diversity_at_k(lists: Lists, k: int, embedding: npt.NDArray[np.float32]) -> Values:
+    """Mean `1 − cosine` over the pairs of one list; NaN for lists of fewer than two.
+
+    Args:
+        lists: the lists.
+        k: how many of each list count.
+        embedding: float32 (n_items, n_dimensions), rows of length 1 or 0.
+    """
+    values = np.full(len(lists), np.nan)
+    for place, row in enumerate(lists[:, :k]):
+        vectors = embedding[row[row >= 0]]
+        n = len(vectors)
+        if n >= 2:
+            similar = float(np.square(vectors.sum(axis=0)).sum() - np.square(vectors).sum())
+            values[place] = 1 - similar / (n * (n - 1))
+    return values
+
+
+def coverage_at_k(lists: Lists, k: int) -> int:
+    """How many distinct items the lists show."""
+    shown = np.unique(lists[:, :k])
+    return int((shown >= 0).sum())
+
+
+def exposure_gini_at_k(lists: Lists, k: int, n_items: int) -> float:
+    """Gini coefficient of how often items are shown: 0 if all alike, towards 1 if a few take all."""
+    shown = lists[:, :k]
+    counts = np.sort(np.bincount(shown[shown >= 0], minlength=n_items))
+    total = counts.sum()
+    if not total:
+        return 0.0
+    n = len(counts)
+    return float((2 * np.arange(1, n + 1) - n - 1) @ counts / (n * total))
+
+
+def bootstrap(values: Values, rng: np.random.Generator, n_resamples: int = 1000) -> Interval:
+    """Mean and 95 % percentile interval over queries; NaNs are left out.
+
+    Feed it the difference of two methods' values, query by query, for a paired comparison (Efron & Tibshirani 1993).
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    n = len(known)
+    means = np.array([known[rng.integers(n, size=n)].mean() for _ in range(n_resamples)])
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Interval(float(known.mean()), float(low), float(high))
+
+
+def auc(positive: Values, negative: Values) -> float:
+    """Chance that a positive score lies above a negative one, ties counting half (Mann & Whitney 1947)."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, side="left")
+    level = np.searchsorted(ordered, positive, side="right") - below
+    return float((below + level / 2).mean() / len(ordered))
+
+
+def _n_relevant(relevant: sparse.csr_matrix) -> npt.NDArray[np.int64]:
+    return np.diff(relevant.indptr)
+
+
+def _mean_listed(lists: Lists, value_of_item: Values) -> Values:
+    listed = lists >= 0
+    total = np.where(listed, value_of_item[lists], 0).sum(axis=1)
+    n_listed = listed.sum(axis=1)
+    return np.where(n_listed > 0, total / np.maximum(n_listed, 1), np.nan)
