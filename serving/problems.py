@@ -1,0 +1,112 @@
+"""Errors as RFC 9457 problems: which error is which status, and what it says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from recsys.errors import RecsysError, RequestError, UnknownItemError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ECHO = 80
+"""Characters of a wrong value that are sent back."""
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is wrong with one parameter.
+
+    Attributes:
+        field: the parameter's name, as the caller wrote it.
+        message: what was found and what was expected.
+        value: the value found, cut short if it is long.
+    """
+
+    field: str
+    message: str
+    value: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error, as RFC 9457 has it.
+
+    Attributes:
+        type: always `about:blank`: the status says what kind of problem it is.
+        title: the status in words.
+        status: the HTTP status.
+        detail: what went wrong with this request.
+        errors: for a bad request, one entry a wrong parameter.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...]
+
+
+class InvalidRequestError(RecsysError):
+    """Parameters of a request are wrong.
+
+    Attributes:
+        errors: one entry a wrong parameter.
+    """
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.message for error in self.errors))
+
+
+class NotReadyError(RecsysError):
+    """No bundle is being served.
+
+    Attributes:
+        retry_after_s: when to ask again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A problem and the headers that go with it."""
+
+    problem: Problem
+    headers: Mapping[str, str]
+
+    @property
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        return msgspec.json.encode(self.problem)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What a caller is told of an error; one that nobody foresaw is logged and told without its insides."""
+    match error:
+        case InvalidRequestError():
+            return _failure(422, str(error), error.errors)
+        case RequestError():
+            return _failure(422, str(error), (FieldError(error.field, str(error)),))
+        case UnknownItemError():
+            return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
+        case NotReadyError():
+            return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
+        case HTTPException():
+            return _failure(error.status_code, error.detail, headers=error.headers)
+        case _:
+            logger.error("request failed", exc_info=error)
+            return _failure(500, "the server failed on this request; its log says why")
+
+
+def _failure(
+    status: int, detail: str, errors: tuple[FieldError, ...] = (), headers: Mapping[str, str] | None = None
+) -> Failure:
+    return Failure(Problem("about:blank", HTTPStatus(status).phrase, status, detail, errors), headers or {})

@@ -1,0 +1,165 @@
+"""The calls that the server answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recsys.context import DEFAULT_LIMIT, Request
+from recsys.errors import UnknownItemError
+from recsys.placements import Anchor
+from serving import telemetry
+from serving.cache import QUARTER_S, AnswerKey
+from serving.document import document
+from serving.operation import Operation
+from serving.parameters import Id, Limit, Moment, Name, Parameters
+from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
+from serving.service import Service
+from serving.state import Snapshot
+from serving.wire import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
+
+FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
+FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none"})
+
+
+class ItemList(Parameters, frozen=True):
+    """A list that stands beside an item.
+
+    Attributes:
+        item_id: the item that is looked at.
+        placement: the list.
+        user_id: who looks at it, if known: what they own already is left out.
+        limit: how many items.
+        as_of: the moment that the answer is for; the server's clock if not given.
+    """
+
+    item_id: Id
+    placement: Name = "complementary"
+    user_id: Id | None = None
+    limit: Limit = DEFAULT_LIMIT
+    as_of: Moment | None = None
+
+
+class UserList(Parameters, frozen=True):
+    """A list for a user.
+
+    Attributes:
+        user_id: whom the list is for; one that is unknown gets the fallback's list.
+        placement: the list.
+        limit: how many items.
+        as_of: the moment that the answer is for; the server's clock if not given.
+    """
+
+    user_id: Id
+    placement: Name = "for_you"
+    limit: Limit = DEFAULT_LIMIT
+    as_of: Moment | None = None
+
+
+class Nothing(Parameters, frozen=True):
+    """A call without parameters."""
+
+
+async def recommend_for_item(service: Service, call: ItemList) -> bytes:
+    """List what goes with an item, or could replace it.
+
+    An item that the bundle does not know is 404. Without `user_id` the list is the same for everybody.
+    """
+    snapshot = service.state.snapshot()
+    as_of = _as_of(service, call.as_of)
+    key = AnswerKey(call.placement, call.item_id, call.limit, as_of // QUARTER_S)
+    body = snapshot.cache.get(key) if call.user_id is None else None
+    if body is None:
+        _check_placement(snapshot, call.placement, FOR_ITEM)
+        if not snapshot.recommender.knows_item(call.item_id):
+            raise UnknownItemError(call.item_id)
+        request = Request(call.placement, as_of, call.limit, call.user_id, (call.item_id,))
+        body = encode(snapshot.recommender.answer(request))
+        if call.user_id is None:
+            snapshot.cache.put(key, body)
+    return enclose(Envelope(service.tickets.next(), moment(as_of), None), body)
+
+
+async def recommend_for_user(service: Service, call: UserList) -> bytes:
+    """List what a user is likely to want.
+
+    A user that the bundle does not know is no error: the fallback's list comes, and `fallback_used` says so.
+    """
+    snapshot = service.state.snapshot()
+    as_of = _as_of(service, call.as_of)
+    _check_placement(snapshot, call.placement, FOR_USER)
+    request = Request(call.placement, as_of, call.limit, call.user_id)
+    body = encode(snapshot.recommender.answer(request))
+    return enclose(Envelope(service.tickets.next(), moment(as_of), None), body)
+
+
+async def live(service: Service, call: Nothing) -> bytes:
+    """Say that the process answers, with or without a bundle."""
+    return encode(Alive("live"))
+
+
+async def ready(service: Service, call: Nothing) -> bytes:
+    """Say which bundle is being served and what time it is for the server.
+
+    Without a bundle the answer is 503 and says why.
+    """
+    snapshot = service.state.snapshot()
+    version, now = snapshot.recommender.version, moment(service.clock.now())
+    return encode(Readiness(version, now, service.clock.kind, service.state.last_error, snapshot.examples))
+
+
+async def metrics(service: Service, call: Nothing) -> bytes:
+    """Give the server's figures in the text format of Prometheus."""
+    return service.telemetry.exposition()
+
+
+async def openapi(service: Service, call: Nothing) -> bytes:
+    """Give this document, with the placements that can be served now."""
+    return encode(document(OPERATIONS, service.state.placements))
+
+
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        "/v1/items/{item_id}/recommendations",
+        ItemList,
+        recommend_for_item,
+        ANSWER,
+        failures=(404, 414, 422, 503),
+        anchors=FOR_ITEM,
+    ),
+    Operation(
+        "GET",
+        "/v1/users/{user_id}/recommendations",
+        UserList,
+        recommend_for_user,
+        ANSWER,
+        failures=(414, 422, 503),
+        anchors=FOR_USER,
+    ),
+    Operation("GET", "/health/live", Nothing, live, (Alive,)),
+    Operation("GET", "/health/ready", Nothing, ready, (Readiness,), failures=(414, 422, 503)),
+    Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE),
+    Operation("GET", "/openapi.json", Nothing, openapi),
+)
+
+
+def _as_of(service: Service, given: Moment | None) -> int:
+    now = service.clock.now()
+    if given is None:
+        return now
+    seconds = int(given.timestamp())
+    latest = now + service.settings.future_tolerance_seconds
+    if not 0 <= seconds <= latest:
+        found, end = given.isoformat(), moment(now).isoformat()
+        message = f"as_of is {found}: expected a time from 1970 to the server's clock, now at {end}"
+        raise InvalidRequestError([FieldError("as_of", message, found)])
+    return seconds
+
+
+def _check_placement(snapshot: Snapshot, name: str, anchors: frozenset[Anchor]) -> None:
+    placements = snapshot.recommender.placements
+    if name not in placements or placements[name].anchor not in anchors:
+        shown = name[:MAX_ECHO]
+        fitting = ", ".join(each.name for each in placements.values() if each.anchor in anchors)
+        message = f"placement is {shown!r}: expected one of {fitting}"
+        raise InvalidRequestError([FieldError("placement", message, shown)])

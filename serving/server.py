@@ -1,0 +1,155 @@
+"""The server process: listens, starts the workers, tells when it is ready, and stops cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from recsys.errors import ConfigError
+from serving.app import create_app
+from serving.settings import Settings
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What there is to tell once a bundle is being served.
+
+    Attributes:
+        url: of the server.
+        model_version: the bundle's.
+        examples: URLs that work with it.
+    """
+
+    url: str
+    model_version: str
+    examples: tuple[str, ...]
+
+
+OnReady = Callable[[Ready], None]
+
+
+def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
+    """Serve until SIGINT or SIGTERM; running requests are answered first.
+
+    Args:
+        settings: as checked by `load_settings`.
+        on_ready: told once, from another thread, as soon as a bundle is being served.
+
+    Raises:
+        ConfigError: if the address cannot be listened on.
+    """
+    _check_address(settings)
+    with _announced(settings, on_ready), _uncut():
+        if settings.workers == 1:
+            serve(settings, create_app(settings))
+        else:
+            with _shared(settings):
+                serve(settings, "serving.app:from_environment")
+
+
+def serve(settings: Settings, app: FastAPI | str) -> None:
+    """Run an app on uvicorn with its fast parts, no log line a request, and logging left to the entry point."""
+    uvicorn.run(
+        app,
+        factory=isinstance(app, str),
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+def _check_address(settings: Settings) -> None:
+    """Bind once before anything is started, so that a taken port is one clear sentence."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another port"
+            ) from None
+
+
+@contextmanager
+def _uncut() -> Iterator[None]:
+    """Uvicorn raises the signal again that stopped it; by then all is done, so it must not kill us."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _shared(settings: Settings) -> Iterator[None]:
+    """What the workers share: the settings, and a folder to add up their figures in, through the environment."""
+    with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as folder:
+        os.environ.update(settings.model_copy(update={"metrics_dir": Path(folder)}).environment())
+        yield
+
+
+@contextmanager
+def _announced(settings: Settings, on_ready: OnReady) -> Iterator[None]:
+    """Ask the server itself, as a load balancer would: one way for any number of workers."""
+    stopped = threading.Event()
+
+    def watch() -> None:
+        while not stopped.wait(LOOK_S):
+            ready = _ask(settings)
+            if ready is not None:
+                on_ready(ready)
+                return
+
+    thread = threading.Thread(target=watch, name="announce", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _ask(settings: Settings) -> Ready | None:
+    connection = HTTPConnection(settings.host, settings.port, timeout=5)
+    try:
+        connection.request("GET", "/health/ready")
+        response = connection.getresponse()
+        if response.status != 200:
+            return None
+        told = json.load(response)
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{settings.port}"
+    return Ready(url, told["model_version"], tuple(url + path for path in told["examples"]))

@@ -1,0 +1,91 @@
+"""What an operator can set, from the environment or the command line; nothing else reads the environment."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys.errors import ConfigError
+
+ENV_PREFIX = "RECSYS_"
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Settings(BaseSettings):
+    """Settings of one server; each is also an environment variable, its name in capitals after `ENV_PREFIX`.
+
+    Attributes:
+        models: folder of the bundles, with `CURRENT` in it.
+        host: address to listen on; loopback only, as there are no keys yet.
+        port: TCP port to listen on.
+        workers: processes that answer; each maps the same bundle.
+        clock: `wall` for today; `data` starts at the end of the bundle's data and runs on.
+        poll_seconds: how often `CURRENT` is looked at.
+        future_tolerance_seconds: how far after the clock an `as_of` may be.
+        threads: threads of BLAS and OpenMP in each worker.
+        cache_mb: memory of each worker for encoded answers that depend on no user; 0 for none.
+        shutdown_seconds: how long running requests may take to end once a stop is asked for.
+        metrics_dir: where several workers add up their figures; the server sets it itself, in the variable that
+            prometheus-client reads.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    models: Path = Path("models")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65_535)
+    workers: int = Field(1, ge=1, le=256)
+    clock: Literal["wall", "data"] = "wall"
+    poll_seconds: float = Field(1.0, ge=0.01, le=3600)
+    future_tolerance_seconds: int = Field(300, ge=0)
+    threads: int = Field(1, ge=1)
+    cache_mb: int = Field(32, ge=0)
+    shutdown_seconds: int = Field(10, ge=1)
+    metrics_dir: Path | None = Field(None, validation_alias=AliasChoices("metrics_dir", METRICS_DIR))
+
+    @field_validator("host")
+    @classmethod
+    def _refuse_strangers(cls, host: str) -> str:
+        if host != "localhost" and not _is_loopback(host):
+            raise ValueError("only a loopback address can be served, as there are no keys yet")
+        return host
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for worker processes."""
+        values = {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
+        return {METRICS_DIR if name == "metrics_dir" else _variable(name): value for name, value in values.items()}
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from what is given, else from the environment, else the defaults.
+
+    Args:
+        given: fields of `Settings`; those that are None count as not given.
+
+    Raises:
+        ConfigError: naming every setting that cannot be, its value and what was expected.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigError("; ".join(_told(fault) for fault in error.errors())) from None
+
+
+def _told(fault: Any) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    return f"setting {name!r} is {fault['input']!r}: {fault['msg']}; set {_variable(name)} or pass it"
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,156 @@
+"""The bundle that is being served, and its exchange for a newer one without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import quote
+
+from threadpoolctl import threadpool_limits
+
+from recsys.bundle import current_version
+from recsys.errors import RecsysError
+from recsys.placements import Placement
+from recsys.recommender import Examples, Recommender
+from serving.cache import AnswerCache
+from serving.clock import Clock
+from serving.problems import NotReadyError
+from serving.settings import Settings
+from serving.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
+WARM_UP_ROUNDS = 3
+MAX_RETRY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One bundle in service; a request takes it once and keeps to it.
+
+    Attributes:
+        version: the bundle's name in `CURRENT`.
+        recommender: the library over the bundle.
+        cache: encoded answers of this bundle.
+        examples: paths of calls that work with it.
+    """
+
+    version: str
+    recommender: Recommender
+    cache: AnswerCache
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A bundle that could not be opened; it is tried again, for it may be mended, but ever more seldom."""
+
+    version: str
+    wait_s: float
+    retry_at: float
+
+
+class State:
+    """Holds the current snapshot and follows `CURRENT` to newer ones.
+
+    Attributes:
+        current: what is being served, None before the first good bundle.
+        last_error: why the newest bundle is not served, None if it is.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._refusal: Refusal | None = None
+        self.current: Snapshot | None = None
+        self.last_error: str | None = None
+
+    def snapshot(self) -> Snapshot:
+        """What is being served.
+
+        Raises:
+            NotReadyError: if nothing is yet.
+        """
+        if self.current is None:
+            reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
+            raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
+        return self.current
+
+    @property
+    def placements(self) -> Mapping[str, Placement]:
+        """The lists that can be served now; none before the first good bundle."""
+        return self.current.recommender.placements if self.current else NO_PLACEMENTS
+
+    async def follow(self) -> None:
+        """Look at `CURRENT` for ever, in a thread, so that requests go on being answered meanwhile."""
+        while True:
+            await asyncio.to_thread(self.refresh)
+            await asyncio.sleep(self._settings.poll_seconds)
+
+    def refresh(self) -> None:
+        """Open, warm and serve the bundle that `CURRENT` names, unless it is served already or was just refused."""
+        try:
+            version = current_version(self._settings.models)
+        except (RecsysError, OSError) as error:
+            self.last_error = str(error)
+            return
+        if version is None or (self.current and version == self.current.version):
+            self._refusal = self.last_error = None
+            return
+        if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
+            return
+        try:
+            self._serve(open_snapshot(self._settings, version))
+        except Exception as error:  # whatever is wrong with a new bundle, the old one serves on
+            self._refuse(version, error)
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        self._clock.start(snapshot.recommender.data_end)
+        self._refusal = self.last_error = None
+        self.current = snapshot
+        gc.freeze()  # else a full collection walks the whole bundle and stops all requests meanwhile
+        self._telemetry.opened("served")
+        logger.info("bundle %s is being served", snapshot.version)
+
+    def _refuse(self, version: str, error: Exception) -> None:
+        known = isinstance(error, RecsysError)
+        wait_s = self._settings.poll_seconds
+        if self._refusal and self._refusal.version == version:
+            wait_s = min(2 * self._refusal.wait_s, MAX_RETRY_S)
+        self._refusal = Refusal(version, wait_s, time.monotonic() + wait_s)
+        reason = str(error) if known else f"{type(error).__name__} while it was opened; the log says where"
+        self.last_error = f"bundle {version} is refused: {reason}"
+        self._telemetry.opened("refused")
+        logger.error("%s", self.last_error, exc_info=None if known else error)
+
+
+def open_snapshot(settings: Settings, version: str) -> Snapshot:
+    """Open a bundle and warm it: map its pages, fill its lazy tables.
+
+    Raises:
+        BundleError: if the bundle is missing, altered or of another schema version.
+    """
+    recommender = Recommender.open(settings.models / version)
+    limit_threads(settings)
+    for _ in range(WARM_UP_ROUNDS):
+        recommender.warm_up()
+    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
+
+
+def _paths(examples: Examples) -> tuple[str, ...]:
+    item, user = quote(examples.item_id, safe=""), quote(examples.user_id, safe="")
+    of_item = (f"/v1/items/{item}/recommendations?placement=complementary",)
+    of_user = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))
+    return (of_item if item else ()) + (of_user if user else ())
+
+
+def limit_threads(settings: Settings) -> None:
+    """Bound the threads of BLAS and OpenMP; OpenMP keeps a bound for each thread that calls it."""
+    threadpool_limits(settings.threads)

@@ -1,0 +1,144 @@
+"""The app over the invented shop, called in this process, and a real server process over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from serving.app import create_app
+from serving.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+MAIN = "from serving.server import run; from serving.settings import load_settings; run(load_settings(), {on_ready})"
+
+
+class Client:
+    """Calls an app without a socket, its paths left as they are written."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._runner = asyncio.Runner()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://shop")
+
+    def request(self, method: str, path: str) -> httpx.Response:
+        return self._runner.run(self._client.request(method, path))
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+
+@contextmanager
+def client_of(models: Path, **settings: Any) -> Iterator[Client]:
+    app = create_app(load_settings(models=models, **{"clock": "data", **settings}))
+    app.state.service.state.refresh()
+    client = Client(app)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def client(shop_models: Path) -> Iterator[Client]:
+    with client_of(shop_models) as client:
+        yield client
+
+
+@pytest.fixture
+def own_models(shop_models: Path, tmp_path: Path) -> Path:
+    """A copy of the models that a test may change."""
+    return Path(shutil.copytree(shop_models, tmp_path / "models"))
+
+
+class Server:
+    """A real server process."""
+
+    def __init__(self, models: Path, on_ready: str = "lambda ready: None", **settings: object) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        wanted = {"models": models, "port": self.port, "clock": "data", "poll_seconds": 0.05, **settings}
+        environment = {f"RECSYS_{name.upper()}": str(value) for name, value in wanted.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MAIN.format(on_ready=on_ready)],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=10, trust_env=False)
+
+    def wait(
+        self, path: str = "/health/ready", until: Callable[[httpx.Response], bool] | None = None
+    ) -> httpx.Response:
+        """Ask until the answer is as wanted, 200 if nothing else is said."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                response = self.get(path)
+            except httpx.TransportError:
+                response = None
+            if response is not None and (until(response) if until else response.status_code == 200):
+                return response
+            time.sleep(0.03)
+        raise AssertionError(f"{path} did not come as wanted; the server said {self.stop()}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+        """Ask it to end; returns its exit code and what it wrote."""
+        self.process.send_signal(how)
+        try:
+            out, err = self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Start servers that end with the test."""
+    started: list[Server] = []
+
+    def start_one(models: Path, **settings: object) -> Server:
+        started.append(Server(models, **settings))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        if server.process.poll() is None:
+            server.stop()
+        for stream in (server.process.stdout, server.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.fixture(scope="session")
+def server(shop_models: Path) -> Iterator[Server]:
+    """One server for all tests that only ask."""
+    server = Server(shop_models)
+    server.wait()
+    yield server
+    server.stop()

@@ -1,0 +1,169 @@
+"""Drives the real server over sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from recsys.engine import Engine
+from tests.serving.conftest import MAIN, ROOT, Server
+from tests.serving.test_state import spoil, write_another
+from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
+
+Start = Callable[..., Server]
+TELL = "lambda ready: print(ready.model_version, *ready.examples, flush=True)"
+N_CONNECTIONS = 4
+
+
+def raw(server: Server, target: str) -> tuple[int, bytes]:
+    """Send a request line as it is, with nothing normalised on the way."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
+        response = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = response.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("item_id", [WEEKLY_ITEM, CHARGERS[-1], *PHONES, "手机壳 1", "orphan/2"])
+def test_known_items(server: Server, item_id: str) -> None:
+    status, body = raw(server, f"/v1/items/{quote(item_id, safe='')}/recommendations?limit=3")
+    assert status == 200
+    assert 0 < len(json.loads(body)["items"]) <= 3
+
+
+@pytest.mark.parametrize("user_id", ODD_USERS)
+def test_known_users(server: Server, user_id: str) -> None:
+    status, body = raw(server, f"/v1/users/{quote(user_id, safe='')}/recommendations")
+    assert status == 200
+    assert not json.loads(body)["fallback_used"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "field"),
+    [
+        ("/v1/items/no%2Fsuch/recommendations", 404, "item_id"),
+        ("/v1/items/%F0%9F%A6%8A/recommendations", 404, "item_id"),
+        ("/v1/items/a%00b/recommendations", 422, "item_id"),
+        (f"/v1/items/{'x' * 4096}/recommendations", 422, "item_id"),
+        (f"/v1/users/{'%E8%8C%B6' * 1366}/recommendations", 422, "user_id"),
+        ("/v1/users/%ff/recommendations", 422, "user_id"),
+        ("/v1/users/u/recommendations?limit=0", 422, "limit"),
+        ("/v1/users/u/recommendations?limit=101", 422, "limit"),
+        ("/v1/users/u/recommendations?limit=abc", 422, "limit"),
+        ("/v1/users/u/recommendations?placement=x", 422, "placement"),
+        ("/v1/users/u/recommendations?as_of=yesterday", 422, "as_of"),
+        ("/v1/users/u/recommendations?colour=red", 422, "colour"),
+        ("/v1/users/u/recommendations?limit=3&limit=4", 422, "limit"),
+    ],
+)
+def test_bad_input(server: Server, target: str, status: int, field: str) -> None:
+    found, body = raw(server, target)
+    told = json.loads(body)
+    assert (found, told["status"], [error["field"] for error in told["errors"]]) == (status, status, [field])
+
+
+def test_head_is_get_without_the_body(server: Server) -> None:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("HEAD", "/health/ready")
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"")
+    connection.close()
+
+
+def test_it_comes_up_without_a_bundle_and_serves_the_first_good_one(
+    start: Start, tmp_path: Path, shop_engine: Engine
+) -> None:
+    server = start(tmp_path)
+    server.wait("/health/live")
+    assert server.get("/health/ready").status_code == 503
+    assert server.get("/v1/users/u/recommendations").headers["retry-after"]
+    version = write_another(shop_engine, tmp_path)
+    assert server.wait().json()["model_version"] == version
+
+
+def test_a_broken_bundle_is_refused_while_the_old_one_serves(start: Start, own_models: Path) -> None:
+    server = start(own_models)
+    version = server.wait().json()["model_version"]
+    spoil(own_models, "broken")
+    told = server.wait(until=lambda response: response.json()["last_error"] is not None).json()
+    assert told["model_version"] == version
+    assert "broken" in told["last_error"]
+    assert server.get(told["examples"][0]).json()["model_version"] == version
+
+
+def test_bundles_are_exchanged_under_load_without_a_failure(
+    start: Start, own_models: Path, shop_engine: Engine
+) -> None:
+    server = start(own_models, cache_mb=1)
+    told = server.wait().json()
+    versions = {told["model_version"]}
+    stop, seen, faults = threading.Event(), Counter[str](), list[str]()
+
+    def ask(path: str) -> None:
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        while not stop.is_set():
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                body = response.read()
+                if response.status != 200:
+                    faults.append(body.decode())
+                seen[json.loads(body)["model_version"]] += 1
+            except Exception as error:
+                faults.append(repr(error))
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=(told["examples"][n % 3],)) for n in range(N_CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    try:
+        for day in range(3, 6):
+            version = write_another(shop_engine, own_models, day)
+            server.wait(until=lambda response, wanted=version: response.json()["model_version"] == wanted)  # type: ignore[misc]
+            versions.add(version)
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert faults == []
+    assert set(seen) == versions
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_tells_when_it_is_ready_and_ends_cleanly(start: Start, shop_models: Path, workers: int) -> None:
+    server = start(shop_models, on_ready=TELL, workers=workers)
+    told = server.wait().json()
+    server.get(told["examples"][0])
+    figures = server.wait("/metrics", until=lambda response: f'result="served"}} {workers}.0' in response.text)
+    assert 'recsys_request_seconds_count{placement="complementary",status="200"} 1.0' in figures.text
+    time.sleep(0.3)
+    code, out, err = server.stop()
+    assert code == 0, err
+    assert out.split() == [told["model_version"], *(server.url + path for path in told["examples"])]
+    assert "Traceback" not in err
+
+
+def test_a_taken_port_is_one_clear_sentence(server: Server, shop_models: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", MAIN.format(on_ready="print")],
+        cwd=ROOT,
+        env={"RECSYS_PORT": str(server.port), "RECSYS_MODELS": str(shop_models)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stdout == ""
+    assert f"ConfigError: cannot listen on 127.0.0.1 port {server.port}" in run.stderr.splitlines()[-1]
