@@ -23,6 +23,7 @@ from recsys.index import FlatIndex
 
 BUNDLE_SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
+SEAL: Final = "sha256"
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 INDEX: Final = "index.faiss"
@@ -33,6 +34,8 @@ TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parq
 @dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; written last, it marks the bundle as whole.
+
+    The file holds the digest of all of this beside it, so that it cannot be altered unseen either.
 
     Attributes:
         schema_version: layout of the bundle.
@@ -135,6 +138,10 @@ def read_manifest(folder: Path) -> Manifest:
         if found != BUNDLE_SCHEMA_VERSION:
             raise BundleError(
                 f"{path} has schema version {found!r}, this release reads {BUNDLE_SCHEMA_VERSION}: train again"
+            )
+        if document.pop(SEAL, None) != _seal(document):
+            raise BundleError(
+                f"{path} is altered: its {SEAL} is not that of what it says; activate another or train again"
             )
         return Manifest(**document)
     except FileNotFoundError as error:
@@ -243,8 +250,15 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
     )
     for path in folder.iterdir():
         _sync(path)
-    _write_synced(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+    sealed = asdict(manifest) | {SEAL: _seal(asdict(manifest))}
+    _write_synced(folder / MANIFEST, json.dumps(sealed, indent=1, ensure_ascii=False))
     return manifest
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    """Digest of what a manifest says, its seal apart."""
+    said = {name: value for name, value in document.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _version_name(provenance: Provenance, engine: Engine) -> str:

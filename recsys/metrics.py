@@ -47,7 +47,7 @@ def precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
 
 def hit_rate_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
     """1 where the list holds at least one relevant item, else 0."""
-    return find_hits(lists[:, :k], relevant).any(axis=1).astype(np.float64)
+    return np.asarray(find_hits(lists[:, :k], relevant).any(axis=1).astype(np.float64))
 
 
 def ndcg_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
@@ -56,10 +56,11 @@ def ndcg_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
     Reference:
         Järvelin & Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques, TOIS.
     """
-    discounts = 1 / np.log2(np.arange(2, k + 2))
-    gain = find_hits(lists[:, :k], relevant) @ discounts[: min(k, lists.shape[1])]
-    ideal = np.concatenate([[1.0], np.cumsum(discounts)])
-    return np.asarray(gain / ideal[np.minimum(_n_relevant(relevant), k)])
+    discounts: Values = 1 / np.log2(np.arange(2, k + 2))
+    hits = find_hits(lists[:, :k], relevant)
+    gain: Values = np.dot(hits, discounts[: hits.shape[1]])
+    ideal: Values = np.concatenate([[1.0], np.cumsum(discounts)])[np.minimum(_n_relevant(relevant), k)]
+    return gain / ideal
 
 
 def average_precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:

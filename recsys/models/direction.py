@@ -78,7 +78,7 @@ def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionCon
     forward = (baskets.types.T @ (follows @ baskets.types)).tocoo()
     counts = sparse.csr_matrix((forward.data, (forward.row, forward.col)), shape=(n_types, n_types))
     both = (counts + counts.T).tocoo()
-    ahead = np.asarray(counts[both.row, both.col], dtype=np.float64).ravel()
+    ahead = np.asarray(counts[both.row, both.col], dtype=np.float64).ravel() if both.nnz else np.empty(0)
     share = ahead / np.maximum(both.data, 1)
     z = (UNKNOWN_DIRECTION - share) * 2 * np.sqrt(both.data)
     backward = (share <= config.backward_share) & (z >= config.min_z) & (both.row != both.col)

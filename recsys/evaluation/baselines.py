@@ -1,0 +1,255 @@
+"""What others do, fitted on the same past and asked the same questions.
+
+A baseline scores every item for a block of queries; the harness takes the best of them. Settings were tuned on the
+tuning window (docs/evaluation.md has the grid).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from implicit.bpr import BayesianPersonalizedRanking
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+from implicit.utils import ParameterWarning
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from recsys.dataset import Dataset, Events
+
+DAY_S = 86_400
+Scores = npt.NDArray[np.float32]
+Scorer = Callable[[npt.NDArray[np.int32]], Scores]
+"""Scores of all items for a block of users, float32 (n_users, n_items)."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a baseline may know: the shop before `now`, as matrices.
+
+    Attributes:
+        dataset: events before `now` only.
+        now: seconds since 1970.
+    """
+
+    dataset: Dataset
+    now: int
+
+    @cached_property
+    def events(self) -> Events:
+        """Goal events of named shoppers."""
+        bought = self.dataset.successes
+        return bought.take(bought.user_idx >= 0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Users and items."""
+        return len(self.dataset.users), len(self.dataset.items)
+
+    def matrix(self, weight: npt.NDArray[np.floating]) -> sparse.csr_matrix:
+        """Sum a weight an event into (n_users, n_items)."""
+        place = (self.events.user_idx, self.events.item_idx)
+        return sparse.csr_matrix((weight.astype(np.float32), place), shape=self.shape)
+
+    @cached_property
+    def age_days(self) -> npt.NDArray[np.float64]:
+        """Age of each event, in days."""
+        return (self.now - self.events.timestamp) / DAY_S
+
+    @cached_property
+    def counts(self) -> sparse.csr_matrix:
+        """Purchases by user and item."""
+        return self.matrix(np.ones(len(self.events)))
+
+    @cached_property
+    def popularity(self) -> Scores:
+        """Share of purchases of the last four weeks, float32 (n_items,)."""
+        recent = self.events.item_idx[self.age_days < 28]
+        counts = np.bincount(recent if len(recent) else self.events.item_idx, minlength=self.shape[1])
+        return (counts / max(counts.sum(), 1)).astype(np.float32)
+
+    @cached_property
+    def back_places(self) -> npt.NDArray[np.int64]:
+        """For each event, how many of its shopper's baskets came later."""
+        baskets, first = np.unique(self.events.basket_idx, return_index=True)
+        user, time = self.events.user_idx[first], self.events.timestamp[first]
+        order = np.lexsort((time, user))
+        n_of_user = np.bincount(user, minlength=self.shape[0])
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(n_of_user) - n_of_user, n_of_user)
+        back = np.empty(len(order), np.int64)
+        back[order] = n_of_user[user[order]] - 1 - rank
+        return back[np.searchsorted(baskets, self.events.basket_idx)]
+
+
+def popularity(past: Past) -> Scorer:
+    """Share of the last four weeks' purchases."""
+    return lambda users: np.broadcast_to(past.popularity, (len(users), past.shape[1]))
+
+
+def personal_frequency(past: Past) -> Scorer:
+    """How often the shopper bought each item; nothing else."""
+    return lambda users: past.counts[users].toarray()
+
+
+def gp_topfreq(past: Past) -> Scorer:
+    """Own frequency first, everyone's popularity behind it (Li et al. 2023, TOIS)."""
+    return lambda users: past.counts[users].toarray() + past.popularity
+
+
+def exponential_decay(past: Past, decay_days: float = 120.0) -> Scorer:
+    """`Σ exp(−age/τ)` over own purchases, popularity behind it."""
+    own = past.matrix(np.exp(-past.age_days / decay_days))
+    return lambda users: own[users].toarray() + 0.1 * past.popularity
+
+
+def tifu_knn(
+    past: Past,
+    *,
+    group_size: int = 7,
+    within: float = 0.9,
+    between: float = 0.7,
+    alpha: float = 0.7,
+    n_neighbors: int = 300,
+) -> Scorer:
+    """Time-decayed personal frequency, mixed with that of the nearest shoppers (Hu et al. 2020, SIGIR)."""
+    group, place = np.divmod(past.back_places, group_size)
+    n_baskets = np.zeros(past.shape[0], np.int64)
+    np.maximum.at(n_baskets, past.events.user_idx, past.back_places + 1)
+    n_groups = -(-n_baskets // group_size)
+    weight = within**place * between**group / (group_size * n_groups[past.events.user_idx])
+    vectors = past.matrix(weight)
+    return _with_neighbors(vectors, vectors, alpha, n_neighbors, past.popularity)
+
+
+def up_cf(past: Past, *, recency: int = 25, sharpness: float = 10.0, asymmetry: float = 0.5) -> Scorer:
+    """Recency-aware user-wise popularity, spread by asymmetric user similarity (Faggioli et al. 2020, UMAP)."""
+    recent = past.back_places < recency
+    n_baskets = np.zeros(past.shape[0], np.int64)
+    np.maximum.at(n_baskets, past.events.user_idx, past.back_places + 1)
+    own = past.matrix(recent / np.maximum(np.minimum(n_baskets, recency), 1)[past.events.user_idx])
+    bought = past.counts.copy()
+    bought.data[:] = 1
+    size = np.maximum(np.asarray(bought.sum(axis=1)).ravel(), 1)
+
+    def score(users: npt.NDArray[np.int32]) -> Scores:
+        shared = (bought[users] @ bought.T).toarray()
+        similarity = shared / (size[users, None] ** asymmetry * size[None] ** (1 - asymmetry))
+        similarity = similarity**sharpness
+        similarity /= np.maximum(similarity.sum(axis=1, keepdims=True), 1e-12)
+        return np.asarray(similarity.astype(np.float32) @ own + 1e-6 * past.popularity, np.float32)
+
+    return score
+
+
+def user_knn(past: Past, n_neighbors: int = 200) -> Scorer:
+    """What the nearest shoppers buy, by cosine of idf-weighted purchases."""
+    bought = past.counts.copy()
+    bought.data[:] = 1
+    n_buyers = np.maximum(np.asarray(bought.sum(axis=0)).ravel(), 1)
+    idf = np.log(past.shape[0] / n_buyers).astype(np.float32)
+    return _with_neighbors((bought @ sparse.diags_array(idf)).tocsr(), past.counts, 0.0, n_neighbors, past.popularity)
+
+
+def _with_neighbors(
+    vectors: sparse.csr_matrix, values: sparse.csr_matrix, alpha: float, n_neighbors: int, behind: Scores
+) -> Scorer:
+    length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
+    unit = (sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ vectors).tocsr()
+
+    def score(users: npt.NDArray[np.int32]) -> Scores:
+        similarity = (unit[users] @ unit.T).toarray()
+        similarity[np.arange(len(users)), users] = -1
+        k = min(n_neighbors, similarity.shape[1])
+        nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        weight = np.maximum(np.take_along_axis(similarity, nearest, axis=1), 0)
+        weight = np.ones_like(weight) if alpha else weight
+        rows = np.repeat(np.arange(len(users)), k)
+        chosen = sparse.csr_matrix((weight.ravel(), (rows, nearest.ravel())), shape=similarity.shape)
+        mean = (chosen @ values).toarray() / k
+        return np.asarray(alpha * values[users].toarray() + (1 - alpha) * mean + 1e-6 * behind, np.float32)
+
+    return score
+
+
+def ease(past: Past, *, n_items: int = 6000, regularization: float = 300.0) -> Scorer:
+    """A closed-form linear model between the best-selling items (Steck 2019, WWW)."""
+    bought = past.counts.copy()
+    bought.data[:] = 1
+    best = np.argsort(-np.asarray(bought.sum(axis=0)).ravel(), kind="stable")[:n_items]
+    x = bought[:, best]
+    gram = (x.T @ x).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += regularization
+    precision = np.linalg.inv(gram)
+    weights = precision / -np.diag(precision)
+    weights[np.diag_indices_from(weights)] = 0
+
+    def score(users: npt.NDArray[np.int32]) -> Scores:
+        scores = np.zeros((len(users), past.shape[1]), np.float32)
+        scores[:, best] = x[users] @ weights
+        return scores
+
+    return score
+
+
+def als(past: Past) -> Scorer:
+    """Implicit's ALS on decayed counts."""
+    model = AlternatingLeastSquares(factors=64, regularization=10.0, alpha=3.0, iterations=15, random_state=0)
+    return _by_factors(model, past.matrix(np.exp2(-past.age_days / 90)))
+
+
+def bpr(past: Past) -> Scorer:
+    """Implicit's BPR on counts."""
+    model = BayesianPersonalizedRanking(
+        factors=64, learning_rate=0.05, regularization=0.01, iterations=100, random_state=0, num_threads=1
+    )
+    return _by_factors(model, past.counts)
+
+
+def _by_factors(model: Any, user_items: sparse.csr_matrix) -> Scorer:
+    with threadpool_limits(1, "blas"):
+        model.fit(user_items, show_progress=False)
+    users, items = np.asarray(model.user_factors), np.asarray(model.item_factors)
+    return lambda block: users[block] @ items.T
+
+
+def item_bm25(past: Past) -> Scorer:
+    """Implicit's item-item neighbours by BM25."""
+    return _by_neighbors(BM25Recommender(K=200, K1=100, B=0.5), past)
+
+
+def item_cosine(past: Past) -> Scorer:
+    """Implicit's item-item neighbours by cosine."""
+    return _by_neighbors(CosineRecommender(K=200), past)
+
+
+def _by_neighbors(model: Any, past: Past) -> Scorer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # implicit transposes to COO itself
+        model.fit(past.counts, show_progress=False)
+    similarity = sparse.csr_matrix(model.similarity, dtype=np.float32)
+    return lambda users: (past.counts[users] @ similarity).toarray()
+
+
+PERSONAL: Final[Mapping[str, Callable[[Past], Scorer]]] = MappingProxyType(
+    {
+        "popularity": popularity,
+        "personal_frequency": personal_frequency,
+        "gp_topfreq": gp_topfreq,
+        "exponential_decay": exponential_decay,
+        "tifu_knn": tifu_knn,
+        "up_cf": up_cf,
+        "user_knn": user_knn,
+        "als": als,
+        "bpr": bpr,
+        "item_bm25": item_bm25,
+        "item_cosine": item_cosine,
+        "ease": ease,
+    }
+)

@@ -1,0 +1,150 @@
+"""The questions of each protocol: who is asked, when, about what, and what the right answers turned out to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recsys.dataset import Dataset, Events
+from recsys.evaluation.windows import Window
+
+NOBODY = -1
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries with known answers; arrays have one entry a query.
+
+    Attributes:
+        user_idx: int32, -1 for nobody.
+        as_of: int64, seconds since 1970: the moment asked at; no later event may be seen.
+        seed: int32, the item looked at, -1 for none.
+        relevant: float32 CSR of ones (n_queries, n_items): what was taken.
+        hour: int8, local hour of what was taken, -1 unknown.
+    """
+
+    user_idx: npt.NDArray[np.int32]
+    as_of: npt.NDArray[np.int64]
+    seed: npt.NDArray[np.int32]
+    relevant: sparse.csr_matrix
+    hour: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.user_idx)
+
+    def take(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Task:
+        """The chosen queries."""
+        return Task(
+            self.user_idx[chosen], self.as_of[chosen], self.seed[chosen], self.relevant[chosen], self.hour[chosen]
+        )
+
+
+def next_basket(dataset: Dataset, window: Window) -> Task:
+    """Each known shopper's first basket in the window, repurchases included; asked at the window's start."""
+    baskets = _baskets(dataset, window)
+    baskets = baskets.take(_is_known(dataset, window, baskets.user_idx))
+    _, first = np.unique(baskets.user_idx, return_index=True)
+    chosen = baskets.take(first)
+    return _asked_at(chosen, np.full(len(chosen), window.start - 1, np.int64))
+
+
+def rolling(dataset: Dataset, window: Window) -> Task:
+    """Every basket of a known shopper in the window, asked just before it."""
+    baskets = _baskets(dataset, window)
+    return baskets.take(_is_known(dataset, window, baskets.user_idx))
+
+
+def discovery(dataset: Dataset, window: Window) -> Task:
+    """What each known shopper took in the window and had never taken before; asked at the window's start."""
+    events = _successes(dataset, window)
+    users, row = np.unique(events.user_idx, return_inverse=True)
+    taken = _ones(row, events.item_idx, (len(users), len(dataset.items)))
+    before = dataset.until(window.start).successes
+    named = before.take(before.user_idx >= 0)
+    shape = (len(dataset.users), len(dataset.items))
+    owned = _ones(named.user_idx, named.item_idx, shape)[users]
+    new = (taken - taken.multiply(owned)).tocsr()
+    new.eliminate_zeros()
+    task = Task(
+        user_idx=users.astype(np.int32),
+        as_of=np.full(len(users), window.start - 1, np.int64),
+        seed=np.full(len(users), NOBODY, np.int32),
+        relevant=new,
+        hour=np.full(len(users), -1, np.int8),
+    )
+    return task.take((np.diff(new.indptr) > 0) & (np.diff(owned.indptr) > 0))
+
+
+def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Task:
+    """One random item of each basket of two or more in the window; the others are to be found."""
+    baskets = _baskets(dataset, window, with_nobody=True)
+    baskets = baskets.take(np.diff(baskets.relevant.indptr) >= 2)
+    size = np.diff(baskets.relevant.indptr)
+    place = baskets.relevant.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)
+    seed = baskets.relevant.indices[place].astype(np.int32)
+    drawn = _ones(np.arange(len(seed)), seed, baskets.relevant.shape)
+    others = (baskets.relevant - drawn).tocsr()
+    others.eliminate_zeros()
+    return Task(
+        user_idx=np.full(len(seed), NOBODY, np.int32),
+        as_of=np.full(len(seed), window.start - 1, np.int64),
+        seed=seed,
+        relevant=others,
+        hour=baskets.hour,
+    )
+
+
+def of_other_types(task: Task, item_type: npt.NDArray[np.int32]) -> Task:
+    """Keep as right answers only what is of another product type than the seed, and queries that have such."""
+    relevant = task.relevant.tocoo()
+    types = item_type[relevant.col]
+    other = (types != item_type[task.seed[relevant.row]]) | (types < 0)
+    kept = _ones(relevant.row[other], relevant.col[other], task.relevant.shape)
+    narrowed = Task(task.user_idx, task.as_of, task.seed, kept, task.hour)
+    return narrowed.take(np.diff(kept.indptr) > 0)
+
+
+def _successes(dataset: Dataset, window: Window) -> Events:
+    events = dataset.successes
+    inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
+    return events.take(inside & (events.user_idx >= 0))
+
+
+def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> Task:
+    """Baskets of the window in order of time, each asked one second before its first event."""
+    events = dataset.successes
+    inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
+    events = events.take(inside & ((events.user_idx >= 0) | with_nobody))
+    _, first, row = np.unique(events.basket_idx, return_index=True, return_inverse=True)
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first, kind="stable")] = np.arange(len(first))
+    first = np.sort(first)
+    return Task(
+        user_idx=events.user_idx[first],
+        as_of=events.timestamp[first] - 1,
+        seed=np.full(len(first), NOBODY, np.int32),
+        relevant=_ones(place[row], events.item_idx, (len(first), len(dataset.items))),
+        hour=events.hour[first],
+    )
+
+
+def _is_known(dataset: Dataset, window: Window, user_idx: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    before = dataset.until(window.start).successes.user_idx
+    known = np.zeros(len(dataset.users) + 1, np.bool_)
+    known[before] = True
+    known[NOBODY] = False
+    return known[user_idx]
+
+
+def _asked_at(task: Task, as_of: npt.NDArray[np.int64]) -> Task:
+    return Task(task.user_idx, as_of, task.seed, task.relevant, task.hour)
+
+
+def _ones(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer], shape: tuple[int, int]) -> sparse.csr_matrix:
+    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
