@@ -55,7 +55,7 @@ class Shopper:
         timeofday, query = self.engine.timeofday, self.query
         lift = timeofday.lift[rows, query.bucket]
         bought = query.history.of_kind(self.engine.shop.goal)
-        if not timeofday.is_fitted or not len(bought):
+        if not timeofday.is_fitted or not len(bought) or not len(rows):
             return lift
         here = timeofday.bucket_of_hour[bought.hour] == query.bucket
         order = np.argsort(rows)

@@ -142,6 +142,10 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
             candidates = candidates.take(kept)
     parts = _contributions(placement, engine, candidates)
     score = _adjusted(parts.sum(axis=0), placement, shopper, candidates.item_idx)
+    speaks = score > 0
+    if not speaks.all():
+        removed["no evidence"] = candidates.item_idx[~speaks]
+        candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
     best = top_k(score, len(score) if (engine.catalog.group >= 0).any() else query.limit, candidates.item_idx)
     best, variants = _one_a_group(engine, candidates.item_idx, best)
     if len(variants):
