@@ -159,9 +159,7 @@ FIELDS = (
     "ecommerce events name userInfo event_timestamp"
 )
 NAMES = st.sampled_from([*EVENTS, *FIELDS.split()])
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["track", "purchase", "", "x"])
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["track", "purchase", "", "x"])
 SHAPES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),

@@ -32,9 +32,7 @@ def events_file(tmp_path: Path) -> Callable[[Sequence[Mapping[str, Any]]], Path]
 
     def write(rows: Sequence[Mapping[str, Any]]) -> Path:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        columns = {
-            name: [None if row.get(name) is None else str(row[name]) for row in rows] for name in names
-        }
+        columns = {name: [None if row.get(name) is None else str(row[name]) for row in rows] for name in names}
         path = tmp_path / "events.csv"
         pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)).write_csv(path)
         return path
@@ -46,9 +44,7 @@ def events_file(tmp_path: Path) -> Callable[[Sequence[Mapping[str, Any]]], Path]
 def run(tmp_path: Path) -> Callable[..., tuple[IngestReport, Path]]:
     """Ingest with a limit that lets everything pass, unless told otherwise."""
 
-    def job(
-        config: IngestConfig | None = None, out: str = "out", **sources: Path
-    ) -> tuple[IngestReport, Path]:
+    def job(config: IngestConfig | None = None, out: str = "out", **sources: Path) -> tuple[IngestReport, Path]:
         chosen = config or IngestConfig(max_reject_share=1.0)
         return ingest(Sources(**sources), chosen, tmp_path / out, NOW), tmp_path / out
 

@@ -89,10 +89,7 @@ def test_items_alone(folder: Callable[..., Path]) -> None:
 
 
 def test_dates_only_and_nobody_twice(folder: Callable[..., Path]) -> None:
-    events = [
-        {"item_id": str(n), "user_id": str(n), "event": "purchase", "timestamp": "2024-01-01"}
-        for n in range(10)
-    ]
+    events = [{"item_id": str(n), "user_id": str(n), "event": "purchase", "timestamp": "2024-01-01"} for n in range(10)]
     report = examine(folder(events=events))
     assert report.days.finer is False
     found = verdicts(report)
@@ -126,9 +123,7 @@ def test_a_bot_is_suspected_and_a_good_customer_is_not(folder: Callable[..., Pat
 
 def test_rich_data_feeds_every_list(folder: Callable[..., Path]) -> None:
     events = [
-        event(str((u * 7 + n * n) % 150), f"u{u}", n + u / 200, f"{u}-{n // 2}")
-        for u in range(200)
-        for n in range(60)
+        event(str((u * 7 + n * n) % 150), f"u{u}", n + u / 200, f"{u}-{n // 2}") for u in range(200) for n in range(60)
     ]
     items = [{"item_id": str(n), "title": str(n), "category": "a > b"} for n in range(150)]
     report = examine(folder(events=events, items=items))

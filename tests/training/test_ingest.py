@@ -94,9 +94,7 @@ def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, 
     assert set(report.tables["events"].reasons) == reasons
 
 
-def test_duplicates_keep_the_first_and_are_no_fault(
-    run: Run, events_file: Write, good: dict[str, Any]
-) -> None:
+def test_duplicates_keep_the_first_and_are_no_fault(run: Run, events_file: Write, good: dict[str, Any]) -> None:
     rows = [
         good | {"event_id": "e", "item_id": "bad", "quantity": "abc"},
         good | {"event_id": "e", "item_id": "first"},
@@ -138,9 +136,7 @@ def test_canonical_output(run: Run, events_file: Write, good: dict[str, Any]) ->
 
 def test_ids_of_any_type_are_texts(run: Run, tmp_path: Path, now: datetime) -> None:
     path = tmp_path / "events.parquet"
-    frame = pl.DataFrame(
-        {"item_id": [1, 2], "user_id": [17850.0, float("nan")], "session_id": ["007", "008"]}
-    )
+    frame = pl.DataFrame({"item_id": [1, 2], "user_id": [17850.0, float("nan")], "session_id": ["007", "008"]})
     frame.with_columns(event=pl.lit("view_item"), timestamp=pl.lit(now)).write_parquet(path)
     _, out = run(events=path)
     events = pl.read_parquet(out / "events.parquet")
@@ -181,9 +177,7 @@ def test_columns_are_mapped_and_the_event_filled(run: Run, events_file: Write) -
         ({"item_id": "a", "event": "purchase", "timestamp": "2024-05-01"}, "none of the columns user_id"),
     ],
 )
-def test_a_missing_column_fails_at_once(
-    run: Run, events_file: Write, row: dict[str, Any], words: str
-) -> None:
+def test_a_missing_column_fails_at_once(run: Run, events_file: Write, row: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError) as raised:
         run(events=events_file([row]))
     assert words in str(raised.value)
@@ -332,9 +326,7 @@ def test_json_lines_payloads(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_tables(run: Run, events_file: Write, good: dict[str, Any]) -> None:
-    path = events_file(
-        [good | {"item_id": str(place % 97), "basket_id": str(place)} for place in range(2000)]
-    )
+    path = events_file([good | {"item_id": str(place % 97), "basket_id": str(place)} for place in range(2000)])
     first, one = run(out="one", events=path)
     second, two = run(out="two", events=path)
     assert first == second
@@ -396,9 +388,7 @@ ROWS = st.fixed_dictionaries(
     {
         "item_id": IDS,
         "event": st.sampled_from([None, "purchase", "Product Viewed", "nonsense"]),
-        "timestamp": st.sampled_from(
-            [None, "2024-05-01", "2024-05-01T08:00:00Z", "1714550400", "x", "2999-01-01"]
-        ),
+        "timestamp": st.sampled_from([None, "2024-05-01", "2024-05-01T08:00:00Z", "1714550400", "x", "2999-01-01"]),
         "user_id": IDS,
         "basket_id": IDS,
         "event_id": IDS,
@@ -415,9 +405,7 @@ ROWS = st.fixed_dictionaries(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(ROWS, min_size=1, max_size=12))
-def test_kept_and_rejected_rows_are_the_input(
-    run: Run, events_file: Write, rows: list[dict[str, Any]]
-) -> None:
+def test_kept_and_rejected_rows_are_the_input(run: Run, events_file: Write, rows: list[dict[str, Any]]) -> None:
     good = {"item_id": "z", "event": "view_item", "timestamp": "2024-05-01", "user_id": "z", "note": "x"}
     report, out = run(events=events_file([good, *rows]))
     table = report.tables["events"]

@@ -85,10 +85,7 @@ def test_missing_file_and_unknown_encoding(tmp_path: Path) -> None:
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text(
-        '{"item_id": 7, "tags": ["a", 1], "price": 2, "x": {"y": 1}}\n'
-        '{"item_id": "007", "price": 2.5}\n\n'
-        "{broken\n"
-        "3\n",
+        '{"item_id": 7, "tags": ["a", 1], "price": 2, "x": {"y": 1}}\n{"item_id": "007", "price": 2.5}\n\n{broken\n3\n',
         encoding="utf-8",
     )
     raw = read_table(path, "items")

@@ -59,9 +59,7 @@ def test_a_date_is_midnight(value: Any) -> None:
     assert read(value, "Asia/Shanghai") == (datetime(2017, 1, 4, 16, tzinfo=UTC), None)
 
 
-@pytest.mark.parametrize(
-    "value", ["yesterday", "2017-13-45", "2017-01-05T25:00:00Z", "1e5", True, float("nan"), 1e300]
-)
+@pytest.mark.parametrize("value", ["yesterday", "2017-13-45", "2017-01-05T25:00:00Z", "1e5", True, float("nan"), 1e300])
 def test_unparsable(value: Any) -> None:
     assert read(value, "UTC") == (None, UNPARSABLE)
 

@@ -1,0 +1,92 @@
+"""What the tests of every part share: the invented shop, its models on disk, and a slice of the demo's real data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import settings
+
+from recsys.bundle import Provenance, activate, write_bundle
+from recsys.dataset import Dataset, build_dataset
+from recsys.engine import Engine, fit_engine
+from recsys.errors import ConfigError
+from recsys.schema import TABLES
+from tests.shop import ShopTables, build_shop, small_config
+from training.demo import TIMEZONE, package_data, raw_tables
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("search", deadline=None, max_examples=500)
+settings.load_profile("suite")
+
+N_HOUSEHOLDS = 250
+HELD_OUT = timedelta(weeks=4)
+MIN_LINES = 10
+
+
+@pytest.fixture(scope="session")
+def shop_tables() -> ShopTables:
+    """The frames of the invented shop."""
+    return build_shop()
+
+
+@pytest.fixture(scope="session")
+def shop_dataset(shop_tables: ShopTables) -> Dataset:
+    """The invented shop."""
+    return shop_tables.dataset()
+
+
+@pytest.fixture(scope="session")
+def shop_engine(shop_dataset: Dataset) -> Engine:
+    """All models of the invented shop."""
+    return fit_engine(shop_dataset, small_config())
+
+
+@pytest.fixture(scope="session")
+def shop_models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one bundle of the invented shop, the current one; not to be written to."""
+    models = tmp_path_factory.mktemp("models")
+    created_at = datetime(2024, 7, 2, 12, tzinfo=UTC)
+    manifest = write_bundle(shop_engine, models, Provenance(created_at, "shop", {}, ("invented",)))
+    activate(models, manifest.version)
+    return models
+
+
+@pytest.fixture(scope="session")
+def demo_slice(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A year of some households of the demo's real data.
+
+    Of the items, those that they bought a few times before the last four weeks: what the held-out weeks hold has no say
+    in the choice.
+    """
+    try:
+        package = package_data()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("demo")
+    people = pl.read_parquet(package / "demographics.parquet").sort("household_id")
+    people = people.gather_every(3).head(N_HOUSEHOLDS)
+    lines = pl.scan_parquet(package / "transactions.parquet").join(
+        people.lazy().select("household_id"), on="household_id", how="semi"
+    )
+    earlier = pl.col("transaction_timestamp") < pl.col("transaction_timestamp").max() - HELD_OUT
+    often = lines.filter(earlier).group_by("product_id").len().filter(pl.col("len") >= MIN_LINES)
+    few = {"transactions": lines.join(often, on="product_id", how="semi").collect(), "demographics": people}
+    few["products"] = pl.read_parquet(package / "products.parquet").join(
+        few["transactions"], on="product_id", how="semi"
+    )
+    for name, frame in few.items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    tables = raw_tables(folder)
+    events, items, users = (_whole(tables[name], TABLES[name]) for name in ("events", "items", "users"))
+    return build_dataset(events, items, users, timezone=TIMEZONE)
+
+
+def _whole(frame: pl.DataFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The frame with every column of its schema, as ingest would write it."""
+    return frame.with_columns(
+        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in columns.items()
+    )

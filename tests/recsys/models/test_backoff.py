@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys.catalog import read_catalog
+from recsys.models.backoff import fit_backoff
+from recsys.schema import ITEMS
+from tests.recsys.small_shops import CATALOG
+from tests.shop import table
+
+SMALL = read_catalog(table(CATALOG, ITEMS))
+S2, S3 = 4.0, 9.0
+TYPE_A, TYPE_B, TYPE_C = (int(SMALL.item_type[row]) for row in (0, 2, 4))
+
+
+def _pairs(upper: list[float]) -> np.ndarray:
+    dense = np.zeros((6, 6))
+    dense[np.triu_indices(6, 1)] = upper
+    return dense + dense.T
+
+
+def test_hand_computed_chances() -> None:
+    """One basket of weight 2 holds a1 and c1: category 食品 is A and B together, C has none of its own."""
+    dense = np.zeros((6, 6))
+    dense[0, 4] = dense[4, 0] = 2
+    weight = np.array([2, 0, 0, 0, 2, 0], np.float64)
+    backoff = fit_backoff(sparse.csr_matrix(dense), weight, 10.0, SMALL, (S2, S3))
+    share = 0.2
+    in_category = (2 + S3 * share) / (2 + S3)
+    assert backoff.given_type(TYPE_A)[4] == pytest.approx((2 + S2 * in_category) / (2 + S2))
+    assert backoff.given_type(TYPE_B)[4] == pytest.approx(in_category)
+    assert backoff.given_type(TYPE_C)[0] == pytest.approx((2 + S2 * share) / (2 + S2))
+    np.testing.assert_allclose(backoff.given_type(-1), weight / 10)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=15, max_size=15),
+    st.lists(st.floats(4, 20), min_size=6, max_size=6),
+)
+def test_equals_the_formulas_pair_by_pair(upper: list[float], weight: list[float]) -> None:
+    dense, weights = _pairs(upper), np.array(weight)
+    total = weights.sum() + 1
+    backoff = fit_backoff(sparse.csr_matrix(dense), weights, total, SMALL, (S2, S3))
+    for type_ in range(len(SMALL.type_names)):
+        members = np.flatnonzero(SMALL.item_type == type_)
+        category = SMALL.type_category[type_]
+        in_category = np.flatnonzero((SMALL.item_category == category) & (category >= 0))
+        for item in range(6):
+            chance = weights[item] / total
+            if category >= 0:
+                chance = (dense[in_category, item].sum() + S3 * chance) / (weights[in_category].sum() + S3)
+            chance = (dense[members, item].sum() + S2 * chance) / (weights[members].sum() + S2)
+            assert backoff.given_type(type_)[item] == pytest.approx(chance, rel=1e-5)
+
+
+def test_asking_changes_nothing() -> None:
+    backoff = fit_backoff(sparse.csr_matrix(_pairs([1.0] * 15)), np.full(6, 5.0), 9.0, SMALL, (S2, S3))
+    before = backoff.share.copy()
+    first = backoff.given_type(TYPE_A)
+    np.testing.assert_array_equal(first, backoff.given_type(TYPE_A))
+    np.testing.assert_array_equal(backoff.share, before)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from recsys.catalog import read_catalog
+from recsys.dataset import Dataset
+from recsys.engine import Engine
+from recsys.models.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
+from recsys.models.direction import DirectionConfig, find_backward_types
+from tests.recsys.small_shops import CATALOG, shops
+from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, DAY_S, PHONES, at, dataset_of, moment
+
+CONFIG = CopurchaseConfig(
+    decay_days=30.0,
+    item_shrinkage=3.0,
+    type_shrinkage=4.0,
+    category_shrinkage=9.0,
+    list_length=8,
+    min_basket_share=0.0,
+    direction=DirectionConfig(min_z=1.0),
+)
+
+
+def _fit(dataset: Dataset, config: CopurchaseConfig = CONFIG) -> CopurchaseModel:
+    return fit_copurchase(dataset, read_catalog(dataset.catalog), config, dataset.end)
+
+
+def _baskets(*baskets: str, users: bool = False) -> Dataset:
+    rows = [
+        {"user_id": "u" if users else None, "item_id": item_id, "basket_id": str(n), "timestamp": at(moment(9))}
+        for n, basket in enumerate(baskets)
+        for item_id in basket.split()
+    ]
+    return dataset_of(rows, CATALOG)
+
+
+def _as_dict(lists: RelatedItems, row: int) -> dict[int, float]:
+    entries = zip(lists.item_idx[row].tolist(), lists.score[row].tolist(), strict=True)
+    return {item: score for item, score in entries if item != NO_ITEM}
+
+
+def test_hand_computed_chance() -> None:
+    """`x` has no type: `P(c1|x) = (k + s₁·p)/(n + s₁)`, each basket of two weighing `1/log2(3)`."""
+    dataset = _baskets("x c1", "x c1", "x a1", "c1 a1")
+    model, ids = _fit(dataset), dataset.items
+    w, s = 1 / np.log2(3), CONFIG.item_shrinkage
+    expected = (2 * w + s * 3 / 4) / (3 * w + s)
+    assert _as_dict(model.bought_together, ids.row("x"))[ids.row("c1")] == pytest.approx(expected, rel=1e-5)
+    assert model.n_baskets.tolist() == [2, 0, 0, 0, 3, 3]
+    assert (model.n_all, model.by_basket) == (4, True)
+    place = model.bought_together.item_idx[ids.row("x")].tolist().index(ids.row("c1"))
+    assert model.bought_together.n_together[ids.row("x"), place] == 2
+
+
+def _chances(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`P(j|i)`, baskets of both and baskets of one, from sets and loops."""
+    catalog, events, n_items = read_catalog(dataset.catalog), dataset.events, len(dataset.items)
+    baskets: dict[int, tuple[int, set[int]]] = {}
+    for basket, item, when in zip(events.basket_idx, events.item_idx, events.timestamp, strict=True):
+        latest, held = baskets.get(int(basket), (0, set()))
+        baskets[int(basket)] = max(latest, int(when)), held | {int(item)}
+    both, own, n_both, total = np.zeros((n_items, n_items)), np.zeros(n_items), np.zeros((n_items, n_items)), 0.0
+    for when, held in baskets.values():
+        weight = np.exp(-(dataset.end - when) / DAY_S / config.decay_days) / np.log2(1 + len(held))
+        total += weight
+        for i in held:
+            own[i] += weight
+            for j in held - {i}:
+                both[i, j] += weight
+                n_both[i, j] += 1
+    chance = np.zeros((n_items, n_items))
+    for i in range(n_items):
+        given = own / max(total, 1e-12)
+        type_, category = catalog.item_type[i], catalog.item_category[i]
+        for alike, known, s in (
+            (catalog.item_category == category, category >= 0, config.category_shrinkage),
+            (catalog.item_type == type_, type_ >= 0, config.type_shrinkage),
+            (np.arange(n_items) == i, True, config.item_shrinkage),
+        ):
+            if known:
+                given = (both[alike].sum(axis=0) + s * given) / (own[alike].sum() + s)
+        chance[i] = given
+    return chance, n_both, own
+
+
+@given(shops(max_size=60))
+def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
+    model = _fit(dataset)
+    catalog = read_catalog(dataset.catalog)
+    chance, n_both, own = _chances(dataset, CONFIG)
+    backward = find_backward_types(dataset, catalog, CONFIG.direction)
+    everything = np.arange(len(dataset.items), dtype=np.int32)
+    for i in everything:
+        if catalog.item_type[i] < 0 and not own[i]:
+            continue
+        together, complements = _as_dict(model.bought_together, i), _as_dict(model.complementary, i)
+        likely = {int(j) for j in everything if j != i and chance[i, j] > 1e-12}
+        assert set(together) == likely
+        for j in likely:
+            assert together[j] == pytest.approx(chance[i, j], rel=1e-4)
+        wrong_way = backward.of(int(i), everything)
+        for j in likely:
+            same = catalog.item_type[i] == catalog.item_type[j] >= 0
+            same_group = catalog.group[i] == catalog.group[j] >= 0
+            assert (j in complements) == (not same and not same_group and not wrong_way[j])
+        for lists in (model.bought_together, model.complementary):
+            for j, n in zip(lists.item_idx[i], lists.n_together[i], strict=True):
+                assert j == NO_ITEM or n == n_both[i, j]
+
+
+@given(shops(max_size=60))
+def test_lists_fall_and_end_and_never_hold_the_item_itself(dataset: Dataset) -> None:
+    model = _fit(dataset, replace(CONFIG, list_length=3))
+    whole = _fit(dataset)
+    for lists, longer in (
+        (model.bought_together, whole.bought_together),
+        (model.complementary, whole.complementary),
+    ):
+        assert (np.diff(lists.score, axis=1) <= 0).all()
+        ends = lists.item_idx == NO_ITEM
+        assert not lists.score[ends].any()
+        assert not lists.n_together[ends].any()
+        assert not (lists.item_idx == np.arange(len(lists.item_idx))[:, None]).any()
+        np.testing.assert_array_equal(lists.item_idx, longer.item_idx[:, :3])
+
+
+def test_a_popularity_discount_turns_chances_into_lifts() -> None:
+    dataset = _baskets("x c1", "x c1", "x a1", "c1 a1", "c1", "c1")
+    plain = _as_dict(_fit(dataset).bought_together, dataset.items.row("x"))
+    lifted = _as_dict(_fit(dataset, replace(CONFIG, popularity_discount=1.0)).bought_together, dataset.items.row("x"))
+    weight = np.array([2, 0, 0, 0, 3, 3]) / np.log2(3)
+    weight[4] += 2
+    total = 4 / np.log2(3) + 2
+    for item in (0, 4):
+        assert lifted[item] == pytest.approx(plain[item] / (weight[item] / total), rel=1e-4)
+
+
+def test_large_baskets_say_nothing() -> None:
+    dataset = _baskets("x c1", "x a1 a2 b1")
+    model = _fit(dataset, replace(CONFIG, max_basket=3))
+    assert model.n_all == 1
+    assert model.n_baskets[dataset.items.row("x")] == 1
+
+
+def test_without_baskets_of_two_what_one_shopper_bought_is_the_evidence() -> None:
+    rows: list[dict[str, Any]] = [
+        {"user_id": user_id, "item_id": item_id, "basket_id": f"{user_id}/{item_id}", "timestamp": at(moment(day))}
+        for user_id in ("u", "v")
+        for day, item_id in enumerate(("a1", "c1"))
+    ]
+    dataset = dataset_of(rows, CATALOG)
+    model = _fit(dataset, replace(CONFIG, min_basket_share=0.2))
+    assert not model.by_basket
+    assert model.n_all == 2
+    assert model.bought_together.n_together[dataset.items.row("a1"), 0] == 2
+
+
+def test_items_of_unknown_type_are_told_apart_by_the_given_veto() -> None:
+    rows = [
+        {"user_id": "u", "item_id": item_id, "basket_id": str(n), "timestamp": at(moment(n))}
+        for n in range(4)
+        for item_id in ("p", "q", "r")
+    ]
+    dataset = dataset_of(rows)
+    model = fit_copurchase(
+        dataset,
+        read_catalog(dataset.catalog),
+        CONFIG,
+        dataset.end,
+        lambda item, others: (others == 1) & (item == 0),
+    )
+    assert set(_as_dict(model.bought_together, 0)) == {1, 2}
+    assert set(_as_dict(model.complementary, 0)) == {2}
+    assert set(_as_dict(model.complementary, 1)) == {0, 2}
+
+
+def test_a_phone_wants_a_case_and_a_charger_and_a_camera_a_card(shop_engine: Engine) -> None:
+    items, lists = shop_engine.items, shop_engine.copurchase.complementary
+
+    def first(seed: str, n: int) -> set[str]:
+        return {items.ids[row] for row in lists.item_idx[items.row(seed), :n]}
+
+    for phone in PHONES:
+        assert len(first(phone, 5) & {*CASES, *CHARGERS}) >= 4
+    for camera in CAMERAS:
+        assert len(first(camera, 5) & set(CARDS)) >= 3
+    for card in CARDS:
+        assert not first(card, 50) & set(CAMERAS)
+    for case in CASES:
+        assert not first(case, 50) & set(PHONES)
+        assert first(case, 4) & set(CHARGERS)

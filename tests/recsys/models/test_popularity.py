@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.dataset import Dataset
+from recsys.models.popularity import PopularityConfig, fit_popularity
+from tests.recsys.small_shops import CATALOG, shops
+from tests.shop import DAY_S, at, dataset_of, moment
+
+
+def test_share_halves_with_each_half_life() -> None:
+    rows = [
+        {"user_id": "u", "item_id": "a1", "timestamp": at(moment(28))},
+        {"user_id": "v", "item_id": "a1", "timestamp": at(moment(28))},
+        {"user_id": "u", "item_id": "a2", "timestamp": at(moment(14))},
+        {"user_id": "u", "item_id": "b1", "timestamp": at(moment(0))},
+    ]
+    model = fit_popularity(dataset_of(rows, CATALOG), PopularityConfig(half_life_days=14.0), moment(28))
+    np.testing.assert_allclose(model.share, np.array([2, 0.5, 0.25, 0, 0, 0]) / 2.75, rtol=1e-6)
+    assert model.n_buyers.tolist() == [2, 1, 1, 0, 0, 0]
+    assert model.is_head.tolist() == [True, False, False, False, False, False]
+
+
+def test_trend_compares_with_what_the_shops_own_growth_would_give() -> None:
+    """`before` sold 3 and 1, `recent` 1 and 1: each is expected half as often, so 1.5 and 0.5."""
+    days = {"a1": (0, 1, 2, 50), "a2": (3, 51)}
+    rows = [
+        {"user_id": "u", "item_id": item_id, "timestamp": at(moment(day))}
+        for item_id, sold in days.items()
+        for day in sold
+    ]
+    config = PopularityConfig(trend_days=28.0, trend_shrinkage=2.0)
+    model = fit_popularity(dataset_of(rows, CATALOG), config, moment(52))
+    np.testing.assert_allclose(model.trend[:3], [(1 + 2) / (1.5 + 2), (1 + 2) / (0.5 + 2), 1.0], rtol=1e-6)
+
+
+@given(shops(), st.integers(0, 30))
+def test_equals_counting_one_by_one(dataset: Dataset, later: int) -> None:
+    config, now = PopularityConfig(), dataset.end + later * DAY_S
+    model = fit_popularity(dataset, config, now)
+    events, n_items = dataset.events, len(dataset.items)
+    weight, sold, buyers = np.zeros(n_items), np.zeros(n_items), [set() for _ in range(n_items)]
+    for item, user, basket, when in zip(
+        events.item_idx, events.user_idx, events.basket_idx, events.timestamp, strict=True
+    ):
+        weight[item] += 0.5 ** ((now - when) / DAY_S / config.half_life_days)
+        sold[item] += 1
+        buyers[item].add(("user", user) if user >= 0 else ("basket", basket))
+    expected = weight / weight.sum() if len(events) else np.full(n_items, 1 / n_items)
+    np.testing.assert_allclose(model.share, expected, rtol=1e-4, atol=1e-7)
+    assert model.n_buyers.tolist() == [len(who) for who in buyers]
+    ordered = sorted(range(n_items), key=lambda item: (-sold[item], item))
+    head: list[int] = []
+    while sold[head].sum() < config.head_share * sold.sum():
+        head.append(ordered[len(head)])
+    assert np.flatnonzero(model.is_head).tolist() == sorted(head)
+
+
+@given(shops())
+def test_shares_sum_to_one_and_trends_are_positive(dataset: Dataset) -> None:
+    model = fit_popularity(dataset, PopularityConfig(), dataset.end)
+    assert model.share.sum() == pytest.approx(1.0, abs=1e-5)
+    assert (model.trend > 0).all()
+    assert np.isfinite(model.trend).all()

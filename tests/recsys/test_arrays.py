@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys.arrays import Parts, put_together, take_apart
+from recsys.engine import Engine
+from recsys.errors import BundleError
+from tests.recsys.same import assert_same
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 1.0
+    sizes: tuple[int, ...] = (1, 2)
+    words: tuple[str, ...] = ("茶", "", "🎧\n")
+
+
+@dataclass(frozen=True)
+class Outer:
+    factors: npt.NDArray[np.float32]
+    matrix: sparse.csr_matrix
+    table: pl.DataFrame
+    name: str = "x"
+    count: int = 3
+    maybe: str | None = None
+    flag: bool = True
+    inner: Inner = field(default_factory=Inner)
+
+
+@pytest.fixture
+def outer() -> Outer:
+    dense = np.array([[0, 1, 0], [2, 0, 0]], np.float32)
+    return Outer(dense, sparse.csr_matrix(dense), pl.DataFrame({"id": ["甲", None]}))
+
+
+def test_parts_have_dotted_names(outer: Outer) -> None:
+    parts = take_apart(outer, skip=("name",))
+    assert set(parts.arrays) == {
+        "factors",
+        "matrix.data",
+        "matrix.indices",
+        "matrix.indptr",
+        "inner.words.utf8",
+        "inner.words.ends",
+    }
+    assert parts.arrays["inner.words.ends"].tolist() == [3, 3, 8]
+    assert set(parts.tables) == {"table"}
+    assert parts.values == {
+        "matrix": [2, 3],
+        "count": 3,
+        "maybe": None,
+        "flag": True,
+        "inner.rate": 1.0,
+        "inner.sizes": [1, 2],
+    }
+
+
+def test_apart_and_together_is_the_same(outer: Outer) -> None:
+    back = put_together(Outer, take_apart(outer))
+    assert_same(outer, back)
+    assert back.inner == outer.inner
+    assert (back.name, back.maybe, back.flag) == ("x", None, True)
+
+
+@given(st.lists(st.text(max_size=5), max_size=6).map(tuple))
+def test_any_strings_come_back(words: tuple[str, ...]) -> None:
+    back = put_together(Inner, take_apart(Inner(words=words)))
+    assert back.words == words
+
+
+@pytest.mark.parametrize("name", ["factors", "matrix.indices"])
+def test_a_missing_array_is_named(outer: Outer, name: str) -> None:
+    parts = take_apart(outer)
+    del parts.arrays[name]
+    with pytest.raises(BundleError, match=name.split(".")[0]):
+        put_together(Outer, parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("count", "3"), ("name", 3), ("flag", None), ("maybe", 1.5), ("inner.rate", "fast")]
+)
+def test_a_value_of_another_kind_is_refused(outer: Outer, name: str, value: object) -> None:
+    parts = take_apart(outer)
+    parts.values[name] = value
+    with pytest.raises(BundleError, match=name):
+        put_together(Outer, parts)
+
+
+def test_a_whole_number_serves_as_a_float() -> None:
+    back = put_together(Inner, Parts({}, {}, {"rate": 2, "sizes": [4], "words": []}))
+    assert back == Inner(2.0, (4,), ())
+    assert isinstance(back.rate, float)
+
+
+def test_every_model_of_an_engine_comes_back(shop_engine: Engine) -> None:
+    for part in fields(Engine):
+        model = getattr(shop_engine, part.name)
+        if part.name not in ("index", "items_table", "users_table"):
+            assert_same(model, put_together(type(model), take_apart(model)))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.dataset import PURCHASE, VIEW, Dataset
+from recsys.history import NO_HISTORY, HistoryConfig, build_history
+from tests.recsys.small_shops import shops
+from tests.shop import BROWSERS, at, dataset_of, moment
+
+
+@given(shops(), st.integers(-1, 61), st.integers(1, 50))
+def test_a_history_is_the_shoppers_latest_events_up_to_the_moment(dataset: Dataset, day: int, max_events: int) -> None:
+    """The reference filters the events one by one."""
+    history = build_history(dataset, HistoryConfig(max_events))
+    until = moment(day, 12) + 60
+    rows = dataset.events
+    for user in range(len(dataset.users)):
+        own = [row for row in range(len(rows)) if rows.user_idx[row] == user][-max_events:]
+        own = [row for row in own if rows.timestamp[row] <= until]
+        found = history.of(user, until)
+        assert found.item_idx.tolist() == rows.item_idx[own].tolist()
+        assert found.timestamp.tolist() == rows.timestamp[own].tolist()
+        assert found.basket_idx.tolist() == rows.basket_idx[own].tolist()
+        assert (np.diff(found.timestamp) >= 0).all()
+    assert history.indptr[-1] == len(history.item_idx)
+
+
+def test_the_moment_itself_is_included_and_the_next_second_is_not() -> None:
+    rows = [{"user_id": "u", "item_id": f"i{n}", "timestamp": at(100 + n)} for n in range(3)]
+    history = build_history(dataset_of(rows), HistoryConfig())
+    assert [len(history.of(0, until)) for until in (99, 100, 101, 102, 10**10)] == [0, 1, 2, 3, 3]
+
+
+def test_nobody_has_no_history(shop_dataset: Dataset) -> None:
+    history = build_history(shop_dataset, HistoryConfig())
+    assert history.of(-1, 2**40) is NO_HISTORY
+    assert len(NO_HISTORY) == 0
+    assert len(NO_HISTORY.of_kind(PURCHASE)) == 0
+
+
+def test_kinds_are_told_apart(shop_dataset: Dataset) -> None:
+    history = build_history(shop_dataset, HistoryConfig())
+    own = history.of(shop_dataset.users.row(BROWSERS[0]), 2**40)
+    bought, viewed = own.of_kind(PURCHASE), own.of_kind(VIEW)
+    assert 0 < len(viewed) < len(bought) < len(own)
+    assert (bought.kind == PURCHASE).all()
+    assert bought.of_kind(PURCHASE) is bought

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.engine import Engine
+from recsys.errors import BundleError
+from recsys.index import FlatIndex
+
+HALF_PRECISION = 2e-3
+"""Relative step of a half-precision number, with room for a sum of sixteen."""
+
+
+def test_the_largest_inner_product_comes_first() -> None:
+    index = FlatIndex.build(np.array([[1, 0], [0, 1], [2, 2]], np.float32))
+    scores, rows = index.search(np.array([[1, 0.5]], np.float32), 4)
+    assert rows.tolist() == [[2, 0, 1, -1]]
+    assert rows.dtype == np.int32
+    assert scores[0, :3].tolist() == [3.0, 1.0, 0.5]
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 60), st.integers(1, 70), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_equals_an_exhaustive_search(n_items: int, k: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n_items, 16)).astype(np.float32)
+    queries = rng.standard_normal((3, 16)).astype(np.float32)
+    allowed = rng.random(n_items) < share
+    scores, rows = FlatIndex.build(vectors).search(queries, k, allowed)
+    exact = queries @ vectors.astype(np.float16).astype(np.float32).T
+    for query in range(3):
+        found = rows[query][rows[query] >= 0]
+        assert len(found) == len(set(found.tolist())) == min(k, allowed.sum())
+        assert allowed[found].all()
+        best = np.sort(exact[query][allowed])[::-1][:k]
+        np.testing.assert_allclose(scores[query][: len(found)], best, rtol=HALF_PRECISION, atol=HALF_PRECISION)
+        np.testing.assert_allclose(exact[query][found], best, rtol=HALF_PRECISION, atol=HALF_PRECISION)
+
+
+def test_many_queries_are_answered_as_one_by_one(shop_engine: Engine) -> None:
+    queries = shop_engine.hybrid.vectors[:9]
+    scores, rows = shop_engine.index.search(queries, 7)
+    for place, query in enumerate(queries):
+        one_score, one_row = shop_engine.index.search(query[None], 7)
+        assert one_row[0].tolist() == rows[place].tolist()
+        np.testing.assert_allclose(one_score[0], scores[place], rtol=1e-6)
+
+
+def test_a_written_index_answers_the_same(tmp_path: Path, shop_engine: Engine) -> None:
+    path = tmp_path / "index.faiss"
+    index = FlatIndex.build(shop_engine.hybrid.vectors)
+    index.write(path)
+    queries = shop_engine.hybrid.vectors
+    for mine, read in zip(index.search(queries, 9), FlatIndex.read(path).search(queries, 9), strict=True):
+        np.testing.assert_array_equal(mine, read)
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "index.faiss"
+    path.write_bytes(b"not an index at all")
+    with pytest.raises(BundleError, match=r"index\.faiss is not a FAISS index"):
+        FlatIndex.read(path)

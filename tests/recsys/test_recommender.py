@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from recsys import Recommender
+from recsys.bundle import CURRENT, current_version
+from recsys.context import Request
+from recsys.engine import Engine, fit_engine
+from recsys.errors import BundleError, ConfigError, RequestError, UnknownItemError
+from recsys.pipeline import recommend
+from recsys.placements import PLACEMENTS
+from tests.recsys.degenerate import DEGENERATE
+from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment, small_config
+
+
+@pytest.fixture(scope="module")
+def recommender(shop_models: Path) -> Recommender:
+    return Recommender.open(shop_models)
+
+
+def test_the_current_bundle_is_opened_or_the_one_named(recommender: Recommender, shop_models: Path) -> None:
+    version = str(current_version(shop_models))
+    assert recommender.version == version
+    assert Recommender.open(str(shop_models / version)).version == version
+
+
+def test_no_bundle_is_refused_with_the_remedy(tmp_path: Path, shop_models: Path) -> None:
+    with pytest.raises(BundleError, match="recsys train"):
+        Recommender.open(tmp_path)
+    with pytest.raises(BundleError, match="recsys train"):
+        Recommender.open(tmp_path / "nowhere")
+    shutil.copytree(shop_models, tmp_path / "models")
+    (tmp_path / "models" / CURRENT).write_text("gone\n")
+    with pytest.raises(BundleError, match="gone"):
+        Recommender.open(tmp_path / "models")
+
+
+def test_many_are_answered_as_one_by_one(recommender: Recommender) -> None:
+    as_of = at(moment(100, 8))
+    users = [*ODD_USERS, "a stranger"]
+    lists = recommender.recommend(users, placement="time_of_day", limit=7, as_of=as_of)
+    assert lists == [recommender.recommend([user], "time_of_day", 7, as_of)[0] for user in users]
+    assert [len(items) for items in lists] == [7] * len(users)
+    related = recommender.related(CAMERAS, limit=4)
+    assert related == [recommender.related([camera], limit=4)[0] for camera in CAMERAS]
+    assert recommender.recommend([]) == recommender.related([]) == []
+
+
+def test_a_bundle_answers_as_the_engine_that_it_was_written_from(recommender: Recommender, shop_engine: Engine) -> None:
+    for user_id, placement in zip(ODD_USERS, ("for_you", "discover", "long_tail", "buy_again", "popular"), strict=True):
+        mine = recommender.answer(Request(placement, recommender.data_end, user_id=user_id))
+        assert mine == recommend(
+            shop_engine, Request(placement, shop_engine.shop.end, user_id=user_id), mine.model_version
+        )
+
+
+def test_without_a_moment_the_datas_end_is_meant(recommender: Recommender) -> None:
+    assert recommender.recommend(ODD_USERS) == recommender.recommend(ODD_USERS, as_of=at(recommender.data_end))
+
+
+def test_a_moment_without_a_zone_is_refused(recommender: Recommender) -> None:
+    with pytest.raises(ConfigError, match="no zone"):
+        recommender.recommend(ODD_USERS, as_of=datetime(2024, 5, 1))  # noqa: DTZ001 - the fault under test
+
+
+def test_what_cannot_be_served_is_refused(recommender: Recommender) -> None:
+    with pytest.raises(UnknownItemError, match="no/such"):
+        recommender.related([CARDS[0], "no/such"])
+    with pytest.raises(RequestError, match="at least one item"):
+        recommender.recommend(ODD_USERS, placement="similar")
+    with pytest.raises(RequestError, match="'x' is not a placement"):
+        recommender.recommend(ODD_USERS, placement="x")
+    with pytest.raises(RequestError, match="101"):
+        recommender.recommend(ODD_USERS, limit=101)
+
+
+def test_items_are_known_and_named(recommender: Recommender) -> None:
+    assert recommender.knows_item(ORPHANS[1])
+    assert not recommender.knows_item("orphan")
+    assert recommender.title(PHONES[0]) == SHELVES["phones"].titles[PHONES[0]]
+    assert recommender.title(ORPHANS[0]) == ORPHANS[0]
+    assert recommender.title("not at all") == "not at all"
+    assert set(recommender.placements) == set(PLACEMENTS)
+
+
+def test_a_shopper_with_a_history_gets_items_beside_a_seed_too(recommender: Recommender) -> None:
+    for item_id in VARIANTS:
+        (items,) = recommender.related([item_id], placement="bought_together", user_id=ODD_USERS[1], limit=5)
+        assert len(items) == 5
+
+
+@pytest.mark.parametrize("shop", DEGENERATE)
+def test_any_shop_has_examples_and_warms_up(shop: str, recommender: Recommender) -> None:
+    small = Recommender(fit_engine(DEGENERATE[shop], small_config()), recommender.manifest)
+    examples = small.examples()
+    assert (examples.user_id == "") == (len(DEGENERATE[shop].users) == 0)
+    assert small.knows_item(examples.item_id)
+    small.warm_up()

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recsys.bundle import activate, current_version, read_manifest, versions
+from recsys.errors import BundleError, ConfigError, DataError
+from recsys.recommender import Recommender
+from tests.jobs import NOW, train_small, write_shop
+from tests.shop import ShopTables, small_config
+from training import fit
+from training.fit import N_STAGES, train
+from training.shelf import LOCK, PARTIAL, locked, previous_version
+
+
+@pytest.fixture(scope="module")
+def data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shop(shop_tables, tmp_path_factory.mktemp("shop") / "data")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Path) -> None:
+    told: list[tuple[str, float]] = []
+    report = train_small(data, models, progress=lambda stage, share: told.append((stage, share)))
+    assert report.is_new
+    assert current_version(models) == report.version
+    assert Recommender.open(models).recommend(["u010"])[0]
+    assert report.rows == read_manifest(models / report.version).metrics["rows"]
+    assert report.peak_memory_mb > 1
+    assert report.notes == (), "the invented shop teaches every model"
+
+
+def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
+    told: list[tuple[str, float]] = []
+    report = train_small(data, models, progress=lambda stage, share: told.append((stage, share)))
+    stages, shares = [stage for stage, _ in told], [share for _, share in told]
+    assert stages == [*report.seconds, "done"]
+    assert len(report.seconds) == N_STAGES
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert all(took >= 0 for took in report.seconds.values())
+
+
+def test_the_same_again_is_skipped_only_when_asked(data: Path, models: Path) -> None:
+    first = train_small(data, models)
+    again = train_small(data, models, later_s=1, if_changed=True)
+    assert (again.is_new, again.version, again.rows) == (False, first.version, first.rows)
+    assert train_small(data, models, later_s=2).is_new
+
+
+def test_other_settings_code_or_a_broken_bundle_train_again(
+    data: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train_small(data, models)
+    other = train(data, models, small_config(seed=1), now=NOW, if_changed=True)
+    assert other.is_new
+    activate(models, first.version)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "code_fingerprint", lambda: "other code")
+        assert train_small(data, models, later_s=1, if_changed=True).is_new
+    activate(models, first.version)
+    (models / first.version / "items.parquet").write_bytes(b"broken")
+    assert train_small(data, models, later_s=2, if_changed=True).is_new
+
+
+def test_a_failed_training_leaves_the_current_bundle(data: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = train_small(data, models).version
+
+    def fail(*_: object) -> None:
+        raise DataError("no")
+
+    monkeypatch.setattr(fit, "find_shortfalls", fail)
+    with pytest.raises(DataError):
+        train_small(data, models, later_s=1)
+    assert current_version(models) == before
+    assert versions(models) == (before,)
+    monkeypatch.undo()
+    assert train_small(data, models, later_s=2).is_new, "the lock is free again"
+
+
+def test_a_folder_of_no_tables_is_refused(tmp_path: Path, models: Path) -> None:
+    with pytest.raises(DataError, match=r"dataset\.json is missing"):
+        train_small(tmp_path, models)
+    assert versions(models) == ()
+
+
+def test_what_a_killed_job_left_is_removed(data: Path, models: Path) -> None:
+    half = models / f"{PARTIAL}20240101T000000Z-0123abcd-99"
+    half.mkdir(parents=True)
+    (half / "als.item_factors.npy").write_bytes(b"half")
+    train_small(data, models)
+    assert not half.exists()
+
+
+def test_two_trainings_of_one_folder_do_not_race(data: Path, models: Path) -> None:
+    half = models / f"{PARTIAL}of-the-other"
+    with locked(models):
+        half.mkdir()
+        with pytest.raises(BundleError, match=r"in use by another training \(process \d+\)"):
+            train_small(data, models)
+        assert half.exists(), "what the other job is writing is left alone"
+
+
+def test_a_killed_job_lets_go_of_the_folder(data: Path, models: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from training.shelf import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, models], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BundleError, match=str(holder.pid)):
+            train_small(data, models)
+        holder.kill()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            assert train_small(data, models).is_new
+            break
+        except BundleError:
+            time.sleep(0.05)
+    assert (models / LOCK).exists()
+
+
+def test_old_bundles_go_but_never_the_current_or_the_one_before(data: Path, models: Path) -> None:
+    made = [train_small(data, models, later_s=place, keep=9).version for place in range(4)]
+    activate(models, made[0])
+    last = train_small(data, models, later_s=9, keep=1)
+    assert last.removed == tuple(made[1:])
+    assert versions(models) == (made[0], last.version)
+    assert previous_version(models) == made[0]
+
+
+def test_keep_and_now_are_checked(data: Path, models: Path) -> None:
+    with pytest.raises(ConfigError, match="keep is 0"):
+        train_small(data, models, keep=0)
+    with pytest.raises(ConfigError, match="no time zone"):
+        train(data, models, small_config(), now=NOW.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("made", ["file", "folder in a file"])
+def test_models_that_cannot_be_a_folder_are_refused_before_work(data: Path, tmp_path: Path, made: str) -> None:
+    path = tmp_path / "taken"
+    path.write_text("")
+    with pytest.raises(BundleError, match="cannot be written"):
+        train_small(data, path if made == "file" else path / "models")

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
+from recsys.recommender import Recommender
+from tests.shop import ODD_USERS
+from training import push as module
+from training.push import COLUMNS, Order, push, read_user_ids
+
+USERS = [*ODD_USERS, "u010", "nobody knows me"]
+
+
+@pytest.fixture
+def users_file(tmp_path: Path) -> Path:
+    path = tmp_path / "users.txt"
+    path.write_text("\n".join(USERS) + "\n", encoding="utf-8")
+    return path
+
+
+def test_parquet_has_the_lists_that_recommend_gives(shop_models: Path, users_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lists.parquet"
+    report = push(shop_models, users_file, out, Order("for_you", 7))
+    rows = pl.read_parquet(out)
+    assert rows.schema == pl.Schema(COLUMNS)
+    for user_id, expected in zip(USERS, Recommender.open(shop_models).recommend(USERS, limit=7), strict=True):
+        own = rows.filter(user_id=user_id)
+        assert own["item_id"].to_list() == [item.item_id for item in expected]
+        assert own["rank"].to_list() == list(range(1, len(expected) + 1))
+        assert own["reasons"].to_list() == [[reason.text for reason in item.reasons] for item in expected]
+    assert (report.users, report.items, report.fallbacks) == (len(USERS), rows.height, 1)
+
+
+def test_ndjson_has_a_line_a_user_in_their_order(
+    shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 2)
+    out, shares = tmp_path / "lists.ndjson", []
+    push(shop_models, users_file, out, Order("long_tail", 5), lambda stage, share: shares.append(share))
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [line["user_id"] for line in lines] == USERS
+    assert [line["fallback_used"] for line in lines] == [False] * (len(USERS) - 1) + [True]
+    assert all(item["reasons"][0]["text"] for line in lines for item in line["items"])
+    assert shares == sorted(shares)
+    assert len(shares) == 5
+
+
+def test_chunks_of_parquet_are_one_file(
+    shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(shop_models, users_file, tmp_path / "one.parquet", Order())
+    monkeypatch.setattr(module, "CHUNK", 2)
+    push(shop_models, users_file, tmp_path / "many.parquet", Order())
+    assert pl.read_parquet(tmp_path / "one.parquet").equals(pl.read_parquet(tmp_path / "many.parquet"))
+
+
+def test_nobody_has_a_list_and_the_file_is_still_whole(
+    shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Recommender.answer
+    monkeypatch.setattr(Recommender, "answer", lambda self, request: replace(answer(self, request), items=()))
+    report = push(shop_models, users_file, tmp_path / "lists.parquet", Order())
+    assert (report.items, report.empty) == (0, len(USERS))
+    assert pl.read_parquet(tmp_path / "lists.parquet").schema == pl.Schema(COLUMNS)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", "txt"])
+def test_users_come_in_any_form_each_once(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"users.{ending}"
+    frame = pl.DataFrame({"user_id": ["用户/一", "b", "用户/一", None, ""]})
+    if ending == "csv":
+        path.write_text("﻿user_id,tier\n用户/一,1\nb,2\n用户/一,3\n", encoding="utf-8")
+    elif ending == "txt":
+        path.write_text("﻿用户/一\r\nb\r\n\r\n用户/一", encoding="utf-8", newline="")
+    elif ending == "parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_ndjson(path)
+    assert read_user_ids(path) == ["用户/一", "b"]
+
+
+def test_numbers_are_ids_too(tmp_path: Path) -> None:
+    path = tmp_path / "users.parquet"
+    pl.DataFrame({"user_id": [12, 7]}).write_parquet(path)
+    assert read_user_ids(path) == ["12", "7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("users.txt", b"", "names no user"),
+        ("users.txt", b"\xd3\xc3", "cannot be read"),
+        ("users.csv", b"", "empty"),
+        ("users.csv", b"id\n1\n", "'user_id' is missing"),
+        ("users.parquet", b"PAR1", "."),
+    ],
+)
+def test_bad_users_are_one_clear_sentence(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_user_ids(path)
+
+
+@pytest.mark.parametrize(
+    ("order", "out", "error", "words"),
+    [
+        (Order("complementary"), "o.parquet", RequestError, "a list for an item"),
+        (Order("nonsense"), "o.parquet", RequestError, "not a placement"),
+        (Order(limit=101), "o.ndjson", RequestError, "out of range"),
+        (Order(), "o.csv", ConfigError, "expected one of .parquet"),
+        (Order(), "nowhere/o.parquet", ConfigError, "is no folder"),
+    ],
+)
+def test_a_wrong_call_writes_nothing(
+    shop_models: Path,
+    users_file: Path,
+    tmp_path: Path,
+    order: Order,
+    out: str,
+    error: type[RecsysError],
+    words: str,
+) -> None:
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(error, match=words):
+        push(shop_models, users_file, tmp_path / out, order)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_job_that_fails_leaves_the_file_that_was_there(
+    shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "lists.ndjson"
+    out.write_text("yesterday's\n")
+    monkeypatch.setattr(module, "CHUNK", 2)
+
+    def fail_late(stage: str, share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push(shop_models, users_file, out, Order(), fail_late)
+    assert out.read_text() == "yesterday's\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.ndjson", "users.txt"]
+
+
+def test_no_bundle_is_said(users_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no current bundle"):
+        push(tmp_path, users_file, tmp_path / "o.parquet", Order())
