@@ -1,0 +1,80 @@
+"""Commands over the folder of bundles: which there are, whether they are whole, which one serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import DEFAULT_MODELS, AsJson, Models
+from cli.output import show_json, show_lines, show_table
+from recsys.bundle import activate, current_version, read_manifest, rollback, verify, versions
+from recsys.errors import BundleError
+from training.shelf import previous_version
+
+Version = Annotated[str, typer.Argument(help="Name of a bundle, as `recsys models list` has it.")]
+
+
+def app() -> typer.Typer:
+    """The commands of `recsys models`."""
+    commands = typer.Typer(help="List, check and choose bundles.", no_args_is_help=True)
+    commands.command("list")(list_bundles)
+    commands.command("verify")(verify_bundles)
+    commands.command("activate")(activate_bundle)
+    commands.command("rollback")(roll_back)
+    return commands
+
+
+def list_bundles(models: Models = DEFAULT_MODELS, as_json: AsJson = False) -> None:
+    """List all bundles, the oldest first."""
+    known = [_describe(models, version) for version in versions(models)]
+    if as_json:
+        show_json(known)
+    elif known:
+        show_table(tuple(known[0]), [tuple(bundle.values()) for bundle in known])
+    else:
+        show_lines([f"{models} holds no bundle: `recsys train` makes one"])
+
+
+def verify_bundles(
+    version: Annotated[str | None, typer.Argument(help="Name of a bundle; all of them if not given.")] = None,
+    models: Models = DEFAULT_MODELS,
+) -> None:
+    """Check every file of one bundle, or of all, against its manifest."""
+    chosen = versions(models) if version is None else (version,)
+    if not chosen:
+        raise BundleError(f"{models} holds no bundle: `recsys train` makes one")
+    faults = []
+    for name in chosen:
+        try:
+            manifest = verify(models / name)
+        except BundleError as error:
+            faults.append(str(error))
+        else:
+            show_lines([f"{name} is whole: {len(manifest.files)} files"])
+    if faults:
+        raise BundleError("; ".join(faults))
+
+
+def activate_bundle(version: Version, models: Models = DEFAULT_MODELS) -> None:
+    """Make a bundle the current one, once it is checked; a running server takes it up."""
+    activate(models, version)
+    show_lines([f"current: {version}"])
+
+
+def roll_back(models: Models = DEFAULT_MODELS) -> None:
+    """Go back to the bundle that was current before this one."""
+    show_lines([f"current: {rollback(models)}"])
+
+
+def _describe(models: Path, version: str) -> dict[str, Any]:
+    roles = {current_version(models): "current", previous_version(models): "previous"}
+    described: dict[str, Any] = {"version": version, "is": roles.get(version, "")}
+    try:
+        manifest = read_manifest(models / version)
+    except BundleError as error:
+        return described | {"created_at": None, "rows": None, "MB": None, "state": str(error)}
+    megabytes = sum(path.stat().st_size for path in (models / version).iterdir()) >> 20
+    rows = ", ".join(f"{count:,} {name}" for name, count in manifest.metrics.get("rows", {}).items())
+    return described | {"created_at": manifest.created_at[:19], "rows": rows, "MB": megabytes, "state": "readable"}

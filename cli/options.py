@@ -1,0 +1,38 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.errors import ConfigError
+
+Models = Annotated[Path, typer.Option("--models", help="Folder of the bundles.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; defaults if not given.")]
+
+DEFAULT_MODELS = Path("models")
+
+
+def parse_moment(text: str, option: str) -> datetime:
+    """An aware moment from RFC 3339 text.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} is {text!r}, expected a time such as 2017-12-20T08:00:00-05:00") from None
+    if moment.tzinfo is None:
+        raise ConfigError(f"{option} is {text!r}, which has no zone: end it with an offset, such as +08:00 or Z")
+    return moment
+
+
+def wall_clock() -> datetime:
+    """What time it is; only commands ask."""
+    return datetime.now(UTC)

@@ -1,0 +1,105 @@
+"""The command that asks for lists: one to look at, or one for each of many users into a file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from cli.options import DEFAULT_MODELS, AsJson, Models, parse_moment
+from cli.output import progress, show_json, show_lines, show_table
+from recsys.context import DEFAULT_LIMIT, Recommendations, Request
+from recsys.dataset import to_seconds
+from recsys.errors import ConfigError, UnknownItemError
+from recsys.recommender import Recommender
+from training.push import Order, PushReport, push
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("recommend")(recommend)
+
+
+def recommend(
+    models: Models = DEFAULT_MODELS,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Whom the list is for.")] = None,
+    item: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="What is looked at; repeat it for a cart.")
+    ] = None,
+    placement: Annotated[
+        str | None, typer.Option(help="The list.", show_default="complementary with --item, for_you with --user")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many items.")] = DEFAULT_LIMIT,
+    as_of: Annotated[
+        str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(metavar="FILE", help="Ids of many users: text, CSV, Parquet …")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one list with its reasons, or write a list for each of --users to --out."""
+    moment = parse_moment(as_of, "--as-of") if as_of else None
+    if users is not None or out is not None:
+        if users is None or out is None or user or item:
+            raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
+        with progress() as on_progress:
+            report = push(models, users, out, Order(placement or "for_you", limit, moment), on_progress)
+        show_json(asdict(report)) if as_json else _show_push(report, out)
+        return
+    recommender = Recommender.open(models)
+    seconds = recommender.data_end if moment is None else to_seconds(moment)
+    chosen = placement or ("complementary" if item else "for_you" if user else "popular")
+    seeds = tuple(item or ())
+    if seeds and not any(map(recommender.knows_item, seeds)):
+        raise UnknownItemError(seeds[0])
+    answer = recommender.answer(Request(chosen, seconds, limit, user, seeds))
+    if as_json:
+        show_json(_plain(answer, seconds, recommender))
+    else:
+        _show(answer, seconds, recommender)
+
+
+def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
+    local = datetime.fromtimestamp(seconds, ZoneInfo(answer.timezone))
+    facts = [
+        f"{answer.placement} by {answer.model_version}",
+        f"as of {local.isoformat()} ({answer.local_hour} h in {answer.timezone})",
+        f"head share {answer.head_share:.0%}",
+        "fallback: nothing is known of whom it is for" if answer.fallback_used else "",
+        f"unknown items: {', '.join(answer.missing_ids)}" if answer.missing_ids else "",
+    ]
+    show_lines(["; ".join(filter(None, facts))])
+    rows = [
+        (
+            item.rank,
+            item.item_id,
+            recommender.title(item.item_id),
+            item.score,
+            item.source,
+            "; ".join(reason.text for reason in item.reasons),
+        )
+        for item in answer.items
+    ]
+    if rows:
+        show_table(("rank", "item", "title", "score", "source", "reasons"), rows)
+    else:
+        show_lines(["the list is empty: nothing is known to put in it"])
+
+
+def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:
+    """The answer as over HTTP, with the titles."""
+    items = [{**asdict(item), "title": recommender.title(item.item_id)} for item in answer.items]
+    return {**asdict(answer), "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
+
+
+def _show_push(report: PushReport, out: Path) -> None:
+    show_lines(
+        [
+            f"{out} is written by {report.model_version}: {report.items:,} items for {report.users:,} users; "
+            f"{report.fallbacks:,} of them are unknown and got the fallback's list, {report.empty:,} lists are empty"
+        ]
+    )

@@ -1,0 +1,66 @@
+"""The command that trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
+from cli.output import progress, show_json, show_lines, show_table
+from recsys.errors import ConfigError
+from training.config import read_config, render_config
+from training.fit import DEFAULT_KEEP, TrainReport
+from training.fit import train as run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")] = None,
+    models: Models = DEFAULT_MODELS,
+    config: ConfigFile = None,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="Do nothing while the tables, settings and code are the same.")
+    ] = False,
+    keep: Annotated[int, typer.Option(help="How many of the latest bundles stay.")] = DEFAULT_KEEP,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Write all settings as TOML, and train nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit every model on a folder of tables and make the result the current bundle."""
+    settings = read_config(config)
+    if print_config:
+        show_lines([render_config(settings).rstrip()])
+        return
+    if data is None:
+        raise ConfigError("nothing to train on: give --data DIR, the folder that `recsys ingest` wrote")
+    with progress() as on_progress:
+        report = run(
+            data,
+            models,
+            settings.engine,
+            now=wall_clock(),
+            if_changed=if_changed,
+            keep=keep,
+            progress=on_progress,
+        )
+    show_json(report.to_dict()) if as_json else _show(report)
+
+
+def _show(report: TrainReport) -> None:
+    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
+    if report.is_new:
+        show_table(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in report.seconds.items()])
+        took = sum(report.seconds.values())
+        show_lines([f"trained on {rows} in {took:.0f} s, {report.peak_memory_mb:,.0f} MB at most"])
+    else:
+        show_lines([f"up to date: trained on {rows}, and nothing has changed since"])
+    show_lines(f"not learned: {note}" for note in report.notes)
+    show_lines(f"removed: {version}" for version in report.removed)
+    show_lines([f"current: {report.version}"])

@@ -1,0 +1,178 @@
+"""Bad input on the way in: each row of the table of what may be wrong ends in one sentence and the right code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.cli.conftest import Run
+from training import demo
+
+GOOD = "item_id,event,timestamp,user_id\n苹果/红,purchase,2024-05-01T08:00:00Z,用户 1\n苹果/红,purchase,2024-05-02,b\n"
+HEADER = GOOD.splitlines()[0]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def file(content: str | bytes, name: str = "events.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return file
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_a_good_file_becomes_tables_and_a_report(recsys: Run, write: Write, out: Path) -> None:
+    said = recsys("ingest", "--events", write(GOOD), "--out", out, "--timezone", "Asia/Shanghai")
+    assert said.code == 0
+    assert "events" in said.out
+    assert f"{out} is written, in the zone Asia/Shanghai" in said.out
+    assert "reading events" in said.err, "progress is told, and apart from the result"
+    assert pl.read_parquet(out / "events.parquet").height == 2
+
+
+def test_json_is_all_that_is_on_standard_output(recsys: Run, write: Write, out: Path) -> None:
+    said = recsys("ingest", "--events", write(GOOD), "--out", out, "--timezone", "UTC", "--json")
+    assert json.loads(said.out)["tables"]["events"]["kept"] == 2
+    report = recsys("doctor", "--data", out, "--json")
+    assert json.loads(report.out)["users"] == 2
+    assert "What it can feed" in recsys("doctor", "--data", out).out
+
+
+def test_options_go_before_the_file_of_settings(recsys: Run, write: Write, out: Path) -> None:
+    settings = write('[ingest]\ntimezone = "Mars/North"\ncolumns = { "会员" = "user_id" }\n', "shop.toml")
+    events = write(GOOD.replace("user_id", "会员").encode("gb18030"))
+    options = ("--config", settings, "--timezone", "Asia/Shanghai", "--encoding", "gb18030")
+    assert recsys("ingest", "--events", events, "--out", out, *options).code == 0
+    assert pl.read_parquet(out / "events.parquet")["user_id"].to_list() == ["用户 1", "b"]
+
+
+def test_columns_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> None:
+    events = write("sku,who,at\na,u,2024-05-01T08:00:00Z\n")
+    columns = [word for pair in ("sku=item_id", "who=user_id", "at=timestamp") for word in ("--column", pair)]
+    said = recsys("ingest", "--events", events, "--out", out, *columns, "--default-event", "purchase")
+    assert said.code == 0
+    wrong = recsys("ingest", "--events", events, "--out", out, "--column", "sku")
+    assert (wrong.code, "expected THEIRS=OURS" in wrong.err) == (2, True)
+
+
+@pytest.mark.parametrize("column", ["item_id", "event", "timestamp", "user_id"])
+def test_a_required_column_that_is_missing_is_named(recsys: Run, write: Write, out: Path, column: str) -> None:
+    said = recsys("ingest", "--events", write(GOOD.replace(column, "x", 1)), "--out", out)
+    assert said.code == 2
+    assert column in said.err.splitlines()[-1]
+    assert not out.exists()
+
+
+BAD_ROWS = {
+    "unparsable time": (",purchase,yesterday,u", "timestamp"),
+    "time without a zone": ("i,purchase,2024-05-01T08:00:00,u", "zone"),
+    "empty id": (",purchase,2024-05-01T08:00:00Z,u", "item_id"),
+    "unknown event": ("i,bought,2024-05-01T08:00:00Z,u", "event"),
+    "future": ("i,purchase,2124-05-01T08:00:00Z,u", "future"),
+    "long id": (f"{'i' * 257},purchase,2024-05-01T08:00:00Z,u", "256"),
+    "control character": ("i\x07,purchase,2024-05-01T08:00:00Z,u", "control"),
+    "nobody": ("i,purchase,2024-05-01T08:00:00Z,", "user_id"),
+}
+
+
+@pytest.mark.parametrize(("row", "reason"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_too_many_bad_rows_fail_with_one_sentence(recsys: Run, write: Write, out: Path, row: str, reason: str) -> None:
+    said = recsys("ingest", "--events", write(f"{GOOD}{row}\n"), "--out", out, "--now", "2024-06-01T00:00:00Z")
+    assert said.code == 2
+    sentence = said.err.splitlines()[-1]
+    assert sentence.startswith("recsys: events: ")
+    assert "rejected" in sentence
+    assert not out.exists()
+    rejects = pl.read_parquet(out.parent / "data.rejects.parquet")
+    assert any(reason in text for text in rejects["reason"])
+
+
+@pytest.mark.parametrize(
+    ("value", "column"), [("-1", "quantity"), ("NaN", "price"), ("-0.5", "price"), ("x", "quantity")]
+)
+def test_bad_numbers_are_kept_apart_with_their_reason(
+    recsys: Run, write: Write, out: Path, value: str, column: str
+) -> None:
+    lines = [f"i{n},purchase,2024-05-01T08:00:00Z,u,{value if n == 0 else 1}" for n in range(30)]
+    events = write("\n".join([f"{HEADER},{column}", *lines, ""]))
+    said = recsys("ingest", "--events", events, "--out", out)
+    assert said.code == 0
+    assert f"1 rows left out: {column}" in said.out
+    rejects = pl.read_parquet(out / "rejects.parquet")
+    assert rejects["original"].str.contains(value, literal=True).all()
+    assert rejects.height == 1
+
+
+def test_a_duplicate_event_id_is_kept_apart(recsys: Run, write: Write, out: Path) -> None:
+    row = "i,purchase,2024-05-01T08:00:00Z,u,e1"
+    said = recsys("ingest", "--events", write(f"{HEADER},event_id\n{row}\n{row}\n"), "--out", out)
+    assert said.code == 0
+    assert "1 rows left out: duplicate event_id" in said.out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("events.csv", b""),
+        ("events.csv", f"{HEADER}\n".encode()),
+        ("events.parquet", b""),
+        ("events.parquet", b"PAR1 and then nothing"),
+        ("events.csv", GOOD.encode("gb18030")),
+        ("events.xlsx", b"PK"),
+    ],
+    ids=["empty", "header only", "empty Parquet", "truncated Parquet", "wrong encoding", "unknown kind"],
+)
+def test_files_that_cannot_be_used_are_one_sentence(
+    recsys: Run, write: Write, out: Path, name: str, content: bytes
+) -> None:
+    assert recsys("ingest", "--events", write(GOOD), "--out", out, "--timezone", "UTC").code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    said = recsys("ingest", "--events", write(content, name), "--out", out, "--timezone", "UTC")
+    assert said.code == 2
+    assert said.err.splitlines()[-1].startswith("recsys: ")
+    assert "Traceback" not in said.err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before, "nothing is written over"
+
+
+@pytest.mark.parametrize("command", ["doctor", "train"])
+def test_a_folder_with_nothing_usable_is_one_sentence(recsys: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    models = ("--models", tmp_path / "models") if command == "train" else ()
+    said = recsys(command, "--data", tmp_path, *models)
+    assert said.code == 2
+    assert "dataset.json" in said.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--timezone", "Mars/North"], "not an IANA time zone"),
+        (["--encoding", "nonsense"], "nonsense"),
+        (["--max-reject-share", "2"], "from 0 to 1"),
+        (["--now", "2024-05-01"], "has no zone"),
+        (["--now", "yesterday"], "expected a time"),
+        (["--config", "nowhere.toml"], "cannot be read"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(
+    recsys: Run, write: Write, out: Path, options: list[str], words: str
+) -> None:
+    said = recsys("ingest", "--events", write(GOOD), "--out", out, *options)
+    assert (said.code, words in said.err) == (2, True), said.err
+
+
+def test_the_demo_says_what_it_lacks(recsys: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PACKAGE", "no_such_package")
+    said = recsys("demo-data", "--out", tmp_path / "demo")
+    assert (said.code, "completejourney" in said.err) == (2, True)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--host", "0.0.0.0"], "loopback"),
+        (["--port", "70000"], "70000"),
+        (["--clock", "sundial"], "sundial"),
+        (["--workers", "0"], "workers"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:
+    said = recsys("serve", "--models", shop_models, *words)
+    assert (said.code, told in said.err) == (2, True), said.err
+
+
+def test_a_port_that_is_taken_is_one_sentence(recsys: Run, shop_models: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = recsys("serve", "--models", shop_models, "--port", taken.getsockname()[1])
+    assert (said.code, "choose another port" in said.err) == (2, True)
