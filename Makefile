@@ -37,7 +37,7 @@ check: $(VENV)/.dev ## lint, format, types, directions of imports
 	$(VENV)/bin/lint-imports
 
 bench: train $(VENV)/.dev ## measure the server against a bare one
-	$(VENV)/bin/python benchmarks/serving.py
+	$(VENV)/bin/python -m benchmarks.serving --models $(MODELS)
 
 clean: ## remove the environment, the demo's data and caches; bundles in models/ stay
 	rm -rf $(VENV) data/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

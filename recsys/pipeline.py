@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -135,7 +137,7 @@ def rank(placement: Placement, shopper: Shopper) -> Ranking:
 def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fallback_used: bool) -> Ranking:
     engine, query = shopper.engine, shopper.query
     removed = {}
-    for rule, keep in (("unavailable", _is_listable), ("seed", _is_no_seed), ("own", _is_wanted)):
+    for rule, keep in RULES.items():
         kept = keep(placement, shopper, candidates.item_idx)
         if not kept.all():
             removed[rule] = candidates.item_idx[~kept]
@@ -218,6 +220,30 @@ def _is_wanted(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int3
     if placement.own == "not_yet_due":
         dropped = dropped[own.elapsed(shopper.query.now) < SOON]
     return ~np.isin(rows, dropped)
+
+
+def _complements_seeds(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    kept = np.ones(len(rows), np.bool_)
+    if placement.only_complements:
+        catalog, backward = shopper.engine.catalog, shopper.engine.copurchase.backward
+        types = catalog.item_type
+        for seed in shopper.query.seeds.tolist():
+            kept &= (types[rows] != types[seed]) | (types[seed] < 0)
+            kept &= ~backward.of(seed, rows, catalog)
+    return kept
+
+
+RULES: Final[Mapping[str, Callable[[Placement, Shopper, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]] = (
+    MappingProxyType(
+        {
+            "unavailable": _is_listable,
+            "seed": _is_no_seed,
+            "no complement": _complements_seeds,
+            "own": _is_wanted,
+        }
+    )
+)
+"""What may leave a list, in order; each says which candidates it keeps."""
 
 
 def _one_a_group(

@@ -20,8 +20,11 @@ class Placement:
         name: as callers write it.
         anchor: what the list is for: a user, an item, or nobody.
         sources: weight of each source's score, each divided by the source's best.
-        fallback: the source that serves where the others find nothing, "" for none: the list is then empty.
+        fallback: the source that serves strangers, and others for whom the sources find nothing; "" leaves the
+            latter an empty list.
         pool: the items that may be listed: all, or the tail outside the head that makes half of all purchases.
+        only_complements: whether items that could replace a seed, being of its product type, are left out, and those
+            that the seed is bought for rather than they for the seed.
         own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
         trend_power: scores are multiplied by `trend^power`, >= 0.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm, >= 0.
@@ -34,6 +37,7 @@ class Placement:
     sources: Mapping[str, float]
     fallback: str = "hour"
     pool: Pool = "all"
+    only_complements: bool = False
     own: Own = "keep"
     trend_power: float = 0.0
     tail_discount: float = 0.0
@@ -41,19 +45,20 @@ class Placement:
     evidence: tuple[str, ...] = field(default=())
 
 
-_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.05}
+_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.5}
+_NICHE = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.05}
 _NEXT = {"repeat": 1.0, "als": 1.0, "together": 0.1, "affinity": 0.2, "content": 0.1, "popular": 0.05}
 
 PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
     {
         placement.name: placement
         for placement in (
-            Placement("complementary", "item", {"complementary": 1.0}, own="not_yet_due"),
+            Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
             Placement("for_you", "user", _NEXT, trend_power=0.3),
             Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1),
-            Placement("long_tail", "user", _NEW, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
+            Placement("long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
             Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=0.8, evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"hour": 1.0}, evidence=("hour",)),

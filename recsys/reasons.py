@@ -40,6 +40,12 @@ class Evidence:
         type_ = self.engine.catalog.item_type[row]
         return self.engine.catalog.type_names[type_].split(PATH_SEPARATOR)[-1] if type_ >= 0 else ""
 
+    def backoff_name(self, seed: int) -> str:
+        """What an item's list was filled up by: its type, its category where the type shared no baskets."""
+        catalog, type_ = self.engine.catalog, self.engine.catalog.item_type[seed]
+        path = catalog.type_names[type_].split(PATH_SEPARATOR)
+        return path[-1] if self.engine.copurchase.is_paired_type[type_] else path[-2]
+
 
 def reasons_for(
     placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
@@ -116,8 +122,8 @@ def _together(
     n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
     unit = "baskets" if copurchase.by_basket else "shoppers"
     if not n_both:
-        kind = evidence.type_name(seed) or "such items"
-        return Reason("goes_with_type", f"often bought with {kind}", {"with": evidence.engine.items.ids[seed]})
+        kind = evidence.backoff_name(seed)
+        return Reason("goes_with_type", f"often bought with {kind}", {"type": kind})
     lift = n_both * copurchase.n_all / (n_seed * n_item)
     text = f"bought together with {evidence.title(seed)} in {n_both} of its {n_seed} {unit}, {lift:.1f} times chance"
     values: Figures = {
@@ -130,8 +136,10 @@ def _together(
 
 
 def _of_type(evidence: Evidence, row: int) -> Reason:
-    name = evidence.type_name(row)
-    return Reason("type_you_buy", f"sells well in {name}, which you buy", {"type": name})
+    types = evidence.engine.catalog.item_type
+    bought = bool((types[evidence.shopper.own.item_idx] == types[row]).any())
+    name, code, verb = evidence.type_name(row), *(("type_you_buy", "buy") if bought else ("type_you_view", "look at"))
+    return Reason(code, f"sells well in {name}, which you {verb}", {"type": name})
 
 
 def _like_own(evidence: Evidence, row: int) -> Reason:
@@ -177,7 +185,7 @@ def _hour(evidence: Evidence, row: int) -> Reason:
 
 def _tail(evidence: Evidence, row: int) -> Reason:
     n = int(evidence.engine.popularity.n_buyers[row])
-    share = n / max(len(evidence.engine.users), 1)
+    share = n / max(evidence.engine.popularity.n_shoppers, 1)
     return Reason("niche", f"a niche find: {share:.1%} of shoppers buy it", {"buyer_share": round(share, 5)})
 
 

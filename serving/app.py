@@ -61,6 +61,7 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         limit_threads(service.settings)
+        await asyncio.to_thread(service.state.refresh)  # a worker takes calls once it has looked for a bundle
         following = asyncio.create_task(service.state.follow())
         yield
         following.cancel()

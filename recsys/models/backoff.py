@@ -45,6 +45,14 @@ class Backoff:
             prior = _shrink(self.category_pairs, self.category_weight, category, prior, self.category_shrinkage)
         return _shrink(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
 
+    def partners(self, type_: int) -> npt.NDArray[np.int32]:
+        """Items that shared baskets with items of the type; if none did, of its category; none for type -1."""
+        if type_ < 0:
+            return np.empty(0, np.int32)
+        of_type = _columns(self.type_pairs, type_)
+        category = int(self.type_category[type_])
+        return of_type if len(of_type) or category < 0 else _columns(self.category_pairs, category)
+
 
 def fit_backoff(
     pairs: sparse.csr_matrix,
@@ -83,6 +91,10 @@ def _indicator(label: npt.NDArray[np.int32], n_labels: int) -> sparse.csr_matrix
     member = np.flatnonzero(label >= 0)
     ones = np.ones(len(member), np.float32)
     return sparse.csr_matrix((ones, (label[member], member)), shape=(n_labels, len(label)))
+
+
+def _columns(pairs: sparse.csr_matrix, row: int) -> npt.NDArray[np.int32]:
+    return np.asarray(pairs.indices[pairs.indptr[row] : pairs.indptr[row + 1]], np.int32)
 
 
 def _shrink(

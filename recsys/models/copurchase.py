@@ -12,7 +12,7 @@ from scipy import sparse
 from recsys.catalog import Catalog
 from recsys.dataset import Dataset
 from recsys.models.backoff import fit_backoff
-from recsys.models.direction import DirectionConfig, find_backward_types
+from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
 from recsys.topk import top_k
 
 DAY_S = 86_400
@@ -74,6 +74,9 @@ class CopurchaseModel:
         n_baskets: int32 (n_items,), baskets that hold the item.
         n_all: number of baskets.
         by_basket: whether baskets are the evidence; else all that one shopper bought.
+        is_paired_type: bool (n_types,), types that shared baskets: their items' lists are filled up with what goes
+            with the type, others' with what goes with the category.
+        backward: pairs of types that shoppers buy in the other order.
     """
 
     bought_together: RelatedItems
@@ -81,6 +84,8 @@ class CopurchaseModel:
     n_baskets: npt.NDArray[np.int32]
     n_all: int
     by_basket: bool
+    is_paired_type: npt.NDArray[np.bool_]
+    backward: BackwardTypes
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
@@ -112,14 +117,23 @@ def fit_copurchase(
     discount = np.maximum(backoff.share, 1e-9) ** config.popularity_discount
     for item_type, members in _items_by_type(catalog, pairs.item_weight):
         prior = backoff.given_type(item_type)
-        shortlist = top_k(prior / discount, config.n_backoff)
+        partners = backoff.partners(item_type)
+        shortlist = partners[top_k((prior / discount)[partners], config.n_backoff, partners)]
         for item in members:
             candidates, score, n_together = _score(item, pairs, prior, shortlist, config)
             score /= discount[candidates]
             _keep(together, item, candidates, score, n_together)
-            allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates)
+            allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates, catalog)
             _keep(complements, item, candidates[allowed], score[allowed], n_together[allowed])
-    return CopurchaseModel(together, complements, pairs.n_baskets, baskets.matrix.shape[0], by_basket)
+    return CopurchaseModel(
+        bought_together=together,
+        complementary=complements,
+        n_baskets=pairs.n_baskets,
+        n_all=baskets.matrix.shape[0],
+        by_basket=by_basket,
+        is_paired_type=np.diff(backoff.type_pairs.indptr) > 0,
+        backward=backward,
+    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,9 @@ class _Baskets:
 
 def _group(dataset: Dataset, config: CopurchaseConfig) -> tuple[_Baskets, bool]:
     bought = dataset.successes
-    size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx] if len(bought) else np.empty(0)
+    line = bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
+    bought = bought.take(np.sort(np.unique(line, return_index=True)[1]))
+    size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx]
     by_basket = not len(bought) or float((size >= 2).mean()) >= config.min_basket_share
     if not by_basket:
         bought = bought.take(bought.user_idx >= 0)
@@ -205,7 +221,7 @@ def _score(
     item: int,
     pairs: _Pairs,
     prior: npt.NDArray[np.float64],
-    shortlist: npt.NDArray[np.int64],
+    shortlist: npt.NDArray[np.int32],
     config: CopurchaseConfig,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32]]:
     """Candidates of one item with `P(j|i)` and the baskets that hold both."""
@@ -220,7 +236,7 @@ def _score(
     return candidates, score, n_together
 
 
-def _is_in_sorted(values: npt.NDArray[np.int64], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_in_sorted(values: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     if not len(ascending):
         return np.zeros(len(values), np.bool_)
     place = np.minimum(ascending.searchsorted(values), len(ascending) - 1)

@@ -41,19 +41,15 @@ class BackwardTypes:
 
     Attributes:
         pairs: bool CSR (n_types, n_types); row = the seed's type, column = a type that comes before it.
-        item_type: int32 (n_items,), -1 unknown.
-        price: float32 (n_items,), NaN unknown.
         min_price_ratio: see `DirectionConfig`.
     """
 
     pairs: sparse.csr_matrix
-    item_type: npt.NDArray[np.int32]
-    price: npt.NDArray[np.float32]
     min_price_ratio: float
 
-    def of(self, seed: int, candidates: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    def of(self, seed: int, candidates: npt.NDArray[np.int32], catalog: Catalog) -> npt.NDArray[np.bool_]:
         """Whether each candidate is what the seed is bought *for*, rather than what is bought for the seed."""
-        seed_type = self.item_type[seed]
+        seed_type = catalog.item_type[seed]
         if seed_type < 0:
             return np.zeros(len(candidates), np.bool_)
         before = self.pairs.indices[self.pairs.indptr[seed_type] : self.pairs.indptr[seed_type + 1]]
@@ -61,8 +57,8 @@ class BackwardTypes:
             return np.zeros(len(candidates), np.bool_)
         is_before = np.zeros(self.pairs.shape[1] + 1, np.bool_)
         is_before[before] = True
-        cheaper = self.price[candidates] < self.min_price_ratio * self.price[seed]
-        return is_before[self.item_type[candidates]] & ~cheaper
+        cheaper = catalog.price[candidates] < self.min_price_ratio * catalog.price[seed]
+        return is_before[catalog.item_type[candidates]] & ~cheaper
 
 
 def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> BackwardTypes:
@@ -86,7 +82,7 @@ def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionCon
         (np.ones(int(backward.sum()), np.bool_), (both.row[backward], both.col[backward])),
         shape=(n_types, n_types),
     )
-    return BackwardTypes(pairs, catalog.item_type, catalog.price, config.min_price_ratio)
+    return BackwardTypes(pairs, config.min_price_ratio)
 
 
 @dataclass(frozen=True)

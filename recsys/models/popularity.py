@@ -37,12 +37,14 @@ class PopularityModel:
         share: float32 (n_items,), decayed share of all purchases; sums to 1, uniform with no purchases.
         trend: float32 (n_items,), recent rate ÷ rate before, shrunk to 1; > 0.
         n_buyers: int32 (n_items,), distinct shoppers; baskets with no shopper count one each.
+        n_shoppers: all distinct shoppers who bought anything, counted alike.
         is_head: bool (n_items,), whether the item belongs to the head that makes `head_share` of purchases.
     """
 
     share: npt.NDArray[np.float32]
     trend: npt.NDArray[np.float32]
     n_buyers: npt.NDArray[np.int32]
+    n_shoppers: int
     is_head: npt.NDArray[np.bool_]
 
 
@@ -63,10 +65,12 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
     decayed = np.bincount(bought.item_idx, np.exp2(-age_days / config.half_life_days), minlength=n_items)
     total = decayed.sum()
     share = decayed / total if total > 0 else np.full(n_items, 1.0 / max(n_items, 1))
+    buyer = np.where(bought.user_idx >= 0, bought.user_idx, len(dataset.users) + bought.basket_idx)
     return PopularityModel(
         share=share.astype(np.float32),
         trend=_trend(bought.item_idx, age_days, n_items, config),
-        n_buyers=_count_buyers(dataset, n_items),
+        n_buyers=_count_buyers(buyer, bought.item_idx, n_items),
+        n_shoppers=len(np.unique(buyer)),
         is_head=_head(np.bincount(bought.item_idx, minlength=n_items), config.head_share),
     )
 
@@ -87,10 +91,10 @@ def _trend(
     return ((recent + s) / (expected + s)).astype(np.float32)
 
 
-def _count_buyers(dataset: Dataset, n_items: int) -> npt.NDArray[np.int32]:
-    bought = dataset.successes
-    buyer = np.where(bought.user_idx >= 0, bought.user_idx, len(dataset.users) + bought.basket_idx)
-    pairs = np.unique(buyer.astype(np.int64) * max(n_items, 1) + bought.item_idx)
+def _count_buyers(
+    buyer: npt.NDArray[np.integer], item_idx: npt.NDArray[np.int32], n_items: int
+) -> npt.NDArray[np.int32]:
+    pairs = np.unique(buyer.astype(np.int64) * max(n_items, 1) + item_idx)
     return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.int32)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.catalog import read_catalog
+from recsys.catalog import Catalog, read_catalog
 from recsys.dataset import Dataset
 from recsys.engine import Engine
 from recsys.models.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
@@ -88,6 +88,16 @@ def _chances(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np
     return chance, n_both, own
 
 
+def _partners(i: int, catalog: Catalog, n_both: np.ndarray) -> set[int]:
+    """What shared a basket with the item or with one of its type; with its category's where no type's item did."""
+    of_type = n_both[catalog.item_type == catalog.item_type[i]].any(axis=0) & (catalog.item_type[i] >= 0)
+    of_category = n_both[catalog.item_category == catalog.item_category[i]].any(axis=0) & (
+        catalog.item_category[i] >= 0
+    )
+    wider = of_type if of_type.any() else of_category
+    return set(np.flatnonzero((n_both[i] > 0) | wider).tolist()) - {i}
+
+
 @given(shops(max_size=60))
 def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
     model = _fit(dataset)
@@ -99,11 +109,11 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
         if catalog.item_type[i] < 0 and not own[i]:
             continue
         together, complements = _as_dict(model.bought_together, i), _as_dict(model.complementary, i)
-        likely = {int(j) for j in everything if j != i and chance[i, j] > 1e-12}
+        likely = _partners(int(i), catalog, n_both)
         assert set(together) == likely
         for j in likely:
             assert together[j] == pytest.approx(chance[i, j], rel=1e-4)
-        wrong_way = backward.of(int(i), everything)
+        wrong_way = backward.of(int(i), everything, catalog)
         for j in likely:
             same = catalog.item_type[i] == catalog.item_type[j] >= 0
             same_group = catalog.group[i] == catalog.group[j] >= 0

@@ -32,9 +32,9 @@ def test_the_card_follows_the_camera_and_never_the_other_way() -> None:
     backward = find_backward_types(dataset, catalog, DirectionConfig())
     item = {item_id: row for row, item_id in enumerate(dataset.items.ids)}
     everything = np.arange(len(item), dtype=np.int32)
-    assert np.flatnonzero(backward.of(item["a1"], everything)).tolist() == [item["b1"], item["b2"]]
-    assert not backward.of(item["b1"], everything).any()
-    assert not backward.of(item["x"], everything).any()
+    assert np.flatnonzero(backward.of(item["a1"], everything, catalog)).tolist() == [item["b1"], item["b2"]]
+    assert not backward.of(item["b1"], everything, catalog).any()
+    assert not backward.of(item["x"], everything, catalog).any()
     fewer = dataset_of(rows[:-2], CATALOG)
     assert not find_backward_types(fewer, catalog, DirectionConfig()).pairs.nnz
 
@@ -42,9 +42,10 @@ def test_the_card_follows_the_camera_and_never_the_other_way() -> None:
 def test_what_is_cheaper_may_always_be_offered() -> None:
     rows = [row for n in range(20) for row in _rows(f"u{n}", {"a1": (n,), "b1": (n + 3,)})]
     dataset = dataset_of(rows, CATALOG)
-    backward = find_backward_types(dataset, read_catalog(dataset.catalog), DirectionConfig())
+    catalog = read_catalog(dataset.catalog)
+    backward = find_backward_types(dataset, catalog, DirectionConfig())
     assert backward.pairs.nnz == 1
-    assert not backward.of(dataset.items.row("b1"), np.arange(6, dtype=np.int32)).any()
+    assert not backward.of(dataset.items.row("b1"), np.arange(6, dtype=np.int32), catalog).any()
 
 
 @given(shops(max_size=60))
@@ -85,9 +86,10 @@ def test_no_pair_goes_backward_both_ways(dataset: Dataset) -> None:
 def test_the_shops_hosts_are_not_sent_after_their_accessories(
     shop_dataset: Dataset, seeds: tuple[str, ...], vetoed: tuple[str, ...]
 ) -> None:
-    backward = find_backward_types(shop_dataset, read_catalog(shop_dataset.catalog), DirectionConfig())
+    catalog = read_catalog(shop_dataset.catalog)
+    backward = find_backward_types(shop_dataset, catalog, DirectionConfig())
     hosts, accessories = shop_dataset.items.rows(vetoed), shop_dataset.items.rows(seeds)
     for seed in accessories:
-        assert backward.of(int(seed), hosts).all()
+        assert backward.of(int(seed), hosts, catalog).all()
     for host in hosts:
-        assert not backward.of(int(host), accessories).any()
+        assert not backward.of(int(host), accessories, catalog).any()
