@@ -14,7 +14,7 @@ from rich.table import Table
 
 from training.ingest import Progress as OnProgress
 
-PIPED_WIDTH: Final = 160
+PIPED_WIDTH: Final = 500
 """Columns of a table that goes to a file or another program."""
 
 PLAIN_STEP: Final = 0.1

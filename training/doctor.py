@@ -149,13 +149,9 @@ def _json_file(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(
-            f"{path.parent} holds no {path.name}; write the folder with `recsys ingest`"
-        ) from None
+        raise DataError(f"{path.parent} holds no {path.name}; write the folder with `recsys ingest`") from None
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); write the folder again with `recsys ingest`"
-        ) from None
+        raise DataError(f"{path} cannot be read ({error}); write the folder again with `recsys ingest`") from None
     if not isinstance(value, dict):
         raise DataError(f"{path} holds no object; write the folder again with `recsys ingest`")
     return value
@@ -174,9 +170,7 @@ def _table(data_dir: Path, name: str) -> pl.DataFrame:
         return pl.read_parquet(path, columns=list(TABLES[name]), glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise DataError(
-            f"{path} cannot be read ({first}); write the folder again with `recsys ingest`"
-        ) from None
+        raise DataError(f"{path} cannot be read ({first}); write the folder again with `recsys ingest`") from None
 
 
 def render(report: DoctorReport) -> str:
@@ -197,9 +191,7 @@ def render(report: DoctorReport) -> str:
             f"{feed.verdict:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
         ],
     }
-    return "\n\n".join(
-        "\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items()
-    )
+    return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
 
 
 def _render_contents(report: DoctorReport) -> list[str]:

@@ -55,9 +55,7 @@ def write_folder(
     return info
 
 
-def _fill(
-    folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str, Any], timezone: str
-) -> DatasetInfo:
+def _fill(folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str, Any], timezone: str) -> DatasetInfo:
     digests = hashlib.sha256()
     rows: dict[str, int] = {}
     for name, frame in tables.items():

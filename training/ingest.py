@@ -172,9 +172,7 @@ def _check_call(given: dict[str, Path], config: IngestConfig, out: Path, now: da
     if not config.future_tolerance >= 0:
         raise ConfigError(f"future_tolerance is {config.future_tolerance}, expected minutes from 0 up")
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
-        raise ConfigError(
-            f"default_event {config.default_event!r} is unknown; known: {', '.join(EVENT_NAMES)}"
-        )
+        raise ConfigError(f"default_event {config.default_event!r} is unknown; known: {', '.join(EVENT_NAMES)}")
     known = {name for columns in TABLES.values() for name in columns}
     for theirs, ours in config.columns.items():
         if ours not in known:
@@ -204,11 +202,7 @@ def _refuse_bad_tables(
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
         reason, count = next(iter(part.reasons().items()), ("no rows", 0))
-        limit = (
-            f"more than the {config.max_reject_share:.1%} allowed"
-            if part.kept.height
-            else "nothing is usable"
-        )
+        limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "nothing is usable"
         raise DataError(
             f"{table}: {part.rejected:,} of {part.rows:,} rows of {given[table].name} ({share:.1%}) were "
             f"rejected, {limit}; most often because {reason!r} ({count:,} rows); all of them are in {path}"

@@ -32,9 +32,7 @@ KINDS: Final = {
 SEPARATORS: Final = (",", "\t", ";", "|")
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 BROKEN: Final[dict[str, pl.DataType]] = {"row": pl.UInt32(), "reason": pl.String(), "original": pl.String()}
-PAYLOAD_COLUMNS: Final = frozenset(
-    {"event_name", "eventType", "properties", "event_params", "productDetails"}
-)
+PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
     try:
         frame = pl.concat([part.frame for part in parts], how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"the part files of {path} disagree on their columns' types: {_first_line(error)}"
-        ) from None
+        raise DataError(f"the part files of {path} disagree on their columns' types: {_first_line(error)}") from None
     return _numbered_parts(parts, frame)
 
 
@@ -104,9 +100,7 @@ def _files(path: Path) -> list[Path]:
     kinds = {_kind(file) for file in files}
     if len(kinds) != 1:
         found = "files of several kinds" if kinds else "no file"
-        raise DataError(
-            f"the folder {path} holds {found} of {', '.join(KINDS)}; put part files of one kind in it"
-        )
+        raise DataError(f"the folder {path} holds {found} of {', '.join(KINDS)}; put part files of one kind in it")
     return files
 
 
@@ -140,9 +134,7 @@ def _read_file(path: Path, table: str, encoding: str) -> RawTable:
 
 
 def _plain(frame: pl.DataFrame) -> RawTable:
-    return RawTable(
-        frame, pl.int_range(1, frame.height + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN)
-    )
+    return RawTable(frame, pl.int_range(1, frame.height + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN))
 
 
 def _first_line(error: BaseException) -> str:
@@ -172,15 +164,11 @@ def _text(path: Path, encoding: str) -> bytes:
     try:
         text = data.decode(encoding)
     except LookupError:
-        raise ConfigError(
-            f"the encoding {encoding!r} is unknown; write it such as utf-8 or gb18030"
-        ) from None
+        raise ConfigError(f"the encoding {encoding!r} is unknown; write it such as utf-8 or gb18030") from None
     except UnicodeError as error:
         raise DataError(_wrong_encoding(path, encoding, error)) from None
     if "\0" in text:
-        raise DataError(
-            f"{path.name} holds NUL characters, so it is no {encoding} text; pass its own --encoding"
-        )
+        raise DataError(f"{path.name} holds NUL characters, so it is no {encoding} text; pass its own --encoding")
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise DataError(f"{path.name} is empty; export it again")
@@ -190,11 +178,7 @@ def _text(path: Path, encoding: str) -> bytes:
 def _wrong_encoding(path: Path, encoding: str, error: UnicodeError) -> str:
     at = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
     name = "UTF-8" if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig") else encoding
-    remedy = (
-        "pass --encoding gb18030 if the file is Chinese"
-        if name == "UTF-8"
-        else "pass the file's own --encoding"
-    )
+    remedy = "pass --encoding gb18030 if the file is Chinese" if name == "UTF-8" else "pass the file's own --encoding"
     return f"{path.name} is not valid {name}{at}; {remedy}"
 
 
@@ -214,9 +198,7 @@ def _read_csv(path: Path, text: bytes) -> RawTable:
     table = _plain(frame)
     filled = pl.any_horizontal(pl.all().is_not_null())
     written = frame.select(filled).to_series()
-    return (
-        table if written.all() else RawTable(frame.filter(written), table.rows.filter(written), table.broken)
-    )
+    return table if written.all() else RawTable(frame.filter(written), table.rows.filter(written), table.broken)
 
 
 def _ragged(path: Path, text: bytes, separator: str, width: int, error: Exception) -> str:
@@ -249,9 +231,7 @@ def _read_json(text: bytes, table: str) -> RawTable:
             objects.append((number, decode(line)))
         except (msgspec.DecodeError, RecursionError):
             broken.append((number, "unparsable JSON", line.decode()))
-    return _table_of_objects(
-        (value for _, value in objects), table, [number for number, _ in objects], broken
-    )
+    return _table_of_objects((value for _, value in objects), table, [number for number, _ in objects], broken)
 
 
 def _table_of_objects(
@@ -275,9 +255,7 @@ def _table_of_objects(
         rows += [number] * len(unfolded)
     names = dict.fromkeys(name for row in found for name in row)
     frame = pl.DataFrame([_column(name, [row.get(name) for row in found]) for name in names])
-    return RawTable(
-        frame, pl.Series(rows, dtype=pl.UInt32), pl.DataFrame(sorted(bad), schema=BROKEN, orient="row")
-    )
+    return RawTable(frame, pl.Series(rows, dtype=pl.UInt32), pl.DataFrame(sorted(bad), schema=BROKEN, orient="row"))
 
 
 def _reason(error: DataError) -> str:

@@ -126,9 +126,7 @@ def _named(frame: pl.DataFrame, table: str, rules: SieveRules) -> pl.DataFrame:
     names = [mapping.get(name, name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(
-            f"{table}: two columns are to be {twice[0]!r}; map only one of them, or rename one in the file"
-        )
+        raise DataError(f"{table}: two columns are to be {twice[0]!r}; map only one of them, or rename one in the file")
     named = frame.rename(mapping)
     if table == "events" and rules.default_event is not None and "event" not in names:
         named = named.with_columns(event=pl.lit(rules.default_event))

@@ -206,9 +206,7 @@ def measure_repeats(who: pl.DataFrame) -> float:
         A share in [0, 1]; 0 without purchases.
     """
     bought = who.lazy().filter(pl.col("event") == "purchase")
-    occasions = bought.group_by("person", "item_id").agg(
-        occasions=pl.struct("timestamp", "basket_id").n_unique()
-    )
+    occasions = bought.group_by("person", "item_id").agg(occasions=pl.struct("timestamp", "basket_id").n_unique())
     times = occasions.select(pl.col("occasions").sum(), pairs=pl.len()).collect().row(0)
     return share(int(times[0]) - int(times[1]), int(times[0]))
 

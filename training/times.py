@@ -103,16 +103,12 @@ def _column(
 ) -> CastColumn:
     """Join moments, zone-less times and dates into one column, and name what is wrong with the rest."""
     times = _empty(raw.len(), TIMESTAMP) if moment is None else moment
-    problems: pl.Expr = pl.when(pl.col("raw").is_not_null() & pl.col("times").is_null()).then(
-        pl.lit(UNPARSABLE)
-    )
+    problems: pl.Expr = pl.when(pl.col("raw").is_not_null() & pl.col("times").is_null()).then(pl.lit(UNPARSABLE))
     if local is not None and local.null_count() < local.len():
         times = times.zip_with(local.is_null(), _localised(local, zone))
         reason = NO_ZONE if zone is None else SKIPPED_BY_CLOCK
         problems = (
-            pl.when(pl.col("local").is_not_null() & pl.col("times").is_null())
-            .then(pl.lit(reason))
-            .otherwise(problems)
+            pl.when(pl.col("local").is_not_null() & pl.col("times").is_null()).then(pl.lit(reason)).otherwise(problems)
         )
     if day is not None and day.null_count() < day.len():
         times = times.zip_with(day.is_null(), _localised(day.cast(pl.Datetime("us")), zone or "UTC"))

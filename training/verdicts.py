@@ -125,11 +125,7 @@ def _content(facts: Facts) -> Feed:
     why = f"{facts.described:,} of {facts.catalogue:,} items have a title, category, tag or brand"
     if not facts.catalogue:
         why = "There is no items table, so that nothing is known of an item but who took it"
-    tail = (
-        "."
-        if verdict == "yes"
-        else "; items without one have no similar items, and new ones cannot be placed."
-    )
+    tail = "." if verdict == "yes" else "; items without one have no similar items, and new ones cannot be placed."
     return Feed("content", ("similar", "cold items"), verdict, why + tail)
 
 
@@ -169,9 +165,7 @@ def _longtail(facts: Facts) -> Feed:
     tail_items = facts.items - facts.head_items
     why = f"{facts.head_items:,} items make half of all events, and {tail_items:,} are the tail"
     if als.verdict == "no" or tail_items <= 0:
-        return Feed(
-            "longtail", ("long_tail",), "no", f"{why}; the list wants a tail and users to learn it from."
-        )
+        return Feed("longtail", ("long_tail",), "no", f"{why}; the list wants a tail and users to learn it from.")
     verdict: Verdict = "yes" if als.verdict == "yes" and tail_items >= ENOUGH_ITEMS else "thin"
     rest = "." if verdict == "yes" else f"; it is worth a list from {ENOUGH_ITEMS} tail items on."
     return Feed("longtail", ("long_tail",), verdict, why + rest)
