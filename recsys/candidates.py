@@ -178,7 +178,7 @@ def popular_source(shopper: Shopper) -> Scored:
     return best, np.maximum(engine.popularity.share[best], 1e-12)
 
 
-def hour_source(shopper: Shopper) -> Scored:
+def popular_by_hour_source(shopper: Shopper) -> Scored:
     """What sells at this hour: `P(item) · lift(item | part of the day)`."""
     engine, query = shopper.engine, shopper.query
     score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
@@ -219,7 +219,7 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "affinity": affinity_source,
         "content": content_source,
         "popular": popular_source,
-        "hour": hour_source,
+        "popular_by_hour": popular_by_hour_source,
         "bought_together": bought_together_source,
         "complementary": complementary_source,
         "similar": similar_source,

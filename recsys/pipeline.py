@@ -129,7 +129,7 @@ def rank(placement: Placement, shopper: Shopper) -> Ranking:
         ranking = _order(placement, shopper, candidates, fallback_used=False)
         if len(ranking.item_idx) or not placement.fallback:
             return ranking
-    fallback = placement.fallback or "hour"
+    fallback = placement.fallback or "popular_by_hour"
     candidates = gather({fallback: SOURCES[fallback]}, shopper)
     return _order(placement, shopper, candidates, fallback_used=True)
 

@@ -35,7 +35,7 @@ class Placement:
     name: str
     anchor: Anchor
     sources: Mapping[str, float]
-    fallback: str = "hour"
+    fallback: str = "popular_by_hour"
     pool: Pool = "all"
     only_complements: bool = False
     own: Own = "keep"
@@ -61,7 +61,7 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
             Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=0.8, evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
-            Placement("popular", "none", {"hour": 1.0}, evidence=("hour",)),
+            Placement("popular", "none", {"popular_by_hour": 1.0}),
         )
     }
 )

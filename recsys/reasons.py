@@ -183,6 +183,13 @@ def _hour(evidence: Evidence, row: int) -> Reason:
     return Reason("hour", text, {"lift": round(lift, 3), "from_hour": first, "to_hour": last})
 
 
+def _popular_by_hour(evidence: Evidence, row: int) -> Reason:
+    if not evidence.engine.timeofday.is_fitted:
+        return _popular(evidence, row)
+    popular, hour = _popular(evidence, row), _hour(evidence, row)
+    return Reason("popular", f"{popular.text}; {hour.text}", {**popular.values, **hour.values})
+
+
 def _tail(evidence: Evidence, row: int) -> Reason:
     n = int(evidence.engine.popularity.n_buyers[row])
     share = n / max(evidence.engine.popularity.n_shoppers, 1)
@@ -199,6 +206,7 @@ REASONS: Final[Mapping[str, Callable[[Evidence, int], Reason]]] = MappingProxyTy
         "content": _like_own,
         "popular": _popular,
         "hour": _hour,
+        "popular_by_hour": _popular_by_hour,
         "bought_together": _with_seed,
         "complementary": _goes_with_seed,
         "similar": _like_seed,
