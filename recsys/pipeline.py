@@ -22,6 +22,9 @@ from recsys.placements import PLACEMENTS, Placement
 from recsys.reasons import reasons_for
 from recsys.topk import top_k
 
+STRANGENESS = 300.0
+"""Distinct items at which what everyone buys counts double."""
+
 RARE_REPEATS = 0.1
 """Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
 
@@ -142,7 +145,7 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
         if not kept.all():
             removed[rule] = candidates.item_idx[~kept]
             candidates = candidates.take(kept)
-    parts = _contributions(placement, engine, candidates)
+    parts = _contributions(placement, shopper, candidates)
     score = _adjusted(parts.sum(axis=0), placement, shopper, candidates.item_idx)
     speaks = score > 0
     if not speaks.all():
@@ -163,22 +166,30 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
     )
 
 
-def _contributions(placement: Placement, engine: Engine, candidates: Candidates) -> npt.NDArray[np.float64]:
+def _contributions(placement: Placement, shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float64]:
     """What each source adds to each candidate's score, (n_sources, n_candidates).
 
     Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
     weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | taste)`.
     Where repeats are rare, taste does not speak for what the shopper has already.
     """
-    weights = np.array([placement.sources.get(name, 1.0) for name in candidates.scores])
+    weights = np.array([_weight(placement, name, shopper) for name in candidates.scores])
     parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
-        share = engine.repeat.repeat_share
+        share = shopper.engine.repeat.repeat_share
         parts[:, candidates.scores["repeat"] > 0] *= share / (share + RARE_REPEATS)
         for side, side_share in ((is_repeat, share), (~is_repeat, 1 - share)):
             parts[side] *= side_share / max(parts[side].sum(), 1e-12)
     return parts
+
+
+def _weight(placement: Placement, source: str, shopper: Shopper) -> float:
+    """A source's weight; the less is known of a shopper, the more counts what everyone buys."""
+    weight = placement.sources.get(source, 1.0)
+    if source == "popular":
+        weight *= 1 + STRANGENESS / max(len(shopper.weighted[0]), 1)
+    return weight
 
 
 def _adjusted(
