@@ -40,7 +40,8 @@ class Shopper:
     def weighted(self) -> Scored:
         """The shopper's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
-        return self.engine.als.weights_of(history.item_idx, history.kind, self.query.now - history.timestamp)
+        age_s = self.query.now - history.timestamp
+        return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.strength)
 
     @cached_property
     def own(self) -> OwnItems:

@@ -28,6 +28,7 @@ GOALS = tuple(
 
 MIN_GOAL_SHARE = 0.001
 NO_HOUR = -1
+MAX_STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Events:
         timestamp: int64, seconds since 1970 UTC.
         hour: int8, the shopper's local hour 0-23, -1 where times are no finer than a day.
         quantity: float32, 1 where not given.
-        value: float32, a rating, NaN where not given.
+        strength: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 where not rated.
     """
 
     user_idx: npt.NDArray[np.int32]
@@ -52,7 +53,7 @@ class Events:
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
     quantity: npt.NDArray[np.float32]
-    value: npt.NDArray[np.float32]
+    strength: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -198,7 +199,7 @@ def _event_columns(
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
         quantity=local["quantity"].fill_null(1.0).cast(pl.Float32).to_numpy(),
-        value=local["value"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        strength=_strengths(local["value"]),
     )
 
 
@@ -206,6 +207,14 @@ def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
     """Whether any time is other than midnight where the shop is: the moment that a date without a time stands for."""
     wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
     return bool(events.select((wall != pl.time(0, 0, 0)).any()).item())
+
+
+def _strengths(ratings: pl.Series) -> npt.NDArray[np.float32]:
+    """What ratings say of an event's weight: whoever rates low likes less than whoever does not rate."""
+    mean = ratings.mean()
+    if not isinstance(mean, float) or mean <= 0:
+        return np.ones(len(ratings), np.float32)
+    return (ratings / mean).clip(0, MAX_STRENGTH).fill_null(1.0).cast(pl.Float32).to_numpy()
 
 
 def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:

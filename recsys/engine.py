@@ -192,7 +192,7 @@ def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Gener
     events = dataset.events
     age_s = np.maximum(now - events.timestamp, 0)
     shape = (len(dataset.users), len(dataset.items))
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config)
+    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.strength)
     return fit_als(user_items, config, rng)
 
 

@@ -27,7 +27,7 @@ class UserHistory:
 
     Attributes:
         item_idx: int32. timestamp: int64, seconds. kind: int8. basket_idx: int32. hour: int8 (local, -1 unknown).
-        quantity: float32. value: float32, NaN where not rated.
+        strength: float32, what a rating makes of the event's weight.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -35,8 +35,7 @@ class UserHistory:
     kind: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
-    quantity: npt.NDArray[np.float32]
-    value: npt.NDArray[np.float32]
+    strength: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -58,7 +57,6 @@ NO_HISTORY = UserHistory(
     np.empty(0, np.int32),
     np.empty(0, np.int8),
     np.empty(0, np.float32),
-    np.empty(0, np.float32),
 )
 
 
@@ -68,7 +66,7 @@ class History:
 
     Attributes:
         indptr: int64 (n_users + 1,), where each shopper's run starts.
-        item_idx, timestamp, kind, basket_idx, hour, quantity, value: as in `UserHistory`.
+        item_idx, timestamp, kind, basket_idx, hour, strength: as in `UserHistory`.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -77,8 +75,7 @@ class History:
     kind: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
-    quantity: npt.NDArray[np.float32]
-    value: npt.NDArray[np.float32]
+    strength: npt.NDArray[np.float32]
 
     def of(self, user_idx: int, until: int) -> UserHistory:
         """One shopper's events at or before `until` (seconds since 1970); empty for row -1."""
@@ -92,8 +89,7 @@ class History:
             self.kind[start:stop],
             self.basket_idx[start:stop],
             self.hour[start:stop],
-            self.quantity[start:stop],
-            self.value[start:stop],
+            self.strength[start:stop],
         )
 
 
@@ -113,6 +109,5 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
         kind=rows.kind,
         basket_idx=rows.basket_idx,
         hour=rows.hour,
-        quantity=rows.quantity,
-        value=rows.value,
+        strength=rows.strength,
     )

@@ -52,9 +52,13 @@ def test_events_are_columns_in_order_of_time() -> None:
     assert dataset.events.hour.tolist() == [23, 9]
     assert [EVENT_NAMES[kind] for kind in dataset.events.kind] == ["view_item", "purchase"]
     assert dataset.events.quantity.tolist() == [1.0, 2.5]
-    assert dataset.events.value[0] == 4.0
-    assert np.isnan(dataset.events.value[1])
+    assert dataset.events.strength.tolist() == [1.0, 1.0]
     assert (dataset.end, dataset.has_hours) == (moment(1, 9), True)
+
+
+def test_a_rating_weighs_by_the_mean_of_all_and_none_weighs_one() -> None:
+    rows = [_bought("甲", "a", moment(n), value=value) for n, value in enumerate((1.0, 3.0, None, 8.0))]
+    assert dataset_of(rows).events.strength.tolist() == [0.25, 0.75, 1.0, 2.0]
 
 
 @given(events())
