@@ -163,9 +163,9 @@ def _like(
     place, entry = np.nonzero(hybrid.similar_idx[seeds, :n_neighbors] == row)
     strongest = int(np.argmax(hybrid.similar_score[seeds[place], entry] * weight[place]))
     seed = int(seeds[place[strongest]])
-    cosine = float(hybrid.similar_score[seed, entry[strongest]])
-    values: Figures = {"like": evidence.engine.items.ids[seed], "cosine": round(cosine, 3)}
-    return Reason("similar", f"like {evidence.title(seed)} ({cosine:.0%} alike)", values)
+    likeness = float(hybrid.similar_score[seed, entry[strongest]])
+    values: Figures = {"like": evidence.engine.items.ids[seed], "likeness": round(likeness, 3)}
+    return Reason("similar", f"like {evidence.title(seed)} ({likeness:.0%} alike)", values)
 
 
 def _popular(evidence: Evidence, row: int) -> Reason:

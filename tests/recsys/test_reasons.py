@@ -195,4 +195,4 @@ def test_likeness_is_that_of_the_two_items(told: list[Told], shop_engine: Engine
     for one in _of_code(told, "similar"):
         seed, row = rows.row(str(one.reason.values["like"])), rows.row(one.item.item_id)
         place = hybrid.similar_idx[seed].tolist().index(row)
-        assert float(one.reason.values["cosine"]) == pytest.approx(hybrid.similar_score[seed, place], abs=6e-4)
+        assert float(one.reason.values["likeness"]) == pytest.approx(hybrid.similar_score[seed, place], abs=6e-4)
