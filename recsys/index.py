@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import BundleError
+
+MAX_EXACT_PAIRS: Final = 2e10
+MIN_RECALL: Final = 0.95
+N_SAMPLED: Final = 256
+N_COMPARED: Final = 10
 
 
 class ItemIndex(Protocol):
@@ -25,7 +30,7 @@ class ItemIndex(Protocol):
 
 @dataclass(frozen=True)
 class FlatIndex:
-    """Exhaustive search.
+    """Exhaustive search over half-precision vectors, for one query at a time.
 
     Exact up to rounding; on catalogues of many items that sell once, graph indexes lose most neighbours
     (docs/architecture.md has the figures).
@@ -34,21 +39,9 @@ class FlatIndex:
     faiss_index: Any
 
     @classmethod
-    def build(cls, vectors: npt.NDArray[np.float32], *, for_batches: bool = False) -> FlatIndex:
-        """Index vectors, float32 (n_items, n_dimensions); an item's row is its place.
-
-        Args:
-            vectors: the items'.
-            for_batches: keep full precision: many queries at once are then one matrix product, while one query alone
-                reads half as much memory in half precision.
-        """
-        metric = faiss.METRIC_INNER_PRODUCT
-        n_dimensions = vectors.shape[1]
-        index = (
-            faiss.IndexFlat(n_dimensions, metric)
-            if for_batches
-            else faiss.IndexScalarQuantizer(n_dimensions, faiss.ScalarQuantizer.QT_fp16, metric)
-        )
+    def build(cls, vectors: npt.NDArray[np.float32]) -> FlatIndex:
+        """Index vectors, float32 (n_items, n_dimensions); an item's row is its place."""
+        index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         index.add(np.ascontiguousarray(vectors, np.float32))
         return cls(index)
 
@@ -81,3 +74,48 @@ class FlatIndex:
             parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
             scores, rows = self.faiss_index.search(queries, k, params=parameters)
         return scores, rows.astype(np.int32)
+
+
+def nearest(
+    vectors: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int,
+    max_exact_pairs: float = MAX_EXACT_PAIRS,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """The rows of `vectors` with the largest inner products with each of many queries.
+
+    Exact as long as there are few enough pairs to compare; beyond that by inverted lists (Sivic & Zisserman 2003),
+    of which ever more are searched until a sample of the queries finds `MIN_RECALL` of its exact neighbours.
+
+    Args:
+        vectors: float32 (n, n_dimensions).
+        queries: float32 (m, n_dimensions).
+        k: how many, <= n.
+        max_exact_pairs: `n · m` up to which the search is exhaustive.
+
+    Returns:
+        Inner products and rows, each (m, k), best first; row -1 where fewer were found.
+    """
+    exact = faiss.IndexFlat(vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
+    exact.add(np.ascontiguousarray(vectors, np.float32))
+    queries = np.ascontiguousarray(queries, np.float32)
+    index = exact if len(vectors) * len(queries) <= max_exact_pairs else _inverted_lists(vectors, queries, exact)
+    scores, rows = index.search(queries, k)
+    return scores, rows.astype(np.int32)
+
+
+def _inverted_lists(vectors: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], exact: Any) -> Any:
+    n_lists = max(1, int(4 * np.sqrt(len(vectors))))
+    index: Any = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    index.cp.seed = 0
+    index.train(vectors[:: max(1, len(vectors) // (64 * n_lists))])
+    index.add(vectors)
+    sample = queries[:: max(1, len(queries) // N_SAMPLED)]
+    _, true = exact.search(sample, N_COMPARED)
+    while index.nprobe < n_lists:
+        _, found = index.search(sample, N_COMPARED)
+        recall = np.mean([np.isin(row, near).mean() for row, near in zip(true, found, strict=True)])
+        if recall >= MIN_RECALL:
+            break
+        index.nprobe *= 2
+    return index

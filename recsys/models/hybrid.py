@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
-from recsys.index import FlatIndex
+from recsys.index import nearest
 
 MIN_LENGTH = 1e-6
 NO_ITEM = -1
@@ -86,9 +86,7 @@ def _complete(
     sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
     if not len(warm) or not len(sparse_ones):
         return item_factors
-    cosine, place = FlatIndex.build(content[warm], for_batches=True).search(
-        content[sparse_ones], min(config.n_neighbors, len(warm))
-    )
+    cosine, place = nearest(content[warm], content[sparse_ones], min(config.n_neighbors, len(warm)))
     weight = np.maximum(cosine, 0) ** config.similarity_power
     weight[warm[place] == sparse_ones[:, None]] = 0
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
@@ -140,7 +138,7 @@ def _fill(
 ) -> None:
     """Write the lists of `queries` from the items of `pool`: by cosine, items of the same type first among equals."""
     k = min(2 * config.n_similar + 1, len(pool))
-    cosine, place = FlatIndex.build(joint[pool], for_batches=True).search(joint[queries], k)
+    cosine, place = nearest(joint[pool], joint[queries], k)
     near = np.where(place >= 0, pool[place], NO_ITEM).astype(np.int32)
     types = catalog.item_type
     same_type = (types[near] == types[queries, None]) & (types[queries, None] >= 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.engine import Engine
 from recsys.errors import BundleError
-from recsys.index import FlatIndex
+from recsys.index import MIN_RECALL, FlatIndex, nearest
 
 HALF_PRECISION = 2e-3
 """Relative step of a half-precision number, with room for a sum of sixteen."""
@@ -64,3 +64,21 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not an index at all")
     with pytest.raises(BundleError, match=r"index\.faiss is not a FAISS index"):
         FlatIndex.read(path)
+
+
+def test_many_queries_find_what_a_matrix_product_finds() -> None:
+    rng = np.random.default_rng(3)
+    vectors, queries = rng.normal(size=(500, 8)).astype(np.float32), rng.normal(size=(40, 8)).astype(np.float32)
+    scores, rows = nearest(vectors, queries, 7)
+    product = queries @ vectors.T
+    np.testing.assert_array_equal(rows, np.argsort(-product, axis=1)[:, :7])
+    np.testing.assert_allclose(scores, -np.sort(-product, axis=1)[:, :7], rtol=1e-5)
+
+
+def test_inverted_lists_pass_the_recall_gate() -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+    _, exact = nearest(vectors, vectors, 10)
+    _, found = nearest(vectors, vectors, 10, max_exact_pairs=0)
+    recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)])
+    assert recall >= MIN_RECALL - 0.02  # the gate sees a sample of the queries
