@@ -17,7 +17,7 @@ from recsys.models.repeat import OwnItems, own_items
 from recsys.topk import top_k
 
 N_PER_SOURCE: Final = 120
-N_RECENT: Final = 60
+N_HEAVIEST: Final = 60
 MAX_OWN_FOUND: Final = 300
 N_NEIGHBORS: Final = 40
 EARLIEST_DUE: Final = 0.8
@@ -69,9 +69,9 @@ class Shopper:
 
     @cached_property
     def heaviest(self) -> Scored:
-        """The items that weigh most, at most `N_RECENT`."""
+        """The items that weigh most, at most `N_HEAVIEST`."""
         rows, weight = self.weighted
-        best = top_k(weight, N_RECENT)
+        best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]
         return rows[best], weight[best]
 

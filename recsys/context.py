@@ -19,7 +19,7 @@ class Request:
 
     Attributes:
         placement: name of the list.
-        as_of: seconds since 1970: the moment that the answer is for; no later event is seen.
+        as_of: seconds since 1970: the moment that the answer is for; no later event of the user's is seen.
         limit: how many items, 1 to `MAX_LIMIT`.
         user_id: whom the list is for, if anybody.
         item_ids: what is looked at, or lies in the cart.
@@ -104,6 +104,7 @@ class Query:
         bucket: part of the day that `hour` is in.
         limit: how many items are asked for.
         allowed: bool (n_items,), items that may be listed; None for all.
+        timezone: the zone that `hour` is in.
     """
 
     user_idx: int
@@ -114,3 +115,4 @@ class Query:
     history: UserHistory = NO_HISTORY
     seeds: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     allowed: npt.NDArray[np.bool_] | None = None
+    timezone: str = "UTC"

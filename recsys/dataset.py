@@ -19,7 +19,8 @@ from recsys.errors import ConfigError, DataError
 from recsys.ids import IdMap
 from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
 
-VIEW, CART, PURCHASE, REFUND = (EVENT_NAMES.index(name) for name in ("view_item", "add_to_cart", "purchase", "refund"))
+DAY_S = 86_400
+PURCHASE = EVENT_NAMES.index("purchase")
 GOALS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")

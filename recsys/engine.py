@@ -55,13 +55,11 @@ class Shop:
         timezone: the shop's IANA zone.
         goal: code of the event that counts as a purchase.
         end: seconds since 1970 of the last event, 0 with no events.
-        n_purchases: goal events.
     """
 
     timezone: str
     goal: int
     end: int
-    n_purchases: int
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ def fit_engine(
     progress("history and index")
     return Engine(
         config=config,
-        shop=Shop(dataset.timezone, dataset.goal, dataset.end, len(dataset.successes)),
+        shop=Shop(dataset.timezone, dataset.goal, dataset.end),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,

@@ -1,10 +1,10 @@
-"""Nearest items by inner product: FAISS behind one small protocol."""
+"""Nearest items by inner product: FAISS behind one small class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import faiss
 import numpy as np
@@ -16,16 +16,6 @@ MAX_EXACT_PAIRS: Final = 2e10
 MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
-
-
-class ItemIndex(Protocol):
-    """Finds the items whose vectors have the largest inner product with a query."""
-
-    def search(
-        self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Scores and rows, each (n_queries, k), best first; row -1 past the last item."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,16 @@ class FlatIndex:
     def search(
         self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """As `ItemIndex`; `allowed` is bool (n_items,), and only these rows are found."""
+        """Find the items whose vectors have the largest inner products with each query.
+
+        Args:
+            queries: float32 (n_queries, n_dimensions).
+            k: how many.
+            allowed: bool (n_items,), the only items to be found; None for all.
+
+        Returns:
+            Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item.
+        """
         queries = np.ascontiguousarray(queries, np.float32)
         if allowed is None:
             scores, rows = self.faiss_index.search(queries, k)

@@ -22,6 +22,9 @@ from recsys.placements import PLACEMENTS, Placement
 from recsys.reasons import reasons_for
 from recsys.topk import top_k
 
+LAST_RESORT = 1e-3
+"""Keeps what the shopper has already in the list, behind all that is new, where nothing is ever bought twice."""
+
 STRANGENESS = 300.0
 """Distinct items at which what everyone buys counts double."""
 
@@ -86,7 +89,7 @@ def recommend(engine: Engine, request: Request, model_version: str = "") -> Reco
         missing_ids=missing,
         head_share=n_head / max(len(items), 1),
         local_hour=query.hour,
-        timezone=_zone_of(engine, query.user_idx),
+        timezone=query.timezone,
     )
 
 
@@ -107,10 +110,11 @@ def find_placement(request: Request) -> Placement:
 def resolve(engine: Engine, request: Request, placement: Placement) -> tuple[Query, tuple[str, ...]]:
     """Turn ids into rows and `as_of` into the local hour; the second part are unknown seeds."""
     user_idx = engine.users.row(request.user_id) if request.user_id is not None else UNKNOWN
+    zone = _zone_of(engine, user_idx)
     if user_idx != UNKNOWN and engine.is_opted_out[user_idx]:
         user_idx = UNKNOWN
     seeds = engine.items.rows(request.item_ids)
-    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(_zone_of(engine, user_idx))).hour
+    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(zone)).hour
     query = Query(
         user_idx=user_idx,
         now=request.as_of,
@@ -120,6 +124,7 @@ def resolve(engine: Engine, request: Request, placement: Placement) -> tuple[Que
         history=engine.history.of(user_idx, request.as_of) if user_idx != UNKNOWN else NO_HISTORY,
         seeds=seeds[seeds >= 0],
         allowed=engine.listable[placement.pool],
+        timezone=zone,
     )
     return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
 
@@ -178,7 +183,7 @@ def _contributions(placement: Placement, shopper: Shopper, candidates: Candidate
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
         share = shopper.engine.repeat.repeat_share
-        parts[:, candidates.scores["repeat"] > 0] *= share / (share + RARE_REPEATS)
+        parts[:, candidates.scores["repeat"] > 0] *= (share + LAST_RESORT) / (share + RARE_REPEATS)
         for side, side_share in ((is_repeat, share), (~is_repeat, 1 - share)):
             parts[side] *= side_share / max(parts[side].sum(), 1e-12)
     return parts

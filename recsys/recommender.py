@@ -64,8 +64,8 @@ class Recommender:
 
     @property
     def data_end(self) -> int:
-        """Seconds since 1970 of the last event that the bundle knows."""
-        return self.engine.shop.end
+        """Seconds since 1970 of the last event that the bundle knows; when it was made, if it knows none."""
+        return self.engine.shop.end or to_seconds(datetime.fromisoformat(self.manifest.created_at))
 
     @property
     def placements(self) -> Mapping[str, Placement]:
@@ -130,7 +130,7 @@ class Recommender:
         return lists
 
     def examples(self) -> Examples:
-        """Ids that show the lists at their best: a shopper with the median of long histories, the best seller."""
+        """Ids that show the lists at their best: a shopper with more history than nine in ten, the best seller."""
         engine = self.engine
         lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
         order = lengths.argsort(kind="stable")

@@ -12,10 +12,9 @@ from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 
+from recsys.dataset import DAY_S
 from recsys.errors import DataError
 from recsys.schema import EVENT_NAMES
-
-DAY_S = 86_400
 
 
 @dataclass(frozen=True)

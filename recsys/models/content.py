@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from recsys.catalog import PATH_SEPARATOR
 from recsys.models.tokens import title_tokens
 from recsys.schema import ITEMS
 
@@ -105,10 +106,10 @@ def _long_features(items: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataF
     rows = items.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     path = pl.col("category").list.drop_nulls()
     max_depth = rows.select(path.list.len().max()).item() or 0
-    type_name = pl.when(path.list.len() > 0).then(path.list.join(" > "))
+    type_name = pl.when(path.list.len() > 0).then(path.list.join(PATH_SEPARATOR))
     band = pl.when(pl.col("price") > 0).then(pl.col("price").log(2).round().cast(pl.Int64).cast(pl.String))
     levels = [
-        _block(rows, f"category{n}", pl.when(path.list.len() >= n).then(path.list.head(n).list.join(" > ")))
+        _block(rows, f"category{n}", pl.when(path.list.len() >= n).then(path.list.head(n).list.join(PATH_SEPARATOR)))
         for n in range(1, max_depth + 1)
     ]
     blocks = [

@@ -10,12 +10,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.catalog import Catalog
-from recsys.dataset import Dataset
+from recsys.dataset import DAY_S, Dataset
 from recsys.models.backoff import fit_backoff
 from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
 from recsys.topk import top_k
 
-DAY_S = 86_400
 NO_ITEM = -1
 
 

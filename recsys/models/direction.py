@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.catalog import Catalog
-from recsys.dataset import Dataset
+from recsys.dataset import DAY_S, Dataset
 
 UNKNOWN_DIRECTION = 0.5
 
@@ -114,9 +114,7 @@ def _followers(baskets: _TypeBaskets, config: DirectionConfig) -> sparse.csr_mat
     rows, columns = [], []
     for step in range(1, min(config.max_followers, max(n - 1, 0)) + 1):
         gap = baskets.timestamp[step:] - baskets.timestamp[:-step]
-        linked = (
-            (baskets.user_idx[step:] == baskets.user_idx[:-step]) & (gap > 0) & (gap <= config.window_days * 86_400)
-        )
+        linked = (baskets.user_idx[step:] == baskets.user_idx[:-step]) & (gap > 0) & (gap <= config.window_days * DAY_S)
         rows.append(np.flatnonzero(linked))
         columns.append(np.flatnonzero(linked) + step)
     if not rows:

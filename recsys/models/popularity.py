@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.dataset import Dataset
-
-DAY_S = 86_400
+from recsys.dataset import DAY_S, Dataset
 
 
 @dataclass(frozen=True)

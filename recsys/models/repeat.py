@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.catalog import Catalog
-from recsys.dataset import Dataset
+from recsys.dataset import DAY_S, Dataset
 from recsys.history import UserHistory
-
-DAY_S = 86_400
 
 
 @dataclass(frozen=True)

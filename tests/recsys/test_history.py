@@ -4,10 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.dataset import PURCHASE, VIEW, Dataset
+from recsys.dataset import PURCHASE, Dataset
 from recsys.history import NO_HISTORY, HistoryConfig, build_history
+from recsys.schema import EVENT_NAMES
 from tests.recsys.small_shops import shops
 from tests.shop import BROWSERS, at, dataset_of, moment
+
+VIEW = EVENT_NAMES.index("view_item")
 
 
 @given(shops(), st.integers(-1, 61), st.integers(1, 50))

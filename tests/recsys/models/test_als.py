@@ -7,12 +7,16 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from recsys.dataset import CART, PURCHASE, REFUND, VIEW, Dataset
+from recsys.dataset import PURCHASE, Dataset
 from recsys.engine import Engine
 from recsys.models.als import ALSConfig, ALSModel, confidences, fit_als, weigh_events
 from recsys.schema import EVENT_NAMES
 from tests.recsys.small_shops import shops
 from tests.shop import LEATHER, LEATHER_FANS, USERS_WITH_HISTORY
+
+CART = EVENT_NAMES.index("add_to_cart")
+REFUND = EVENT_NAMES.index("refund")
+VIEW = EVENT_NAMES.index("view_item")
 
 CHECKERBOARD = np.fromfunction(lambda user, item: (user + item) % 2 == 0, (12, 10)).astype(np.float32)
 CONFIG = ALSConfig(n_factors=6, regularization=0.1, alpha=2.0, n_iterations=20)
