@@ -8,8 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from recsys.dataset import Dataset, build_dataset
 from recsys.errors import DataError
 from recsys.schema import TABLES
 from training.symptoms import (
@@ -18,9 +20,10 @@ from training.symptoms import (
     Catalogue,
     Clock,
     Days,
+    Repeats,
     count_head,
     count_kinds,
-    count_with_two,
+    count_learners,
     has_content,
     measure_baskets,
     measure_bots,
@@ -28,10 +31,11 @@ from training.symptoms import (
     measure_clock,
     measure_days,
     measure_repeats,
+    name_goal,
     share,
     with_person,
 )
-from training.verdicts import Facts, Feed, judge
+from training.verdicts import GOAL_WORDS, Facts, Feed, counted, judge, plural
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class DoctorReport:
         visitors: different visitors in events.
         items: different items in events.
         kinds: events by name, most frequent first.
+        goal: the event that counts as success when models are fitted.
+        goals: events of that kind that models are fitted on.
         days: events by local day.
         catalogue: how the tables fit together.
         clock: skew and future times.
         bots: suspected ids.
-        baskets: baskets by size.
-        repeat_share: share of purchases of an item that the person had bought before, in [0, 1].
+        baskets: what was taken together, as models take it.
+        repeat_share: share of goal events after a shopper's first day that repeat an earlier one, in [0, 1].
         duplicates: rows that the ingest left out because another says the same.
         rejects: all rows that the ingest left out, by table and reason.
         feeds: what the data can feed.
@@ -62,6 +68,8 @@ class DoctorReport:
     visitors: int
     items: int
     kinds: dict[str, int]
+    goal: str
+    goals: int
     days: Days
     catalogue: Catalogue
     clock: Clock
@@ -96,12 +104,9 @@ def examine(data_dir: Path, now: datetime | None = None) -> DoctorReport:
     events, items = tables["events"], tables["items"]
     report = data_dir / "report.json"
     ingested = _json_file(report) if report.exists() else {}
-    who = with_person(events)
-    days, baskets, repeat_share = (
-        measure_days(events, timezone),
-        measure_baskets(events),
-        measure_repeats(who),
-    )
+    dataset = build_dataset(events, items, tables["users"], timezone=timezone)
+    goal = name_goal(dataset)
+    days, baskets, repeats = measure_days(events, timezone), measure_baskets(dataset), measure_repeats(dataset)
     return DoctorReport(
         timezone=timezone,
         rows={name: frame.height for name, frame in tables.items() if _path(data_dir, name).exists()},
@@ -109,39 +114,38 @@ def examine(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         visitors=events["visitor_id"].drop_nulls().n_unique(),
         items=events["item_id"].n_unique(),
         kinds=count_kinds(events),
+        goal=goal,
+        goals=len(dataset.successes),
         days=days,
-        catalogue=measure_catalogue(events, items, tables["users"]),
+        catalogue=measure_catalogue(events, items, tables["users"], goal),
         clock=measure_clock(events, now),
-        bots=measure_bots(who, timezone),
+        bots=measure_bots(with_person(events), timezone),
         baskets=baskets,
-        repeat_share=repeat_share,
+        repeat_share=repeats.share,
         duplicates=sum(table.get("duplicates", 0) for table in ingested.values()),
         rejects={name: table["reasons"] for name, table in ingested.items() if table.get("reasons")},
-        feeds=judge(_facts(events, items, who, days, baskets, repeat_share)),
+        feeds=judge(_facts(dataset, items, days, baskets, repeats)),
     )
 
 
-def _facts(
-    events: pl.DataFrame,
-    items: pl.DataFrame,
-    who: pl.DataFrame,
-    days: Days,
-    baskets: Baskets,
-    repeat_share: float,
-) -> Facts:
+def _facts(dataset: Dataset, items: pl.DataFrame, days: Days, baskets: Baskets, repeats: Repeats) -> Facts:
+    learners, shared_items = count_learners(dataset)
     return Facts(
-        events=events.height,
-        purchases=int((events["event"] == "purchase").sum()),
-        learners=count_with_two(who, "person", "item_id"),
-        shared_items=count_with_two(who, "item_id", "person"),
-        items=events["item_id"].n_unique(),
+        goal=name_goal(dataset),
+        goals=len(dataset.successes),
+        goal_items=len(np.unique(dataset.successes.item_idx)),
+        learners=learners,
+        shared_items=shared_items,
+        items=len(dataset.items),
         catalogue=items.height,
         described=items.filter(has_content()).height,
         categorised=items.filter(pl.col("category").list.len() > 0).height,
         pair_baskets=baskets.pairs,
-        repeat_share=repeat_share,
+        by_basket=baskets.by_basket,
+        repeat_share=repeats.share,
+        repeat_pairs=repeats.pairs,
         finer_than_day=days.finer,
-        head_items=count_head(events),
+        head_items=count_head(dataset),
     )
 
 
@@ -195,14 +199,21 @@ def render(report: DoctorReport) -> str:
 
 
 def _render_contents(report: DoctorReport) -> list[str]:
-    lines = [f"{name}: {count:,} rows" for name, count in report.rows.items()]
-    lines.append(f"{report.users:,} users, {report.visitors:,} visitors and {report.items:,} items in events")
-    lines += [f"{kind}: {count:,} events" for kind, count in report.kinds.items()]
-    baskets = report.baskets
+    lines = [f"{name}: {counted(count, 'row')}" for name, count in report.rows.items()]
+    people = f"{counted(report.users, 'user')}, {counted(report.visitors, 'visitor')}"
+    lines.append(f"{people} and {counted(report.items, 'item')} in events")
+    lines += [f"{kind}: {counted(count, 'event')}" for kind, count in report.kinds.items()]
+    return lines + (_render_goal(report) if report.goals else [])
+
+
+def _render_goal(report: DoctorReport) -> list[str]:
+    word, baskets, lines = GOAL_WORDS[report.goal], report.baskets, []
+    if report.goal != "purchase":
+        lines.append(f"success is a {word} ({report.goal}): stronger events are missing or too few")
     if baskets.count:
-        lines.append(f"{baskets.count:,} baskets, {baskets.single_share:.1%} of them of one item")
-    lines.append(f"{report.repeat_share:.1%} of purchases are of an item that the person had bought before")
-    return lines
+        group = counted(baskets.count, "basket" if baskets.by_basket else "shopper")
+        lines.append(f"{group} to learn from what is taken together, {baskets.single_share:.1%} of one item alone")
+    return [*lines, f"{report.repeat_share:.1%} of {plural(word)} after a shopper's first day repeat an earlier one"]
 
 
 def _render_days(report: DoctorReport) -> list[str]:
@@ -212,7 +223,7 @@ def _render_days(report: DoctorReport) -> list[str]:
     fine = "times of day are known" if days.finer else "dates only, no times of day"
     lines = [
         f"{days.first} to {days.last} ({report.timezone}); {fine}",
-        f"{days.active:,} days with events, {days.silent:,} without; the median day has {days.median:,.0f}",
+        f"{counted(days.active, 'day')} with events, {days.silent:,} without; the median day has {days.median:,.0f}",
         f"busiest: {days.busiest} with {days.most:,}",
     ]
     return lines + [f"silent: {first} to {last}" for first, last in days.gaps]
@@ -224,15 +235,18 @@ def _render_oddities(report: DoctorReport) -> list[str]:
         (catalogue.without_content, f"{catalogue.without_content:.1%} of the items have no content"),
         (
             catalogue.orphan_items,
-            f"{catalogue.orphan_items:,} items of events are not in the items table "
+            f"{counted(catalogue.orphan_items, 'item')} of events not in the items table "
             f"({share(catalogue.orphan_events, report.rows.get('events', 0)):.1%} of the events)",
         ),
-        (catalogue.orphan_users, f"{catalogue.orphan_users:,} users of events are not in the users table"),
-        (catalogue.never_bought, f"{catalogue.never_bought:,} items of the catalogue were never bought"),
+        (catalogue.orphan_users, f"{counted(catalogue.orphan_users, 'user')} of events not in the users table"),
+        (
+            catalogue.never_bought,
+            f"{counted(catalogue.never_bought, 'item')} of the catalogue without a {GOAL_WORDS[report.goal]}",
+        ),
         (clock.known, f"events arrive {clock.median_s:,.1f} s late (99 %: {clock.p99_s:,.1f} s)"),
-        (clock.early, f"{clock.early:,} events were received before they happened: a clock is wrong"),
-        (clock.future, f"{clock.future:,} events are in the future"),
-        (bots.suspects, f"{bots.suspects:,} ids look like bots ({bots.events:,} events)"),
+        (clock.early, f"{counted(clock.early, 'event')} received before happening: a clock is wrong"),
+        (clock.future, f"{counted(clock.future, 'event')} in the future"),
+        (bots.suspects, f"{counted(bots.suspects, 'suspected bot')} ({counted(bots.events, 'event')})"),
     )
     lines = [line for found, line in findings if found]
     lines += [f"suspected bot: {name}, {rate:,.0f} events a day" for name, rate in bots.busiest]
@@ -241,7 +255,7 @@ def _render_oddities(report: DoctorReport) -> list[str]:
 
 def _render_rejects(report: DoctorReport) -> list[str]:
     lines = [
-        f"{table}: {count:,} rows: {reason}"
+        f"{table}: {counted(count, 'row')}: {reason}"
         for table, reasons in report.rejects.items()
         for reason, count in reasons.items()
     ]

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
+
+from recsys.dataset import DAY_S, Dataset
+from recsys.models.copurchase import CopurchaseConfig
+from recsys.schema import EVENT_NAMES
 
 BOT_DEVIATIONS: Final = 6.0
 BOT_EVENTS_PER_DAY: Final = 100
 LEAST_DEVIATION: Final = 0.3
 FEWEST_IDS: Final = 10
 MIDNIGHTS: Final = 0.99
+NO_LIKING: Final = ("view_item_list", "remove_from_cart", "refund")
+"""Events that do not say that somebody likes an item."""
 LISTED: Final = 5
 """Gaps and bots that a report names."""
 
@@ -73,7 +80,7 @@ class Catalogue:
         orphan_items: items of events that the items table lacks, where there is one.
         orphan_events: events of such items.
         orphan_users: users of events that the users table lacks, where there is one.
-        never_bought: items of the items table without a purchase.
+        never_bought: items of the items table without a goal event.
     """
 
     without_content: float
@@ -100,17 +107,32 @@ class Bots:
 
 @dataclass(frozen=True)
 class Baskets:
-    """Baskets by the number of their different items.
+    """What was taken together, as the co-purchase model takes it: goal events by basket, else by shopper.
 
     Attributes:
-        count: baskets.
-        pairs: baskets of at least two items.
-        single_share: share of the baskets with one item, in [0, 1].
+        count: baskets, or shoppers who stand for them.
+        pairs: those of at least two different items.
+        single_share: share of those with one item, in [0, 1].
+        by_basket: whether baskets are the evidence; else too few hold two items, and all that one shopper took is.
     """
 
     count: int
     pairs: int
     single_share: float
+    by_basket: bool
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How far shoppers take the same things again, by the goal events.
+
+    Attributes:
+        share: share of goal events after a shopper's first day that repeat an earlier one, in [0, 1].
+        pairs: shoppers' items that lie in at least two of their baskets.
+    """
+
+    share: float
+    pairs: int
 
 
 def share(part: int, whole: int) -> float:
@@ -119,10 +141,9 @@ def share(part: int, whole: int) -> float:
 
 
 def with_person(events: pl.DataFrame) -> pl.DataFrame:
-    """Events of somebody known, with the user, else the visitor, as `person`."""
-    return events.select(
-        "item_id", "event", "timestamp", "basket_id", person=pl.coalesce("user_id", "visitor_id")
-    ).filter(pl.col("person").is_not_null())
+    """Times of the events of somebody known, with the user, else the visitor, as `person`."""
+    known = events.select("timestamp", person=pl.coalesce("user_id", "visitor_id"))
+    return known.filter(pl.col("person").is_not_null())
 
 
 def has_content() -> pl.Expr:
@@ -173,12 +194,12 @@ def measure_clock(events: pl.DataFrame, now: datetime | None) -> Clock:
     return Clock(known.len(), median, p99, int((known < 0).sum()), future)
 
 
-def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> Catalogue:
-    """Hold the ids of events against the items and users tables."""
+def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, goal: str) -> Catalogue:
+    """Hold the ids of events against the items and users tables; `goal` is the event that counts as success."""
     known = events.select("item_id").group_by("item_id").len()
     strangers = known.join(items, on="item_id", how="anti") if items.height else known.clear()
     buyers = events.select("user_id").drop_nulls().unique()
-    bought = events.filter(pl.col("event") == "purchase").select("item_id").unique()
+    bought = events.filter(pl.col("event") == goal).select("item_id").unique()
     return Catalogue(
         without_content=share(items.filter(~has_content()).height, items.height),
         orphan_items=strangers.height,
@@ -188,27 +209,47 @@ def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataF
     )
 
 
-def measure_baskets(events: pl.DataFrame) -> Baskets:
-    """Count the different items of each basket that was bought."""
-    lines = events.lazy().filter(pl.col("event") == "purchase", pl.col("basket_id").is_not_null())
-    sizes = lines.group_by("basket_id").agg(size=pl.col("item_id").n_unique()).collect()["size"]
-    pairs = int((sizes > 1).sum())
-    return Baskets(sizes.len(), pairs, share(sizes.len() - pairs, sizes.len()))
-
-
-def measure_repeats(who: pl.DataFrame) -> float:
-    """Share of purchases of an item that the same person had bought at an earlier time or in another basket.
+def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) -> Baskets:
+    """Count what was taken together by the rule of `recsys.models.copurchase.fit_copurchase`.
 
     Args:
-        who: rows of `with_person`.
+        dataset: the shop.
+        config: settings of the co-purchase model; its defaults if not given.
 
     Returns:
-        A share in [0, 1]; 0 without purchases.
+        The baskets, or the shoppers where too few goal events lie in baskets of two or more.
     """
-    bought = who.lazy().filter(pl.col("event") == "purchase")
-    occasions = bought.group_by("person", "item_id").agg(occasions=pl.struct("timestamp", "basket_id").n_unique())
-    times = occasions.select(pl.col("occasions").sum(), pairs=pl.len()).collect().row(0)
-    return share(int(times[0]) - int(times[1]), int(times[0]))
+    chosen = config or CopurchaseConfig()
+    done = dataset.successes
+    lines = pl.LazyFrame({"basket": done.basket_idx, "user": done.user_idx, "item": done.item_idx})
+    sizes = _sizes(lines, "basket")
+    in_pairs = share(int(sizes[sizes > 1].sum()), int(sizes.sum()))
+    by_basket = not len(sizes) or in_pairs >= chosen.min_basket_share
+    if not by_basket:
+        sizes = _sizes(lines, "user")
+    sizes = sizes[sizes <= chosen.max_basket]
+    pairs = int((sizes > 1).sum())
+    return Baskets(len(sizes), pairs, share(len(sizes) - pairs, len(sizes)), by_basket)
+
+
+def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
+    """Different items of each basket or shopper that is known."""
+    known = lines.filter(pl.col(group) >= 0).select(group, "item").unique()
+    return known.group_by(group).len("size").collect()["size"].to_numpy()
+
+
+def measure_repeats(dataset: Dataset) -> Repeats:
+    """Count repeats by the rule of `recsys.models.repeat.fit_repeat`: half a day or more after the first time."""
+    done, half_a_day = dataset.successes, pl.lit(DAY_S // 2)
+    columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
+    lines = pl.LazyFrame(columns).filter(pl.col("user") >= 0)
+    at, basket = pl.col("at"), pl.col("basket")
+    pairs = lines.group_by("user", "item").agg(first=at.min(), several=basket.min() < basket.max())
+    taken = lines.join(pairs, on=["user", "item"]).select(again=at >= pl.col("first") + half_a_day)
+    users = lines.join(lines.group_by("user").agg(first=at.min()), on="user")
+    later = users.select(later=at >= pl.col("first") + half_a_day)
+    counts = [frame.sum().collect().item() for frame in (taken, later, pairs.select("several"))]
+    return Repeats(share(int(counts[0]), int(counts[1])), int(counts[2]))
 
 
 def measure_bots(who: pl.DataFrame, timezone: str) -> Bots:
@@ -240,16 +281,24 @@ def measure_bots(who: pl.DataFrame, timezone: str) -> Bots:
     return Bots(suspects.height, int(suspects["events"].sum()), busiest)
 
 
-def count_with_two(who: pl.DataFrame, of: str, different: str) -> int:
-    """How many values of one column go with at least two different values of another."""
-    pairs = who.lazy().select(of, different).unique().group_by(of).len()
-    return int(pairs.filter(pl.col("len") > 1).select(pl.len()).collect().item())
+def count_learners(dataset: Dataset) -> tuple[int, int]:
+    """Shoppers of at least two different items, and items of at least two shoppers, by events that show a liking."""
+    events = dataset.events
+    shows = ~np.isin(events.kind, [EVENT_NAMES.index(name) for name in NO_LIKING]) & (events.user_idx >= 0)
+    pairs = pl.DataFrame({"user": events.user_idx[shows], "item": events.item_idx[shows]}).unique()
+    users, items = (int((pairs[name].value_counts()["count"] > 1).sum()) for name in ("user", "item"))
+    return users, items
 
 
-def count_head(events: pl.DataFrame) -> int:
-    """The fewest items that make half of all events."""
-    counts = events["item_id"].value_counts(sort=True)["count"].cum_sum()
-    return 0 if counts.is_empty() else int((counts < counts[-1] / 2).sum()) + 1
+def count_head(dataset: Dataset) -> int:
+    """The fewest items that make half of all goal events."""
+    counts = np.sort(np.bincount(dataset.successes.item_idx))[::-1].cumsum()
+    return int((counts < counts[-1] / 2).sum()) + 1 if len(counts) else 0
+
+
+def name_goal(dataset: Dataset) -> str:
+    """The event that counts as success, as `schema.EVENT_NAMES` writes it."""
+    return EVENT_NAMES[dataset.goal]
 
 
 def count_kinds(events: pl.DataFrame) -> dict[str, int]:

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from recsys.catalog import read_catalog
+from recsys.dataset import load_dataset
 from recsys.errors import DataError
+from recsys.models.copurchase import CopurchaseConfig, fit_copurchase
+from recsys.models.repeat import RepeatConfig, fit_repeat
 from training.doctor import DoctorReport, examine, render
 from training.ingest import IngestConfig
 
@@ -69,7 +73,7 @@ def test_a_small_shop(folder: Callable[..., Path]) -> None:
         2,
         pytest.approx(1 / 3),
     )
-    assert report.repeat_share == pytest.approx(1 / 5), "a again by u, of five purchases"
+    assert report.repeat_share == 1.0, "a again by u: the one purchase after a shopper's first day"
     assert (report.clock.known, report.clock.median_s, report.clock.future) == (1, 2.0, 1)
     assert report.rejects == {"events": {"quantity is negative": 1}}
     assert set(verdicts(report).values()) == {"thin", "yes"}
@@ -140,3 +144,96 @@ def test_folders_that_cannot_be_read(folder: Callable[..., Path], tmp_path: Path
     (out / "dataset.json").write_text("[", encoding="utf-8")
     with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
         examine(out)
+
+
+def assert_agrees_with_the_models(report: DoctorReport, out: Path) -> None:
+    dataset = load_dataset(out)
+    catalog = read_catalog(dataset.catalog)
+    assert report.repeat_share == pytest.approx(fit_repeat(dataset, catalog, RepeatConfig()).repeat_share)
+    model = fit_copurchase(dataset, catalog, CopurchaseConfig(), dataset.end)
+    assert (report.baskets.by_basket, report.baskets.count) == (model.by_basket, model.n_all)
+    served = bool((model.bought_together.item_idx >= 0).any())
+    assert (verdicts(report)["bought_together"] != "no") is served
+
+
+def why(report: DoctorReport, name: str) -> str:
+    return next(feed.why for feed in report.feeds if name in feed.lists)
+
+
+def test_a_shop_of_views_alone_is_judged_by_views(folder: Callable[..., Path]) -> None:
+    views = [
+        event(str((u + n) % 12), f"u{u}", n // 3 + n / 100, event="view_item", session_id=f"{u} {n // 3}")
+        for u in range(40)
+        for n in range(15)
+    ]
+    out = folder(events=views)
+    report = examine(out)
+    assert (report.goal, report.goals) == ("view_item", 600)
+    assert report.baskets.by_basket is True
+    assert report.baskets.pairs == 200, "sessions"
+    assert_agrees_with_the_models(report, out)
+    assert {name for name, verdict in verdicts(report).items() if verdict == "no"} == {"cold items"}
+    assert why(report, "bought_together").startswith("200 baskets hold two or more items")
+    text = render(report)
+    assert "success is a view (view_item)" in text
+    assert "% of the views after a shopper's first day repeat" in text
+    assert "purchases" not in text
+
+
+def test_ratings_by_day_fall_back_to_shoppers(folder: Callable[..., Path]) -> None:
+    ratings = [
+        {"item_id": str((u * 3 + n) % 20), "user_id": f"u{u}", "event": "purchase", "value": 1 + n % 5}
+        | {"timestamp": f"2024-01-{n + 1:02}"}
+        for u in range(30)
+        for n in range(6)
+    ]
+    out = folder(events=ratings)
+    report = examine(out)
+    assert (report.baskets.by_basket, report.baskets.count, report.baskets.pairs) == (False, 30, 30)
+    assert_agrees_with_the_models(report, out)
+    assert verdicts(report)["bought_together"] == "thin"
+    assert "all purchases of one shopper count as one basket: 30 shoppers" in why(report, "bought_together")
+    assert verdicts(report)["buy_again"] == "no"
+    assert "None of" not in render(report)
+
+
+def test_a_day_is_a_basket_where_nothing_else_is(folder: Callable[..., Path]) -> None:
+    events = [
+        {"item_id": str(u + n), "user_id": f"u{u}", "event": "purchase", "timestamp": "2024-01-01"}
+        for u in range(4)
+        for n in range(2)
+    ]
+    out = folder(events=events)
+    report = examine(out)
+    assert (report.baskets.by_basket, report.baskets.pairs) == (True, 4)
+    assert_agrees_with_the_models(report, out)
+
+
+def test_without_items_similar_comes_from_takers(folder: Callable[..., Path]) -> None:
+    out = folder(events=[event(str(n), f"u{u}", n + u / 50) for u in range(120) for n in range(u % 5, 110, 5)])
+    report = examine(out)
+    found = verdicts(report)
+    assert (found["similar"], found["cold items"]) == ("yes", "no")
+    assert "alike by who took them" in why(report, "similar")
+    assert why(report, "cold items").startswith("There is no items table")
+
+
+def test_long_tail_names_the_limit_that_binds(folder: Callable[..., Path]) -> None:
+    few_users = examine(folder(events=[event(str(n), f"u{u}", n + u / 50) for u in range(20) for n in range(200)]))
+    assert verdicts(few_users)["long_tail"] == "thin"
+    assert "20 users or visitors took two" in why(few_users, "long_tail")
+    assert "tail items on" not in why(few_users, "long_tail")
+    best_sellers = [event("best", f"u{u}", n, f"{u} {n}") for u in range(120) for n in range(9)]
+    others = [event(str(u % 9), f"u{u}", 20, f"{u}") for u in range(120)]
+    few_items = examine(folder(events=best_sellers + others))
+    assert verdicts(few_items)["long_tail"] == "thin"
+    assert "9 are the tail" in why(few_items, "long_tail")
+    assert "worth a list from 50 tail items on" in why(few_items, "long_tail")
+
+
+def test_nothing_is_said_of_purchases_that_are_not_there(folder: Callable[..., Path]) -> None:
+    report = examine(folder(items=[{"item_id": "a", "title": "a"}]))
+    text = render(report)
+    assert "items: 1 row\n" in text
+    assert "%" not in text.split("What it can feed")[0]
+    assert why(report, "buy_again") == "There is no purchase, so that nothing is known to repeat."
