@@ -59,9 +59,9 @@ def ingest_tables(
     now: Now = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a shop's files and write them as a folder of tables; bad rows are kept apart with their reasons.
+    r"""Check a shop's files and write them as a folder of tables; bad rows are kept apart with their reasons.
 
-    Options go before the table [ingest] of --config.
+    Options go before the table \[ingest] of --config.
     """
     given: dict[str, Any] = {
         "timezone": timezone,
@@ -104,7 +104,10 @@ def _show_report(report: IngestReport, out: Path) -> None:
     rows = [(name, *(asdict(table)[figure] for figure in figures)) for name, table in report.tables.items()]
     show_table(("table", *figures), rows)
     for name, table in report.tables.items():
-        show_lines(f"{name}: {count:,} rows left out: {reason}" for reason, count in table.reasons.items())
+        show_lines(
+            f"{name}: {count:,} {'row' if count == 1 else 'rows'} left out: {reason}"
+            for reason, count in table.reasons.items()
+        )
         show_lines(f"{name}: {note}" for note in table.notes)
         if table.ignored_columns:
             show_lines([f"{name}: columns without a place: {', '.join(table.ignored_columns)}"])

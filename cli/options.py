@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,8 +18,13 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of 
 DEFAULT_MODELS = Path("models")
 
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Up to a year before the calendar's end, so that every zone's local time of it is still a date."""
+
+
 def parse_moment(text: str, option: str) -> datetime:
-    """An aware moment from RFC 3339 text.
+    """An aware moment from RFC 3339 text, `EARLIEST` or later and before `LATEST`.
 
     Raises:
         ConfigError: naming the option.
@@ -30,6 +35,8 @@ def parse_moment(text: str, option: str) -> datetime:
         raise ConfigError(f"{option} is {text!r}, expected a time such as 2017-12-20T08:00:00-05:00") from None
     if moment.tzinfo is None:
         raise ConfigError(f"{option} is {text!r}, which has no zone: end it with an offset, such as +08:00 or Z")
+    if not EARLIEST <= moment < LATEST:
+        raise ConfigError(f"{option} is {text!r}, expected a time from 1970 to {LATEST.year - 1}, by UTC")
     return moment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import typer
@@ -15,8 +15,16 @@ from cli.output import progress, show_json, show_lines, show_table
 from recsys.context import DEFAULT_LIMIT, Recommendations, Request
 from recsys.dataset import to_seconds
 from recsys.errors import ConfigError, UnknownItemError
+from recsys.placements import Anchor, Placement
 from recsys.recommender import Recommender
 from training.push import Order, PushReport, push
+
+TOO_LITTLE: Final[dict[Anchor, str]] = {
+    "item": "nothing is known of this item for such a list",
+    "user": "too little is known of this user",
+    "none": "nothing is known yet",
+}
+"""Why a list is the fallback's, by what it is for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,16 +52,19 @@ def recommend(
     """Show one list with its reasons, or write a list for each of --users to --out."""
     moment = parse_moment(as_of, "--as-of") if as_of else None
     if users is not None or out is not None:
-        if users is None or out is None or user or item:
+        if users is None or out is None or user is not None or item:
             raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
         with progress() as on_progress:
             report = push(models, users, out, Order(placement or "for_you", limit, moment), on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
+    if user is not None and not user.strip():
+        raise ConfigError(f"--user is {user!r}, expected the id of a user")
     recommender = Recommender.open(models)
     seconds = recommender.data_end if moment is None else to_seconds(moment)
     chosen = placement or ("complementary" if item else "for_you" if user else "popular")
     seeds = tuple(item or ())
+    _check_anchor(recommender.placements.get(chosen), user, seeds)
     if seeds and not any(map(recommender.knows_item, seeds)):
         raise UnknownItemError(seeds[0])
     answer = recommender.answer(Request(chosen, seconds, limit, user, seeds))
@@ -63,13 +74,24 @@ def recommend(
         _show(answer, seconds, recommender)
 
 
+def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[str, ...]) -> None:
+    """Refuse a list without whom or what it is for; a placement that is none is refused later."""
+    if placement is None:
+        return
+    if placement.anchor == "item" and not seeds:
+        raise ConfigError(f"--placement {placement.name} is a list for an item: give --item ID")
+    if placement.anchor == "user" and user is None:
+        instead = " instead of --item" if seeds else ""
+        raise ConfigError(f"--placement {placement.name} is a list for a user: give --user ID{instead}")
+
+
 def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
     local = datetime.fromtimestamp(seconds, ZoneInfo(answer.timezone))
     facts = [
         f"{answer.placement} by {answer.model_version}",
         f"as of {local.isoformat()} ({answer.local_hour} h in {answer.timezone})",
         f"head share {answer.head_share:.0%}",
-        "fallback: nothing is known of whom it is for" if answer.fallback_used else "",
+        f"fallback: {TOO_LITTLE[recommender.placements[answer.placement].anchor]}" if answer.fallback_used else "",
         f"unknown items: {', '.join(answer.missing_ids)}" if answer.missing_ids else "",
     ]
     show_lines(["; ".join(filter(None, facts))])

@@ -13,9 +13,14 @@ from typing import Any, Final
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.schema import EVENT_ALIASES, EVENTS, TIMESTAMP
+from recsys.schema import EVENT_ALIASES, EVENT_NAMES, EVENTS, TIMESTAMP
 
 Row = dict[str, Any]
+
+
+class ItemlessRow(Row):
+    """The row of an event that names no item and is none of ours, such as GA4's `page_view`: not about an item."""
+
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PASSED_ON: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
@@ -38,7 +43,8 @@ def unfold(payload: Any) -> list[Row]:
     Returns:
         Rows whose columns are text, float or int, or None; `timestamp` and `received_at` are as they came, or
         RFC 3339 text. Event names are GA4's where an alias is known and otherwise unchanged. An event without
-        items gives one row without an `item_id`. Columns that are not ours pass through in flat rows only.
+        items gives one row without an `item_id`, an `ItemlessRow` where its name is none of ours. Columns that
+        are not ours pass through in flat rows only.
 
     Raises:
         DataError: a field is of the wrong type; the message begins with the field's path and a colon.
@@ -106,7 +112,7 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
                 "position": _position(fields, "index", f"{at}."),
             }
         )
-    return rows or [shared | {"item_id": None}]
+    return rows or [_without_item(shared)]
 
 
 def _measurement(payload: Mapping[str, Any]) -> list[Row]:
@@ -163,12 +169,13 @@ def _segment(payload: Mapping[str, Any]) -> list[Row]:
         "currency": _text(properties, "currency", "properties."),
     }
     if properties.get("products") is None:
-        return [shared | _segment_product(properties, "properties.")]
+        row = shared | _segment_product(properties, "properties.")
+        return [row if row["item_id"] is not None else _without_item(row)]
     rows = []
     for place, product in enumerate(_array(properties, "products", "properties.")):
         at = f"properties.products[{place}]"
         rows.append(shared | _segment_product(_as_object(product, at), f"{at}."))
-    return rows or [shared | {"item_id": None}]
+    return rows or [_without_item(shared)]
 
 
 def _segment_product(product: Mapping[str, Any], path: str) -> Row:
@@ -208,7 +215,12 @@ def _retail(payload: Mapping[str, Any]) -> list[Row]:
                 "currency": shared["currency"] or _text(price, "currencyCode", f"{at}.product.priceInfo."),
             }
         )
-    return rows or [shared | {"item_id": None}]
+    return rows or [_without_item(shared)]
+
+
+def _without_item(row: Row) -> Row:
+    is_known = row["event"] is None or row["event"] in EVENT_NAMES
+    return row | {"item_id": None} if is_known else ItemlessRow(row, item_id=None)
 
 
 def _numbered(rows: list[Row]) -> list[Row]:

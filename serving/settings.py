@@ -77,7 +77,8 @@ def load_settings(**given: Any) -> Settings:
 
 def _told(fault: Any) -> str:
     name = ".".join(map(str, fault["loc"]))
-    return f"setting {name!r} is {fault['input']!r}: {fault['msg']}; set {_variable(name)} or pass it"
+    problem = fault["msg"].removeprefix("Value error, ")
+    return f"setting {name!r} is {fault['input']!r}: {problem}; set {_variable(name)} or pass it"
 
 
 def _variable(name: str) -> str:

@@ -15,7 +15,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.casts import CastRules, is_zone
 from training.folder import check_replaceable, write_folder
-from training.readers import read_table
+from training.readers import RawTable, read_table
 from training.sieve import SieveRules, Sifted, sift
 from training.times import TimeRules
 
@@ -46,7 +46,8 @@ class IngestConfig:
         timezone: the shop's IANA zone; also the zone of times that carry none. None refuses such times, and
             the tables then say UTC.
         encoding: of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
-        max_reject_share: largest share of a table's rows that may be rejected, duplicates apart, in [0, 1].
+        max_reject_share: largest share of a table's rows that may be rejected, in [0, 1]; duplicates and events
+            that are not about an item are no faults.
         future_tolerance: minutes by which a time may be later than `now`.
         columns: the shop's column names, each to ours.
         default_event: the event of every row, where the events have no such column.
@@ -71,13 +72,13 @@ class TableReport:
     """What became of one table.
 
     Attributes:
-        rows: rows that came.
+        rows: rows that came, without the events that are not about an item.
         kept: rows that are in the output.
         duplicates: rows left out because another one says the same or replaces them; no fault of theirs.
         rejected: rows left out because they broke a rule.
         reasons: rows by reason, most frequent first; a row that broke two rules counts under both.
         ignored_columns: columns of the input that the table has no place for.
-        notes: how ambiguous columns were read.
+        notes: how ambiguous columns were read, and what was passed over.
     """
 
     rows: int
@@ -137,15 +138,19 @@ def ingest(
     given = sources.given()
     _check_call(given, config, out, now)
     rules = _rules(config, now)
-    sifted: dict[str, Sifted] = {}
+    n_steps = 2 * len(given) + 1
+    raw: dict[str, RawTable] = {}
     for place, (table, path) in enumerate(given.items()):
-        progress(f"reading {table}", place / (len(given) + 1))
-        raw = read_table(path, table, config.encoding)
-        progress(f"checking {table}", (place + 0.5) / (len(given) + 1))
-        sifted[table] = sift(raw, table, rules)
+        progress(f"reading {table}", place / n_steps)
+        raw[table] = read_table(path, table, config.encoding)
+    _check_columns(raw, config)
+    sifted: dict[str, Sifted] = {}
+    for place, table in enumerate(given, len(given)):
+        progress(f"checking {table}", place / n_steps)
+        sifted[table] = sift(raw.pop(table), table, rules)
     rejects = pl.concat([part.rejects for part in sifted.values()])
     _refuse_bad_tables(sifted, given, config, rejects, out)
-    progress("writing", len(given) / (len(given) + 1))
+    progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in sifted.items()}
     tables = {table: _ordered(part.kept, table) for table, part in sifted.items()} | {"rejects": rejects}
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
@@ -183,6 +188,20 @@ def _check_call(given: dict[str, Path], config: IngestConfig, out: Path, now: da
         raise ConfigError(f"{inside[0]} lies inside {out}, which is to be replaced; name another folder")
 
 
+def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
+    """Refuse a mapped column that no file has; a file whose rows are all broken could have had it."""
+    frames = [part.frame for part in raw.values()]
+    if any(frame.width == 0 for frame in frames):
+        return
+    found = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    for theirs, ours in config.columns.items():
+        if theirs not in found:
+            raise ConfigError(
+                f"column {theirs!r} is mapped to {ours!r}, but no file has it (columns found: {', '.join(found)}); "
+                "correct the mapping or leave it out"
+            )
+
+
 def _rules(config: IngestConfig, now: datetime) -> SieveRules:
     times = TimeRules(config.timezone, config.timestamp_format)
     casts = CastRules(times, config.category_separator, config.tag_separators)
@@ -201,12 +220,17 @@ def _refuse_bad_tables(
         path = rejects_beside(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
-        reason, count = next(iter(part.reasons().items()), ("no rows", 0))
+        reason, count = next(iter(part.faults().items()))
         limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "nothing is usable"
         raise DataError(
-            f"{table}: {part.rejected:,} of {part.rows:,} rows of {given[table].name} ({share:.1%}) were "
-            f"rejected, {limit}; most often because {reason!r} ({count:,} rows); all of them are in {path}"
+            f"{table}: {part.rejected:,} of {part.rows:,} {_rows(part.rows)} of {given[table].name} ({share:.1%}) "
+            f"{'was' if part.rejected == 1 else 'were'} rejected, {limit}; most often because {reason!r} "
+            f"({count:,} {_rows(count)}); all of them are in {path}"
         )
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
 
 
 def _table_report(part: Sifted) -> TableReport:

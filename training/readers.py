@@ -9,7 +9,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from recsys.errors import ConfigError, DataError
-from recsys.payloads import unfold
+from recsys.payloads import ItemlessRow, unfold
 
 KINDS: Final = {
     ".parquet": "parquet",
@@ -44,11 +44,13 @@ class RawTable:
         rows: UInt32; each row's number in its source, from 1. A header is not counted, part files follow one
             another, and rows unfolded from one payload share its number.
         broken: `BROKEN` columns of the rows that could not be read at all.
+        itemless: UInt32; the numbers of the payloads' events that are not about an item and were passed over.
     """
 
     frame: pl.DataFrame
     rows: pl.Series
     broken: pl.DataFrame
+    itemless: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.UInt32))
 
 
 def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
@@ -67,12 +69,24 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
 
     Raises:
         ConfigError: no such encoding.
-        DataError: the file is missing, empty, truncated, not of its encoding or ragged.
+        DataError: the file is missing, empty, without rows, truncated, not of its encoding or ragged.
     """
     files = _files(path)
     parts = [_read_file(file, table, encoding) for file in files]
-    if len(parts) == 1:
-        return parts[0]
+    raw = parts[0] if len(parts) == 1 else _joined(parts, path)
+    if raw.rows.is_empty() and raw.broken.is_empty():
+        raise DataError(_without_rows(path, _kind(files[0]), raw.itemless.len()))
+    return raw
+
+
+def _without_rows(path: Path, kind: str, itemless: int) -> str:
+    if itemless:
+        return f"{path.name} has no event about an item ({itemless:,} of other kinds): export views and purchases too"
+    return f"{path.name} has no rows{' under its header' if kind == 'csv' else ''}: export it again"
+
+
+def _joined(parts: Sequence[RawTable], path: Path) -> RawTable:
+    """The rows of part files as one table."""
     try:
         frame = pl.concat([part.frame for part in parts], how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
@@ -82,12 +96,13 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
 
 def _numbered_parts(parts: Sequence[RawTable], frame: pl.DataFrame) -> RawTable:
     """Number the rows of part files on from one to the next."""
-    rows, broken, offset = [], [], 0
+    rows, broken, itemless, offset = [], [], [], 0
     for part in parts:
         rows.append((part.rows + offset).cast(pl.UInt32))
         broken.append(part.broken.with_columns((pl.col("row") + offset).cast(pl.UInt32)))
-        offset = max([offset, *rows[-1].tail(1), *broken[-1]["row"].tail(1)])
-    return RawTable(frame, pl.concat(rows), pl.concat(broken))
+        itemless.append((part.itemless + offset).cast(pl.UInt32))
+        offset = max([offset, *rows[-1].tail(1), *broken[-1]["row"].tail(1), *itemless[-1].tail(1)])
+    return RawTable(frame, pl.concat(rows), pl.concat(broken), pl.concat(itemless))
 
 
 def _files(path: Path) -> list[Path]:
@@ -243,6 +258,7 @@ def _table_of_objects(
     """Rows out of decoded objects, those of events unfolded; an object of a wrong shape is a broken row."""
     found: list[dict[str, Any]] = []
     rows: list[int] = []
+    itemless: list[int] = []
     bad = list(broken)
     for place, value in enumerate(values):
         number = numbers[place] if numbers is not None else place + 1
@@ -251,11 +267,18 @@ def _table_of_objects(
         except DataError as error:
             bad.append((number, _reason(error), msgspec.json.encode(value, enc_hook=str).decode()))
             continue
-        found += unfolded
-        rows += [number] * len(unfolded)
+        kept = [row for row in unfolded if not isinstance(row, ItemlessRow)]
+        found += kept
+        rows += [number] * len(kept)
+        itemless += [number] * (len(unfolded) - len(kept))
     names = dict.fromkeys(name for row in found for name in row)
     frame = pl.DataFrame([_column(name, [row.get(name) for row in found]) for name in names])
-    return RawTable(frame, pl.Series(rows, dtype=pl.UInt32), pl.DataFrame(sorted(bad), schema=BROKEN, orient="row"))
+    return RawTable(
+        frame,
+        pl.Series(rows, dtype=pl.UInt32),
+        pl.DataFrame(sorted(bad), schema=BROKEN, orient="row"),
+        pl.Series(itemless, dtype=pl.UInt32),
+    )
 
 
 def _reason(error: DataError) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from recsys.dataset import PURCHASE, Dataset
+from recsys.dataset import DAY_S, PURCHASE, Dataset
 from recsys.engine import Engine
-from recsys.models.als import DAY_S
 from recsys.schema import EVENT_NAMES
 
 CONTENT = ("title", "category", "tags", "brand")

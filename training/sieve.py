@@ -25,6 +25,9 @@ REJECTS: Final[dict[str, pl.DataType]] = {
 }
 """Columns of the rejects: the table, the row's number in its source from 1, why, and the row as JSON text."""
 
+DUPLICATE: Final = "duplicate"
+"""First word of the reason of every duplicate, and of no other."""
+
 LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
 
 
@@ -52,10 +55,10 @@ class Sifted:
     Attributes:
         kept: canonical columns, then the attributes of items and users.
         rejects: `REJECTS` of every row left out, duplicates among them.
-        rows: rows that came.
+        rows: rows that came, without the events that are not about an item.
         duplicates: rows left out because another says the same or replaces them.
         ignored_columns: columns of the input that the table has no place for.
-        notes: how ambiguous columns were read.
+        notes: how ambiguous columns were read, and what was passed over.
     """
 
     kept: pl.DataFrame
@@ -72,9 +75,18 @@ class Sifted:
 
     def reasons(self) -> dict[str, int]:
         """Rows by reason, most frequent first; a row with two reasons counts under both."""
-        each = self.rejects.select(pl.col("reason").str.split("; ").explode())
-        counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
-        return dict(counts.iter_rows())
+        return _counted(self.rejects["reason"])
+
+    def faults(self) -> dict[str, int]:
+        """The reasons of the rows that were rejected for a fault of their own."""
+        reasons = self.rejects["reason"]
+        return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
+
+
+def _counted(reasons: pl.Series) -> dict[str, int]:
+    each = reasons.str.split("; ").explode().to_frame("reason")
+    counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return dict(counts.iter_rows())
 
 
 def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
@@ -111,8 +123,14 @@ def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
         rows=raw.frame.height + raw.broken.height,
         duplicates=repeated.height,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=cast.notes,
+        notes=(*cast.notes, *_passed_over(raw.itemless.len())),
     )
+
+
+def _passed_over(itemless: int) -> tuple[str, ...]:
+    if not itemless:
+        return ()
+    return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and passed over",)
 
 
 def _named(frame: pl.DataFrame, table: str, rules: SieveRules) -> pl.DataFrame:
@@ -161,13 +179,13 @@ def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
     if table in LAST_WINS:
         key = LAST_WINS[table]
         rows = kept.filter(~pl.col(key).is_last_distinct())
-        return _reasoned(rows, f"duplicate {key}: a later row replaces it")
+        return _reasoned(rows, f"{DUPLICATE} {key}: a later row replaces it")
     columns = [name for name in TABLES[table] if kept[name].null_count() < kept.height]
     if table == "offers":
-        return _reasoned(_copies(kept, columns), "duplicate row")
+        return _reasoned(_copies(kept, columns), f"{DUPLICATE} row")
     named = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
     twins = _copies(kept.filter(pl.col("event_id").is_null()), columns)
-    return pl.concat([_reasoned(named, "duplicate event_id"), _reasoned(twins, "duplicate row")])
+    return pl.concat([_reasoned(named, f"{DUPLICATE} event_id"), _reasoned(twins, f"{DUPLICATE} row")])
 
 
 def _copies(rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:

@@ -64,6 +64,12 @@ def test_columns_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> 
     assert said.code == 0
     wrong = recsys("ingest", "--events", events, "--out", out, "--column", "sku")
     assert (wrong.code, "expected THEIRS=OURS" in wrong.err) == (2, True)
+    missed = recsys("ingest", "--events", events, "--out", out, "--column", "skuu=item_id")
+    assert (missed.code, "'skuu'" in missed.err, "sku, who, at" in missed.err) == (2, True, True), missed.err
+
+
+def test_help_names_the_table_of_settings(recsys: Run) -> None:
+    assert "[ingest]" in recsys("ingest", "--help").out
 
 
 @pytest.mark.parametrize("column", ["item_id", "event", "timestamp", "user_id"])
@@ -108,7 +114,7 @@ def test_bad_numbers_are_kept_apart_with_their_reason(
     events = write("\n".join([f"{HEADER},{column}", *lines, ""]))
     said = recsys("ingest", "--events", events, "--out", out)
     assert said.code == 0
-    assert f"1 rows left out: {column}" in said.out
+    assert f"1 row left out: {column}" in said.out
     rejects = pl.read_parquet(out / "rejects.parquet")
     assert rejects["original"].str.contains(value, literal=True).all()
     assert rejects.height == 1
@@ -118,7 +124,7 @@ def test_a_duplicate_event_id_is_kept_apart(recsys: Run, write: Write, out: Path
     row = "i,purchase,2024-05-01T08:00:00Z,u,e1"
     said = recsys("ingest", "--events", write(f"{HEADER},event_id\n{row}\n{row}\n"), "--out", out)
     assert said.code == 0
-    assert "1 rows left out: duplicate event_id" in said.out
+    assert "1 row left out: duplicate event_id" in said.out
 
 
 @pytest.mark.parametrize(
@@ -162,6 +168,7 @@ def test_a_folder_with_nothing_usable_is_one_sentence(recsys: Run, tmp_path: Pat
         (["--max-reject-share", "2"], "from 0 to 1"),
         (["--now", "2024-05-01"], "has no zone"),
         (["--now", "yesterday"], "expected a time"),
+        (["--now", "1900-01-01T00:00:00Z"], "--now is '1900-01-01T00:00:00Z', expected a time from 1970 to 9998"),
         (["--config", "nowhere.toml"], "cannot be read"),
     ],
 )

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from tests.cli.conftest import Run
-from tests.shop import ODD_USERS, PHONES, WEEKLY_ITEM
+from tests.shop import CARDS, ODD_USERS, PHONES, WEEKLY_ITEM
 
 
 def test_a_list_is_a_table_with_reasons_under_what_it_is(recsys: Run, shop_models: Path) -> None:
@@ -38,7 +38,20 @@ def test_json_is_the_answer_with_titles(recsys: Run, shop_models: Path) -> None:
 
 def test_strangers_get_the_fallback_and_it_is_said(recsys: Run, shop_models: Path) -> None:
     said = recsys("recommend", "--models", shop_models, "--user", "nobody", "--placement", "discover")
-    assert (said.code, "fallback" in said.out.splitlines()[0]) == (0, True)
+    assert said.code == 0
+    assert "fallback: too little is known of this user" in said.out.splitlines()[0]
+
+
+def test_the_fallback_of_an_item_speaks_of_the_item(recsys: Run, shop_models: Path) -> None:
+    said = recsys("recommend", "--models", shop_models, "--item", CARDS[0])
+    assert said.code == 0
+    assert "fallback: nothing is known of this item" in said.out.splitlines()[0], "cards follow, nothing follows them"
+
+
+@pytest.mark.parametrize("moment", ["1970-01-01T00:00:00Z", "9998-12-31T23:59:59Z"])
+def test_the_ends_of_time_are_moments_too(recsys: Run, shop_models: Path, moment: str) -> None:
+    said = recsys("recommend", "--models", shop_models, "--user", ODD_USERS[0], "--as-of", moment)
+    assert said.code == 0, said.err
 
 
 def test_nobody_gets_what_is_popular(recsys: Run, shop_models: Path) -> None:
@@ -59,7 +72,16 @@ def test_a_cart_names_what_it_does_not_know(recsys: Run, shop_models: Path) -> N
         (["--user", "u", "--limit", "101"], "limit: 101 is out of range"),
         (["--user", "u", "--as-of", "yesterday"], "--as-of is 'yesterday'"),
         (["--user", "u", "--as-of", "2024-05-01T08:00:00"], "has no zone"),
-        (["--user", "u", "--placement", "complementary"], "item_ids"),
+        (["--user", "u", "--as-of", "9999-12-31T23:59:59-12:00"], "--as-of is '9999-12-31T23:59:59-12:00'"),
+        (["--user", "u", "--as-of", "1900-01-01T00:00:00Z"], "expected a time from 1970 to 9998"),
+        (
+            ["--user", "u", "--placement", "complementary"],
+            "--placement complementary is a list for an item: give --item",
+        ),
+        (["--placement", "for_you"], "--placement for_you is a list for a user: give --user ID"),
+        (["--placement", "for_you", "--item", PHONES[0]], "give --user ID instead of --item"),
+        (["--user", ""], "--user is ''"),
+        (["--user", "", "--users", "users.txt", "--out", "lists.parquet"], "go together"),
         (["--users", "users.txt"], "go together"),
         (["--out", "lists.parquet", "--user", "u"], "go together"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
-from recsys.payloads import unfold
+from recsys.payloads import ItemlessRow, unfold
 from recsys.schema import EVENTS
 
 GA4 = {
@@ -116,6 +116,29 @@ def test_flat_row_passes_through() -> None:
 def test_payload_without_items_names_no_item() -> None:
     assert unfold({"event_name": "page_view", "user_id": "u"})[0]["item_id"] is None
     assert unfold(SEGMENT | {"properties": {"products": []}})[0]["item_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_itemless"),
+    [
+        ({"event_name": "page_view", "user_id": "u"}, True),
+        ({"event_name": "page_view", "items": []}, True),
+        ({"events": [{"name": "scroll", "params": {}}]}, True),
+        (SEGMENT | {"event": "Email Opened", "properties": {}}, True),
+        (SEGMENT | {"event": "Email Opened", "properties": {"products": []}}, True),
+        (RETAIL | {"eventType": "home-page-view", "productDetails": []}, True),
+        ({"event_name": "bought", "items": [{"item_id": "a"}]}, False),
+        ({"event_name": "bought", "items": [{}]}, False),
+        (SEGMENT | {"event": "Bought", "properties": {"product_id": "x"}}, False),
+        (RETAIL | {"eventType": "home-page-view"}, False),
+        ({"event_name": "purchase", "user_id": "u"}, False),
+        ({"event_name": None, "user_id": "u"}, False),
+        ({"event": "page_view", "user_id": "u"}, False),
+    ],
+)
+def test_an_event_of_no_item_and_no_name_of_ours_is_told_apart(payload: Any, is_itemless: bool) -> None:
+    (row,) = unfold(payload)
+    assert isinstance(row, ItemlessRow) == is_itemless
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,6 @@ def test_columns_are_mapped_and_the_event_filled(run: Run, events_file: Write) -
             "StockCode": "item_id",
             "InvoiceDate": "timestamp",
             "CustomerID": "user_id",
-            "Other": "price",
         },
         default_event="purchase",
         timestamp_format="%m/%d/%Y %H:%M",
@@ -193,7 +192,7 @@ def test_too_many_bad_rows_fail_the_job_and_leave_the_old_output(
     with pytest.raises(DataError) as raised:
         run(IngestConfig(), events=events_file(rows))
     assert "1 of 10 rows of events.csv (10.0%)" in str(raised.value)
-    assert "'quantity is not a number' (1 rows)" in str(raised.value)
+    assert "'quantity is not a number' (1 row)" in str(raised.value)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert pl.read_parquet(rejects_beside(out))["row"].to_list() == [10]
     run(IngestConfig(max_reject_share=0.1), events=events_file(rows))
@@ -208,8 +207,62 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
     (tmp_path / "broken.jsonl").write_text("{a\n{b\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"nothing is usable; .*'unparsable JSON' \(2 rows\)"):
         run(events=tmp_path / "broken.jsonl")
-    with pytest.raises(DataError, match="no rows"):
+    rejects_beside(tmp_path / "out").unlink()
+    with pytest.raises(DataError, match=r"^header\.csv has no rows under its header: export it again$"):
         run(items=tmp_path / "header.csv")
+    assert not rejects_beside(tmp_path / "out").exists(), "nothing came, so nothing was rejected"
+
+
+def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
+    run: Run, events_file: Write, good: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'unknown event name' \(1 row\)"):
+        run(IngestConfig(), events=events_file([good, good, good, good | {"event": "x"}]))
+
+
+def test_a_mapped_column_that_no_file_has_is_refused(
+    run: Run, events_file: Write, good: dict[str, Any], tmp_path: Path
+) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,cost\ni,2\n", encoding="utf-8")
+    run(IngestConfig(columns={"cost": "price"}), events=events_file([good]), items=items)
+    with pytest.raises(ConfigError, match=r"column 'coast' .* no file has it \(columns found: .*cost.*\)"):
+        run(IngestConfig(columns={"coast": "price"}), events=events_file([good]), items=items)
+
+
+def test_events_that_are_not_about_an_item_are_passed_over(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    who_and_when = {"user_pseudo_id": "v", "event_timestamp": 1483603200000000}
+    names = ["page_view", "session_start", "scroll", "user_engagement", "view_item", "page_view"]
+    payloads: list[dict[str, Any]] = [{"event_name": name} | who_and_when for name in names]
+    payloads[4] |= {"items": [{"item_id": "a"}]}
+    path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
+    report, _ = run(IngestConfig(max_reject_share=0.0), events=path)
+    table = report.tables["events"]
+    assert (table.rows, table.kept, table.rejected) == (1, 1, 0)
+    assert "5 events are not about an item and passed over" in table.notes
+
+    payloads[0] |= {"items": [{"item_id": "a"}]}
+    path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
+    report, out = run(LENIENT, events=path)
+    assert report.tables["events"].reasons == {"unknown event name": 1}
+    assert pl.read_parquet(out / "rejects.parquet")["row"].to_list() == [1]
+
+    path.write_text(json.dumps(payloads[1]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"events\.jsonl has no event about an item \(1 of other kinds\)"):
+        run(events=path)
+
+
+def test_part_files_are_numbered_on_past_what_is_passed_over(run: Run, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    seen = {"event_name": "view_item", "user_id": "u", "timestamp": "2024-05-01T08:00:00Z", "items": [{"item_id": "a"}]}
+    for name in ("a.jsonl", "b.jsonl"):
+        lines = [seen, {"event_name": "scroll", "user_id": "u"}, {"event_name": "scroll", "user_id": "u"}]
+        (parts / name).write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    report, out = run(events=parts)
+    assert pl.read_parquet(out / "rejects.parquet").select("row", "reason").rows() == [(4, "duplicate row")]
+    assert "4 events are not about an item and passed over" in report.tables["events"].notes
 
 
 def test_zoneless_times_say_what_to_do(run: Run, events_file: Write, good: dict[str, Any]) -> None:
