@@ -5,6 +5,7 @@ VENV ?= .venv
 DATA ?= data/demo
 MODELS ?= models
 PORT ?= 8000
+WINDOW ?= report
 TESTS ?= -n 2
 
 RECSYS := $(VENV)/bin/recsys
@@ -12,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train test check bench clean
+.PHONY: help system demo train evaluate test check bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ train: $(VENV)/.run ## all that demo does, but serve
 	$(RECSYS) demo-data --out $(DATA)
 	$(RECSYS) train --data $(DATA) --models $(MODELS) --if-changed
 
+evaluate: train ## judge the lists on the demo's last four weeks, against every baseline (WINDOW=report)
+	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \
+		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet
+
 test: $(VENV)/.dev ## run all tests
 	$(VENV)/bin/python -m pytest $(TESTS)
 
@@ -40,7 +45,7 @@ bench: train $(VENV)/.dev ## measure the server against a bare one
 	$(VENV)/bin/python -m benchmarks.serving --models $(MODELS)
 
 clean: ## remove the environment, the demo's data and caches; bundles in models/ stay
-	rm -rf $(VENV) data/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) data/demo data/demo-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: an environment is filled anew only when what it is made from has changed.

@@ -8,6 +8,7 @@ can be compared pair by pair.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,10 @@ from scipy import sparse
 
 Lists = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
+
+N_RESAMPLES: Final = 1000
+BLOCK: Final = 50
+"""Resamples drawn at a time; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ def find_hits(lists: Lists, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_
     rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)
     hits = np.zeros(lists.shape, np.bool_)
     listed = lists >= 0
-    hits[listed] = np.asarray(relevant[rows[listed], lists[listed]]).ravel() > 0
+    if listed.any():  # SciPy answers an empty selection with a matrix
+        hits[listed] = np.asarray(relevant[rows[listed], lists[listed]]).ravel() > 0
     return hits
 
 
@@ -132,7 +138,7 @@ def exposure_gini_at_k(lists: Lists, k: int, n_items: int) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ counts / (n * total))
 
 
-def bootstrap(values: Values, rng: np.random.Generator, n_resamples: int = 1000) -> Interval:
+def bootstrap(values: Values, rng: np.random.Generator, n_resamples: int = N_RESAMPLES) -> Interval:
     """Mean and 95 % percentile interval over queries; NaNs are left out.
 
     Feed it the difference of two methods' values, query by query, for a paired comparison (Efron & Tibshirani 1993).
@@ -140,10 +146,52 @@ def bootstrap(values: Values, rng: np.random.Generator, n_resamples: int = 1000)
     known = values[~np.isnan(values)]
     if not len(known):
         return Interval(float("nan"), float("nan"), float("nan"))
-    n = len(known)
-    means = np.array([known[rng.integers(n, size=n)].mean() for _ in range(n_resamples)])
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(known.mean()), float(low), float(high))
+    means = resampled_means(known[:, None], rng, n_resamples=n_resamples)[:, 0]
+    return interval_of(float(known.mean()), means)
+
+
+def resampled_means(
+    values: Values,
+    rng: np.random.Generator,
+    unit: npt.NDArray[np.integer] | None = None,
+    n_resamples: int = N_RESAMPLES,
+) -> Values:
+    """Means of columns when the units are drawn again with replacement, all columns by the same draw.
+
+    Subtract two columns of the result for a paired comparison. Queries of one unit, such as the baskets of one
+    shopper, are not independent: they are drawn together (Field & Welsh 2007, Bootstrapping clustered data).
+
+    Args:
+        values: float64 (n_queries, n_columns), NaN where a query has no value.
+        rng: draws.
+        unit: int (n_queries,), what each query belongs to; each query is its own if not given.
+        n_resamples: how many draws, >= 1.
+
+    Returns:
+        float64 (n_resamples, n_columns), NaN where a draw holds no value.
+    """
+    unit = np.arange(len(values)) if unit is None else np.unique(unit, return_inverse=True)[1]
+    n_units = int(unit.max(initial=-1)) + 1
+    members = sparse.csr_matrix((np.ones(len(unit)), (unit, np.arange(len(unit)))), shape=(n_units, len(unit)))
+    known = ~np.isnan(values)
+    sums, counts = members @ np.where(known, values, 0), members @ known.astype(np.float64)
+    means = np.full((n_resamples, values.shape[1]), np.nan)
+    for start in range(0, n_resamples if n_units else 0, BLOCK):
+        n_draws = min(BLOCK, n_resamples - start)
+        drawn = rng.integers(n_units, size=(n_draws, n_units)) + n_units * np.arange(n_draws)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=n_draws * n_units).reshape(n_draws, n_units).astype(np.float64)
+        weight = times @ counts
+        np.divide(times @ sums, weight, out=means[start : start + n_draws], where=weight > 0)
+    return means
+
+
+def interval_of(value: float, resampled: Values) -> Interval:
+    """A figure with the 95 % percentile interval of its resamples; NaNs are left out."""
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(known, (0.025, 0.975))
+    return Interval(value, float(low), float(high))
 
 
 def auc(positive: Values, negative: Values) -> float:

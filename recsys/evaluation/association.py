@@ -17,6 +17,9 @@ from recsys.topk import top_k
 Association = Callable[[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
 """From baskets with both, baskets with the seed, with each other item, and all baskets, to a score an item."""
 
+MIN_TOGETHER: Final = 5
+"""Baskets below which a pair is no evidence: without it the rarest pairs lead every list."""
+
 
 def co_count(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
@@ -42,12 +45,13 @@ def cosine(
 def log_likelihood_ratio(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
 ) -> npt.NDArray[np.float64]:
-    """How surprising the count is (Dunning 1993, Computational Linguistics)."""
+    """How surprising the count is, below 0 where it is surprisingly low (Dunning 1993, Computational Linguistics)."""
     cells = (both, n_seed - both, n_other - both, n_all - n_seed - n_other + both)
     total = _entropy(*cells)
     rows = _entropy(np.full_like(both, n_seed), np.full_like(both, n_all - n_seed))
     columns = _entropy(n_other, n_all - n_other)
-    return np.maximum(2 * (rows + columns - total), 0)
+    ratio = np.maximum(2 * (rows + columns - total), 0)
+    return np.where(both * n_all >= n_seed * n_other, ratio, -ratio)
 
 
 def _entropy(*counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -59,8 +63,27 @@ def _x_log_x(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return x * np.log(np.maximum(x, 1e-300))
 
 
+def supported(association: Association) -> Association:
+    """The same, with pairs that fewer than `MIN_TOGETHER` baskets hold behind all others."""
+
+    def score(
+        both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
+    ) -> npt.NDArray[np.float64]:
+        found = association(both, n_seed, n_other, n_all)
+        few = both < MIN_TOGETHER
+        behind = found.min(initial=0) - found.max(initial=0) - 1
+        return found + np.where(few, behind, 0)
+
+    return score
+
+
 ASSOCIATIONS: Final[Mapping[str, Association]] = MappingProxyType(
-    {"co_count": co_count, "lift": lift, "log_likelihood_ratio": log_likelihood_ratio, "cosine": cosine}
+    {
+        "co_count": co_count,
+        "lift": supported(lift),
+        "log_likelihood_ratio": supported(log_likelihood_ratio),
+        "cosine": supported(cosine),
+    }
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,18 +15,23 @@ from recsys.context import Query
 from recsys.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, fit_engine
 from recsys.evaluation.baselines import Past, popularity
-from recsys.evaluation.tasks import Task, next_basket
+from recsys.evaluation.bench import Judged, draw
+from recsys.evaluation.methods import Track, untracked
+from recsys.evaluation.tasks import NOBODY, Task, next_basket
 from recsys.evaluation.windows import Window
 from recsys.history import History, UserHistory, build_history
 from recsys.metrics import Values
 from recsys.pipeline import rank
 from recsys.placements import PLACEMENTS
+from recsys.topk import top_k
 
 MIN_BUYERS = 20
 COLD_SHARE = 0.05
 LEFT_OUT_SHARE = 1 / 3
 KEPT_ITEMS = (1, 3, 5)
 N_LISTED = 10
+N_COLD_LISTED = 50
+NOON = 12
 
 
 @dataclass(frozen=True)
@@ -63,28 +69,62 @@ def hide_items(dataset: Dataset, window: Window, config: EngineConfig, rng: np.r
     return ColdItems(cold, held[:, cold].tocsc(), engine, Past(hidden, window.start))
 
 
-def score_cold_items(cold: ColdItems, window: Window) -> npt.NDArray[np.float32]:
+def score_hidden_items(hidden: ColdItems, window: Window, track: Track = untracked) -> npt.NDArray[np.float32]:
     """How much each shopper is expected to like each hidden item, float32 (n_users, n_cold)."""
-    engine = cold.engine
-    scores = np.zeros(cold.buyers.shape, np.float32)
-    for user_idx in range(len(engine.users)):
-        history = engine.history.of(user_idx, window.start)
+    engine = hidden.engine
+    vectors = engine.hybrid.vectors[hidden.item_idx]
+    scores = np.zeros(hidden.buyers.shape, np.float32)
+    for user_idx in track(range(len(engine.users)), "engine"):
+        history = engine.history.of(user_idx, window.start - 1)
         rows, weight = engine.als.weights_of(history.item_idx, history.kind, window.start - history.timestamp)
-        scores[user_idx] = engine.hybrid.vectors[cold.item_idx] @ engine.als.fold_in(rows, weight)
+        scores[user_idx] = vectors @ engine.als.fold_in(rows, weight)
     return scores
 
 
-def judge_cold_items(cold: ColdItems, scores: npt.NDArray[np.float32]) -> tuple[Values, Values]:
-    """AUC of each item over shoppers, and each shopper's recall@50 over the hidden items."""
-    area = np.empty(len(cold.item_idx))
-    for column in range(len(area)):
+def judge_hidden_items(hidden: ColdItems, window: Window, track: Track = untracked) -> Iterator[Judged]:
+    """AUC of each hidden item over shoppers, then each shopper's recall@50 over the hidden items.
+
+    The baseline takes whoever buys many different items for the likelier buyer of any; it cannot tell items apart.
+    """
+    activity = np.diff(hidden.past.counts.indptr).astype(np.float32)
+    scores = {
+        "engine": score_hidden_items(hidden, window, track),
+        "shopper_activity": np.repeat(activity[:, None], len(hidden.item_idx), axis=1),
+    }
+    yield Judged(("engine",), "auc", {name: {"auc": _areas(hidden, score)} for name, score in scores.items()})
+    task = _buyers_asked(hidden, window)
+    lists = {
+        name: hidden.item_idx[np.argsort(-score[task.user_idx], axis=1, kind="stable")[:, :N_COLD_LISTED]]
+        for name, score in scores.items()
+    }
+    values = {
+        name: {f"recall@{N_COLD_LISTED}": metrics.recall_at_k(rows, task.relevant, N_COLD_LISTED)}
+        for name, rows in lists.items()
+    }
+    yield Judged(("engine",), f"recall@{N_COLD_LISTED}", values, lists, task)
+
+
+def _areas(hidden: ColdItems, scores: npt.NDArray[np.float32]) -> Values:
+    areas = np.empty(len(hidden.item_idx))
+    for column in range(len(areas)):
         is_buyer = np.zeros(len(scores), np.bool_)
-        is_buyer[cold.buyers.indices[cold.buyers.indptr[column] : cold.buyers.indptr[column + 1]]] = True
-        area[column] = metrics.auc(scores[is_buyer, column], scores[~is_buyer, column])
-    relevant = cold.buyers.tocsr()
+        is_buyer[hidden.buyers.indices[hidden.buyers.indptr[column] : hidden.buyers.indptr[column + 1]]] = True
+        areas[column] = metrics.auc(scores[is_buyer, column], scores[~is_buyer, column])
+    return areas
+
+
+def _buyers_asked(hidden: ColdItems, window: Window) -> Task:
+    bought = hidden.buyers.tocoo()
+    n_users, n_items = hidden.buyers.shape[0], len(hidden.past.dataset.items)
+    relevant = sparse.csr_matrix((bought.data, (bought.row, hidden.item_idx[bought.col])), shape=(n_users, n_items))
     asked = np.flatnonzero(np.diff(relevant.indptr))
-    best = np.argsort(-scores[asked], axis=1, kind="stable")[:, :50].astype(np.int32)
-    return area, metrics.recall_at_k(best, relevant[asked], 50)
+    return Task(
+        user_idx=asked.astype(np.int32),
+        as_of=np.full(len(asked), window.start - 1, np.int64),
+        seed=np.full(len(asked), NOBODY, np.int32),
+        relevant=relevant[asked],
+        hour=np.full(len(asked), -1, np.int8),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,7 +150,7 @@ def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng:
     known = dataset.until(window.start)
     is_seen = (known.events.user_idx < 0) | ~is_out[known.events.user_idx]
     rest = replace(known, events=known.events.take(is_seen))
-    task = next_basket(dataset, window)
+    task = draw(next_basket(dataset, window))
     return ColdUsers(
         task=task.take(is_out[task.user_idx]),
         history=build_history(known, config.history),
@@ -119,24 +159,27 @@ def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng:
     )
 
 
-def judge_cold_users(cold: ColdUsers, n_kept: int) -> dict[str, Values]:
+def judge_cold_users(cold: ColdUsers, n_kept: int, track: Track = untracked) -> Judged:
     """Recall@10 of `for_you`, and of own items before popular ones, from the last `n_kept` items alone."""
     placement, engine = PLACEMENTS["for_you"], cold.engine
     shape = (len(cold.task), N_LISTED)
     lists, baseline = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
     popular = popularity(cold.past)(np.zeros(1, np.int32))[0]
-    for place, user_idx in enumerate(cold.task.user_idx.tolist()):
+    bucket, allowed = int(engine.timeofday.bucket_of_hour[NOON]), engine.listable[placement.pool]
+    for place in track(range(len(cold.task)), f"for_you from {n_kept}"):
         moment = int(cold.task.as_of[place])
-        history = last_items(cold.history.of(user_idx, moment), engine.shop.goal, n_kept)
-        rows = rank(placement, Shopper(engine, Query(-1, moment, 12, 0, N_LISTED, history))).item_idx
+        history = cold.history.of(int(cold.task.user_idx[place]), moment)
+        history = last_items(history, engine.shop.goal, n_kept)
+        query = Query(-1, moment, NOON, bucket, N_LISTED, history, allowed=allowed)
+        rows = rank(placement, Shopper(engine, query)).item_idx
         lists[place, : len(rows)] = rows
         own = popular.copy()
         own[np.unique(history.item_idx)] += 1
-        baseline[place] = np.argsort(-own, kind="stable")[:N_LISTED]
-    return {
-        "engine": metrics.recall_at_k(lists, cold.task.relevant, N_LISTED),
-        "own_and_popular": metrics.recall_at_k(baseline, cold.task.relevant, N_LISTED),
-    }
+        best = top_k(own, N_LISTED)
+        baseline[place, : len(best)] = best
+    both, metric = {"engine": lists, "own_and_popular": baseline}, f"recall@{N_LISTED}_n{n_kept}"
+    recall = {name: {metric: metrics.recall_at_k(rows, cold.task.relevant, N_LISTED)} for name, rows in both.items()}
+    return Judged(("engine",), metric, recall, both, cold.task)
 
 
 def last_items(history: UserHistory, goal: int, n_kept: int) -> UserHistory:

@@ -9,15 +9,20 @@ import numpy.typing as npt
 
 from recsys.candidates import Shopper
 from recsys.context import Request
+from recsys.dataset import DAY_S
 from recsys.engine import Engine
+from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.pipeline import rank, resolve
 from recsys.placements import PLACEMENTS
+from recsys.topk import top_k
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Wraps a loop to show its progress; told a label."""
 
 NO_ITEM = -1
+BLOCK_CELLS = 20_000_000
+"""Scores that a baseline gives at a time; bounds the memory."""
 
 
 def untracked(steps: Iterable[int], label: str) -> Iterable[int]:
@@ -53,4 +58,69 @@ def served_lists(engine: Engine, task: Task, placement: str, k: int, track: Trac
         query, _ = resolve(engine, request, chosen)
         rows = rank(chosen, Shopper(engine, query)).item_idx
         lists[query_idx, : len(rows)] = rows
+    return lists
+
+
+def baseline_lists(
+    past: Past, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
+) -> dict[str, npt.NDArray[np.int32]]:
+    """The lists of baselines from `PERSONAL`, by name, int32 (n_queries, k).
+
+    Args:
+        past: what they are fitted on.
+        task: the queries; every one names a shopper.
+        names: which baselines.
+        k: length of a list.
+        track: shows progress.
+        only_new: leave out what the shopper has bought.
+    """
+    n_rows = max(1, BLOCK_CELLS // max(past.shape[1], 1))
+    lists = {}
+    for name in names:
+        scorer = PERSONAL[name](past)
+        lists[name] = np.full((len(task), k), NO_ITEM, np.int32)
+        for start in track(range(0, len(task), n_rows), name):
+            users = task.user_idx[start : start + n_rows]
+            scores = np.array(scorer(users), np.float32)
+            if only_new:
+                scores[past.counts[users].nonzero()] = -np.inf
+            lists[name][start : start + n_rows] = _top_of_rows(scores, k)
+    return lists
+
+
+def recent_own_lists(
+    engine: Engine, past: Past, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
+) -> npt.NDArray[np.int32]:
+    """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity behind it, int32 (n_queries, k).
+
+    With no decay it is GP-TopFreq. Popularity is that of the past, as it is for every method.
+
+    Args:
+        engine: holds the histories.
+        past: what popularity is counted on.
+        task: the queries; every one names a shopper.
+        k: length of a list.
+        decay_days: τ, in days.
+        track: shows progress.
+    """
+    lists = np.full((len(task), k), NO_ITEM, np.int32)
+    behind = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]
+    label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
+    for place in track(range(len(task)), label):
+        now = int(task.as_of[place])
+        bought = engine.history.of(int(task.user_idx[place]), now).of_kind(engine.shop.goal)
+        rows, column = np.unique(np.concatenate([bought.item_idx, behind]), return_inverse=True)
+        weight = np.exp(-(now - bought.timestamp) / DAY_S / decay_days)
+        score = np.bincount(column[: len(bought)], weight, minlength=len(rows)) + 0.1 * past.popularity[rows]
+        best = rows[top_k(score, k, rows)]
+        lists[place, : len(best)] = best
+    return lists
+
+
+def _top_of_rows(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int32]:
+    lists = np.full((len(scores), k), NO_ITEM, np.int32)
+    for row, score in enumerate(scores):
+        best = top_k(score, k)
+        best = best[~np.isneginf(score[best])]
+        lists[row, : len(best)] = best
     return lists

@@ -2,211 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys import metrics
-from recsys.dataset import Dataset
-from recsys.engine import Engine, EngineConfig, fit_engine
+from recsys.errors import DataError
+from recsys.evaluation import bench as measures
 from recsys.evaluation import tasks
 from recsys.evaluation.association import ASSOCIATIONS, associated_lists, count_baskets
-from recsys.evaluation.baselines import PERSONAL, Past, Scorer
-from recsys.evaluation.methods import Track, served_lists, untracked
+from recsys.evaluation.baselines import PERSONAL
+from recsys.evaluation.bench import N_LISTED, Bench, Judged, draw, judge
+from recsys.evaluation.cold import (
+    KEPT_ITEMS,
+    MIN_BUYERS,
+    hide_items,
+    judge_cold_users,
+    judge_hidden_items,
+    leave_users_out,
+)
+from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.tasks import Task
-from recsys.evaluation.windows import Window
-from recsys.history import build_history
-from recsys.metrics import Lists, Values
+from recsys.metrics import Lists
 
-N_LISTED = 20
-BLOCK = 256
-NO_ITEM = -1
+DECAY_DAYS: Final = 120.0
+FINDERS: Final = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", "item_cosine", "ease")
+"""Baselines that can speak for what a shopper never bought."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What every protocol works on: a shop cut at a window, and the models fitted on the past.
-
-    Attributes:
-        dataset: the whole shop, future included; only tasks may look at it.
-        window: the judged span.
-        engine: fitted on what came before the window.
-        past: the same for baselines.
-        track: shows progress.
-    """
-
-    dataset: Dataset
-    window: Window
-    engine: Engine
-    past: Past
-    track: Track = untracked
-
-    @classmethod
-    def cut(cls, dataset: Dataset, window: Window, config: EngineConfig, track: Track = untracked) -> Bench:
-        """Fit on the past of a window."""
-        known = dataset.until(window.start)
-        engine = fit_engine(known, config, now=window.start)
-        return cls(dataset, window, engine, Past(known, window.start), track)
+UNKNOWN_SHOPPERS: Final = "No shopper bought both before the window and in it"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A protocol's outcome.
-
-    Attributes:
-        task: the queries.
-        lists: by method, int32 (n_queries, k).
-        values: by method and metric, one value a query, NaN where the query has none.
-        totals: by method and metric, figures of all lists together.
-    """
-
-    task: Task
-    lists: Mapping[str, Lists]
-    values: Mapping[str, Mapping[str, Values]]
-    totals: Mapping[str, Mapping[str, float]]
+class NothingToAskError(DataError):
+    """The data cannot feed a question; says why."""
 
 
-def judge_next_basket(bench: Bench) -> Judged:
+Protocol = Callable[[Bench], Iterator[Judged]]
+
+
+def next_basket(bench: Bench) -> Iterator[Judged]:
     """`for_you` against each shopper's first basket in the window."""
-    task = tasks.next_basket(bench.dataset, bench.window)
+    task = _asked(draw(tasks.next_basket(bench.dataset, bench.window)), UNKNOWN_SHOPPERS)
     names = [name for name in PERSONAL if name != "user_knn"]
-    lists = {"for_you": served_lists(bench.engine, task, "for_you", N_LISTED, bench.track)}
-    lists |= _baseline_lists(bench, task, names)
-    return _judged(bench, task, lists, _accuracy)
+    lists = {"for_you": bench.served(task, "for_you")}
+    lists |= baseline_lists(bench.past, task, names, N_LISTED, bench.track)
+    yield judge(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
 
 
-def judge_rolling(bench: Bench) -> Judged:
+def rolling(bench: Bench) -> Iterator[Judged]:
     """`for_you` against every basket, with the history up to it."""
-    task = tasks.rolling(bench.dataset, bench.window)
-    history = build_history(bench.dataset, bench.engine.config.history)
-    engine = replace(bench.engine, history=history)
-    return _judged(bench, task, {"for_you": served_lists(engine, task, "for_you", N_LISTED, bench.track)}, _accuracy)
+    task = _asked(bench.rolling_task, UNKNOWN_SHOPPERS)
+    lists = {"for_you": bench.rolling_for_you}
+    for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", DECAY_DAYS)):
+        lists[name] = recent_own_lists(bench.rolling_engine, bench.past, task, N_LISTED, decay_days, bench.track)
+    yield judge(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
 
 
-def judge_discovery(bench: Bench) -> Judged:
+def discovery(bench: Bench) -> Iterator[Judged]:
     """`discover` and `long_tail` against what shoppers took for the first time."""
-    task = tasks.discovery(bench.dataset, bench.window)
-    lists = {name: served_lists(bench.engine, task, name, N_LISTED, bench.track) for name in ("discover", "long_tail")}
-    names = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", "item_cosine", "ease")
-    return _judged(bench, task, lists | _baseline_lists(bench, task, names, only_new=True), _exposure)
+    task = _asked(draw(tasks.discovery(bench.dataset, bench.window)), "No known shopper bought anything new")
+    ours = ("discover", "long_tail")
+    lists = {name: bench.served(task, name) for name in ours}
+    lists |= baseline_lists(bench.past, task, FINDERS, N_LISTED, bench.track, only_new=True)
+    yield judge(bench, task, lists, measures.accuracy_and_exposure, ours=ours, main="ndcg@20")
 
 
-def judge_bought_together(bench: Bench) -> Judged:
-    """`bought_together`: the rest of a basket from one of its items."""
-    task = tasks.completion(bench.dataset, bench.window, np.random.default_rng(0))
-    lists = {"bought_together": served_lists(bench.engine, task, "bought_together", N_LISTED, bench.track)}
-    return _judged(bench, task, lists | _associations(bench, task, of_other_types=False), _completion)
+def complements(bench: Bench) -> Iterator[Judged]:
+    """From one item of a basket: `bought_together` its others, `complementary` its others of other types."""
+    rng = np.random.default_rng(0)
+    task = _asked(draw(tasks.completion(bench.dataset, bench.window, rng)), "No basket of the window holds two items")
+    lists = {"bought_together": bench.served(task, "bought_together")} | _associations(bench, task)
+    yield judge(bench, task, lists, measures.completion, ours=("bought_together",), main="hit_rate@10")
+    others = tasks.of_other_types(task, bench.engine.catalog.item_type)
+    task = _asked(others, "No basket of the window holds items of two product types")
+    lists = {"complementary": bench.served(task, "complementary")} | _associations(bench, task, of_other_types=True)
+    measure = measures.completion_by_other_types
+    yield judge(bench, task, lists, measure, ours=("complementary",), main="acc_hit_rate@10")
 
 
-def judge_complementary(bench: Bench) -> Judged:
-    """`complementary`: what of other types lies in a basket, from one of its items."""
-    every = tasks.completion(bench.dataset, bench.window, np.random.default_rng(0))
-    task = tasks.of_other_types(every, bench.engine.catalog.item_type)
-    lists = {"complementary": served_lists(bench.engine, task, "complementary", N_LISTED, bench.track)}
-    return _judged(bench, task, lists | _associations(bench, task, of_other_types=True), _other_types)
+def time_of_day(bench: Bench) -> Iterator[Judged]:
+    """`popular` at the hour of each basket against the same at no hour; `time_of_day` against `for_you`."""
+    if not bench.engine.timeofday.is_fitted:
+        raise NothingToAskError("The times are dates without hours: nothing can be asked by the hour.")
+    task = _asked(draw(tasks.anonymous(bench.dataset, bench.window)), "Nothing was bought in the window")
+    model = bench.engine.timeofday
+    hourless = replace(bench.engine, timeofday=replace(model, lift=np.ones_like(model.lift)))
+    one = served_lists(hourless, task.take(np.arange(1)), "popular", N_LISTED)
+    lists = {"popular": bench.served(task, "popular"), "popular_without_hour": np.repeat(one, len(task), axis=0)}
+    yield judge(bench, task, lists, measures.accuracy_by_hour, ours=("popular",), main="recall@10")
+    task = _asked(bench.rolling_task, UNKNOWN_SHOPPERS)
+    by_hour = served_lists(bench.rolling_engine, task, "time_of_day", N_LISTED, bench.track)
+    lists = {"time_of_day": by_hour, "for_you": bench.rolling_for_you}
+    yield judge(bench, task, lists, measures.accuracy_by_hour, ours=("time_of_day",), main="recall@10")
 
 
-PROTOCOLS: Final[Mapping[str, tuple[Callable[[Bench], Judged], ...]]] = MappingProxyType(
+def cold_items(bench: Bench) -> Iterator[Judged]:
+    """Who buys an item of which no sale is known."""
+    hidden = hide_items(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
+    if hidden is None:
+        raise NothingToAskError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
+    yield from judge_hidden_items(hidden, bench.window, bench.track)
+
+
+def cold_users(bench: Bench) -> Iterator[Judged]:
+    """`for_you` for shoppers whom no model saw, from their last items alone."""
+    _asked(tasks.next_basket(bench.dataset, bench.window), UNKNOWN_SHOPPERS)
+    cold = leave_users_out(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
+    _asked(cold.task, "No shopper who could be left out bought both before and in the window")
+    for n_kept in KEPT_ITEMS:
+        yield judge_cold_users(cold, n_kept, bench.track)
+
+
+PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
     {
-        "next_basket": (judge_next_basket,),
-        "rolling": (judge_rolling,),
-        "discovery": (judge_discovery,),
-        "complements": (judge_bought_together, judge_complementary),
+        protocol.__name__: protocol
+        for protocol in (next_basket, rolling, discovery, complements, time_of_day, cold_items, cold_users)
     }
 )
 
 
-Measure = Callable[[Bench, Task, Lists], dict[str, Values]]
+def _asked(task: Task, why_not: str) -> Task:
+    if not len(task):
+        raise NothingToAskError(f"{why_not}.")
+    return task
 
 
-def _judged(bench: Bench, task: Task, lists: Mapping[str, Lists], measure: Measure) -> Judged:
-    n_items = len(bench.dataset.items)
-    totals = {
-        name: {
-            f"coverage@{N_LISTED}": float(metrics.coverage_at_k(rows, N_LISTED)),
-            f"gini@{N_LISTED}": metrics.exposure_gini_at_k(rows, N_LISTED, n_items),
-        }
-        for name, rows in lists.items()
-    }
-    return Judged(task, lists, {name: measure(bench, task, rows) for name, rows in lists.items()}, totals)
-
-
-def _accuracy(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
-    values = {}
-    for k in (10, 20):
-        values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
-        values[f"ndcg@{k}"] = metrics.ndcg_at_k(lists, task.relevant, k)
-        values[f"hit_rate@{k}"] = metrics.hit_rate_at_k(lists, task.relevant, k)
-    values["precision@10"] = metrics.precision_at_k(lists, task.relevant, 10)
-    values["map@10"] = metrics.average_precision_at_k(lists, task.relevant, 10)
-    return values
-
-
-def _exposure(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
-    engine, k = bench.engine, N_LISTED
-    values = _accuracy(bench, task, lists)
-    values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
-    values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
-    values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
-    values[f"diversity@{k}"] = metrics.diversity_at_k(lists, k, engine.content.embedding)
-    return values
-
-
-def _completion(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
-    hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
-    is_tail = bench.engine.is_tail[task.seed]
-    return {
-        "hit_rate@10": hit,
-        "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
-        "tail_hit_rate@10": np.where(is_tail, hit, np.nan),
-    }
-
-
-def _other_types(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
-    values = _completion(bench, task, lists)
-    renamed = {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
-    return {renamed[name]: value for name, value in values.items()}
-
-
-def _associations(bench: Bench, task: Task, *, of_other_types: bool) -> dict[str, Lists]:
+def _associations(bench: Bench, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
     counts = count_baskets(bench.past.dataset)
     types = bench.engine.catalog.item_type if of_other_types else None
     return {
         name: associated_lists(counts, association, task.seed, N_LISTED, types)
         for name, association in ASSOCIATIONS.items()
     }
-
-
-def _baseline_lists(
-    bench: Bench, task: Task, names: tuple[str, ...] | list[str], *, only_new: bool = False
-) -> dict[str, Lists]:
-    lists = {}
-    for name in names:
-        scorer = PERSONAL[name](bench.past)
-        lists[name] = _best(scorer, bench.past, task, name, bench.track, only_new=only_new)
-    return lists
-
-
-def _best(scorer: Scorer, past: Past, task: Task, name: str, track: Track, *, only_new: bool) -> Lists:
-    lists = np.full((len(task), N_LISTED), NO_ITEM, np.int32)
-    for start in track(range(0, len(task), BLOCK), name):
-        users = task.user_idx[start : start + BLOCK]
-        scores = np.array(scorer(users), np.float32)
-        if only_new:
-            scores[past.counts[users].nonzero()] = -np.inf
-        lists[start : start + BLOCK] = _top_of_rows(scores)
-    return lists
-
-
-def _top_of_rows(scores: npt.NDArray[np.float32]) -> Lists:
-    k = min(N_LISTED, scores.shape[1])
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    value = np.take_along_axis(scores, best, axis=1)
-    order = np.lexsort((best, -value), axis=1)
-    lists = np.full((len(scores), N_LISTED), NO_ITEM, np.int32)
-    lists[:, :k] = np.take_along_axis(best, order, axis=1)
-    return lists

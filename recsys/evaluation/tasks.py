@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,13 @@ def rolling(dataset: Dataset, window: Window) -> Task:
     """Every basket of a known shopper in the window, asked just before it."""
     baskets = _baskets(dataset, window)
     return baskets.take(_is_known(dataset, window, baskets.user_idx))
+
+
+def anonymous(dataset: Dataset, window: Window) -> Task:
+    """Every basket in the window whose hour is known, asked for nobody just before it."""
+    baskets = _baskets(dataset, window, with_nobody=True)
+    baskets = baskets.take(baskets.hour >= 0)
+    return replace(baskets, user_idx=np.full(len(baskets), NOBODY, np.int32))
 
 
 def discovery(dataset: Dataset, window: Window) -> Task:

@@ -1,0 +1,122 @@
+"""The command that judges the lists against what happened, and against what others do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, cast
+
+import typer
+
+from cli.options import ConfigFile, Data
+from cli.output import progress, show_lines, show_table
+from recsys.errors import ConfigError
+from recsys.evaluation.outcome import Outcome
+from recsys.evaluation.protocols import PROTOCOLS
+from recsys.evaluation.windows import WindowName
+from recsys.metrics import Interval
+from training.config import read_config
+from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
+from training.evaluate import evaluate as run
+
+N_COLUMNS: Final = 7
+"""Metrics that a table shows; files hold all."""
+
+TAIL_COLUMNS: Final = ("recall@20", "long_tail_recall@20", "head_share@20", "coverage@20", "novelty@20", "diversity@20")
+"""Shown first where lists are judged by what they show of the catalogue."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    data: Data,
+    window: Annotated[
+        str, typer.Option(help="report: the last days of the data. tune: those before, for trying settings.")
+    ] = "report",
+    holdout_days: Annotated[int, typer.Option(help="Length of a window, in days.")] = DEFAULT_HOLDOUT_DAYS,
+    protocols: Annotated[
+        str | None, typer.Option(help=f"Which, by comma; all if not given: {', '.join(PROTOCOLS)}.")
+    ] = None,
+    config: ConfigFile = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here, and *.about.json beside them.")
+    ] = None,
+    lists_file: Annotated[
+        Path | None, typer.Option("--lists", help="Write the lists as Parquet, and *.relevant.parquet beside them.")
+    ] = None,
+) -> None:
+    """Fit on the past of a window, and score each list and each baseline on what was bought in it."""
+    settings = read_config(config)
+    for path in (json_file, lists_file):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigError(f"{path} cannot be written: its folder does not exist")
+    with progress() as on_progress:
+        report = run(
+            data,
+            settings.engine,
+            window=cast(WindowName, window),
+            holdout_days=holdout_days,
+            protocols=[name.strip() for name in protocols.split(",")] if protocols is not None else tuple(PROTOCOLS),
+            progress=on_progress,
+        )
+    _show(report)
+    if json_file is not None:
+        show_lines([f"figures: {json_file}, what they rest on: {write_report(report, json_file)}"])
+    if lists_file is not None:
+        show_lines([f"lists: {lists_file}, relevant items: {write_lists(report, lists_file)}"])
+
+
+def _show(report: EvaluationReport) -> None:
+    for protocol, outcomes in report.outcomes.items():
+        for outcome in outcomes:
+            _show_question(protocol, outcome)
+        if protocol in report.skipped:
+            show_lines([f"{protocol}: not asked. {report.skipped[protocol]}", ""])
+    span = report.about()["window"]
+    took = sum(report.seconds.values())
+    show_lines(
+        [
+            "* best baseline by the first metric; ± half of a 95 % interval; vs best: relative difference, paired",
+            f"{report.window_name} window: {span['start']} to {span['stop']}, in {took:.0f} s",
+        ]
+    )
+
+
+def _show_question(protocol: str, outcome: Outcome) -> None:
+    best = outcome.best_baseline()
+    shown = _columns(outcome)
+    against = {
+        found.method: found.relative for found in outcome.comparisons if found.is_best and found.metric == outcome.main
+    }
+    rows = []
+    for method, figures in outcome.metrics.items():
+        mark = " *" if method == best else ""
+        told = [_cell(figures.get(name)) for name in shown]
+        rows.append([method + mark, *told, _change(against.get(method))])
+    title = f"{protocol}: {', '.join(outcome.ours)} ({outcome.n_queries:,} queries)"
+    show_table(("method", *shown, "vs best"), rows, title)
+    show_lines([""])
+
+
+def _columns(outcome: Outcome) -> list[str]:
+    """The deciding metric, then its parts, then what matters most."""
+    names = list(outcome.metrics[outcome.ours[0]])
+    parts = [name for name in names if name.startswith(f"{outcome.main}_")]
+    first = TAIL_COLUMNS if set(TAIL_COLUMNS) <= set(names) else ()
+    return list(dict.fromkeys((outcome.main, *parts, *first, *names)))[:N_COLUMNS]
+
+
+def _cell(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    if interval.low == interval.high:
+        return f"{interval.value:,.4g}"
+    return f"{interval.value:.4f} ±{(interval.high - interval.low) / 2:.4f}"
+
+
+def _change(relative: Interval | None) -> str:
+    if relative is None:
+        return ""
+    return f"{relative.value:+.1%} [{relative.low:+.1%}, {relative.high:+.1%}]"

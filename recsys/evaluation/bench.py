@@ -1,0 +1,224 @@
+"""What every protocol works on, and the one shape of what it finds: a value for each query, method and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys import metrics
+from recsys.dataset import Dataset
+from recsys.engine import Engine, EngineConfig, fit_engine
+from recsys.evaluation import tasks
+from recsys.evaluation.baselines import Past
+from recsys.evaluation.methods import Track, served_lists, untracked
+from recsys.evaluation.tasks import NOBODY, Task
+from recsys.evaluation.windows import Window
+from recsys.history import build_history
+from recsys.metrics import Lists, Values
+
+N_LISTED: Final = 20
+MAX_QUERIES: Final = 20_000
+"""Queries of a question; of more, as many are drawn."""
+
+HISTORY_STEPS: Final = (1, 2, 5, 20, 100)
+"""Fewest baskets of each length of history that figures are told for."""
+
+Masks = Mapping[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A shop cut at a window, and the models fitted on the past.
+
+    Attributes:
+        dataset: the shop up to the window's end, future included; only tasks may look at it.
+        window: the judged span.
+        engine: fitted on what came before the window.
+        past: the same for baselines.
+        track: shows progress.
+    """
+
+    dataset: Dataset
+    window: Window
+    engine: Engine
+    past: Past
+    track: Track = untracked
+
+    @classmethod
+    def cut(cls, dataset: Dataset, window: Window, config: EngineConfig, track: Track = untracked) -> Bench:
+        """Fit on the past of a window; what comes after the window is not looked at."""
+        known = dataset.until(window.start)
+        engine = fit_engine(known, config, now=window.start)
+        return cls(dataset.until(window.stop), window, engine, Past(known, window.start), track)
+
+    @cached_property
+    def rolling_engine(self) -> Engine:
+        """The models of the past with everybody's events up to the end; a request sees those before its moment."""
+        return replace(self.engine, history=build_history(self.dataset, self.engine.config.history))
+
+    @cached_property
+    def rolling_task(self) -> Task:
+        """Every basket of a known shopper."""
+        return draw(tasks.rolling(self.dataset, self.window))
+
+    @cached_property
+    def rolling_for_you(self) -> Lists:
+        """`for_you` just before each of these baskets."""
+        return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.track)
+
+    def served(self, task: Task, placement: str) -> Lists:
+        """The lists that the engine serves."""
+        return served_lists(self.engine, task, placement, N_LISTED, self.track)
+
+    @cached_property
+    def n_baskets(self) -> npt.NDArray[np.int64]:
+        """Baskets of each shopper before the window, int64 (n_users,)."""
+        events = self.past.events
+        _, first = np.unique(events.basket_idx, return_index=True)
+        return np.bincount(events.user_idx[first], minlength=len(self.dataset.users))
+
+    def segments(self, task: Task) -> dict[str, Masks]:
+        """Parts of a task to tell apart: by `history` and by `hour`, the queries of each, bool (n_queries,)."""
+        parts: dict[str, Masks] = {}
+        if (task.user_idx != NOBODY).all():
+            parts["history"] = dict(_by_history(self.n_baskets[task.user_idx]))
+        if self.engine.timeofday.is_fitted and (task.hour >= 0).any():
+            parts["hour"] = dict(by_hour(self.engine, task))
+        return {kind: {name: mask for name, mask in masks.items() if mask.any()} for kind, masks in parts.items()}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcome of one question; a protocol asks one or more.
+
+    Attributes:
+        ours: the methods that are judged; all others are baselines.
+        main: the metric that decides.
+        values: by method and metric, float64 (n_queries,), NaN where the query has none.
+        lists: by method, int32 (n_queries, k); empty where no list is judged.
+        task: the queries; None where items are asked about, not lists.
+        totals: by method and metric, figures of all lists together.
+        segments: by kind and name, the queries of a part.
+    """
+
+    ours: tuple[str, ...]
+    main: str
+    values: Mapping[str, Mapping[str, Values]]
+    lists: Mapping[str, Lists] = field(default_factory=dict)
+    task: Task | None = None
+    totals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    segments: Mapping[str, Masks] = field(default_factory=dict)
+
+    @property
+    def n_queries(self) -> int:
+        """How many queries were asked."""
+        return len(next(iter(self.values[self.ours[0]].values())))
+
+    @property
+    def unit(self) -> npt.NDArray[np.integer]:
+        """What is drawn together when intervals are estimated: a shopper's queries; of nobody, each query alone."""
+        alone = np.arange(self.n_queries)
+        if self.task is None:
+            return alone
+        user = self.task.user_idx
+        return np.where(user == NOBODY, user.max(initial=0) + 1 + alone, user)
+
+
+Measure = Callable[[Bench, Task, Lists], dict[str, Values]]
+
+
+def judge(
+    bench: Bench, task: Task, lists: Mapping[str, Lists], measure: Measure, *, ours: tuple[str, ...], main: str
+) -> Judged:
+    """Measure the lists of every method for one task."""
+    n_items, prefix = len(bench.dataset.items), "acc_" if main.startswith("acc_") else ""
+    totals = {
+        name: {
+            f"{prefix}coverage@{N_LISTED}": float(metrics.coverage_at_k(rows, N_LISTED)),
+            f"{prefix}gini@{N_LISTED}": metrics.exposure_gini_at_k(rows, N_LISTED, n_items),
+        }
+        for name, rows in lists.items()
+    }
+    values = {name: measure(bench, task, rows) for name, rows in lists.items()}
+    return Judged(ours, main, values, lists, task, totals, bench.segments(task))
+
+
+def accuracy(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+    """How much of what was taken the lists foretell."""
+    values = {}
+    for k in (10, 20):
+        values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
+        values[f"ndcg@{k}"] = metrics.ndcg_at_k(lists, task.relevant, k)
+        values[f"hit_rate@{k}"] = metrics.hit_rate_at_k(lists, task.relevant, k)
+    values["precision@10"] = metrics.precision_at_k(lists, task.relevant, 10)
+    values["map@10"] = metrics.average_precision_at_k(lists, task.relevant, 10)
+    return values
+
+
+def accuracy_and_exposure(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+    """Accuracy, and which part of the catalogue the lists show."""
+    engine, k = bench.engine, N_LISTED
+    values = accuracy(bench, task, lists)
+    values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
+    values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
+    values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
+    values[f"diversity@{k}"] = metrics.diversity_at_k(lists, k, engine.content.embedding)
+    return values
+
+
+def accuracy_by_hour(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+    """Accuracy, and recall in each part of the day."""
+    values = accuracy(bench, task, lists)
+    for name, mask in by_hour(bench.engine, task):
+        values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
+    return values
+
+
+def completion(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+    """Whether and where the rest of a basket is found; seeds of the tail apart."""
+    hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
+    return {
+        "hit_rate@10": hit,
+        "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
+        "tail_hit_rate@10": np.where(bench.engine.is_tail[task.seed], hit, np.nan),
+    }
+
+
+OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
+)
+
+
+def completion_by_other_types(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+    """The same where only other product types count."""
+    return {OF_OTHER_TYPES[name]: value for name, value in completion(bench, task, lists).items()}
+
+
+def draw(task: Task) -> Task:
+    """A task of at most `MAX_QUERIES`, the same ones each time."""
+    if len(task) <= MAX_QUERIES:
+        return task
+    return task.take(np.sort(np.random.default_rng(0).choice(len(task), MAX_QUERIES, replace=False)))
+
+
+def by_hour(engine: Engine, task: Task) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Each part of the day, as `05-10h`, and the queries in it."""
+    model = engine.timeofday
+    bucket = np.where(task.hour >= 0, model.bucket_of_hour[task.hour], -1)
+    for part in range(len(model.bucket_share)):
+        first, last = model.hours(part)
+        yield f"{first:02d}-{last:02d}h", bucket == part
+
+
+def _by_history(n_baskets: npt.NDArray[np.int64]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    for place, fewest in enumerate(HISTORY_STEPS):
+        most = HISTORY_STEPS[place + 1] - 1 if place + 1 < len(HISTORY_STEPS) else None
+        inside = (n_baskets >= fewest) & (n_baskets <= (n_baskets.max(initial=0) if most is None else most))
+        name = f"{fewest}+" if most is None else str(fewest) if most == fewest else f"{fewest}-{most}"
+        yield f"{name} baskets", inside

@@ -1,0 +1,152 @@
+"""What the values of a question come to: means with intervals, ours against each baseline, and by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.evaluation.bench import Judged
+from recsys.metrics import Interval, Values, interval_of, resampled_means
+
+Column = tuple[str, str, tuple[str, str] | None]
+"""Method, metric, and the kind and name of a segment; None for all queries."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One of our methods less one baseline, query by query.
+
+    Attributes:
+        is_best: whether the baseline is the best of all by this metric.
+        difference: ours less the baseline's.
+        relative: the same as a share of the baseline's.
+    """
+
+    method: str
+    baseline: str
+    metric: str
+    is_best: bool
+    difference: Interval
+    relative: Interval
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The deciding metric in a part of the queries.
+
+    Attributes:
+        kind: `history` or `hour`.
+        name: which part.
+        n_queries: how many queries of it have a value.
+    """
+
+    method: str
+    metric: str
+    kind: str
+    name: str
+    n_queries: int
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One question's figures.
+
+    Attributes:
+        main: the metric that decides.
+        ours: the methods that are judged.
+        n_queries: how many queries were asked.
+        n_units: how many shoppers, or queries of nobody, the intervals draw from.
+        metrics: by method and metric; metrics that no query has a value of are left out.
+        comparisons: ours against each baseline, by each metric.
+        segments: the deciding metric by part.
+    """
+
+    main: str
+    ours: tuple[str, ...]
+    n_queries: int
+    n_units: int
+    metrics: dict[str, dict[str, Interval]]
+    comparisons: tuple[Comparison, ...]
+    segments: tuple[Segment, ...]
+
+    def best_baseline(self, metric: str | None = None) -> str | None:
+        """The baseline that is best by a metric, the deciding one if not given; None where there is none."""
+        metric = metric or self.main
+        value = {
+            method: figures[metric].value
+            for method, figures in self.metrics.items()
+            if method not in self.ours and metric in figures
+        }
+        return max(value, key=value.__getitem__, default=None)
+
+
+def summarize(judged: Judged, rng: np.random.Generator, n_resamples: int = 1000) -> Outcome:
+    """Estimate every figure of a question, all by the same draws.
+
+    Figures of all lists together, such as coverage, are counted and not estimated: their interval is a point.
+
+    Args:
+        judged: the question's values.
+        rng: draws.
+        n_resamples: how many times the units are drawn again.
+    """
+    columns = dict(_columns(judged))
+    values = np.column_stack(list(columns.values())) if columns else np.empty((judged.n_queries, 0))
+    means = resampled_means(values, rng, judged.unit, n_resamples)
+    estimates = {column: (float(np.nanmean(values[:, place])), means[:, place]) for place, column in enumerate(columns)}
+    figures: dict[str, dict[str, Interval]] = {}
+    for (method, metric, segment), estimate in estimates.items():
+        if segment is None:
+            figures.setdefault(method, {})[metric] = interval_of(*estimate)
+    for method, totals in judged.totals.items():
+        figures.setdefault(method, {}).update({name: Interval(total, total, total) for name, total in totals.items()})
+    segments = tuple(
+        Segment(method, metric, *segment, int((~np.isnan(columns[method, metric, segment])).sum()), interval_of(*found))
+        for (method, metric, segment), found in estimates.items()
+        if segment is not None
+    )
+    outcome = Outcome(judged.main, judged.ours, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments)
+    whole = {(method, metric): found for (method, metric, segment), found in estimates.items() if segment is None}
+    return Outcome(**vars(outcome) | {"comparisons": tuple(_comparisons(outcome, whole))})
+
+
+def _columns(judged: Judged) -> Iterator[tuple[Column, Values]]:
+    for method, metrics in judged.values.items():
+        for metric, value in metrics.items():
+            if not np.isnan(value).all():
+                yield (method, metric, None), value
+        main = metrics[judged.main]
+        for kind, masks in judged.segments.items():
+            for name, mask in masks.items():
+                if not np.isnan(main[mask]).all():
+                    yield (method, judged.main, (kind, name)), np.where(mask, main, np.nan)
+
+
+def _comparisons(
+    outcome: Outcome, whole: dict[tuple[str, str], tuple[float, npt.NDArray[np.float64]]]
+) -> Iterator[Comparison]:
+    for (method, metric), (value, means) in whole.items():
+        for (baseline, same), (other, others) in whole.items():
+            if method in outcome.ours and baseline not in outcome.ours and same == metric:
+                yield Comparison(
+                    method=method,
+                    baseline=baseline,
+                    metric=metric,
+                    is_best=baseline == outcome.best_baseline(metric),
+                    difference=interval_of(value - other, means - others),
+                    relative=interval_of(_ratio(value, other), _ratios(means, others)),
+                )
+
+
+def _ratio(value: float, other: float) -> float:
+    return value / other - 1 if other else float("nan")
+
+
+def _ratios(means: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    ratio = np.full(len(means), np.nan)
+    np.divide(means, others, out=ratio, where=others != 0)
+    return ratio - 1

@@ -1,0 +1,195 @@
+"""The protocols on the invented shop, and the proof that none of them sees the future."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys.dataset import NO_HOUR, Dataset
+from recsys.evaluation import tasks
+from recsys.evaluation.baselines import PERSONAL
+from recsys.evaluation.bench import Bench, Judged, draw
+from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
+from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
+from recsys.evaluation.windows import Window, find_window
+from tests.recsys.same import assert_same
+from tests.shop import small_config
+
+HOLDOUT_DAYS = 28
+FROZEN = {"for_you": "next_basket", "discover": "discovery", "long_tail": "discovery", "complementary": "completion"}
+
+
+@pytest.fixture(scope="module")
+def window(shop_dataset: Dataset) -> Window:
+    return find_window(shop_dataset, "report", HOLDOUT_DAYS)
+
+
+@pytest.fixture(scope="module")
+def bench(shop_dataset: Dataset, window: Window) -> Bench:
+    return Bench.cut(shop_dataset, window, small_config())
+
+
+def with_another_future(dataset: Dataset, moment: int, seed: int = 0) -> Dataset:
+    """Every event from a moment on, at random: who, what, at which hour and in which basket."""
+    rng, events = np.random.default_rng(seed), dataset.events
+    later = np.flatnonzero(events.timestamp >= moment)
+    changed = {name: column.copy() for name, column in vars(events).items()}
+    changed["item_idx"][later] = rng.integers(len(dataset.items), size=len(later))
+    changed["user_idx"][later] = rng.integers(-1, len(dataset.users), size=len(later))
+    changed["hour"][later] = rng.integers(24, size=len(later))
+    changed["basket_idx"][later] = rng.permutation(changed["basket_idx"][later])
+    return replace(dataset, events=replace(events, **changed))
+
+
+def test_models_and_baselines_do_not_see_the_future(shop_dataset: Dataset, window: Window, bench: Bench) -> None:
+    other = Bench.cut(with_another_future(shop_dataset, window.start), window, small_config())
+    assert_same(bench.engine, other.engine)
+    asked = {
+        "next_basket": tasks.next_basket(shop_dataset, window),
+        "discovery": tasks.discovery(shop_dataset, window),
+        "completion": tasks.completion(shop_dataset, window, np.random.default_rng(0)),
+    }
+    for placement, name in FROZEN.items():
+        mine = bench.served(asked[name], placement)
+        assert (mine >= 0).any()
+        np.testing.assert_array_equal(mine, other.served(asked[name], placement))
+    mine, theirs = (baseline_lists(each.past, asked["next_basket"], PERSONAL, 20) for each in (bench, other))
+    for name in PERSONAL:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+
+
+def test_rolling_lists_see_nothing_after_their_own_moment(shop_dataset: Dataset, window: Window, bench: Bench) -> None:
+    moment = (window.start + window.stop) // 2
+    task = bench.rolling_task
+    task = task.take(task.as_of < moment)
+    other = replace(bench, dataset=with_another_future(shop_dataset, moment))
+    for placement in ("for_you", "time_of_day"):
+        mine, theirs = (served_lists(each.rolling_engine, task, placement, 20) for each in (bench, other))
+        np.testing.assert_array_equal(mine, theirs)
+    mine, theirs = (recent_own_lists(each.rolling_engine, each.past, task, 20) for each in (bench, other))
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_rolling_histories_do_reach_into_the_window(bench: Bench) -> None:
+    """Else the test above would prove nothing."""
+    late = bench.rolling_task.take(bench.rolling_task.as_of > bench.window.start + HOLDOUT_DAYS * 43_200)
+    frozen = served_lists(bench.engine, late, "for_you", 20)
+    assert (frozen != served_lists(bench.rolling_engine, late, "for_you", 20)).any()
+
+
+def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(bench: Bench) -> None:
+    task = tasks.next_basket(bench.dataset, bench.window)
+    mine = recent_own_lists(bench.engine, bench.past, task, 20)
+    assert len(mine) > 30
+    np.testing.assert_array_equal(mine, baseline_lists(bench.past, task, ["gp_topfreq"], 20)["gp_topfreq"])
+
+
+def test_only_new_items_are_listed_where_only_those_count(bench: Bench) -> None:
+    task = tasks.discovery(bench.dataset, bench.window)
+    (lists,) = baseline_lists(bench.past, task, ["personal_frequency"], 20, only_new=True).values()
+    owned = bench.past.counts[task.user_idx].toarray() > 0
+    for row, listed in enumerate(lists):
+        assert not owned[row, listed[listed >= 0]].any()
+
+
+METRICS = {
+    "next_basket": {
+        "for_you": {"recall@10", "recall@20", "ndcg@10", "ndcg@20", "hit_rate@10", "hit_rate@20", "map@10"}
+    },
+    "rolling": {"for_you": {"recall@10", "ndcg@10"}, "gp_topfreq": {"recall@10"}},
+    "discovery": {
+        "discover": {"ndcg@20", "recall@20", "long_tail_recall@20", "head_share@20", "novelty@20", "diversity@20"},
+        "long_tail": {"long_tail_recall@20", "head_share@20"},
+        "als": {"ndcg@20"},
+    },
+    "complements": {
+        "bought_together": {"hit_rate@10", "ndcg@10"},
+        "complementary": {"acc_hit_rate@10", "acc_ndcg@10", "tail_acc_hit_rate@10"},
+        "co_count": {"hit_rate@10", "acc_hit_rate@10"},
+    },
+    "time_of_day": {
+        "popular": {"recall@10", "recall@10_05-10h"},
+        "popular_without_hour": {"recall@10"},
+        "time_of_day": {"recall@10", "ndcg@10"},
+        "for_you": {"recall@10"},
+    },
+    "cold_items": {"engine": {"auc", "recall@50"}, "shopper_activity": {"auc"}},
+    "cold_users": {
+        "engine": {"recall@10_n1", "recall@10_n3", "recall@10_n5"},
+        "own_and_popular": {"recall@10_n1", "recall@10_n3", "recall@10_n5"},
+    },
+}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: Bench) -> None:
+    questions = list(PROTOCOLS[protocol](bench))
+    found: dict[str, set[str]] = {}
+    for question in questions:
+        for method, values in question.values.items():
+            found.setdefault(method, set()).update(values)
+            for name, value in values.items():
+                assert value.shape == (question.n_queries,), name
+                assert ((value >= 0) | np.isnan(value)).all(), name
+        assert question.main in question.values[question.ours[0]]
+        assert len(question.unit) == question.n_queries
+        _holds_whole_segments(question)
+    for method, metrics in METRICS[protocol].items():
+        assert metrics <= found[method]
+
+
+def _holds_whole_segments(question: Judged) -> None:
+    for masks in question.segments.values():
+        assert (sum(mask.astype(int) for mask in masks.values()) == 1).all()
+
+
+def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(bench: Bench) -> None:
+    by_nobody, _ = PROTOCOLS["time_of_day"](bench)
+    recall = {method: values["recall@10"].mean() for method, values in by_nobody.values.items()}
+    assert recall["popular"] > 1.1 * recall["popular_without_hour"]
+
+
+def test_too_many_queries_are_drawn_from(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.evaluation.bench.MAX_QUERIES", 10)
+    drawn = draw(bench.rolling_task)
+    assert len(drawn) == 10
+    np.testing.assert_array_equal(drawn.as_of, draw(bench.rolling_task).as_of)
+
+
+def without_users(dataset: Dataset) -> Dataset:
+    nobody = np.full(len(dataset.events), -1, np.int32)
+    return replace(dataset, events=replace(dataset.events, user_idx=nobody))
+
+
+def without_hours(dataset: Dataset) -> Dataset:
+    return replace(dataset, events=replace(dataset.events, hour=np.full(len(dataset.events), NO_HOUR, np.int8)))
+
+
+def of_single_items(dataset: Dataset) -> Dataset:
+    alone = np.arange(len(dataset.events), dtype=np.int32)
+    return replace(dataset, events=replace(dataset.events, basket_idx=alone))
+
+
+@pytest.mark.parametrize(
+    ("change", "unfed", "words"),
+    [
+        (without_users, {"next_basket", "rolling", "discovery", "cold_items", "cold_users", "time_of_day"}, "hopper"),
+        (without_hours, {"time_of_day"}, "without hours"),
+        (of_single_items, {"complements"}, "two items"),
+    ],
+)
+def test_what_the_data_cannot_feed_is_said(
+    change: object, unfed: set[str], words: str, shop_dataset: Dataset, window: Window
+) -> None:
+    assert callable(change)
+    bench = Bench.cut(change(shop_dataset), window, small_config())
+    told = {}
+    for name in unfed | {"complements"}:
+        try:
+            assert list(PROTOCOLS[name](bench))
+        except NothingToAskError as error:
+            told[name] = str(error)
+    assert told.keys() == unfed
+    assert any(words in sentence for sentence in told.values())
