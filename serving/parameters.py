@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from recsys.context import MAX_LIMIT
+from recsys.schema import MAX_ID_BYTES
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 
-MAX_ID_BYTES = 256
 MAX_FAULTS = 20
 """Unknown and repeated parameters that are told of; more would only make a long answer to a bad call."""
 
