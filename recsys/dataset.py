@@ -43,7 +43,6 @@ class Events:
         kind: int8, place in `schema.EVENT_NAMES`.
         timestamp: int64, seconds since 1970 UTC.
         hour: int8, the shopper's local hour 0-23, -1 where times are no finer than a day.
-        quantity: float32, 1 where not given.
         strength: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 where not rated.
     """
 
@@ -53,7 +52,6 @@ class Events:
     kind: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
-    quantity: npt.NDArray[np.float32]
     strength: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -199,7 +197,6 @@ def _event_columns(
         kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
-        quantity=local["quantity"].fill_null(1.0).cast(pl.Float32).to_numpy(),
         strength=_strengths(local["value"]),
     )
 

@@ -40,7 +40,7 @@ def _bought(user_id: str | None, item_id: str, seconds: int, **extra: Any) -> di
 
 def test_events_are_columns_in_order_of_time() -> None:
     rows = [
-        _bought("乙", "b", moment(1, 9), quantity=2.5),
+        _bought("乙", "b", moment(1, 9)),
         _bought("甲", "a", moment(0, 23), value=4.0, event="view_item"),
     ]
     dataset = dataset_of(rows)
@@ -51,7 +51,6 @@ def test_events_are_columns_in_order_of_time() -> None:
     assert dataset.events.timestamp.tolist() == [moment(0, 23), moment(1, 9)]
     assert dataset.events.hour.tolist() == [23, 9]
     assert [EVENT_NAMES[kind] for kind in dataset.events.kind] == ["view_item", "purchase"]
-    assert dataset.events.quantity.tolist() == [1.0, 2.5]
     assert dataset.events.strength.tolist() == [1.0, 1.0]
     assert (dataset.end, dataset.has_hours) == (moment(1, 9), True)
 
