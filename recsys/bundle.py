@@ -20,14 +20,16 @@ from recsys.arrays import Parts, put_together, take_apart
 from recsys.engine import Engine
 from recsys.errors import BundleError
 from recsys.index import FlatIndex
+from recsys.ranking.features import FEATURES
 
-BUNDLE_SCHEMA_VERSION: Final = 1
+BUNDLE_SCHEMA_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 INDEX: Final = "index.faiss"
 LIBRARIES: Final = ("faiss-cpu", "implicit", "lightgbm", "numpy", "polars", "scipy")
+RANKER_FILES: Final = {"rankers.next.trees": "ranker.txt", "rankers.new.trees": "ranker_new.txt"}
 TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parquet"}
 
 
@@ -114,7 +116,8 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
         BundleError: naming the file and the reason.
     """
     manifest = verify(folder)
-    parts = Parts({}, {}, manifest.values)
+    trees = {name: (folder / file).read_text(encoding="utf-8") for name, file in RANKER_FILES.items()}
+    parts = Parts({}, {}, manifest.values | trees)
     for name in manifest.files:
         path = folder / name
         if name.endswith(".npy"):
@@ -122,7 +125,11 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
             parts.arrays[name.removesuffix(".npy")] = mapped.view(np.ndarray)
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
-    return put_together(Engine, parts, index=FlatIndex.read(folder / INDEX)), manifest
+    engine = put_together(Engine, parts, index=FlatIndex.read(folder / INDEX))
+    for ranker in (engine.rankers.next, engine.rankers.new):
+        if ranker.is_fitted and ranker.feature_names != FEATURES:
+            raise BundleError(f"{folder} has a ranker of other features than this release's: train again")
+    return engine, manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -233,6 +240,8 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     for field, name in TABLE_FILES.items():
         parts.tables[field].write_parquet(folder / name)
+    for name, file in RANKER_FILES.items():
+        (folder / file).write_text(parts.values.pop(name), encoding="utf-8")
     engine.index.write(folder / INDEX)
     manifest = Manifest(
         schema_version=BUNDLE_SCHEMA_VERSION,

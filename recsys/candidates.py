@@ -17,6 +17,11 @@ from recsys.models.repeat import OwnItems, own_items
 from recsys.topk import top_k
 
 N_PER_SOURCE: Final = 120
+QUOTAS: Final[Mapping[str, int]] = MappingProxyType(
+    {"repeat": 150, "als": 80, "together": 80, "affinity": 80, "ease": 60, "popular": 60, "touched": 60, "content": 40}
+)
+"""Most candidates that a source may bring to a list that is ranked; all that any source knows of them counts."""
+
 N_HEAVIEST: Final = 60
 MAX_OWN_FOUND: Final = 300
 N_NEIGHBORS: Final = 40
@@ -42,6 +47,11 @@ class Shopper:
         history = self.query.history
         age_s = self.query.now - history.timestamp
         return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.strength)
+
+    @cached_property
+    def vector(self) -> npt.NDArray[np.float32]:
+        """The shopper in the space of the items' vectors, float32 (n_factors,); zeros where nothing is known."""
+        return self.engine.als.fold_in(*self.weighted)
 
     @cached_property
     def own(self) -> OwnItems:
@@ -86,32 +96,63 @@ class Candidates:
     Attributes:
         item_idx: int32 (n,), distinct, ascending.
         scores: by source, float32 (n,), divided by the source's best; 0 where it did not find the item.
+        best: by source, the score of the best that it found, 0 where it found nothing.
     """
 
     item_idx: npt.NDArray[np.int32]
     scores: Mapping[str, npt.NDArray[np.float32]]
+    best: Mapping[str, float]
 
     def take(self, kept: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Candidates:
         """The chosen candidates."""
-        return Candidates(self.item_idx[kept], {name: score[kept] for name, score in self.scores.items()})
+        return Candidates(self.item_idx[kept], {name: score[kept] for name, score in self.scores.items()}, self.best)
 
 
 def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
     """Ask every source and unite what they found.
+
+    What the shopper owns comes from the source that knows it best, `repeat`, if from any; the quotas of the others are
+    for what is new.
 
     Args:
         sources: by name.
         shopper: whom, and what, the request is about.
     """
     found = {name: source(shopper) for name, source in sources.items()}
-    rows = _distinct(np.concatenate([rows for rows, _ in found.values()]))
-    scores = {}
-    for name, (source_rows, score) in found.items():
-        column = np.zeros(len(rows), np.float32)
-        if len(source_rows):
-            column[np.searchsorted(rows, source_rows)] = score / score.max()
-        scores[name] = column
-    return Candidates(rows, scores)
+    rows = _distinct(np.concatenate([_within_quota(name, *found[name], shopper) for name in found]))
+    best = {name: float(score.max(initial=0)) for name, (_, score) in found.items()}
+    return Candidates(rows, {name: _spread(rows, *scored) for name, scored in found.items()}, best)
+
+
+def _within_quota(
+    name: str, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], shopper: Shopper
+) -> npt.NDArray[np.int32]:
+    quota = QUOTAS.get(name)
+    if quota is None or len(rows) <= quota:
+        return rows
+    if name != "repeat":
+        is_new = ~is_among(rows, shopper.own.item_idx)
+        rows, score = rows[is_new], score[is_new]
+    return rows[top_k(score, quota, rows)]
+
+
+def _spread(
+    rows: npt.NDArray[np.int32], found: npt.NDArray[np.int32], score: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Scores of all rows (ascending) from those of the rows found, as shares of the best; 0 where not found."""
+    column = np.zeros(len(rows), np.float32)
+    if len(found) and len(rows):
+        place = np.minimum(rows.searchsorted(found), len(rows) - 1)
+        known = rows[place] == found
+        column[place[known]] = score[known] / score.max()
+    return column
+
+
+def is_among(rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which rows are in an ascending array, bool (n,)."""
+    if not len(ascending):
+        return np.zeros(len(rows), np.bool_)
+    return ascending[np.minimum(ascending.searchsorted(rows), len(ascending) - 1)] == rows
 
 
 def repeat_source(shopper: Shopper) -> Scored:
@@ -137,7 +178,7 @@ def als_source(shopper: Shopper) -> Scored:
         return _nothing()
     engine = shopper.engine
     k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), len(engine.items))
-    scores, found = engine.index.search(engine.als.fold_in(rows, weight)[None], k, shopper.query.allowed)
+    scores, found = engine.index.search(shopper.vector[None], k, shopper.query.allowed)
     kept = (found[0] >= 0) & (scores[0] > 0)
     return found[0][kept], scores[0][kept]
 
@@ -155,9 +196,21 @@ def affinity_source(shopper: Shopper) -> Scored:
     """What sells of the types that the shopper buys."""
     rows, weight = shopper.weighted
     found, score = shopper.engine.affinity.score(rows, weight, shopper.query.allowed)
-    best = top_k(score, 2 * N_PER_SOURCE, found)
-    best = best[score[best] > 0]
-    return found[best], score[best]
+    positive = score > 0
+    return found[positive], score[positive]
+
+
+def ease_source(shopper: Shopper) -> Scored:
+    """What the shopper's items speak for, by a linear model between the best sellers."""
+    own = shopper.own
+    return _allowed(shopper.query, *shopper.engine.ease.score(own.item_idx, own.n_baskets))
+
+
+def touched_source(shopper: Shopper) -> Scored:
+    """What the shopper looked at, or put into a cart, and never bought."""
+    rows, weight = shopper.weighted
+    kept = (weight > 0) & ~is_among(rows, shopper.own.item_idx)
+    return _allowed(shopper.query, rows[kept], weight[kept])
 
 
 def content_source(shopper: Shopper) -> Scored:
@@ -218,6 +271,8 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "als": als_source,
         "together": together_source,
         "affinity": affinity_source,
+        "ease": ease_source,
+        "touched": touched_source,
         "content": content_source,
         "popular": popular_source,
         "popular_by_hour": popular_by_hour_source,

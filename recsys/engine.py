@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy import sparse
 
 from recsys.catalog import Catalog, read_catalog
 from recsys.dataset import Dataset
@@ -19,10 +20,12 @@ from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
 from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.content import ContentConfig, ContentModel, fit_content
 from recsys.models.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
+from recsys.models.ease import EASEConfig, EASEModel, fit_ease
 from recsys.models.hybrid import HybridConfig, HybridModel, fit_hybrid
 from recsys.models.popularity import PopularityConfig, PopularityModel, fit_popularity
 from recsys.models.repeat import RepeatConfig, RepeatModel, fit_repeat
 from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
+from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,10 @@ class EngineConfig:
     content: ContentConfig = field(default_factory=ContentConfig)
     hybrid: HybridConfig = field(default_factory=HybridConfig)
     affinity: AffinityConfig = field(default_factory=AffinityConfig)
+    ease: EASEConfig = field(default_factory=EASEConfig)
     copurchase: CopurchaseConfig = field(default_factory=CopurchaseConfig)
     timeofday: TimeOfDayConfig = field(default_factory=TimeOfDayConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,19 @@ class Shop:
     timezone: str
     goal: int
     end: int
+
+
+@dataclass(frozen=True)
+class Rankers:
+    """What orders the candidates of a list, each trained on its own question; empty where the blend serves.
+
+    Attributes:
+        next: what a shopper takes next, bought before or not.
+        new: what a shopper takes for the first time.
+    """
+
+    next: Ranker = NO_RANKER
+    new: Ranker = NO_RANKER
 
 
 @dataclass(frozen=True)
@@ -84,9 +102,11 @@ class Engine:
     content: ContentModel
     hybrid: HybridModel
     affinity: AffinityModel
+    ease: EASEModel
     copurchase: CopurchaseModel
     timeofday: TimeOfDayModel
     index: FlatIndex
+    rankers: Rankers = field(default_factory=Rankers)
 
     @cached_property
     def items(self) -> IdMap:
@@ -115,6 +135,13 @@ class Engine:
         return {"all": None if available.all() else available, "tail": available & self.is_tail}
 
     @cached_property
+    def share_in_type(self) -> npt.NDArray[np.float32]:
+        """Each item's part of its type's sales, float32 (n_items,), in [0, 1]; of all sales where it has no type."""
+        types, share = self.catalog.item_type, self.popularity.share
+        of_type = np.bincount(types + 1, share, minlength=1)
+        return (share / np.maximum(np.where(types >= 0, of_type[types + 1], 1), 1e-12)).astype(np.float32)
+
+    @cached_property
     def by_popularity(self) -> npt.NDArray[np.int32]:
         """All items, best selling first, int32 (n_items,)."""
         share = self.popularity.share
@@ -135,16 +162,22 @@ Progress = Callable[[str], None]
 """Told the name of each stage as it begins."""
 
 
-def fit_engine(
-    dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = lambda stage: None
+def fit_models(
+    dataset: Dataset,
+    config: EngineConfig,
+    now: int | None = None,
+    progress: Progress = lambda stage: None,
+    *,
+    for_shoppers_only: bool = False,
 ) -> Engine:
-    """Fit every model on what is known of a shop.
+    """Fit every model on what is known of a shop; the candidates of its lists are then ordered by the blend.
 
     Args:
         dataset: the shop; cut it with `Dataset.until` to look at the past.
         config: settings.
         now: seconds since 1970 that ages count from; the end of the data if not given.
         progress: told the stages.
+        for_shoppers_only: leave out the precomputed lists that no shopper's list needs, to save time.
     """
     now = dataset.end if now is None else now
     rng = np.random.default_rng(config.seed)
@@ -161,10 +194,22 @@ def fit_engine(
     progress("collaborative filtering")
     als = _fit_als(dataset, config.als, now, rng)
     progress("hybrid embedding")
-    hybrid = fit_hybrid(als.item_factors, content.embedding, popularity.n_buyers, catalog, config.hybrid)
+    hybrid = fit_hybrid(
+        als.item_factors,
+        content.embedding,
+        popularity.n_buyers,
+        catalog,
+        config.hybrid,
+        with_similar=not for_shoppers_only,
+    )
     progress("co-purchase")
     copurchase = fit_copurchase(
-        dataset, catalog, config.copurchase, now, _replaceable_by(content, config.replaceable_cosine)
+        dataset,
+        catalog,
+        config.copurchase,
+        now,
+        _replaceable_by(content, config.replaceable_cosine),
+        of_bought_only=for_shoppers_only,
     )
     progress("history and index")
     return Engine(
@@ -180,6 +225,7 @@ def fit_engine(
         content=content,
         hybrid=hybrid,
         affinity=fit_affinity(catalog, popularity.share, config.affinity),
+        ease=fit_ease(count_successes(dataset), config.ease),
         copurchase=copurchase,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
@@ -192,6 +238,14 @@ def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Gener
     shape = (len(dataset.users), len(dataset.items))
     user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.strength)
     return fit_als(user_items, config, rng)
+
+
+def count_successes(dataset: Dataset) -> sparse.csr_matrix:
+    """How often each shopper took each item, float32 CSR (n_users, n_items)."""
+    bought = dataset.successes
+    bought = bought.take(bought.user_idx >= 0)
+    shape = (len(dataset.users), len(dataset.items))
+    return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)
 
 
 def _replaceable_by(

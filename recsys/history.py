@@ -50,6 +50,16 @@ class UserHistory:
         return self if is_kind.all() else self.take(is_kind)
 
 
+def last_items(history: UserHistory, goal: int, n_kept: int) -> UserHistory:
+    """The latest purchase of each of the last `n_kept` distinct items: a shopper as if hardly known."""
+    bought = history.of_kind(goal)
+    _, from_end = np.unique(bought.item_idx[::-1], return_index=True)
+    latest = np.sort(len(bought) - 1 - from_end)[-n_kept:]
+    chosen = np.zeros(len(bought), np.bool_)
+    chosen[latest] = True
+    return bought.take(chosen)
+
+
 NO_HISTORY = UserHistory(
     np.empty(0, np.int32),
     np.empty(0, np.int64),

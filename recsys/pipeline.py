@@ -19,6 +19,8 @@ from recsys.errors import RequestError
 from recsys.history import NO_HISTORY
 from recsys.ids import UNKNOWN
 from recsys.placements import PLACEMENTS, Placement
+from recsys.ranking.features import features
+from recsys.ranking.ranker import NO_RANKER
 from recsys.reasons import reasons_for
 from recsys.topk import top_k
 
@@ -150,8 +152,8 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
         if not kept.all():
             removed[rule] = candidates.item_idx[~kept]
             candidates = candidates.take(kept)
-    parts = _contributions(placement, shopper, candidates)
-    score = _adjusted(parts.sum(axis=0), placement, shopper, candidates.item_idx)
+    parts = contributions(placement, shopper, candidates)
+    score = _scores(placement, shopper, candidates, parts, with_ranker=not fallback_used)
     speaks = score > 0
     if not speaks.all():
         removed["no evidence"] = candidates.item_idx[~speaks]
@@ -171,7 +173,7 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
     )
 
 
-def _contributions(placement: Placement, shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float64]:
+def contributions(placement: Placement, shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float64]:
     """What each source adds to each candidate's score, (n_sources, n_candidates).
 
     Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
@@ -197,20 +199,38 @@ def _weight(placement: Placement, source: str, shopper: Shopper) -> float:
     return weight
 
 
-def _adjusted(
-    score: npt.NDArray[np.float64],
+def _scores(
     placement: Placement,
     shopper: Shopper,
-    rows: npt.NDArray[np.int32],
+    candidates: Candidates,
+    parts: npt.NDArray[np.float64],
+    *,
+    with_ranker: bool,
 ) -> npt.NDArray[np.float64]:
-    """Turn the placement's dials: `score · trend^t · lift^h · buyers^−β`."""
-    engine = shopper.engine
-    if placement.trend_power:
-        score = score * engine.popularity.trend[rows] ** placement.trend_power
+    """What the list is ordered by: the ranker's odds of being taken, else the blend; then the placement's dials.
+
+    `score · lift^h · buyers^−β`; odds are told as a probability in the end.
+    """
+    engine, rows = shopper.engine, candidates.item_idx
+    ranker = getattr(engine.rankers, placement.ranker) if placement.ranker and with_ranker else NO_RANKER
+    if ranker.is_fitted and len(rows):
+        score = np.exp(ranker.log_odds(features(shopper, candidates)))
+    else:
+        score = blend(placement, engine, candidates, parts)
     if placement.hour_power:
         score = score * shopper.lift(rows) ** placement.hour_power
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
+    return score / (1 + score) if ranker.is_fitted else score
+
+
+def blend(
+    placement: Placement, engine: Engine, candidates: Candidates, parts: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The order that needs no training, float64 (n_candidates,): what the sources add up to, times `trend^t`."""
+    score = parts.sum(axis=0)
+    if placement.trend_power:
+        score = score * engine.popularity.trend[candidates.item_idx] ** placement.trend_power
     return score
 
 

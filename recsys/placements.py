@@ -10,6 +10,7 @@ from typing import Final, Literal
 Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
+RankerName = Literal["", "next", "new"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Placement:
         only_complements: whether items that could replace a seed, being of its product type, are left out, and those
             that the seed is bought for rather than they for the seed.
         own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
-        trend_power: scores are multiplied by `trend^power`, >= 0.
+        trend_power: the blend's scores are multiplied by `trend^power`, >= 0.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm, >= 0.
         hour_power: scores are multiplied by `lift^power` at the local hour, >= 0.
+        ranker: the learned ranker that orders the list, where one was fitted; "" for the blend of the sources.
         evidence: reasons that every item carries beside its source's.
     """
 
@@ -42,12 +44,22 @@ class Placement:
     trend_power: float = 0.0
     tail_discount: float = 0.0
     hour_power: float = 0.0
+    ranker: RankerName = ""
     evidence: tuple[str, ...] = field(default=())
 
 
-_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.5}
-_NICHE = {"als": 1.0, "together": 1.0, "affinity": 1.0, "content": 0.1, "popular": 0.05}
-_NEXT = {"repeat": 1.0, "als": 1.0, "together": 0.1, "affinity": 0.2, "content": 0.1, "popular": 0.05}
+_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "ease": 0.5, "touched": 0.5, "content": 0.1, "popular": 0.5}
+_NICHE = _NEW | {"popular": 0.05}
+_NEXT = {
+    "repeat": 1.0,
+    "als": 1.0,
+    "together": 0.1,
+    "affinity": 0.2,
+    "ease": 0.05,
+    "touched": 0.2,
+    "content": 0.1,
+    "popular": 0.05,
+}
 
 PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
     {
@@ -56,10 +68,12 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
-            Placement("for_you", "user", _NEXT, trend_power=0.3),
-            Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1),
-            Placement("long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, evidence=("tail",)),
-            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=0.8, evidence=("hour",)),
+            Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next"),
+            Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.1, ranker="new"),
+            Placement(
+                "long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, ranker="new", evidence=("tail",)
+            ),
+            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=0.8, ranker="next", evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"popular_by_hour": 1.0}),
         )

@@ -208,6 +208,27 @@ def _like(
     return (Reason("similar", f"like {evidence.title(seed)}", values),)
 
 
+def _spoken_for(evidence: Evidence, row: int) -> Told:
+    """The own item that speaks most for it."""
+    own, model = evidence.shopper.own, evidence.engine.ease
+    place = model.row_of[own.item_idx]
+    known = place >= 0
+    weight = np.where(model.item_idx[place[known]] == row, model.weight[place[known]], 0).max(axis=1)
+    seed = int(own.item_idx[known][int(np.argmax(weight * np.log1p(own.n_baskets[known])))])
+    values: Figures = {"item_id": evidence.engine.items.ids[seed]}
+    return (Reason("goes_with_own", f"{evidence.did} by shoppers of {evidence.title(seed)}", values),)
+
+
+def _touched(evidence: Evidence, row: int) -> Told:
+    """The latest thing that the shopper did with it."""
+    history = evidence.query.history
+    place = int(np.flatnonzero(history.item_idx == row)[-1])
+    days = (evidence.query.now - int(history.timestamp[place])) // DAY_S
+    event = EVENT_NAMES[history.kind[place]]
+    text = f"you {PAST.get(event, 'noticed')} it {_days_ago(days)}"
+    return (Reason("touched", text, {"event": event, "last_days_ago": days}),)
+
+
 def _popular(evidence: Evidence, row: int) -> Told:
     n = int(evidence.engine.popularity.n_buyers[row])
     if not n:
@@ -245,6 +266,8 @@ REASONS: Final[Mapping[str, Callable[[Evidence, int], Told]]] = MappingProxyType
         "als": _alike,
         "together": _with_own,
         "affinity": _of_type,
+        "ease": _spoken_for,
+        "touched": _touched,
         "content": _like_own,
         "popular": _popular,
         "hour": _hour,

@@ -59,6 +59,11 @@ RANGES: Final[tuple[tuple[str, Range], ...]] = (
     ("copurchase.direction.backward_share", Range(0, 0.5, (True, True))),
     ("copurchase.direction.min_price_ratio", COUNT),
     ("timeofday.bucket_starts", Range(0, 23)),
+    ("ranker.min_queries", Range(2)),
+    ("ranker.num_leaves", Range(2)),
+    ("ranker.l2", NOT_NEGATIVE),
+    ("ranker.short_share", SHARE),
+    ("ranker.*_share", Range(0, 1, (True, False))),
     ("ingest.max_reject_share", SHARE),
     ("ingest.future_tolerance", NOT_NEGATIVE),
 )

@@ -22,15 +22,16 @@ from recsys.bundle import (
     write_bundle,
 )
 from recsys.dataset import Dataset, load_dataset, read_info
-from recsys.engine import EngineConfig, fit_engine
+from recsys.engine import EngineConfig
 from recsys.errors import BundleError, ConfigError
+from recsys.fitting import fit_engine
 from training.ingest import Progress, silent
 from training.shelf import locked, prune, sweep
 from training.shortfalls import find_shortfalls
 
 DEFAULT_KEEP: Final = 5
-N_STAGES: Final = 12
-"""Stages of a training, by which its progress is told."""
+N_STAGES: Final = 13
+"""Stages of a training but the examples of rankers, one a cut-off, by which its progress is told."""
 
 
 @dataclass(frozen=True)

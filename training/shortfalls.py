@@ -45,8 +45,27 @@ def _of_people(dataset: Dataset, engine: Engine) -> Iterator[str]:
             "No two users share an item while each has another: tastes cannot be compared, so for_you, discover and "
             "long_tail rest on the user's own items, on content and on what sells."
         )
+    yield from _of_rankers(engine)
     if not engine.repeat.repeat_rate.any():
         yield "No user bought an item on two days: when an item of buy_again is due is a guess."
+
+
+def _of_rankers(engine: Engine) -> Iterator[str]:
+    config = engine.config.ranker
+    if not config.enabled:
+        yield "No ranker was wanted (ranker.enabled is false): the blend orders every list."
+        return
+    for lists, ranker in (
+        ("for_you and time_of_day", engine.rankers.next),
+        ("discover and long_tail", engine.rankers.new),
+    ):
+        if ranker.is_fitted:
+            continue
+        if ranker.n_requests < config.min_queries:
+            why = f"{ranker.n_requests} past requests teach it, {config.min_queries} are needed"
+        else:
+            why = f"on the latest it reached an nDCG@10 of {ranker.ndcg:.4f}, the blend {ranker.ndcg_of_blend:.4f}"
+        yield f"No ranker orders {lists}, but the blend that needs no training: {why}."
 
 
 def _of_baskets(engine: Engine) -> Iterator[str]:

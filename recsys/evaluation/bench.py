@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from recsys import metrics
 from recsys.dataset import Dataset
-from recsys.engine import Engine, EngineConfig, fit_engine
+from recsys.engine import Engine, EngineConfig
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import Track, served_lists, untracked
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.evaluation.windows import Window
+from recsys.fitting import fit_engine
 from recsys.history import build_history
 from recsys.metrics import Lists, Values
 

@@ -13,13 +13,14 @@ from recsys import metrics
 from recsys.candidates import Shopper
 from recsys.context import Query
 from recsys.dataset import Dataset
-from recsys.engine import Engine, EngineConfig, fit_engine
+from recsys.engine import Engine, EngineConfig
 from recsys.evaluation.baselines import Past, popularity
 from recsys.evaluation.bench import Judged, draw
 from recsys.evaluation.methods import Track, untracked
 from recsys.evaluation.tasks import NOBODY, Task, next_basket
 from recsys.evaluation.windows import Window
-from recsys.history import History, UserHistory, build_history
+from recsys.fitting import fit_engine
+from recsys.history import History, build_history, last_items
 from recsys.metrics import Values
 from recsys.pipeline import rank
 from recsys.placements import PLACEMENTS
@@ -180,13 +181,3 @@ def judge_cold_users(cold: ColdUsers, n_kept: int, track: Track = untracked) -> 
     both, metric = {"engine": lists, "own_and_popular": baseline}, f"recall@{N_LISTED}_n{n_kept}"
     recall = {name: {metric: metrics.recall_at_k(rows, cold.task.relevant, N_LISTED)} for name, rows in both.items()}
     return Judged(("engine",), metric, recall, both, cold.task)
-
-
-def last_items(history: UserHistory, goal: int, n_kept: int) -> UserHistory:
-    """The latest purchase of each of the last `n_kept` distinct items."""
-    bought = history.of_kind(goal)
-    _, from_end = np.unique(bought.item_idx[::-1], return_index=True)
-    latest = np.sort(len(bought) - 1 - from_end)[-n_kept:]
-    chosen = np.zeros(len(bought), np.bool_)
-    chosen[latest] = True
-    return bought.take(chosen)

@@ -91,7 +91,13 @@ Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
 
 
 def fit_copurchase(
-    dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, now: int, could_replace: Veto | None = None
+    dataset: Dataset,
+    catalog: Catalog,
+    config: CopurchaseConfig,
+    now: int,
+    could_replace: Veto | None = None,
+    *,
+    of_bought_only: bool = False,
 ) -> CopurchaseModel:
     """Count what is taken together and precompute every item's lists.
 
@@ -105,6 +111,7 @@ def fit_copurchase(
         config: settings.
         now: seconds since 1970.
         could_replace: says which of the given items could replace an item beyond being of its type or group.
+        of_bought_only: list only what was bought together, and only for items that were bought, to save time.
     """
     baskets, by_basket = _group(dataset, config)
     pairs = _count_pairs(baskets, now, config)
@@ -119,9 +126,13 @@ def fit_copurchase(
         partners = backoff.partners(item_type)
         shortlist = partners[top_k((prior / discount)[partners], config.n_backoff, partners)]
         for item in members:
+            if of_bought_only and not pairs.item_weight[item]:
+                continue
             candidates, score, n_together = _score(item, pairs, prior, shortlist, config)
             score /= discount[candidates]
             _keep(together, item, candidates, score, n_together)
+            if of_bought_only:
+                continue
             allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates, catalog)
             _keep(complements, item, candidates[allowed], score[allowed], n_together[allowed])
     return CopurchaseModel(

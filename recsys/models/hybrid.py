@@ -57,6 +57,8 @@ def fit_hybrid(
     n_buyers: npt.NDArray[np.int32],
     catalog: Catalog,
     config: HybridConfig,
+    *,
+    with_similar: bool = True,
 ) -> HybridModel:
     """Complete the factors of items that sold little from items that are like them, and list similar items.
 
@@ -69,8 +71,13 @@ def fit_hybrid(
         n_buyers: int32 (n_items,).
         catalog: types and categories.
         config: settings.
+        with_similar: whether to list similar items, which takes longest; without it the lists are empty.
     """
     factors = _complete(item_factors, content, n_buyers, config)
+    if not with_similar:
+        shape = (len(factors), config.n_similar)
+        nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)
+        return HybridModel(factors, *nothing)
     similar_idx, similar_score = _list_similar(factors, content, catalog, config)
     return HybridModel(factors, similar_idx, similar_score)
 

@@ -14,12 +14,14 @@ import pytest
 from recsys.arrays import put_together, take_apart
 from recsys.catalog import read_catalog
 from recsys.dataset import Dataset, build_dataset
-from recsys.engine import Engine, fit_engine
+from recsys.engine import Engine, count_successes
+from recsys.fitting import fit_engine
 from recsys.history import build_history
 from recsys.models.affinity import fit_affinity
 from recsys.models.als import fit_als, weigh_events
 from recsys.models.content import fit_content
 from recsys.models.copurchase import fit_copurchase
+from recsys.models.ease import fit_ease
 from recsys.models.hybrid import fit_hybrid
 from recsys.models.popularity import fit_popularity
 from recsys.models.repeat import fit_repeat
@@ -61,6 +63,7 @@ FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {
     "affinity": lambda dataset: fit_affinity(
         read_catalog(dataset.catalog), _popularity(dataset).share, CONFIG.affinity
     ),
+    "ease": lambda dataset: fit_ease(count_successes(dataset), CONFIG.ease),
     "copurchase": lambda dataset: fit_copurchase(
         dataset, read_catalog(dataset.catalog), CONFIG.copurchase, dataset.end
     ),
@@ -74,7 +77,7 @@ every_shop = pytest.mark.parametrize("shop", DEGENERATE)
 
 
 def test_every_model_of_the_engine_is_here() -> None:
-    others = {"config", "shop", "items_table", "users_table", "index"}
+    others = {"config", "shop", "items_table", "users_table", "index", "rankers"}
     assert {part.name for part in fields(Engine)} - others == set(FITS)
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from recsys.context import MAX_LIMIT, Recommendations, Request
 from recsys.dataset import Dataset
-from recsys.engine import Engine, fit_engine
+from recsys.engine import Engine
 from recsys.errors import RequestError
+from recsys.fitting import fit_engine
 from recsys.history import build_history
 from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from recsys.catalog import read_catalog
 from recsys.context import Recommendations, Request
-from recsys.engine import Engine, fit_engine
+from recsys.engine import Engine
+from recsys.fitting import fit_engine
 from recsys.models.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.pipeline import recommend
 from tests.recsys.degenerate import DEGENERATE

@@ -16,7 +16,8 @@ import pytest
 from recsys.candidates import SOURCES, Shopper
 from recsys.context import Request
 from recsys.dataset import Dataset
-from recsys.engine import Engine, fit_engine
+from recsys.engine import Engine
+from recsys.fitting import fit_engine
 from recsys.models.hybrid import fit_hybrid
 from recsys.pipeline import recommend, resolve
 from recsys.placements import PLACEMENTS

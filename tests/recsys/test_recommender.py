@@ -9,8 +9,9 @@ import pytest
 from recsys import Recommender
 from recsys.bundle import CURRENT, current_version
 from recsys.context import Request
-from recsys.engine import Engine, fit_engine
+from recsys.engine import Engine
 from recsys.errors import BundleError, ConfigError, RequestError, UnknownItemError
+from recsys.fitting import fit_engine
 from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS
 from tests.recsys.degenerate import DEGENERATE

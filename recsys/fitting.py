@@ -1,0 +1,61 @@
+"""The whole engine of one shop: every model, and the rankers that its own past can teach."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.dataset import Dataset
+from recsys.engine import Engine, EngineConfig, Progress, Rankers, fit_models
+from recsys.ranking.examples import PastRequests, cutoffs, past_requests
+from recsys.ranking.features import FEATURES
+from recsys.ranking.ranker import fit_ranker
+
+
+def fit_engine(
+    dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = lambda stage: None
+) -> Engine:
+    """Fit every model on what is known of a shop, and the rankers on how its past went on.
+
+    Args:
+        dataset: the shop; cut it with `Dataset.until` to look at the past.
+        config: settings.
+        now: seconds since 1970 that ages count from; the end of the data if not given.
+        progress: told the stages.
+    """
+    now = dataset.end if now is None else now
+    rankers = fit_rankers(dataset, config, now, progress) if config.ranker.enabled else Rankers()
+    return replace(fit_models(dataset, config, now, progress), rankers=rankers)
+
+
+def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Progress = lambda stage: None) -> Rankers:
+    """Learn from rolling cut-offs: models of then, asked then, judged by what came after.
+
+    Args:
+        dataset: the shop up to `now`.
+        config: settings.
+        now: seconds since 1970.
+        progress: told the stages.
+
+    Returns:
+        Rankers of which none, one or both are fitted: as much as the past can teach.
+    """
+    rng = np.random.default_rng(config.seed)
+    moments = cutoffs(dataset, now, config.ranker)
+    past: list[PastRequests] = []
+    for place, cutoff in enumerate(moments, 1):
+        progress(f"examples of the past, {place} of {len(moments)}")
+        found = past_requests(dataset, config, cutoff, rng)
+        past.extend([found] if found else [])
+    progress("learned ranking")
+    if not past:
+        return Rankers()
+    questions = [requests.next for requests in past], [requests.new for requests in past]
+    with ThreadPoolExecutor(len(questions)) as pool:
+        tasks = [
+            pool.submit(fit_ranker, examples, FEATURES, config.ranker, own)
+            for examples, own in zip(questions, rng.spawn(len(questions)), strict=True)
+        ]
+        return Rankers(*(task.result() for task in tasks))

@@ -1,0 +1,1 @@
+"""The second stage: one feature function, a learned ranker, and the examples that it learns from."""

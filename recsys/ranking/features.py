@@ -1,0 +1,293 @@
+"""What a ranker sees of a candidate: one function for training and for serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import Candidates, Shopper
+from recsys.dataset import DAY_S
+
+Column = npt.NDArray[np.floating | np.integer]
+
+DECAYS_DAYS: Final = (7.0, 30.0, 120.0)
+RECENT_DAYS: Final = (28.0, 91.0)
+MIN_GAP_DAYS: Final = 0.5
+
+OF_SHOPPER: Final = (
+    "shopper_baskets",
+    "shopper_basket_gap_days",
+    "shopper_idle_days",
+    "shopper_basket_size",
+    "shopper_distinct_items",
+    "shopper_repeat_share",
+    "shopper_baskets_28d",
+)
+OF_OWN: Final = (
+    *(f"own_decayed_{days:.0f}d" for days in DECAYS_DAYS),
+    *(f"own_{days:.0f}d" for days in RECENT_DAYS),
+    "own_score",
+    "own_baskets",
+    "own_idle_days",
+    "own_gap_days",
+    "own_gap_deviation",
+    "own_last_gap_days",
+    "own_baskets_since",
+    "own_rate_since_first",
+    "own_elapsed_intervals",
+    "own_chance_of_another",
+)
+OF_TYPE: Final = (
+    "type_baskets",
+    "type_score",
+    "type_decayed_30d",
+    "type_idle_days",
+    "type_gap_days",
+)
+OF_ITEM: Final = (
+    "log_share",
+    "log_buyers",
+    "trend",
+    "interval_days",
+    "repeat_rate",
+    "share_in_type",
+    "price",
+)
+OF_PAIR: Final = (
+    "own_rate",
+    "own_score_share",
+    "own_elapsed_gaps",
+    "own_share_of_type",
+    "type_elapsed_gaps",
+    "price_to_usual",
+    "touch_weight",
+    "als",
+    "together",
+    "affinity",
+    "ease",
+)
+FEATURES: Final = (*OF_SHOPPER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
+"""Names of the columns, in order."""
+
+
+def features(shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float32]:
+    """Describe each candidate to a ranker; the same for a batch of past requests as for one live request.
+
+    Ages and gaps are in days; counts are of baskets; what is not known of a candidate is NaN.
+
+    Args:
+        shopper: the history up to the moment of the request.
+        candidates: what the sources found; sources that a list does not ask count as having found nothing.
+
+    Returns:
+        float32 (n_candidates, len(FEATURES)).
+    """
+    rows = candidates.item_idx
+    table = np.empty((len(rows), len(FEATURES)), np.float32)
+    runs = _Runs.of_items(shopper)
+    blocks: tuple[tuple[tuple[str, ...], npt.NDArray[np.float32]], ...] = (
+        (OF_SHOPPER, _of_shopper(shopper, runs)),
+        (OF_OWN, _of_own(shopper, runs, rows)),
+        (OF_TYPE, _of_type(shopper, runs, rows)),
+        (OF_ITEM, _of_item(shopper, rows)),
+    )
+    start = 0
+    for names, block in blocks:
+        table[:, start : start + len(names)] = block
+        start += len(names)
+    known = {name: table[:, place] for place, name in enumerate(FEATURES[:start])}
+    for place, column in enumerate(_of_pair(shopper, candidates, known), start):
+        table[:, place] = column
+    return table
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """A shopper's purchases, one a label and basket, sorted by label and then time; a run is one label's.
+
+    Attributes:
+        label: int32 (n_runs,), distinct, ascending: items, or product types.
+        starts: int64 (n_runs,), where each run begins.
+        timestamp: int64 (n,), seconds.
+        line: int32 (n,), the label of each purchase.
+    """
+
+    label: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    timestamp: npt.NDArray[np.int64]
+    line: npt.NDArray[np.int32]
+
+    @classmethod
+    def of_items(cls, shopper: Shopper) -> _Runs:
+        """By item."""
+        bought = shopper.query.history.of_kind(shopper.engine.shop.goal)
+        return cls._sorted(bought.item_idx, bought.timestamp, bought.basket_idx)
+
+    @classmethod
+    def _sorted(
+        cls, label: npt.NDArray[np.int32], timestamp: npt.NDArray[np.int64], basket: npt.NDArray[np.int32] | None = None
+    ) -> _Runs:
+        order = np.argsort(label, kind="stable")
+        line, when = label[order], timestamp[order]
+        if basket is not None and len(line):
+            of_basket = basket[order]
+            kept = np.concatenate([[True], (line[1:] != line[:-1]) | (of_basket[1:] != of_basket[:-1])])
+            line, when = line[kept], when[kept]
+        starts = np.flatnonzero(np.concatenate([line[:1] == line[:1], line[1:] != line[:-1]]))
+        return cls(line[starts], starts, when, line)
+
+    def by(self, group: npt.NDArray[np.int32]) -> _Runs:
+        """The same purchases by another label, known ones (>= 0) only; `group` has one entry an item of the shop."""
+        label = group[self.line]
+        order = np.argsort(self.timestamp, kind="stable")
+        order = order[label[order] >= 0]
+        return _Runs._sorted(label[order], self.timestamp[order])
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """Length of each run, int64 (n_runs,)."""
+        return np.diff(self.starts, append=len(self.timestamp))
+
+    def summed(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Sums of the runs."""
+        return np.add.reduceat(values, self.starts)
+
+    def spread(self, columns: list[Column], rows: npt.NDArray[np.int32], empty: list[float]) -> npt.NDArray[np.float32]:
+        """Values of runs to the rows that bear their labels, float32 (n_rows, n_columns); `empty` for the others."""
+        stacked = np.empty((len(self) + 1, len(columns)), np.float32)
+        stacked[-1] = empty
+        for number, column in enumerate(columns):
+            stacked[:-1, number] = column
+        place = np.minimum(self.label.searchsorted(rows), len(self) - 1)
+        return stacked[np.where(self.label[place] == rows, place, len(self))]
+
+
+def _basket_times(shopper: Shopper) -> npt.NDArray[np.int64]:
+    """When each basket of the shopper began, ascending, in seconds."""
+    bought = shopper.query.history.of_kind(shopper.engine.shop.goal)
+    order = np.argsort(bought.basket_idx, kind="stable")
+    basket = bought.basket_idx[order]
+    is_first = np.concatenate([basket[:1] == basket[:1], basket[1:] != basket[:-1]])
+    return np.sort(bought.timestamp[order[is_first]])
+
+
+def _of_shopper(shopper: Shopper, runs: _Runs) -> npt.NDArray[np.float32]:
+    times = _basket_times(shopper)
+    n_lines, now = len(runs.timestamp), shopper.query.now
+    if not n_lines:
+        return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)
+    span_days = max((now - times[0]) / DAY_S, 1.0)
+    idle_days = (now - times[-1]) / DAY_S
+    recent = len(times) - int(times.searchsorted(now - RECENT_DAYS[0] * DAY_S))
+    n = len(times)
+    return np.array([n, span_days / n, idle_days, n_lines / n, len(runs), 1 - len(runs) / n_lines, recent], np.float32)
+
+
+def _of_own(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    empty = [0.0] * 7 + [np.nan] * 8
+    if not len(runs):
+        return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_OWN)))
+    now, model, times = shopper.query.now, shopper.engine.repeat, _basket_times(shopper)
+    age = (now - runs.timestamp) / DAY_S
+    count, starts = runs.count, runs.starts
+    ends = starts + count - 1
+    idle, first_age = age[ends], age[starts]
+    gaps = np.maximum(count - 1, 1)
+    gap = (first_age - idle) / gaps
+    step = np.diff(age, prepend=age[:1])
+    step[starts] = 0
+    deviation = np.sqrt(np.maximum(runs.summed(step * step) / gaps - gap * gap, 0)) / np.maximum(gap, MIN_GAP_DAYS)
+    k, item = model.config.personal_shrinkage, runs.label
+    interval = (first_age - idle + k * model.interval_days[item]) / (count - 1 + k)
+    decay = model.config
+    columns: list[Column] = [
+        *(runs.summed(np.exp(age * (-1 / days))) for days in DECAYS_DAYS),
+        *(runs.summed((age < days).astype(np.float64)) for days in RECENT_DAYS),
+        runs.summed((1 + age / decay.decay_days) ** -decay.decay_power),
+        count,
+        idle,
+        np.where(count > 1, gap, np.nan),
+        np.where(count > 2, deviation, np.nan),
+        np.where(count > 1, -step[ends], np.nan),
+        len(times) - times.searchsorted(runs.timestamp[ends], side="right"),
+        count / np.maximum(len(times) - times.searchsorted(runs.timestamp[starts]), 1),
+        idle / interval,
+        (count - 1 + k * model.repeat_rate[item]) / (count - 1 + k),
+    ]
+    return runs.spread(columns, rows, empty)
+
+
+def _of_type(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    empty, types = [0.0, 0.0, 0.0, np.nan, np.nan], shopper.engine.catalog.item_type
+    of_type = runs.by(types)
+    if not len(of_type):
+        return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_TYPE)))
+    age = (shopper.query.now - of_type.timestamp) / DAY_S
+    count, starts = of_type.count, of_type.starts
+    idle, decay = age[starts + count - 1], shopper.engine.repeat.config
+    columns: list[Column] = [
+        count,
+        of_type.summed((1 + age / decay.decay_days) ** -decay.decay_power),
+        of_type.summed(np.exp(age * (-1 / DECAYS_DAYS[1]))),
+        idle,
+        np.where(count > 1, (age[starts] - idle) / np.maximum(count - 1, 1), np.nan),
+    ]
+    return of_type.spread(columns, types[rows], empty)
+
+
+def _of_item(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    engine = shopper.engine
+    popularity, repeat = engine.popularity, engine.repeat
+    block = np.empty((len(rows), len(OF_ITEM)), np.float32)
+    block[:, 0] = np.log(popularity.share[rows] + np.float32(1e-9))
+    block[:, 1] = np.log1p(popularity.n_buyers[rows])
+    block[:, 2] = popularity.trend[rows]
+    block[:, 3] = repeat.interval_days[rows]
+    block[:, 4] = repeat.repeat_rate[rows]
+    block[:, 5] = engine.share_in_type[rows]
+    block[:, 6] = engine.catalog.price[rows]
+    return block
+
+
+def _of_pair(shopper: Shopper, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
+    """Columns that set the others in relation, and what the sources say."""
+    engine, rows = shopper.engine, candidates.item_idx
+    own_rows, weight = shopper.own.item_idx, shopper.heaviest[1]
+    usual = _mean_log(engine.catalog.price[own_rows])
+    own_total = max(float(shopper.own.score.sum()), 1e-9)
+    price = known["price"]
+    columns: list[Column] = [
+        known["own_baskets"] / max(float(known["shopper_baskets"][0]) if len(rows) else 1.0, 1.0),
+        known["own_score"] / own_total,
+        known["own_idle_days"] / np.maximum(known["own_gap_days"], MIN_GAP_DAYS),
+        known["own_score"] / np.maximum(known["type_score"], 1e-9),
+        known["type_idle_days"] / np.maximum(known["type_gap_days"], MIN_GAP_DAYS),
+        np.log(np.where(price > 0, price, np.nan)) - usual,
+        _found_in(rows, *shopper.weighted),
+        engine.hybrid.vectors[rows] @ shopper.vector,
+    ]
+    per_weight = 1 / max(float(weight.sum()), 1e-9)
+    for name, unit in (("together", per_weight), ("affinity", 1.0), ("ease", 1.0)):
+        found = candidates.scores.get(name)
+        columns.append(np.zeros(len(rows)) if found is None else found * (candidates.best.get(name, 0.0) * unit))
+    return columns
+
+
+def _found_in(
+    rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32], value: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    if not len(ascending):
+        return np.zeros(len(rows), np.float32)
+    place = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
+    return np.where(ascending[place] == rows, value[place], 0)
+
+
+def _mean_log(price: npt.NDArray[np.float32]) -> float:
+    known = price[price > 0]
+    return float(np.log(known).mean()) if len(known) else float("nan")

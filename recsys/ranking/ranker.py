@@ -1,0 +1,258 @@
+"""A learned order of candidates: LightGBM's lambdarank with calibrated scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+
+
+@dataclass(frozen=True)
+class RankerConfig:
+    """Settings of the learned ranker and of the examples that it learns from.
+
+    Attributes:
+        enabled: whether to train rankers; without them the blend orders every list.
+        n_cutoffs: moments of the past that examples are taken from, each `horizon_days` before the next, >= 1.
+        horizon_days: time after a cut-off whose purchases are the right answers, >= 1.
+        max_shoppers: shoppers drawn at each cut-off, >= 1.
+        min_queries: shoppers with a right answer among their candidates below which nothing is learned, >= 2.
+        short_share: shoppers of whom a second example is made with all but their latest items forgotten, as a share,
+            in [0, 1].
+        max_short: most items that such an example keeps, >= 1.
+        negative_share: share of the candidates that were not taken that are learned from, in (0, 1].
+        n_rounds: trees, >= 1.
+        learning_rate: step of each tree, > 0.
+        num_leaves: leaves of a tree, >= 2.
+        min_leaf: candidates that a leaf holds at least, >= 1.
+        feature_share: features that a tree may look at, as a share, in (0, 1].
+        bagging_share: candidates that a tree is grown on, as a share, in (0, 1].
+        l2: penalty on the leaves' values, >= 0.
+        truncation: places of the list whose order counts, >= 1.
+    """
+
+    enabled: bool = True
+    n_cutoffs: int = 4
+    horizon_days: int = 28
+    max_shoppers: int = 5000
+    min_queries: int = 200
+    short_share: float = 0.25
+    max_short: int = 8
+    negative_share: float = 0.5
+    n_rounds: int = 120
+    learning_rate: float = 0.06
+    num_leaves: int = 15
+    min_leaf: int = 100
+    feature_share: float = 0.6
+    bagging_share: float = 0.7
+    l2: float = 5.0
+    truncation: int = 30
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Candidates of past requests, and which were taken.
+
+    Attributes:
+        features: float32 (n, n_features).
+        taken: int8 (n,), 1 for what was taken, else 0.
+        blend: float32 (n,), the score that the candidate has without a ranker.
+        size: int64 (n_requests,), candidates of each request, in order.
+    """
+
+    features: npt.NDArray[np.float32]
+    taken: npt.NDArray[np.int8]
+    blend: npt.NDArray[np.float32]
+    size: npt.NDArray[np.int64]
+
+    @property
+    def request(self) -> npt.NDArray[np.int64]:
+        """The request of each candidate, int64 (n,)."""
+        return np.repeat(np.arange(len(self.size)), self.size)
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Examples:
+        """The chosen candidates; requests that keep none go."""
+        size = np.bincount(self.request[kept], minlength=len(self.size))
+        return Examples(self.features[kept], self.taken[kept], self.blend[kept], size[size > 0])
+
+    def with_answer(self) -> Examples:
+        """The requests with something to learn from: a candidate that was taken beside others."""
+        n_taken = np.bincount(self.request, self.taken, len(self.size))
+        useful = (n_taken > 0) & (n_taken < self.size)
+        return self.take(useful[self.request])
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A trained ranker.
+
+    Attributes:
+        trees: LightGBM's own text; "" where nothing was learned.
+        slope: of the calibration, > 0.
+        intercept: of the calibration.
+        n_requests: past requests with something to learn from.
+        ndcg: mean nDCG@10 over the latest of them, unseen by a ranker trained on the others; 0 where too few.
+        ndcg_of_blend: the same of the order without a ranker.
+    """
+
+    trees: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    n_requests: int = 0
+    ndcg: float = 0.0
+    ndcg_of_blend: float = 0.0
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether anything was learned."""
+        return bool(self.trees)
+
+    @cached_property
+    def booster(self) -> lightgbm.Booster:
+        """The trees, ready to be asked."""
+        return lightgbm.Booster(model_str=self.trees)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns that it was trained on."""
+        return tuple(self.booster.feature_name())
+
+    @property
+    def importances(self) -> dict[str, float]:
+        """What each feature adds to the fit, as a share of all; the largest first."""
+        gain = self.booster.feature_importance("gain")
+        order = np.argsort(-gain, kind="stable")
+        return {self.feature_names[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}
+
+    def log_odds(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """How likely each candidate is taken, as the logarithm of its odds, float64 (n,)."""
+        raw = self.booster.predict(features, num_threads=1, validate_features=False)
+        return self.slope * np.asarray(raw, np.float64) + self.intercept
+
+
+NO_RANKER = Ranker("")
+
+
+def fit_ranker(
+    past: Sequence[Examples], names: tuple[str, ...], config: RankerConfig, rng: np.random.Generator
+) -> Ranker:
+    """Learn an order from past requests, if it foretells the latest of them better than the blend does.
+
+    Args:
+        past: examples, the latest cut-off first; each request is an order of its own.
+        names: of the features.
+        config: settings.
+        rng: source of what is drawn.
+
+    Returns:
+        A ranker that is not fitted where there is too little to learn from, or nothing to be gained.
+
+    Reference:
+        Burges (2010), From RankNet to LambdaRank to LambdaMART; Ke et al. (2017), LightGBM, NeurIPS.
+    """
+    useful = [examples.with_answer() for examples in past]
+    n_requests = sum(len(examples.size) for examples in useful)
+    if n_requests < config.min_queries:
+        return Ranker("", n_requests=n_requests)
+    seed = int(rng.integers(2**31))
+    known, unseen = _apart(useful)
+    trial = _boost(known, names, config, seed)
+    ndcg = mean_ndcg(np.asarray(trial.predict(unseen.features, num_threads=1)), unseen)
+    ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
+    if ndcg <= ndcg_of_blend:
+        return Ranker("", 1.0, 0.0, n_requests, ndcg, ndcg_of_blend)
+    everything = joined(useful)
+    booster = _boost(everything, names, config, seed)
+    raw = np.asarray(booster.predict(everything.features, num_threads=1), np.float64)
+    line = calibrate(raw, everything.taken, 1 / config.negative_share)
+    return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other."""
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(Examples))
+    return Examples(*(np.concatenate(column) for column in columns))
+
+
+def mean_ndcg(score: npt.NDArray[np.floating], examples: Examples, k: int = 10) -> float:
+    """Mean nDCG@k of the requests' orders by a score; ties count against it."""
+    request = examples.request
+    order = np.lexsort((examples.taken, -np.asarray(score), request))
+    first = np.repeat(np.cumsum(examples.size) - examples.size, examples.size)
+    place = np.arange(len(request)) - first
+    discount = np.where(place < k, 1 / np.log2(place + 2), 0)
+    gain = np.bincount(request, examples.taken[order] * discount, len(examples.size))
+    n_taken = np.bincount(request, examples.taken, len(examples.size)).astype(np.int64)
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])[np.minimum(n_taken, k)]
+    return float((gain / ideal).mean())
+
+
+def _apart(past: Sequence[Examples]) -> tuple[Examples, Examples]:
+    """What is learned from, and what it is tried on: the latest cut-off, or half of the requests of the only one."""
+    if len(past) > 1 and len(past[0].size) and sum(len(examples.size) for examples in past[1:]):
+        return joined(past[1:]), past[0]
+    only = joined(past)
+    is_even = only.request % 2 == 0
+    return only.take(is_even), only.take(~is_even)
+
+
+def _boost(examples: Examples, names: tuple[str, ...], config: RankerConfig, seed: int) -> lightgbm.Booster:
+    """Grow trees, by one thread: on a busy machine LightGBM's threads wait for each other ten times as long."""
+    table = lightgbm.Dataset(
+        examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}
+    )
+    return lightgbm.train(_parameters(config, seed), table, config.n_rounds)
+
+
+def calibrate(
+    raw: npt.NDArray[np.float64], taken: npt.NDArray[np.int8], negative_weight: float = 1.0
+) -> tuple[float, float]:
+    """Slope (above 0, so that the order stays) and intercept that turn scores into log odds of being taken.
+
+    Args:
+        raw: float64 (n,), the trees' scores.
+        taken: int8 (n,), 1 for what was taken.
+        negative_weight: how many candidates each one that was not taken stands for.
+
+    Reference:
+        Platt (1999), Probabilistic Outputs for Support Vector Machines.
+    """
+    truth = taken.astype(np.float64)
+    weight = np.where(taken > 0, 1.0, negative_weight)
+    weight /= weight.sum()
+
+    def loss(line: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        z = line[0] * raw + line[1]
+        error = weight * (expit(z) - truth)
+        value = -(weight * (truth * log_expit(z) + (1 - truth) * log_expit(-z))).sum()
+        return float(value), np.array([(error * raw).sum(), error.sum()])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=((1e-3, None), (None, None)))
+    return float(found.x[0]), float(found.x[1])
+
+
+def _parameters(config: RankerConfig, seed: int) -> dict[str, Any]:
+    return {
+        "objective": "lambdarank",
+        "label_gain": [0, 1],
+        "lambdarank_truncation_level": config.truncation,
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.num_leaves,
+        "min_data_in_leaf": config.min_leaf,
+        "feature_fraction": config.feature_share,
+        "bagging_fraction": config.bagging_share,
+        "bagging_freq": 1,
+        "lambda_l2": config.l2,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "verbose": -1,
+    }

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys.models.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease
+
+
+def _counts(rows: list[list[int]]) -> sparse.csr_matrix:
+    return sparse.csr_matrix(np.array(rows, np.float32))
+
+
+def test_two_items_by_hand() -> None:
+    """`G = [[2l²+λ, 2l²], [2l², 2l²+λ]]` with `l = ln 2`, so that `B₀₁ = G₀₁ / G₀₀`."""
+    model = fit_ease(_counts([[1, 1], [1, 1]]), EASEConfig(regularization=1.0))
+    both = 2 * np.log(2) ** 2
+    np.testing.assert_allclose(model.weight, np.full((2, 1), both / (both + 1)), rtol=1e-6)
+    rows, score = model.score(np.array([0], np.int32), np.array([3]))
+    assert rows.tolist() == [1]
+    np.testing.assert_allclose(score, [np.log(4) * both / (both + 1)], rtol=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_scores_equal_a_dense_regression(seed: int) -> None:
+    """Each column is a ridge regression on the others: solved here one by one."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(0.8, (12, 6)).astype(np.float32)
+    model = fit_ease(sparse.csr_matrix(counts), EASEConfig(regularization=2.0))
+    x = np.log1p(counts)
+    known = np.flatnonzero((counts > 0).sum(axis=0) > 1)
+    weights = np.zeros((6, 6))
+    for item in known:
+        others = known[known != item]
+        gram = x[:, others].T @ x[:, others] + 2.0 * np.eye(len(others))
+        weights[others, item] = np.linalg.solve(gram, x[:, others].T @ x[:, item])
+    for history in counts:
+        own = np.flatnonzero(history)
+        expected = x[0] * 0 + np.log1p(history) @ weights
+        rows, score = model.score(own.astype(np.int32), history[own])
+        found = np.zeros(6)
+        found[rows] = score
+        np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4)
+
+
+def test_only_the_best_sellers_are_known_and_only_the_largest_weights_are_kept() -> None:
+    counts = np.zeros((20, 5), np.float32)
+    for item, n in enumerate((20, 15, 10, 5, 1)):
+        counts[:n, item] = 1
+    model = fit_ease(sparse.csr_matrix(counts), EASEConfig(n_items=3, n_neighbors=1))
+    assert model.row_of.tolist() == [0, 1, 2, NO_ITEM, NO_ITEM]
+    assert model.item_idx.shape == (3, 1)
+    assert model.score(np.array([3, 4], np.int32), np.ones(2))[0].tolist() == []
+
+
+def test_nothing_taken_says_nothing() -> None:
+    model: EASEModel = fit_ease(sparse.csr_matrix((4, 3), dtype=np.float32), EASEConfig())
+    assert len(model.score(np.array([0, 2], np.int32), np.ones(2))[0]) == 0

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recsys.candidates import SOURCES, Candidates, Shopper, gather
+from recsys.context import Request
+from recsys.dataset import DAY_S
+from recsys.engine import Engine
+from recsys.pipeline import resolve
+from recsys.placements import PLACEMENTS
+from recsys.ranking.features import FEATURES, features
+from tests.shop import ODD_USERS, USERS_WITH_HISTORY
+
+FOR_YOU = PLACEMENTS["for_you"]
+
+
+def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[Shopper, Candidates]:
+    request = Request("for_you", engine.shop.end if as_of is None else as_of, user_id=user_id)
+    shopper = Shopper(engine, resolve(engine, request, FOR_YOU)[0])
+    return shopper, gather({name: SOURCES[name] for name in FOR_YOU.sources}, shopper)
+
+
+@pytest.mark.parametrize("user_id", [*USERS_WITH_HISTORY[::5], *ODD_USERS, "a stranger"])
+def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) -> None:
+    """Every purchase gone through one by one."""
+    shopper, candidates = _asked(shop_engine, user_id)
+    table = dict(zip(FEATURES, features(shopper, candidates).T, strict=True))
+    bought = shopper.query.history.of_kind(shop_engine.shop.goal)
+    baskets: dict[int, int] = {}
+    for basket, when in zip(bought.basket_idx.tolist(), bought.timestamp.tolist(), strict=True):
+        baskets.setdefault(basket, when)
+    assert (table["shopper_baskets"] == len(baskets)).all()
+    for place, row in enumerate(candidates.item_idx.tolist()):
+        times: dict[int, int] = {}
+        for item, basket, when in zip(bought.item_idx, bought.basket_idx.tolist(), bought.timestamp, strict=True):
+            if item == row:
+                times.setdefault(basket, int(when))
+        ages = sorted(((shopper.query.now - when) / DAY_S for when in times.values()), reverse=True)
+        assert table["own_baskets"][place] == len(ages)
+        assert table["own_28d"][place] == sum(age < 28 for age in ages)
+        np.testing.assert_allclose(table["own_decayed_30d"][place], sum(np.exp(-age / 30) for age in ages), rtol=1e-5)
+        idle = ages[-1] if ages else np.nan
+        np.testing.assert_allclose(table["own_idle_days"][place], idle, rtol=1e-5)
+        gap = (ages[0] - ages[-1]) / (len(ages) - 1) if len(ages) > 1 else np.nan
+        np.testing.assert_allclose(table["own_gap_days"][place], gap, rtol=1e-4)
+        gaps = -np.diff(ages)
+        deviation = gaps.std() / max(gaps.mean(), 0.5) if len(ages) > 2 else np.nan
+        np.testing.assert_allclose(table["own_gap_deviation"][place], deviation, rtol=1e-3, atol=2e-2)
+
+
+def test_the_future_is_not_seen(shop_engine: Engine) -> None:
+    """A request in the past sees the history of then."""
+    past = shop_engine.shop.end - 40 * DAY_S
+    shopper, candidates = _asked(shop_engine, USERS_WITH_HISTORY[0], past)
+    idle = features(shopper, candidates)[:, FEATURES.index("own_idle_days")]
+    assert (idle[~np.isnan(idle)] >= 0).all()
+    assert len(shopper.query.history) < len(_asked(shop_engine, USERS_WITH_HISTORY[0])[0].query.history)
+
+
+def test_columns_are_named_once_and_are_never_infinite(shop_engine: Engine) -> None:
+    assert len(set(FEATURES)) == len(FEATURES)
+    for user_id in (*USERS_WITH_HISTORY, *ODD_USERS):
+        shopper, candidates = _asked(shop_engine, user_id)
+        table = features(shopper, candidates)
+        assert table.shape == (len(candidates.item_idx), len(FEATURES))
+        assert not np.isinf(table).any()
+        assert not np.isnan(table[:, [FEATURES.index(name) for name in ("als", "together", "own_baskets")]]).any()
