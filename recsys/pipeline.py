@@ -27,6 +27,9 @@ from recsys.topk import top_k
 LAST_RESORT = 1e-3
 """Keeps what the shopper has already in the list, behind all that is new, where nothing is ever bought twice."""
 
+BLEND_HOUR_WEIGHT = 0.8
+"""How much an item's lift at the hour counts where no ranker has learned it."""
+
 STRANGENESS = 300.0
 """Distinct items at which what everyone buys counts double."""
 
@@ -209,7 +212,8 @@ def _scores(
 ) -> npt.NDArray[np.float64]:
     """What the list is ordered by: the ranker's odds of being taken, else the blend; then the placement's dials.
 
-    `score · lift^h · buyers^−β`; odds are told as a probability in the end.
+    `score · lift^(w·h) · buyers^−β`, with `w` the weight of the hour that the ranker learned; odds are told as a
+    probability in the end.
     """
     engine, rows = shopper.engine, candidates.item_idx
     ranker = getattr(engine.rankers, placement.ranker) if placement.ranker and with_ranker else NO_RANKER
@@ -218,7 +222,8 @@ def _scores(
     else:
         score = blend(placement, engine, candidates, parts)
     if placement.hour_power:
-        score = score * shopper.lift(rows) ** placement.hour_power
+        weight = ranker.hour_weight if ranker.is_fitted else BLEND_HOUR_WEIGHT
+        score = score * shopper.lift(rows) ** (weight * placement.hour_power)
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
     return score / (1 + score) if ranker.is_fitted else score

@@ -13,7 +13,7 @@ from recsys import metrics
 from recsys.candidates import Shopper
 from recsys.context import Query
 from recsys.dataset import Dataset
-from recsys.engine import Engine, EngineConfig
+from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.evaluation.baselines import Past, popularity
 from recsys.evaluation.bench import Judged, draw
 from recsys.evaluation.methods import Track, untracked
@@ -66,7 +66,7 @@ def hide_items(dataset: Dataset, window: Window, config: EngineConfig, rng: np.r
         return None
     cold = np.sort(rng.choice(candidates, n_cold, replace=False)).astype(np.int32)
     hidden = replace(known, events=known.events.take(~np.isin(known.events.item_idx, cold)))
-    engine = fit_engine(hidden, config, now=window.start)
+    engine = fit_models(hidden, config, now=window.start, for_shoppers_only=True)
     return ColdItems(cold, held[:, cold].tocsc(), engine, Past(hidden, window.start))
 
 

@@ -79,6 +79,7 @@ class _Answered:
     """One request's candidates, those not taken thinned out; which speak for each question, and which were taken."""
 
     features: npt.NDArray[np.float32]
+    log_lift: npt.NDArray[np.float32]
     blend_next: npt.NDArray[np.float32]
     blend_new: npt.NDArray[np.float32]
     taken_next: npt.NDArray[np.bool_]
@@ -110,8 +111,9 @@ def _answer(
     cutoff: int,
     rng: np.random.Generator,
 ) -> _Answered:
-    bucket = int(engine.timeofday.bucket_of_hour[NOON])
-    query = Query(-1, cutoff - 1, NOON, bucket, 1, given, allowed=engine.listable["all"])
+    hour = int(taken.hour[0])
+    bucket = int(engine.timeofday.bucket_of_hour[hour if hour >= 0 else NOON])
+    query = Query(-1, cutoff - 1, hour, bucket, 1, given, allowed=engine.listable["all"])
     shopper = Shopper(engine, query)
     candidates = gather({name: SOURCES[name] for name in ASKED_NEXT.sources}, shopper)
     rows = candidates.item_idx
@@ -120,8 +122,10 @@ def _answer(
     taken_next, taken_ever = is_among(rows, first), is_among(rows, np.unique(taken.item_idx))
     is_drawn = rng.random(len(rows)) < engine.config.ranker.negative_share
     kept = taken_ever | is_drawn
+    log_lift = np.log(shopper.lift(rows)) if hour >= 0 else np.zeros(len(rows), np.float32)
     return _Answered(
         features=features(shopper, candidates)[kept],
+        log_lift=log_lift[kept],
         blend_next=_blended(ASKED_NEXT, shopper, candidates)[kept],
         blend_new=_blended(ASKED_NEW, shopper, candidates)[kept],
         taken_next=taken_next[kept],
@@ -146,5 +150,6 @@ def _stack(rows: list[_Answered], *, only_new: bool) -> Examples:
         features=np.concatenate([row.features[kept] for row, kept in zip(rows, chosen, strict=True)]),
         taken=np.concatenate(taken).astype(np.int8),
         blend=np.concatenate(blends),
+        log_lift=np.concatenate([row.log_lift[kept] for row, kept in zip(rows, chosen, strict=True)]),
         size=np.array([len(part) for part in taken], np.int64),
     )

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
+MAX_HOUR_WEIGHT = 5.0
+
 
 @dataclass(frozen=True)
 class RankerConfig:
@@ -43,11 +45,11 @@ class RankerConfig:
     horizon_days: int = 28
     max_shoppers: int = 5000
     min_queries: int = 200
-    short_share: float = 0.25
+    short_share: float = 0.1
     max_short: int = 8
     negative_share: float = 0.5
-    n_rounds: int = 120
-    learning_rate: float = 0.06
+    n_rounds: int = 60
+    learning_rate: float = 0.1
     num_leaves: int = 15
     min_leaf: int = 100
     feature_share: float = 0.6
@@ -64,12 +66,14 @@ class Examples:
         features: float32 (n, n_features).
         taken: int8 (n,), 1 for what was taken, else 0.
         blend: float32 (n,), the score that the candidate has without a ranker.
+        log_lift: float32 (n,), logarithm of its lift at the hour that the answer came at, 0 where no hour is known.
         size: int64 (n_requests,), candidates of each request, in order.
     """
 
     features: npt.NDArray[np.float32]
     taken: npt.NDArray[np.int8]
     blend: npt.NDArray[np.float32]
+    log_lift: npt.NDArray[np.float32]
     size: npt.NDArray[np.int64]
 
     @property
@@ -80,7 +84,7 @@ class Examples:
     def take(self, kept: npt.NDArray[np.bool_]) -> Examples:
         """The chosen candidates; requests that keep none go."""
         size = np.bincount(self.request[kept], minlength=len(self.size))
-        return Examples(self.features[kept], self.taken[kept], self.blend[kept], size[size > 0])
+        return Examples(self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], size[size > 0])
 
     def with_answer(self) -> Examples:
         """The requests with something to learn from: a candidate that was taken beside others."""
@@ -97,6 +101,7 @@ class Ranker:
         trees: LightGBM's own text; "" where nothing was learned.
         slope: of the calibration, > 0.
         intercept: of the calibration.
+        hour_weight: how much the logarithm of an item's lift at the hour adds, >= 0.
         n_requests: past requests with something to learn from.
         ndcg: mean nDCG@10 over the latest of them, unseen by a ranker trained on the others; 0 where too few.
         ndcg_of_blend: the same of the order without a ranker.
@@ -105,6 +110,7 @@ class Ranker:
     trees: str
     slope: float = 1.0
     intercept: float = 0.0
+    hour_weight: float = 1.0
     n_requests: int = 0
     ndcg: float = 0.0
     ndcg_of_blend: float = 0.0
@@ -164,14 +170,13 @@ def fit_ranker(
     seed = int(rng.integers(2**31))
     known, unseen = _apart(useful)
     trial = _boost(known, names, config, seed)
-    ndcg = mean_ndcg(np.asarray(trial.predict(unseen.features, num_threads=1)), unseen)
+    raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
+    ndcg = mean_ndcg(raw, unseen)
     ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
     if ndcg <= ndcg_of_blend:
-        return Ranker("", 1.0, 0.0, n_requests, ndcg, ndcg_of_blend)
-    everything = joined(useful)
-    booster = _boost(everything, names, config, seed)
-    raw = np.asarray(booster.predict(everything.features, num_threads=1), np.float64)
-    line = calibrate(raw, everything.taken, 1 / config.negative_share)
+        return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
+    line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
+    booster = _boost(joined(useful), names, config, seed)
     return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
 
 
@@ -212,30 +217,38 @@ def _boost(examples: Examples, names: tuple[str, ...], config: RankerConfig, see
 
 
 def calibrate(
-    raw: npt.NDArray[np.float64], taken: npt.NDArray[np.int8], negative_weight: float = 1.0
-) -> tuple[float, float]:
-    """Slope (above 0, so that the order stays) and intercept that turn scores into log odds of being taken.
+    raw: npt.NDArray[np.float64],
+    log_lift: npt.NDArray[np.float32],
+    taken: npt.NDArray[np.int8],
+    negative_weight: float = 1.0,
+) -> tuple[float, float, float]:
+    """Fit `log odds of being taken = slope · raw + intercept + hour_weight · log_lift`.
 
     Args:
         raw: float64 (n,), the trees' scores.
+        log_lift: float32 (n,), what the hour says; where it says nothing its weight is 1.
         taken: int8 (n,), 1 for what was taken.
         negative_weight: how many candidates each one that was not taken stands for.
+
+    Returns:
+        Slope (above 0, so that the order stays), intercept, and weight of the hour (0 to 5).
 
     Reference:
         Platt (1999), Probabilistic Outputs for Support Vector Machines.
     """
+    columns = np.column_stack([raw, np.ones(len(raw)), log_lift])
     truth = taken.astype(np.float64)
     weight = np.where(taken > 0, 1.0, negative_weight)
     weight /= weight.sum()
 
     def loss(line: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        z = line[0] * raw + line[1]
-        error = weight * (expit(z) - truth)
+        z = columns @ line
         value = -(weight * (truth * log_expit(z) + (1 - truth) * log_expit(-z))).sum()
-        return float(value), np.array([(error * raw).sum(), error.sum()])
+        return float(value), (weight * (expit(z) - truth)) @ columns
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=((1e-3, None), (None, None)))
-    return float(found.x[0]), float(found.x[1])
+    bounds = ((1e-3, None), (None, None), (0.0, MAX_HOUR_WEIGHT))
+    found = minimize(loss, np.array([1.0, 0.0, 1.0]), jac=True, bounds=bounds, method="L-BFGS-B")
+    return float(found.x[0]), float(found.x[1]), float(found.x[2])
 
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, Any]:

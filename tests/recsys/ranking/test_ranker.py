@@ -22,7 +22,8 @@ def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_kno
     features = rng.random((n_requests * n_candidates, 2)).astype(np.float32)
     taken = (features[:, 0] > 0.8).astype(np.int8)
     blend = features[:, 0] if blend_knows else rng.random(len(features)).astype(np.float32)
-    return Examples(features, taken, blend, np.full(n_requests, n_candidates))
+    nothing = np.zeros(len(features), np.float32)
+    return Examples(features, taken, blend, nothing, np.full(n_requests, n_candidates))
 
 
 def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
@@ -66,7 +67,8 @@ def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> No
     score = np.array([score for request in requests for score, _ in request])
     score += np.arange(len(score)) * 1e-9
     taken = np.array([taken for request in requests for _, taken in request], np.int8)
-    examples = Examples(np.zeros((len(score), 1), np.float32), taken, score.astype(np.float32), size).with_answer()
+    nothing = np.zeros(len(score), np.float32)
+    examples = Examples(nothing[:, None], taken, nothing, nothing, size).with_answer()
     kept = np.repeat([0 < sum(t for _, t in request) < len(request) for request in requests], size)
     if not kept.any():
         return
@@ -83,18 +85,20 @@ def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> No
 
 def test_calibration_finds_the_line_and_weighs_what_was_drawn() -> None:
     rng = np.random.default_rng(0)
-    raw = rng.normal(size=40_000)
-    taken = (rng.random(len(raw)) < expit(1.5 * raw - 2)).astype(np.int8)
-    slope, intercept = calibrate(raw, taken)
-    assert (slope, intercept) == (pytest.approx(1.5, abs=0.08), pytest.approx(-2, abs=0.08))
+    raw, hour = rng.normal(size=(2, 40_000))
+    hour = hour.astype(np.float32)
+    taken = (rng.random(len(raw)) < expit(1.5 * raw - 2 + 0.7 * hour)).astype(np.int8)
+    assert calibrate(raw, hour, taken) == pytest.approx((1.5, -2, 0.7), abs=0.08)
     kept = (taken > 0) | (rng.random(len(raw)) < 0.5)
-    assert calibrate(raw[kept], taken[kept], 2.0) == (pytest.approx(1.5, abs=0.1), pytest.approx(-2, abs=0.1))
+    assert calibrate(raw[kept], hour[kept], taken[kept], 2.0) == pytest.approx((1.5, -2, 0.7), abs=0.1)
+    assert calibrate(raw, np.zeros_like(hour), taken)[2] == 1, "where no hour speaks"
 
 
 def test_requests_without_an_answer_or_a_choice_teach_nothing() -> None:
     examples = Examples(
         np.zeros((6, 1), np.float32),
         np.array([0, 0, 1, 0, 1, 1], np.int8),
+        np.zeros(6, np.float32),
         np.zeros(6, np.float32),
         np.array([2, 0, 2, 2]),
     )
