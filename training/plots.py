@@ -23,6 +23,8 @@ BASELINE_COLORS: Final = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")
 BASELINE_MARKERS: Final = ("s", "^", "v", "P", "X", "<", ">", "h", "p", "*", "d")
 MAX_FEATURES: Final = 25
 WIDTH_IN: Final = 8.6
+CROWDED: Final = 0.06
+"""Distance of two points, as a share of the plot, below which their labels would cover each other."""
 
 STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -45,10 +47,10 @@ def plot_dial(points: Sequence[DialPoint]) -> str:
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
-        _draw_dial(left, points, lambda point: point.tail_share, 100)
-        _draw_dial(right, points, lambda point: point.long_tail_recall, 1)
+        _draw_dial(left, points, lambda point: point.tail_share)
+        _draw_dial(right, points, lambda point: point.long_tail_recall)
         left.set(title="by what is listed", xlabel="tail items among those listed (%)", ylabel="nDCG@20")
-        right.set(title="by what is found", xlabel="long-tail recall@20")
+        right.set(title="by what is found", xlabel="long-tail recall@20 (%)")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
 
@@ -110,25 +112,35 @@ def plot_importances(importances: Mapping[str, float]) -> str:
     return _drawn("importances", 0.9 + 0.24 * len(strongest), draw)
 
 
-def _draw_dial(ax: Axes, points: Sequence[DialPoint], x_of: Callable[[DialPoint], Interval], scale: float) -> None:
-    turned = [point for point in points if point.tail_discount is not None]
-    known = [point for point in turned if math.isfinite(x_of(point).value)]
-    x, y = [scale * x_of(point).value for point in known], [point.ndcg.value for point in known]
-    name = turned[0].method if turned else ""
-    ax.plot(x, y, color=OUR_COLORS[0], marker="o", markersize=4, label=f"{name}, by discount β")
-    for point, across, up in zip(known, x, y, strict=True):
-        ax.annotate(f"{point.tail_discount:g}", (across, up), (4, 5), textcoords="offset points", fontsize=8)
-        if point.is_served:
-            ax.plot(across, up, "o", markersize=11, fillstyle="none", color=OUR_COLORS[0], label=f"{name} as served")
-    others = [point for point in points if point.tail_discount is None]
+def _draw_dial(ax: Axes, points: Sequence[DialPoint], x_of: Callable[[DialPoint], Interval]) -> None:
+    known = [point for point in points if math.isfinite(x_of(point).value)]
+    turned = [point for point in known if point.tail_discount is not None]
+    others = [point for point in known if point.tail_discount is None]
     baselines = [point.method for point in others if not point.is_served]
+    x, y = [100 * x_of(point).value for point in turned], [point.ndcg.value for point in turned]
+    ax.plot(x, y, color=OUR_COLORS[0], marker="o", markersize=4, label="discover, by discount β")
+    for point, across, up in zip(turned, x, y, strict=True):
+        if point.is_served:
+            label = f"discover as served, β = {point.tail_discount:g}"
+            ax.plot(across, up, "o", markersize=11, fillstyle="none", color=OUR_COLORS[0], label=label)
     for point in others:
-        look: dict[str, Any] = {"color": OUR_COLORS[1], "marker": "D"}
-        if not point.is_served:
-            look = _look(point.method, (), baselines.index(point.method))
-        ax.plot(scale * x_of(point).value, point.ndcg.value, linestyle="", label=point.method, **look)
-    ax.set_xlim(left=-0.02 * max(ax.get_xlim()[1], 1e-9))
-    ax.set_ylim(0, None)
+        ours = (point.method,) if point.is_served else ()
+        look = _look(point.method, ours, 1 if ours else baselines.index(point.method))
+        ax.plot(100 * x_of(point).value, point.ndcg.value, linestyle="", label=point.method, **look)
+    width = max([100 * x_of(point).value for point in known], default=0) or 1
+    height = max([point.ndcg.value for point in known], default=0) or 1
+    ax.set(xlim=(-0.03 * width, 1.06 * width), ylim=(0, 1.1 * height))
+    _label_settings(ax, turned, x, y)
+
+
+def _label_settings(ax: Axes, turned: Sequence[DialPoint], x: Sequence[float], y: Sequence[float]) -> None:
+    """Write β beside its point; where points crowd, beside the last of them."""
+    width, height = (high - low for low, high in (ax.get_xlim(), ax.get_ylim()))
+    for place, point in enumerate(turned):
+        is_last = place + 1 == len(turned)
+        if is_last or math.hypot((x[place + 1] - x[place]) / width, (y[place + 1] - y[place]) / height) > CROWDED:
+            label = f"{point.tail_discount:g}"
+            ax.annotate(label, (x[place], y[place]), (6, 6), textcoords="offset points", fontsize=8)
 
 
 def _draw_segments(ax: Axes, segments: Sequence[Segment], ours: Sequence[str]) -> None:
@@ -142,7 +154,7 @@ def _draw_segments(ax: Axes, segments: Sequence[Segment], ours: Sequence[str]) -
         look = _look(method, ours, list(ours).index(method) if method in ours else baselines.index(method))
         x = [names.index(row.name) + shift for row in rows]
         _errorbar(ax, x, [row.interval for row in rows], label=method, linestyle="", scale=1, **look)
-    ax.set_xticks(range(len(names)), [f"{name}\nn = {n_queries[name]:,}" for name in names])
+    ax.set_xticks(range(len(names)), [f"{name.removesuffix(' baskets')}\nn = {n_queries[name]:,}" for name in names])
     ax.grid(visible=False, axis="x")
 
 

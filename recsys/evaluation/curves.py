@@ -121,7 +121,8 @@ def bin_scores(bench: Bench, task: Task, placement: str = "for_you", n_bins: int
     for inside in (is_listed & (part == number) for number in range(len(edges) + 1)):
         if inside.any():
             precision = _share(hits & inside, inside, task)
-            bins.append(ScoreBin(scores[inside].min(), scores[inside].max(), int(inside.sum()), precision))
+            low, high = float(scores[inside].min()), float(scores[inside].max())
+            bins.append(ScoreBin(low, high, int(inside.sum()), precision))
     return bins
 
 
