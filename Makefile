@@ -30,7 +30,7 @@ train: $(VENV)/.run ## all that demo does, but serve
 
 evaluate: train ## judge the lists on the demo's last four weeks, against every baseline (WINDOW=report)
 	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \
-		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet
+		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet --html $(DATA)-$(WINDOW).html
 
 test: $(VENV)/.dev ## run all tests
 	$(VENV)/bin/python -m pytest $(TESTS)

@@ -17,6 +17,7 @@ from recsys.metrics import Interval
 from training.config import read_config
 from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
 from training.evaluate import evaluate as run
+from training.report import write_html
 
 N_COLUMNS: Final = 7
 """Metrics that a table shows; files hold all."""
@@ -46,10 +47,13 @@ def evaluate(
     lists_file: Annotated[
         Path | None, typer.Option("--lists", help="Write the lists as Parquet, and *.relevant.parquet beside them.")
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write tables and plots here, one page that loads nothing.")
+    ] = None,
 ) -> None:
     """Fit on the past of a window, and score each list and each baseline on what was bought in it."""
     settings = read_config(config)
-    for path in (json_file, lists_file):
+    for path in (json_file, lists_file, html_file):
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: its folder does not exist")
     with progress() as on_progress:
@@ -59,6 +63,7 @@ def evaluate(
             window=cast(WindowName, window),
             holdout_days=holdout_days,
             protocols=[name.strip() for name in protocols.split(",")] if protocols is not None else tuple(PROTOCOLS),
+            with_curves=html_file is not None,
             progress=on_progress,
         )
     _show(report)
@@ -66,6 +71,9 @@ def evaluate(
         show_lines([f"figures: {json_file}, what they rest on: {write_report(report, json_file)}"])
     if lists_file is not None:
         show_lines([f"lists: {lists_file}, relevant items: {write_lists(report, lists_file)}"])
+    if html_file is not None:
+        write_html(report, html_file)
+        show_lines([f"report: {html_file}"])
 
 
 def _show(report: EvaluationReport) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from recsys.dataset import load_dataset
 from recsys.engine import EngineConfig
 from recsys.errors import ConfigError
 from recsys.evaluation.bench import Bench, Judged
+from recsys.evaluation.curves import DialPoint, ScoreBin, bin_scores, turn_dial
 from recsys.evaluation.outcome import Outcome, summarize
 from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
 from recsys.evaluation.tasks import NOBODY
@@ -58,6 +59,9 @@ class EvaluationReport:
         seconds: by stage.
         users: ids of `judged`'s users.
         items: ids of `judged`'s items.
+        dial: what `discover` comes to at each setting of its discount, and others beside it; empty unless asked for.
+        score_bins: how often what `for_you` listed was taken, by its score; empty unless asked for.
+        importances: by feature of the learned ranker, its share of what the ranker gains; empty where none is fitted.
     """
 
     window_name: WindowName
@@ -69,6 +73,9 @@ class EvaluationReport:
     seconds: Mapping[str, float]
     users: IdMap
     items: IdMap
+    dial: Sequence[DialPoint] = ()
+    score_bins: Sequence[ScoreBin] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
         """`protocol → method → metric → {value, low, high}`."""
@@ -100,6 +107,7 @@ def evaluate(
     window: WindowName = "report",
     holdout_days: int = DEFAULT_HOLDOUT_DAYS,
     protocols: Sequence[str] = tuple(PROTOCOLS),
+    with_curves: bool = False,
     progress: Progress = silent,
 ) -> EvaluationReport:
     """Judge the placements and the baselines on a window of a shop's own past.
@@ -113,6 +121,7 @@ def evaluate(
         window: the last days of the data to report on, the days before them to tune on.
         holdout_days: length of a window, in local days, >= 1.
         protocols: which to run, from `PROTOCOLS`.
+        with_curves: also turn the long-tail dial and bin the scores, where `discovery` and `next_basket` are run.
         progress: told of each stage.
 
     Raises:
@@ -120,7 +129,8 @@ def evaluate(
         DataError: the tables cannot be used, or hold nothing before the window.
     """
     _check(window, holdout_days, protocols)
-    stages = _Stages(progress, ["reading the tables", "fitting", *protocols])
+    curves = ["curves"] if with_curves else []
+    stages = _Stages(progress, ["reading the tables", "fitting", *protocols, *curves])
     with stages.next():
         dataset = load_dataset(data_dir)
         span = find_window(dataset, window, holdout_days)
@@ -128,10 +138,14 @@ def evaluate(
     with stages.next():
         bench = Bench.cut(dataset, span, config, stages.track)
     outcomes, judged, skipped = _run(bench, protocols, stages)
-    progress("done", 1.0)
-    return EvaluationReport(
+    report = EvaluationReport(
         window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
     )
+    if with_curves:
+        with stages.next():
+            report = replace(report, dial=_dial(bench, judged), score_bins=_score_bins(bench, judged))
+    progress("done", 1.0)
+    return report
 
 
 def write_report(report: EvaluationReport, path: Path) -> Path:
@@ -170,6 +184,15 @@ def _run(
             outcomes[protocol] = tuple(summarize(question, rng) for question in found)
         judged[protocol] = tuple(found)
     return outcomes, judged, skipped
+
+
+def _dial(bench: Bench, judged: Mapping[str, Sequence[Judged]]) -> list[DialPoint]:
+    return [point for question in judged.get("discovery", ()) for point in turn_dial(bench, question)]
+
+
+def _score_bins(bench: Bench, judged: Mapping[str, Sequence[Judged]]) -> list[ScoreBin]:
+    asked = [question.task for question in judged.get("next_basket", ()) if question.task is not None]
+    return [found for task in asked for found in bin_scores(bench, task)]
 
 
 def _check(window: str, holdout_days: int, protocols: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
-from recsys.pipeline import rank, resolve
-from recsys.placements import PLACEMENTS
+from recsys.pipeline import Ranking, rank, resolve
+from recsys.placements import PLACEMENTS, Placement
 from recsys.topk import top_k
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
@@ -30,35 +30,44 @@ def untracked(steps: Iterable[int], label: str) -> Iterable[int]:
     return steps
 
 
-def served_lists(engine: Engine, task: Task, placement: str, k: int, track: Track = untracked) -> npt.NDArray[np.int32]:
+def served_lists(
+    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+) -> npt.NDArray[np.int32]:
     """The lists that the engine serves for each query of a task.
 
     Args:
         engine: models fitted on what was known before the task's window.
         task: the queries.
-        placement: which list.
+        placement: which list, by its name, or one made for the occasion.
         k: its length.
         track: shows progress.
 
     Returns:
         int32 (n_queries, k), -1 past the end of a short list.
     """
-    chosen = PLACEMENTS[placement]
     lists = np.full((len(task), k), NO_ITEM, np.int32)
+    for place, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
+        lists[place, : len(ranking.item_idx)] = ranking.item_idx
+    return lists
+
+
+def served_rankings(
+    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+) -> Iterator[Ranking]:
+    """The same with scores and sources, a query at a time."""
+    chosen = PLACEMENTS[placement] if isinstance(placement, str) else placement
     users, items = engine.users.ids, engine.items.ids
-    for query_idx in track(range(len(task)), placement):
+    for query_idx in track(range(len(task)), chosen.name):
         user, seed = int(task.user_idx[query_idx]), int(task.seed[query_idx])
         request = Request(
-            placement=placement,
+            placement=chosen.name,
             as_of=int(task.as_of[query_idx]),
             limit=k,
             user_id=users[user] if user != NOBODY else None,
             item_ids=(items[seed],) if seed != NOBODY else (),
         )
         query, _ = resolve(engine, request, chosen)
-        rows = rank(chosen, Shopper(engine, query)).item_idx
-        lists[query_idx, : len(rows)] = rows
-    return lists
+        yield rank(chosen, Shopper(engine, query))
 
 
 def baseline_lists(

@@ -27,7 +27,9 @@ from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_l
 from recsys.evaluation.tasks import Task
 from recsys.metrics import Lists
 
-DECAY_DAYS: Final = 120.0
+ROLLING_DECAY_DAYS: Final = 90.0
+"""τ of `exponential_decay` where the history runs on: the last baskets are near, and count for more."""
+
 FINDERS: Final = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", "item_cosine", "ease")
 """Baselines that can speak for what a shopper never bought."""
 
@@ -55,7 +57,7 @@ def rolling(bench: Bench) -> Iterator[Judged]:
     """`for_you` against every basket, with the history up to it."""
     task = _asked(bench.rolling_task, UNKNOWN_SHOPPERS)
     lists = {"for_you": bench.rolling_for_you}
-    for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", DECAY_DAYS)):
+    for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", ROLLING_DECAY_DAYS)):
         lists[name] = recent_own_lists(bench.rolling_engine, bench.past, task, N_LISTED, decay_days, bench.track)
     yield judge(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
 

@@ -19,10 +19,11 @@ def data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_a_table_a_question_and_the_files(recsys: Run, data: Path, tmp_path: Path) -> None:
-    settings, figures, lists = (tmp_path / name for name in ("shop.toml", "figures.json", "lists.parquet"))
+    names = ("shop.toml", "figures.json", "lists.parquet", "report.html")
+    settings, figures, lists, page = (tmp_path / name for name in names)
     settings.write_text(SMALL)
     words = ("--window", "tune", "--protocols", "rolling, complements", "--config", settings)
-    said = recsys("evaluate", "--data", data, *words, "--json", figures, "--lists", lists)
+    said = recsys("evaluate", "--data", data, *words, "--json", figures, "--lists", lists, "--html", page)
     assert said.code == 0, said.err
     for told in ("rolling: for_you", "complements: complementary", "recall@10", "acc_hit_rate@10", "tune window: 2024"):
         assert told in said.out
@@ -33,6 +34,7 @@ def test_a_table_a_question_and_the_files(recsys: Run, data: Path, tmp_path: Pat
     assert set(pl.read_parquet(lists)["protocol"].unique()) == {"rolling", "complements"}
     assert (tmp_path / "figures.about.json").is_file()
     assert (tmp_path / "lists.relevant.parquet").is_file()
+    assert "bought_together" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_a_table_a_question_and_the_files(recsys: Run, data: Path, tmp_path: Pat
         (("--window", "future"), "expected one of report, tune"),
         (("--holdout-days", "400"), "holdout-days"),
         (("--json", "no/such/folder/f.json"), "its folder does not exist"),
+        (("--html", "no/such/folder/f.html"), "its folder does not exist"),
     ],
 )
 def test_wrong_calls_leave_with_two(words: tuple[str, str], told: str, recsys: Run, data: Path) -> None:

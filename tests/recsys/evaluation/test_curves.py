@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from recsys import metrics
+from recsys.dataset import Dataset
+from recsys.evaluation import curves, tasks
+from recsys.evaluation.bench import N_LISTED, Bench, Judged
+from recsys.evaluation.curves import bin_scores, turn_dial
+from recsys.evaluation.methods import served_lists, served_rankings
+from recsys.evaluation.protocols import PROTOCOLS
+from recsys.evaluation.windows import find_window
+from recsys.placements import PLACEMENTS
+from tests.shop import small_config
+
+
+@pytest.fixture(scope="module")
+def bench(shop_dataset: Dataset) -> Bench:
+    return Bench.cut(shop_dataset, find_window(shop_dataset, "report", 28), small_config())
+
+
+@pytest.fixture(scope="module")
+def judged(bench: Bench) -> Judged:
+    (found,) = PROTOCOLS["discovery"](bench)
+    return found
+
+
+def test_the_served_setting_is_what_was_judged(bench: Bench, judged: Judged) -> None:
+    """All queries fit into the sample here, so that the figures are the protocol's own."""
+    points = turn_dial(bench, judged)
+    served = [point for point in points if point.is_served]
+    assert [point.method for point in served] == ["discover", "long_tail"]
+    assert {point.method for point in points} == judged.lists.keys()
+    for point in points:
+        if point.is_served or point.tail_discount is None:
+            values = judged.values[point.method]
+            assert point.ndcg.value == pytest.approx(values["ndcg@20"].mean(), abs=1e-12)
+            assert point.tail_share.value == pytest.approx(1 - np.nanmean(values["head_share@20"]), abs=1e-12)
+            assert point.long_tail_recall.value == pytest.approx(np.nanmean(values["long_tail_recall@20"]), abs=1e-12)
+            assert point.coverage == judged.totals[point.method]["coverage@20"]
+            assert point.ndcg.low <= point.ndcg.value <= point.ndcg.high
+
+
+def test_turning_the_dial_leads_away_from_the_head(bench: Bench, judged: Judged) -> None:
+    turned = [point for point in turn_dial(bench, judged, (0.0, 2.0)) if point.tail_discount is not None]
+    assert [point.tail_discount for point in turned] == [0, PLACEMENTS["discover"].tail_discount, 2]
+    share = [point.tail_share.value for point in turned]
+    assert share == sorted(share)
+    assert share[-1] > share[0]
+
+
+def test_a_sample_is_asked_of_all_methods(bench: Bench, judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "MAX_DIAL_QUERIES", 7)
+    chosen = curves._sample(judged.n_queries, 7)
+    assert (np.diff(chosen) > 0).all()
+    for point in turn_dial(bench, judged):
+        if point.is_served:
+            assert point.ndcg.value == pytest.approx(judged.values[point.method]["ndcg@20"][chosen].mean(), abs=1e-12)
+
+
+def test_score_bins_share_out_the_listed_items(bench: Bench) -> None:
+    task = tasks.next_basket(bench.dataset, bench.window)
+    lists = bench.served(task, "for_you")
+    bins = bin_scores(bench, task)
+    assert len(bins) == curves.N_SCORE_BINS
+    assert sum(found.n_items for found in bins) == (lists >= 0).sum()
+    assert max(found.n_items for found in bins) < 1.1 * min(found.n_items for found in bins) + 10
+    hits = sum(found.n_items * found.precision.value for found in bins)
+    assert hits == pytest.approx(metrics.find_hits(lists, task.relevant).sum())
+    for lower, upper in pairwise(bins):
+        assert lower.low <= lower.high < upper.low <= upper.high
+    for found in bins:
+        assert 0 <= found.precision.low <= found.precision.value <= found.precision.high <= 1
+    assert bins[-1].precision.low > bins[0].precision.high, "a shop of habits has scores that say something"
+
+
+def test_nobody_known_has_no_scores_to_judge(bench: Bench) -> None:
+    """Strangers get the fallback, whose scores are another matter."""
+    task = tasks.next_basket(bench.dataset, bench.window)
+    nobody = replace(task, user_idx=np.full(len(task), tasks.NOBODY, np.int32))
+    assert bin_scores(bench, nobody) == []
+    assert bin_scores(bench, task.take(np.arange(0))) == []
+
+
+def test_a_placement_may_be_made_for_the_occasion(bench: Bench) -> None:
+    task = tasks.next_basket(bench.dataset, bench.window)
+    by_name = served_lists(bench.engine, task, "discover", N_LISTED)
+    np.testing.assert_array_equal(by_name, served_lists(bench.engine, task, PLACEMENTS["discover"], N_LISTED))
+    again = [found.item_idx for found in served_rankings(bench.engine, task, "discover", N_LISTED)]
+    np.testing.assert_array_equal(by_name[by_name >= 0], np.concatenate(again))
