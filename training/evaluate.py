@@ -141,6 +141,7 @@ def evaluate(
     report = EvaluationReport(
         window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
     )
+    report = replace(report, importances=bench.engine.rankers.next.importances)
     if with_curves:
         with stages.next():
             report = replace(report, dial=_dial(bench, judged), score_bins=_score_bins(bench, judged))

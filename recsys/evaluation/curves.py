@@ -15,7 +15,7 @@ from recsys.evaluation.tasks import Task
 from recsys.metrics import Interval, Lists, Values, interval_of, resampled_means
 from recsys.placements import PLACEMENTS
 
-TAIL_DISCOUNTS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+TAIL_DISCOUNTS: Final = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)
 MAX_DIAL_QUERIES: Final = 600
 MAX_SCORE_QUERIES: Final = 2000
 N_SCORE_BINS: Final = 10

@@ -132,7 +132,9 @@ class Ranker:
 
     @property
     def importances(self) -> dict[str, float]:
-        """What each feature adds to the fit, as a share of all; the largest first."""
+        """What each feature adds to the fit, as a share of all; the largest first, none where nothing was learned."""
+        if not self.is_fitted:
+            return {}
         gain = self.booster.feature_importance("gain")
         order = np.argsort(-gain, kind="stable")
         return {self.feature_names[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.evaluation.curves import DialPoint
+from recsys.evaluation.curves import TAIL_DISCOUNTS, DialPoint
 from recsys.evaluation.protocols import PROTOCOLS
 from recsys.metrics import Interval
 from recsys.placements import PLACEMENTS
@@ -155,5 +155,5 @@ def test_a_till_without_users_or_hours_has_its_page(shop_tables: ShopTables, tmp
 
 def test_the_dial_is_told_at_every_setting(report: EvaluationReport) -> None:
     turned = [point for point in report.dial if point.tail_discount is not None]
-    assert [point.tail_discount for point in turned] == [0, 0.05, 0.1, 0.2, 0.3, 0.5]
+    assert [point.tail_discount for point in turned] == list(TAIL_DISCOUNTS)
     assert [point.tail_discount for point in turned if point.is_served] == [PLACEMENTS["discover"].tail_discount]
