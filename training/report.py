@@ -161,7 +161,8 @@ def _question(outcome: Outcome) -> Iterator[str]:
     best = {
         name: outcome.best_baseline(name) for name in names if not name.removeprefix("acc_").startswith(DESCRIPTIVE)
     }
-    yield f"<h3>{escape(', '.join(outcome.ours))}: {outcome.n_queries:,} queries, intervals over {outcome.n_units:,}</h3>"
+    asked = f"{outcome.n_queries:,} queries, intervals over {outcome.n_units:,}"
+    yield f"<h3>{escape(', '.join(outcome.ours))}: {asked}</h3>"
     yield '<div class="scroll"><table><thead><tr><th>method</th>'
     yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr></thead><tbody>"
     for method in sorted(outcome.metrics, key=lambda method: method not in outcome.ours):

@@ -102,7 +102,7 @@ def gp_topfreq(past: Past) -> Scorer:
     return lambda users: past.counts[users].toarray() + past.popularity
 
 
-def exponential_decay(past: Past, decay_days: float = 240.0) -> Scorer:
+def exponential_decay(past: Past, decay_days: float = 150.0) -> Scorer:
     """`Σ exp(−age/τ)` over own purchases, popularity behind it."""
     own = past.matrix(np.exp(-past.age_days / decay_days))
     return lambda users: own[users].toarray() + 0.1 * past.popularity
@@ -115,7 +115,7 @@ def tifu_knn(
     within: float = 0.9,
     between: float = 0.7,
     alpha: float = 0.9,
-    n_neighbors: int = 300,
+    n_neighbors: int = 100,
 ) -> Scorer:
     """Time-decayed personal frequency, mixed with that of the nearest shoppers (Hu et al. 2020, SIGIR)."""
     group, place = np.divmod(past.back_places, group_size)
@@ -127,7 +127,7 @@ def tifu_knn(
     return _with_neighbors(vectors, vectors, alpha, n_neighbors, past.popularity)
 
 
-def up_cf(past: Past, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.5) -> Scorer:
+def up_cf(past: Past, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.75) -> Scorer:
     """Recency-aware user-wise popularity, spread by asymmetric user similarity (Faggioli et al. 2020, UMAP)."""
     recent = past.back_places < recency
     n_baskets = np.zeros(past.shape[0], np.int64)
@@ -175,7 +175,7 @@ def _with_neighbors(
     return score
 
 
-def ease(past: Past, *, n_items: int = 6000, regularization: float = 1000.0) -> Scorer:
+def ease(past: Past, *, n_items: int = 6000, regularization: float = 500.0) -> Scorer:
     """A closed-form linear model between the best-selling items, on `ln(1 + count)` (Steck 2019, WWW)."""
     bought = past.counts.log1p()
     best = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
