@@ -136,7 +136,7 @@ def evaluate(
         span = find_window(dataset, window, holdout_days)
         dataset = dataset.until(span.stop)
     with stages.next():
-        bench = Bench.cut(dataset, span, config, stages.track)
+        bench = Bench.cut(dataset, span, config, stages.track, stages.step)
     outcomes, judged, skipped = _run(bench, protocols, stages)
     report = EvaluationReport(
         window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
@@ -315,6 +315,11 @@ class _Stages:
             if place % every == 0:
                 self._tell(label, place / len(known))
             yield step
+        self._n_loops += 1
+
+    def step(self, label: str) -> None:
+        """A part of the stage begins."""
+        self._tell(label, 0)
         self._n_loops += 1
 
     @property

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recsys import metrics
 from recsys.dataset import Dataset
-from recsys.engine import Engine, EngineConfig
+from recsys.engine import Engine, EngineConfig, Progress
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import Track, served_lists, untracked
@@ -52,10 +52,17 @@ class Bench:
     track: Track = untracked
 
     @classmethod
-    def cut(cls, dataset: Dataset, window: Window, config: EngineConfig, track: Track = untracked) -> Bench:
-        """Fit on the past of a window; what comes after the window is not looked at."""
+    def cut(
+        cls,
+        dataset: Dataset,
+        window: Window,
+        config: EngineConfig,
+        track: Track = untracked,
+        progress: Progress = lambda stage: None,
+    ) -> Bench:
+        """Fit on the past of a window, telling the stages; what comes after the window is not looked at."""
         known = dataset.until(window.start)
-        engine = fit_engine(known, config, now=window.start)
+        engine = fit_engine(known, config, now=window.start, progress=progress)
         return cls(dataset.until(window.stop), window, engine, Past(known, window.start), track)
 
     @cached_property
