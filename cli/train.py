@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
-from cli.output import progress, show_json, show_lines, show_table
+from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.errors import ConfigError
-from training.config import read_config, render_config
+from training.config import check_gate, read_config, render_config
 from training.fit import DEFAULT_KEEP, TrainReport
 from training.fit import train as run
+from training.gate import QUESTIONS
+
+REFUSED: Final = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +32,14 @@ def train(
         bool, typer.Option("--if-changed", help="Do nothing while the tables, settings and code are the same.")
     ] = False,
     keep: Annotated[int, typer.Option(help="How many of the latest bundles stay.")] = DEFAULT_KEEP,
+    gate: Annotated[
+        bool | None,
+        typer.Option("--gate/--no-gate", help="Whether changed settings must hold their own before they serve."),
+    ] = None,
+    gate_metric: Annotated[str | None, typer.Option(help=f"What decides: {', '.join(QUESTIONS)}.")] = None,
+    activate_worse: Annotated[
+        bool, typer.Option("--activate-worse", help="Serve the new bundle even where the gate finds it worse.")
+    ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Write all settings as TOML, and train nothing.")
     ] = False,
@@ -40,6 +52,10 @@ def train(
         return
     if data is None:
         raise ConfigError("nothing to train on: give --data DIR, the folder that `recsys ingest` wrote")
+    asked = settings.gate
+    asked = asked if gate is None else replace(asked, enabled=gate)
+    asked = asked if gate_metric is None else replace(asked, metric=gate_metric)
+    check_gate(asked)
     with progress() as on_progress:
         report = run(
             data,
@@ -48,9 +64,14 @@ def train(
             now=wall_clock(),
             if_changed=if_changed,
             keep=keep,
+            gate=asked,
+            activate_worse=activate_worse,
             progress=on_progress,
         )
     show_json(report.to_dict()) if as_json else _show(report)
+    if report.refused:
+        tell(f"recsys: {report.refused}")
+        raise typer.Exit(REFUSED)
 
 
 def _show(report: TrainReport) -> None:
@@ -63,4 +84,6 @@ def _show(report: TrainReport) -> None:
         show_lines([f"up to date: trained on {rows}, and nothing has changed since"])
     show_lines(f"not learned: {note}" for note in report.notes)
     show_lines(f"removed: {version}" for version in report.removed)
-    show_lines([f"current: {report.version}"])
+    if report.gate:
+        show_lines([f"gate: {report.gate['decision']}" + (f", {why}" if (why := report.gate["why"]) else "")])
+    show_lines([f"written, not current: {report.version}" if report.refused else f"current: {report.version}"])

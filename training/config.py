@@ -15,9 +15,11 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from recsys.engine import EngineConfig
 from recsys.errors import ConfigError
+from training.gate import QUESTIONS, GateConfig
 from training.ingest import IngestConfig
 
 INGEST: Final = "ingest"
+GATE: Final = "gate"
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,12 @@ class JobConfig:
     Attributes:
         engine: top-level keys and a table for each model.
         ingest: the table `[ingest]`.
+        gate: the table `[gate]`.
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
 
 
 def read_config(path: Path | None) -> JobConfig:
@@ -117,16 +121,28 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
     Traceback (most recent call last):
     recsys.errors.ConfigError: 'als.n_factor' (32) is no setting: do you mean 'als.n_factors'?
     """
-    of_engine = {name: value for name, value in document.items() if name != INGEST}
-    return JobConfig(
-        engine=_section(EngineConfig, of_engine, "", also=(INGEST,)),
+    of_engine = {name: value for name, value in document.items() if name not in (INGEST, GATE)}
+    config = JobConfig(
+        engine=_section(EngineConfig, of_engine, "", also=(INGEST, GATE)),
         ingest=_section(IngestConfig, document.get(INGEST, {}), INGEST),
+        gate=_section(GateConfig, document.get(GATE, {}), GATE),
     )
+    check_gate(config.gate)
+    return config
+
+
+def check_gate(gate: GateConfig) -> None:
+    """Refuse a gate that asks what cannot be asked."""
+    if gate.metric not in QUESTIONS:
+        raise ConfigError(f"'gate.metric' is {gate.metric!r}, expected one of {', '.join(QUESTIONS)}")
+    if gate.holdout_days < 1:
+        raise ConfigError(f"'gate.holdout_days' is {gate.holdout_days}, expected a whole number >= 1")
 
 
 def render_config(config: JobConfig) -> str:
     """All settings as a TOML file that `read_config` reads back."""
-    return "\n".join([*_lines(config.engine, ""), *_lines(config.ingest, INGEST)]) + "\n"
+    sections = (_lines(config.engine, ""), _lines(config.ingest, INGEST), _lines(config.gate, GATE))
+    return "\n".join(line for section in sections for line in section) + "\n"
 
 
 def range_of(path: str, kind: type) -> Range:

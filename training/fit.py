@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +18,23 @@ from recsys.bundle import (
     code_fingerprint,
     config_fingerprint,
     current_version,
+    read_manifest,
     verify,
     write_bundle,
 )
 from recsys.dataset import Dataset, load_dataset, read_info
-from recsys.engine import EngineConfig
+from recsys.engine import Engine, EngineConfig
 from recsys.errors import BundleError, ConfigError
 from recsys.fitting import fit_engine
+from training.config import parse_config
+from training.gate import GateConfig, Verdict, compare, skipped
 from training.ingest import Progress, silent
 from training.shelf import locked, prune, sweep
 from training.shortfalls import find_shortfalls
 
 DEFAULT_KEEP: Final = 5
-N_STAGES: Final = 13
-"""Stages of a training but the examples of rankers, one a cut-off, by which its progress is told."""
+STAGES_HALF_WAY: Final = 8
+"""Stages after which a training is told to be half done; the gate and the past decide how many there are."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,15 @@ class TrainReport:
     """What a training did.
 
     Attributes:
-        version: the current bundle.
+        version: the bundle that was trained, the current one unless `refused`.
         is_new: whether it was trained now; False where nothing had changed.
         seconds: by stage.
         peak_memory_mb: most memory that the process has held.
         rows: number of events, users and items.
         notes: what the data could not teach, and what that means for the lists.
         removed: older bundles that went.
+        gate: what the gate found, as the manifest holds it; empty where nothing was trained.
+        refused: why the new bundle does not serve, "" where it does.
     """
 
     version: str
@@ -55,6 +60,8 @@ class TrainReport:
     rows: dict[str, int]
     notes: tuple[str, ...]
     removed: tuple[str, ...] = ()
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    refused: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -69,9 +76,11 @@ def train(
     now: datetime,
     if_changed: bool = False,
     keep: int = DEFAULT_KEEP,
+    gate: GateConfig | None = None,
+    activate_worse: bool = False,
     progress: Progress = silent,
 ) -> TrainReport:
-    """Fit every model on a folder of tables, write a bundle and make it the current one.
+    """Fit every model on a folder of tables, write a bundle and make it the current one, if the gate lets it pass.
 
     The current bundle changes at the very end or not at all. What a killed job left half written is removed.
 
@@ -82,6 +91,8 @@ def train(
         now: aware; when the bundle is made. Ages count from the end of the data, not from here.
         if_changed: do nothing while the current bundle is whole and of the same tables, settings and code.
         keep: how many of the latest bundles stay, >= 1; the current one and the one before it always do.
+        gate: how settings that differ from those that serve are tried first; its defaults if not given.
+        activate_worse: serve the new bundle even where the gate finds it worse.
         progress: told of each stage.
 
     Raises:
@@ -101,9 +112,13 @@ def train(
                 unchanged.version, False, {}, _peak_memory_mb(), unchanged.metrics["rows"], tuple(unchanged.notes)
             )
         stages = _Stopwatch(progress)
-        dataset, manifest = _fit_and_write(data_dir, models, config, now, stages)
+        stages("reading the tables")
+        dataset = load_dataset(data_dir)
+        verdict = _judge(dataset, models, config, gate or GateConfig(), activate_worse, stages)
+        manifest = _fit_and_write(dataset, models, config, now, verdict, stages)
         stages("activating")
-        activate(models, manifest.version)
+        if verdict.decision != "refused":
+            activate(models, manifest.version)
         removed = prune(models, keep)
         seconds = stages.stop()
     return TrainReport(
@@ -114,23 +129,51 @@ def train(
         rows=_rows(dataset),
         notes=tuple(manifest.notes),
         removed=removed,
+        gate=verdict.to_dict(),
+        refused=verdict.sentence(manifest.version) if verdict.decision == "refused" else "",
     )
 
 
+def _judge(
+    dataset: Dataset,
+    models: Path,
+    config: EngineConfig,
+    gate: GateConfig,
+    activate_worse: bool,
+    stages: Callable[[str], None],
+) -> Verdict:
+    """Hold new settings against those of the bundle that serves."""
+    if not gate.enabled:
+        return skipped("the gate is off")
+    version = current_version(models)
+    if version is None:
+        return skipped("no bundle serves yet")
+    try:
+        current = parse_config(read_manifest(models / version).config).engine
+    except (BundleError, ConfigError) as error:
+        return skipped(f"the settings of {version} cannot be read: {error}")
+    if current == config:
+        return skipped("the settings are those that serve")
+    return compare(dataset, current, config, gate, activate_worse=activate_worse, progress=stages)
+
+
 def _fit_and_write(
-    data_dir: Path, models: Path, config: EngineConfig, now: datetime, stages: Callable[[str], None]
-) -> tuple[Dataset, Manifest]:
-    stages("reading the tables")
-    dataset = load_dataset(data_dir)
+    dataset: Dataset,
+    models: Path,
+    config: EngineConfig,
+    now: datetime,
+    verdict: Verdict,
+    stages: Callable[[str], None],
+) -> Manifest:
     engine = fit_engine(dataset, config, progress=stages)
     stages("writing the bundle")
     provenance = Provenance(
         created_at=now,
         data_fingerprint=dataset.fingerprint,
-        metrics={"rows": _rows(dataset)},
+        metrics={"rows": _rows(dataset), "gate": verdict.to_dict(), "rankers": _of_rankers(engine)},
         notes=find_shortfalls(dataset, engine),
     )
-    return dataset, write_bundle(engine, models, provenance)
+    return write_bundle(engine, models, provenance)
 
 
 def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest | None:
@@ -145,6 +188,15 @@ def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest |
         return None
     found = (manifest.data_fingerprint, manifest.config_fingerprint, manifest.code_fingerprint)
     return manifest if found == wanted else None
+
+
+def _of_rankers(engine: Engine) -> dict[str, Any]:
+    """What each ranker reached on requests that it had not seen, beside the blend."""
+    found = {}
+    for name, ranker in vars(engine.rankers).items():
+        figures = {"n_requests": ranker.n_requests, "ndcg@10": ranker.ndcg, "ndcg@10_of_blend": ranker.ndcg_of_blend}
+        found[name] = {"serves": ranker.is_fitted} | figures
+    return found
 
 
 def _rows(dataset: Dataset) -> dict[str, int]:
@@ -170,7 +222,8 @@ class _Stopwatch:
         """A stage begins, and the one before it ends."""
         self._end()
         self._stage = stage
-        self._progress(stage, min(len(self._seconds) / N_STAGES, 1.0))
+        done = len(self._seconds)
+        self._progress(stage, done / (done + STAGES_HALF_WAY))
 
     def stop(self) -> dict[str, float]:
         """The last stage ends; seconds by stage."""

@@ -13,7 +13,7 @@ from recsys.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
 from training import fit
-from training.fit import N_STAGES, train
+from training.fit import train
 from training.shelf import LOCK, PARTIAL, locked, previous_version
 
 
@@ -43,7 +43,6 @@ def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
     report = train_small(data, models, progress=lambda stage, share: told.append((stage, share)))
     stages, shares = [stage for stage, _ in told], [share for _, share in told]
     assert stages == [*report.seconds, "done"]
-    assert len(report.seconds) == N_STAGES
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert all(took >= 0 for took in report.seconds.values())
