@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import bundles, data, evaluate, recommend, serve, train
+from cli import bundles, data, evaluate, recommend, serve, train, tune
 from cli.output import tell
 from recsys.errors import RecsysError, RequestError
 
@@ -29,7 +29,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for family in (data, train, evaluate, serve, recommend):
+    for family in (data, train, tune, evaluate, serve, recommend):
         family.register(app)
     app.add_typer(bundles.app(), name="models")
     return app

@@ -141,7 +141,7 @@ def _spread(
 ) -> npt.NDArray[np.float32]:
     """Scores of all rows (ascending) from those of the rows found, as shares of the best; 0 where not found."""
     column = np.zeros(len(rows), np.float32)
-    if len(found) and len(rows):
+    if len(rows) and score.max(initial=0) > 0:
         place = np.minimum(rows.searchsorted(found), len(rows) - 1)
         known = rows[place] == found
         column[place[known]] = score[known] / score.max()

@@ -125,10 +125,10 @@ def compare(
     if not len(task):
         return skipped(f"nobody can be asked {gate.metric} in the last {gate.holdout_days} days")
     values = [
-        _ask(dataset, window, config, task, question, _named(progress, f"gate, {who} settings"))
+        ask(dataset, window, config, task, question, _named(progress, f"gate, {who} settings"))
         for who, config in (("current", current), ("new", new))
     ]
-    old, found, difference = _intervals(np.column_stack(values), task)
+    old, found, difference = intervals(np.column_stack(values), task)
     is_worse = difference.high < 0
     decision: Decision = "passed" if not is_worse else "overridden" if activate_worse else "refused"
     moments = {name: datetime.fromtimestamp(second, UTC).isoformat() for name, second in vars(window).items()}
@@ -141,7 +141,7 @@ def _named(progress: Progress, who: str) -> Progress:
     return lambda stage: progress(f"{who}: {stage}")
 
 
-def _ask(
+def ask(
     dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: Question, progress: Progress
 ) -> Values:
     """A value a query; the models are gone when it returns."""
@@ -149,7 +149,7 @@ def _ask(
     return question.measure(bench.served(task, question.placement), task.relevant, question.k)
 
 
-def _intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:
+def intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:
     """Of the current settings, of the new ones, and of the new less the current, by the same draws."""
     alone = np.arange(len(task)) + task.user_idx.max(initial=0) + 1
     unit = np.where(task.user_idx == NOBODY, alone, task.user_idx)
