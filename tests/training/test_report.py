@@ -119,7 +119,7 @@ def test_the_same_figures_are_the_same_bytes(report: EvaluationReport, tmp_path:
 def test_without_a_ranker_or_curves_the_page_says_so_or_leaves_them_out(
     report: EvaluationReport, tmp_path: Path
 ) -> None:
-    text, page = page_of(replace(report, dial=(), score_bins=()), tmp_path)
+    text, page = page_of(replace(report, dial=(), score_bins=(), importances={}), tmp_path)
     assert "No ranker is fitted" in text
     assert page.tags.count("svg") == 2
 
