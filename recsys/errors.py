@@ -17,6 +17,22 @@ class BundleError(RecsysError):
     """A bundle is missing, altered, truncated or of another schema version."""
 
 
+class StoreError(RecsysError):
+    """The store of events cannot be opened, read or written."""
+
+
+class StoreBusyError(StoreError):
+    """More entries wait to be stored than the store takes.
+
+    Attributes:
+        n_waiting: entries that wait already.
+    """
+
+    def __init__(self, n_waiting: int, n_new: int, limit: int) -> None:
+        super().__init__(f"{n_waiting} entries wait, {n_new} more would pass {limit}: send them again in a moment")
+        self.n_waiting = n_waiting
+
+
 class RequestError(RecsysError):
     """A request names a field or a value that cannot be served.
 

@@ -1,0 +1,168 @@
+"""Durable events a second, as ratios to the disk's own rate of syncs measured in the same run.
+
+    python -m benchmarks.events --json events.json
+
+The baseline appends one page to a file and waits for `fdatasync`, as the barest log would. A ratio of 1 is one batch a
+sync. Rounds are interleaved, so that a busy disk is busy for all of them alike. `callers` are threads that each append
+one event and wait: what many requests at once cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry
+
+PAGE = b"x" * 4096
+BATCHES = (1, 100, 1000)
+CALLERS = 64
+VERSION_CALLS = 20_000
+
+
+@dataclass
+class Contender:
+    """One way to store events.
+
+    Attributes:
+        name: in the report.
+        batch: events that a sync could make durable at once.
+        run: stores about as many syncs' worth of events as it is told; returns the events and the seconds.
+        rates: events a second of each round.
+    """
+
+    name: str
+    batch: int
+    run: Callable[[int], tuple[int, float]]
+    rates: list[float] = field(default_factory=list)
+
+
+def make_event(randomness: random.Random) -> Entry:
+    """An event with a random id, as shops send them."""
+    key = str(UUID(int=randomness.getrandbits(128), version=4))
+    body = {
+        "event_id": key,
+        "event": "view_item",
+        "item_id": f"item-{randomness.randrange(20_000)}",
+        "user_id": f"user-{randomness.randrange(200_000)}",
+        "session_id": f"session-{randomness.randrange(10**9)}",
+        "timestamp": "2024-05-01T10:00:00.000000+00:00",
+        "price": 19.9,
+        "currency": "CNY",
+    }
+    return Entry("event", key, 1714557600.0, 1714557600.5, body)
+
+
+def syncs(folder: Path, count: int) -> tuple[int, float]:
+    """Append pages, each synced."""
+    descriptor = os.open(folder / "syncs", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    started = time.perf_counter()
+    for _ in range(count):
+        os.write(descriptor, PAGE)
+        os.fdatasync(descriptor)
+    took = time.perf_counter() - started
+    os.close(descriptor)
+    return count, took
+
+
+def batches(store: SqliteStore, randomness: random.Random, batch: int, count: int) -> tuple[int, float]:
+    """Append batches one after the other, from one caller."""
+    made = [[make_event(randomness) for _ in range(batch)] for _ in range(count)]
+    started = time.perf_counter()
+    outcomes = [outcome for entries in made for outcome in store.append(entries)]
+    took = time.perf_counter() - started
+    assert set(outcomes) == {"stored"}
+    return len(outcomes), took
+
+
+def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[int, float]:
+    """Append single events from many threads at once."""
+    made = [[make_event(randomness)] for _ in range(count * CALLERS)]
+    with ThreadPoolExecutor(CALLERS) as pool:
+        started = time.perf_counter()
+        outcomes = [outcome for (outcome,) in pool.map(store.append, made)]
+        took = time.perf_counter() - started
+    assert set(outcomes) == {"stored"}
+    return len(outcomes), took
+
+
+def contenders(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Contender]:
+    """The baseline first."""
+    ways = [Contender("fdatasync of a page", 1, lambda count: syncs(folder, count))]
+    for batch in BATCHES:
+        run = lambda count, batch=batch: batches(store, randomness, batch, count)  # noqa: E731
+        ways.append(Contender(f"batches of {batch}" if batch > 1 else "one by one", batch, run))
+    ways.append(Contender(f"{CALLERS} callers", CALLERS, lambda count: callers(store, randomness, count)))
+    return ways
+
+
+def measure(ways: list[Contender], rounds: int, count: int) -> None:
+    """Interleave the rounds; the first, to warm up, is not counted."""
+    for turn in range(rounds + 1):
+        for way in ways:
+            events, took = way.run(count if turn else max(count // 10, 1))
+            if turn:
+                way.rates.append(events / took)
+
+
+def report(ways: list[Contender]) -> dict[str, dict[str, float]]:
+    """Events a second and their ratio to batch × syncs a second, round by round; medians, and the widest."""
+    figures = {}
+    for way in ways:
+        ratios = [rate / way.batch / base for rate, base in zip(way.rates, ways[0].rates, strict=True)]
+        figures[way.name] = {
+            "events_per_s": statistics.median(way.rates),
+            "ratio": statistics.median(ratios),
+            "ratio_min": min(ratios),
+            "ratio_max": max(ratios),
+        }
+    return figures
+
+
+def version_us(store: SqliteStore) -> float:
+    """Microseconds of one look whether anything is new."""
+    started = time.perf_counter()
+    for _ in range(VERSION_CALLS):
+        store.version()
+    return (time.perf_counter() - started) / VERSION_CALLS * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured; a temporary one by default")
+    parser.add_argument("--syncs", type=int, default=100, help="batches, or syncs, a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--events", type=int, default=0, help="events in the store before the first round")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder, randomness = Path(name), random.Random(0)
+        store = SqliteStore(folder / "events.db")
+        batches(store, randomness, 5_000, options.events // 5_000) if options.events else None
+        ways = contenders(folder, store, randomness)
+        measure(ways, options.rounds, options.syncs)
+        figures = report(ways) | {"version": {"us": version_us(store)}}
+        store.close()
+    print(f"{'':22}{'events/s':>12}{'ratio':>9}{'min':>9}{'max':>9}")
+    for way in ways:
+        events_per_s, ratio, least, most = figures[way.name].values()
+        print(f"{way.name:22}{events_per_s:>12.0f}{ratio:>9.2f}{least:>9.2f}{most:>9.2f}")
+    print(f"a look whether anything is new: {figures['version']['us']:.1f} µs")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

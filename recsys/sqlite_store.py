@@ -1,0 +1,293 @@
+"""The live log in one SQLite file (with its `-wal` and `-shm` beside it), written and read by several processes.
+
+WAL with synchronous FULL: what is acknowledged survives `kill -9` and a power cut. SQLite admits one writer at a time,
+so numbers ascend in the order of commits, across processes too.
+
+The only index over events is that of their ids, which every append must ask. Erasure and retention walk the log
+instead: that costs seconds a night or an erasure, an index over shoppers or times would cost every append.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from recsys.errors import DataError
+from recsys.group_commit import GroupCommit
+from recsys.sqlite_file import POLL_S, connect, count, open_file, patiently, store_error
+from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
+
+# Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
+_INSERT: Final = (
+    "INSERT INTO log (kind, key, at, received_at, user_id, visitor_id, digest, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_TAIL: Final = "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ? ORDER BY seq LIMIT ?"
+_DIGESTS_SINCE: Final = "SELECT digest FROM log WHERE seq > ? AND digest IS NOT NULL"
+_KNOWN: Final = "SELECT body FROM log WHERE digest = ?"
+_LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
+_FIRST_SEQ: Final = "SELECT coalesce(min(seq), 1) FROM log"
+_ERASURES: Final = (
+    "SELECT seq, key, at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure' AND seq > ?"
+    " ORDER BY seq"
+)
+_OWNED: Final = (
+    "SELECT seq, kind FROM log WHERE seq > ?1 AND seq <= ?2 AND (user_id IN (SELECT value FROM json_each(?3))"
+    " OR visitor_id IN (SELECT value FROM json_each(?3)))"
+)
+_WIPE: Final = (
+    "UPDATE log SET kind = CAST(zeroblob(length(CAST(kind AS BLOB))) AS TEXT),"
+    " key = CAST(zeroblob(length(CAST(key AS BLOB))) AS TEXT),"
+    " user_id = CAST(zeroblob(length(CAST(user_id AS BLOB))) AS TEXT),"
+    " visitor_id = CAST(zeroblob(length(CAST(visitor_id AS BLOB))) AS TEXT),"
+    " body = CAST(zeroblob(length(CAST(body AS BLOB))) AS TEXT) WHERE seq = ?"
+)
+_REMOVE: Final = "DELETE FROM log WHERE seq = ?"
+_FORGET: Final = "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN ('event', 'impression')"
+_DROP: Final = (
+    "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE kind NOT IN ('event', 'impression')"
+    " AND kind IN (SELECT value FROM json_each(?)) AND seq <= ? LIMIT ?)"
+)
+
+DIGEST_BYTES: Final = 16
+SCANNED_AT_ONCE: Final = 50_000
+REMOVED_AT_ONCE: Final = 10_000
+"""Numbers that one transaction of retention covers: bounds how long it keeps writers out."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Row(NamedTuple):
+    """An entry as the table holds it.
+
+    Its id is looked up by a digest: that makes a small index, and one in whose pages no remains of an id can lie.
+    """
+
+    kind: Kind
+    key: str | None
+    at: float
+    received_at: float
+    user_id: str | None
+    visitor_id: str | None
+    digest: bytes | None
+    body: str
+
+
+class SqliteStore:
+    """An `EventStore` in one file. Each process opens its own, after any fork.
+
+    Args:
+        path: the file, made if it is not there; its folder must be.
+        max_waiting: entries that may wait for the next commit of this process.
+        timeout_s: how long to wait for other processes' commits.
+
+    Raises:
+        StoreError: the file cannot be opened, is no store or is of another schema version.
+    """
+
+    def __init__(self, path: Path, max_waiting: int = 50_000, timeout_s: float = 10.0) -> None:
+        self._path, self._timeout_s = path, timeout_s
+        self._erased: dict[str, float] = {}
+        self._erased_seq = 0
+        self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
+        self._writer = open_file(path, timeout_s)
+        self._reader = connect(path, timeout_s)
+        self._watcher = connect(path, timeout_s)
+        self._group = GroupCommit(self._commit, max_waiting, f"store {path.name}")
+
+    def append(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """See `EventStore`; many callers at once share a sync of the disk."""
+        return self.submit(entries).result()
+
+    def submit(self, entries: Sequence[Entry]) -> Future[list[Outcome]]:
+        """See `EventStore`. Encodes in the caller's thread; the commit is another thread's."""
+        return self._group.submit([_row(entry, place) for place, entry in enumerate(entries)])
+
+    def tail(self, after_seq: int, limit: int) -> list[Stored]:
+        """See `EventStore`."""
+        with self._reading, self._errors("read"):
+            rows = self._reader.execute(_TAIL, (after_seq, limit)).fetchall()
+        return [Stored(seq, Entry(kind, key, at, got, _decode(body))) for seq, kind, key, at, got, body in rows]
+
+    def version(self) -> int:
+        """See `EventStore`. A few microseconds, so that it can be asked at every request.
+
+        SQLite's `data_version` counts commits of other connections than the one that asks; the one that asks here
+        never writes, so commits of this process count too.
+        """
+        with self._watching, self._errors("read"):
+            return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    def last_seq(self) -> int:
+        """See `EventStore`."""
+        with self._reading, self._errors("read"):
+            return int(self._reader.execute(_LAST_SEQ).fetchone()[0])
+
+    def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> Receipt:
+        """See `EventStore`. Removed bytes are overwritten, in the file and, once `purged`, in its write-ahead log."""
+        erased = sorted(set(keys))
+        at = received_at if at is None else at
+        tombstones = [_row(Entry("erasure", key, at, received_at, {}), place) for place, key in enumerate(erased)]
+        if not erased:
+            raise DataError("there is no key to erase: name a user's or a visitor's id")
+        wanted = _encode(erased).decode()
+        # Most is found without keeping writers out; what came meanwhile is found within the transaction.
+        found, seen = self._owned(wanted)
+        removed: Counter[str] = Counter()
+        with self._transaction() as db:
+            found += db.execute(_OWNED, (seen, count(db, _LAST_SEQ), wanted)).fetchall()
+            # When rows are removed, SQLite moves their neighbours about and leaves copies in unused parts of pages,
+            # `secure_delete` or not. So all are first overwritten where they stand, at their own lengths.
+            db.executemany(_WIPE, [(seq,) for seq, _ in found])
+            for seq, kind in found:
+                removed[kind] += db.execute(_REMOVE, (seq,)).rowcount
+            db.executemany(_INSERT, tombstones)
+            last = count(db, _LAST_SEQ)
+        return Receipt(last, {kind: n for kind, n in removed.items() if n}, self.purge())
+
+    def purge(self) -> bool:
+        """See `EventStore`. Works the write-ahead log into the file and cuts it to nothing."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            with self._writing, self._errors("purged"):
+                is_busy = bool(count(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)"))
+            if not is_busy or time.monotonic() > deadline:
+                return not is_busy
+            time.sleep(POLL_S)
+
+    def compact(self) -> bool:
+        """See `EventStore`. Writes the file anew, which keeps writers out for seconds a gigabyte."""
+        with self._writing, self._errors("compacted"):
+            patiently(lambda: self._writer.execute("VACUUM"), self._timeout_s)
+        return self.purge()
+
+    def forget(self, before: float) -> int:
+        """See `EventStore`. In many short transactions, between which others write."""
+        removed = 0
+        with self._reading, self._errors("read"):
+            first = count(self._reader, _FIRST_SEQ)
+        for low in range(first - 1, self.last_seq(), REMOVED_AT_ONCE):
+            with self._transaction() as db:
+                removed += db.execute(_FORGET, (low, low + REMOVED_AT_ONCE, before)).rowcount
+        return removed
+
+    def drop_changes(self, up_to_seq: int, kinds: Sequence[Kind] = ITEM_CHANGES) -> int:
+        """See `EventStore`. In short transactions, as `forget`."""
+        changes = {*ITEM_CHANGES, *USER_CHANGES}
+        if others := sorted(set(kinds) - changes):
+            raise DataError(f"{others[0]!r} is no change of an item or user: give some of {sorted(changes)}")
+        wanted, removed = _encode(list(kinds)).decode(), 0
+        while True:
+            with self._transaction() as db:
+                dropped = db.execute(_DROP, (wanted, up_to_seq, REMOVED_AT_ONCE)).rowcount
+            removed += dropped
+            if dropped < REMOVED_AT_ONCE:
+                return removed
+
+    def close(self) -> None:
+        """See `EventStore`."""
+        self._group.close()
+        for lock, db in ((self._watching, self._watcher), (self._reading, self._reader), (self._writing, self._writer)):
+            with lock:
+                db.close()
+
+    def _commit(self, rows: list[_Row]) -> list[Outcome]:
+        """One transaction for the rows of all callers."""
+        with self._transaction() as db:
+            self._learn_erasures(db)
+            kept = [row for row in rows if not self._is_erased(row)] if self._erased else rows
+            mark, changes = count(db, _LAST_SEQ), db.total_changes
+            db.executemany(_INSERT, kept)
+            if db.total_changes - changes == len(rows):
+                return ["stored"] * len(rows)
+            stored = {digest for (digest,) in db.execute(_DIGESTS_SINCE, (mark,)).fetchall()}
+            return [self._outcome(db, row, stored) for row in rows]
+
+    def _outcome(self, db: sqlite3.Connection, row: _Row, stored: set[bytes]) -> Outcome:
+        """What became of a row; the first of a digest takes it out of what was `stored` just now."""
+        if self._is_erased(row):
+            return "erased"
+        if row.digest is None:
+            return "stored"
+        if row.digest in stored:
+            stored.remove(row.digest)
+            return "stored"
+        (known,) = db.execute(_KNOWN, (row.digest,)).fetchone()
+        is_same = known == row.body or _encode_sorted(_decode(known)) == _encode_sorted(_decode(row.body))
+        return "duplicate" if is_same else "conflict"
+
+    def _learn_erasures(self, db: sqlite3.Connection) -> None:
+        """Read the tombstones that any process has written since."""
+        for seq, key, at in db.execute(_ERASURES, (self._erased_seq,)).fetchall():
+            self._erased[key] = max(at, self._erased.get(key, -math.inf))
+            self._erased_seq = seq
+
+    def _is_erased(self, row: _Row) -> bool:
+        return any(row.at < self._erased.get(who, -math.inf) for who in (row.user_id, row.visitor_id) if who)
+
+    def _owned(self, wanted: str) -> tuple[list[tuple[int, str]], int]:
+        """Numbers and kinds of what names one of the ids (JSON), and the number up to which was looked."""
+        found: list[tuple[int, str]] = []
+        with self._errors("read"), closing(connect(self._path, self._timeout_s)) as db:
+            last = count(db, _LAST_SEQ)
+            # In parts: a long read would keep the write-ahead log from being worked in.
+            for low in range(0, last, SCANNED_AT_ONCE):
+                found += db.execute(_OWNED, (low, min(low + SCANNED_AT_ONCE, last), wanted)).fetchall()
+        return found, last
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The only writer of all processes, for the length of a block that is kept whole or not at all."""
+        db = self._writer
+        with self._writing, self._errors("written"):
+            try:
+                patiently(lambda: db.execute("BEGIN IMMEDIATE"), self._timeout_s)
+                yield db
+                db.execute("COMMIT")
+            finally:
+                with suppress(sqlite3.Error):
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+
+    @contextmanager
+    def _errors(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise store_error(self._path, done, error) from error
+
+
+def _row(entry: Entry, place: int) -> _Row:
+    kind, key, body = entry.kind, entry.key, entry.body
+    if "received_at" in body:
+        body = {name: value for name, value in body.items() if name != "received_at"}
+    is_keyed = kind in KEYED
+    user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
+    visitor_id = body.get("visitor_id") if is_keyed else None
+    try:
+        text = _encode(body).decode()
+        named = None if key is None else f"{kind} {key}".encode()
+        at, received_at = float(entry.at), float(entry.received_at)
+        if not (math.isfinite(at) and math.isfinite(received_at)):
+            raise ValueError("a time is not finite")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
+    digest = blake2b(named, digest_size=DIGEST_BYTES).digest() if is_keyed and named else None
+    return _Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

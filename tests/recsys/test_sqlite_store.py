@@ -1,0 +1,316 @@
+"""What the store in a file owes to its file: other processes, crashes, full disks, and bytes that must be gone."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from recsys import sqlite_store
+from recsys.errors import StoreError
+from recsys.sqlite_file import STORE_SCHEMA_VERSION
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry
+
+NOON: Final = 1_700_000_000.0
+SOON_S: Final = 60
+
+WRITE_UNTIL_KILLED: Final = """
+import sys
+from pathlib import Path
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry
+
+store, number = SqliteStore(Path(sys.argv[1])), 0
+while True:
+    keys = [f"{sys.argv[2]}-{number}-{part}" for part in range(number % 4 + 1)]
+    store.append([Entry("event", key, 1.0, 1.0, {"item_id": "tea"}) for key in keys])
+    print(*keys, flush=True)
+    number += 1
+"""
+
+WRITE_THE_SAME: Final = """
+import sys
+from pathlib import Path
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry
+
+store = SqliteStore(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.readline()
+for number in range(200):
+    print(store.append([Entry("event", f"e{number}", 1.0, 1.0, {"writer": sys.argv[2] if number % 2 else "any"})])[0])
+store.close()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(path)
+    yield store
+    store.close()
+
+
+def event(key: str | None, user_id: str = "u", at: float = NOON, text: str = "") -> Entry:
+    return Entry("event", key, at, at, {"item_id": "tea", "user_id": user_id, "channel": text})
+
+
+def child(program: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, *arguments]
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+def test_many_callers_share_a_commit(store: SqliteStore) -> None:
+    statements: Counter[str] = Counter()
+    store._writer.set_trace_callback(lambda sql: statements.update([sql.partition(" ")[0]]))
+    n_threads, n_each = 32, 20
+
+    def write(thread: int) -> None:
+        for number in range(n_each):
+            assert store.append([event(f"{thread}-{number}")]) == ["stored"]
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(write, range(n_threads)))
+    assert store.last_seq() == n_threads * n_each
+    assert statements["COMMIT"] < n_threads * n_each / 3
+
+
+def test_of_processes_that_send_the_same_event_one_stores_it(path: Path) -> None:
+    writers = [child(WRITE_THE_SAME, str(path), name) for name in ("one", "two")]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    one, two = (writer.communicate(timeout=SOON_S)[0].split() for writer in writers)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    for number, outcomes in enumerate(zip(one, two, strict=True)):
+        assert sorted(outcomes) == (["conflict", "stored"] if number % 2 else ["duplicate", "stored"])
+    assert len(one) == 200
+
+
+def test_processes_may_make_a_store_at_the_same_moment(path: Path) -> None:
+    barrier = threading.Barrier(8)
+
+    def make(_: int) -> SqliteStore:
+        barrier.wait()
+        return SqliteStore(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(make, range(8)))
+    assert [store.append([event("e")]) for store in stores].count(["stored"]) == 1
+    for store in stores:
+        store.close()
+
+
+def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    writers = [child(WRITE_UNTIL_KILLED, str(path), name) for name in ("one", "two")]
+    acknowledged: list[str] = []
+    for writer in writers:
+        assert writer.stdout is not None
+        acknowledged += [key for _ in range(40) for key in writer.stdout.readline().split()]
+    for writer in writers:
+        writer.send_signal(signal.SIGKILL)
+        rest, _ = writer.communicate(timeout=SOON_S)
+        # A line that the signal cut in two acknowledges nothing.
+        acknowledged += rest[: rest.rfind("\n") + 1].split()
+        assert writer.returncode == -signal.SIGKILL
+    store = SqliteStore(path)
+    stored = [each.entry.key for each in store.tail(0, 10**6)]
+    assert store.append([event("after")]) == ["stored"]
+    store.close()
+    assert len(acknowledged) >= 2 * 100
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+def remains(path: Path, marks: bytes) -> set[str]:
+    """What of a pattern is found in any file of the store."""
+    return {mark.decode() for file in path.parent.iterdir() for mark in re.findall(marks, file.read_bytes())}
+
+
+def fill(store: SqliteStore, random: Random, n_events: int, shoppers: list[str]) -> dict[str, set[str]]:
+    """Events of many sizes with random ids; returns the ids of each shopper."""
+    ids: dict[str, set[str]] = {shopper: set() for shopper in shoppers}
+    for number in range(0, n_events, 500):
+        batch = []
+        for at in range(number, number + 500):
+            shopper, key = random.choice(shoppers), str(UUID(int=random.getrandbits(128)))
+            ids[shopper].add(key)
+            batch.append(event(key, shopper, float(at), f"<{shopper}>" * random.choice([1, 2, 60])))
+        store.append(batch)
+    return ids
+
+
+UUIDS: Final = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+MARKS: Final = rb"<[a-z]+>"
+
+
+def test_erased_bytes_are_in_no_file(path: Path) -> None:
+    """Most of the log goes, so that SQLite moves what is left about."""
+    one, two = SqliteStore(path), SqliteStore(path)
+    ids = fill(one, Random(5), 20_000, ["gone", "away", "stays"])
+    one.append([Entry("impression", "r", NOON, NOON, {"user_id": "gone", "items": [{"item_id": "<item>"}]})])
+    one.append([Entry("user_put", "gone", NOON, NOON, {"tags": ["<tag>"]})])
+    receipt = two.erase(["gone", "away"], NOON + 1)
+    assert receipt.purged
+    assert receipt.removed == {"event": len(ids["gone"] | ids["away"]), "impression": 1, "user_put": 1}
+    assert remains(path, MARKS) == {"<stays>"}
+    assert remains(path, UUIDS) == ids["stays"]
+    one.close()
+    two.close()
+
+
+def test_compaction_wipes_what_removals_left_and_gives_back_their_room(path: Path) -> None:
+    one, two = SqliteStore(path), SqliteStore(path)
+    ids = fill(one, Random(6), 6_000, ["gone", "away", "stays"])
+    assert one.purge()
+    before = path.stat().st_size
+    one.forget(2_000.0)
+    for shopper in ("gone", "away"):
+        two.erase([shopper], NOON)
+    kept = two.tail(0, 10_000)
+    assert two.compact()
+    assert one.tail(0, 10_000) == kept
+    assert remains(path, MARKS) == {"<stays>"}
+    assert remains(path, UUIDS) == {each.entry.key for each in kept} & ids["stays"]
+    assert path.stat().st_size < before / 2
+    assert one.append([event("e")]) == ["stored"]
+    one.close()
+    two.close()
+
+
+def test_a_reader_in_the_way_is_told_of_and_the_purge_can_be_asked_again(path: Path) -> None:
+    store = SqliteStore(path, timeout_s=0.05)
+    store.append([event("e", text="<mark>")])
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM log").fetchone()
+    assert not store.erase(["u"], NOON).purged
+    reader.execute("COMMIT")
+    assert store.purge()
+    assert b"<mark>" not in b"".join(file.read_bytes() for file in path.parent.iterdir())
+    reader.close()
+    store.close()
+
+
+def test_what_comes_while_a_shopper_is_looked_for_is_erased_too(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "SCANNED_AT_ONCE", 2)
+    store.append([event(str(number)) for number in range(5)])
+    look = store._owned
+
+    def look_slowly(wanted: str) -> tuple[list[tuple[int, str]], int]:
+        found = look(wanted)
+        store.append([event("meanwhile")])
+        return found
+
+    monkeypatch.setattr(store, "_owned", look_slowly)
+    assert store.erase(["u"], NOON + 1).removed == {"event": 6}
+
+
+def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "REMOVED_AT_ONCE", 3)
+    store.append([event(str(number), at=float(number % 5)) for number in range(20)])
+    store.append([Entry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
+    assert store.forget(2.0) == 8
+    assert store.drop_changes(store.last_seq()) == 7
+    assert {each.entry.at for each in store.tail(0, 99)} == {2.0, 3.0, 4.0}
+
+
+def test_another_schema_version_is_refused_and_left_alone(path: Path) -> None:
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {STORE_SCHEMA_VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreError, match=f"version {STORE_SCHEMA_VERSION + 1}, this release keeps {STORE_SCHEMA_VERSION}"
+    ):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (a)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="schema version 0"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+    path.write_bytes(b"no database at all, though long enough to be one" * 50)
+    with pytest.raises(StoreError, match=r"could not be opened .*not a database"):
+        SqliteStore(path)
+    with pytest.raises(StoreError, match=r"could not be opened .*folder"):
+        SqliteStore(path.parent / "nowhere" / "events.db")
+
+
+def test_a_full_disk_fails_those_who_wait_and_nobody_later(store: SqliteStore) -> None:
+    store.append([event("before")])
+    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match=r"could not be written .*full.* disk's space"):
+        store.append([event("small"), event("too much", text="x" * 100_000)])
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    assert store.append([event("small")]) == ["stored"]
+    assert [each.entry.key for each in store.tail(0, 9)] == ["before", "small"]
+
+
+def test_a_lock_that_is_held_too_long_fails_those_who_wait_and_nobody_later(path: Path) -> None:
+    store = SqliteStore(path, timeout_s=0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked"):
+        store.append([event("e")])
+    with pytest.raises(StoreError, match="locked"):
+        store.erase(["u"], NOON)
+    other.execute("ROLLBACK")
+    assert store.append([event("e")]) == ["stored"]
+    other.close()
+    store.close()
+
+
+def test_durability_is_what_was_promised(store: SqliteStore) -> None:
+    pragmas = {
+        name: store._writer.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "secure_delete")
+    }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "index"),
+    [
+        ("_KNOWN", (b"",), "keyed"),
+        ("_ERASURES", (0,), "others"),
+        ("_DROP", ("[]", 9, 9), "others"),
+        ("_TAIL", (0, 9), "PRIMARY KEY"),
+        ("_FORGET", (0, 9, 1.0), "PRIMARY KEY"),
+    ],
+)
+def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[object, ...], index: str) -> None:
+    plan = store._writer.execute(f"EXPLAIN QUERY PLAN {getattr(sqlite_store, sql)}", values).fetchall()
+    assert any(index in row[-1] for row in plan), plan
+    assert not any(row[-1] == "SCAN log" for row in plan), plan
