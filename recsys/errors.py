@@ -51,3 +51,16 @@ class UnknownItemError(RecsysError):
     def __init__(self, item_id: str) -> None:
         super().__init__(f"item {item_id!r} is unknown to this bundle: check the id, or train again after adding it")
         self.item_id = item_id
+
+
+class FilterError(RequestError):
+    """A filter is not an expression that can be read, checked and evaluated.
+
+    Attributes:
+        position: 1-based character of the filter's text that the message is about, or 0 where the fault is in a value
+            of the user's or the context's that the filter reads.
+    """
+
+    def __init__(self, message: str, position: int, field: str = "filter") -> None:
+        super().__init__(field, message)
+        self.position = position

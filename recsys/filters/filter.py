@@ -1,0 +1,111 @@
+"""A compiled filter: text in, a mask over the items out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.filters.expressions import Node, read_expression
+from recsys.filters.predicates import build_predicate
+from recsys.filters.scope import Scope
+from recsys.filters.terms import Value, bound_value
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """A filter, checked against the columns of one items table; see `compile_filter`.
+
+    Attributes:
+        text: as the caller wrote it.
+        schema: the columns that it was checked against.
+        depends_on: the names of the user's and the context's that it reads, such as `user.tags`; empty where the
+            mask is the same for everybody.
+    """
+
+    text: str
+    schema: Mapping[str, pl.DataType] = field(repr=False)
+    depends_on: frozenset[str]
+    _root: Node = field(repr=False)
+    _predicate: pl.Expr = field(repr=False)
+    _names: tuple[tuple[str, str, str], ...] = field(repr=False)
+
+    def bind(self, user: Mapping[str, Any] = NOTHING, context: Mapping[str, Any] = NOTHING) -> dict[str, Value]:
+        """What the filter reads of a user and a context, in canonical form; a name that they lack is NULL.
+
+        Raises:
+            FilterError: a value is of a type that filters cannot read.
+        """
+        values: dict[str, Value] = {}
+        for name, scope, attribute in self._names:
+            raw = (user if scope == "user" else context).get(attribute)
+            values[name] = None if raw is None else bound_value(name, raw)
+        return values
+
+    def mask(
+        self, items: pl.DataFrame, user: Mapping[str, Any] = NOTHING, context: Mapping[str, Any] = NOTHING
+    ) -> npt.NDArray[np.bool_]:
+        """The items for which the condition is true; where it is false or unknown they are left out.
+
+        Args:
+            items: one row an item, with the columns that the filter was compiled for.
+            user: attributes by name: None, a bool, number, text, date, aware time, or a list of one kind of them.
+            context: the same, of the request.
+
+        Returns:
+            bool (n_items,).
+
+        Raises:
+            FilterError: a value of the user's or the context's does not fit the place where the filter reads it.
+            DataError: the table has other columns than the filter was compiled for.
+        """
+        return self.evaluate(items, self.bind(user, context))
+
+    def evaluate(self, items: pl.DataFrame, values: Mapping[str, Value]) -> npt.NDArray[np.bool_]:
+        """The mask for values that `bind` gave; see `mask`."""
+        if items.schema != self.schema:
+            raise DataError("the items table has other columns than the filter was compiled for: compile it again")
+        predicate = self._predicate
+        if any(value is not None for value in values.values()):
+            predicate = build_predicate(self._root, Scope(self.text, self.schema, values))
+        column = items.select(predicate.fill_null(value=False).alias("mask")).to_series()
+        # A condition without a column has one value, whatever the number of items.
+        if len(column) != items.height:
+            return np.full(items.height, bool(column[0]))
+        return column.to_numpy()
+
+
+def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
+    """Read a filter and check it against the columns of an items table.
+
+    Args:
+        text: a condition in SQL's syntax, as docs/filters.md tells, within the bounds of `lexemes`.
+        schema: dtype of each column, as of `items.schema`.
+
+    Raises:
+        FilterError: it is no condition of the language, names no column, or its kinds do not fit; says where.
+
+    Example:
+        >>> items = pl.DataFrame({"price": [3.0, 12.0, None], "tags": [["vegan"], ["vegan"], []]})
+        >>> compile_filter("price < 10 AND has(tags, 'vegan')", items.schema).mask(items).tolist()
+        [True, False, False]
+    """
+    root = read_expression(text)
+    predicate = build_predicate(root, Scope(text, schema, {}))
+    names = {(f"{node.op}.{node.value}", node.op, node.value) for node in _walk(root) if node.op in ("user", "context")}
+    depends_on = frozenset(name for name, _, _ in names)
+    return Filter(text, schema, depends_on, root, predicate, tuple(sorted(names)))
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    for arg in node.args:
+        yield from _walk(arg)

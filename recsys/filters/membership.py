@@ -1,0 +1,108 @@
+"""What it means that a value is equal to another, or is in a list, or that lists share entries.
+
+Two lists are equal in the sense of a filter if they share an entry, and a list is equal to a value that it holds: a
+category is a path, and `category = 'Snacks'` asks for any of its levels. Entries that are NULL are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import polars as pl
+
+from recsys.filters.scope import Scope
+from recsys.filters.terms import DTYPES, MOMENT_EXAMPLES, Kind, Scalar, Term, as_moment, constant_term
+
+UNKNOWN: Final = pl.lit(None, pl.Boolean())
+
+
+def matched(left: Term, right: Term, scope: Scope) -> tuple[Term, Term]:
+    """Both terms in one kind; a constant text beside a moment is read as one."""
+    if left.kind is right.kind or Kind.NULL in (left.kind, right.kind):
+        return left, right
+    if left.kind is Kind.MOMENT and right.kind is Kind.TEXT and right.constant is not None:
+        return left, _read_as_moment(right, scope)
+    if right.kind is Kind.MOMENT and left.kind is Kind.TEXT and left.constant is not None:
+        return _read_as_moment(left, scope), right
+    kinds = f"{left.name} is {left.kind.value}, {right.name} is {right.kind.value}"
+    raise scope.fault(right.at, f"{kinds}: expected two of one kind")
+
+
+def _read_as_moment(term: Term, scope: Scope) -> Term:
+    moment = as_moment(term)
+    if moment is None:
+        raise scope.fault(term.at, f"{term.name} is no time: expected {MOMENT_EXAMPLES}")
+    return moment
+
+
+def shares(left: Term, right: Term, scope: Scope) -> pl.Expr:
+    """Whether two values are equal, or any entry of a list is; entries that are NULL are passed over."""
+    left, right = matched(left, right, scope)
+    if left.is_null or right.is_null:
+        return UNKNOWN
+    if left.constant is not None and right.constant is not None:
+        return pl.lit(not set(left.constant).isdisjoint(right.constant))
+    swapped = left.constant is not None or (right.constant is None and right.is_list)
+    many, one = (right, left) if swapped else (left, right)
+    if one.constant is not None:
+        return any_entry(many, lambda entry: _among(entry, one.constant or (), one.kind))
+    if one.is_list:
+        return _some(many.expr.list.set_intersection(one.expr))
+    if many.is_list:
+        return pl.when(one.expr.is_not_null()).then(many.expr.list.contains(one.expr))
+    return many.expr == one.expr
+
+
+def shares_any(subject: Term, others: list[Term], scope: Scope) -> pl.Expr:
+    """Whether the subject shares a value with any of the others; constants are looked up together."""
+    others = [matched(subject, other, scope)[1] for other in others]
+    kinds = {other.kind for other in others if other.constant}
+    if len(kinds) > 1:
+        raise scope.fault(others[-1].at, "values of several kinds: expected one kind")
+    known = tuple(entry for other in others for entry in other.constant or ())
+    parts = [shares(subject, other, scope) for other in others if other.constant is None or other.is_null]
+    if known or not parts:
+        together = constant_term(known, others[0].at, "the list")
+        parts.append(shares(subject, together, scope))
+    return parts[0] if len(parts) == 1 else pl.any_horizontal(parts)
+
+
+def covers(subject: Term, term: Term, scope: Scope) -> list[pl.Expr]:
+    """Conditions that together say that the subject holds all entries of a term."""
+    if not term.is_list:
+        return [shares(subject, term, scope)]
+    subject, term = matched(subject, term, scope)
+    if subject.is_null:
+        return [UNKNOWN]
+    if term.constant is not None and subject.constant is not None:
+        return [pl.lit(set(term.constant) <= set(subject.constant))]
+    if subject.constant is not None:
+        held = subject.constant
+        return [~any_entry(term, lambda entry: ~_among(entry, held, subject.kind))]
+    known = pl.when(subject.expr.is_not_null()).then(True)
+    if term.constant is None:
+        return [known, ~_some(term.expr.list.set_difference(subject.expr))]
+    wanted = list(set(term.constant))
+    if not wanted:
+        return [known]
+    shared = subject.expr.list.set_intersection(pl.lit(pl.Series([wanted], dtype=pl.List(DTYPES[subject.kind]))))
+    return [known, shared.list.len() == len(wanted)]
+
+
+def _some(entries: pl.Expr) -> pl.Expr:
+    """Whether a list has an entry that is not NULL."""
+    return entries.list.eval(pl.element().is_not_null()).list.any()
+
+
+def any_entry(term: Term, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Whether a value, or any entry of a list column, passes a test; entries for which it is unknown do not."""
+    return term.expr.list.eval(test(pl.element())).list.any() if term.is_list else test(term.expr)
+
+
+def _among(expr: pl.Expr, values: tuple[Scalar, ...], kind: Kind) -> pl.Expr:
+    if not values:
+        return pl.when(expr.is_not_null()).then(False)
+    if len(values) == 1:
+        return expr == pl.lit(values[0], DTYPES[kind])
+    return expr.is_in(list(values))

@@ -1,0 +1,245 @@
+"""A filter's checked nodes as a polars expression, with SQL's three-valued logic.
+
+The expression is built node by node from the rules below; no text of the caller's is ever parsed by polars. A name of
+the user's or the context's is a constant by the time that it is built: NULL where nobody is bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import polars as pl
+
+from recsys.filters.expressions import Node
+from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, shares, shares_any
+from recsys.filters.patterns import MAX_PATTERN_CHARACTERS, matches, read_pattern
+from recsys.filters.scope import Scope, bound, column, literal
+from recsys.filters.terms import Kind, Term, constant_term, finite
+
+
+def build_predicate(root: Node, scope: Scope) -> pl.Expr:
+    """The condition that a filter states: Boolean, NULL where it is unknown.
+
+    Raises:
+        FilterError: a column is unknown, or kinds do not fit together.
+    """
+    return _condition(root, scope)
+
+
+def _build(node: Node, scope: Scope) -> Term:
+    rule = RULES.get(node.op)
+    if rule is None:
+        raise scope.fault(node.at, f"{node.op} cannot stand here")
+    return rule(node, scope)
+
+
+def _condition(node: Node, scope: Scope) -> pl.Expr:
+    term = _build(node, scope)
+    if term.is_null:
+        return UNKNOWN
+    if term.kind is not Kind.BOOLEAN or term.is_list:
+        raise scope.fault(node.at, f"expected a condition, found {term}")
+    return term.expr
+
+
+def _holds(node: Node, expr: pl.Expr) -> Term:
+    return Term(Kind.BOOLEAN, expr, node.at, f"the condition with {node.op}")
+
+
+# Logic
+
+
+def _connect(node: Node, scope: Scope) -> Term:
+    operands = [_condition(arg, scope) for arg in node.args]
+    joined = pl.all_horizontal(operands) if node.op == "AND" else pl.any_horizontal(operands)
+    return _holds(node, joined)
+
+
+def _not(node: Node, scope: Scope) -> Term:
+    return _holds(node, ~_condition(node.args[0], scope))
+
+
+def _is(node: Node, scope: Scope) -> Term:
+    subject, wanted = node.args
+    if wanted.op == "NULL":
+        term = _build(subject, scope)
+        if term.constant is not None:
+            return _holds(node, pl.lit(term.is_null))
+        return _holds(node, term.expr.is_null())
+    condition = _condition(subject, scope)
+    return _holds(node, (condition if wanted.value == "TRUE" else ~condition).fill_null(value=False))
+
+
+# Comparisons
+
+
+def _compare(node: Node, scope: Scope) -> Term:
+    left, right = (_build(arg, scope) for arg in node.args)
+    if node.op in ("=", "<>"):
+        same = shares(left, right, scope)
+        return _holds(node, same if node.op == "=" else ~same)
+    return _holds(node, _order(node.op, left, right, scope))
+
+
+def _order(op: str, left: Term, right: Term, scope: Scope) -> pl.Expr:
+    for term in (left, right):
+        if term.is_list or term.kind is Kind.BOOLEAN:
+            raise scope.fault(term.at, f"{op} cannot order {term}: expected a number, text or a time")
+    left, right = matched(left, right, scope)
+    if left.is_null or right.is_null:
+        return UNKNOWN
+    return ORDERS[op](left.expr, right.expr)
+
+
+def _between(node: Node, scope: Scope) -> Term:
+    subject, low, high = (_build(arg, scope) for arg in node.args)
+    return _holds(node, _order(">=", subject, low, scope) & _order("<=", subject, high, scope))
+
+
+def _in(node: Node, scope: Scope) -> Term:
+    subject, *entries = (_build(arg, scope) for arg in node.args)
+    for entry in entries:
+        if entry.constant is None:
+            raise scope.fault(entry.at, f"IN lists literals, user.NAME and context.NAME, found {entry}")
+    return _holds(node, shares_any(subject, entries, scope))
+
+
+def _has(node: Node, scope: Scope) -> Term:
+    """`has`, `has_any` and `has_all`: what is asked for may itself be lists."""
+    subject, *wanted = (_build(arg, scope) for arg in node.args)
+    if not subject.is_list and subject.constant is None:
+        raise scope.fault(subject.at, f"{node.op} expects a list first, such as tags, found {subject}")
+    if node.op == "has()" and wanted[0].is_list and wanted[0].constant is None:
+        raise scope.fault(wanted[0].at, f"has() expects one value, found {wanted[0]}: use has_any() or has_all()")
+    if node.op != "has_all()":
+        return _holds(node, shares_any(subject, wanted, scope))
+    parts = [part for term in wanted for part in covers(subject, term, scope)]
+    return _holds(node, pl.all_horizontal(parts))
+
+
+# Text
+
+
+def _like(node: Node, scope: Scope) -> Term:
+    subject, pattern = (_build(arg, scope) for arg in node.args[:2])
+    escape = node.args[2].value if len(node.args) > 2 else ""
+    if node.args[1].op != "text" or len(node.args[1].value) > MAX_PATTERN_CHARACTERS:
+        limit = f"expected a text literal of at most {MAX_PATTERN_CHARACTERS} characters as the pattern of {node.op}"
+        raise scope.fault(pattern.at, limit)
+    if subject.kind not in (Kind.TEXT, Kind.NULL):
+        raise scope.fault(subject.at, f"{node.op} expects text, found {subject}")
+    if subject.is_null:
+        return _holds(node, UNKNOWN)
+    pieces = read_pattern(node.args[1].value, escape)
+    if pieces is None:
+        raise scope.fault(pattern.at, "the pattern ends in its escape character: expected a character after it")
+    if subject.is_list and subject.constant is not None:
+        entries = [pl.lit(entry, pl.String()) for entry in subject.constant]
+        found = [matches(entry, pieces, fold=node.op == "ILIKE") for entry in entries]
+        return _holds(node, pl.any_horizontal(found) if found else pl.lit(False))
+    return _holds(node, any_entry(subject, lambda entry: matches(entry, pieces, fold=node.op == "ILIKE")))
+
+
+def _text_function(node: Node, scope: Scope) -> Term:
+    term = _build(node.args[0], scope)
+    if term.is_list or term.kind not in (Kind.TEXT, Kind.NULL):
+        raise scope.fault(term.at, f"{node.op} expects text, found {term}")
+    if term.is_null:
+        return constant_term(None, node.at, node.op)
+    changed = term.expr.str.to_lowercase() if node.op == "lower()" else term.expr.str.to_uppercase()
+    return Term(Kind.TEXT, changed, node.at, node.op)
+
+
+def _length(node: Node, scope: Scope) -> Term:
+    term = _build(node.args[0], scope)
+    if term.is_list and term.constant is not None:
+        return constant_term(float(len(term.constant)), node.at, node.op)
+    if term.is_null:
+        return constant_term(None, node.at, node.op)
+    if term.is_list:
+        count = term.expr.list.eval(pl.element().is_not_null()).list.sum()
+    elif term.kind is Kind.TEXT:
+        count = term.expr.str.len_chars()
+    else:
+        raise scope.fault(term.at, f"length() expects text or a list, found {term}")
+    return Term(Kind.NUMBER, count.cast(pl.Float64), node.at, node.op)
+
+
+# Numbers
+
+
+def _arithmetic(node: Node, scope: Scope) -> Term:
+    terms = [_number(arg, node.op, scope) for arg in node.args]
+    if any(term.is_null for term in terms):
+        return constant_term(None, node.at, node.op)
+    constants = [entry for entry in terms[0].constant or () if isinstance(entry, float)]
+    if node.op == "NEG" and constants:
+        return constant_term(-constants[0], node.at, f"-{terms[0].name}")
+    computed = ARITHMETIC[node.op](*(term.expr for term in terms))
+    return Term(Kind.NUMBER, finite(computed), node.at, f"the result of {node.op}")
+
+
+def _number(node: Node, op: str, scope: Scope) -> Term:
+    term = _build(node, scope)
+    if term.is_list or term.kind not in (Kind.NUMBER, Kind.NULL):
+        raise scope.fault(term.at, f"{op} expects numbers, found {term}")
+    return term
+
+
+def _coalesce(node: Node, scope: Scope) -> Term:
+    terms = [_build(arg, scope) for arg in node.args]
+    for term in terms:
+        if term.is_list:
+            raise scope.fault(term.at, f"coalesce() expects single values, found {term}")
+    known = [term for term in terms if not term.is_null]
+    if not known:
+        return constant_term(None, node.at, node.op)
+    leading = next((term for term in known if term.kind is Kind.MOMENT), known[0])
+    known = [matched(leading, term, scope)[1] for term in known]
+    # A constant stays one, so that a text among times can still be read as a time where it is compared with one.
+    if known[0].constant is not None:
+        return known[0]
+    return Term(leading.kind, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
+
+
+ORDERS: Final[Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = MappingProxyType(
+    {
+        "<": lambda left, right: left < right,
+        "<=": lambda left, right: left <= right,
+        ">": lambda left, right: left > right,
+        ">=": lambda left, right: left >= right,
+    }
+)
+
+ARITHMETIC: Final[Mapping[str, Callable[..., pl.Expr]]] = MappingProxyType(
+    {
+        "+": lambda left, right: left + right,
+        "-": lambda left, right: left - right,
+        "*": lambda left, right: left * right,
+        "/": lambda left, right: pl.when(right != 0).then(left / right),
+        "NEG": lambda value: -value,
+        "abs()": lambda value: value.abs(),
+    }
+)
+
+RULES: Final[Mapping[str, Callable[[Node, Scope], Term]]] = MappingProxyType(
+    {
+        "column": column,
+        **dict.fromkeys(("user", "context"), bound),
+        **dict.fromkeys(("number", "text", "moment", "boolean"), literal),
+        **dict.fromkeys(("AND", "OR"), _connect),
+        "NOT": _not,
+        "IS": _is,
+        **dict.fromkeys(("=", "<>", *ORDERS), _compare),
+        "BETWEEN": _between,
+        "IN": _in,
+        **dict.fromkeys(("has()", "has_any()", "has_all()"), _has),
+        **dict.fromkeys(("LIKE", "ILIKE"), _like),
+        **dict.fromkeys(("lower()", "upper()"), _text_function),
+        "length()": _length,
+        **dict.fromkeys(ARITHMETIC, _arithmetic),
+        "coalesce()": _coalesce,
+    }
+)

@@ -1,0 +1,91 @@
+"""What the names and literals of a filter mean: columns of the items table, and what is bound from user and context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+import polars as pl
+
+from recsys.errors import FilterError
+from recsys.filters.expressions import Node
+from recsys.filters.lexemes import fault
+from recsys.filters.terms import MOMENT_EXAMPLES, Term, Value, column_term, constant_term, read_moment
+
+NAMES_SHOWN: Final = 20
+SUGGESTED_UP_TO_CHARACTERS: Final = 64
+"""Names longer than this get no suggestion: looking for one would take longer than all the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a filter's names mean.
+
+    Attributes:
+        text: the filter's text, for messages.
+        schema: columns of the items table and their dtypes.
+        values: what is bound, by name with its prefix, such as `user.tags`; NULL where absent.
+    """
+
+    text: str
+    schema: Mapping[str, pl.DataType]
+    values: Mapping[str, Value]
+
+    def fault(self, at: int, message: str) -> FilterError:
+        """An error about the character `at` of the text."""
+        return fault(self.text, at, message)
+
+
+def column(node: Node, scope: Scope) -> Term:
+    """A column of the items table.
+
+    Raises:
+        FilterError: there is none of this name, or none that filters can read.
+    """
+    dtype = scope.schema.get(node.value)
+    if dtype is None:
+        raise scope.fault(node.at, _unknown_column(node.value, scope))
+    term = column_term(node.value, dtype, node.at)
+    if term is None:
+        raise scope.fault(node.at, f"column {node.value!r} holds {dtype}, which filters cannot read")
+    return term
+
+
+def _unknown_column(name: str, scope: Scope) -> str:
+    near: list[str] = []
+    if len(name) <= SUGGESTED_UP_TO_CHARACTERS:
+        by_lower = {column.lower(): column for column in scope.schema}
+        near = [by_lower[found] for found in get_close_matches(name.lower(), by_lower, n=1)]
+    known = ", ".join(list(scope.schema)[:NAMES_SHOWN])
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {known}, user.NAME or context.NAME"
+    shown = name if len(name) <= SUGGESTED_UP_TO_CHARACTERS else f"{name[:SUGGESTED_UP_TO_CHARACTERS]}…"
+    return f"unknown column {shown!r}: {hint}"
+
+
+def bound(node: Node, scope: Scope) -> Term:
+    """A value of the user's or the context's; NULL where nothing is bound."""
+    name = f"{node.op}.{node.value}"
+    return constant_term(scope.values.get(name), node.at, name)
+
+
+def literal(node: Node, scope: Scope) -> Term:
+    """A number, text, time, TRUE or FALSE.
+
+    Raises:
+        FilterError: it is no time, or too large a number.
+    """
+    if node.op == "boolean":
+        return constant_term(node.value == "TRUE", node.at, node.value)
+    if node.op == "text":
+        return constant_term(node.value, node.at, repr(node.value))
+    if node.op == "moment":
+        moment = read_moment(node.value)
+        if moment is None:
+            raise scope.fault(node.at, f"expected {MOMENT_EXAMPLES}")
+        return constant_term(moment, node.at, repr(node.value))
+    number = float(node.value)
+    if number == float("inf"):
+        raise scope.fault(node.at, "the number is too large")
+    return constant_term(number, node.at, node.value)

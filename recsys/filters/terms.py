@@ -1,0 +1,216 @@
+"""Values of a filter with their kinds: columns of the items table, literals, and what is bound from user and context.
+
+Four kinds are enough for every column that a filter can read: numbers (64-bit floats), text, booleans and moments
+(UTC), each by itself or in a list. A number that is not finite is NULL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any, Final
+
+import polars as pl
+
+from recsys.errors import FilterError
+from recsys.schema import TIMESTAMP
+
+MOMENT_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00+08:00'"
+MAX_BOUND_ENTRIES: Final = 1000
+MAX_BOUND_CHARACTERS: Final = 10_000
+
+Scalar = float | str | bool | datetime
+Value = Scalar | tuple[Scalar, ...] | None
+
+
+class Kind(Enum):
+    """What a value is, in the words of messages."""
+
+    NUMBER = "a number"
+    TEXT = "text"
+    BOOLEAN = "true or false"
+    MOMENT = "a time"
+    NULL = "NULL"
+
+
+DTYPES: Final[dict[Kind, pl.DataType]] = {
+    Kind.NUMBER: pl.Float64(),
+    Kind.TEXT: pl.String(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.MOMENT: TIMESTAMP,
+    Kind.NULL: pl.Null(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A typed part of a filter.
+
+    Attributes:
+        kind: what it is, or what its entries are; `NULL` where nothing is known of it, which goes with every kind.
+        expr: its value for every item, of the kind's dtype or a list of it; not used of a constant list.
+        at: 0-based character of the filter's text.
+        name: what to call it in a message.
+        is_list: whether it holds any number of entries.
+        constant: its entries where they are the same for every item (none for NULL), else None.
+    """
+
+    kind: Kind
+    expr: pl.Expr
+    at: int
+    name: str
+    is_list: bool = False
+    constant: tuple[Scalar, ...] | None = None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is NULL for every item."""
+        return self.kind is Kind.NULL and not self.is_list
+
+    def __str__(self) -> str:
+        return f"{self.name} ({'a list' if self.is_list else self.kind.value})"
+
+
+def column_term(name: str, dtype: pl.DataType, at: int) -> Term | None:
+    """A column of the items table brought to its kind; None where filters cannot read such a column."""
+    column = pl.col(name)
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    kind = _kind(inner)
+    if kind is None:
+        return None
+    if kind is Kind.NULL:
+        return constant_term(None, at, name)
+    canonical = inner == DTYPES[kind] and kind is not Kind.NUMBER
+    if isinstance(dtype, pl.List):
+        expr = column if canonical else column.list.eval(_canonical(pl.element(), inner, kind))
+        return Term(kind, expr, at, name, is_list=True)
+    return Term(kind, column if canonical else _canonical(column, inner, kind), at, name)
+
+
+def constant_term(value: Value, at: int, name: str) -> Term:
+    """A value that is the same for every item."""
+    if value is None:
+        return Term(Kind.NULL, pl.lit(None), at, name, constant=())
+    entries = value if isinstance(value, tuple) else (value,)
+    kind = kind_of(entries[0]) if entries else Kind.NULL
+    is_list = isinstance(value, tuple)
+    expr = pl.lit(None) if is_list else pl.lit(value, DTYPES[kind])
+    return Term(kind, expr, at, name, is_list, entries)
+
+
+def finite(expr: pl.Expr) -> pl.Expr:
+    """A number, or NULL where it is none or infinite."""
+    return pl.when(expr.is_finite()).then(expr)
+
+
+def kind_of(value: Scalar) -> Kind:
+    """The kind of one value."""
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, str):
+        return Kind.TEXT
+    return Kind.MOMENT if isinstance(value, datetime) else Kind.NUMBER
+
+
+def as_moment(term: Term) -> Term | None:
+    """A constant text read as a moment; None where it is none."""
+    moments = [read_moment(entry) for entry in term.constant or () if isinstance(entry, str)]
+    known = tuple(moment for moment in moments if moment is not None)
+    if not known or len(known) < len(moments):
+        return None
+    if term.is_list:
+        return replace(term, kind=Kind.MOMENT, constant=known)
+    return constant_term(known[0], term.at, term.name)
+
+
+def read_moment(text: str) -> datetime | None:
+    """An ISO 8601 date or time, in UTC unless it names its offset; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def bound_value(name: str, raw: Any) -> Value:
+    """A value of a user's or a context's, in canonical form.
+
+    Args:
+        name: such as `context.region`, for the message.
+        raw: None, a bool, number, text, date, aware time, or a list, tuple or set of one kind of them; entries that are
+            None or no finite number are left out.
+
+    Raises:
+        FilterError: it is none of these, or too long.
+    """
+    if isinstance(raw, list | tuple | set | frozenset):
+        entries = tuple(dict.fromkeys(_entries(name, raw)))
+        if len({kind_of(entry) for entry in entries}) > 1:
+            raise FilterError(f"{name} is a list of several kinds: expected entries of one kind", 0, name)
+        return entries
+    return next(iter(_entries(name, (raw,))), None)
+
+
+def _entries(name: str, raw: Iterable[Any]) -> list[Scalar]:
+    values = list(raw)
+    if len(values) > MAX_BOUND_ENTRIES:
+        raise FilterError(f"{name} has {len(values)} entries: expected at most {MAX_BOUND_ENTRIES}", 0, name)
+    if all(type(value) is str for value in values):
+        # Tags are read at every request: one check of them all takes a third of the time of one each.
+        _text(name, "".join(values))
+        return values
+    return [entry for value in values if (entry := _scalar(name, value)) is not None]
+
+
+def _scalar(name: str, raw: Any) -> Scalar | None:
+    if raw is None or isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str):
+        return _text(name, raw)
+    if isinstance(raw, int | float):
+        try:
+            number = float(raw)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    if isinstance(raw, date):
+        moment = raw if isinstance(raw, datetime) else datetime(raw.year, raw.month, raw.day, tzinfo=UTC)
+        if moment.tzinfo is None:
+            raise FilterError(f"{name} is a time without a zone: give its offset", 0, name)
+        return moment.astimezone(UTC)
+    found = type(raw).__name__
+    raise FilterError(f"{name} is of type {found}: expected text, a number, true or false, a time, or a list", 0, name)
+
+
+def _text(name: str, raw: str) -> str:
+    if len(raw) > MAX_BOUND_CHARACTERS:
+        raise FilterError(f"{name} has {len(raw)} characters: expected at most {MAX_BOUND_CHARACTERS}", 0, name)
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise FilterError(f"{name} holds half a surrogate pair: expected whole characters", 0, name) from None
+    return raw
+
+
+def _kind(dtype: Any) -> Kind | None:
+    if dtype.is_numeric():
+        return Kind.NUMBER
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return Kind.TEXT
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        return Kind.MOMENT
+    return {pl.Boolean(): Kind.BOOLEAN, pl.Null(): Kind.NULL}.get(dtype)
+
+
+def _canonical(expr: pl.Expr, dtype: Any, kind: Kind) -> pl.Expr:
+    if kind is Kind.NUMBER:
+        number = expr.cast(pl.Float64)
+        return finite(number) if dtype.is_float() else number
+    if kind is Kind.MOMENT:
+        moment = expr.cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
+        zone = getattr(dtype, "time_zone", None)
+        return moment.dt.convert_time_zone("UTC") if zone else moment.dt.replace_time_zone("UTC")
+    return expr.cast(DTYPES[kind])
