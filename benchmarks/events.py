@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from recsys.store import Entry
 PAGE = b"x" * 4096
 BATCHES = (1, 100, 1000)
 CALLERS = 64
+FILL_BATCH = 5000
 VERSION_CALLS = 20_000
 
 
@@ -99,12 +101,11 @@ def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[
 
 def contenders(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Contender]:
     """The baseline first."""
-    ways = [Contender("fdatasync of a page", 1, lambda count: syncs(folder, count))]
-    for batch in BATCHES:
-        run = lambda count, batch=batch: batches(store, randomness, batch, count)  # noqa: E731
-        ways.append(Contender(f"batches of {batch}" if batch > 1 else "one by one", batch, run))
-    ways.append(Contender(f"{CALLERS} callers", CALLERS, lambda count: callers(store, randomness, count)))
-    return ways
+    return [
+        Contender("fdatasync of a page", 1, partial(syncs, folder)),
+        *(Contender(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
+        Contender(f"{CALLERS} callers", CALLERS, partial(callers, store, randomness)),
+    ]
 
 
 def measure(ways: list[Contender], rounds: int, count: int) -> None:
@@ -150,7 +151,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder, randomness = Path(name), random.Random(0)
         store = SqliteStore(folder / "events.db")
-        batches(store, randomness, 5_000, options.events // 5_000) if options.events else None
+        for _ in range(options.events // FILL_BATCH):
+            batches(store, randomness, FILL_BATCH, 1)
         ways = contenders(folder, store, randomness)
         measure(ways, options.rounds, options.syncs)
         figures = report(ways) | {"version": {"us": version_us(store)}}

@@ -1,14 +1,19 @@
-"""The SQLite file of the live log: its schema, how it is opened, and how processes wait for each other."""
+"""The SQLite file of the live log: its schema and rows, how it is opened, and how processes wait for each other."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from recsys.errors import StoreError
+import msgspec
+
+from recsys.errors import DataError, StoreError
+from recsys.store import KEYED, USER_CHANGES, Entry, Kind
 
 STORE_SCHEMA_VERSION: Final = 1
 
@@ -26,7 +31,58 @@ CHECKPOINT_PAGES: Final = 16_000
 CACHE_KB: Final = 16_384
 POLL_S: Final = 0.001
 
+DIGEST_BYTES: Final = 16
+
 T = TypeVar("T")
+encode: Final = msgspec.json.Encoder().encode
+
+
+class Row(NamedTuple):
+    """An entry as the table holds it.
+
+    Its id is looked up by a digest: that makes a small index, and one in whose pages no remains of an id can lie.
+    """
+
+    kind: Kind
+    key: str | None
+    at: float
+    received_at: float
+    user_id: str | None
+    visitor_id: str | None
+    digest: bytes | None
+    body: str
+
+
+def row_of(entry: Entry, place: int) -> Row:
+    """The row of an entry, its body as JSON.
+
+    Args:
+        entry: what is to be stored.
+        place: its place in the call, for the message.
+
+    Raises:
+        DataError: it cannot be written down.
+    """
+    kind, key, body = entry.kind, entry.key, entry.body
+    if "received_at" in body:
+        body = {name: value for name, value in body.items() if name != "received_at"}
+    is_keyed = kind in KEYED
+    user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
+    visitor_id = body.get("visitor_id") if is_keyed else None
+    try:
+        text = encode(body).decode()
+        named = None if key is None else f"{kind} {key}".encode()
+        at, received_at = float(entry.at), float(entry.received_at)
+        if not (math.isfinite(at) and math.isfinite(received_at)):
+            raise ValueError("a time is not finite")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
+    digest = blake2b(named, digest_size=DIGEST_BYTES).digest() if is_keyed and named else None
+    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:

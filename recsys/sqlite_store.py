@@ -17,16 +17,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from recsys.errors import DataError
 from recsys.group_commit import GroupCommit
-from recsys.sqlite_file import POLL_S, connect, count, open_file, patiently, store_error
-from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
+from recsys.sqlite_file import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
+from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
 
 # Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
 _INSERT: Final = (
@@ -60,30 +59,12 @@ _DROP: Final = (
     " AND kind IN (SELECT value FROM json_each(?)) AND seq <= ? LIMIT ?)"
 )
 
-DIGEST_BYTES: Final = 16
 SCANNED_AT_ONCE: Final = 50_000
 REMOVED_AT_ONCE: Final = 10_000
 """Numbers that one transaction of retention covers: bounds how long it keeps writers out."""
 
-_encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class _Row(NamedTuple):
-    """An entry as the table holds it.
-
-    Its id is looked up by a digest: that makes a small index, and one in whose pages no remains of an id can lie.
-    """
-
-    kind: Kind
-    key: str | None
-    at: float
-    received_at: float
-    user_id: str | None
-    visitor_id: str | None
-    digest: bytes | None
-    body: str
 
 
 class SqliteStore:
@@ -114,7 +95,7 @@ class SqliteStore:
 
     def submit(self, entries: Sequence[Entry]) -> Future[list[Outcome]]:
         """See `EventStore`. Encodes in the caller's thread; the commit is another thread's."""
-        return self._group.submit([_row(entry, place) for place, entry in enumerate(entries)])
+        return self._group.submit([row_of(entry, place) for place, entry in enumerate(entries)])
 
     def tail(self, after_seq: int, limit: int) -> list[Stored]:
         """See `EventStore`."""
@@ -140,10 +121,10 @@ class SqliteStore:
         """See `EventStore`. Removed bytes are overwritten, in the file and, once `purged`, in its write-ahead log."""
         erased = sorted(set(keys))
         at = received_at if at is None else at
-        tombstones = [_row(Entry("erasure", key, at, received_at, {}), place) for place, key in enumerate(erased)]
+        tombstones = [row_of(Entry("erasure", key, at, received_at, {}), place) for place, key in enumerate(erased)]
         if not erased:
             raise DataError("there is no key to erase: name a user's or a visitor's id")
-        wanted = _encode(erased).decode()
+        wanted = encode(erased).decode()
         # Most is found without keeping writers out; what came meanwhile is found within the transaction.
         found, seen = self._owned(wanted)
         removed: Counter[str] = Counter()
@@ -189,7 +170,7 @@ class SqliteStore:
         changes = {*ITEM_CHANGES, *USER_CHANGES}
         if others := sorted(set(kinds) - changes):
             raise DataError(f"{others[0]!r} is no change of an item or user: give some of {sorted(changes)}")
-        wanted, removed = _encode(list(kinds)).decode(), 0
+        wanted, removed = encode(list(kinds)).decode(), 0
         while True:
             with self._transaction() as db:
                 dropped = db.execute(_DROP, (wanted, up_to_seq, REMOVED_AT_ONCE)).rowcount
@@ -204,7 +185,7 @@ class SqliteStore:
             with lock:
                 db.close()
 
-    def _commit(self, rows: list[_Row]) -> list[Outcome]:
+    def _commit(self, rows: list[Row]) -> list[Outcome]:
         """One transaction for the rows of all callers."""
         with self._transaction() as db:
             self._learn_erasures(db)
@@ -216,7 +197,7 @@ class SqliteStore:
             stored = {digest for (digest,) in db.execute(_DIGESTS_SINCE, (mark,)).fetchall()}
             return [self._outcome(db, row, stored) for row in rows]
 
-    def _outcome(self, db: sqlite3.Connection, row: _Row, stored: set[bytes]) -> Outcome:
+    def _outcome(self, db: sqlite3.Connection, row: Row, stored: set[bytes]) -> Outcome:
         """What became of a row; the first of a digest takes it out of what was `stored` just now."""
         if self._is_erased(row):
             return "erased"
@@ -235,7 +216,7 @@ class SqliteStore:
             self._erased[key] = max(at, self._erased.get(key, -math.inf))
             self._erased_seq = seq
 
-    def _is_erased(self, row: _Row) -> bool:
+    def _is_erased(self, row: Row) -> bool:
         return any(row.at < self._erased.get(who, -math.inf) for who in (row.user_id, row.visitor_id) if who)
 
     def _owned(self, wanted: str) -> tuple[list[tuple[int, str]], int]:
@@ -268,26 +249,3 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
-
-
-def _row(entry: Entry, place: int) -> _Row:
-    kind, key, body = entry.kind, entry.key, entry.body
-    if "received_at" in body:
-        body = {name: value for name, value in body.items() if name != "received_at"}
-    is_keyed = kind in KEYED
-    user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
-    visitor_id = body.get("visitor_id") if is_keyed else None
-    try:
-        text = _encode(body).decode()
-        named = None if key is None else f"{kind} {key}".encode()
-        at, received_at = float(entry.at), float(entry.received_at)
-        if not (math.isfinite(at) and math.isfinite(received_at)):
-            raise ValueError("a time is not finite")
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    digest = blake2b(named, digest_size=DIGEST_BYTES).digest() if is_keyed and named else None
-    return _Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
