@@ -25,7 +25,7 @@ import msgspec
 from recsys.errors import DataError
 from recsys.group_commit import GroupCommit
 from recsys.sqlite_file import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
-from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
+from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
 
 # Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
 _INSERT: Final = (
@@ -33,6 +33,10 @@ _INSERT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _TAIL: Final = "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ? ORDER BY seq LIMIT ?"
+_OF_KINDS: Final = (
+    "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
+    " AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq"
+)
 _DIGESTS_SINCE: Final = "SELECT digest FROM log WHERE seq > ? AND digest IS NOT NULL"
 _KNOWN: Final = "SELECT body FROM log WHERE digest = ?"
 _LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
@@ -101,7 +105,7 @@ class SqliteStore:
         """See `EventStore`."""
         with self._reading, self._errors("read"):
             rows = self._reader.execute(_TAIL, (after_seq, limit)).fetchall()
-        return [Stored(seq, Entry(kind, key, at, got, _decode(body))) for seq, kind, key, at, got, body in rows]
+        return [_stored(row) for row in rows]
 
     def version(self) -> int:
         """See `EventStore`. A few microseconds, so that it can be asked at every request.
@@ -111,6 +115,14 @@ class SqliteStore:
         """
         with self._watching, self._errors("read"):
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    def of_kinds(self, kinds: Sequence[Kind]) -> list[Stored]:
+        """See `EventStore`. An index holds the rare kinds."""
+        if common := sorted(set(kinds) & set(KEYED)):
+            raise DataError(f"{common[0]!r} is no rare kind: read all entries with `tail`")
+        with self._reading, self._errors("read"):
+            rows = self._reader.execute(_OF_KINDS, (encode(list(kinds)).decode(),)).fetchall()
+        return [_stored(row) for row in rows]
 
     def last_seq(self) -> int:
         """See `EventStore`."""
@@ -249,3 +261,8 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
+
+
+def _stored(row: tuple[int, Kind, str | None, float, float, str]) -> Stored:
+    seq, kind, key, at, received_at, body = row
+    return Stored(seq, Entry(kind, key, at, received_at, _decode(body)))

@@ -137,6 +137,13 @@ class EventStore(Protocol):
         Ask it before `tail`, so that what is committed in between is read again rather than missed.
         """
 
+    def of_kinds(self, kinds: Sequence[Kind]) -> list[Stored]:
+        """All entries of some kinds that are rare, such as merges, in order; events and impressions are none.
+
+        Raises:
+            DataError: one of the kinds is not rare: `tail` reads those.
+        """
+
     def last_seq(self) -> int:
         """The highest number given so far, 0 in a new store; what had it may be gone."""
 

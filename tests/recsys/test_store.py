@@ -84,6 +84,16 @@ def test_entries_of_all_kinds_share_one_order(store: EventStore) -> None:
     assert store.tail(store.last_seq(), 9) == []
 
 
+def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:
+    entries = [change("merge", "v", into="u"), event("e1"), change("item_put", "tea"), change("unmerge", "v", into="u")]
+    store.append(entries)
+    assert [each.entry for each in store.of_kinds(["merge", "unmerge"])] == [entries[0], entries[3]]
+    assert [each.seq for each in store.of_kinds(["merge"])] == [everything(store)[0].seq]
+    assert store.of_kinds(["user_put"]) == store.of_kinds([]) == []
+    with pytest.raises(DataError, match="'event' is no rare kind"):
+        store.of_kinds(["merge", "event"])
+
+
 def test_a_store_is_found_again_as_it_was_left(reopen: Open) -> None:
     first = reopen()
     first.append([event("e1"), event("e2")])
