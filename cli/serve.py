@@ -26,16 +26,25 @@ def serve(
         str | None,
         typer.Option(help="wall: today; data: starts at the end of the data and runs on.", show_default="wall"),
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="File of the live log.", show_default="store.sqlite in the folder of the bundles"),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="File of the callers' keys, as `recsys keys create` writes it.", show_default="no keys"),
+    ] = None,
 ) -> None:
     """Answer over HTTP until Ctrl-C; newer bundles are taken up without a pause.
 
     What is not given comes from the environment: RECSYS_MODELS, RECSYS_PORT and so on.
     """
-    run(load_settings(models=models, host=host, port=port, workers=workers, clock=clock), _announce)
+    given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
+    run(load_settings(**given, store=store, keys=keys), _announce)
 
 
 def _announce(ready: Ready) -> None:
-    tell(f"\n{ready.model_version} is being served on {ready.url}; Ctrl-C stops it. Try:\n")
+    tell(f"\n{ready.model_version} is being served on {ready.url}; Ctrl-C stops it.{' Try:' * bool(ready.examples)}\n")
     for url in ready.examples:
         tell(f"  curl '{url}'")
     tell("")

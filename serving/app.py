@@ -16,10 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.document import document
 from serving.operation import Operation, Resource
 from serving.problems import MEDIA_TYPE, failure_of
-from serving.routes import OPERATIONS
+from serving.routes import OPERATIONS, described
 from serving.service import Service
 from serving.settings import Settings, load_settings
 from serving.state import limit_threads
@@ -36,6 +35,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     Args:
         settings: as checked by `load_settings`.
+
+    Raises:
+        ConfigError: the file of keys cannot be read, or holds none.
     """
     service = Service.of(settings)
     app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=_lifespan(service), telemetry=NO_TELEMETRY)
@@ -46,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Exception, _problem)
     app.state.service = service
-    app.openapi = lambda: document(OPERATIONS, service.state.placements)  # type: ignore[method-assign]
+    app.openapi = lambda: described(service)  # type: ignore[method-assign]
     return app
 
 
@@ -61,12 +63,14 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         limit_threads(service.settings)
+        await asyncio.to_thread(lambda: service.store)  # what cannot be kept must not be taken
         await asyncio.to_thread(service.state.refresh)  # a worker takes calls once it has looked for a bundle
         following = asyncio.create_task(service.state.follow())
         yield
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
+        await asyncio.to_thread(service.close)
 
     return lifespan
 

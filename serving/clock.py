@@ -22,6 +22,11 @@ class Clock:
         if self.kind == "data":
             self._ahead_s = max(self._ahead_s, data_end - time.time())
 
+    @staticmethod
+    def received_at() -> float:
+        """What time it is for this machine, seconds since 1970, whatever the kind."""
+        return time.time()
+
     def now(self) -> int:
         """Seconds since 1970; a data clock that no bundle has started yet stands at 1970."""
         return max(int(time.time() + self._ahead_s), 0) if self._ahead_s > float("-inf") else 0

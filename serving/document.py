@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from recsys.placements import Placement
-from serving.operation import JSON, Operation
+from serving.body import JSON, Body
+from serving.operation import Operation
 from serving.parameters import Parameters
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Problem
@@ -23,36 +24,59 @@ INFO = {
     "version": "1",
     "description": "Recommendations for an online shop. Ids are percent-encoded UTF-8; errors are RFC 9457 problems.",
 }
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key that has the scope of the call."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in another header."},
+}
 _REF = "#/components/schemas/{name}"
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
 
-def document(operations: Iterable[Operation[Any]], placements: Mapping[str, Placement]) -> Json:
+def document(
+    operations: Iterable[Operation[Any]], placements: Mapping[str, Placement], with_keys: bool = False
+) -> Json:
     """The document.
 
     Args:
         operations: the calls.
         placements: the lists that can be served now; none leaves the names open.
+        with_keys: whether the server asks for keys.
     """
     schemas: Json = {}
     paths: Json = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, placements, schemas)
-    return {"openapi": "3.1.0", "info": INFO, "paths": paths, "components": {"schemas": schemas}}
+        described = _operation(operation, placements, schemas, with_keys)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    components = {"schemas": schemas} | ({"securitySchemes": SECURITY_SCHEMES} if with_keys else {})
+    return {"openapi": "3.1.0", "info": INFO, "paths": paths, "components": components}
 
 
-def _operation(operation: Operation[Any], placements: Mapping[str, Placement], schemas: Json) -> Json:
+def _operation(operation: Operation[Any], placements: Mapping[str, Placement], schemas: Json, with_keys: bool) -> Json:
     summary, _, description = (inspect.getdoc(operation.respond) or "").partition("\n\n")
-    return {
+    described: Json = {
         "operationId": operation.respond.__name__,
         "summary": summary,
         "description": description,
         "parameters": _parameters(operation, placements),
         "responses": {
-            "200": {"description": "The answer.", "content": {operation.media_type: _answer(operation, schemas)}},
-            **{str(status): _failure(status, schemas) for status in operation.failures},
+            str(operation.status): {
+                "description": "The answer.",
+                "content": {operation.media_type: _answer(operation, schemas)},
+            },
+            **{str(status): _failure(status, schemas) for status in operation.statuses(with_keys)},
         },
     }
+    if operation.body is not None:
+        described["requestBody"] = _body(operation.body, schemas)
+    if with_keys and operation.scope is not None:
+        described["security"] = [{name: [operation.scope]} for name in SECURITY_SCHEMES]
+    return described
+
+
+def _body(body: Body[Any], schemas: Json) -> Json:
+    name = body.struct.__name__
+    schemas[name] = _schema(body.struct, schemas)
+    return {"required": True, "content": {body.media_type: {"schema": {"$ref": _REF.format(name=name)}}}}
 
 
 def _parameters(operation: Operation[Any], placements: Mapping[str, Placement]) -> list[Json]:
@@ -66,7 +90,7 @@ def _parameters(operation: Operation[Any], placements: Mapping[str, Placement]) 
             "description": property_.pop("description"),
             "schema": _given(property_),
         }
-        for name, property_ in schema["properties"].items()
+        for name, property_ in schema.get("properties", {}).items()
     ]
     fitting = [each.name for each in placements.values() if each.anchor in operation.anchors]
     for parameter in parameters:
@@ -89,7 +113,7 @@ def _answer(operation: Operation[Any], schemas: Json) -> Json:
     schemas[name] = {
         **parts[-1],
         "properties": {key: value for part in parts for key, value in part["properties"].items()},
-        "required": [key for part in parts for key in part["required"]],
+        "required": [key for part in parts for key in part.get("required", ())],
         "additionalProperties": False,
     }
     return {"schema": {"$ref": _REF.format(name=name)}}
@@ -103,6 +127,8 @@ def _failure(status: int, schemas: Json) -> Json:
     }
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        response["headers"] = {"WWW-Authenticate": {"description": "What is missing.", "schema": {"type": "string"}}}
     return response
 
 

@@ -15,12 +15,13 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from recsys.placements import Anchor
+from serving.body import JSON, Body
+from serving.keys import Scope as KeyScope
 from serving.parameters import P, Reader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import failure_of
 from serving.service import Service
 
-JSON = "application/json"
 MAX_URL_BYTES = 16_384
 """Room for the parameters of a call, percent-encoded; uvicorn itself sets no bound."""
 
@@ -36,21 +37,34 @@ class Operation(Generic[P]):
         method: the HTTP method.
         path: with `{names}` where a segment is a parameter.
         parameters: declaration of all parameters, those of the path first.
-        respond: gives the encoded answer; its docstring documents the operation.
+        respond: gives the encoded answer, from the service, the parameters and, where there is one, the body; its
+            docstring documents the operation.
         answer: types whose fields are the answer's, none if the answer is no JSON object of ours.
-        failures: statuses other than 200 that can come.
+        failures: statuses that can come instead, without those of keys and bodies: `statuses` has all.
         anchors: for a list: what the placements that it takes are for.
         media_type: of the answer.
+        scope: what a key must be good for, where keys are asked for; None for a call that is open to all.
+        body: what it takes as its body, None for nothing.
+        status: of a call that succeeds.
     """
 
     method: str
     path: str
     parameters: type[P]
-    respond: Callable[[Service, P], Awaitable[bytes]]
+    respond: Callable[..., Awaitable[bytes]]
     answer: tuple[type, ...] = ()
     failures: tuple[int, ...] = (414, 422)
     anchors: frozenset[Anchor] = frozenset()
     media_type: str = JSON
+    scope: KeyScope | None = None
+    body: Body[Any] | None = None
+    status: int = 200
+
+    def statuses(self, with_keys: bool) -> tuple[int, ...]:
+        """All statuses of failures that can come, ascending, with or without keys."""
+        of_keys = (401, 403) if with_keys and self.scope else ()
+        of_body = (413, 415) if self.body else ()
+        return tuple(sorted({*self.failures, *of_keys, *of_body}))
 
     @property
     def path_names(self) -> list[str]:
@@ -96,9 +110,15 @@ class Resource(BaseRoute):
         extra: list[tuple[bytes, bytes]] = []
         try:
             operation = self._operation(scope)
+            if self._service.keys is not None and operation.scope is not None:
+                self._service.keys.check(scope["headers"], operation.scope)
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
-            body = await operation.respond(self._service, parameters)
-            status, media_type = 200, operation.media_type
+            if operation.body is None:
+                body = await operation.respond(self._service, parameters)
+            else:
+                given = await operation.body.read(scope, receive, self._service.settings.max_body_bytes)
+                body = await operation.respond(self._service, parameters, given)
+            status, media_type = operation.status, operation.media_type
         except Exception as error:
             failure = failure_of(error)
             status, media_type, body = failure.problem.status, PROBLEM, failure.body

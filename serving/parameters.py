@@ -43,6 +43,10 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every call's parameters, those of the path first, in the path's order."""
 
 
+class Nothing(Parameters, frozen=True):
+    """A call without parameters."""
+
+
 P = TypeVar("P", bound=Parameters)
 
 
@@ -172,7 +176,7 @@ def _field(field: msgspec.structs.FieldInfo) -> Field:
     annotated = hint if hasattr(hint, "__metadata__") else next(o for o in hint.__args__ if o is not type(None))
     extra = annotated.__metadata__[0].extra
     kind, is_id = annotated.__origin__, extra.get("is_id", False)
-    return Field(field.name, hint, kind, extra["expected"], is_id, field.required)
+    return Field(field.encode_name, hint, kind, extra["expected"], is_id, field.required)
 
 
 def _shown(raw: bytes) -> str:

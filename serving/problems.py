@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.errors import RecsysError, RequestError, UnknownItemError
+from recsys.errors import RecsysError, RequestError, StoreBusyError, StoreError, UnknownItemError
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +18,16 @@ MEDIA_TYPE = "application/problem+json"
 MAX_ECHO = 80
 """Characters of a wrong value that are sent back."""
 
+BUSY_RETRY_S = 1
+FAULT_RETRY_S = 10
+"""When to ask again: the store is behind for a moment; its disk is full or gone, which takes a person."""
+
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with one parameter.
+    """What is wrong with one parameter, or one field of a body.
 
     Attributes:
-        field: the parameter's name, as the caller wrote it.
+        field: the parameter's name as the caller wrote it, or the field's path in the body; empty for the whole body.
         message: what was found and what was expected.
         value: the value found, cut short if it is long.
     """
@@ -41,7 +45,7 @@ class Problem(msgspec.Struct, frozen=True):
         title: the status in words.
         status: the HTTP status.
         detail: what went wrong with this request.
-        errors: for a bad request, one entry a wrong parameter.
+        errors: for a bad request, one entry a wrong parameter or field.
     """
 
     type: str
@@ -52,10 +56,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class InvalidRequestError(RecsysError):
-    """Parameters of a request are wrong.
+    """Parameters or fields of a request are wrong.
 
     Attributes:
-        errors: one entry a wrong parameter.
+        errors: one entry a wrong parameter or field.
     """
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
@@ -88,6 +92,11 @@ class Failure:
         return msgspec.json.encode(self.problem)
 
 
+def shown(text: str) -> str:
+    """A caller's text as it is sent back: cut short, and whatever is no Unicode in it replaced."""
+    return text[:MAX_ECHO].encode(errors="replace").decode()
+
+
 def failure_of(error: Exception) -> Failure:
     """What a caller is told of an error; one that nobody foresaw is logged and told without its insides."""
     match error:
@@ -99,6 +108,12 @@ def failure_of(error: Exception) -> Failure:
             return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
+        case StoreBusyError():
+            return _failure(503, str(error), headers={"Retry-After": str(BUSY_RETRY_S)})
+        case StoreError():
+            logger.error("the store failed: %s", error)
+            detail, headers = "the store failed; the server's log says why", {"Retry-After": str(FAULT_RETRY_S)}
+            return _failure(503, detail, headers=headers)
         case HTTPException():
             return _failure(error.status_code, error.detail, headers=error.headers)
         case _:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from recsys.context import DEFAULT_LIMIT, Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
-from serving import telemetry
+from serving import telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey
 from serving.document import document
 from serving.operation import Operation
-from serving.parameters import Id, Limit, Moment, Name, Parameters
+from serving.parameters import Id, Limit, Moment, Name, Nothing, Parameters
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 from serving.service import Service
 from serving.state import Snapshot
@@ -55,10 +55,6 @@ class UserList(Parameters, frozen=True):
     as_of: Moment | None = None
 
 
-class Nothing(Parameters, frozen=True):
-    """A call without parameters."""
-
-
 async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     """List what goes with an item, or could replace it.
 
@@ -100,11 +96,13 @@ async def live(service: Service, call: Nothing) -> bytes:
 async def ready(service: Service, call: Nothing) -> bytes:
     """Say which bundle is being served and what time it is for the server.
 
-    Without a bundle the answer is 503 and says why.
+    Without a bundle the answer is 503 and says why. Where keys are asked for there are no examples: this call is open
+    to all, and they name a shopper.
     """
     snapshot = service.state.snapshot()
     version, now = snapshot.recommender.version, moment(service.clock.now())
-    return encode(Readiness(version, now, service.clock.kind, service.state.last_error, snapshot.examples))
+    examples = snapshot.examples if service.keys is None else ()
+    return encode(Readiness(version, now, service.clock.kind, service.state.last_error, examples))
 
 
 async def metrics(service: Service, call: Nothing) -> bytes:
@@ -114,7 +112,12 @@ async def metrics(service: Service, call: Nothing) -> bytes:
 
 async def openapi(service: Service, call: Nothing) -> bytes:
     """Give this document, with the placements that can be served now."""
-    return encode(document(OPERATIONS, service.state.placements))
+    return encode(described(service))
+
+
+def described(service: Service) -> dict[str, Any]:
+    """The OpenAPI document of all calls, as they are served now."""
+    return document(OPERATIONS, service.state.placements, with_keys=service.keys is not None)
 
 
 OPERATIONS: Final = (
@@ -126,6 +129,7 @@ OPERATIONS: Final = (
         ANSWER,
         failures=(404, 414, 422, 503),
         anchors=FOR_ITEM,
+        scope="recommend",
     ),
     Operation(
         "GET",
@@ -135,11 +139,13 @@ OPERATIONS: Final = (
         ANSWER,
         failures=(414, 422, 503),
         anchors=FOR_USER,
+        scope="recommend",
     ),
     Operation("GET", "/health/live", Nothing, live, (Alive,)),
     Operation("GET", "/health/ready", Nothing, ready, (Readiness,), failures=(414, 422, 503)),
-    Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE),
+    Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", Nothing, openapi),
+    *versions.OPERATIONS,
 )
 
 

@@ -19,6 +19,8 @@ from fastapi import FastAPI
 
 from recsys.errors import ConfigError
 from serving.app import create_app
+from serving.keys import KeyRing
+from serving.service import open_store
 from serving.settings import Settings
 
 BACKLOG = 2048
@@ -52,9 +54,11 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         on_ready: told once, from another thread, as soon as a bundle is being served.
 
     Raises:
-        ConfigError: if the address cannot be listened on.
+        ConfigError: if the address cannot be listened on, or the keys cannot be read.
+        StoreError: if the live log cannot be opened.
     """
     _check_address(settings)
+    _check_files(settings)
     with _announced(settings, on_ready), _uncut():
         if settings.workers == 1:
             serve(settings, create_app(settings))
@@ -96,6 +100,13 @@ def _check_address(settings: Settings) -> None:
             raise ConfigError(
                 f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another port"
             ) from None
+
+
+def _check_files(settings: Settings) -> None:
+    """Read the keys and open the live log once before anything is started: a worker could only die of it."""
+    if settings.keys is not None:
+        KeyRing(settings.keys)
+    open_store(settings).close()
 
 
 @contextmanager

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from recsys.errors import StoreError
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry, EventStore, Outcome
 from serving.clock import Clock
+from serving.keys import KeyRing
 from serving.settings import Settings
 from serving.state import State
 from serving.telemetry import Telemetry
@@ -20,6 +27,7 @@ class Service:
         clock: what time it is.
         telemetry: what is counted.
         state: the bundle in service.
+        keys: who may do what, None where keys are not asked for.
         tickets: ids of answers.
     """
 
@@ -27,10 +35,63 @@ class Service:
     clock: Clock
     telemetry: Telemetry
     state: State
+    keys: KeyRing | None
     tickets: Tickets = field(default_factory=Tickets)
 
     @classmethod
     def of(cls, settings: Settings) -> Service:
-        """A service with no bundle yet."""
+        """A service with no bundle yet.
+
+        Raises:
+            ConfigError: the file of keys cannot be read, or holds none.
+        """
         clock, telemetry = Clock(settings.clock), Telemetry(settings.metrics_dir)
-        return cls(settings, clock, telemetry, State(settings, clock, telemetry))
+        keys = None if settings.keys is None else KeyRing(settings.keys)
+        return cls(settings, clock, telemetry, State(settings, clock, telemetry), keys)
+
+    @cached_property
+    def store(self) -> EventStore:
+        """The live log, opened where it is first asked for: in each process for itself, after any fork.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        return open_store(self.settings)
+
+    def close(self) -> None:
+        """Store what waits, and let go of the live log if it was opened."""
+        opened = self.__dict__.pop("store", None)
+        if opened is not None:
+            opened.close()
+
+    def now(self) -> int:
+        """What time it is for whoever writes; a data clock must have been started by a bundle first.
+
+        Raises:
+            NotReadyError: it has not.
+        """
+        if self.clock.kind == "data":
+            self.state.snapshot()
+        return self.clock.now()
+
+    async def stored(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Store entries durably; returns once they are.
+
+        Raises:
+            StoreError: nothing was stored.
+        """
+        return await asyncio.wrap_future(self.store.submit(entries))
+
+
+def open_store(settings: Settings) -> EventStore:
+    """Open the live log that the settings name, made if there is none.
+
+    Raises:
+        StoreError: naming the file, the reason and the remedy.
+    """
+    path = settings.store_path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return SqliteStore(path)
+    except (OSError, StoreError) as error:
+        raise StoreError(f"the live log cannot be kept ({error}); `--store PATH` names another place") from error

@@ -6,13 +6,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ConfigError
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+STORE_FILE = "store.sqlite"
 
 
 class Settings(BaseSettings):
@@ -20,7 +21,9 @@ class Settings(BaseSettings):
 
     Attributes:
         models: folder of the bundles, with `CURRENT` in it.
-        host: address to listen on; loopback only, as there are no keys yet.
+        store: file of the live log; `store.sqlite` in the folder of the bundles if not given.
+        keys: file of the callers' keys; without one no key is asked for.
+        host: address to listen on; a loopback address only, unless there are keys.
         port: TCP port to listen on.
         workers: processes that answer; each maps the same bundle.
         clock: `wall` for today; `data` starts at the end of the bundle's data and runs on.
@@ -28,6 +31,7 @@ class Settings(BaseSettings):
         future_tolerance_seconds: how far after the clock an `as_of` may be.
         threads: threads of BLAS and OpenMP in each worker.
         cache_mb: memory of each worker for encoded answers that depend on no user; 0 for none.
+        max_body_bytes: how large the body of a call may be.
         shutdown_seconds: how long running requests may take to end once a stop is asked for.
         metrics_dir: where several workers add up their figures; the server sets it itself, in the variable that
             prometheus-client reads.
@@ -36,6 +40,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     models: Path = Path("models")
+    store: Path | None = None
+    keys: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65_535)
     workers: int = Field(1, ge=1, le=256)
@@ -44,15 +50,24 @@ class Settings(BaseSettings):
     future_tolerance_seconds: int = Field(300, ge=0)
     threads: int = Field(1, ge=1)
     cache_mb: int = Field(32, ge=0)
+    max_body_bytes: int = Field(2 << 20, ge=1024)
     shutdown_seconds: int = Field(10, ge=1)
     metrics_dir: Path | None = Field(None, validation_alias=AliasChoices("metrics_dir", METRICS_DIR))
 
     @field_validator("host")
     @classmethod
-    def _refuse_strangers(cls, host: str) -> str:
-        if host != "localhost" and not _is_loopback(host):
-            raise ValueError("only a loopback address can be served, as there are no keys yet")
+    def _refuse_strangers(cls, host: str, told: ValidationInfo) -> str:
+        if not host or (told.data.get("keys") is None and host != "localhost" and not _is_loopback(host)):
+            raise ValueError(
+                "only a loopback address can be listened on without keys; make one with `recsys keys create`, and name"
+                f" its file in {_variable('keys')}"
+            )
         return host
+
+    @property
+    def store_path(self) -> Path:
+        """Where the live log is."""
+        return self.models / STORE_FILE if self.store is None else self.store
 
     def environment(self) -> dict[str, str]:
         """The same settings as environment variables, for worker processes."""

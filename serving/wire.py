@@ -50,7 +50,7 @@ class Readiness(msgspec.Struct, frozen=True):
         now: what time it is for the server.
         clock: `wall`, or `data` for one that runs on from the end of the data.
         last_error: why the newest bundle was refused, null if it was not.
-        examples: calls that work with this bundle.
+        examples: calls that work with this bundle; none where keys are asked for.
     """
 
     model_version: str

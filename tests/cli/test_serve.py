@@ -15,6 +15,10 @@ from tests.cli.conftest import Run
         (["--port", "70000"], "70000"),
         (["--clock", "sundial"], "sundial"),
         (["--workers", "0"], "workers"),
+        (["--keys", "nowhere.json"], "`recsys keys create"),
+        (["--host", "0.0.0.0", "--keys", "nowhere.json"], "`recsys keys create"),
+        (["--store", "/proc/nowhere/store.sqlite"], "`--store PATH` names another place"),
+        (["--store", "."], "`--store PATH` names another place"),
     ],
 )
 def test_settings_that_cannot_be_are_named(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:

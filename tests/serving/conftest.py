@@ -35,8 +35,8 @@ class Client:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://shop")
 
-    def request(self, method: str, path: str) -> httpx.Response:
-        return self._runner.run(self._client.request(method, path))
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        return self._runner.run(self._client.request(method, path, **given))
 
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)
@@ -55,6 +55,7 @@ def client_of(models: Path, **settings: Any) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+        app.state.service.close()
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +89,11 @@ class Server:
         )
         self.url = f"http://127.0.0.1:{self.port}"
 
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        return httpx.request(method, self.url + path, timeout=10, trust_env=False, **given)
+
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=10, trust_env=False)
+        return self.request("GET", path)
 
     def wait(
         self, path: str = "/health/ready", until: Callable[[httpx.Response], bool] | None = None

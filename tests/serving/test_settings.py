@@ -34,6 +34,21 @@ def test_elsewhere_is_refused(host: str) -> None:
         load_settings(host=host)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
+def test_elsewhere_with_keys(host: str) -> None:
+    assert load_settings(host=host, keys=Path("keys.json")).host == host
+
+
+def test_an_empty_host_is_none() -> None:
+    with pytest.raises(ConfigError, match="'host'"):
+        load_settings(host="", keys=Path("keys.json"))
+
+
+def test_the_live_log_is_beside_the_bundles_unless_named() -> None:
+    assert load_settings(models=Path("m")).store_path == Path("m/store.sqlite")
+    assert load_settings(models=Path("m"), store=Path("s.db")).store_path == Path("s.db")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("port", 0), ("port", "http"), ("workers", 0), ("clock", "lunar"), ("models_dir", "x")]
 )

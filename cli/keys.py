@@ -1,0 +1,71 @@
+"""Commands over the file of keys: who may call the server, and for what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from cli.options import AsJson, wall_clock
+from cli.output import show_json, show_lines, show_table, tell
+from recsys.errors import ConfigError
+from serving.keys import SCOPES, Key, Scope, new_key, read_keys, write_keys
+
+KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
+
+COLUMNS = ("key_id", "name", "scopes", "created_at")
+
+
+def app() -> typer.Typer:
+    """The commands of `recsys keys`."""
+    commands = typer.Typer(help="Make, list and revoke the keys of the server's callers.", no_args_is_help=True)
+    commands.command("create")(create)
+    commands.command("list")(list_keys)
+    commands.command("revoke")(revoke)
+    return commands
+
+
+def create(
+    keys: KeysFile,
+    scopes: Annotated[str, typer.Option(help=f"What it is good for, with commas between: {', '.join(SCOPES)}.")],
+    name: Annotated[str, typer.Option(help="Whose it is, for people.")] = "",
+) -> None:
+    """Make a key and print it, this once: only its digest is kept."""
+    wanted = [_scope(scope.strip()) for scope in scopes.split(",")]
+    known = read_keys(keys) if keys.exists() else ()
+    key, secret = new_key(name, wanted, wall_clock())
+    write_keys(keys, (*known, key))
+    tell(f"key {key.key_id} is in {keys}; it is shown this once:")
+    show_lines([secret])
+
+
+def list_keys(keys: KeysFile, as_json: AsJson = False) -> None:
+    """List the keys that are good, the oldest first; the keys themselves are nowhere kept."""
+    rows = [(key.key_id, key.name, ", ".join(key.scopes), key.created_at.isoformat()) for key in read_keys(keys)]
+    if as_json:
+        show_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    elif rows:
+        show_table(COLUMNS, rows)
+    else:
+        show_lines([f"{keys} holds no key: `recsys keys create` makes one"])
+
+
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `recsys keys list` has it.")], keys: KeysFile
+) -> None:
+    """Revoke a key; a running server refuses its next call."""
+    known = read_keys(keys)
+    kept: list[Key] = [key for key in known if key.key_id != key_id]
+    if len(kept) == len(known):
+        found = ", ".join(key.key_id for key in known) or "none"
+        raise ConfigError(f"{keys} holds no key {key_id!r}: there are {found}")
+    write_keys(keys, kept)
+    tell(f"key {key_id} is revoked")
+
+
+def _scope(text: str) -> Scope:
+    for scope in get_args(Scope):
+        if scope == text:
+            return scope
+    raise ConfigError(f"--scopes names {text!r}: expected some of {', '.join(SCOPES)}, with commas between")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from serving.keys import read_keys
+from tests.cli.conftest import Run
+
+
+def test_a_key_is_made_listed_and_revoked(recsys: Run, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    made = recsys("keys", "create", "--keys", path, "--scopes", "recommend, events", "--name", "网店")
+    assert made.code == 0
+    secret = made.out.strip()
+    assert secret not in made.err
+    (key,) = read_keys(path)
+    assert key.sha256 == hashlib.sha256(secret.encode()).hexdigest()
+    assert (key.name, key.scopes) == ("网店", ("recommend", "events"))
+
+    recsys("keys", "create", "--keys", path, "--scopes", "admin")
+    listed = json.loads(recsys("keys", "list", "--keys", path, "--json").out)
+    assert [row["scopes"] for row in listed] == ["recommend, events", "admin"]
+    assert secret not in recsys("keys", "list", "--keys", path).out
+
+    assert recsys("keys", "revoke", key.key_id, "--keys", path).code == 0
+    assert [left.scopes for left in read_keys(path)] == [("admin",)]
+    again = recsys("keys", "revoke", key.key_id, "--keys", path)
+    assert (again.code, key.key_id in again.err) == (2, True)
+
+
+def test_the_file_may_come_from_the_environment(recsys: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_KEYS", str(tmp_path / "keys.json"))
+    assert recsys("keys", "create", "--scopes", "catalog").code == 0
+    assert "catalog" in recsys("keys", "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["create", "--scopes", "root"], "'root'"),
+        (["create", "--scopes", ""], "expected some of recommend, events, catalog, admin"),
+        (["list"], "does not exist"),
+        (["revoke", "x"], "does not exist"),
+    ],
+)
+def test_what_cannot_be_is_told(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+    said = recsys("keys", *words, "--keys", tmp_path / "keys.json")
+    assert (said.code, told in said.err) == (2, True), said.err
+    assert not (tmp_path / "keys.json").exists()
