@@ -22,7 +22,7 @@ from recsys.errors import BundleError
 from recsys.index import FlatIndex
 from recsys.ranking.features import FEATURES
 
-BUNDLE_SCHEMA_VERSION: Final = 2
+BUNDLE_SCHEMA_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
 CURRENT: Final = "CURRENT"

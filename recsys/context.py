@@ -23,6 +23,8 @@ class Request:
         limit: how many items, 1 to `MAX_LIMIT`.
         user_id: whom the list is for, if anybody.
         item_ids: what is looked at, or lies in the cart.
+        visitor_id: whom it is for where there was no log-in; counts where `user_id` is not given.
+        session_id: whom it is for where nothing else is known; counts where neither of the others is given.
     """
 
     placement: str
@@ -30,6 +32,8 @@ class Request:
     limit: int = DEFAULT_LIMIT
     user_id: str | None = None
     item_ids: tuple[str, ...] = ()
+    visitor_id: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

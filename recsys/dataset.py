@@ -6,10 +6,12 @@ This is the seam for training past one machine: whatever produces a `Dataset` ca
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +77,9 @@ class Dataset:
         timezone: the shop's IANA zone.
         fingerprint: digest of the tables that this was read from.
         goal: code of the event that counts as success: `purchase` where there are any.
+        mean_rating: of all ratings, 0 with none.
+        store_seq: number of the live log up to which its events and changes are in the tables.
+        merges: by id, the one that its events were joined to in the tables.
     """
 
     users: IdMap
@@ -85,6 +90,9 @@ class Dataset:
     timezone: str
     fingerprint: str
     goal: int = field(default=PURCHASE)
+    mean_rating: float = 0.0
+    store_seq: int = 0
+    merges: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def successes(self) -> Events:
@@ -122,7 +130,8 @@ def load_dataset(data_dir: Path) -> Dataset:
     users = _read_table(data_dir / "users.parquet", USERS)
     if not len(events) and not len(items):
         raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
-    return build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
+    dataset = build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
+    return replace(dataset, store_seq=info.store_seq, merges=MappingProxyType(info.merges))
 
 
 def read_info(data_dir: Path) -> DatasetInfo:
@@ -171,6 +180,7 @@ def build_dataset(
         timezone=timezone,
         fingerprint=fingerprint,
         goal=_goal(columns.kind),
+        mean_rating=_mean(events["value"]),
     )
 
 
@@ -209,10 +219,15 @@ def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
 
 def _strengths(ratings: pl.Series) -> npt.NDArray[np.float32]:
     """What ratings say of an event's weight: whoever rates low likes less than whoever does not rate."""
-    mean = ratings.mean()
-    if not isinstance(mean, float) or mean <= 0:
+    mean = _mean(ratings)
+    if mean <= 0:
         return np.ones(len(ratings), np.float32)
     return (ratings / mean).clip(0, MAX_STRENGTH).fill_null(1.0).cast(pl.Float32).to_numpy()
+
+
+def _mean(ratings: pl.Series) -> float:
+    mean = ratings.mean()
+    return mean if isinstance(mean, float) else 0.0
 
 
 def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:

@@ -60,11 +60,35 @@ class Shop:
         timezone: the shop's IANA zone.
         goal: code of the event that counts as a purchase.
         end: seconds since 1970 of the last event, 0 with no events.
+        has_hours: whether its times are finer than a day; True with no events.
+        mean_rating: of all ratings, 0 with none.
+        store_seq: number of the live log up to which its events and changes were in the tables.
+        merged: ids that the tables had joined to others by then.
+        merged_into: of each of these, the id that it was joined to.
     """
 
     timezone: str
     goal: int
     end: int
+    has_hours: bool = True
+    mean_rating: float = 0.0
+    store_seq: int = 0
+    merged: tuple[str, ...] = ()
+    merged_into: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Shop:
+        """What a dataset says of its shop."""
+        return cls(
+            timezone=dataset.timezone,
+            goal=dataset.goal,
+            end=dataset.end,
+            has_hours=dataset.has_hours or not len(dataset.events),
+            mean_rating=dataset.mean_rating,
+            store_seq=dataset.store_seq,
+            merged=tuple(dataset.merges),
+            merged_into=tuple(dataset.merges.values()),
+        )
 
 
 @dataclass(frozen=True)
@@ -214,7 +238,7 @@ def fit_models(
     progress("history and index")
     return Engine(
         config=config,
-        shop=Shop(dataset.timezone, dataset.goal, dataset.end),
+        shop=Shop.of(dataset),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,

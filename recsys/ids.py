@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,3 +56,29 @@ class IdMap:
         )
         joined = ids.rename("id").to_frame().join(rows, on="id", how="left", maintain_order="left")
         return joined["row"].fill_null(UNKNOWN).to_numpy()
+
+
+@dataclass(frozen=True)
+class GrownIdMap(IdMap):
+    """A map with more ids behind its own, and some that are no longer answered for; built without a walk over all.
+
+    Attributes:
+        known: the map that it grew from; its rows stay.
+        added: rows of the ids that came after.
+        hidden: ids whose row is not told, though it is still theirs.
+    """
+
+    known: IdMap
+    added: Mapping[str, int]
+    hidden: frozenset[str]
+
+    def row(self, id_: str) -> int:
+        """See `IdMap.row`; `UNKNOWN` for a hidden one."""
+        if id_ in self.hidden:
+            return UNKNOWN
+        row = self.known.row(id_)
+        return row if row != UNKNOWN else self.added.get(id_, UNKNOWN)
+
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
+        """See `IdMap.rows`."""
+        return np.fromiter((self.row(id_) for id_ in ids), np.int32)

@@ -75,6 +75,34 @@ class FlatIndex:
         return scores, rows.astype(np.int32)
 
 
+@dataclass(frozen=True)
+class GrownIndex(FlatIndex):
+    """An index with a few more vectors behind its own, which are searched exhaustively in memory.
+
+    Attributes:
+        n_indexed: vectors in the index; rows from there on are those of `extra`.
+        extra: float32 (n_extra, n_dimensions).
+    """
+
+    n_indexed: int
+    extra: npt.NDArray[np.float32]
+
+    def search(
+        self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """See `FlatIndex.search`; rows of both parts, the best of both."""
+        n = self.n_indexed
+        scores, rows = super().search(queries, k, None if allowed is None else allowed[:n])
+        beside = queries @ self.extra.T
+        if allowed is not None:
+            beside[:, ~allowed[n:]] = -np.inf
+        both = np.hstack([np.where(rows >= 0, scores, -np.inf), beside])
+        names = np.hstack([rows, np.broadcast_to(np.arange(n, n + len(self.extra), dtype=np.int32), beside.shape)])
+        best = np.argsort(-both, axis=1, kind="stable")[:, :k]
+        found = np.take_along_axis(both, best, axis=1)
+        return found, np.where(np.isneginf(found), -1, np.take_along_axis(names, best, axis=1)).astype(np.int32)
+
+
 def nearest(
     vectors: npt.NDArray[np.float32],
     queries: npt.NDArray[np.float32],

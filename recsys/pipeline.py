@@ -16,8 +16,7 @@ from recsys.candidates import SOURCES, Candidates, Shopper, gather
 from recsys.context import MAX_LIMIT, Query, Recommendations, RecommendedItem, Request
 from recsys.engine import Engine
 from recsys.errors import RequestError
-from recsys.history import NO_HISTORY
-from recsys.ids import UNKNOWN
+from recsys.live import Live, person_of
 from recsys.placements import PLACEMENTS, Placement
 from recsys.ranking.features import features
 from recsys.ranking.ranker import NO_RANKER
@@ -59,13 +58,14 @@ class Ranking:
     removed: Mapping[str, npt.NDArray[np.int32]]
 
 
-def recommend(engine: Engine, request: Request, model_version: str = "") -> Recommendations:
+def recommend(engine: Engine, request: Request, model_version: str = "", live: Live | None = None) -> Recommendations:
     """Answer a request.
 
     Args:
         engine: the models.
         request: what is asked.
         model_version: named in the answer.
+        live: what was learned of shoppers since; `engine` is then the one that it keeps.
 
     Returns:
         The list; empty where nothing is known to list. Seeds that the engine does not know are in `missing_ids`.
@@ -74,7 +74,7 @@ def recommend(engine: Engine, request: Request, model_version: str = "") -> Reco
         RequestError: if the placement or the limit is not one that exists, or the list wants a seed or user.
     """
     placement = find_placement(request)
-    query, missing = resolve(engine, request, placement)
+    query, missing = resolve(engine, request, placement, live)
     shopper = Shopper(engine, query)
     ranking = rank(placement, shopper)
     reasons = reasons_for(placement, shopper, ranking.item_idx, ranking.source)
@@ -112,24 +112,23 @@ def find_placement(request: Request) -> Placement:
     return placement
 
 
-def resolve(engine: Engine, request: Request, placement: Placement) -> tuple[Query, tuple[str, ...]]:
+def resolve(
+    engine: Engine, request: Request, placement: Placement, live: Live | None = None
+) -> tuple[Query, tuple[str, ...]]:
     """Turn ids into rows and `as_of` into the local hour; the second part are unknown seeds."""
-    user_idx = engine.users.row(request.user_id) if request.user_id is not None else UNKNOWN
-    zone = _zone_of(engine, user_idx)
-    if user_idx != UNKNOWN and engine.is_opted_out[user_idx]:
-        user_idx = UNKNOWN
+    person = person_of(engine, request) if live is None else live.person(request)
     seeds = engine.items.rows(request.item_ids)
-    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(zone)).hour
+    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone)).hour
     query = Query(
-        user_idx=user_idx,
+        user_idx=person.user_idx,
         now=request.as_of,
         hour=hour,
         bucket=int(engine.timeofday.bucket_of_hour[hour]),
         limit=request.limit,
-        history=engine.history.of(user_idx, request.as_of) if user_idx != UNKNOWN else NO_HISTORY,
+        history=person.history,
         seeds=seeds[seeds >= 0],
         allowed=engine.listable[placement.pool],
-        timezone=zone,
+        timezone=person.timezone,
     )
     return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
 
@@ -296,8 +295,3 @@ def _one_a_group(
     kept = np.zeros(len(best), np.bool_)
     kept[first] = True
     return best[kept], rows[best[~kept]]
-
-
-def _zone_of(engine: Engine, user_idx: int) -> str:
-    own = engine.user_timezones[user_idx] if user_idx != UNKNOWN else None
-    return own or engine.shop.timezone

@@ -13,6 +13,7 @@ from recsys.dataset import to_seconds
 from recsys.engine import Engine
 from recsys.errors import BundleError, UnknownItemError
 from recsys.ids import UNKNOWN
+from recsys.live import Live
 from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS, Placement
 
@@ -34,6 +35,11 @@ class Examples:
 class Recommender:
     """Answers requests from one bundle; immutable, safe to share between threads.
 
+    Attributes:
+        engine: the bundle's models.
+        manifest: what the bundle says of itself.
+        live: what the live log says beyond the bundle, None for the bundle alone; whoever gives it keeps it up to date.
+
     >>> engine = Recommender.open("models")                                          # doctest: +SKIP
     >>> engine.recommend(["u1"], placement="for_you", limit=10)                      # doctest: +SKIP
     >>> engine.related(["i1"], placement="complementary", limit=10)                  # doctest: +SKIP
@@ -41,6 +47,7 @@ class Recommender:
 
     engine: Engine
     manifest: Manifest
+    live: Live | None = None
 
     @classmethod
     def open(cls, models: Path | str) -> Recommender:
@@ -56,6 +63,11 @@ class Recommender:
                 raise BundleError(f"{folder} has no current bundle: run `recsys train --models {folder}` first")
             folder = folder / version
         return cls(*read_bundle(folder))
+
+    @property
+    def current(self) -> Engine:
+        """The models over the catalogue as it is now."""
+        return self.live.engine if self.live else self.engine
 
     @property
     def version(self) -> str:
@@ -74,12 +86,12 @@ class Recommender:
 
     def knows_item(self, item_id: str) -> bool:
         """Whether the catalogue or the events name the item."""
-        return self.engine.items.row(item_id) != UNKNOWN
+        return self.current.items.row(item_id) != UNKNOWN
 
     def title(self, item_id: str) -> str:
         """What to call an item: its title, else its id."""
-        row = self.engine.items.row(item_id)
-        return self.engine.titles[row] if row != UNKNOWN else item_id
+        row = self.current.items.row(item_id)
+        return self.current.titles[row] if row != UNKNOWN else item_id
 
     def answer(self, request: Request) -> Recommendations:
         """Answer one request, with everything that the answer says of itself.
@@ -87,7 +99,7 @@ class Recommender:
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return recommend(self.engine, request, self.version)
+        return recommend(self.current, request, self.version, self.live)
 
     def recommend(
         self,

@@ -7,7 +7,7 @@ and pass through untouched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -133,9 +133,13 @@ class DatasetInfo:
         timezone: the shop's IANA zone: local hours, days and weeks follow from it.
         fingerprint: sha256 over the tables' own digests; the same rows give the same one.
         rows: rows by table.
+        store_seq: number of the live log up to which its entries are in the tables, 0 for tables of files alone.
+        merges: by id, the one that the live log has joined it to; its events bear the latter's name here.
     """
 
     schema_version: int
     timezone: str
     fingerprint: str
     rows: dict[str, int]
+    store_seq: int = 0
+    merges: dict[str, str] = field(default_factory=dict)

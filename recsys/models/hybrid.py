@@ -93,15 +93,53 @@ def _complete(
     sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
     if not len(warm) or not len(sparse_ones):
         return item_factors
-    cosine, place = nearest(content[warm], content[sparse_ones], min(config.n_neighbors, len(warm)))
-    weight = np.maximum(cosine, 0) ** config.similarity_power
-    weight[warm[place] == sparse_ones[:, None]] = 0
-    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    lent = np.einsum("ij,ijk->ik", weight, item_factors[warm[place]])
+    lent = _lend(item_factors, content, warm, content[sparse_ones], config, sparse_ones)
     own = n_buyers[sparse_ones, None].astype(np.float32)
     factors = item_factors.copy()
     factors[sparse_ones] = (own * item_factors[sparse_ones] + k * lent) / (own + k)
     return factors
+
+
+def lend_factors(
+    item_factors: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32],
+    n_buyers: npt.NDArray[np.int32],
+    of_new: npt.NDArray[np.float32],
+    config: HybridConfig,
+) -> npt.NDArray[np.float32]:
+    """Vectors of items that nobody bought yet: what `fit_hybrid` gives an item of no buyers.
+
+    Args:
+        item_factors: float32 (n_items, n_factors).
+        content: float32 (n_items, n_dimensions).
+        n_buyers: int32 (n_items,).
+        of_new: float32 (n_new, n_dimensions), the content of the new items.
+        config: settings.
+
+    Returns:
+        float32 (n_new, n_factors), zeros for items that are like no item that sells.
+    """
+    warm = np.flatnonzero(n_buyers >= config.warm_buyers)
+    if not len(warm) or not len(of_new):
+        return np.zeros((len(of_new), item_factors.shape[1]), np.float32)
+    return _lend(item_factors, content, warm, of_new, config)
+
+
+def _lend(
+    item_factors: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32],
+    warm: npt.NDArray[np.int64],
+    of_cold: npt.NDArray[np.float32],
+    config: HybridConfig,
+    cold: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float32]:
+    """What the nearest warm items lend to items of the given content; none lends to itself, being one of `cold`."""
+    cosine, place = nearest(content[warm], of_cold, min(config.n_neighbors, len(warm)))
+    weight = np.maximum(cosine, 0) ** config.similarity_power
+    if cold is not None:
+        weight[warm[place] == cold[:, None]] = 0
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    return np.einsum("ij,ijk->ik", weight, item_factors[warm[place]]).astype(np.float32)
 
 
 def _list_similar(

@@ -1,0 +1,73 @@
+"""What a change of an item or a user makes of its row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import polars as pl
+
+from recsys.catalog import PATH_SEPARATOR
+from recsys.schema import TIMESTAMP
+
+Row = dict[str, Any]
+"""Values of a row by column, as Python has them; a column that is absent is null."""
+
+ATTRIBUTES: Final = "attributes"
+"""Where the body of a change keeps the columns that are the shop's own."""
+
+
+def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
+    """A row after a change.
+
+    Args:
+        row: as it was, None where there was none.
+        kind: `…_put` replaces the row, `…_patch` what the body names, `…_delete` removes it.
+        body: columns of the table, and the shop's own under `attributes`.
+
+    Returns:
+        A new row, None once it is deleted.
+    """
+    if kind.endswith("_delete"):
+        return None
+    given = {name: value for name, value in body.items() if name != ATTRIBUTES} | (body.get(ATTRIBUTES) or {})
+    return (dict(row or {}) if kind.endswith("_patch") else {}) | given
+
+
+def table_of(rows: Iterable[Row], columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Rows as a frame of the given columns, and of any others that they name; what fits no column is null."""
+    kept = list(rows)
+    names = dict.fromkeys([*columns, *(name for row in kept for name in row)])
+    return pl.DataFrame([_series(name, [row.get(name) for row in kept], columns.get(name)) for name in names])
+
+
+def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
+    if dtype is None:
+        return pl.Series(name, values, strict=False)
+    if dtype == TIMESTAMP:
+        return pl.Series(name, [_moment(value) for value in values], dtype)
+    if isinstance(dtype, pl.List):
+        return pl.Series(name, [_levels(value) for value in values], dtype, strict=False)
+    return pl.Series(name, values, dtype, strict=False)
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time from RFC 3339 or seconds since 1970; a time without a zone is UTC."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _levels(value: Any) -> list[Any] | None:
+    """A list, from one or from the text that stands for it."""
+    if isinstance(value, str):
+        return [level.strip() for level in value.split(PATH_SEPARATOR.strip())]
+    return None if value is None else list(value)

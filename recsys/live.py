@@ -1,0 +1,196 @@
+"""What the live log says beyond the bundle: events, identities, users and the catalogue, as one view for requests.
+
+The bundle stays as it is. A view is built from the entries after those that the bundle's tables held already
+(`Shop.store_seq`), so a newer bundle takes over what it knows, and an older one is brought up to date.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from recsys.context import Request
+from recsys.engine import Engine
+from recsys.history import NO_HISTORY, UserHistory
+from recsys.identities import Identities, shopper_key
+from recsys.ids import UNKNOWN
+from recsys.overlay import Overlay
+from recsys.profiles import Profiles
+from recsys.recent import Clockwork, RecentEvents, Run, joined
+from recsys.schema import EVENT_NAMES
+from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
+
+READ_AT_ONCE: Final = 20_000
+CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
+NEVER_READ: Final = -1
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks, as far as lists need to know.
+
+    Attributes:
+        user_idx: row of the user, -1 for nobody, a stranger or one who wants no personal lists.
+        history: events up to the moment of the request.
+        timezone: the zone that the person lives in.
+    """
+
+    user_idx: int
+    history: UserHistory
+    timezone: str
+
+
+class Live:
+    """The live log's view over one engine.
+
+    Entries come in the order of the log; events may come in any order of time. Nothing here is written to by requests,
+    and `catch_up` may be called from any thread.
+
+    Args:
+        base: the bundle's engine; never changed.
+    """
+
+    def __init__(self, base: Engine) -> None:
+        shop, baskets = base.shop, base.history.basket_idx
+        n_baskets = int(baskets.max(initial=-1)) + 1
+        self._base = base
+        self._clockwork = Clockwork(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
+        self._events = RecentEvents(base.config.history.max_events)
+        self._catalogue = Overlay(base)
+        self._seen = NEVER_READ
+        self._lock = threading.Lock()
+        self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
+        self.profiles = Profiles(base)
+        self.seq = shop.store_seq
+
+    @property
+    def engine(self) -> Engine:
+        """The models over the catalogue as it is now."""
+        return self._catalogue.engine
+
+    @property
+    def catalogue_version(self) -> int:
+        """Differs whenever the catalogue does."""
+        return self._catalogue.version
+
+    def catch_up(self, store: EventStore) -> None:
+        """Read what the log has got since; a few microseconds where that is nothing.
+
+        Raises:
+            StoreError: it cannot be read; what was read before stays.
+        """
+        version = store.version()
+        if version == self._seen:
+            return
+        with self._lock:
+            # Asked for before the log is read: what is committed meanwhile is read once more rather than missed.
+            while entries := store.tail(self.seq, READ_AT_ONCE):
+                self.apply(entries)
+            self._seen = version
+
+    def apply(self, entries: Iterable[Stored]) -> None:
+        """Take entries of the log; those that the bundle knows are passed over."""
+        for stored in entries:
+            if stored.seq > self._base.shop.store_seq:
+                self._take(stored.seq, stored.entry)
+                self.seq = max(self.seq, stored.seq)
+        self._events.pack()
+
+    def knows_shopper(self, key: str) -> bool:
+        """Whether anything of an id is to be seen: a row in the bundle, or events since."""
+        return self._base.users.row(key) != UNKNOWN or self._events.of(key) is not None
+
+    def person(self, request: Request) -> Person:
+        """Whom a request is for, with the events that can be seen at its moment."""
+        key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+        if key is None:
+            return Person(UNKNOWN, NO_HISTORY, self._base.shop.timezone)
+        key = self.identities.target(key)
+        zone = self.profiles.timezone(key) or self._base.shop.timezone
+        if self.profiles.is_opted_out(key):
+            return Person(UNKNOWN, NO_HISTORY, zone)
+        return Person(self._base.users.row(key), self.history(key, request.as_of), zone)
+
+    def history(self, key: str, until: int) -> UserHistory:
+        """All events of a shopper at or before a moment, merged ids' too, the oldest first.
+
+        Args:
+            key: where a chain of merges ends.
+            until: seconds since 1970.
+        """
+        keys = self.identities.leading_to(key)
+        if len(keys) > 1:
+            keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
+        runs = [run for each in keys if (run := self._run(each)) is not None]
+        if not runs and len(keys) == 1:
+            return self._known(keys[0], until)
+        end = int(np.iinfo(np.int64).max)
+        history = joined([self._known(each, end) for each in keys], runs, self._base.config.history.max_events)
+        return history.take(slice(0, int(history.timestamp.searchsorted(until, side="right"))))
+
+    def _known(self, key: str, until: int) -> UserHistory:
+        """The bundle's own events of an id, without those that an erasure hides."""
+        history = self._base.history.of(self._base.users.row(key), until)
+        erased_at = self.identities.erased_at(key)
+        if len(history) and history.timestamp[0] < erased_at:
+            return history.take(slice(int(history.timestamp.searchsorted(erased_at)), None))
+        return history
+
+    def _run(self, key: str) -> Run | None:
+        run = self._events.of(key)
+        if run is None:
+            return None
+        erased_at = self.identities.erased_at(key)
+        return run[run["at"] >= erased_at] if run["at"][0] < erased_at else run
+
+    def _take(self, seq: int, entry: Entry) -> None:
+        kind, key, body = entry.kind, entry.key, entry.body
+        if kind == "event":
+            self._take_event(seq, entry)
+        elif key is None:
+            return
+        elif kind in ITEM_CHANGES:
+            self._catalogue.apply(key, kind, body)
+        elif kind in USER_CHANGES:
+            before = self.profiles.timezone(key)
+            self.profiles.apply(key, kind, body)
+            self._move(key, before)
+        elif kind == "merge" and isinstance(body.get("into"), str):
+            self.identities.merge(key, body["into"])
+        elif kind == "unmerge":
+            self.identities.unmerge(key)
+        elif kind == "erasure":
+            before = self.profiles.timezone(key)
+            self.identities.erase(key, entry.at)
+            self._events.change(key, lambda run: run[run["at"] >= entry.at])
+            self.profiles.erase(key)
+            self._move(key, before)
+
+    def _take_event(self, seq: int, entry: Entry) -> None:
+        body = entry.body
+        who = shopper_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
+        if who is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(who):
+            return
+        row = self._catalogue.row(item_id)
+        self._events.add(who, self._clockwork.row(seq, entry.at, row, code, body, self.profiles.timezone(who)))
+
+    def _move(self, key: str, before: str | None) -> None:
+        """Let the hours of a shopper's events follow to another zone."""
+        zone = self.profiles.timezone(key)
+        if zone != before:
+            self._events.change(key, lambda run: self._clockwork.moved(run, zone))
+
+
+def person_of(engine: Engine, request: Request) -> Person:
+    """Whom a request is for, by the bundle alone."""
+    key = request.user_id if request.user_id is not None else request.visitor_id
+    user_idx = engine.users.row(key) if key is not None else UNKNOWN
+    zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.shop.timezone
+    if user_idx == UNKNOWN or engine.is_opted_out[user_idx]:
+        return Person(UNKNOWN, NO_HISTORY, zone)
+    return Person(user_idx, engine.history.of(user_idx, request.as_of), zone)

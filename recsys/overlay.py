@@ -1,0 +1,237 @@
+"""The catalogue as it is now: the bundle's, changed by what the live log says, without a change to the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from recsys.catalog import PATH_SEPARATOR, Catalog
+from recsys.changes import Row, changed, table_of
+from recsys.engine import Engine
+from recsys.ids import UNKNOWN, GrownIdMap
+from recsys.index import GrownIndex
+from recsys.models.affinity import fit_affinity
+from recsys.models.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.direction import BackwardTypes
+from recsys.models.ease import NO_ITEM
+from recsys.newcomers import Newcomers
+
+NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
+"""Columns that say nothing of what an item is like."""
+
+
+class Overlay:
+    """Changes of items over one engine, and the engine that has them; the latter is built once it is asked for.
+
+    Rows of new items follow the bundle's. A deleted item keeps its row, and histories their sense, but it is in no list
+    and goes by no id until it is put again.
+
+    Args:
+        base: the bundle's engine; never changed.
+    """
+
+    def __init__(self, base: Engine) -> None:
+        self._base, self._engine = base, base
+        self._rows: dict[str, int] = {}
+        self._changed: dict[int, Row] = {}
+        self._deleted: set[str] = set()
+        self._types = {name: code for code, name in enumerate(base.catalog.type_names)}
+        self._categories: dict[str, int] | None = None
+        self._groups: dict[str, int] | None = None
+        self._newcomers = Newcomers(base)
+        self._is_current = True
+        self._is_same_shape = True
+        self.version = 0
+
+    @property
+    def engine(self) -> Engine:
+        """The engine over the catalogue as it is now."""
+        if not self._is_current:
+            self._engine = self._build()
+            self._is_current = self._is_same_shape = True
+        return self._engine
+
+    def row(self, item_id: str) -> int:
+        """The row of an item, deleted ones too; an item that nobody named before gets one."""
+        row = self._base.items.row(item_id)
+        if row == UNKNOWN:
+            row = self._rows.get(item_id, UNKNOWN)
+        if row == UNKNOWN:
+            row = len(self._base.items) + len(self._rows)
+            self._rows[item_id] = row
+            self._changed[row] = {"item_id": item_id}
+            self._touch(same_shape=False)
+        return row
+
+    def apply(self, item_id: str, kind: str, body: Mapping[str, Any]) -> None:
+        """Take a change: `item_put`, `item_patch` or `item_delete`."""
+        row = self.row(item_id)
+        before = self._changed.get(row) or self._base.items_table.row(row, named=True)
+        after = changed(before, kind, body)
+        if after is None:
+            self._deleted.add(item_id)
+            self._touch()
+            return
+        self._deleted.discard(item_id)
+        self._changed[row] = after | {"item_id": item_id}
+        differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
+        if row >= len(self._base.items) and differs - NOT_CONTENT:
+            self._newcomers.stale.add(row)
+        self._touch(same_shape="category" not in differs and row not in self._newcomers.stale)
+
+    def _touch(self, *, same_shape: bool = True) -> None:
+        self._is_current = False
+        self._is_same_shape &= same_shape
+        self.version += 1
+
+    def _build(self) -> Engine:
+        rows = sorted(self._changed)
+        table = self._table(rows)
+        changes = table[np.array(rows, np.int64)] if rows else table.clear()
+        catalog = self._catalog(rows, changes)
+        grown = self._engine
+        if not self._is_same_shape:
+            self._newcomers.place(table, catalog)
+            grown = self._grown(catalog)
+        engine = replace(grown, items_table=table, catalog=catalog)
+        self._carry(engine, rows, changes)
+        return engine
+
+    def _table(self, rows: list[int]) -> pl.DataFrame:
+        base = self._base.items_table
+        mine = table_of([self._changed[row] for row in rows], base.schema)
+        both = pl.concat([base, mine], how="diagonal_relaxed")
+        place = np.arange(len(base) + len(self._rows), dtype=np.int64)
+        place[rows] = len(base) + np.arange(len(rows))
+        return both[place]
+
+    def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
+        base, n_new = self._base.catalog, len(self._rows)
+        levels = pl.col("category").list.drop_nulls()
+        paths = changes.select(pl.when(levels.list.len() > 0).then(levels.list.join(PATH_SEPARATOR))).to_series()
+        types = [self._type(path) if path is not None else UNKNOWN for path in paths]
+        groups = [self._group(name) if name is not None else UNKNOWN for name in changes["item_group_id"]]
+        names = tuple(self._types)
+        categories = [*base.type_category.tolist(), *(self._category(name) for name in names[len(base.type_names) :])]
+        catalog = Catalog(
+            item_type=_with(base.item_type, n_new, UNKNOWN, rows, types),
+            type_category=np.array(categories, np.int32),
+            type_names=names,
+            group=_with(base.group, n_new, UNKNOWN, rows, groups),
+            price=_with(base.price, n_new, np.nan, rows, changes["price"].cast(pl.Float32).fill_null(float("nan"))),
+            available=_with(base.available, n_new, True, rows, changes["available"].fill_null(True)),
+        )
+        for item_id in self._deleted:
+            catalog.available[self.row(item_id)] = False
+        return catalog
+
+    def _type(self, path: str) -> int:
+        return self._types.setdefault(path, len(self._types))
+
+    def _category(self, type_name: str) -> int:
+        """The category that a type is of, numbered after the known ones where it is new."""
+        if self._categories is None:
+            base = self._base.catalog
+            known = zip(base.type_names, base.type_category.tolist(), strict=True)
+            self._categories = {_parent(name): code for name, code in known if code >= 0}
+        parent = _parent(type_name)
+        if not parent:
+            return UNKNOWN
+        return self._categories.setdefault(parent, max(self._categories.values(), default=UNKNOWN) + 1)
+
+    def _group(self, group_id: str) -> int:
+        if self._groups is None:
+            names = self._base.items_table["item_group_id"]
+            known = zip(names.to_list(), self._base.catalog.group.tolist(), strict=True)
+            self._groups = {name: code for name, code in known if name is not None}
+        return self._groups.setdefault(group_id, max(self._groups.values(), default=UNKNOWN) + 1)
+
+    def _grown(self, catalog: Catalog) -> Engine:
+        """The models, with rows for the new items."""
+        base, new, n_new = self._base, self._newcomers, len(self._rows)
+        repeat, timeofday = base.repeat, base.timeofday
+        similar_idx, similar_score = new.similar()
+        return replace(
+            base,
+            popularity=_grown(base.popularity, len(base.items), n_new, {"trend": 1, "momentum": 1}),
+            repeat=replace(
+                repeat,
+                interval_days=np.concatenate([repeat.interval_days, new.of_type(repeat.interval_days)]),
+                repeat_rate=np.concatenate([repeat.repeat_rate, new.of_type(repeat.repeat_rate)]),
+            ),
+            timeofday=replace(timeofday, lift=np.concatenate([timeofday.lift, new.of_type(timeofday.lift, 1.0)])),
+            als=replace(base.als, item_factors=new.item_factors),
+            hybrid=replace(base.hybrid, vectors=new.vectors, similar_idx=similar_idx, similar_score=similar_score),
+            affinity=fit_affinity(
+                catalog, np.concatenate([base.popularity.share, new.expected_share]), base.affinity.config
+            ),
+            ease=replace(base.ease, row_of=_with(base.ease.row_of, n_new, NO_ITEM)),
+            copurchase=self._copurchase(catalog, n_new),
+            index=GrownIndex(base.index.faiss_index, len(base.items), new.own_vectors),
+        )
+
+    def _copurchase(self, catalog: Catalog, n_new: int) -> CopurchaseModel:
+        model, n_types = self._base.copurchase, len(catalog.type_names)
+        pairs, n_more = model.backward.pairs, len(catalog.type_names) - model.backward.pairs.shape[0]
+        ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_more)])
+        lists = {name: part for name, part in vars(model).items() if isinstance(part, RelatedItems)}
+        return replace(
+            _grown(model, len(self._base.items), n_new, {}),
+            **{name: self._newcomers.related(part) for name, part in lists.items()},
+            is_paired_type=_with(model.is_paired_type, n_more, False),
+            backward=BackwardTypes(
+                sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),
+                model.backward.min_price_ratio,
+            ),
+        )
+
+    def _carry(self, engine: Engine, rows: list[int], changes: pl.DataFrame) -> None:
+        """Hand an engine what it would else work out by a walk over all items and users."""
+        base, n_new = self._base, len(self._rows)
+        titles = [*base.titles, *[""] * n_new]
+        for row, title in zip(rows, changes.select(pl.coalesce("title", "item_id")).to_series(), strict=True):
+            titles[row] = title
+        newest = np.arange(len(base.items), len(base.items) + n_new, dtype=np.int32)
+        rows_of_new, hidden = MappingProxyType(self._rows.copy()), frozenset(self._deleted)
+        vars(engine).update(
+            items=GrownIdMap((*base.items.ids, *self._rows), base.items, rows_of_new, hidden),
+            titles=tuple(titles),
+            by_popularity=np.concatenate([base.by_popularity, newest]),
+            users=base.users,
+            user_timezones=base.user_timezones,
+            is_opted_out=base.is_opted_out,
+        )
+
+
+def _parent(type_name: str) -> str:
+    return type_name.rpartition(PATH_SEPARATOR)[0]
+
+
+def _with(
+    values: npt.NDArray[Any], n_new: int, default: Any, rows: Sequence[int] = (), others: Iterable[Any] = ()
+) -> npt.NDArray[Any]:
+    """A copy with some entries more, and some that are others."""
+    grown = np.concatenate([values, np.full((n_new, *values.shape[1:]), default, values.dtype)])
+    if len(rows):
+        grown[np.asarray(rows)] = np.asarray(list(others), values.dtype)
+    return grown
+
+
+def _grown(model: Any, n_items: int, n_new: int, defaults: Mapping[str, float]) -> Any:
+    """A model with entries for new items in every array that has one an item; 0 where no default is given."""
+    mine = {name: value for name, value in vars(model).items() if isinstance(value, np.ndarray)}
+    return replace(
+        model,
+        **{
+            name: _with(value, n_new, defaults.get(name, 0))
+            for name, value in mine.items()
+            if len(value) == n_items and name != "is_paired_type"
+        },
+    )

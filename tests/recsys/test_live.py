@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.candidates import Shopper, touched_source
+from recsys.context import Recommendations, Request
+from recsys.dataset import Dataset, build_dataset
+from recsys.engine import Engine, Shop
+from recsys.history import UserHistory, build_history
+from recsys.live import Live
+from recsys.models.repeat import own_items
+from recsys.pipeline import recommend, resolve
+from recsys.placements import PLACEMENTS
+from recsys.schema import EVENTS
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry, EventStore, Kind, Stored
+from tests.shop import (
+    DAY_S,
+    LEATHER_FANS,
+    NEW_YORKER,
+    OPTED_OUT,
+    SHELVES,
+    TIMEZONE,
+    USERS_WITH_HISTORY,
+    WEEKLY_ITEM,
+    WEEKLY_SHOPPERS,
+    ShopTables,
+    at,
+    moment,
+)
+
+NOW = moment(121, 12)
+NEW_WALLET = {
+    "title": "手工皮具 钱包 新款味",
+    "category": ["手工", "皮具", "钱包"],
+    "tags": ["手工", "真皮", "小众"],
+    "brand": "匠心",
+    "price": 210.0,
+}
+
+
+class Log:
+    """Writes down what the server would be told, and lets a view take it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.live = Live(engine)
+        self.entries: list[Stored] = []
+
+    def say(self, kind: Kind, key: str | None, at: float = NOW, **body: Any) -> None:
+        self.entries.append(Stored(len(self.entries) + 1, Entry(kind, key, at, at, body)))
+        self.live.apply(self.entries[-1:])
+
+    def event(
+        self, user_id: str | None, item_id: str, event: str = "view_item", at: float = NOW - 60, **more: Any
+    ) -> None:
+        self.say("event", None, at, user_id=user_id, item_id=item_id, event=event, **more)
+
+    def ask(self, placement: str = "for_you", user_id: str | None = None, **more: Any) -> Recommendations:
+        request = Request(placement, **{"as_of": NOW, "limit": 50, "user_id": user_id, **more})
+        return recommend(self.live.engine, request, "", self.live)
+
+    def listed(self, placement: str = "for_you", user_id: str | None = None, **more: Any) -> list[str]:
+        return [item.item_id for item in self.ask(placement, user_id, **more).items]
+
+
+@pytest.fixture
+def log(shop_engine: Engine) -> Log:
+    return Log(shop_engine)
+
+
+def same(one: UserHistory, other: UserHistory) -> bool:
+    columns = zip(vars(one).items(), vars(other).values(), strict=True)
+    return all(np.array_equal(mine, theirs) for (name, mine), theirs in columns if name != "basket_idx")
+
+
+def test_without_entries_every_list_is_the_bundles(log: Log, shop_engine: Engine) -> None:
+    assert log.live.engine is shop_engine
+    for name, placement in PLACEMENTS.items():
+        seeds = (WEEKLY_ITEM,) if placement.anchor == "item" else ()
+        for user_id in (*USERS_WITH_HISTORY[:5], OPTED_OUT, "a stranger", None):
+            request = Request(name, NOW, user_id=user_id, item_ids=seeds)
+            assert recommend(shop_engine, request, "", log.live) == recommend(shop_engine, request)
+
+
+def test_three_views_change_a_strangers_list(log: Log) -> None:
+    assert log.ask(user_id="new").fallback_used
+    for item_id in SHELVES["belts"].ids[:3]:
+        log.event("new", item_id)
+    assert not log.ask(user_id="new").fallback_used
+    query, _ = resolve(log.live.engine, Request("for_you", NOW, user_id="new"), PLACEMENTS["for_you"], log.live)
+    rows, _ = touched_source(Shopper(log.live.engine, query))
+    assert {log.live.engine.items.ids[row] for row in rows} == set(SHELVES["belts"].ids[:3])
+    assert set(SHELVES["belts"].ids[:3]) <= set(log.listed(user_id="new", limit=100))
+    assert log.listed(user_id="new") != log.listed(user_id="another")
+
+
+@pytest.mark.parametrize("who", [{"visitor_id": "v"}, {"session_id": "s"}])
+def test_visitors_and_sessions_have_histories_too(log: Log, who: dict[str, str]) -> None:
+    body = {"item_id": "皮带-植鞣", "event": "view_item", **who}
+    log.say("event", None, NOW - 60, **body)
+    assert not log.ask(**who).fallback_used
+    assert log.ask(user_id="s").fallback_used, "a session is nobody's id"
+    assert not log.ask(user_id=None, **who).fallback_used
+
+
+def test_no_later_event_is_seen(log: Log) -> None:
+    log.event("new", "皮带-植鞣", at=NOW - 60)
+    assert log.ask(user_id="new", as_of=NOW - 61).fallback_used
+    assert not log.ask(user_id="new", as_of=NOW - 60).fallback_used
+
+
+def test_what_was_bought_just_now_is_not_due(log: Log) -> None:
+    user_id = WEEKLY_SHOPPERS[0]
+    assert WEEKLY_ITEM in log.listed("buy_again", user_id)
+    log.event(user_id, WEEKLY_ITEM, "purchase")
+    assert WEEKLY_ITEM not in log.listed("buy_again", user_id)
+    assert WEEKLY_ITEM in log.listed("buy_again", user_id, as_of=NOW + 7 * DAY_S)
+
+
+def test_what_is_bought_moves_up(log: Log) -> None:
+    user_id, item_id = USERS_WITH_HISTORY[1], "积木-大"
+    before = log.listed("for_you", user_id, limit=100)
+    for days in (0.5, 3, 6):
+        log.event(user_id, item_id, "purchase", at=NOW - days * DAY_S, basket_id=f"b{days}")
+    after = log.listed("for_you", user_id, limit=100)
+    assert item_id in after
+    assert item_id not in before or after.index(item_id) < before.index(item_id)
+
+
+EVENTS_OF_ONE = st.lists(
+    st.tuples(
+        st.sampled_from(["purchase", "view_item", "add_to_cart", "refund"]),
+        st.sampled_from([WEEKLY_ITEM, "薯片-原", "皮带-植鞣", "never/heard-of", "鲜牛奶-原"]),
+        st.integers(-40 * DAY_S, 0),
+        st.sampled_from([None, "b1", "b2"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(events=EVENTS_OF_ONE, order=st.randoms(use_true_random=False), cuts=st.integers(1, 5))
+def test_events_in_any_order_and_in_any_parts_give_one_state(
+    shop_engine: Engine, events: Sequence[tuple[str, str, int, str | None]], order: Any, cuts: int
+) -> None:
+    user_id = WEEKLY_SHOPPERS[1]
+    entries = [
+        Stored(n, Entry("event", None, NOW + age, NOW, {"user_id": user_id, "item_id": i, "event": e, "basket_id": b}))
+        for n, (e, i, age, b) in enumerate(events, 1)
+    ]
+    shuffled = order.sample(entries, len(entries))
+    one, other = Live(shop_engine), Live(shop_engine)
+    one.apply(entries)
+    for start in range(0, len(shuffled), cuts):
+        other.apply(shuffled[start : start + cuts])
+    # Rows of items that nobody heard of are numbered as they come, here there is one at most.
+    left, right = one.history(user_id, NOW), other.history(user_id, NOW)
+    assert all(
+        np.array_equal(mine, theirs) for mine, theirs in zip(vars(left).values(), vars(right).values(), strict=True)
+    )
+    for name in ("for_you", "buy_again", "time_of_day"):
+        request = Request(name, NOW, user_id=user_id)
+        assert recommend(one.engine, request, "", one) == recommend(other.engine, request, "", other)
+
+
+def split(tables: ShopTables, cutoff: int) -> tuple[Dataset, list[Stored]]:
+    """A shop as of a moment, and what happened after it as the log would have it."""
+    early = tables.events.filter(pl.col("timestamp") < at(cutoff))
+    late = tables.events.filter(pl.col("timestamp") >= at(cutoff)).sort("timestamp", maintain_order=True)
+    columns = set(EVENTS) - {"timestamp", "received_at", "event_id"}
+    bodies = [{c: row[c] for c in columns if row[c] is not None} | {"at": row["timestamp"]} for row in late.to_dicts()]
+    entries = [
+        Stored(n, Entry("event", None, body.pop("at").timestamp(), 0.0, body)) for n, body in enumerate(bodies, 1)
+    ]
+    return build_dataset(early, tables.items, tables.users, timezone=TIMEZONE), entries
+
+
+def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: ShopTables, shop_engine: Engine) -> None:
+    """Own items are those of a bundle that was trained on the events, bit for bit."""
+    older, entries = split(shop_tables, moment(80))
+    history = build_history(older, shop_engine.config.history)
+    table = shop_engine.items_table.join(pl.DataFrame({"item_id": older.items.ids}), on="item_id", how="semi")
+    assert len(table) == len(shop_engine.items_table), "the catalogue names every item, so that rows are the same"
+    base = replace(shop_engine, history=history, users_table=older.profiles, shop=Shop.of(older))
+    live = Live(base)
+    live.apply(entries)
+    goal, repeat = shop_engine.shop.goal, shop_engine.repeat
+    for row, user_id in enumerate(shop_engine.users.ids):
+        whole, joined = shop_engine.history.of(row, NOW), live.history(user_id, NOW)
+        if user_id == OPTED_OUT:
+            continue
+        assert same(whole, joined), user_id
+        mine, theirs = own_items(repeat, joined, goal, NOW), own_items(repeat, whole, goal, NOW)
+        for name, column in vars(theirs).items():
+            np.testing.assert_array_equal(vars(mine)[name], column, err_msg=f"{user_id} {name}")
+    assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
+
+
+def test_what_the_bundle_knows_is_not_counted_twice(shop_engine: Engine) -> None:
+    base = replace(shop_engine, shop=replace(shop_engine.shop, store_seq=1))
+    body = {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"}
+    live = Live(base)
+    live.apply([Stored(seq, Entry("event", None, NOW, NOW, body)) for seq in (1, 2)])
+    assert len(live.history("new", NOW)) == 1
+    assert live.seq == 2
+
+
+def test_a_shopper_has_so_many_events_and_no_more(shop_engine: Engine) -> None:
+    config = replace(shop_engine.config, history=replace(shop_engine.config.history, max_events=3))
+    log = Log(replace(shop_engine, config=config))
+    for n in range(10):
+        log.event("new", WEEKLY_ITEM, at=NOW - n)
+    assert log.live.history("new", NOW).timestamp.tolist() == [NOW - 2, NOW - 1, NOW]
+
+
+def test_a_merge_joins_histories_at_once_and_is_undone(log: Log) -> None:
+    fan = LEATHER_FANS[0]
+    before = log.live.history(fan, NOW)
+    log.event("visitor", WEEKLY_ITEM, "purchase")
+    log.say("merge", "visitor", into=fan)
+    assert len(log.live.history(fan, NOW)) == len(before) + 1
+    assert log.listed(user_id="visitor") == log.listed(user_id=fan), "a merged id answers as its target"
+    log.say("merge", fan, into="whole")
+    assert len(log.live.history("whole", NOW)) == len(before) + 1
+    assert log.listed(user_id="visitor") == log.listed(user_id="whole")
+    log.say("merge", "whole", into="visitor")
+    assert log.listed(user_id="visitor") == log.listed(user_id="whole"), "a circle is ignored"
+    log.say("unmerge", fan)
+    log.say("unmerge", "visitor")
+    assert same(log.live.history(fan, NOW), before)
+    assert len(log.live.history("visitor", NOW)) == 1
+    assert log.ask(user_id="whole").fallback_used
+
+
+def test_merged_events_are_in_order_of_time(log: Log) -> None:
+    for days, who in ((3, "a"), (2, "b"), (1, "a")):
+        log.event(who, WEEKLY_ITEM, at=NOW - days * DAY_S)
+    log.say("merge", "a", into="b")
+    timestamps = log.live.history("b", NOW).timestamp
+    assert timestamps.tolist() == [NOW - days * DAY_S for days in (3, 2, 1)]
+
+
+def test_an_erasure_hides_at_once_and_a_new_life_begins(log: Log) -> None:
+    fan = LEATHER_FANS[0]
+    log.event(fan, WEEKLY_ITEM, "purchase", at=NOW - 100)
+    log.say("erasure", fan, at=NOW - 50)
+    assert log.ask(user_id=fan).fallback_used
+    assert log.ask("buy_again", fan).fallback_used
+    log.event(fan, WEEKLY_ITEM, at=NOW - 60)
+    assert log.ask(user_id=fan).fallback_used, "late events of the old life stay away"
+    log.event(fan, WEEKLY_ITEM, at=NOW - 40)
+    assert not log.ask(user_id=fan).fallback_used
+    assert len(log.live.history(fan, NOW)) == 1
+    log.say("merge", fan, into="other")
+    assert len(log.live.history("other", NOW)) == 1
+
+
+def test_who_wants_no_personal_lists_gets_none(log: Log) -> None:
+    fan = LEATHER_FANS[0]
+    log.say("user_patch", fan, personalization=False)
+    assert log.ask(user_id=fan).fallback_used
+    log.event(fan, WEEKLY_ITEM)
+    assert log.ask(user_id=fan).fallback_used
+    log.say("erasure", fan)
+    assert log.live.profiles.is_opted_out(fan)
+    log.say("user_patch", fan, personalization=True)
+    log.event(fan, WEEKLY_ITEM, at=NOW)
+    assert not log.ask(user_id=fan).fallback_used
+
+
+def test_an_opted_out_ids_history_joins_nobodys(log: Log) -> None:
+    log.event("a", WEEKLY_ITEM)
+    log.say("user_put", "a", personalization=False)
+    log.say("merge", "a", into="b")
+    assert log.ask(user_id="b").fallback_used
+
+
+def test_a_shopper_lives_where_the_last_change_says(log: Log) -> None:
+    log.event("new", WEEKLY_ITEM, at=moment(100, 9))
+    log.event("new", WEEKLY_ITEM, at=moment(100, 23))
+    assert log.live.history("new", NOW).hour.tolist() == [9, 23]
+    log.say("user_put", "new", timezone="America/New_York", attributes={"club": "gold"})
+    assert log.live.history("new", NOW).hour.tolist() == [21, 11]
+    assert log.ask(user_id="new").timezone == "America/New_York"
+    assert log.live.profiles.of("new")["club"] == "gold"
+    log.say("user_delete", "new")
+    assert log.ask(user_id="new").timezone == TIMEZONE
+    log.say("user_put", "new", timezone="Nowhere/Else")
+    assert log.ask(user_id="new").timezone == TIMEZONE
+
+
+@pytest.mark.parametrize("change", ["item_patch", "item_delete"])
+def test_what_is_gone_is_in_no_list(log: Log, change: Kind) -> None:
+    fan = LEATHER_FANS[0]
+    gone = log.listed("for_you", fan)[0]
+    seed = next(item for item in ("薯片-原", *SHELVES["wallets"].ids) if item != gone)
+    body = {"available": False} if change == "item_patch" else {}
+    log.say(change, gone, **body)
+    for name, placement in PLACEMENTS.items():
+        seeds = (seed,) if placement.anchor == "item" else ()
+        for user_id in (fan, "a stranger", None):
+            assert gone not in log.listed(name, user_id, item_ids=seeds, limit=100), name
+    asked = log.ask("similar", item_ids=(gone,))
+    assert (gone in asked.missing_ids) == (change == "item_delete")
+    log.say("item_patch", gone, available=True) if change == "item_patch" else log.say("item_put", gone, **NEW_WALLET)
+    assert gone in log.listed("for_you", fan, limit=100)
+
+
+def test_a_new_item_with_tags_alone_is_found_by_those_who_like_its_kind(log: Log) -> None:
+    fan = LEATHER_FANS[0]
+    version = log.live.catalogue_version
+    log.say("item_put", "新/wallet 1", **NEW_WALLET)
+    assert log.live.catalogue_version != version
+    for seed in SHELVES["wallets"].ids[:3]:
+        assert "新/wallet 1" in log.listed("similar", item_ids=(seed,))
+    for placement in ("for_you", "discover", "long_tail"):
+        assert "新/wallet 1" in log.listed(placement, fan, limit=100), placement
+    assert set(log.listed("similar", item_ids=("新/wallet 1",))[:5]) <= {*SHELVES["wallets"].ids, *SHELVES["belts"].ids}
+    assert log.ask("complementary", item_ids=("新/wallet 1",)).missing_ids == ()
+    log.say("item_put", "tagged", tags=["手工", "真皮", "小众"])
+    assert set(log.listed("similar", item_ids=("tagged",))[:5]) & {*SHELVES["wallets"].ids, *SHELVES["belts"].ids}
+    assert "tagged" in log.listed("discover", fan, limit=100)
+
+
+def test_new_items_are_like_each_other_and_follow_their_changes(log: Log) -> None:
+    log.say("item_put", "one", **NEW_WALLET)
+    log.say("item_put", "two", **NEW_WALLET)
+    assert "two" in log.listed("similar", item_ids=("one",))
+    assert "one" in log.listed("similar", item_ids=("two",))
+    milk = SHELVES["milk"]
+    log.say("item_put", "two", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
+    assert "two" not in log.listed("similar", item_ids=("one",))[:10]
+    assert "two" in log.listed("similar", item_ids=(milk.ids[0],))
+
+
+def test_a_new_type_and_category_are_known(log: Log) -> None:
+    for n in range(3):
+        log.say("item_put", f"drone-{n}", title=f"无人机 {n}", category=["电子产品", "航拍", "无人机"], price=2999.0)
+    assert log.live.engine.catalog.type_names[-1] == "电子产品 > 航拍 > 无人机"
+    log.event("new", "drone-0")
+    assert {"drone-1", "drone-2"} <= set(log.listed("for_you", "new", limit=100))
+    for placement in ("complementary", "bought_together", "similar"):
+        assert log.ask(placement, item_ids=("drone-0",)).missing_ids == ()
+
+
+def test_an_item_that_only_events_name_can_be_bought_again(log: Log) -> None:
+    for days in (21, 14, 7):
+        log.event("new", "never/heard-of", "purchase", at=NOW - days * DAY_S, basket_id=f"{days}")
+    assert "never/heard-of" in log.listed("for_you", "new")
+
+
+def test_a_price_is_the_latest(log: Log, shop_engine: Engine) -> None:
+    row = shop_engine.items.row(WEEKLY_ITEM)
+    before = shop_engine.catalog.price[row]
+    log.say("item_patch", WEEKLY_ITEM, price=1.5, list_price=19.0, attributes={"color": "红"})
+    engine = log.live.engine
+    assert engine.catalog.price[row] == 1.5
+    assert engine.items_table.row(row, named=True)["list_price"] == 19.0
+    assert engine.items_table.row(row, named=True)["color"] == "红"
+    assert engine.titles[row] == shop_engine.titles[row]
+    assert shop_engine.catalog.price[row] == before, "the bundle stays as it is"
+
+
+def test_variants_take_one_place(log: Log) -> None:
+    phones = list(SHELVES["phones"].path)
+    log.say("item_put", "phone-2-red", title="星辰手机 2 红色", category=phones, item_group_id="phone-2")
+    listed = log.listed("similar", item_ids=("phone-1",))
+    assert len({*listed} & {"phone-2-red", "phone-2-black", "phone-2-white"}) == 1
+
+
+def test_every_array_has_a_row_for_a_new_item(log: Log, shop_engine: Engine) -> None:
+    """What has an entry an item in the bundle's models has one in the grown ones; content is for training only."""
+    n = len(shop_engine.items)
+    log.say("item_put", "new", **NEW_WALLET)
+    grown = log.live.engine
+
+    def lengths(value: Any, path: str) -> Iterator[tuple[str, int]]:
+        for name, part in vars(value).items():
+            if hasattr(part, "shape") and hasattr(part, "__getitem__"):
+                yield f"{path}.{name}", part.shape[0]
+            elif hasattr(part, "__dataclass_fields__"):
+                yield from lengths(part, f"{path}.{name}")
+
+    before = dict(lengths(replace(shop_engine), ""))
+    after = dict(lengths(replace(grown), ""))
+    per_item = {name for name, length in before.items() if length == n and not name.startswith(".content")}
+    assert sorted(name for name in per_item if after[name] != n + 1) == []
+    assert len(grown.items) == len(grown.titles) == len(grown.by_popularity) == n + 1
+
+
+def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path) -> None:
+    with_store: Callable[[], EventStore] = lambda: SqliteStore(tmp_path / "store.sqlite")  # noqa: E731
+    one, other, live = with_store(), with_store(), Live(shop_engine)
+    try:
+        live.catch_up(one)
+        assert live.person(Request("for_you", NOW, user_id="new")).history.item_idx.size == 0
+        other.append([Entry("event", "e", NOW, NOW, {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"})])
+        live.catch_up(one)
+        assert live.person(Request("for_you", NOW, user_id="new")).history.item_idx.size == 1
+    finally:
+        one.close()
+        other.close()
