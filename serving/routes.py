@@ -7,7 +7,7 @@ from typing import Any, Final
 from recsys.context import DEFAULT_LIMIT, Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
-from serving import telemetry, versions
+from serving import events, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey
 from serving.document import document
 from serving.operation import Operation
@@ -145,6 +145,7 @@ OPERATIONS: Final = (
     Operation("GET", "/health/ready", Nothing, ready, (Readiness,), failures=(414, 422, 503)),
     Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", Nothing, openapi),
+    *events.OPERATIONS,
     *versions.OPERATIONS,
 )
 

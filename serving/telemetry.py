@@ -34,6 +34,9 @@ class Telemetry:
             ["result"],
             registry=self._registry,
         )
+        self._events = Counter(
+            "recsys_events", "Events that were sent, by what became of them.", ["result"], registry=self._registry
+        )
         self._of_labels: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, placement: str, status: int, seconds: float) -> None:
@@ -53,6 +56,10 @@ class Telemetry:
     def opened(self, result: str) -> None:
         """Count a bundle as `served` or `refused`."""
         self._bundles.labels(result).inc()
+
+    def took(self, result: str) -> None:
+        """Count an event by what became of it."""
+        self._events.labels(result).inc()
 
     def exposition(self) -> bytes:
         """All figures, as Prometheus reads them."""
