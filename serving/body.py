@@ -23,11 +23,15 @@ BodyId = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_ID_BYTES,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
-        extra_json_schema={"description": f"1 to {MAX_ID_BYTES} bytes of UTF-8 with no control characters"},
+        extra_json_schema={
+            "description": f"1 to {MAX_ID_BYTES} bytes of UTF-8 with no control characters",
+            "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+        },
     ),
 ]
-"""One of the shop's ids; `long_ids` counts its bytes, which a schema cannot."""
+"""One of the shop's ids; `wrong_ids` looks at its bytes and characters."""
+
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(.*)`\Z")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
@@ -131,17 +135,17 @@ class Body(Generic[B]):
             raise HTTPException(415, f"the body's Content-Encoding is {shown(coding)!r}: send it uncompressed")
 
 
-def long_ids(ids: Iterable[tuple[str, object]]) -> list[FieldError]:
-    """What is wrong with ids that a schema has passed: too many bytes.
+def wrong_ids(ids: Iterable[tuple[str, object]]) -> list[FieldError]:
+    """What is wrong with ids beside their type and length.
 
     Args:
         ids: fields and values; what is no text is passed over.
     """
-    sizes = [(name, value, len(value.encode())) for name, value in ids if isinstance(value, str)]
+    expected = f"expected at most {MAX_ID_BYTES} bytes of UTF-8 with no control characters"
     return [
-        FieldError(name, f"{name} has {size} bytes: expected at most {MAX_ID_BYTES} of UTF-8", shown(value))
-        for name, value, size in sizes
-        if size > MAX_ID_BYTES
+        FieldError(name, f"{name} is {shown(value)!r}: {expected}", shown(value))
+        for name, value in ids
+        if isinstance(value, str) and (len(value.encode()) > MAX_ID_BYTES or CONTROL.search(value))
     ]
 
 

@@ -17,6 +17,7 @@ from recsys.errors import DataError
 from recsys.payloads import ItemlessRow, unfold
 from recsys.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, REQUIRED, WHO
 from recsys.store import MICROSECONDS, Entry
+from serving.body import CONTROL
 from serving.problems import FieldError, InvalidRequestError, shown
 
 MAX_ITEMS: Final = 200
@@ -31,7 +32,6 @@ ID_FIELDS: Final = ("event_id", "messageId", "eventId")
 EPOCH_UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
 """First magnitude too large for seconds, milliseconds and microseconds since 1970, and their microseconds."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGITS: Final = re.compile(r"\d{9,19}(\.\d+)?\Z")
 
 
@@ -175,7 +175,7 @@ def _wrong_text(text: str) -> str | None:
         return "expected more than blanks"
     if len(text) > MAX_ID_BYTES or (not text.isascii() and len(text.encode()) > MAX_ID_BYTES):
         return f"expected at most {MAX_ID_BYTES} bytes of UTF-8"
-    return "expected no control characters" if _CONTROL.search(text) else None
+    return "expected no control characters" if CONTROL.search(text) else None
 
 
 def _unknown(name: str) -> FieldError:

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from recsys.context import MAX_LIMIT
 from recsys.schema import MAX_ID_BYTES
+from serving.body import CONTROL
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 
 MAX_FAULTS = 20
@@ -36,7 +37,6 @@ Moment = Annotated[
 Name = Annotated[str, Meta(min_length=1, extra={"expected": "a name"})]
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ class Field:
             text = raw.decode()
         except UnicodeDecodeError:
             raise ValueError(f"{self.name} is not UTF-8 once percent-decoded: expected {self.expected}") from None
-        if self.is_id and _CONTROL.search(text):
+        if self.is_id and CONTROL.search(text):
             raise ValueError(f"{self.name} holds control characters: expected {self.expected}")
         if self.kind is int and _INTEGER.match(text):
             return int(text)

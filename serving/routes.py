@@ -7,7 +7,7 @@ from typing import Any, Final
 from recsys.context import DEFAULT_LIMIT, Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
-from serving import events, telemetry, versions
+from serving import changes, events, identity, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey
 from serving.document import document
 from serving.operation import Operation
@@ -146,6 +146,8 @@ OPERATIONS: Final = (
     Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", Nothing, openapi),
     *events.OPERATIONS,
+    *changes.OPERATIONS,
+    *identity.OPERATIONS,
     *versions.OPERATIONS,
 )
 
