@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,79 +16,31 @@ from recsys.catalog import Catalog
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
 from recsys.models.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
+from recsys.spliced import Numbers, Spliced
 from recsys.topk import top_k
 
 PLACED_AT_ONCE: Final = 64
-"""New items that are compared with the whole catalogue in one product of matrices; bounds the memory."""
+"""New items that are compared with a part of the catalogue in one product of matrices; bounds the memory."""
 
 BEST_SELLERS: Final = 20
 """Items of a type whose lists speak for a new one of the type."""
 
 LEAST_SHARE: Final = 1e-9
 
-Numbers = npt.NDArray[Any]
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Spliced:
-    """Rows of a large array that is not copied, of a few that follow it, and of some that replace its own.
+class _Column:
+    """One of the two columns of lists that are worked out when they are read."""
 
-    It is read as an array is: by rows, and then by columns.
+    lists: Callable[[int], Neighbours | None]
+    place: int
 
-    Attributes:
-        base: (n, …).
-        extra: (m, …), rows n to n + m.
-        replaced: rows of `base` that are others now.
-    """
-
-    base: Numbers
-    extra: Numbers
-    replaced: dict[int, Numbers]
-
-    @classmethod
-    def array(cls, base: Numbers, extra: Numbers, replaced: dict[int, Numbers] | None = None) -> Numbers:
-        """One that passes for an array; of arrays of the same type and width."""
-        return cast(Numbers, cls(base, np.asarray(extra, base.dtype), replaced or {}))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As of an array."""
-        return (len(self), *self.base.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.base) + len(self.extra)
-
-    def __getitem__(self, key: Any) -> Numbers:
-        rows, *columns = key if isinstance(key, tuple) else (key,)
-        if isinstance(rows, slice):
-            rows = np.arange(len(self))[rows]
-        found = self._rows(np.asarray(rows))
-        if not columns:
-            return found
-        if isinstance(columns[0], slice):
-            return found[..., columns[0]]
-        rows, column = np.broadcast_arrays(rows, columns[0])
-        return np.take_along_axis(self._rows(rows), column[..., None], axis=-1)[..., 0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Numbers:
-        return np.asarray(self[:], dtype)
-
-    def _rows(self, rows: Numbers) -> Numbers:
-        n = len(self.base)
-        is_extra = rows >= n
-        if not is_extra.any():
-            found = self.base[rows]
-        else:
-            found = np.empty((*rows.shape, *self.base.shape[1:]), self.base.dtype)
-            found[~is_extra], found[is_extra] = self.base[rows[~is_extra]], self.extra[rows[is_extra] - n]
-        if self.replaced:
-            found = np.array(found)
-            for place in np.ndindex(rows.shape):
-                other = self.replaced.get(int(rows[place]))
-                if other is not None:
-                    found[place] = other
-        return found
+    def get(self, row: int) -> Numbers | None:
+        """See `spliced.Rows`."""
+        found = self.lists(row)
+        return None if found is None else found[self.place]
 
 
 class Newcomers:
@@ -104,7 +58,7 @@ class Newcomers:
         self._categories = base.catalog.item_category
         self._near: dict[int, dict[int, float]] = defaultdict(dict)
         self._similar: dict[int, Neighbours] = {}
-        self._length: npt.NDArray[np.float32] | None = None
+        self._related: dict[tuple[int, int, int], Neighbours | None] = {}
         self.stale: set[int] = set()
 
     def place(self, table: pl.DataFrame, catalog: Catalog) -> None:
@@ -121,30 +75,29 @@ class Newcomers:
         fresh, self.stale = np.array(sorted(self.stale), np.int64), set()
         if not len(fresh):
             return
-        base = self._base
-        self._content[fresh - self._n] = base.content.embed(table[fresh])
-        self._vectors[fresh - self._n] = lend_factors(
+        base, place = self._base, fresh - self._n
+        self._content[place] = base.content.embed(table[fresh])
+        self._vectors[place] = lend_factors(
             base.als.item_factors,
             base.content.embedding,
             base.popularity.n_buyers,
-            self._content[fresh - self._n],
+            self._content[place],
             base.config.hybrid,
         )
-        changed = {row for item in fresh.tolist() for row in self._unlink(item)}
-        for start in range(0, len(fresh), PLACED_AT_ONCE):
-            changed |= self._link(fresh[start : start + PLACED_AT_ONCE])
-        for row in changed:
-            self._similar[row] = self._merged(row)
-
-    @property
-    def vectors(self) -> Numbers:
-        """Hybrid vectors of all items."""
-        return Spliced.array(self._base.hybrid.vectors, self._vectors)
+        for item in fresh.tolist():
+            self._unlink(item)
+        for some, pool in self._pools(fresh):
+            self._link(some, pool)
 
     @property
     def own_vectors(self) -> npt.NDArray[np.float32]:
         """Hybrid vectors of the new items, float32 (n_new, n_factors)."""
         return self._vectors
+
+    @property
+    def vectors(self) -> Numbers:
+        """Hybrid vectors of all items."""
+        return Spliced.array(self._base.hybrid.vectors, self._vectors)
 
     @property
     def item_factors(self) -> Numbers:
@@ -154,13 +107,9 @@ class Newcomers:
     @property
     def expected_share(self) -> npt.NDArray[np.float32]:
         """Share of sales to be expected of each new item: the median of its type's, float32 (n_new,)."""
-        share, types = self._base.popularity.share, self._types
-        expected = np.zeros(len(self._vectors), np.float32)
-        for type_ in np.unique(types[self._n :]).tolist():
-            if type_ >= 0:
-                known = share[types[: self._n] == type_]
-                expected[types[self._n :] == type_] = max(float(np.median(known)) if len(known) else 0.0, LEAST_SHARE)
-        return expected
+        medians = np.append(self._median_shares, [LEAST_SHARE] * (int(self._types.max(initial=-1)) + 1))
+        types = self._types[self._n :]
+        return np.where(types >= 0, np.maximum(medians[types], LEAST_SHARE), 0).astype(np.float32)
 
     def of_type(self, values: npt.NDArray[np.float32], default: float | None = None) -> npt.NDArray[np.float32]:
         """What is known of the items of a type stands for a new one of it: their mean, else the default.
@@ -169,108 +118,140 @@ class Newcomers:
             values: float32 (n_base, …), one entry an item of the engine.
             default: for types without items; the mean of all if not given.
         """
-        types, n_new = self._types, len(self._vectors)
-        means = np.empty((n_new, *values.shape[1:]), np.float32)
-        if n_new:
-            means[:] = (values.mean(axis=0) if len(values) else 1.0) if default is None else default
-        for type_ in np.unique(types[self._n :]).tolist():
-            known = types[: self._n] == type_
-            if type_ >= 0 and known.any():
-                means[types[self._n :] == type_] = values[known].mean(axis=0)
-        return means
+        types, n_types = self._types + 1, int(self._types.max(initial=-1)) + 2
+        columns = values.reshape(len(values), -1)
+        count = np.bincount(types[: self._n], minlength=n_types)
+        sums = np.column_stack([np.bincount(types[: self._n], column, n_types) for column in columns.T])
+        otherwise = default if default is not None else columns.mean(axis=0) if len(columns) else 1.0
+        mine = types[self._n :]
+        means = sums[mine] / np.maximum(count[mine], 1)[:, None]
+        known = (mine > 0) & (count[mine] > 0)
+        return np.where(known[:, None], means, otherwise).astype(np.float32).reshape(-1, *values.shape[1:])
 
     def similar(self) -> tuple[Numbers, Numbers]:
         """Lists of similar items and their scores, the new items among them and with lists of their own."""
-        hybrid, n_new = self._base.hybrid, len(self._vectors)
-        both: list[Numbers] = []
-        for column, base, nothing in ((0, hybrid.similar_idx, NO_ITEM), (1, hybrid.similar_score, 0)):
-            extra = np.full((n_new, base.shape[1]), nothing, base.dtype)
-            replaced = {row: lists[column] for row, lists in self._similar.items() if row < self._n}
-            for row, lists in self._similar.items():
-                if row >= self._n:
-                    extra[row - self._n] = lists[column]
-            both.append(Spliced.array(base, extra, replaced))
-        return both[0], both[1]
+        hybrid = self._base.hybrid
+        shape = (len(self._vectors), hybrid.similar_idx.shape[1])
+        idx = Spliced.array(hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(self._list, 0))
+        none = np.broadcast_to(np.float32(0), shape)
+        return idx, Spliced.array(hybrid.similar_score, none, _Column(self._list, 1))
 
     def related(self, lists: RelatedItems) -> RelatedItems:
         """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together."""
-        n_new, width = len(self._vectors), lists.item_idx.shape[1]
-        idx, score = np.full((n_new, width), NO_ITEM, np.int32), np.zeros((n_new, width), np.float32)
-        for label in (self._types, self._categories):
-            for code in np.unique(label[self._n :]).tolist():
-                members = np.flatnonzero((label[: self._n] == code) & (code >= 0))
-                mine = (label[self._n :] == code) & (idx[:, 0] == NO_ITEM)
-                if len(members) and mine.any():
-                    idx[mine], score[mine] = self._averaged(lists, members)
-        none = np.zeros((n_new, width), np.int32)
+        shape = (len(self._vectors), lists.item_idx.shape[1])
+        types, categories = self._types, self._categories
+
+        def of(row: int) -> Neighbours | None:
+            if row < self._n:
+                return None
+            of_type = self._averaged(lists, 0, int(types[row]))
+            return of_type if of_type is not None else self._averaged(lists, 1, int(categories[row]))
+
+        none = np.broadcast_to(np.int32(0), shape)
         return replace(
             lists,
-            item_idx=Spliced.array(lists.item_idx, idx),
-            score=Spliced.array(lists.score, score),
+            item_idx=Spliced.array(lists.item_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(of, 0)),
+            score=Spliced.array(lists.score, np.broadcast_to(np.float32(0), shape), _Column(of, 1)),
             n_together=Spliced.array(lists.n_together, none),
         )
 
-    def _averaged(self, lists: RelatedItems, members: npt.NDArray[np.int64]) -> Neighbours:
-        best = members[top_k(self._base.popularity.share[members], BEST_SELLERS)]
-        near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
-        rows, place = np.unique(near[near >= 0], return_inverse=True)
-        mean = np.bincount(place, score[near >= 0], len(rows)) / len(best)
-        return self._padded(rows, mean, lists.item_idx.shape[1])
+    def _averaged(self, lists: RelatedItems, level: int, code: int) -> Neighbours | None:
+        """The lists of the best sellers of a type (level 0) or category (level 1) as one, None where it has none."""
+        key = (id(lists), level, code)
+        if key not in self._related:
+            catalog = self._base.catalog
+            labels = (catalog.item_type, catalog.item_category)[level]
+            members = np.flatnonzero(labels == code) if code >= 0 else np.empty(0, np.int64)
+            best = members[top_k(self._base.popularity.share[members], BEST_SELLERS)]
+            near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
+            rows, place = np.unique(near[near >= 0], return_inverse=True)
+            mean = np.bincount(place, score[near >= 0], len(rows)) / max(len(best), 1)
+            self._related[key] = _padded(rows, mean, lists.item_idx.shape[1]) if len(best) else None
+        return self._related[key]
 
-    def _link(self, fresh: npt.NDArray[np.int64]) -> set[int]:
-        """Find what the given new items are like; returns the rows whose lists change by it."""
-        changed: set[int] = set()
-        for item, likeness in zip(fresh.tolist(), self._likeness(fresh).T, strict=True):
-            best = top_k(likeness, 2 * self._base.config.hybrid.n_similar)
-            best = best[likeness[best] > 0]
-            for row, score in zip(best.tolist(), likeness[best].tolist(), strict=True):
-                self._near[row][item] = self._near[item][row] = score
-            changed |= {item, *best.tolist()}
-        return changed
+    def _list(self, row: int) -> Neighbours | None:
+        """A list of similar items with the new ones in their places, None where none is like it."""
+        near = self._near.get(row)
+        if not near:
+            return None
+        if row not in self._similar:
+            hybrid = self._base.hybrid
+            rows, score = np.fromiter(near, np.int32, len(near)), np.fromiter(near.values(), np.float32, len(near))
+            if row < self._n:
+                rows = np.concatenate([hybrid.similar_idx[row], rows])
+                score = np.concatenate([hybrid.similar_score[row], score])
+            self._similar[row] = _padded(rows, score, hybrid.similar_idx.shape[1])
+        return self._similar[row]
 
-    def _unlink(self, item: int) -> list[int]:
-        """Forget what a new item was like; returns the rows whose lists change by it."""
-        rows = list(self._near.pop(item, ()))
-        for row in rows:
+    def _unlink(self, item: int) -> None:
+        """Forget what a new item was like."""
+        for row in self._near.pop(item, ()):
             del self._near[row][item]
-        return rows
+            self._similar.pop(row, None)
+        self._similar.pop(item, None)
 
-    def _likeness(self, fresh: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """How much new items are like every item, as `fit_hybrid` has it; float32 (n_items, n_fresh)."""
-        base, config = self._base, self._base.config.hybrid
-        if self._length is None:
-            self._length = np.maximum(np.linalg.norm(base.hybrid.vectors, axis=1), MIN_LENGTH)
-        place = fresh - self._n
-        length = np.maximum(np.linalg.norm(self._vectors, axis=1, keepdims=True), MIN_LENGTH)
-        unit = self._vectors / length
-        by_taste = np.vstack([base.hybrid.vectors @ unit[place].T / self._length[:, None], unit @ unit[place].T])
-        content = self._content[place].T
-        by_content = np.vstack([base.content.embedding @ content, self._content @ content])
-        cosine = (1 - config.content_share) * by_taste + config.content_share * by_content
-        types, categories = self._types, self._categories
-        same_type = (types[:, None] == types[fresh]) & (types[fresh] >= 0)
-        blended = (1 - config.same_type_share) * cosine + config.same_type_share * same_type
+    def _link(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> None:
+        """Find what new items are like among the items of a pool, as `fit_hybrid` does."""
+        likeness = self._likeness(fresh, pool)
+        for item, scores in zip(fresh.tolist(), likeness.T, strict=True):
+            best = top_k(scores, 2 * self._base.config.hybrid.n_similar)
+            best = best[scores[best] > 0]
+            for row, score in zip(pool[best].tolist(), scores[best].tolist(), strict=True):
+                if row != item:
+                    self._near[row][item] = self._near[item][row] = score
+                    self._similar.pop(row, None)
+            self._similar.pop(item, None)
+
+    def _pools(self, fresh: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """New items in parts, each with the rows to compare with: a large category of their own, else all."""
+        categories = self._categories
+        size = np.bincount(categories + 1)
+        alone = (categories[fresh] >= 0) & (size[categories[fresh] + 1] > self._base.config.hybrid.n_similar)
+        for code in np.unique(np.where(alone, categories[fresh], -1)).tolist():
+            pool = np.flatnonzero(categories == code) if code >= 0 else np.arange(len(categories))
+            mine = fresh[alone & (categories[fresh] == code)] if code >= 0 else fresh[~alone]
+            for start in range(0, len(mine), PLACED_AT_ONCE):
+                yield mine[start : start + PLACED_AT_ONCE], pool
+
+    def _likeness(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """How much new items are like those of a pool, float32 (len(pool), len(fresh))."""
+        config, n = self._base.config.hybrid, self._n
+        known, new = pool[pool < n], pool[pool >= n] - n
+        vectors, content = self._base.hybrid.vectors, self._base.content.embedding
+        if len(known) < n:
+            vectors, content = vectors[known], content[known]
+        length = self._lengths[known]
+        own_length = np.maximum(np.linalg.norm(self._vectors, axis=1, keepdims=True), MIN_LENGTH)
+        unit = self._vectors / own_length
+        mine, my_content = unit[fresh - n].T, self._content[fresh - n].T
+        cosine = np.vstack([vectors @ mine / length[:, None], unit[new] @ mine])
+        cosine *= np.float32(1 - config.content_share)
+        cosine += np.float32(config.content_share) * np.vstack([content @ my_content, self._content[new] @ my_content])
+        types = self._types
+        same_type = (types[pool][:, None] == types[fresh]) & (types[fresh] >= 0)
+        blended = np.float32(1 - config.same_type_share) * cosine + np.float32(config.same_type_share) * same_type
         blended[cosine <= MIN_LENGTH] = 0
-        for column, item in enumerate(fresh.tolist()):
-            inside = categories == categories[item]
-            if categories[item] >= 0 and inside.sum() > config.n_similar:
-                blended[~inside, column] = 0
-            blended[item, column] = 0
-        return blended.astype(np.float32)
+        return blended
 
-    def _merged(self, row: int) -> Neighbours:
-        """A list of similar items with the new ones in their places."""
-        hybrid, near = self._base.hybrid, self._near.get(row, {})
-        rows, score = np.fromiter(near, np.int32, len(near)), np.fromiter(near.values(), np.float32, len(near))
-        if row < self._n:
-            rows = np.concatenate([hybrid.similar_idx[row], rows])
-            score = np.concatenate([hybrid.similar_score[row], score])
-        return self._padded(rows, score, hybrid.similar_idx.shape[1])
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        return np.maximum(np.linalg.norm(self._base.hybrid.vectors, axis=1), MIN_LENGTH).astype(np.float32)
 
-    @staticmethod
-    def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:
-        best = top_k(score, width, rows)
-        best = best[score[best] > 0]
-        idx, kept = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32)
-        idx[: len(best)], kept[: len(best)] = rows[best], score[best]
-        return idx, kept
+    @cached_property
+    def _median_shares(self) -> npt.NDArray[np.float32]:
+        """Median share of sales of each type's items, float32 (n_types,)."""
+        share, types = self._base.popularity.share, self._base.catalog.item_type
+        order = np.lexsort((share, types))
+        n_types = len(self._base.catalog.type_names)
+        starts = types[order].searchsorted(np.arange(n_types + 1))
+        middle = np.minimum((starts[:-1] + starts[1:]) // 2, len(order) - 1)
+        return share[order[middle]] if len(order) else np.zeros(n_types, np.float32)
+
+
+def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:
+    """The best as a list of full width."""
+    best = top_k(score, width, rows)
+    best = best[score[best] > 0]
+    idx, kept = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32)
+    idx[: len(best)], kept[: len(best)] = rows[best], score[best]
+    return idx, kept

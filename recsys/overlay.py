@@ -26,6 +26,9 @@ from recsys.newcomers import Newcomers
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
 """Columns that say nothing of what an item is like."""
 
+MAX_CHUNKS: Final = 64
+"""Parts of a table's columns, one for each time that items were added, beyond which it is copied into one."""
+
 
 class Overlay:
     """Changes of items over one engine, and the engine that has them; the latter is built once it is asked for.
@@ -41,21 +44,23 @@ class Overlay:
         self._base, self._engine = base, base
         self._rows: dict[str, int] = {}
         self._changed: dict[int, Row] = {}
+        self._pending: set[int] = set()
+        self._columns: set[str] = set()
         self._deleted: set[str] = set()
         self._types = {name: code for code, name in enumerate(base.catalog.type_names)}
         self._categories: dict[str, int] | None = None
         self._groups: dict[str, int] | None = None
         self._newcomers = Newcomers(base)
-        self._is_current = True
         self._is_same_shape = True
         self.version = 0
 
     @property
     def engine(self) -> Engine:
         """The engine over the catalogue as it is now."""
-        if not self._is_current:
+        if self._pending:
             self._engine = self._build()
-            self._is_current = self._is_same_shape = True
+            self._is_same_shape = True
+            self._pending, self._columns = set(), set()
         return self._engine
 
     def row(self, item_id: str) -> int:
@@ -66,8 +71,7 @@ class Overlay:
         if row == UNKNOWN:
             row = len(self._base.items) + len(self._rows)
             self._rows[item_id] = row
-            self._changed[row] = {"item_id": item_id}
-            self._touch(same_shape=False)
+            self._change(row, {"item_id": item_id}, set(), same_shape=False)
         return row
 
     def apply(self, item_id: str, kind: str, body: Mapping[str, Any]) -> None:
@@ -77,26 +81,28 @@ class Overlay:
         after = changed(before, kind, body)
         if after is None:
             self._deleted.add(item_id)
-            self._touch()
-            return
-        self._deleted.discard(item_id)
-        self._changed[row] = after | {"item_id": item_id}
+            after = before | {"available": False}
+        else:
+            self._deleted.discard(item_id)
         differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
         if row >= len(self._base.items) and differs - NOT_CONTENT:
             self._newcomers.stale.add(row)
-        self._touch(same_shape="category" not in differs and row not in self._newcomers.stale)
+        same_shape = "category" not in differs and row not in self._newcomers.stale
+        self._change(row, after | {"item_id": item_id}, differs, same_shape=same_shape)
 
-    def _touch(self, *, same_shape: bool = True) -> None:
-        self._is_current = False
+    def _change(self, row: int, values: Row, differs: set[str], *, same_shape: bool) -> None:
+        self._changed[row] = values
+        self._pending.add(row)
+        self._columns |= differs
         self._is_same_shape &= same_shape
         self.version += 1
 
     def _build(self) -> Engine:
-        rows = sorted(self._changed)
-        table = self._table(rows)
-        changes = table[np.array(rows, np.int64)] if rows else table.clear()
+        rows, before = sorted(self._pending), self._engine
+        changes = table_of([self._changed[row] for row in rows], before.items_table.schema)
+        table = self._table(rows, changes)
         catalog = self._catalog(rows, changes)
-        grown = self._engine
+        grown = before
         if not self._is_same_shape:
             self._newcomers.place(table, catalog)
             grown = self._grown(catalog)
@@ -104,33 +110,38 @@ class Overlay:
         self._carry(engine, rows, changes)
         return engine
 
-    def _table(self, rows: list[int]) -> pl.DataFrame:
-        base = self._base.items_table
-        mine = table_of([self._changed[row] for row in rows], base.schema)
-        both = pl.concat([base, mine], how="diagonal_relaxed")
-        place = np.arange(len(base) + len(self._rows), dtype=np.int64)
-        place[rows] = len(base) + np.arange(len(rows))
-        return both[place]
+    def _table(self, rows: list[int], changes: pl.DataFrame) -> pl.DataFrame:
+        """The catalogue's table; columns that say the same as before are not copied."""
+        before = self._engine.items_table
+        n_old = int(np.searchsorted(rows, len(before)))
+        old, new = changes.head(n_old), changes.tail(len(changes) - n_old)
+        place = np.arange(len(before))
+        place[rows[:n_old]] = len(before) + np.arange(n_old)
+        if changes.width > before.width:
+            table = pl.concat([before, old], how="diagonal_relaxed")[place]
+        else:
+            names = [name for name in before.columns if n_old and name in self._columns]
+            table = before.with_columns(pl.concat([before[name], old[name]]).gather(place) for name in names)
+        table = pl.concat([table, new], how="diagonal_relaxed") if len(new) else table
+        return table.rechunk() if table.n_chunks() > MAX_CHUNKS else table
 
     def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
-        base, n_new = self._base.catalog, len(self._rows)
+        before = self._engine.catalog
+        n_more = len(self._base.items) + len(self._rows) - len(before.item_type)
         levels = pl.col("category").list.drop_nulls()
         paths = changes.select(pl.when(levels.list.len() > 0).then(levels.list.join(PATH_SEPARATOR))).to_series()
         types = [self._type(path) if path is not None else UNKNOWN for path in paths]
         groups = [self._group(name) if name is not None else UNKNOWN for name in changes["item_group_id"]]
         names = tuple(self._types)
-        categories = [*base.type_category.tolist(), *(self._category(name) for name in names[len(base.type_names) :])]
-        catalog = Catalog(
-            item_type=_with(base.item_type, n_new, UNKNOWN, rows, types),
-            type_category=np.array(categories, np.int32),
+        categories = [self._category(name) for name in names[len(before.type_names) :]]
+        return Catalog(
+            item_type=_with(before.item_type, n_more, UNKNOWN, rows, types),
+            type_category=np.append(before.type_category, np.array(categories, np.int32)),
             type_names=names,
-            group=_with(base.group, n_new, UNKNOWN, rows, groups),
-            price=_with(base.price, n_new, np.nan, rows, changes["price"].cast(pl.Float32).fill_null(float("nan"))),
-            available=_with(base.available, n_new, True, rows, changes["available"].fill_null(True)),
+            group=_with(before.group, n_more, UNKNOWN, rows, groups),
+            price=_with(before.price, n_more, np.nan, rows, changes["price"].cast(pl.Float32).fill_null(float("nan"))),
+            available=_with(before.available, n_more, True, rows, changes["available"].fill_null(True)),
         )
-        for item_id in self._deleted:
-            catalog.available[self.row(item_id)] = False
-        return catalog
 
     def _type(self, path: str) -> int:
         return self._types.setdefault(path, len(self._types))
@@ -194,8 +205,8 @@ class Overlay:
 
     def _carry(self, engine: Engine, rows: list[int], changes: pl.DataFrame) -> None:
         """Hand an engine what it would else work out by a walk over all items and users."""
-        base, n_new = self._base, len(self._rows)
-        titles = [*base.titles, *[""] * n_new]
+        base, before, n_new = self._base, self._engine, len(self._rows)
+        titles = [*before.titles, *[""] * (len(base.items) + n_new - len(before.titles))]
         for row, title in zip(rows, changes.select(pl.coalesce("title", "item_id")).to_series(), strict=True):
             titles[row] = title
         newest = np.arange(len(base.items), len(base.items) + n_new, dtype=np.int32)
