@@ -86,6 +86,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -109,6 +110,11 @@ class Server:
                 return response
             time.sleep(0.03)
         raise AssertionError(f"{path} did not come as wanted; the server said {self.stop()}")
+
+    def kill_all(self) -> None:
+        """Kill it and its workers at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=20)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Ask it to end; returns its exit code and what it wrote."""
