@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -140,8 +141,8 @@ async def take_events(service: Service, call: Nothing, batch: EventBatch) -> byt
     entries = [entry for each in judged for entry in each.entries]
     outcomes = iter(await service.stored(entries) if entries else ())
     results = [_result(each, [next(outcomes) for _ in each.entries]) for each in judged]
-    for result in results:
-        service.telemetry.took(result.status)
+    for status, count in Counter(result.status for result in results).items():
+        service.telemetry.took(status, count)
     refused = sum(bool(result.errors) for result in results)
     return encode(EventResults(len(results) - refused, refused, results))
 

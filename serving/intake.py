@@ -7,6 +7,7 @@ test holds the two together. Here texts that are no ids are held to the size of 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,22 +16,23 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.payloads import ItemlessRow, unfold
-from recsys.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, REQUIRED, WHO
+from recsys.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.store import MICROSECONDS, Entry
 from serving.body import CONTROL
+from serving.parameters import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
 
 MAX_ITEMS: Final = 200
 """Items of one event; GA4's own bound."""
 
-NOT_KEPT: Final = ("event_id", "timestamp", "received_at")
+NOT_KEPT: Final = frozenset({"event_id", "timestamp", "received_at"})
 """Columns that the entry itself has; `timestamp` goes into its body as well where the shop states it."""
 
-TEXTS: Final = tuple(name for name, dtype in EVENTS.items() if dtype == pl.String() and name != "event")
-NOT_NEGATIVE: Final = ("quantity", "price", "position")
 ID_FIELDS: Final = ("event_id", "messageId", "eventId")
 EPOCH_UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
 """First magnitude too large for seconds, milliseconds and microseconds since 1970, and their microseconds."""
+EARLIEST_COUNT: Final = 100_000_000
+"""Counts below this are of before March 1973, and look like the digits of a date such as 20240501."""
 
 _DIGITS: Final = re.compile(r"\d{9,19}(\.\d+)?\Z")
 
@@ -74,15 +76,19 @@ def entries_of(payload: Any, moments: Moments) -> list[Entry]:
     faults: list[FieldError] = []
     entries = [_entry(row, moments, faults) for row in rows]
     if faults:
-        raise InvalidRequestError(dict.fromkeys(faults))
+        raise InvalidRequestError(list(dict.fromkeys(faults))[:MAX_FAULTS])
     return entries
 
 
 def event_id_of(payload: Any) -> str | None:
     """The id under which a shop knows an event, None where it gives none that can be sent back."""
-    given = (payload.get(name) for name in ID_FIELDS) if isinstance(payload, dict) else ()
-    found = next((value for value in given if isinstance(value, str | int) and not isinstance(value, bool)), None)
-    return None if found is None or found == "" else _plain(found)[:MAX_ID_BYTES].encode(errors="replace").decode()
+    if not isinstance(payload, dict):
+        return None
+    for name in ID_FIELDS:
+        found = payload.get(name)
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+            return _plain(found)[:MAX_ID_BYTES].encode(errors="replace").decode()
+    return None
 
 
 def read_micros(value: Any) -> int:
@@ -97,6 +103,8 @@ def read_micros(value: Any) -> int:
     if isinstance(value, str) and _DIGITS.match(value):
         value = float(value)
     if isinstance(value, int | float):
+        if 0 <= value < EARLIEST_COUNT:
+            raise ValueError("expected an RFC 3339 time, or a count since 1970; this may be the digits of a date")
         factor = next((micros for end, micros in EPOCH_UNITS if abs(value) < end), 1e-3)
         return round(value * factor)
     try:
@@ -117,7 +125,7 @@ def _entry(row: dict[str, Any], moments: Moments, faults: list[FieldError]) -> E
     else:
         faults += _faults(row)
     micros = _micros(row.get("timestamp"), moments, faults)
-    body = {name: row[name] for name in EVENTS if name not in NOT_KEPT and row.get(name) is not None}
+    body = {name: value for name, value in row.items() if value is not None and name not in NOT_KEPT}
     if micros is None:
         return Entry("event", row.get("event_id"), float(moments.now), moments.received_at, body)
     seconds, rest = divmod(micros, MICROSECONDS)
@@ -143,27 +151,17 @@ def _micros(value: Any, moments: Moments, faults: list[FieldError]) -> int | Non
 
 def _faults(row: dict[str, Any]) -> list[FieldError]:
     """What is wrong with the columns of a row, its time apart."""
-    faults = [_unknown(name) for name in row if name not in EVENTS]
-    faults += [
-        FieldError(name, f"{name} is missing")
-        for name in REQUIRED["events"]
-        if row.get(name) is None and name != "timestamp"
-    ]
-    for name in TEXTS:
-        if (text := row.get(name)) is not None and (wrong := _wrong_text(text)):
-            faults.append(_fault(name, text, wrong))
-    event = row.get("event")
-    if event is not None and event not in EVENT_NAMES:
-        faults.append(_fault("event", event, f"expected one of {', '.join(EVENT_NAMES)}, or an alias of theirs"))
-    for name in NOT_NEGATIVE:
-        if (number := row.get(name)) is not None and number < 0:
-            faults.append(_fault(name, number, "expected 0 or more"))
-    position, propensity = row.get("position"), row.get("propensity")
-    if position is not None and position >= 1 << 63:
-        faults.append(_fault("position", position, "expected a place in a list"))
-    if propensity is not None and not 0 < propensity <= 1:
-        faults.append(_fault("propensity", propensity, "expected above 0 and at most 1"))
-    if event == "purchase" and row.get("quantity") == 0:
+    faults: list[FieldError] = []
+    for name, value in row.items():
+        check = CHECKS.get(name)
+        if len(faults) >= MAX_FAULTS:
+            break
+        if check is None:
+            faults.append(_unknown(name))
+        elif value is not None and (wrong := check(value)):
+            faults.append(_fault(name, value, wrong))
+    faults += [FieldError(name, f"{name} is missing") for name in ("item_id", "event") if row.get(name) is None]
+    if row.get("quantity") == 0 and row.get("event") == "purchase":
         faults.append(_fault("quantity", 0, "a purchase is of more than nothing"))
     if all(row.get(name) is None for name in WHO):
         faults.append(FieldError("user_id", f"nobody is named: give at least one of {', '.join(WHO)}"))
@@ -176,6 +174,37 @@ def _wrong_text(text: str) -> str | None:
     if len(text) > MAX_ID_BYTES or (not text.isascii() and len(text.encode()) > MAX_ID_BYTES):
         return f"expected at most {MAX_ID_BYTES} bytes of UTF-8"
     return "expected no control characters" if CONTROL.search(text) else None
+
+
+def _wrong_event(event: str) -> str | None:
+    return None if event in EVENT_NAMES else f"expected one of {', '.join(EVENT_NAMES)}, or an alias of theirs"
+
+
+def _wrong_amount(number: float) -> str | None:
+    return "expected 0 or more" if number < 0 else None
+
+
+def _wrong_position(place: int) -> str | None:
+    return None if 0 <= place < 1 << 63 else "expected a place in a list, 0 or more"
+
+
+def _wrong_propensity(chance: float) -> str | None:
+    return None if 0 < chance <= 1 else "expected above 0 and at most 1"
+
+
+def _anything(value: object) -> None:
+    """What `unfold` has read is right as it is, or is looked at elsewhere."""
+
+
+CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
+    **{name: _wrong_text if dtype == pl.String() else _anything for name, dtype in EVENTS.items()},
+    "event": _wrong_event,
+    "quantity": _wrong_amount,
+    "price": _wrong_amount,
+    "position": _wrong_position,
+    "propensity": _wrong_propensity,
+}
+"""What is wrong with a value of each column, None if nothing is."""
 
 
 def _unknown(name: str) -> FieldError:

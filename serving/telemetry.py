@@ -57,9 +57,9 @@ class Telemetry:
         """Count a bundle as `served` or `refused`."""
         self._bundles.labels(result).inc()
 
-    def took(self, result: str) -> None:
-        """Count an event by what became of it."""
-        self._events.labels(result).inc()
+    def took(self, result: str, count: int) -> None:
+        """Count events by what became of them."""
+        self._events.labels(result).inc(count)
 
     def exposition(self) -> bytes:
         """All figures, as Prometheus reads them."""

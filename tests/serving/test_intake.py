@@ -122,6 +122,7 @@ def test_payloads_of_others_unfold() -> None:
         ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "from 1970"),
         ({"timestamp": -1}, "timestamp", "from 1970"),
         ({"timestamp": 1e300}, "timestamp", "from 1970"),
+        ({"timestamp": 20240501}, "timestamp", "digits of a date"),
         ({"timestamp": []}, "timestamp", "a text"),
         ({"colour": "red"}, "colour", "unknown field"),
         ({"event_id": "x" * 257}, "event_id", "256"),
@@ -143,6 +144,10 @@ def test_all_that_is_wrong_is_named() -> None:
 @pytest.mark.parametrize("payload", [None, 1, "x", [], {}, {"items": []}, {"name": "page_view", "params": {}}])
 def test_what_is_no_event_of_an_item(payload: Any) -> None:
     assert faults(payload)
+
+
+def test_not_more_is_told_than_anyone_reads() -> None:
+    assert len(faults(FLAT | {f"x{n}": n for n in range(5_000)})) == 20
 
 
 def test_an_event_of_too_many_items() -> None:
