@@ -17,6 +17,9 @@ Row = dict[str, Any]
 ATTRIBUTES: Final = "attributes"
 """Where the body of a change keeps the columns that are the shop's own."""
 
+UNFIT: Final = (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError)
+"""What polars raises for values that are of no column's type."""
+
 
 def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
     """A row after a change.
@@ -44,30 +47,43 @@ def table_of(rows: Iterable[Row], columns: Mapping[str, pl.DataType]) -> pl.Data
 
 def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None:
-        return pl.Series(name, values, strict=False)
+        dtype = pl.List(pl.String()) if any(isinstance(value, list) for value in values) else None
     if dtype == TIMESTAMP:
         return pl.Series(name, [_moment(value) for value in values], dtype)
     if isinstance(dtype, pl.List):
-        return pl.Series(name, [_levels(value) for value in values], dtype, strict=False)
-    return pl.Series(name, values, dtype, strict=False)
+        values = [_levels(value) for value in values]
+    try:
+        return pl.Series(name, values, dtype, strict=False)
+    except UNFIT:
+        dtype = dtype or pl.String()
+        return pl.Series(name, [_fitting(value, dtype) for value in values], dtype, strict=False)
+
+
+def _fitting(value: Any, dtype: pl.DataType) -> Any:
+    try:
+        return pl.Series([value], dtype=dtype, strict=False).item()
+    except UNFIT:
+        return None
 
 
 def _moment(value: Any) -> datetime | None:
     """A time from RFC 3339 or seconds since 1970; a time without a zone is UTC."""
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, str):
             value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
+    except (ValueError, OverflowError, OSError):
+        return None
     if not isinstance(value, datetime):
         return None
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _levels(value: Any) -> list[Any] | None:
+def _levels(value: Any) -> Any:
     """A list, from one or from the text that stands for it."""
     if isinstance(value, str):
         return [level.strip() for level in value.split(PATH_SEPARATOR.strip())]
-    return None if value is None else list(value)
+    if value is None or isinstance(value, list | tuple):
+        return value
+    return [str(value)]

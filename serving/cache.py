@@ -22,15 +22,27 @@ class AnswerKey(NamedTuple):
 
 
 class AnswerCache:
-    """Answers of one bundle; a new bundle comes with a new cache, so none is ever stale.
+    """Answers of one bundle over one state of the catalogue, so that none is ever stale; a new bundle has a new cache.
 
     Args:
         max_bytes: memory to hold them in; 0 holds none.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._room = max_bytes
+        self._max_bytes = self._room = max_bytes
+        self._catalogue = 0
         self._answers: OrderedDict[AnswerKey, bytes] = OrderedDict()
+
+    def keep_to(self, catalogue: int) -> None:
+        """Let go of all answers that are of another state of the catalogue.
+
+        Args:
+            catalogue: number of the state that the next answers are of.
+        """
+        if catalogue != self._catalogue:
+            self._catalogue = catalogue
+            self._answers.clear()
+            self._room = self._max_bytes
 
     def get(self, key: AnswerKey) -> bytes | None:
         """The answer, if it is held."""

@@ -47,7 +47,9 @@ class Service:
         """
         clock, telemetry = Clock(settings.clock), Telemetry(settings.metrics_dir)
         keys = None if settings.keys is None else KeyRing(settings.keys)
-        return cls(settings, clock, telemetry, State(settings, clock, telemetry), keys)
+        state = State(settings, clock, telemetry, lambda: service.store)
+        service = cls(settings, clock, telemetry, state, keys)
+        return service
 
     @cached_property
     def store(self) -> EventStore:

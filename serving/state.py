@@ -6,17 +6,19 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
 from recsys.bundle import current_version
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, StoreError
+from recsys.live import Live
 from recsys.placements import Placement
 from recsys.recommender import Examples, Recommender
+from recsys.store import EventStore
 from serving.cache import AnswerCache
 from serving.clock import Clock
 from serving.problems import NotReadyError
@@ -29,6 +31,9 @@ NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
 WARM_UP_ROUNDS = 3
 MAX_RETRY_S = 60.0
 
+OpenLog = Callable[[], EventStore]
+"""Gives the live log of this process."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -36,7 +41,7 @@ class Snapshot:
 
     Attributes:
         version: the bundle's name in `CURRENT`.
-        recommender: the library over the bundle.
+        recommender: the library over the bundle and, where there is a live log, over what that says beyond it.
         cache: encoded answers of this bundle.
         examples: paths of calls that work with it.
     """
@@ -59,13 +64,21 @@ class Refusal:
 class State:
     """Holds the current snapshot and follows `CURRENT` to newer ones.
 
+    Args:
+        settings: as started.
+        clock: started by the first bundle.
+        telemetry: what is counted.
+        log: the live log, None for bundles alone.
+
     Attributes:
         current: what is being served, None before the first good bundle.
         last_error: why the newest bundle is not served, None if it is.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, log: OpenLog | None = None) -> None:
         self._settings = settings
+        self._log = log
+        self._is_behind = False
         self._clock = clock
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
@@ -73,7 +86,7 @@ class State:
         self.last_error: str | None = None
 
     def snapshot(self) -> Snapshot:
-        """What is being served.
+        """What is being served, up to date with the live log: whatever any process has acknowledged is in it.
 
         Raises:
             NotReadyError: if nothing is yet.
@@ -81,7 +94,22 @@ class State:
         if self.current is None:
             reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
             raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
+        self._catch_up(self.current)
         return self.current
+
+    def _catch_up(self, snapshot: Snapshot) -> None:
+        """Read what the log has got since; where it cannot be read, what was known serves on."""
+        live = snapshot.recommender.live
+        if live is None or self._log is None:
+            return
+        try:
+            live.catch_up(self._log())
+            self._is_behind = False
+        except StoreError as error:
+            if not self._is_behind:
+                logger.exception("lists are of what was known before: %s", error)
+            self._is_behind = True
+        snapshot.cache.keep_to(live.catalogue_version)
 
     @property
     def placements(self) -> Mapping[str, Placement]:
@@ -107,7 +135,10 @@ class State:
         if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
             return
         try:
-            self._serve(open_snapshot(self._settings, version))
+            snapshot = open_snapshot(self._settings, version)
+            self._catch_up(snapshot)  # before it serves, however long it takes
+            warm_up(snapshot.recommender)
+            self._serve(snapshot)
         except Exception as error:  # whatever is wrong with a new bundle, the old one serves on
             self._refuse(version, error)
 
@@ -132,16 +163,21 @@ class State:
 
 
 def open_snapshot(settings: Settings, version: str) -> Snapshot:
-    """Open a bundle and warm it: map its pages, fill its lazy tables.
+    """Open a bundle, with an empty view of what the live log says beyond it.
 
     Raises:
         BundleError: if the bundle is missing, altered or of another schema version.
     """
     recommender = Recommender.open(settings.models / version)
     limit_threads(settings)
+    recommender = replace(recommender, live=Live(recommender.engine))
+    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
+
+
+def warm_up(recommender: Recommender) -> None:
+    """Map the bundle's pages and fill its lazy tables."""
     for _ in range(WARM_UP_ROUNDS):
         recommender.warm_up()
-    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
 
 
 def _paths(examples: Examples) -> tuple[str, ...]:
