@@ -42,6 +42,10 @@ def ingest_tables(
     items: Source = None,
     users: Source = None,
     offers: Source = None,
+    from_store: Annotated[
+        Path | None,
+        typer.Option("--from-store", help="The live log of `recsys serve`; it joins the files."),
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="The shop's IANA zone, such as Asia/Shanghai.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of CSV and JSON files, such as gb18030.")] = None,
     column: Annotated[
@@ -79,7 +83,7 @@ def ingest_tables(
     )
     moment = parse_moment(now, "--now") if now else wall_clock()
     with progress() as on_progress:
-        report = ingest(Sources(events, items, users, offers), settings, out, moment, on_progress)
+        report = ingest(Sources(events, items, users, offers, from_store), settings, out, moment, on_progress)
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from recsys.store import Entry
+
 SESSION: Final = "\0session "
 """Begins the key of a shopper of whom only a session is known; ids hold no control characters, so it is nobody's id."""
 
@@ -35,6 +37,17 @@ class Identities:
         self._erased: dict[str, float] = {}
         for source, target in (merges or {}).items():
             self.merge(source, target)
+
+    def take(self, entry: Entry) -> None:
+        """Follow an entry of the log, if it is about identities."""
+        if entry.key is None:
+            return
+        if entry.kind == "merge" and isinstance(into := entry.body.get("into"), str):
+            self.merge(entry.key, into)
+        elif entry.kind == "unmerge":
+            self.unmerge(entry.key)
+        elif entry.kind == "erasure":
+            self.erase(entry.key, entry.at)
 
     @property
     def merges(self) -> Mapping[str, str]:

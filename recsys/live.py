@@ -149,6 +149,7 @@ class Live:
 
     def _take(self, seq: int, entry: Entry) -> None:
         kind, key, body = entry.kind, entry.key, entry.body
+        self.identities.take(entry)
         if kind == "event":
             self._take_event(seq, entry)
         elif key is None:
@@ -159,13 +160,8 @@ class Live:
             before = self.profiles.timezone(key)
             self.profiles.apply(key, kind, body)
             self._move(key, before)
-        elif kind == "merge" and isinstance(body.get("into"), str):
-            self.identities.merge(key, body["into"])
-        elif kind == "unmerge":
-            self.identities.unmerge(key)
         elif kind == "erasure":
             before = self.profiles.timezone(key)
-            self.identities.erase(key, entry.at)
             self._events.change(key, lambda run: run[run["at"] >= entry.at])
             self.profiles.erase(key)
             self._move(key, before)

@@ -192,23 +192,27 @@ class EventStore(Protocol):
         """Store what waits, then let go of everything; later calls raise `StoreError`."""
 
 
-def read_entries(store: EventStore, batch: int) -> Iterator[list[Stored]]:
-    """All entries that the store holds now, in order, in lists of at most `batch`."""
-    after, last = 0, store.last_seq()
+def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) -> Iterator[list[Stored]]:
+    """All entries that the store holds now, or up to a number, in order, in lists of at most `batch`."""
+    after, last = 0, store.last_seq() if up_to_seq is None else up_to_seq
     while after < last and (entries := store.tail(after, batch)):
         after = entries[-1].seq
         yield [stored for stored in entries if stored.seq <= last]
 
 
-def events_table(store: EventStore) -> pl.DataFrame:
+def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:
     """The stored events and impressions as the shop's events table.
+
+    Args:
+        store: the live log.
+        up_to_seq: the last number to be in it; all that there are now if not given.
 
     Returns:
         The columns of `recsys.schema.EVENTS`, one row an event in the order of the log; an impression is a
         `view_item_list` for each item that was shown, with `event_id` `<recommendation_id>#<place in the list>`.
         Values that do not fit their column are null.
     """
-    parts = read_entries(store, EXPORT_BATCH)
+    parts = read_entries(store, EXPORT_BATCH, up_to_seq)
     frames = [_frame(row for stored in entries for row in _rows(stored.entry)) for entries in parts]
     return pl.concat([_frame(()), *frames])
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,13 @@ def check_replaceable(out: Path) -> None:
 
 
 def write_folder(
-    tables: Mapping[str, pl.DataFrame], reports: Mapping[str, Any], timezone: str, out: Path
+    tables: Mapping[str, pl.DataFrame],
+    reports: Mapping[str, Any],
+    timezone: str,
+    out: Path,
+    *,
+    store_seq: int = 0,
+    merges: Mapping[str, str] | None = None,
 ) -> DatasetInfo:
     """Write tables, `dataset.json` and further JSON files as one folder, all or nothing.
 
@@ -39,6 +45,8 @@ def write_folder(
         reports: JSON values by file name without its ending.
         timezone: the shop's IANA zone.
         out: the folder; an older one is replaced.
+        store_seq: number of the live log up to which its entries are in the tables.
+        merges: by id, the one that the live log has joined it to.
 
     Returns:
         What `dataset.json` says; tables named `rejects` are no part of it.
@@ -48,7 +56,8 @@ def write_folder(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        info = _fill(staging, tables, reports, timezone)
+        info = replace(_fill(staging, tables, reports, timezone), store_seq=store_seq, merges=dict(merges or {}))
+        _write_json(staging / "dataset.json", asdict(info))
         _swap(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -68,7 +77,6 @@ def _fill(folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str
     info = DatasetInfo(DATASET_SCHEMA_VERSION, timezone, digests.hexdigest(), rows)
     for name, value in reports.items():
         _write_json(folder / f"{name}.json", value)
-    _write_json(folder / "dataset.json", asdict(info))
     return info
 
 

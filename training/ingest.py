@@ -15,8 +15,9 @@ from recsys.errors import ConfigError, DataError
 from recsys.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.casts import CastRules, is_zone
 from training.folder import check_replaceable, write_folder
+from training.logbook import Logbook, raw_table, read_logbook, united
 from training.readers import RawTable, read_table
-from training.sieve import SieveRules, Sifted, sift
+from training.sieve import REJECTS, SieveRules, Sifted, sift
 from training.times import TimeRules
 
 Progress = Callable[[str, float], None]
@@ -25,12 +26,18 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Sources:
-    """The files, or folders of part files, of each table; at least one of events and items."""
+    """The files, or folders of part files, of each table, and the live log: at least one of events, items and the log.
+
+    Attributes:
+        events, items, users, offers: of each table.
+        store: the file of the live log: its events join those of the files, its changes go on top of them.
+    """
 
     events: Path | None = None
     items: Path | None = None
     users: Path | None = None
     offers: Path | None = None
+    store: Path | None = None
 
     def given(self) -> dict[str, Path]:
         """The tables that have a source, in the schema's order."""
@@ -136,7 +143,7 @@ def ingest(
             usable.
     """
     given = sources.given()
-    _check_call(given, config, out, now)
+    _check_call(sources, config, out, now)
     rules = _rules(config, now)
     n_steps = 2 * len(given) + 1
     raw: dict[str, RawTable] = {}
@@ -148,13 +155,22 @@ def ingest(
     for place, table in enumerate(given, len(given)):
         progress(f"checking {table}", place / n_steps)
         sifted[table] = sift(raw.pop(table), table, rules)
-    rejects = pl.concat([part.rejects for part in sifted.values()])
+    kept = {table: part.kept for table, part in sifted.items()}
+    log, of_log = _read_log(sources.store, kept, rules, progress)
+    rejects = pl.concat(
+        [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*sifted.values(), *of_log.values()))]
+    )
     _refuse_bad_tables(sifted, given, config, rejects, out)
+    if log is not None:
+        kept = united(kept, {table: part.kept for table, part in of_log.items()}, log.identities)
+        _refuse_nothing(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in sifted.items()}
-    tables = {table: _ordered(part.kept, table) for table, part in sifted.items()} | {"rejects": rejects}
+    reports |= {f"{table} of the live log": _table_report(part) for table, part in of_log.items()}
+    tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
-    info = write_folder(tables, described, config.timezone or "UTC", out)
+    seq, merges = (0, {}) if log is None else (log.seq, log.identities.ends(log.identities.merges))
+    info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
     return IngestReport(info, reports)
@@ -165,9 +181,28 @@ def rejects_beside(out: Path) -> Path:
     return out.parent / f"{out.name}.rejects.parquet"
 
 
-def _check_call(given: dict[str, Path], config: IngestConfig, out: Path, now: datetime) -> None:
-    if "events" not in given and "items" not in given:
-        raise ConfigError("nothing to ingest: give --events, --items or both")
+def _read_log(
+    path: Path | None, files: Mapping[str, pl.DataFrame], rules: SieveRules, progress: Progress
+) -> tuple[Logbook | None, dict[str, Sifted]]:
+    """The live log, and what of its rows passes the same checks as the files'."""
+    if path is None:
+        return None, {}
+    progress("reading the live log", 0.5)
+    log = read_logbook(path)
+    raw = {table: raw_table(log.of_table(table, files)) for table in ("events", "items", "users")}
+    as_it_stands = SieveRules(rules.latest)
+    return log, {table: sift(part, table, as_it_stands) for table, part in raw.items() if len(part.frame)}
+
+
+def _refuse_nothing(tables: Mapping[str, pl.DataFrame], sources: Sources) -> None:
+    if "events" not in tables and "items" not in tables:
+        raise DataError(f"{sources.store} and the files hold no usable event and no item: nothing to learn from")
+
+
+def _check_call(sources: Sources, config: IngestConfig, out: Path, now: datetime) -> None:
+    given = sources.given()
+    if "events" not in given and "items" not in given and sources.store is None:
+        raise ConfigError("nothing to ingest: give --events, --items or both, or --from-store")
     if now.tzinfo is None:
         raise ConfigError(f"the moment {now.isoformat()} has no time zone; give one with its offset")
     if config.timezone is not None and not is_zone(config.timezone):
@@ -183,7 +218,8 @@ def _check_call(given: dict[str, Path], config: IngestConfig, out: Path, now: da
         if ours not in known:
             raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which no table has")
     check_replaceable(out)
-    inside = [path for path in given.values() if path.resolve().is_relative_to(out.resolve())]
+    paths = [*given.values(), *([] if sources.store is None else [sources.store])]
+    inside = [path for path in paths if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"{inside[0]} lies inside {out}, which is to be replaced; name another folder")
 

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.dataset import Dataset, load_dataset, read_info
+from recsys.engine import Engine, Shop
+from recsys.errors import ConfigError, DataError
+from recsys.history import HistoryConfig, build_history
+from recsys.live import Live
+from recsys.models.repeat import own_items
+from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry, Kind
+from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
+from training.ingest import IngestConfig, IngestReport, Sources, ingest
+
+NOON = moment(121, 12)
+NOW = datetime.fromtimestamp(NOON + 3600, UTC)
+
+
+class ShopWithLog:
+    """Files of the invented shop and a live log beside them."""
+
+    def __init__(self, folder: Path, tables: ShopTables) -> None:
+        self.folder = folder
+        self.log = folder / "store.sqlite"
+        self.n_events = 0
+        for name in ("events", "items", "users"):
+            getattr(tables, name).write_parquet(folder / f"{name}.parquet")
+
+    def say(self, kind: Kind, key: str | None, at: float = NOON, **body: Any) -> None:
+        with closing(SqliteStore(self.log)) as store:
+            if kind == "erasure":
+                store.erase([str(key)], at)
+            else:
+                store.append([Entry(kind, key, at, at, body)])
+
+    def event(self, user_id: str | None, item_id: str, event: str = "purchase", at: float = NOON, **more: Any) -> None:
+        self.n_events += 1
+        self.say("event", f"live-{self.n_events}", at, user_id=user_id, item_id=item_id, event=event, **more)
+
+    def ingest(self, *files: str) -> tuple[IngestReport, Dataset]:
+        paths = {name: self.folder / f"{name}.parquet" for name in files}
+        out = self.folder / "tables"
+        report = ingest(Sources(**paths, store=self.log), IngestConfig(timezone=TIMEZONE), out, NOW)
+        return report, load_dataset(out)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, shop_tables: ShopTables) -> ShopWithLog:
+    return ShopWithLog(tmp_path, shop_tables)
+
+
+def items_of(dataset: Dataset, user_id: str) -> list[str]:
+    mine = dataset.events.user_idx == dataset.users.row(user_id)
+    return [dataset.items.ids[row] for row in dataset.events.item_idx[mine]] if dataset.users.row(user_id) >= 0 else []
+
+
+def test_a_log_alone_is_a_shop(shop: ShopWithLog) -> None:
+    shop.event("a", "tea")
+    shop.say("item_put", "tea", title="Tea", price=3.0, attributes={"leaf": "green"})
+    shop.say("user_put", "a", timezone="Europe/Paris")
+    report, dataset = shop.ingest()
+    assert dataset.items.ids == ("tea",)
+    assert dataset.catalog.row(0, named=True)["leaf"] == "green"
+    assert dataset.profiles["timezone"].to_list() == ["Europe/Paris"]
+    assert dataset.store_seq == report.info.store_seq == 3
+    assert report.tables["events of the live log"].kept == 1
+
+
+def test_events_join_the_files_and_changes_go_on_top(shop: ShopWithLog, shop_dataset: Dataset) -> None:
+    shop.event("new", WEEKLY_ITEM, at=NOON - 0.5)
+    shop.event(None, WEEKLY_ITEM, visitor_id="v")
+    shop.say("item_patch", WEEKLY_ITEM, price=1.5)
+    shop.say("item_patch", WEEKLY_ITEM, available=False)
+    shop.say("item_put", "brand new", title="新品")
+    shop.say("item_delete", "case-3")
+    shop.say("user_patch", WEEKLY_SHOPPERS[0], region="north")
+    _, dataset = shop.ingest("events", "items", "users")
+    assert len(dataset.events) == len(shop_dataset.events) + 2
+    assert items_of(dataset, "new") == items_of(dataset, "v") == [WEEKLY_ITEM]
+    rows = {row["item_id"]: row for row in dataset.catalog.to_dicts()}
+    before = shop_dataset.catalog.filter(pl.col("item_id") == WEEKLY_ITEM).to_dicts()[0]
+    assert rows[WEEKLY_ITEM] == before | {"price": 1.5, "available": False}
+    assert rows["brand new"]["title"] == "新品"
+    assert rows["brand new"]["available"]
+    assert not rows["case-3"]["available"]
+    assert rows["case-3"]["title"] == "Slim Case", "events that name it keep their sense"
+    region = dict(dataset.profiles.select("user_id", "region").iter_rows())
+    assert region[WEEKLY_SHOPPERS[0]] == "north"
+
+
+def test_an_event_of_files_and_log_counts_once(
+    shop: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
+) -> None:
+    known = shop_tables.events.row(-1, named=True)
+    body = {name: known[name] for name in ("item_id", "event", "user_id")}
+    shop.say("event", known["event_id"], known["timestamp"].timestamp(), **body)
+    _, dataset = shop.ingest("events", "items", "users")
+    assert len(dataset.events) == len(shop_dataset.events)
+
+
+def test_merged_ids_share_one_history(shop: ShopWithLog) -> None:
+    shop.event("a", "tea")
+    shop.event(None, "cup", visitor_id="v")
+    shop.event("b", "pot")
+    shop.say("merge", "v", into="a")
+    shop.say("merge", "a", into="b")
+    shop.say("merge", "b", into="v")
+    _, dataset = shop.ingest()
+    assert sorted(items_of(dataset, "b")) == ["cup", "pot", "tea"]
+    assert items_of(dataset, "a") == items_of(dataset, "v") == []
+    assert dataset.merges == {"v": "b", "a": "b"}
+    shop.say("unmerge", "a")
+    _, dataset = shop.ingest()
+    assert sorted(items_of(dataset, "a")) == ["cup", "tea"]
+
+
+def test_erased_ids_stay_away_whatever_the_files_say(shop: ShopWithLog) -> None:
+    gone = WEEKLY_SHOPPERS[0]
+    shop.event(gone, "tea", at=NOON - 10)
+    shop.say("erasure", gone, at=NOON)
+    shop.say("erasure", OPTED_OUT, at=NOON)
+    _, dataset = shop.ingest("events", "items", "users")
+    assert items_of(dataset, gone) == []
+    assert dataset.users.row(gone) < 0
+    shop.event(gone, "tea", at=NOON + 10)
+    shop.event(OPTED_OUT, "tea", at=NOON + 10)
+    _, dataset = shop.ingest("events", "items", "users")
+    assert items_of(dataset, gone) == ["tea"], "a new life"
+    assert items_of(dataset, OPTED_OUT) == []
+
+
+def test_who_wants_no_personal_lists_is_not_learned_from(shop: ShopWithLog) -> None:
+    for who in ("a", "b"):
+        shop.event(who, "tea")
+    shop.say("user_patch", "a", personalization=False)
+    shop.say("merge", "a", into="b")
+    shop.event("c", "tea")
+    shop.say("user_put", "c", personalization=False)
+    _, dataset = shop.ingest()
+    assert items_of(dataset, "b") == ["tea"]
+    assert items_of(dataset, "c") == []
+
+
+def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog, shop_engine: Engine) -> None:
+    """What the next bundle's history holds is what the view over the older one held, and it is not counted twice."""
+    who = WEEKLY_SHOPPERS[2]
+    for hours in (5, 3, 4):
+        shop.event(who, WEEKLY_ITEM, at=NOON - hours * 3600, basket_id=f"b{hours}")
+    shop.event(None, WEEKLY_ITEM, visitor_id="v", at=NOON - 60)
+    shop.say("merge", "v", into=who)
+    with closing(SqliteStore(shop.log)) as store:
+        older = Live(shop_engine)
+        older.catch_up(store)
+        _, dataset = shop.ingest("events", "items", "users")
+        history = build_history(dataset, HistoryConfig())
+        base = replace(shop_engine, history=history, users_table=dataset.profiles, shop=Shop.of(dataset))
+        newer = Live(base)
+        newer.catch_up(store)
+        one, other = older.history(who, NOON), newer.history(who, NOON)
+        mine, theirs = (own_items(shop_engine.repeat, each, shop_engine.shop.goal, NOON) for each in (one, other))
+        for name, column in vars(mine).items():
+            np.testing.assert_array_equal(column, vars(theirs)[name])
+        assert len(one) == len(other)
+        assert newer.identities.target("v") == who
+        shop.event(who, WEEKLY_ITEM)
+        newer.catch_up(store)
+        assert len(newer.history(who, NOON)) == len(one) + 1
+
+
+def test_no_log_and_an_empty_log_are_told(shop: ShopWithLog, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no live log"):
+        shop.ingest()
+    SqliteStore(shop.log).close()
+    with pytest.raises(DataError, match="no usable event and no item"):
+        shop.ingest()
+    _, dataset = shop.ingest("events", "items")
+    assert dataset.store_seq == 0
+    assert read_info(tmp_path / "tables").merges == {}

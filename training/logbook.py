@@ -1,0 +1,159 @@
+"""The live log as a shop's tables: its events beside those of files, its changes on top of the files' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from recsys.changes import Row, changed, table_of
+from recsys.errors import ConfigError
+from recsys.identities import Identities
+from recsys.schema import TABLES, TIMESTAMP
+from recsys.sqlite_store import SqliteStore
+from recsys.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table
+from training.readers import BROKEN, RawTable
+
+IDENTITY_CHANGES: Final[tuple[Kind, ...]] = ("merge", "unmerge", "erasure")
+OPTED_OUT: Final = "personalization"
+
+Tables = dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Logbook:
+    """What the live log held at one moment.
+
+    Attributes:
+        seq: the number up to which it was read.
+        events: the columns of `schema.EVENTS`.
+        changes: of items and users, in order.
+        identities: who was merged into whom, and who was erased.
+    """
+
+    seq: int
+    events: pl.DataFrame
+    changes: tuple[Stored, ...]
+    identities: Identities
+
+    def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """The rows that the log has for a table: all events, and of items and users those that differ from the files'.
+
+        Args:
+            table: `events`, `items` or `users`.
+            files: the rows of files by table, canonical.
+        """
+        if table == "events":
+            return self.events
+        key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
+        changes = [stored for stored in self.changes if stored.entry.kind in kinds]
+        touched = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
+        known = files.get(table, pl.DataFrame(schema=TABLES[table])).filter(pl.col(key).is_in(list(touched)))
+        rows: dict[str, Row | None] = {row[key]: row for row in known.to_dicts()}
+        if table == "users":
+            rows |= {user_id: _left(rows.get(user_id)) for user_id in self._erased()}
+        for stored in changes:
+            assert stored.entry.key is not None
+            rows[stored.entry.key] = _after(rows.get(stored.entry.key), stored)
+        return table_of((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
+
+    def _erased(self) -> set[str]:
+        return set(self.identities.erasures)
+
+
+def read_logbook(path: Path) -> Logbook:
+    """Read the live log, a running server's too.
+
+    Raises:
+        ConfigError: there is none.
+        StoreError: it cannot be read.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} is no live log: name the file that `recsys serve` keeps, given as its --store")
+    with closing(SqliteStore(path)) as store:
+        last = store.last_seq()
+        identities = Identities()
+        for stored in _up_to(last, store.of_kinds(IDENTITY_CHANGES)):
+            identities.take(stored.entry)
+        changes = tuple(_up_to(last, store.of_kinds((*ITEM_CHANGES, *USER_CHANGES))))
+        return Logbook(last, events_table(store, last), changes, identities)
+
+
+def raw_table(frame: pl.DataFrame) -> RawTable:
+    """Rows of the log as if they came from a file."""
+    return RawTable(frame, pl.arange(1, len(frame) + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN))
+
+
+def united(files: Tables, log: Tables, identities: Identities) -> Tables:
+    """One shop's tables out of those of its files and of the log, both checked.
+
+    Of events with one `event_id` the file's is kept. Erased ids are left out, whatever the files say; a merged id's
+    events bear the name of the one that it was merged into.
+
+    Args:
+        files: by table; may lack any.
+        log: by table, as `Logbook.of_table` has them.
+        identities: as the log has them.
+    """
+    tables = dict(files)
+    for table, key in (("items", "item_id"), ("users", "user_id")):
+        if table in log:
+            gone = [*log[table][key], *(identities.erasures if table == "users" else ())]
+            kept = files.get(table, log[table].clear()).filter(~pl.col(key).is_in(gone))
+            tables[table] = pl.concat([kept, log[table]], how="diagonal_relaxed")
+    users = tables.get("users", pl.DataFrame(schema=TABLES["users"]))
+    events = [part for part in (files.get("events"), log.get("events")) if part is not None]
+    if events:
+        tables["events"] = _joined(_without_erased(_once(pl.concat(events)), identities), users, identities)
+    if "users" in tables:
+        merged = list(identities.merges)
+        tables["users"] = users.filter(~pl.col("user_id").is_in(merged))
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def _up_to(last: int, entries: Iterable[Stored]) -> list[Stored]:
+    return [stored for stored in entries if stored.seq <= last]
+
+
+def _after(row: Row | None, stored: Stored) -> Row | None:
+    """A row after a change; a deleted item stays, unavailable, for the sake of the events that name it."""
+    after = changed(row, stored.entry.kind, stored.entry.body)
+    return (row or {}) | {"available": False} if stored.entry.kind == "item_delete" else after
+
+
+def _left(row: Row | None) -> Row | None:
+    """What an erasure leaves of a user: a wish to be left alone."""
+    return {OPTED_OUT: False} if row is not None and row.get(OPTED_OUT) is False else None
+
+
+def _once(events: pl.DataFrame) -> pl.DataFrame:
+    event_id = pl.col("event_id")
+    return events.filter(event_id.is_null() | event_id.is_first_distinct())
+
+
+def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """Events of nobody's old life."""
+    if not identities.erasures:
+        return events
+    moments = [round(at * 1_000_000) for at in identities.erasures.values()]
+    erased = pl.DataFrame({"who": list(identities.erasures), "erased_at": pl.Series(moments).cast(TIMESTAMP)})
+    for column in ("user_id", "visitor_id"):
+        joined = events.join(erased, left_on=column, right_on="who", how="left", maintain_order="left")
+        events = joined.filter((pl.col("timestamp") >= pl.col("erased_at")).fill_null(True)).drop("erased_at")
+    return events
+
+
+def _joined(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """Events of merged ids under the names of those that they were merged into."""
+    ends = identities.ends(identities.merges)
+    if not ends:
+        return events
+    shopper = pl.coalesce("user_id", "visitor_id")
+    silent = users.filter(pl.col(OPTED_OUT).eq_missing(False))["user_id"]
+    events = events.filter(~shopper.is_in(list(silent.filter(silent.is_in(list(ends))))).fill_null(False))
+    target = shopper.replace_strict(ends, default=None, return_dtype=pl.String)
+    return events.with_columns(pl.coalesce(target, "user_id").alias("user_id"))
