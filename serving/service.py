@@ -72,7 +72,7 @@ class Service:
         Raises:
             NotReadyError: it has not.
         """
-        if self.clock.kind == "data":
+        if self.clock.kind == "data" and self.state.current is None:
             self.state.snapshot()
         return self.clock.now()
 
