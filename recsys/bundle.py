@@ -21,6 +21,7 @@ from recsys.engine import Engine
 from recsys.errors import BundleError
 from recsys.index import FlatIndex
 from recsys.ranking.features import FEATURES
+from recsys.ranking.pairs import PAIR_FEATURES
 
 BUNDLE_SCHEMA_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
@@ -29,7 +30,11 @@ CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 INDEX: Final = "index.faiss"
 LIBRARIES: Final = ("faiss-cpu", "implicit", "lightgbm", "numpy", "polars", "scipy")
-RANKER_FILES: Final = {"rankers.next.trees": "ranker.txt", "rankers.new.trees": "ranker_new.txt"}
+RANKER_FILES: Final = {
+    "rankers.next.trees": "ranker.txt",
+    "rankers.new.trees": "ranker_new.txt",
+    "rankers.pairs.trees": "ranker_pairs.txt",
+}
 TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parquet"}
 
 
@@ -126,8 +131,9 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
     engine = put_together(Engine, parts, index=FlatIndex.read(folder / INDEX))
-    for ranker in (engine.rankers.next, engine.rankers.new):
-        if ranker.is_fitted and ranker.feature_names != FEATURES:
+    rankers = engine.rankers
+    for ranker, names in ((rankers.next, FEATURES), (rankers.new, FEATURES), (rankers.pairs, PAIR_FEATURES)):
+        if ranker.is_fitted and ranker.feature_names != names:
             raise BundleError(f"{folder} has a ranker of other features than this release's: train again")
     return engine, manifest
 

@@ -186,9 +186,9 @@ def als_source(shopper: Shopper) -> Scored:
 def together_source(shopper: Shopper) -> Scored:
     """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
     rows, weight = shopper.heaviest
-    lists = shopper.engine.copurchase.bought_together
-    near = lists.item_idx[rows, :N_NEIGHBORS]
-    score = lists.score[rows, :N_NEIGHBORS] * weight[:, None]
+    partners = shopper.engine.copurchase.partners
+    near = partners.item_idx[rows]
+    score = partners.score[rows] * weight[:, None]
     return _summed(shopper.query, near.ravel(), score.ravel())
 
 

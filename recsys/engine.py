@@ -98,10 +98,12 @@ class Rankers:
     Attributes:
         next: what a shopper takes next, bought before or not.
         new: what a shopper takes for the first time.
+        pairs: what is in a basket beside an item; it has ordered the lists of `copurchase` already.
     """
 
     next: Ranker = NO_RANKER
     new: Ranker = NO_RANKER
+    pairs: Ranker = NO_RANKER
 
 
 @dataclass(frozen=True)

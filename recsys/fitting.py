@@ -11,6 +11,7 @@ from recsys.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, Progress, Rankers, fit_models
 from recsys.ranking.examples import PastRequests, cutoffs, past_requests
 from recsys.ranking.features import FEATURES
+from recsys.ranking.pairs import PAIR_FEATURES, order_pairs
 from recsys.ranking.ranker import fit_ranker
 
 
@@ -27,7 +28,9 @@ def fit_engine(
     """
     now = dataset.end if now is None else now
     rankers = fit_rankers(dataset, config, now, progress) if config.ranker.enabled else Rankers()
-    return replace(fit_models(dataset, config, now, progress), rankers=rankers)
+    engine = fit_models(dataset, config, now, progress)
+    progress("order of related items")
+    return replace(engine, rankers=rankers, copurchase=order_pairs(engine, rankers.pairs))
 
 
 def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Progress = lambda stage: None) -> Rankers:
@@ -40,7 +43,7 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
         progress: told the stages.
 
     Returns:
-        Rankers of which none, one or both are fitted: as much as the past can teach.
+        Rankers of which none, some or all are fitted: as much as the past can teach.
     """
     rng = np.random.default_rng(config.seed)
     moments = cutoffs(dataset, now, config.ranker)
@@ -52,10 +55,14 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
     progress("learned ranking")
     if not past:
         return Rankers()
-    questions = [requests.next for requests in past], [requests.new for requests in past]
+    questions = (
+        ([requests.next for requests in past], FEATURES),
+        ([requests.new for requests in past], FEATURES),
+        ([requests.pairs for requests in past], PAIR_FEATURES),
+    )
     with ThreadPoolExecutor(len(questions)) as pool:
         tasks = [
-            pool.submit(fit_ranker, examples, FEATURES, config.ranker, own)
-            for examples, own in zip(questions, rng.spawn(len(questions)), strict=True)
+            pool.submit(fit_ranker, examples, names, config.ranker, own)
+            for (examples, names), own in zip(questions, rng.spawn(len(questions)), strict=True)
         ]
         return Rankers(*(task.result() for task in tasks))

@@ -160,11 +160,14 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
     if not speaks.all():
         removed["no evidence"] = candidates.item_idx[~speaks]
         candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
-    best = top_k(score, len(score) if (engine.catalog.group >= 0).any() else query.limit, candidates.item_idx)
+    wants_all = placement.tail_share > 0 or bool((engine.catalog.group >= 0).any())
+    best = top_k(score, len(score) if wants_all else query.limit, candidates.item_idx)
     best, variants = _one_a_group(engine, candidates.item_idx, best)
     if len(variants):
         removed["variant"] = variants
-    best = best[: query.limit]
+    best = _with_tail(
+        best, engine.is_tail[candidates.item_idx[best]], int(placement.tail_share * query.limit), query.limit
+    )
     names = tuple(candidates.scores)
     return Ranking(
         item_idx=candidates.item_idx[best],
@@ -284,6 +287,22 @@ RULES: Final[Mapping[str, Callable[[Placement, Shopper, npt.NDArray[np.int32]], 
     )
 )
 """What may leave a list, in order; each says which candidates it keeps."""
+
+
+def _with_tail(
+    order: npt.NDArray[np.int64], is_tail: npt.NDArray[np.bool_], n_tail: int, limit: int
+) -> npt.NDArray[np.int64]:
+    """The first `limit` of an order with at least `n_tail` of the tail, if it has so many.
+
+    The best of the tail that did not get in take the places of the last others, behind all that stays.
+    """
+    inside = np.arange(len(order)) < limit
+    n_missing = n_tail - int((inside & is_tail).sum())
+    coming = np.flatnonzero(~inside & is_tail)[: max(n_missing, 0)]
+    if len(coming):
+        inside[np.flatnonzero(inside & ~is_tail)[-len(coming) :]] = False
+        inside[coming] = True
+    return order[inside]
 
 
 def _one_a_group(

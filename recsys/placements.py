@@ -29,6 +29,8 @@ class Placement:
         own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
         trend_power: the blend's scores are multiplied by `trend^power`, >= 0.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm, >= 0.
+        tail_share: at least this share of a list's places go to the tail, the last ones if it has not won others, in
+            [0, 1].
         hour_power: how much of what is known of the hour counts: scores are multiplied by `lift^(w·power)`, with `w`
             what was learned of the hour's weight, >= 0.
         ranker: the learned ranker that orders the list, where one was fitted; "" for the blend of the sources.
@@ -44,6 +46,7 @@ class Placement:
     own: Own = "keep"
     trend_power: float = 0.0
     tail_discount: float = 0.0
+    tail_share: float = 0.0
     hour_power: float = 0.0
     ranker: RankerName = ""
     evidence: tuple[str, ...] = field(default=())
@@ -70,11 +73,20 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
             Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next"),
-            Placement("discover", "user", _NEW, own="drop", trend_power=0.5, tail_discount=0.35, ranker="new"),
+            Placement(
+                "discover",
+                "user",
+                _NEW,
+                own="drop",
+                trend_power=0.5,
+                tail_discount=0.15,
+                tail_share=0.15,
+                ranker="new",
+            ),
             Placement(
                 "long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, ranker="new", evidence=("tail",)
             ),
-            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=1.0, ranker="next", evidence=("hour",)),
+            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=2.0, ranker="next", evidence=("hour",)),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"popular_by_hour": 1.0}),
         )

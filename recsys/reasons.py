@@ -131,7 +131,7 @@ def _alike(evidence: Evidence, row: int) -> Told:
 
 def _with_own(evidence: Evidence, row: int) -> Told:
     seeds, weight = evidence.shopper.heaviest
-    return _together(evidence, row, evidence.engine.copurchase.bought_together, seeds, weight, N_NEIGHBORS)
+    return _together(evidence, row, evidence.engine.copurchase.partners, seeds, weight)
 
 
 def _with_seed(evidence: Evidence, row: int) -> Told:
@@ -150,11 +150,10 @@ def _together(
     lists: RelatedItems,
     seeds: npt.NDArray[np.int32],
     weight: npt.NDArray[np.float32],
-    n_neighbors: int | None = None,
 ) -> Told:
     """The seed that spoke most for an item, and how often the two were taken together."""
     copurchase = evidence.engine.copurchase
-    place, entry = np.nonzero(lists.item_idx[seeds, :n_neighbors] == row)
+    place, entry = np.nonzero(lists.item_idx[seeds] == row)
     strongest = int(np.argmax(lists.score[seeds[place], entry] * weight[place]))
     seed = int(seeds[place[strongest]])
     n_both = int(lists.n_together[seed, entry[strongest]])

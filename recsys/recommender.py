@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
+from recsys.audience import audience_scores
 from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
 from recsys.context import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.dataset import to_seconds
@@ -16,6 +19,7 @@ from recsys.ids import UNKNOWN
 from recsys.live import Live
 from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS, Placement
+from recsys.topk import top_k
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,37 @@ class Recommender:
                 raise UnknownItemError(item_id)
             request = Request(placement, moment, limit, user_id=user_id, item_ids=(item_id,))
             lists.append(list(self.answer(request).items))
+        return lists
+
+    def audience(
+        self, item_ids: Iterable[str], limit: int = DEFAULT_LIMIT, as_of: datetime | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """The shoppers most likely to want each item, new ones above all: whom to tell of an arrival.
+
+        Args:
+            item_ids: the shop's ids.
+            limit: most shoppers an item, >= 1.
+            as_of: an aware moment; the end of the bundle's data if not given.
+
+        Returns:
+            For each item, ids of shoppers and their scores, best first; without those who opted out, and without those
+            for whom nothing speaks.
+
+        Raises:
+            UnknownItemError: if the bundle does not know an item.
+        """
+        asked = tuple(item_ids)
+        rows = self.engine.items.rows(asked)
+        if (rows == UNKNOWN).any():
+            raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
+        scores = audience_scores(self.engine, rows, self._moment(as_of))
+        scores[self.engine.is_opted_out] = 0
+        lists = []
+        for column in scores.T:
+            best = top_k(column, limit)
+            lists.append(
+                [(self.engine.users.ids[user], float(column[user])) for user in best[column[best] > 0].tolist()]
+            )
         return lists
 
     def examples(self) -> Examples:

@@ -27,7 +27,7 @@ from recsys.models.als import ALSConfig
 from recsys.models.content import ContentConfig
 from recsys.models.copurchase import CopurchaseConfig
 from recsys.models.hybrid import HybridConfig
-from recsys.ranking.ranker import RankerConfig
+from recsys.ranking.ranker import RankerConfig, TreesConfig
 from recsys.schema import EVENTS, ITEMS, USERS
 
 TIMEZONE: Final = "Asia/Shanghai"
@@ -224,7 +224,7 @@ def small_config(seed: int = 0) -> EngineConfig:
         content=ContentConfig(n_dimensions=32),
         hybrid=HybridConfig(n_similar=50),
         copurchase=CopurchaseConfig(list_length=50, n_backoff=50),
-        ranker=RankerConfig(min_queries=50, n_rounds=30, min_leaf=20),
+        ranker=RankerConfig(min_queries=50, trees=TreesConfig(n_rounds=30, min_leaf=20)),
     )
 
 

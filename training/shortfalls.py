@@ -58,6 +58,7 @@ def _of_rankers(engine: Engine) -> Iterator[str]:
     for lists, ranker in (
         ("for_you and time_of_day", engine.rankers.next),
         ("discover and long_tail", engine.rankers.new),
+        ("bought_together and complementary", engine.rankers.pairs),
     ):
         if ranker.is_fitted:
             continue

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys import metrics
+from recsys.audience import audience_scores
 from recsys.candidates import Shopper
 from recsys.context import Query
 from recsys.dataset import Dataset
@@ -70,26 +71,14 @@ def hide_items(dataset: Dataset, window: Window, config: EngineConfig, rng: np.r
     return ColdItems(cold, held[:, cold].tocsc(), engine, Past(hidden, window.start))
 
 
-def score_hidden_items(hidden: ColdItems, window: Window, track: Track = untracked) -> npt.NDArray[np.float32]:
-    """How much each shopper is expected to like each hidden item, float32 (n_users, n_cold)."""
-    engine = hidden.engine
-    vectors = engine.hybrid.vectors[hidden.item_idx]
-    scores = np.zeros(hidden.buyers.shape, np.float32)
-    for user_idx in track(range(len(engine.users)), "engine"):
-        history = engine.history.of(user_idx, window.start - 1)
-        rows, weight = engine.als.weights_of(history.item_idx, history.kind, window.start - history.timestamp)
-        scores[user_idx] = vectors @ engine.als.fold_in(rows, weight)
-    return scores
-
-
-def judge_hidden_items(hidden: ColdItems, window: Window, track: Track = untracked) -> Iterator[Judged]:
+def judge_hidden_items(hidden: ColdItems, window: Window) -> Iterator[Judged]:
     """AUC of each hidden item over shoppers, then each shopper's recall@50 over the hidden items.
 
     The baseline takes whoever buys many different items for the likelier buyer of any; it cannot tell items apart.
     """
     activity = np.diff(hidden.past.counts.indptr).astype(np.float32)
     scores = {
-        "engine": score_hidden_items(hidden, window, track),
+        "engine": audience_scores(hidden.engine, hidden.item_idx, window.start - 1),
         "shopper_activity": np.repeat(activity[:, None], len(hidden.item_idx), axis=1),
     }
     yield Judged(("engine",), "auc", {name: {"auc": _areas(hidden, score)} for name, score in scores.items()})

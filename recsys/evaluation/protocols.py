@@ -105,7 +105,7 @@ def cold_items(bench: Bench) -> Iterator[Judged]:
     hidden = hide_items(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
     if hidden is None:
         raise NothingToAskError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
-    yield from judge_hidden_items(hidden, bench.window, bench.track)
+    yield from judge_hidden_items(hidden, bench.window)
 
 
 def cold_users(bench: Bench) -> Iterator[Judged]:

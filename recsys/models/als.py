@@ -49,11 +49,11 @@ class ALSConfig:
         event_weights: weight of one event by kind.
     """
 
-    n_factors: int = 64
+    n_factors: int = 128
     regularization: float = 10.0
     alpha: float = 3.0
     n_iterations: int = 15
-    half_life_days: float = 90.0
+    half_life_days: float = 45.0
     event_weights: EventWeights = field(default_factory=EventWeights)
 
 

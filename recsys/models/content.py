@@ -29,9 +29,9 @@ class ContentConfig:
     """
 
     category_weight: float = 1.0
-    brand_weight: float = 0.7
-    tag_weight: float = 0.6
-    title_weight: float = 0.6
+    brand_weight: float = 1.0
+    tag_weight: float = 0.9
+    title_weight: float = 0.5
     attribute_weight: float = 0.4
     price_weight: float = 0.3
     cross_weight: float = 0.7

@@ -13,6 +13,7 @@ from recsys.catalog import Catalog
 from recsys.dataset import DAY_S, Dataset
 from recsys.models.backoff import fit_backoff
 from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
+from recsys.models.popularity import MOMENTUM_DAYS, momentum
 from recsys.topk import top_k
 
 NO_ITEM = -1
@@ -28,8 +29,10 @@ class CopurchaseConfig:
         type_shrinkage: pseudo-weight of the back-off below a type, > 0.
         category_shrinkage: pseudo-weight of the back-off below a category, > 0.
         popularity_discount: scores are divided by `p_j^β`; 0 ranks by probability, 1 by lift, in [0, 1].
+        momentum_power: scores are multiplied by `m_j^γ`, with `m_j` how much more of late than in the long run, >= 0.
         list_length: items kept a list, >= 1.
         n_backoff: candidates an item takes from its type's own list, >= 0.
+        n_partners: items kept for the lists of shoppers who bought the item, at most `list_length`, >= 1.
         max_basket: larger baskets are left out: nobody took such a basket together, >= 2.
         min_basket_share: share of purchases that must lie in baskets of two or more for baskets to be the evidence;
             below it, what the same shopper bought is, in [0, 1].
@@ -41,8 +44,10 @@ class CopurchaseConfig:
     type_shrinkage: float = 50.0
     category_shrinkage: float = 100.0
     popularity_discount: float = 0.0
+    momentum_power: float = 0.7
     list_length: int = 100
     n_backoff: int = 150
+    n_partners: int = 40
     max_basket: int = 300
     min_basket_share: float = 0.2
     direction: DirectionConfig = field(default_factory=DirectionConfig)
@@ -62,13 +67,18 @@ class RelatedItems:
     score: npt.NDArray[np.float32]
     n_together: npt.NDArray[np.int32]
 
+    def first(self, n: int) -> RelatedItems:
+        """The same lists cut to `n` items."""
+        return RelatedItems(self.item_idx[:, :n], self.score[:, :n], self.n_together[:, :n])
+
 
 @dataclass(frozen=True)
 class CopurchaseModel:
     """Lists of what goes with each item, and the counts that explain them.
 
     Attributes:
-        bought_together: what ends up in the same basket, substitutes too.
+        partners: the likeliest in the same basket, substitutes too; `n_partners` an item.
+        bought_together: what ends up in the same basket, substitutes too, as it is served.
         complementary: the same without what could replace the item and without the wrong direction.
         n_baskets: int32 (n_items,), baskets that hold the item.
         n_all: number of baskets.
@@ -78,6 +88,7 @@ class CopurchaseModel:
         backward: pairs of types that shoppers buy in the other order.
     """
 
+    partners: RelatedItems
     bought_together: RelatedItems
     complementary: RelatedItems
     n_baskets: npt.NDArray[np.int32]
@@ -103,7 +114,8 @@ def fit_copurchase(
 
     With `k` the weight of baskets that hold both and `n` of those that hold the first, from broad to narrow:
     `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`,
-    `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`. A list is ordered by `P(j|i) / p_j^β`.
+    `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`. A list is ordered by `P(j|i) · m_j^γ / p_j^β`: pairs are counted over
+    months, and what sells now is not what sold then.
 
     Args:
         dataset: the shop up to `now`.
@@ -120,22 +132,23 @@ def fit_copurchase(
     together, complements = _empty_lists(n_items, config), _empty_lists(n_items, config)
     shrinkage = (config.type_shrinkage, config.category_shrinkage)
     backoff = fit_backoff(pairs.weight, pairs.item_weight, pairs.total, catalog, shrinkage)
-    discount = np.maximum(backoff.share, 1e-9) ** config.popularity_discount
+    appeal = _appeal(dataset, backoff.share, now, config)
     for item_type, members in _items_by_type(catalog, pairs.item_weight):
         prior = backoff.given_type(item_type)
         partners = backoff.partners(item_type)
-        shortlist = partners[top_k((prior / discount)[partners], config.n_backoff, partners)]
+        shortlist = partners[top_k((prior * appeal)[partners], config.n_backoff, partners)]
         for item in members:
             if of_bought_only and not pairs.item_weight[item]:
                 continue
             candidates, score, n_together = _score(item, pairs, prior, shortlist, config)
-            score /= discount[candidates]
+            score *= appeal[candidates]
             _keep(together, item, candidates, score, n_together)
             if of_bought_only:
                 continue
             allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates, catalog)
             _keep(complements, item, candidates[allowed], score[allowed], n_together[allowed])
     return CopurchaseModel(
+        partners=together.first(config.n_partners),
         bought_together=together,
         complementary=complements,
         n_baskets=pairs.n_baskets,
@@ -144,6 +157,15 @@ def fit_copurchase(
         is_paired_type=np.diff(backoff.type_pairs.indptr) > 0,
         backward=backward,
     )
+
+
+def _appeal(
+    dataset: Dataset, share: npt.NDArray[np.float64], now: int, config: CopurchaseConfig
+) -> npt.NDArray[np.float64]:
+    bought = dataset.successes
+    age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
+    of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
+    return of_late**config.momentum_power / np.maximum(share, 1e-9) ** config.popularity_discount
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.dataset import DAY_S, Dataset
+
+MOMENTUM_DAYS: Final = (3.5, 7.0, 28.0)
+"""Half-lives of what counts as late, from the last days to the last weeks."""
+
+REFERENCE_DAYS: Final = 120.0
+MOMENTUM_SHRINKAGE: Final = 10.0
+MAX_MOMENTUM: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class PopularityModel:
         n_buyers: int32 (n_items,), distinct shoppers; baskets with no shopper count one each.
         n_shoppers: all distinct shoppers who bought anything, counted alike.
         is_head: bool (n_items,), whether the item belongs to the head that makes `head_share` of purchases.
+        momentum: float32 (n_items, len(MOMENTUM_DAYS)), `momentum` at each of these half-lives.
     """
 
     share: npt.NDArray[np.float32]
@@ -44,6 +53,7 @@ class PopularityModel:
     n_buyers: npt.NDArray[np.int32]
     n_shoppers: int
     is_head: npt.NDArray[np.bool_]
+    momentum: npt.NDArray[np.float32]
 
 
 def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> PopularityModel:
@@ -70,7 +80,32 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
         n_buyers=_count_buyers(buyer, bought.item_idx, n_items),
         n_shoppers=len(np.unique(buyer)),
         is_head=_head(np.bincount(bought.item_idx, minlength=n_items), config.head_share),
+        momentum=np.column_stack([momentum(bought.item_idx, age_days, n_items, days) for days in MOMENTUM_DAYS]),
     )
+
+
+def momentum(
+    item_idx: npt.NDArray[np.int32], age_days: npt.NDArray[np.float64], n_items: int, half_life_days: float
+) -> npt.NDArray[np.float32]:
+    """How an item's share of sales of late compares with its share in the long run, shrunk to 1.
+
+    `(Σ 2^(−age/h) + s) / (T·share + s)`, with `T` the sum of `2^(−age/h)` over all purchases, `share` the item's part
+    of all `e^(−age/REFERENCE_DAYS)`, and `s` a constant.
+
+    Args:
+        item_idx: int32 (n,), what was bought.
+        age_days: float64 (n,), how long ago, >= 0.
+        n_items: how many items there are.
+        half_life_days: age at which a purchase of late counts half, > 0.
+
+    Returns:
+        float32 (n_items,), from 1 / MAX_MOMENTUM to MAX_MOMENTUM.
+    """
+    late = np.bincount(item_idx, np.exp2(-age_days / half_life_days), minlength=n_items)
+    ever = np.bincount(item_idx, np.exp(-age_days / REFERENCE_DAYS), minlength=n_items)
+    expected = late.sum() * ever / max(float(ever.sum()), 1e-12)
+    ratio = (late + MOMENTUM_SHRINKAGE) / (expected + MOMENTUM_SHRINKAGE)
+    return np.clip(ratio, 1 / MAX_MOMENTUM, MAX_MOMENTUM).astype(np.float32)
 
 
 def _trend(

@@ -16,8 +16,9 @@ from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.history import UserHistory, last_items
 from recsys.pipeline import blend, contributions
 from recsys.placements import PLACEMENTS, Placement
-from recsys.ranking.features import features
-from recsys.ranking.ranker import Examples, RankerConfig
+from recsys.ranking.features import FEATURES, features
+from recsys.ranking.pairs import past_pairs
+from recsys.ranking.ranker import Examples, RankerConfig, no_examples
 
 NOON = 12
 ASKED_NEXT = PLACEMENTS["for_you"]
@@ -31,22 +32,24 @@ class PastRequests:
     Attributes:
         next: all candidates; taken is what the shopper's first basket after the cut-off holds.
         new: candidates never bought before; taken is what the shopper bought within the horizon.
+        pairs: partners of one item of each basket; taken is what the basket held.
     """
 
     next: Examples
     new: Examples
+    pairs: Examples
 
 
 def cutoffs(dataset: Dataset, now: int, config: RankerConfig) -> tuple[int, ...]:
     """Moments that examples can be taken from, seconds since 1970, the latest first; with as much before as after."""
-    step = config.horizon_days * DAY_S
-    earliest = int(dataset.events.timestamp[0]) + step if len(dataset.events) else now
-    moments = (now - step * place for place in range(1, config.n_cutoffs + 1))
+    horizon, step = config.horizon_days * DAY_S, config.step_days * DAY_S
+    earliest = int(dataset.events.timestamp[0]) + horizon if len(dataset.events) else now
+    moments = (now - horizon - step * place for place in range(config.n_cutoffs))
     return tuple(moment for moment in moments if moment >= earliest)
 
 
 def past_requests(dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.random.Generator) -> PastRequests | None:
-    """Ask for shoppers at a cut-off, and see what they took after it; None where nobody known took anything.
+    """Ask for shoppers and for items at a cut-off, and see what was taken after it; None where nothing was.
 
     Of some shoppers a second example is made that has forgotten all but their latest items, so that shoppers who are
     hardly known are learned about, too.
@@ -59,10 +62,12 @@ def past_requests(dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.r
     """
     asked = config.ranker
     known = dataset.until(cutoff)
-    answers = _answers(dataset.until(cutoff + asked.horizon_days * DAY_S).successes, known.successes, cutoff)
-    users = np.unique(answers.user_idx)
-    if not len(users):
+    later = dataset.until(cutoff + asked.horizon_days * DAY_S).successes
+    later = later.take(later.timestamp >= cutoff)
+    if not len(later):
         return None
+    answers = _answers(later, known.successes)
+    users = np.unique(answers.user_idx)
     users = np.sort(rng.permutation(users)[: asked.max_shoppers])
     engine = fit_models(known, config, now=cutoff, for_shoppers_only=True)
     rows: list[_Answered] = []
@@ -71,7 +76,8 @@ def past_requests(dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.r
             taken = answers.take(slice(*answers.user_idx.searchsorted([user_idx, user_idx + 1])))
             history = engine.history.of(user_idx, cutoff - 1)
             rows.extend(_answer(engine, given, history, taken, cutoff, rng) for given in _given(engine, history, rng))
-    return PastRequests(_stack(rows, only_new=False), _stack(rows, only_new=True))
+    pairs = past_pairs(engine, later, asked, rng)
+    return PastRequests(_stack(rows, only_new=False), _stack(rows, only_new=True), pairs)
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,9 @@ class _Answered:
     speaks_new: npt.NDArray[np.bool_]
 
 
-def _answers(later: Events, before: Events, cutoff: int) -> Events:
-    """What shoppers who were known took from the cut-off on, by shopper, then time."""
-    later = later.take((later.timestamp >= cutoff) & (later.user_idx >= 0))
+def _answers(later: Events, before: Events) -> Events:
+    """What shoppers who were known took, by shopper, then time."""
+    later = later.take(later.user_idx >= 0)
     later = later.take(np.isin(later.user_idx, before.user_idx))
     return later.take(np.argsort(later.user_idx, kind="stable"))
 
@@ -143,6 +149,8 @@ def _blended(placement: Placement, shopper: Shopper, candidates: Candidates) -> 
 
 
 def _stack(rows: list[_Answered], *, only_new: bool) -> Examples:
+    if not rows:
+        return no_examples(len(FEATURES))
     chosen = [row.speaks_new if only_new else row.speaks_next for row in rows]
     blends = [(row.blend_new if only_new else row.blend_next)[kept] for row, kept in zip(rows, chosen, strict=True)]
     taken = [(row.taken_ever if only_new else row.taken_next)[kept] for row, kept in zip(rows, chosen, strict=True)]

@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from recsys.candidates import Candidates, Shopper
 from recsys.dataset import DAY_S
+from recsys.models.popularity import MOMENTUM_DAYS
 
 Column = npt.NDArray[np.floating | np.integer]
 
 DECAYS_DAYS: Final = (7.0, 30.0, 120.0)
 RECENT_DAYS: Final = (28.0, 91.0)
+RECENT_BASKETS: Final = (5, 15)
 MIN_GAP_DAYS: Final = 0.5
 
 OF_SHOPPER: Final = (
@@ -29,6 +31,7 @@ OF_SHOPPER: Final = (
 OF_OWN: Final = (
     *(f"own_decayed_{days:.0f}d" for days in DECAYS_DAYS),
     *(f"own_{days:.0f}d" for days in RECENT_DAYS),
+    *(f"own_last_{n}" for n in RECENT_BASKETS),
     "own_score",
     "own_baskets",
     "own_idle_days",
@@ -51,6 +54,7 @@ OF_ITEM: Final = (
     "log_share",
     "log_buyers",
     "trend",
+    *(f"momentum_{days:.0f}d" for days in MOMENTUM_DAYS),
     "interval_days",
     "repeat_rate",
     "share_in_type",
@@ -190,7 +194,7 @@ def _of_shopper(shopper: Shopper, runs: _Runs) -> npt.NDArray[np.float32]:
 
 
 def _of_own(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    empty = [0.0] * 7 + [np.nan] * 8
+    empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_OWN)))
     now, model, times = shopper.query.now, shopper.engine.repeat, _basket_times(shopper)
@@ -209,6 +213,7 @@ def _of_own(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.N
     columns: list[Column] = [
         *(runs.summed(np.exp(age * (-1 / days))) for days in DECAYS_DAYS),
         *(runs.summed((age < days).astype(np.float64)) for days in RECENT_DAYS),
+        *(runs.summed((runs.timestamp >= times[-n:][0]).astype(np.float64)) for n in RECENT_BASKETS),
         runs.summed((1 + age / decay.decay_days) ** -decay.decay_power),
         count,
         idle,
@@ -248,10 +253,11 @@ def _of_item(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.fl
     block[:, 0] = np.log(popularity.share[rows] + np.float32(1e-9))
     block[:, 1] = np.log1p(popularity.n_buyers[rows])
     block[:, 2] = popularity.trend[rows]
-    block[:, 3] = repeat.interval_days[rows]
-    block[:, 4] = repeat.repeat_rate[rows]
-    block[:, 5] = engine.share_in_type[rows]
-    block[:, 6] = engine.catalog.price[rows]
+    block[:, 3:6] = popularity.momentum[rows]
+    block[:, 6] = repeat.interval_days[rows]
+    block[:, 7] = repeat.repeat_rate[rows]
+    block[:, 8] = engine.share_in_type[rows]
+    block[:, 9] = engine.catalog.price[rows]
     return block
 
 

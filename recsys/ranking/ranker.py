@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -17,19 +17,10 @@ MAX_HOUR_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
-class RankerConfig:
-    """Settings of the learned ranker and of the examples that it learns from.
+class TreesConfig:
+    """Settings of the trees.
 
     Attributes:
-        enabled: whether to train rankers; without them the blend orders every list.
-        n_cutoffs: moments of the past that examples are taken from, each `horizon_days` before the next, >= 1.
-        horizon_days: time after a cut-off whose purchases are the right answers, >= 1.
-        max_shoppers: shoppers drawn at each cut-off, >= 1.
-        min_queries: shoppers with a right answer among their candidates below which nothing is learned, >= 2.
-        short_share: shoppers of whom a second example is made with all but their latest items forgotten, as a share,
-            in [0, 1].
-        max_short: most items that such an example keeps, >= 1.
-        negative_share: share of the candidates that were not taken that are learned from, in (0, 1].
         n_rounds: trees, >= 1.
         learning_rate: step of each tree, > 0.
         num_leaves: leaves of a tree, >= 2.
@@ -40,22 +31,46 @@ class RankerConfig:
         truncation: places of the list whose order counts, >= 1.
     """
 
-    enabled: bool = True
-    n_cutoffs: int = 4
-    horizon_days: int = 28
-    max_shoppers: int = 5000
-    min_queries: int = 200
-    short_share: float = 0.1
-    max_short: int = 8
-    negative_share: float = 0.5
-    n_rounds: int = 60
-    learning_rate: float = 0.1
-    num_leaves: int = 15
+    n_rounds: int = 120
+    learning_rate: float = 0.06
+    num_leaves: int = 31
     min_leaf: int = 100
     feature_share: float = 0.6
     bagging_share: float = 0.7
     l2: float = 5.0
     truncation: int = 30
+
+
+@dataclass(frozen=True)
+class RankerConfig:
+    """Settings of the learned rankers and of the examples that they learn from.
+
+    Attributes:
+        enabled: whether to train rankers; without them the blend orders every list.
+        n_cutoffs: moments of the past that examples are taken from, >= 1.
+        step_days: time from each to the next, >= 1.
+        horizon_days: time after a cut-off whose purchases are the right answers, >= 1.
+        max_shoppers: shoppers drawn at each cut-off, >= 1.
+        min_queries: shoppers with a right answer among their candidates below which nothing is learned, >= 2.
+        short_share: shoppers of whom a second example is made with all but their latest items forgotten, as a share,
+            in [0, 1].
+        max_short: most items that such an example keeps, >= 1.
+        max_baskets: baskets drawn after each cut-off, to learn what goes with an item, >= 1.
+        negative_share: share of the candidates that were not taken that are learned from, in (0, 1].
+        trees: settings of the trees.
+    """
+
+    enabled: bool = True
+    n_cutoffs: int = 3
+    step_days: int = 14
+    horizon_days: int = 28
+    max_shoppers: int = 5000
+    min_queries: int = 200
+    short_share: float = 0.25
+    max_short: int = 8
+    max_baskets: int = 10_000
+    negative_share: float = 0.5
+    trees: TreesConfig = field(default_factory=TreesConfig)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,14 @@ class Examples:
         n_taken = np.bincount(self.request, self.taken, len(self.size))
         useful = (n_taken > 0) & (n_taken < self.size)
         return self.take(useful[self.request])
+
+
+def no_examples(n_features: int) -> Examples:
+    """Examples of no request."""
+    nothing = np.empty(0, np.float32)
+    return Examples(
+        np.empty((0, n_features), np.float32), np.empty(0, np.int8), nothing, nothing, np.empty(0, np.int64)
+    )
 
 
 @dataclass(frozen=True)
@@ -170,21 +193,21 @@ def fit_ranker(
     if n_requests < config.min_queries:
         return Ranker("", n_requests=n_requests)
     seed = int(rng.integers(2**31))
-    known, unseen = _apart(useful)
-    trial = _boost(known, names, config, seed)
+    known, unseen = _apart(useful, -(-config.horizon_days // config.step_days))
+    trial = _boost(known, names, config.trees, seed)
     raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
     ndcg = mean_ndcg(raw, unseen)
     ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
     if ndcg <= ndcg_of_blend:
         return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
     line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
-    booster = _boost(joined(useful), names, config, seed)
+    booster = _boost(joined(useful), names, config.trees, seed)
     return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
 
 
 def joined(parts: Sequence[Examples]) -> Examples:
     """Examples one after the other."""
-    columns = ([getattr(part, field.name) for part in parts] for field in fields(Examples))
+    columns = ([getattr(part, column.name) for part in parts] for column in fields(Examples))
     return Examples(*(np.concatenate(column) for column in columns))
 
 
@@ -201,16 +224,19 @@ def mean_ndcg(score: npt.NDArray[np.floating], examples: Examples, k: int = 10) 
     return float((gain / ideal).mean())
 
 
-def _apart(past: Sequence[Examples]) -> tuple[Examples, Examples]:
-    """What is learned from, and what it is tried on: the latest cut-off, or half of the requests of the only one."""
-    if len(past) > 1 and len(past[0].size) and sum(len(examples.size) for examples in past[1:]):
-        return joined(past[1:]), past[0]
+def _apart(past: Sequence[Examples], horizon: int) -> tuple[Examples, Examples]:
+    """What is learned from, and what it is tried on: the latest cut-off and those whose answers were in before it.
+
+    Where there is no such pair, halves of all requests. `horizon` is how many cut-offs lie within that of answers.
+    """
+    if past and len(past[0].size) and sum(len(examples.size) for examples in past[horizon:]):
+        return joined(past[horizon:]), past[0]
     only = joined(past)
     is_even = only.request % 2 == 0
     return only.take(is_even), only.take(~is_even)
 
 
-def _boost(examples: Examples, names: tuple[str, ...], config: RankerConfig, seed: int) -> lightgbm.Booster:
+def _boost(examples: Examples, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
     """Grow trees, by one thread: on a busy machine LightGBM's threads wait for each other ten times as long."""
     table = lightgbm.Dataset(
         examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}
@@ -253,7 +279,7 @@ def calibrate(
     return float(found.x[0]), float(found.x[1]), float(found.x[2])
 
 
-def _parameters(config: RankerConfig, seed: int) -> dict[str, Any]:
+def _parameters(config: TreesConfig, seed: int) -> dict[str, Any]:
     return {
         "objective": "lambdarank",
         "label_gain": [0, 1],

@@ -15,7 +15,7 @@ from recsys.engine import Engine
 from recsys.errors import RequestError
 from recsys.fitting import fit_engine
 from recsys.history import build_history
-from recsys.pipeline import recommend
+from recsys.pipeline import _with_tail, recommend
 from recsys.placements import PLACEMENTS
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops
@@ -309,3 +309,19 @@ def test_at_any_hour_anybody_gets_an_answer(
     answer = _ask(shop_engine, placement, user_id, tuple(item_ids), 20, moment(0, hour))
     assert UNAVAILABLE not in _ids(answer)
     assert not set(_ids(answer)) & set(item_ids)
+
+
+@given(st.lists(st.booleans(), max_size=40), st.integers(0, 20), st.integers(1, 20))
+def test_a_share_of_the_places_goes_to_the_tail(tail: list[bool], n_tail: int, limit: int) -> None:
+    """As many of the tail as are wanted or there are; who makes room are the last others, and the order stays."""
+    n_tail = min(n_tail, limit)
+    order, is_tail = np.arange(len(tail)), np.array(tail, np.bool_)
+    found = _with_tail(order, is_tail, n_tail, limit)
+    assert len(found) == min(limit, len(tail))
+    assert (np.diff(found) > 0).all()
+    n_before = int(is_tail[:limit].sum())
+    assert is_tail[found].sum() == max(n_before, min(n_tail, int(is_tail.sum())))
+    stayed = set(found.tolist()) & set(range(limit))
+    gone = sorted(set(range(min(limit, len(tail)))) - stayed)
+    assert not is_tail[gone].any()
+    assert all(is_tail[place] for place in stayed if gone and place > gone[0])

@@ -12,6 +12,7 @@ from recsys.dataset import Dataset
 from recsys.engine import Engine
 from recsys.models.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
 from recsys.models.direction import DirectionConfig, find_backward_types
+from recsys.models.popularity import momentum
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, DAY_S, PHONES, at, dataset_of, moment
 
@@ -22,6 +23,7 @@ CONFIG = CopurchaseConfig(
     category_shrinkage=9.0,
     list_length=8,
     min_basket_share=0.0,
+    momentum_power=0.0,
     direction=DirectionConfig(min_z=1.0),
 )
 
@@ -204,3 +206,22 @@ def test_a_phone_wants_a_case_and_a_charger_and_a_camera_a_card(shop_engine: Eng
     for case in CASES:
         assert not first(case, 50) & set(PHONES)
         assert first(case, 4) & set(CHARGERS)
+
+
+def test_what_sells_of_late_comes_before_what_sold_as_often_before() -> None:
+    """`c1` and `a1` share as many baskets with `x`; of late only `c1` sells."""
+    rows = [
+        {"item_id": item_id, "basket_id": f"{day}", "timestamp": at(moment(day))}
+        for day, basket in enumerate([*["x a1"] * 30, *["x c1"] * 30])
+        for item_id in basket.split()
+    ]
+    dataset = dataset_of(rows, CATALOG)
+    flat = replace(CONFIG, decay_days=1e9)
+    ids, far = dataset.items, _as_dict(_fit(dataset, flat).bought_together, dataset.items.row("x"))
+    assert far[ids.row("a1")] == pytest.approx(far[ids.row("c1")], rel=1e-4)
+    moved = _as_dict(_fit(dataset, replace(flat, momentum_power=1.0)).bought_together, ids.row("x"))
+    bought = dataset.successes
+    expected = momentum(bought.item_idx, (dataset.end - bought.timestamp) / DAY_S, len(ids), 7.0)
+    assert expected[ids.row("c1")] > 1 > expected[ids.row("a1")]
+    for item, chance in far.items():
+        assert moved[item] == pytest.approx(chance * expected[item], rel=1e-4)

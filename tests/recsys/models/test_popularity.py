@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.dataset import Dataset
-from recsys.models.popularity import PopularityConfig, fit_popularity
+from recsys.models.popularity import (
+    MAX_MOMENTUM,
+    MOMENTUM_SHRINKAGE,
+    REFERENCE_DAYS,
+    PopularityConfig,
+    fit_popularity,
+    momentum,
+)
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import DAY_S, at, dataset_of, moment
 
@@ -65,3 +72,24 @@ def test_shares_sum_to_one_and_trends_are_positive(dataset: Dataset) -> None:
     assert model.share.sum() == pytest.approx(1.0, abs=1e-5)
     assert (model.trend > 0).all()
     assert np.isfinite(model.trend).all()
+
+
+def test_momentum_by_hand_and_within_its_bounds() -> None:
+    """Two items that sold once a day for 200 days, one of them four times a day in the last week."""
+    item = np.array([0] * 200 + [1] * 200 + [1] * 21)
+    age = np.concatenate([np.arange(200.0), np.arange(200.0), np.repeat(np.arange(7.0), 3)])
+    found = momentum(item.astype(np.int32), age, 3, 7.0)
+    late = [np.exp2(-age[item == row] / 7).sum() for row in (0, 1)]
+    ever = [np.exp(-age[item == row] / REFERENCE_DAYS).sum() for row in (0, 1)]
+    expected = [
+        (late[row] + MOMENTUM_SHRINKAGE) / (sum(late) * ever[row] / sum(ever) + MOMENTUM_SHRINKAGE) for row in (0, 1)
+    ]
+    np.testing.assert_allclose(found, [*expected, 1.0], rtol=1e-5)
+    assert found[1] > 1 > found[0]
+    rush = momentum(np.array([0] * 1000 + [1] * 9000, np.int32), np.repeat([0.0, 500.0], [1000, 9000]), 2, 3.5)
+    assert rush[0] <= MAX_MOMENTUM
+    assert rush[1] >= np.float32(1 / MAX_MOMENTUM)
+
+
+def test_momentum_of_nothing_sold_is_one() -> None:
+    assert momentum(np.empty(0, np.int32), np.empty(0), 2, 7.0).tolist() == [1, 1]

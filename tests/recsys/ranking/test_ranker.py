@@ -10,9 +10,18 @@ from scipy import sparse
 from scipy.special import expit
 
 from recsys.metrics import ndcg_at_k
-from recsys.ranking.ranker import NO_RANKER, Examples, RankerConfig, calibrate, fit_ranker, joined, mean_ndcg
+from recsys.ranking.ranker import (
+    NO_RANKER,
+    Examples,
+    RankerConfig,
+    TreesConfig,
+    calibrate,
+    fit_ranker,
+    joined,
+    mean_ndcg,
+)
 
-SMALL = RankerConfig(min_queries=10, n_rounds=20, min_leaf=5, negative_share=1.0)
+SMALL = RankerConfig(min_queries=10, negative_share=1.0, trees=TreesConfig(n_rounds=20, min_leaf=5))
 NAMES = ("signal", "noise")
 
 
@@ -40,7 +49,9 @@ def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
 
 def test_a_ranker_that_is_no_better_than_the_blend_does_not_serve() -> None:
     past = [_examples(0, blend_knows=True), _examples(1, blend_knows=True)]
-    ranker = fit_ranker(past, NAMES, replace(SMALL, n_rounds=1), np.random.default_rng(0))
+    ranker = fit_ranker(
+        past, NAMES, replace(SMALL, trees=TreesConfig(n_rounds=1, min_leaf=5)), np.random.default_rng(0)
+    )
     assert not ranker.is_fitted
     assert ranker.ndcg_of_blend == pytest.approx(1)
     assert ranker.n_requests > SMALL.min_queries

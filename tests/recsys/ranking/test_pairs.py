@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from recsys.dataset import DAY_S, Dataset
+from recsys.engine import Engine, fit_models
+from recsys.models.copurchase import NO_ITEM
+from recsys.ranking.pairs import (
+    N_ORDERED,
+    PAIR_FEATURES,
+    first_pairs,
+    order_pairs,
+    pair_features,
+    past_pairs,
+)
+from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
+from tests.shop import small_config
+
+ALL = RankerConfig(negative_share=1.0)
+
+
+@pytest.fixture(scope="module")
+def past(shop_dataset: Dataset) -> Engine:
+    """The shop four weeks before its end, no list ordered yet."""
+    cutoff = shop_dataset.end - 28 * DAY_S
+    return fit_models(shop_dataset.until(cutoff), small_config(), now=cutoff)
+
+
+@pytest.fixture(scope="module")
+def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
+    """One that learned from the weeks after."""
+    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    config = replace(small_config().ranker, min_queries=2)
+    examples = past_pairs(past, later, config, np.random.default_rng(0))
+    blind = replace(examples, blend=np.zeros(len(examples.blend), np.float32))
+    found = fit_ranker([blind], PAIR_FEATURES, config, np.random.default_rng(0))
+    assert found.is_fitted
+    return found
+
+
+def test_columns_say_what_the_models_hold(past: Engine) -> None:
+    seeds = np.flatnonzero(past.copurchase.n_baskets > 3)[:5].astype(np.int32)
+    pairs = first_pairs(past.copurchase.bought_together, seeds)
+    table = dict(zip(PAIR_FEATURES, pair_features(past, pairs).T, strict=True))
+    assert pairs.size.sum() == len(pairs.seed)
+    for place in range(0, len(pairs.seed), 7):
+        seed, item = int(pairs.seed[place]), int(pairs.item_idx[place])
+        n_seed, n_item = past.copurchase.n_baskets[seed], past.copurchase.n_baskets[item]
+        assert table["together"][place] == pairs.n_together[place]
+        assert table["share_of_seed"][place] == pytest.approx(pairs.n_together[place] / n_seed)
+        assert table["share_of_item"][place] == pytest.approx(pairs.n_together[place] / max(n_item, 1))
+        assert table["same_type"][place] == (past.catalog.item_type[seed] == past.catalog.item_type[item])
+        likeness = past.content.embedding[seed] @ past.content.embedding[item]
+        assert table["likeness"][place] == pytest.approx(likeness, abs=1e-5)
+        lift = np.log(pairs.chance[place] * (past.copurchase.n_all + 1) / (n_item + 1))
+        assert table["log_lift"][place] == pytest.approx(lift, abs=1e-4)
+
+
+def test_examples_tell_what_each_basket_held(past: Engine, shop_dataset: Dataset) -> None:
+    """Every basket of two or more asks once, and no basket's own seed is listed."""
+    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    examples = past_pairs(past, later, ALL, np.random.default_rng(0))
+    _, size = np.unique(np.unique(np.stack([later.basket_idx, later.item_idx]), axis=1)[0], return_counts=True)
+    assert len(examples.size) <= (size >= 2).sum()
+    assert 0 < examples.taken.sum() < len(examples.taken)
+    n_taken = np.bincount(examples.request, examples.taken, len(examples.size))
+    assert n_taken.max() < size.max()
+    again = past_pairs(past, later, ALL, np.random.default_rng(0))
+    np.testing.assert_array_equal(examples.features, again.features)
+    few = past_pairs(past, later, replace(ALL, max_baskets=3), np.random.default_rng(0))
+    assert len(few.size) <= 3
+
+
+def test_without_a_ranker_lists_stay(past: Engine) -> None:
+    assert order_pairs(past, NO_RANKER) is past.copurchase
+
+
+def test_ordered_lists_hold_the_same_items_by_the_learned_chance(past: Engine, ranker: Ranker) -> None:
+    ordered = order_pairs(past, ranker)
+    for name in ("bought_together", "complementary"):
+        before, after = getattr(past.copurchase, name), getattr(ordered, name)
+        for row in range(len(past.items)):
+            known = before.item_idx[row] != NO_ITEM
+            assert set(after.item_idx[row][: known.sum()]) == set(before.item_idx[row][known])
+            assert (after.item_idx[row][known.sum() :] == NO_ITEM).all()
+            assert (np.diff(after.score[row]) <= 0).all()
+            by_item = dict(
+                zip(before.item_idx[row][known].tolist(), before.n_together[row][known].tolist(), strict=True)
+            )
+            for item, n in zip(after.item_idx[row][known].tolist(), after.n_together[row][known].tolist(), strict=True):
+                assert by_item[item] == n
+        seed = int(np.argmax(past.copurchase.n_baskets))
+        pairs = first_pairs(before, np.array([seed], np.int32))
+        chance = expit(ranker.log_odds(pair_features(past, pairs)))
+        best = pairs.item_idx[np.argsort(-chance, kind="stable")]
+        np.testing.assert_array_equal(after.item_idx[seed][: len(best)], best)
+        np.testing.assert_allclose(after.score[seed][: len(best)], np.sort(chance)[::-1], rtol=1e-5)
+    assert ordered.partners is past.copurchase.partners, "shoppers' lists rest on the chances as counted"
+
+
+def test_what_lies_behind_the_ordered_keeps_its_order(past: Engine, ranker: Ranker) -> None:
+    long = replace(past.copurchase.bought_together)
+    if long.item_idx.shape[1] <= N_ORDERED:
+        wide = np.full((len(past.items), N_ORDERED + 20), NO_ITEM, np.int32)
+        score, together = np.zeros(wide.shape, np.float32), np.zeros(wide.shape, np.int32)
+        seed = int(np.argmax(past.copurchase.n_baskets))
+        others = np.array([row for row in range(len(past.items)) if row != seed], np.int32)[: wide.shape[1]]
+        wide[seed, : len(others)], score[seed, : len(others)] = others, np.linspace(0.9, 0.1, len(others))
+        long = replace(long, item_idx=wide, score=score, n_together=together)
+    engine = replace(past, copurchase=replace(past.copurchase, bought_together=long))
+    after = order_pairs(engine, ranker).bought_together
+    assert len(others) > N_ORDERED
+    np.testing.assert_array_equal(after.item_idx[seed][N_ORDERED : len(others)], others[N_ORDERED:])
+    assert (np.diff(after.score[seed][: len(others)]) <= 0).all()
+
+
+def test_an_item_that_was_never_bought_keeps_its_list(past: Engine, ranker: Ranker) -> None:
+    never = np.flatnonzero(past.copurchase.n_baskets == 0)
+    assert len(never)
+    ordered = order_pairs(past, ranker)
+    np.testing.assert_array_equal(
+        ordered.bought_together.item_idx[never], past.copurchase.bought_together.item_idx[never]
+    )
