@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.engine import Engine
 from recsys.errors import BundleError
-from recsys.index import MIN_RECALL, FlatIndex, nearest
+from recsys.index import MIN_RECALL, FlatIndex, GrownIndex, nearest
 
 HALF_PRECISION = 2e-3
 """Relative step of a half-precision number, with room for a sum of sixteen."""
@@ -82,3 +82,20 @@ def test_inverted_lists_pass_the_recall_gate() -> None:
     _, found = nearest(vectors, vectors, 10, max_exact_pairs=0)
     recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)])
     assert recall >= MIN_RECALL - 0.02  # the gate sees a sample of the queries
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 40), st.integers(0, 9), st.integers(1, 50), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_grown_index_answers_as_one_over_all(n_items: int, n_extra: int, k: int, some: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n_items + n_extra, 8)).astype(np.float32)
+    queries = rng.standard_normal((2, 8)).astype(np.float32)
+    allowed = rng.random(len(vectors)) < 0.5 if some else None
+    grown = GrownIndex(FlatIndex.build(vectors[:n_items]).faiss_index, n_items, vectors[n_items:])
+    scores, rows = grown.search(queries, k, allowed)
+    whole, _ = FlatIndex.build(vectors).search(queries, k, allowed)
+    width = min(k, len(vectors) if allowed is None else int(allowed.sum()))
+    assert (rows[:, :width] >= 0).all()
+    assert (rows[:, width:] == -1).all()
+    np.testing.assert_allclose(scores[:, :width], whole[:, :width], rtol=HALF_PRECISION, atol=2 * HALF_PRECISION)
+    np.testing.assert_allclose(np.einsum("qf,qkf->qk", queries, vectors[rows[:, :width]]), scores[:, :width], atol=0.02)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.catalog import Catalog, read_catalog
 from recsys.engine import Engine
-from recsys.models.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid
+from recsys.models.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, lend_factors
 from recsys.schema import ITEMS
 from tests.shop import NEVER_BOUGHT, SHELVES, table
 
@@ -107,3 +107,14 @@ def test_what_is_like_an_item_nobody_bought_is_of_its_shelf(shop_engine: Engine)
         nearest = shop_engine.hybrid.similar_idx[row, : len(shelf) - 1]
         assert {shop_engine.items.ids[other] for other in nearest} == set(shelf) - {item_id}
         assert shop_engine.hybrid.vectors[row].any()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 25))
+def test_a_new_item_gets_the_vector_of_one_without_buyers(seed: int, n_items: int) -> None:
+    factors, content, n_buyers, catalog = _random(seed, n_items)
+    config = HybridConfig(n_neighbors=5, n_similar=4)
+    fitted = fit_hybrid(factors, content, n_buyers, catalog, config).vectors
+    cold = np.flatnonzero((n_buyers == 0) & (np.linalg.norm(content, axis=1) > 0))
+    lent = lend_factors(factors, content, n_buyers, content[cold], config)
+    assert lent.shape == (len(cold), factors.shape[1])
+    np.testing.assert_allclose(lent, fitted[cold], atol=1e-6)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.history import UserHistory
+from recsys.recent import RUN, Clockwork, RecentEvents, joined
+from tests.shop import TIMEZONE, moment
+
+CLOCKWORK = Clockwork(TIMEZONE, has_hours=True, n_baskets=1000, mean_rating=4.0)
+
+
+def row(seq: int, at: float, **body: object) -> tuple[object, ...]:
+    return CLOCKWORK.row(seq, at, 3, 7, body, None)
+
+
+def event(seq: int, at: float, **body: object) -> np.void:
+    return np.array([row(seq, at, **body)], RUN)[0]
+
+
+def test_an_event_has_the_numbers_of_the_tables() -> None:
+    read = event(1, moment(3, 9.5), value=2.0, basket_id="b")
+    assert (read["item_idx"], read["kind"], read["hour"], read["strength"]) == (3, 7, 9, 0.5)
+    assert event(1, 0.0, value=100.0)["strength"] == 2.0, "cut as in the tables"
+    assert event(1, 0.0)["strength"] == 1.0
+    assert Clockwork(TIMEZONE, False, 0, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
+
+
+def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
+    day, night = moment(3, 9), moment(3, 23)
+    assert event(1, day, basket_id="b")["basket_idx"] == event(2, night, basket_id="b")["basket_idx"]
+    assert event(1, day, session_id="b")["basket_idx"] == event(2, night, session_id="b")["basket_idx"]
+    assert event(1, day)["basket_idx"] == event(2, night)["basket_idx"] != event(3, night + 7200)["basket_idx"]
+    numbers = {int(event(1, day, **who)["basket_idx"]) for who in ({}, {"basket_id": "b"}, {"session_id": "b"})}
+    assert len(numbers) == 3
+    assert min(numbers) >= 1000, "behind the bundle's"
+
+
+def test_another_zone_moves_hours_and_days() -> None:
+    run = np.array([row(1, moment(3, 9)), row(2, moment(3, 23), basket_id="b")], RUN)
+    moved = CLOCKWORK.moved(run, "America/New_York")
+    assert moved["hour"].tolist() == [20, 10]
+    assert moved["basket_idx"][0] != run["basket_idx"][0]
+    assert moved["basket_idx"][1] == run["basket_idx"][1]
+    assert run["hour"].tolist() == [9, 23], "the run that was stays as it is"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), min_size=1, max_size=30),
+    st.integers(1, 6),
+    st.integers(1, 7),
+)
+def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_events: int, part: int) -> None:
+    """The reference sorts all events of a shopper, and keeps the latest."""
+    recent = RecentEvents(max_events)
+    for seq, (key, at) in enumerate(events, 1):
+        recent.add(key, row(seq, float(at)))
+        if seq % part == 0:
+            recent.pack()
+            recent.of(key)
+    for key in "ab":
+        wanted = sorted((at, seq) for seq, (who, at) in enumerate(events, 1) if who == key)[-max_events:]
+        run = recent.of(key)
+        found = [] if run is None else list(zip(run["at"].tolist(), run["seq"].tolist(), strict=True))
+        assert found == wanted
+    assert len(recent) == len({key for key, _ in events})
+
+
+def test_what_is_late_takes_its_place_behind_the_bundles_own() -> None:
+    def of(*timestamps: int) -> UserHistory:
+        n = len(timestamps)
+        empty = (np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int8), np.ones(n, np.float32))
+        return UserHistory(np.zeros(n, np.int32), np.array(timestamps, np.int64), *empty)
+
+    run = np.array([row(1, 1.5), row(2, 2.0), row(3, 9.0)], RUN)
+    history = joined([of(1, 2, 3)], [run], 100)
+    assert history.timestamp.tolist() == [1, 1, 2, 2, 3, 9]
+    assert history.item_idx.tolist() == [0, 3, 0, 3, 0, 3]
+    assert joined([of(1, 2, 3)], [run], 2).timestamp.tolist() == [3, 9]
+    assert joined([of(5), of(2)], [], 9).timestamp.tolist() == [2, 5]
+    assert len(joined([of()], [], 9)) == 0
