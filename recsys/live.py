@@ -20,7 +20,7 @@ from recsys.identities import Identities, shopper_key
 from recsys.ids import UNKNOWN
 from recsys.overlay import Overlay
 from recsys.profiles import Profiles
-from recsys.recent import Clockwork, RecentEvents, Run, joined
+from recsys.recent import Clockwork, RecentEvents, joined
 from recsys.schema import EVENT_NAMES
 from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
 
@@ -62,15 +62,16 @@ class Live:
         self._events = RecentEvents(base.config.history.max_events)
         self._catalogue = Overlay(base)
         self._seen = NEVER_READ
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
         self.profiles = Profiles(base)
         self.seq = shop.store_seq
 
     @property
     def engine(self) -> Engine:
-        """The models over the catalogue as it is now."""
-        return self._catalogue.engine
+        """The models over the catalogue as it is now; made anew by whoever asks first after a change."""
+        with self._lock:
+            return self._catalogue.engine
 
     @property
     def catalogue_version(self) -> int:
@@ -125,7 +126,7 @@ class Live:
         keys = self.identities.leading_to(key)
         if len(keys) > 1:
             keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
-        runs = [run for each in keys if (run := self._run(each)) is not None]
+        runs = [run for each in keys if (run := self._events.of(each)) is not None]
         if not runs and len(keys) == 1:
             return self._known(keys[0], until)
         end = int(np.iinfo(np.int64).max)
@@ -136,16 +137,9 @@ class Live:
         """The bundle's own events of an id, without those that an erasure hides."""
         history = self._base.history.of(self._base.users.row(key), until)
         erased_at = self.identities.erased_at(key)
-        if len(history) and history.timestamp[0] < erased_at:
-            return history.take(slice(int(history.timestamp.searchsorted(erased_at)), None))
+        if len(history) and history.timestamp[0] <= erased_at:
+            return history.take(slice(int(history.timestamp.searchsorted(erased_at, side="right")), None))
         return history
-
-    def _run(self, key: str) -> Run | None:
-        run = self._events.of(key)
-        if run is None:
-            return None
-        erased_at = self.identities.erased_at(key)
-        return run[run["at"] >= erased_at] if run["at"][0] < erased_at else run
 
     def _take(self, seq: int, entry: Entry) -> None:
         kind, key, body = entry.kind, entry.key, entry.body
@@ -162,7 +156,7 @@ class Live:
             self._move(key, before)
         elif kind == "erasure":
             before = self.profiles.timezone(key)
-            self._events.change(key, lambda run: run[run["at"] >= entry.at])
+            self._events.change(key, lambda run: run[run["seq"] > seq])
             self.profiles.erase(key)
             self._move(key, before)
 

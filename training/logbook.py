@@ -107,8 +107,10 @@ def united(files: Tables, log: Tables, identities: Identities) -> Tables:
             tables[table] = pl.concat([kept, log[table]], how="diagonal_relaxed")
     users = tables.get("users", pl.DataFrame(schema=TABLES["users"]))
     events = [part for part in (files.get("events"), log.get("events")) if part is not None]
+    if "events" in files:
+        events[0] = _without_erased(events[0], identities)  # the log has removed its own
     if events:
-        tables["events"] = _joined(_without_erased(_once(pl.concat(events)), identities), users, identities)
+        tables["events"] = _joined(_once(pl.concat(events)), users, identities)
     if "users" in tables:
         merged = list(identities.merges)
         tables["users"] = users.filter(~pl.col("user_id").is_in(merged))
@@ -143,7 +145,7 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
     erased = pl.DataFrame({"who": list(identities.erasures), "erased_at": pl.Series(moments).cast(TIMESTAMP)})
     for column in ("user_id", "visitor_id"):
         joined = events.join(erased, left_on=column, right_on="who", how="left", maintain_order="left")
-        events = joined.filter((pl.col("timestamp") >= pl.col("erased_at")).fill_null(True)).drop("erased_at")
+        events = joined.filter((pl.col("timestamp") > pl.col("erased_at")).fill_null(True)).drop("erased_at")
     return events
 
 

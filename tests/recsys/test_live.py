@@ -264,6 +264,15 @@ def test_an_erasure_hides_at_once_and_a_new_life_begins(log: Log) -> None:
     assert len(log.live.history("other", NOW)) == 1
 
 
+def test_an_erasure_takes_what_was_stored_before_it_whatever_its_time(log: Log) -> None:
+    for at in (NOW - 50, NOW, NOW + 50):
+        log.event("new", WEEKLY_ITEM, at=at)
+    log.say("erasure", "new", at=NOW)
+    assert len(log.live.history("new", NOW + 100)) == 0
+    log.event("new", WEEKLY_ITEM, at=NOW)
+    assert len(log.live.history("new", NOW)) == 1
+
+
 def test_who_wants_no_personal_lists_gets_none(log: Log) -> None:
     fan = LEATHER_FANS[0]
     log.say("user_patch", fan, personalization=False)
