@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from serving.settings import Settings
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 LOOK_S = 0.1
+LOOK_BACK = 1000
+"""Entries at the end of the live log of which one is the latest, or nearly: late events stand among them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         StoreError: if the live log cannot be opened.
     """
     _check_address(settings)
-    _check_files(settings)
+    settings = _anchored(settings)
     with _announced(settings, on_ready), _uncut():
         if settings.workers == 1:
             serve(settings, create_app(settings))
@@ -102,11 +105,21 @@ def _check_address(settings: Settings) -> None:
             ) from None
 
 
-def _check_files(settings: Settings) -> None:
-    """Read the keys and open the live log once before anything is started: a worker could only die of it."""
+def _anchored(settings: Settings) -> Settings:
+    """Read the keys and the live log once before anything is started: a worker could only die of what is wrong there.
+
+    Returns:
+        The settings with what the workers' clocks start from.
+    """
     if settings.keys is not None:
         KeyRing(settings.keys)
-    open_store(settings).close()
+    store = open_store(settings)
+    try:
+        latest = store.tail(max(store.last_seq() - LOOK_BACK, 0), LOOK_BACK)
+    finally:
+        store.close()
+    logged_until = max((stored.entry.at for stored in latest), default=None)
+    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until})
 
 
 @contextmanager

@@ -45,7 +45,8 @@ class Service:
         Raises:
             ConfigError: the file of keys cannot be read, or holds none.
         """
-        clock, telemetry = Clock(settings.clock), Telemetry(settings.metrics_dir)
+        clock = Clock(settings.clock, settings.started_at, settings.logged_until)
+        telemetry = Telemetry(settings.metrics_dir)
         keys = None if settings.keys is None else KeyRing(settings.keys)
         state = State(settings, clock, telemetry, lambda: service.store)
         service = cls(settings, clock, telemetry, state, keys)

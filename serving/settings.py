@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         cache_mb: memory of each worker for encoded answers that depend on no user; 0 for none.
         max_body_bytes: how large the body of a call may be.
         shutdown_seconds: how long running requests may take to end once a stop is asked for.
+        started_at: when the server was started, seconds since 1970; it sets this itself, so that its workers' data
+            clocks are one.
+        logged_until: time of the latest entry of the live log by then; the server sets this itself too.
         metrics_dir: where several workers add up their figures; the server sets it itself, in the variable that
             prometheus-client reads.
     """
@@ -52,6 +55,8 @@ class Settings(BaseSettings):
     cache_mb: int = Field(32, ge=0)
     max_body_bytes: int = Field(2 << 20, ge=1024)
     shutdown_seconds: int = Field(10, ge=1)
+    started_at: float | None = None
+    logged_until: float | None = None
     metrics_dir: Path | None = Field(None, validation_alias=AliasChoices("metrics_dir", METRICS_DIR))
 
     @field_validator("host")

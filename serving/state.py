@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
-from recsys.bundle import current_version
+from recsys.bundle import CURRENT, current_version
 from recsys.errors import RecsysError, StoreError
 from recsys.live import Live
 from recsys.placements import Placement
@@ -143,7 +143,7 @@ class State:
             self._refuse(version, error)
 
     def _serve(self, snapshot: Snapshot) -> None:
-        self._clock.start(snapshot.recommender.data_end)
+        self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
         self._refusal = self.last_error = None
         self.current = snapshot
         gc.freeze()  # else a full collection walks the whole bundle and stops all requests meanwhile
@@ -160,6 +160,14 @@ class State:
         self.last_error = f"bundle {version} is refused: {reason}"
         self._telemetry.opened("refused")
         logger.error("%s", self.last_error, exc_info=None if known else error)
+
+
+def activated_at(settings: Settings) -> float:
+    """Since when the current bundle is that, seconds since 1970; 0 where it cannot be told."""
+    try:
+        return (settings.models / CURRENT).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def open_snapshot(settings: Settings, version: str) -> Snapshot:

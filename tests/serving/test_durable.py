@@ -6,13 +6,17 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from recsys.recommender import Recommender
 from recsys.sqlite_store import SqliteStore
+from recsys.store import Entry
 from serving.keys import write_keys
 from tests.serving.conftest import Server
 from tests.serving.test_keys import keys_of
@@ -85,6 +89,18 @@ def test_a_store_that_cannot_be_opened_is_one_clear_sentence(start: Start, shop_
     server = start(shop_models, store=tmp_path / "store.sqlite")
     server.process.wait(20)
     assert "`--store PATH` names another place" in server.stop()[2].splitlines()[-1]
+
+
+def test_what_was_told_before_a_restart_is_not_of_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:
+    later = Recommender.open(shop_models).data_end + 5_000
+    store = SqliteStore(tmp_path / "store.sqlite")
+    store.append([Entry("item_delete", "tea", float(later), 0.0, {})])
+    store.close()
+    server = start(shop_models, store=tmp_path / "store.sqlite", workers=2)
+    server.wait()
+    times = [datetime.fromisoformat(server.get("/health/ready").json()["now"]).timestamp() for _ in range(20)]
+    assert all(later <= told <= later + 60 for told in times)
+    assert all(one <= other for one, other in pairwise(times))
 
 
 def test_a_large_body_is_refused_before_it_is_read(start: Start, shop_models: Path, tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ def test_given_then_environment_then_default(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_environment_hands_all_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load_settings(models=Path("some/models"), workers=3, poll_seconds=0.5, metrics_dir=Path("figures"))
+    settings = load_settings(
+        models=Path("some/models"),
+        workers=3,
+        poll_seconds=0.5,
+        metrics_dir=Path("figures"),
+        keys=Path("k.json"),
+        store=Path("s"),
+        started_at=1764039600.25,
+        logged_until=1.5,
+    )
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
