@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +19,36 @@ MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
+STEPS: Final = (4096, 4096, 8192, 8192, 8192)
+"""Vectors that are searched at a time, the longest first; the first search of all that are left follows."""
+
+ROUNDING: Final = 1e-4
+"""Room in a bound for the rounding of single precision, as a share."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some of an index's vectors, copied out of it.
+
+    Attributes:
+        faiss_index: over the vectors, coded as in the whole index.
+        item_idx: int32 (n,), their rows in the whole index.
+        longest_left: the length of the longest vector in none of the steps up to this one.
+    """
+
+    faiss_index: Any
+    item_idx: npt.NDArray[np.int32]
+    longest_left: float
+
 
 @dataclass(frozen=True)
 class FlatIndex:
-    """Exhaustive search over half-precision vectors, for one query at a time.
+    """Search over half-precision vectors, exact up to rounding.
 
-    Exact up to rounding; on catalogues of many items that sell once, graph indexes lose most neighbours
-    (docs/architecture.md has the figures).
+    A single query looks at the longest vectors first and stops where no other can be among the best any more, as
+    `q·v <= |q|·|v|`: what the whole index would find, from a fifth of it where lengths differ as those of factors do.
+    On catalogues of many items that sell once, graph indexes lose most neighbours (docs/architecture.md has the
+    figures).
     """
 
     faiss_index: Any
@@ -65,14 +90,58 @@ class FlatIndex:
             Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if allowed is None:
-            scores, rows = self.faiss_index.search(queries, k)
-        else:
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-            scores, rows = self.faiss_index.search(queries, k, params=parameters)
-        return scores, rows.astype(np.int32)
+        if len(queries) == 1 and self.steps and k <= STEPS[0]:
+            found = self._from_the_longest(queries, k, allowed)
+            if found is not None:
+                return found
+        return _search(self.faiss_index, queries, k, allowed)
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        """The longest vectors, the first step's the longest of all; none where the index is small."""
+        n = self.faiss_index.ntotal
+        if n < 2 * sum(STEPS):
+            return ()
+        length = np.empty(n, np.float32)
+        for start in range(0, n, STEPS[0]):
+            some = self.faiss_index.reconstruct_n(start, min(STEPS[0], n - start))
+            length[start : start + len(some)] = np.linalg.norm(some, axis=1)
+        order = np.argsort(-length, kind="stable")
+        steps, start = [], 0
+        for size in STEPS:
+            rows = order[start : start + size]
+            copied = FlatIndex.build(self.faiss_index.reconstruct_batch(rows)).faiss_index
+            steps.append(Step(copied, rows.astype(np.int32), float(length[order[start + size]])))
+            start += size
+        return tuple(steps)
+
+    def _from_the_longest(
+        self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
+        """What the longest vectors hold of the best; None where others may be among them."""
+        reach = float(np.linalg.norm(query)) * (1 + ROUNDING)
+        scores, rows = np.empty((1, 0), np.float32), np.empty((1, 0), np.int32)
+        for step in self.steps:
+            score, place = _search(step.faiss_index, query, k, None if allowed is None else allowed[step.item_idx])
+            known = place[0] >= 0
+            scores = np.hstack([scores, score[:, known]])
+            rows = np.hstack([rows, step.item_idx[place[:, known]]])
+            if scores.shape[1] >= k and np.partition(scores[0], -k)[-k] > reach * step.longest_left:
+                best = np.lexsort((rows[0], -scores[0]))[:k]
+                return scores[:, best], rows[:, best]
+        return None
+
+
+def _search(
+    faiss_index: Any, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    if allowed is None:
+        scores, rows = faiss_index.search(queries, k)
+    else:
+        bits = np.packbits(allowed, bitorder="little")
+        selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+        scores, rows = faiss_index.search(queries, k, params=faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
+    return scores, rows.astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -86,6 +155,13 @@ class GrownIndex(FlatIndex):
 
     n_indexed: int
     extra: npt.NDArray[np.float32]
+
+    @classmethod
+    def over(cls, index: FlatIndex, extra: npt.NDArray[np.float32]) -> GrownIndex:
+        """An index with more vectors behind its own; what it keeps for its searches is shared, not worked out anew."""
+        grown = cls(index.faiss_index, index.faiss_index.ntotal, extra)
+        vars(grown)["steps"] = index.steps
+        return grown
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None

@@ -185,7 +185,7 @@ class Overlay:
             ),
             ease=replace(base.ease, row_of=_with(base.ease.row_of, n_new, NO_ITEM)),
             copurchase=self._copurchase(catalog, n_new),
-            index=GrownIndex(base.index.faiss_index, len(base.items), new.own_vectors),
+            index=GrownIndex.over(base.index, new.own_vectors),
         )
 
     def _copurchase(self, catalog: Catalog, n_new: int) -> CopurchaseModel:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.engine import Engine
 from recsys.errors import BundleError
-from recsys.index import MIN_RECALL, FlatIndex, GrownIndex, nearest
+from recsys.index import MIN_RECALL, FlatIndex, GrownIndex, _search, nearest
 
 HALF_PRECISION = 2e-3
 """Relative step of a half-precision number, with room for a sum of sixteen."""
@@ -39,6 +39,57 @@ def test_equals_an_exhaustive_search(n_items: int, k: int, share: float, seed: i
         best = np.sort(exact[query][allowed])[::-1][:k]
         np.testing.assert_allclose(scores[query][: len(found)], best, rtol=HALF_PRECISION, atol=HALF_PRECISION)
         np.testing.assert_allclose(exact[query][found], best, rtol=HALF_PRECISION, atol=HALF_PRECISION)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n_items=st.integers(160, 400),
+    k=st.integers(1, 12),
+    share=st.sampled_from([None, 0.05, 0.5, 1.0]),
+    spread=st.floats(0, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_longest_vectors_hold_what_the_whole_index_finds(
+    monkeypatch: pytest.MonkeyPatch, n_items: int, k: int, share: float | None, spread: float, seed: int
+) -> None:
+    """Scores to the bit: the copied vectors are coded alike; lengths that differ much stop the search early."""
+    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n_items, 8)) * np.exp(spread * rng.standard_normal((n_items, 1)))
+    query = rng.standard_normal((1, 8)).astype(np.float32)
+    index = FlatIndex.build(vectors.astype(np.float32))
+    allowed = None if share is None else rng.random(n_items) < share
+    assert len(index.steps) == 3
+    scores, rows = index.search(query, k, allowed)
+    whole_scores, whole_rows = _search(index.faiss_index, query, k, allowed)
+    np.testing.assert_array_equal(scores, whole_scores)
+    if len(set(whole_scores[0].tolist())) == k:
+        np.testing.assert_array_equal(rows, whole_rows)
+
+
+def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    rng = np.random.default_rng(5)
+    directions = rng.standard_normal((300, 8))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    query = directions[:1].astype(np.float32)
+    steep = FlatIndex.build((directions * 0.9 ** np.arange(300)[:, None]).astype(np.float32))
+    assert steep._from_the_longest(query, 3, None) is not None
+    level = FlatIndex.build(directions.astype(np.float32))
+    assert level._from_the_longest(query, 3, None) is None
+    np.testing.assert_array_equal(level.search(query, 3)[1], _search(level.faiss_index, query, 3, None)[1])
+
+
+def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    vectors = np.random.default_rng(6).standard_normal((200, 8)).astype(np.float32)
+    index = FlatIndex.build(vectors[:190])
+    grown = GrownIndex.over(index, vectors[190:])
+    assert grown.steps is index.steps
+    scores, _ = FlatIndex.build(vectors).search(vectors[:1], 9)
+    np.testing.assert_allclose(grown.search(vectors[:1], 9)[0], scores, rtol=HALF_PRECISION, atol=HALF_PRECISION)
 
 
 def test_many_queries_are_answered_as_one_by_one(shop_engine: Engine) -> None:
