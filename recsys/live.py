@@ -93,6 +93,10 @@ class Live:
                 self.apply(entries)
             self._seen = version
 
+    def warm_up(self) -> None:
+        """Work out what the first new item would else wait for."""
+        self._catalogue.warm_up()
+
     def apply(self, entries: Iterable[Stored]) -> None:
         """Take entries of the log; those that the bundle knows are passed over."""
         for stored in entries:

@@ -89,6 +89,15 @@ class Newcomers:
         for some, pool in self._pools(fresh):
             self._link(some, pool)
 
+    def warm_up(self) -> None:
+        """Work out what the first new item would else wait for."""
+        base = self._base
+        _ = self._lengths, self._median_shares
+        of_one = base.content.embed(base.items_table.head(1))
+        lend_factors(
+            base.als.item_factors, base.content.embedding, base.popularity.n_buyers, of_one, base.config.hybrid
+        )
+
     @property
     def own_vectors(self) -> npt.NDArray[np.float32]:
         """Hybrid vectors of the new items, float32 (n_new, n_factors)."""

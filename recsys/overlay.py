@@ -63,6 +63,11 @@ class Overlay:
             self._pending, self._columns = set(), set()
         return self._engine
 
+    def warm_up(self) -> None:
+        """Work out what the first change would else wait for."""
+        self._category("")
+        self._newcomers.warm_up()
+
     def row(self, item_id: str) -> int:
         """The row of an item, deleted ones too; an item that nobody named before gets one."""
         row = self._base.items.row(item_id)

@@ -188,6 +188,8 @@ class Recommender:
     def warm_up(self) -> None:
         """Touch what the first requests need, so that they are as fast as the next."""
         examples, moment = self.examples(), self.data_end
+        if self.live is not None:
+            self.live.warm_up()
         for name, placement in self.placements.items():
             item_ids = (examples.item_id,) if placement.anchor == "item" else ()
             if placement.anchor != "item" or examples.item_id:

@@ -1,0 +1,237 @@
+"""How long an event takes to show in a list, in two worker processes, beside a load of other requests.
+
+    python -m benchmarks.freshness --models models --json freshness.json
+
+A new shopper does something, and their list is asked for on new connections until both workers have told that they know
+it. `acknowledged` is the call that takes the event, `effect` the time from sending it until a list has it, in whichever
+worker came last. Every list asked for after the acknowledgement counts as stale if it does not have it. The baseline is
+the same list asked for with nothing new to be read, under the same load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from recsys.recommender import Recommender
+from serving.server import run
+from serving.settings import load_settings
+
+HOST = "127.0.0.1"
+N_WORKERS = 2
+START_S = 120
+ASKED_AT_ONCE = 4
+GIVEN_UP_MS = 20_000
+
+
+@dataclass
+class Figures:
+    """What was measured, in ms.
+
+    Attributes:
+        acknowledged: from sending a change to its acknowledgement.
+        effect: from sending it until the last worker's list has it.
+        baseline: a list, with nothing new.
+        stale: lists asked for after an acknowledgement that did not have it.
+        asked: lists asked for after an acknowledgement.
+    """
+
+    acknowledged: list[float] = field(default_factory=list)
+    effect: list[float] = field(default_factory=list)
+    baseline: list[float] = field(default_factory=list)
+    stale: int = 0
+    asked: int = 0
+
+    def summary(self) -> dict[str, float]:
+        """Medians, 99th percentiles, and the stale ones."""
+        told: dict[str, float] = {"stale": self.stale, "asked": self.asked}
+        for name in ("acknowledged", "effect", "baseline"):
+            values = getattr(self, name)
+            told[f"{name}_p50_ms"] = statistics.median(values)
+            told[f"{name}_p99_ms"] = statistics.quantiles(values, n=100)[98]
+        return told
+
+
+async def call(port: int, method: str, path: str, body: object = None) -> dict[str, object]:
+    """One request on a connection of its own, so that either worker may take it."""
+    content = b"" if body is None else json.dumps(body).encode()
+    reader, writer = await asyncio.open_connection(HOST, port)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {len(content)}\r\n"
+    kind = "Content-Type: application/json\r\n" if content else ""
+    writer.write(f"{head}{kind}\r\n".encode() + content)
+    answer = await reader.read()
+    writer.close()
+    status, _, rest = answer.partition(b"\r\n")
+    told: dict[str, object] = json.loads(rest.partition(b"\r\n\r\n")[2] or b"{}")
+    if status.split()[1] != b"200":
+        raise RuntimeError(f"{method} {path}: {status.decode()}: {told}")
+    return told
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that the server is told.
+
+    Attributes:
+        method, path, body: of the call that tells it.
+        asked: path of a list that must have it.
+        known: what the answer then holds, as JSON.
+    """
+
+    method: str
+    path: str
+    body: object
+    asked: str
+    known: str
+
+
+async def probe(port: int, figures: Figures, change: Change) -> None:
+    """Make a change, and ask until every worker knows it."""
+    started = time.perf_counter()
+    await call(port, "GET", change.asked)
+    figures.baseline.append((time.perf_counter() - started) * 1e3)
+    started = time.perf_counter()
+    await call(port, change.method, change.path, change.body)
+    figures.acknowledged.append((time.perf_counter() - started) * 1e3)
+    knowing: set[str] = set()
+    while len(knowing) < N_WORKERS:
+        if (time.perf_counter() - started) * 1e3 > GIVEN_UP_MS:
+            raise RuntimeError(f"a worker does not know of {change}")
+        # Several at once: one at a time would nearly always be taken by the same worker.
+        for answer in await asyncio.gather(*(call(port, "GET", change.asked) for _ in range(ASKED_AT_ONCE))):
+            figures.asked += 1
+            if change.known in json.dumps(answer, ensure_ascii=False):
+                knowing.add(str(answer["recommendation_id"]).rpartition("-")[0])
+            else:
+                figures.stale += 1
+    figures.effect.append((time.perf_counter() - started) * 1e3)
+
+
+def events(item_id: str, count: int) -> Iterator[Change]:
+    """New shoppers who buy one thing."""
+    for number in range(count):
+        user_id = f"probe-{number}"
+        event = {"user_id": user_id, "item_id": item_id, "event": "purchase"}
+        asked = f"/v1/users/{user_id}/recommendations?placement=for_you&limit=100"
+        yield Change("POST", "/v1/events", {"events": [event]}, asked, '"fallback_used": false')
+
+
+def newcomers(item_id: str, like: dict[str, object], count: int) -> Iterator[Change]:
+    """New items that are like one that is there."""
+    asked = f"/v1/items/{quote(item_id, safe='')}/recommendations?placement=similar&limit=100"
+    for number in range(count):
+        yield Change("PUT", f"/v1/items/probe-{number}", like, asked, f'"probe-{number}"')
+
+
+async def load(port: int, paths: list[str], rate: float, until: asyncio.Event) -> int:
+    """Other requests at a steady rate; returns how many were answered."""
+    answered, tasks = 0, set[asyncio.Task[dict[str, object]]]()
+    started, sent = time.perf_counter(), 0
+    while not until.is_set():
+        await asyncio.sleep(max(0.0, started + sent / rate - time.perf_counter()))
+        task = asyncio.create_task(call(port, "GET", paths[sent % len(paths)]))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        sent += 1
+        answered += 1
+    await asyncio.gather(*tasks)
+    return answered
+
+
+async def measure(
+    port: int, changes: dict[str, list[Change]], paths: list[str], rate: float
+) -> dict[str, dict[str, float]]:
+    """Each kind of change, under load."""
+    await wait(port)
+    told = {}
+    for name, each in changes.items():
+        figures, done = Figures(), asyncio.Event()
+        started = time.perf_counter()
+        background = asyncio.create_task(load(port, paths, rate, done))
+        await asyncio.sleep(1)
+        for change in each:
+            await probe(port, figures, change)
+        done.set()
+        answered = await background
+        told[name] = figures.summary() | {"load_rps": answered / (time.perf_counter() - started)}
+    return told
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Be the server."""
+    run(load_settings(models=options.serve, port=options.port, workers=N_WORKERS, clock="data"))
+
+
+async def wait(port: int) -> None:
+    """Until it is ready."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            await call(port, "GET", "/health/ready")
+            return
+        except (OSError, RuntimeError):
+            await asyncio.sleep(0.1)
+    raise RuntimeError("the server did not start")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--count", type=int, default=300, help="events; a fifth as many new items")
+    parser.add_argument("--rate", type=float, default=50, help="other requests a second")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options)
+        return
+    recommender = Recommender.open(options.models)
+    engine = recommender.engine
+    item = engine.items_table.row(int(engine.by_popularity[0]), named=True)
+    like = {name: item[name] for name in ("title", "category", "tags", "brand") if item[name] is not None}
+    changes = {
+        "event": list(events(item["item_id"], options.count)),
+        "new item": list(newcomers(item["item_id"], like, max(options.count // 5, 2))),
+    }
+    users = engine.users.ids[:: max(1, len(engine.users) // 200)]
+    paths = [f"/v1/users/{quote(user_id, safe='')}/recommendations?placement=for_you" for user_id in users]
+    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
+        models = Path(name) / "models"
+        models.mkdir()
+        version = recommender.version
+        source = options.models / version
+        shutil.copytree(source if source.is_dir() else options.models, models / version)
+        (models / "CURRENT").write_text(version + "\n", encoding="utf-8")
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+        free.close()
+        command = [sys.executable, "-m", "benchmarks.freshness", "--serve", str(models), "--port", str(port)]
+        with subprocess.Popen(command) as server:
+            try:
+                figures = asyncio.run(measure(port, changes, paths, options.rate))
+            finally:
+                server.terminate()
+    for name, values in figures.items():
+        print(name)
+        for what, value in values.items():
+            print(f"  {what:22}{value:>10.1f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
