@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import polars as pl
 
-from recsys.schema import EVENTS, TIMESTAMP
+from recsys.schema import EVENTS, TIMESTAMP, WHO
 
 Kind = Literal[
     "event",
@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, frozen=True):
         received_at: when the server took it, seconds since 1970 UTC.
         body: the content, as JSON knows it. Of an event, columns of `recsys.schema.EVENTS`; of an impression, the same
             with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where known.
-            A `received_at` in it is left out, being the entry's.
+            One that names no shopper may stand for many: a list `shown` then has the `recommendation_id` and `at` of
+            each, and `key` is None. A `received_at` in it is left out, being the entry's.
     """
 
     kind: Kind
@@ -209,7 +210,8 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
 
     Returns:
         The columns of `recsys.schema.EVENTS`, one row an event in the order of the log; an impression is a
-        `view_item_list` for each item that was shown, with `event_id` `<recommendation_id>#<place in the list>`.
+        `view_item_list` for each item that was shown, with `event_id` `<recommendation_id>#<place in the list>`. One
+        that names nobody is left out: every row of the table is about somebody.
         Values that do not fit their column are null.
     """
     parts = read_entries(store, EXPORT_BATCH, up_to_seq)
@@ -222,7 +224,7 @@ def _rows(entry: Entry) -> Iterator[Mapping[str, Any]]:
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
     if entry.kind == "event":
         yield entry.body | times | {"event_id": entry.key}
-    elif entry.kind == "impression":
+    elif entry.kind == "impression" and any(entry.body.get(name) is not None for name in WHO):
         shared = entry.body | times | {"event": "view_item_list", "recommendation_id": entry.key}
         for place, shown in enumerate(entry.body.get("items", ()), 1):
             row = shared | {"position": place} | shown

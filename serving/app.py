@@ -65,11 +65,13 @@ def _lifespan(service: Service) -> Any:
         limit_threads(service.settings)
         await asyncio.to_thread(lambda: service.store)  # what cannot be kept must not be taken
         await asyncio.to_thread(service.state.refresh)  # a worker takes calls once it has looked for a bundle
-        following = asyncio.create_task(service.state.follow())
+        following = [asyncio.create_task(each.follow()) for each in (service.state, service.impressions)]
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in following:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await service.impressions.flush()
         await asyncio.to_thread(service.close)
 
     return lifespan

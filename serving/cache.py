@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from serving.impressions import Shown
+
 ENTRY_BYTES = 400
 """Memory of an entry beside its bytes: key, links and object headers."""
 
@@ -21,6 +23,23 @@ class AnswerKey(NamedTuple):
     quarter: int
 
 
+class Held(NamedTuple):
+    """One answer.
+
+    Attributes:
+        body: encoded.
+        shown: what it shows, for the log of impressions.
+    """
+
+    body: bytes
+    shown: Shown
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        return len(self.body) + len(bytes(self.shown.items)) + ENTRY_BYTES
+
+
 class AnswerCache:
     """Answers of one bundle over one state of the catalogue, so that none is ever stale; a new bundle has a new cache.
 
@@ -31,7 +50,7 @@ class AnswerCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = self._room = max_bytes
         self._catalogue = 0
-        self._answers: OrderedDict[AnswerKey, bytes] = OrderedDict()
+        self._answers: OrderedDict[AnswerKey, Held] = OrderedDict()
 
     def keep_to(self, catalogue: int) -> None:
         """Let go of all answers that are of another state of the catalogue.
@@ -44,17 +63,17 @@ class AnswerCache:
             self._answers.clear()
             self._room = self._max_bytes
 
-    def get(self, key: AnswerKey) -> bytes | None:
+    def get(self, key: AnswerKey) -> Held | None:
         """The answer, if it is held."""
         answer = self._answers.get(key)
         if answer is not None:
             self._answers.move_to_end(key)
         return answer
 
-    def put(self, key: AnswerKey, answer: bytes) -> None:
+    def put(self, key: AnswerKey, answer: Held) -> None:
         """Hold an answer that is not held yet, and let go of those used longest ago until it fits."""
         self._answers[key] = answer
-        self._room -= len(answer) + ENTRY_BYTES
+        self._room -= answer.n_bytes
         while self._room < 0:
             _, dropped = self._answers.popitem(last=False)
-            self._room += len(dropped) + ENTRY_BYTES
+            self._room += dropped.n_bytes

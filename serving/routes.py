@@ -8,8 +8,9 @@ from recsys.context import DEFAULT_LIMIT, Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
 from serving import changes, events, identity, telemetry, versions
-from serving.cache import QUARTER_S, AnswerKey
+from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
+from serving.impressions import shown_of, who_of
 from serving.operation import Operation
 from serving.parameters import Id, Limit, Moment, Name, Nothing, Parameters
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
@@ -63,16 +64,22 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     snapshot = service.state.snapshot()
     as_of = _as_of(service, call.as_of)
     key = AnswerKey(call.placement, call.item_id, call.limit, as_of // QUARTER_S)
-    body = snapshot.cache.get(key) if call.user_id is None else None
-    if body is None:
+    held = snapshot.cache.get(key) if call.user_id is None else None
+    who = None
+    if held is None:
         _check_placement(snapshot, call.placement, FOR_ITEM)
         if not snapshot.recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         request = Request(call.placement, as_of, call.limit, call.user_id, (call.item_id,))
-        body = encode(snapshot.recommender.answer(request))
+        answer = snapshot.recommender.answer(request)
+        held = Held(encode(answer), shown_of(answer))
         if call.user_id is None:
-            snapshot.cache.put(key, body)
-    return enclose(Envelope(service.tickets.next(), moment(as_of), None), body)
+            snapshot.cache.put(key, held)
+        else:
+            who = who_of(snapshot.recommender.live, request)
+    ticket = service.tickets.next()
+    service.impressions.note(ticket, as_of, held.shown, who)
+    return enclose(Envelope(ticket, moment(as_of), None), held.body)
 
 
 async def recommend_for_user(service: Service, call: UserList) -> bytes:
@@ -84,8 +91,10 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     as_of = _as_of(service, call.as_of)
     _check_placement(snapshot, call.placement, FOR_USER)
     request = Request(call.placement, as_of, call.limit, call.user_id)
-    body = encode(snapshot.recommender.answer(request))
-    return enclose(Envelope(service.tickets.next(), moment(as_of), None), body)
+    answer = snapshot.recommender.answer(request)
+    ticket = service.tickets.next()
+    service.impressions.note(ticket, as_of, shown_of(answer), who_of(snapshot.recommender.live, request))
+    return enclose(Envelope(ticket, moment(as_of), None), encode(answer))
 
 
 async def live(service: Service, call: Nothing) -> bytes:

@@ -11,6 +11,7 @@ from recsys.errors import StoreError
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, EventStore, Outcome
 from serving.clock import Clock
+from serving.impressions import Impressions
 from serving.keys import KeyRing
 from serving.settings import Settings
 from serving.state import State
@@ -28,6 +29,7 @@ class Service:
         telemetry: what is counted.
         state: the bundle in service.
         keys: who may do what, None where keys are not asked for.
+        impressions: what was shown to whom.
         tickets: ids of answers.
     """
 
@@ -36,6 +38,7 @@ class Service:
     telemetry: Telemetry
     state: State
     keys: KeyRing | None
+    impressions: Impressions
     tickets: Tickets = field(default_factory=Tickets)
 
     @classmethod
@@ -49,7 +52,8 @@ class Service:
         telemetry = Telemetry(settings.metrics_dir)
         keys = None if settings.keys is None else KeyRing(settings.keys)
         state = State(settings, clock, telemetry, lambda: service.store)
-        service = cls(settings, clock, telemetry, state, keys)
+        impressions = Impressions(settings, telemetry, lambda: service.store, clock.received_at)
+        service = cls(settings, clock, telemetry, state, keys, impressions)
         return service
 
     @cached_property

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
         future_tolerance_seconds: how far after the clock an `as_of` may be.
         threads: threads of BLAS and OpenMP in each worker.
         cache_mb: memory of each worker for encoded answers that depend on no user; 0 for none.
+        impression_sample: share of the answered lists that the live log keeps as shown, 0 to 1; 0 for none.
+        impression_queue: lists of one worker that may wait to be logged; what comes beyond is dropped and counted.
         max_body_bytes: how large the body of a call may be.
         shutdown_seconds: how long running requests may take to end once a stop is asked for.
         started_at: when the server was started, seconds since 1970; it sets this itself, so that its workers' data
@@ -53,6 +55,8 @@ class Settings(BaseSettings):
     future_tolerance_seconds: int = Field(300, ge=0)
     threads: int = Field(1, ge=1)
     cache_mb: int = Field(32, ge=0)
+    impression_sample: float = Field(1.0, ge=0, le=1)
+    impression_queue: int = Field(20_000, ge=0)
     max_body_bytes: int = Field(2 << 20, ge=1024)
     shutdown_seconds: int = Field(10, ge=1)
     started_at: float | None = None

@@ -37,6 +37,12 @@ class Telemetry:
         self._events = Counter(
             "recsys_events", "Events that were sent, by what became of them.", ["result"], registry=self._registry
         )
+        self._impressions = Counter(
+            "recsys_impressions",
+            "Lists that were shown, by whether the live log has them, was full or failed.",
+            ["result"],
+            registry=self._registry,
+        )
         self._of_labels: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, placement: str, status: int, seconds: float) -> None:
@@ -60,6 +66,10 @@ class Telemetry:
     def took(self, result: str, count: int) -> None:
         """Count events by what became of them."""
         self._events.labels(result).inc(count)
+
+    def shown(self, result: str, count: int) -> None:
+        """Count lists that were shown as `logged`, `dropped` or `failed`."""
+        self._impressions.labels(result).inc(count)
 
     def exposition(self) -> bytes:
         """All figures, as Prometheus reads them."""

@@ -1,0 +1,212 @@
+"""What was shown to whom: every answered list goes to the live log, behind the requests' backs.
+
+A request leaves a note in a bounded queue and goes on; a task of its own turns notes into entries, in small turns, and
+hands them to the store. Where more is shown than can be kept, notes are dropped and counted, and nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple, TypeVar
+from zlib import crc32
+
+import msgspec
+
+from recsys.context import Recommendations, Request
+from recsys.errors import RecsysError, StoreError
+from recsys.identities import shopper_key
+from recsys.live import Live
+from recsys.store import Entry, EventStore, Outcome
+from serving.settings import Settings
+from serving.telemetry import Telemetry
+
+FLUSH_S: Final = 1.0
+"""How long a note waits at most, and what a killed process may lose; a list shown often is written once a turn."""
+
+TURN: Final = 50
+"""Entries that are encoded in one go, some 0.2 ms; requests get their turn after each."""
+
+MAX_SHOWN: Final = 500
+"""Showings of one entry, which bounds what a reader must hold."""
+
+HASHES: Final = 1 << 32
+
+Who = dict[str, str]
+"""Columns that name a shopper."""
+
+V = TypeVar("V")
+_encode: Final = msgspec.json.Encoder().encode
+
+logger = logging.getLogger(__name__)
+
+
+class Shown(NamedTuple):
+    """What a list shows, as the log has it; kept beside an encoded answer, it serves every showing of it.
+
+    Attributes:
+        placement, model_version, fallback_used: as in the answer.
+        items: JSON of a list with an object for each item.
+    """
+
+    placement: str
+    model_version: str
+    fallback_used: bool
+    items: msgspec.Raw
+
+
+class Note(NamedTuple):
+    """One showing.
+
+    Attributes:
+        recommendation_id: of the answer.
+        at: the moment that the answer is for, seconds since 1970.
+        shown: what it shows.
+        who: the shopper, None where nobody is named or the shopper wants no history kept.
+    """
+
+    recommendation_id: str
+    at: int
+    shown: Shown
+    who: Who | None
+
+
+class ShownItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item of a list, as the log has it.
+
+    Attributes:
+        item_id, score: as in the answer.
+        position: its rank, where that is not its place in this list: on later pages.
+        propensity: how likely it was to stand there, where chance had a part; 1 else.
+    """
+
+    item_id: str
+    score: float
+    position: int | None = None
+    propensity: float = 1.0
+
+
+class Impressions:
+    """Takes notes of what is shown, and writes them to the live log.
+
+    Args:
+        settings: `impression_sample` says which lists are noted, `impression_queue` how many may wait.
+        telemetry: counts what became of them.
+        log: gives the live log of this process.
+        received_at: gives the machine's time, seconds since 1970.
+    """
+
+    def __init__(
+        self, settings: Settings, telemetry: Telemetry, log: Callable[[], EventStore], received_at: Callable[[], float]
+    ) -> None:
+        self._sample = settings.impression_sample
+        self._threshold = round(self._sample * HASHES)
+        self._room = settings.impression_queue
+        self._telemetry, self._log, self._received_at = telemetry, log, received_at
+        self._notes: deque[Note] = deque()
+        self._turns: deque[list[Entry]] = deque()
+        self._dropped = 0
+
+    def note(self, recommendation_id: str, at: int, shown: Shown, who: Who | None = None) -> None:
+        """Take a note, if the list is of the sample; about a microsecond, and never waits.
+
+        Args:
+            recommendation_id: of the answer; it alone decides whether the list is of the sample.
+            at: the moment that the answer is for, seconds since 1970.
+            shown: what it shows.
+            who: the shopper, None where nobody is to be named.
+        """
+        if crc32(recommendation_id.encode()) >= self._threshold:
+            return
+        if len(self._notes) >= self._room:
+            self._dropped += 1
+        else:
+            self._notes.append(Note(recommendation_id, at, shown, who))
+
+    async def follow(self) -> None:
+        """Write notes to the log for ever."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits; what the store does not take is counted as failed, and not tried again."""
+        notes, self._notes = self._notes, deque()
+        dropped, self._dropped = self._dropped, 0
+        self._telemetry.shown("dropped", dropped)
+        self._turns.extend(_parts(list(self._entries(notes)), TURN))
+        waiting: list[tuple[list[Entry], Future[list[Outcome]]]] = []
+        while self._turns:
+            some = self._turns.popleft()  # one by one, so that a flush that is cancelled loses none
+            try:
+                waiting.append((some, self._log().submit(some)))
+            except RecsysError as error:
+                self._failed(some, error)
+            await asyncio.sleep(0)
+        for some, stored in waiting:
+            try:
+                outcomes = await asyncio.wrap_future(stored)
+            except StoreError as error:
+                self._failed(some, error)
+            else:
+                kept = [entry for entry, outcome in zip(some, outcomes, strict=True) if outcome == "stored"]
+                self._telemetry.shown("logged", sum(map(_showings, kept)))
+
+    def _failed(self, entries: Sequence[Entry], error: RecsysError) -> None:
+        count = sum(map(_showings, entries))
+        self._telemetry.shown("failed", count)
+        logger.warning("%d lists that were shown are not in the live log: %s", count, error)
+
+    def _entries(self, notes: Iterable[Note]) -> Iterator[Entry]:
+        """An entry for each list of a shopper, and one for many showings of a list that is nobody's."""
+        received_at = self._received_at()
+        alike: dict[int, list[Note]] = defaultdict(list)
+        for note in notes:
+            if note.who is None:
+                alike[id(note.shown)].append(note)
+            else:
+                yield Entry("impression", note.recommendation_id, float(note.at), received_at, self._body(note))
+        for same in alike.values():
+            for some in _parts(same, MAX_SHOWN):
+                body, key = self._body(some[0]), some[0].recommendation_id
+                if len(some) > 1:
+                    body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in some]
+                yield Entry("impression", key if len(some) == 1 else None, float(some[0].at), received_at, body)
+
+    def _body(self, note: Note) -> dict[str, Any]:
+        body = note.shown._asdict() | (note.who or {})
+        return body if self._sample == 1 else body | {"sampled": self._sample}
+
+
+def shown_of(answer: Recommendations) -> Shown:
+    """What an answer shows."""
+    items = [
+        ShownItem(item.item_id, item.score, None if item.rank == place else item.rank)
+        for place, item in enumerate(answer.items, 1)
+    ]
+    return Shown(answer.placement, answer.model_version, answer.fallback_used, msgspec.Raw(_encode(items)))
+
+
+def who_of(live: Live | None, request: Request) -> Who | None:
+    """Whom a list is shown to: the ids of the request, None where there is none or they want no history kept."""
+    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    if key is None:
+        return None
+    if live is not None:
+        opted_out = live.profiles.is_opted_out
+        if opted_out(key) or opted_out(live.identities.target(key)):
+            return None
+    ids = (("user_id", request.user_id), ("visitor_id", request.visitor_id), ("session_id", request.session_id))
+    return {name: value for name, value in ids if value is not None}
+
+
+def _parts(values: list[V], size: int) -> Iterator[list[V]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _showings(entry: Entry) -> int:
+    return len(entry.body.get("shown", (entry,)))
