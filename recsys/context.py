@@ -42,13 +42,15 @@ class Reason:
 
     Attributes:
         code: for machines, such as `bought_together`.
-        text: for people.
-        values: the figures that the text tells.
+        text: for people, in English.
+        values: the figures that the texts tell.
+        text_zh: the same in Chinese.
     """
 
     code: str
     text: str
     values: dict[str, float | int | str] = field(default_factory=dict)
+    text_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)

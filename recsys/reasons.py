@@ -5,38 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import N_NEIGHBORS, Shopper
+from recsys.candidates import N_NEIGHBORS, Shopper, is_among
 from recsys.catalog import PATH_SEPARATOR
 from recsys.context import Query, Reason
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
+from recsys.models.repeat import OwnItems
 from recsys.models.timeofday import HOURS_A_DAY
+from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
 from recsys.placements import Placement
 from recsys.schema import EVENT_NAMES
 
-Figures = dict[str, float | int | str]
+Rows = npt.NDArray[np.int32]
 Told = tuple[Reason, ...]
 """What one kind of evidence says of an item: a reason, or none."""
 
 NOTABLE_LIFT = 1.005
-
-PAST: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "purchase": "bought",
-        "begin_checkout": "checked out",
-        "add_to_cart": "put in the cart",
-        "add_to_wishlist": "wished for",
-        "select_item": "clicked",
-        "view_item": "viewed",
-    }
-)
+NOTHING: Final[Told] = ()
 
 
 @dataclass(frozen=True)
@@ -48,30 +41,30 @@ class Evidence:
     query: Query
 
     @property
-    def did(self) -> str:
-        """What shoppers do here that counts as success, in the past: where nothing is sold, nobody "bought"."""
-        return PAST[EVENT_NAMES[self.engine.shop.goal]]
+    def goal(self) -> str:
+        """Name of the event that counts as success here."""
+        return EVENT_NAMES[self.engine.shop.goal]
 
-    @property
-    def unit(self) -> str:
-        """What is counted when items are found together."""
-        if not self.engine.copurchase.by_basket:
-            return "shoppers"
-        return "baskets" if self.did == "bought" else "visits"
+    @cached_property
+    def phrases(self) -> Phrasebook:
+        """What can be said, in the shop's words."""
+        return phrasebook(self.goal, self.engine.copurchase.by_basket, len(self.engine.users) > 0)
 
-    def shoppers(self, row: int) -> str:
-        """How many took an item: shoppers, or baskets in a shop that names nobody."""
-        n = int(self.engine.popularity.n_buyers[row])
-        unit = "shopper" if len(self.engine.users) else "basket"
-        return f"one {unit}" if n == 1 else f"{n} {unit}s"
+    def say(self, name: str, figures: dict[str, Figure]) -> Reason:
+        """A reason in both languages."""
+        say = self.phrases.say
+        return Reason(PHRASES[name].code, say(name, "en", figures), figures, say(name, "zh", figures))
 
     def title(self, row: int) -> str:
         """What to call an item."""
         return self.engine.titles[row]
 
-    def type_name(self, row: int) -> str:
-        """The last level of an item's category, "" where it has none."""
-        type_ = self.engine.catalog.item_type[row]
+    def days_since(self, timestamp: int) -> int:
+        """Whole days from a moment to that of the request."""
+        return (self.query.now - timestamp) // DAY_S
+
+    def type_name(self, type_: int) -> str:
+        """The last level of a type's path, "" where the type is unknown."""
         return self.engine.catalog.type_names[type_].split(PATH_SEPARATOR)[-1] if type_ >= 0 else ""
 
     def backoff_name(self, seed: int) -> str:
@@ -93,172 +86,251 @@ def reasons_for(
         sources: for each item, the source that spoke most for it.
     """
     evidence = Evidence(shopper.engine, shopper, shopper.query)
-    lists = []
-    for row, source in zip(rows.tolist(), sources, strict=True):
-        spoken: dict[str, Reason] = {}
-        for kind in (*placement.evidence, source):
-            for reason in REASONS[kind](evidence, row):
-                spoken.setdefault(reason.code, reason)
-        lists.append(tuple(spoken.values()))
-    return lists
+    spoken: list[dict[str, Reason]] = [{} for _ in sources]
+    for kind in placement.evidence:
+        _hear(spoken, range(len(rows)), REASONS[kind](evidence, rows))
+    for source in dict.fromkeys(sources):
+        places = [place for place, name in enumerate(sources) if name == source]
+        _hear(spoken, places, REASONS[source](evidence, rows[places]))
+    silent = [place for place, reasons in enumerate(spoken) if not reasons]
+    if silent:
+        _hear(spoken, silent, _popular(evidence, rows[silent]))
+    return [tuple(reasons.values()) for reasons in spoken]
 
 
-def _again(evidence: Evidence, row: int) -> Told:
-    own = evidence.shopper.own
-    place = int(np.searchsorted(own.item_idx, row))
-    n, days = int(own.n_baskets[place]), (evidence.query.now - int(own.last[place])) // DAY_S
-    text = f"you {evidence.did} it {_times(n)}, last {_days_ago(days)}"
-    return (Reason("bought_before", text, {"n_baskets": n, "last_days_ago": days}),)
+def _hear(spoken: list[dict[str, Reason]], places: list[int] | range, told: list[Told]) -> None:
+    for place, reasons in zip(places, told, strict=True):
+        for reason in reasons:
+            spoken[place].setdefault(reason.code, reason)
 
 
-def _due(evidence: Evidence, row: int) -> Told:
-    own = evidence.shopper.own
-    place = int(np.searchsorted(own.item_idx, row))
-    n, interval = int(own.n_baskets[place]), float(own.interval_days[place])
-    days = (evidence.query.now - int(own.last[place])) // DAY_S
-    due_at = datetime.fromtimestamp(int(own.last[place]) + interval * DAY_S, UTC).date().isoformat()
-    habit = f"about every {interval:.0f} days" if n > 1 else f"usually again after about {interval:.0f} days"
-    text = f"{evidence.did} {_times(n)}, {habit}; last {_days_ago(days)}, due {due_at}"
-    values: Figures = {"n_baskets": n, "interval_days": round(interval, 1), "last_days_ago": days, "due_at": due_at}
-    return (Reason("due_again", text, values),)
+def _own_places(own: OwnItems, rows: Rows) -> list[int]:
+    """Where each row is among the shopper's own, -1 where it is not."""
+    place = own.item_idx.searchsorted(rows)
+    return np.where(is_among(rows, own.item_idx), place, -1).tolist()
 
 
-def _alike(evidence: Evidence, row: int) -> Told:
-    n = int(evidence.engine.popularity.n_buyers[row])
-    text = f"{evidence.did} by shoppers with a taste like yours (by {evidence.shoppers(row)} in all)"
-    return (Reason("shoppers_alike", text, {"n_buyers": n}),)
+def _again(evidence: Evidence, rows: Rows) -> list[Told]:
+    own, told = evidence.shopper.own, []
+    for place in _own_places(own, rows):
+        if place < 0:
+            told.append(NOTHING)
+            continue
+        figures: dict[str, Figure] = {
+            "n_baskets": int(own.n_baskets[place]),
+            "last_days_ago": evidence.days_since(int(own.last[place])),
+        }
+        told.append((evidence.say("bought_before", figures),))
+    return told
 
 
-def _with_own(evidence: Evidence, row: int) -> Told:
-    seeds, weight = evidence.shopper.heaviest
-    return _together(evidence, row, evidence.engine.copurchase.partners, seeds, weight)
+def _due(evidence: Evidence, rows: Rows) -> list[Told]:
+    own, told = evidence.shopper.own, []
+    for place in _own_places(own, rows):
+        if place < 0:
+            told.append(NOTHING)
+            continue
+        n, last, interval = int(own.n_baskets[place]), int(own.last[place]), float(own.interval_days[place])
+        figures: dict[str, Figure] = {
+            "n_baskets": n,
+            "interval_days": round(interval, 1),
+            "last_days_ago": evidence.days_since(last),
+            "due_at": datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat(),
+        }
+        told.append((evidence.say("due_again" if n > 1 else "due_a_second_time", figures),))
+    return told
 
 
-def _with_seed(evidence: Evidence, row: int) -> Told:
+def _alike(evidence: Evidence, rows: Rows) -> list[Told]:
+    n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
+    return [(evidence.say("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
+
+
+def _with_own(evidence: Evidence, rows: Rows) -> list[Told]:
+    return _together(evidence, rows, evidence.engine.copurchase.partners, *evidence.shopper.heaviest)
+
+
+def _with_seed(evidence: Evidence, rows: Rows) -> list[Told]:
+    seeds = evidence.query.seeds
     lists = evidence.engine.copurchase.bought_together
-    return _together(evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32))
+    return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
 
 
-def _goes_with_seed(evidence: Evidence, row: int) -> Told:
+def _goes_with_seed(evidence: Evidence, rows: Rows) -> list[Told]:
+    seeds = evidence.query.seeds
     lists = evidence.engine.copurchase.complementary
-    return _together(evidence, row, lists, evidence.query.seeds, np.ones(len(evidence.query.seeds), np.float32))
+    return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
+
+
+def _strongest(
+    near: npt.NDArray[np.int32], score: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], rows: Rows
+) -> list[tuple[int, int] | None]:
+    """For each row, the list and the entry in it that speak most for it; None where no list holds it.
+
+    Args:
+        near: int32 (n_seeds, length), rows of the seeds' lists.
+        score: float32, of the entries.
+        weight: float32 (n_seeds,), how much each seed counts.
+        rows: int32 (n,), distinct.
+    """
+    order = np.argsort(rows)
+    entry = np.flatnonzero(is_among(near.ravel(), rows[order]))
+    row = near.ravel()[entry]
+    said = (score * weight[:, None]).ravel()[entry]
+    best: dict[int, int] = {}
+    for place in np.argsort(-said, kind="stable").tolist():
+        best.setdefault(int(row[place]), int(entry[place]))
+    width = near.shape[1]
+    return [divmod(best[each], width) if each in best else None for each in rows.tolist()]
 
 
 def _together(
-    evidence: Evidence,
-    row: int,
-    lists: RelatedItems,
-    seeds: npt.NDArray[np.int32],
-    weight: npt.NDArray[np.float32],
-) -> Told:
-    """The seed that spoke most for an item, and how often the two were taken together."""
-    copurchase = evidence.engine.copurchase
-    place, entry = np.nonzero(lists.item_idx[seeds] == row)
-    strongest = int(np.argmax(lists.score[seeds[place], entry] * weight[place]))
-    seed = int(seeds[place[strongest]])
-    n_both = int(lists.n_together[seed, entry[strongest]])
-    n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
-    if not n_both:
-        kind = evidence.backoff_name(seed)
-        return (Reason("goes_with_type", f"often {evidence.did} with {kind}", {"type": kind}),)
-    lift = n_both * copurchase.n_all / (n_seed * n_item)
-    share = f"{n_both} of its {n_seed} {evidence.unit}"
-    by = "in" if copurchase.by_basket else "by"
-    text = f"{evidence.did} together with {evidence.title(seed)} {by} {share}, {lift:.1f} times chance"
-    values: Figures = {
-        "with": evidence.engine.items.ids[seed],
-        "n_together": n_both,
-        "n_baskets": n_seed,
-        "lift": round(lift, 2),
-    }
-    return (Reason("bought_together", text, values),)
+    evidence: Evidence, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
+) -> list[Told]:
+    """The seed that spoke most for each item, and how often the two were taken together."""
+    copurchase, told = evidence.engine.copurchase, []
+    found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
+    for row, strongest in zip(rows.tolist(), found, strict=True):
+        if strongest is None:
+            told.append(NOTHING)
+            continue
+        seed = int(seeds[strongest[0]])
+        n_both = int(lists.n_together[seed, strongest[1]])
+        if not n_both:
+            told.append((evidence.say("goes_with_type", {"type": evidence.backoff_name(seed)}),))
+            continue
+        n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
+        figures: dict[str, Figure] = {
+            "with": evidence.engine.items.ids[seed],
+            "title": evidence.title(seed),
+            "n_together": n_both,
+            "n_baskets": n_seed,
+            "lift": round(n_both * copurchase.n_all / (n_seed * n_item), 2),
+        }
+        told.append((evidence.say("bought_together", figures),))
+    return told
 
 
-def _of_type(evidence: Evidence, row: int) -> Told:
-    types = evidence.engine.catalog.item_type
-    bought = evidence.did == "bought" and bool((types[evidence.shopper.own.item_idx] == types[row]).any())
-    name, code, verb = evidence.type_name(row), *(("type_you_buy", "buy") if bought else ("type_you_view", "look at"))
-    return (Reason(code, f"among the first in {name}, which you {verb}", {"type": name}),)
+def _of_type(evidence: Evidence, rows: Rows) -> list[Told]:
+    engine, own = evidence.engine, evidence.shopper.own
+    types, is_sold = engine.catalog.item_type, evidence.goal == "purchase"
+    owned = set(types[own.item_idx].tolist()) if is_sold else set()
+    told = []
+    for row, type_ in zip(rows.tolist(), types[rows].tolist(), strict=True):
+        if type_ < 0:
+            told.append(NOTHING)
+            continue
+        name = "type_you_buy" if type_ in owned else "type_you_view"
+        is_first = row in engine.affinity.best_of(type_)
+        told.append((evidence.say(f"first_of_{name}" if is_first else name, {"type": evidence.type_name(type_)}),))
+    return told
 
 
-def _like_own(evidence: Evidence, row: int) -> Told:
-    seeds, weight = evidence.shopper.heaviest
-    return _like(evidence, row, seeds, weight, N_NEIGHBORS)
+def _like_own(evidence: Evidence, rows: Rows) -> list[Told]:
+    return _like(evidence, rows, *evidence.shopper.heaviest, N_NEIGHBORS)
 
 
-def _like_seed(evidence: Evidence, row: int) -> Told:
+def _like_seed(evidence: Evidence, rows: Rows) -> list[Told]:
     seeds = evidence.query.seeds
-    return _like(evidence, row, seeds, np.ones(len(seeds), np.float32))
+    return _like(evidence, rows, seeds, np.ones(len(seeds), np.float32))
 
 
 def _like(
     evidence: Evidence,
-    row: int,
-    seeds: npt.NDArray[np.int32],
+    rows: Rows,
+    seeds: Rows,
     weight: npt.NDArray[np.float32],
     n_neighbors: int | None = None,
-) -> Told:
-    hybrid = evidence.engine.hybrid
-    place, entry = np.nonzero(hybrid.similar_idx[seeds, :n_neighbors] == row)
-    strongest = int(np.argmax(hybrid.similar_score[seeds[place], entry] * weight[place]))
-    seed = int(seeds[place[strongest]])
-    likeness = float(hybrid.similar_score[seed, entry[strongest]])
-    values: Figures = {"like": evidence.engine.items.ids[seed], "likeness": round(likeness, 3)}
-    return (Reason("similar", f"like {evidence.title(seed)}", values),)
+) -> list[Told]:
+    hybrid, told = evidence.engine.hybrid, []
+    near, score = hybrid.similar_idx[seeds, :n_neighbors], hybrid.similar_score[seeds, :n_neighbors]
+    for strongest in _strongest(near, score, weight, rows):
+        if strongest is None:
+            told.append(NOTHING)
+            continue
+        seed = int(seeds[strongest[0]])
+        figures: dict[str, Figure] = {
+            "like": evidence.engine.items.ids[seed],
+            "title": evidence.title(seed),
+            "likeness": round(float(score[strongest]), 3),
+        }
+        told.append((evidence.say("similar", figures),))
+    return told
 
 
-def _spoken_for(evidence: Evidence, row: int) -> Told:
-    """The own item that speaks most for it."""
+def _spoken_for(evidence: Evidence, rows: Rows) -> list[Told]:
+    """The own item that speaks most for each."""
     own, model = evidence.shopper.own, evidence.engine.ease
     place = model.row_of[own.item_idx]
     known = place >= 0
-    weight = np.where(model.item_idx[place[known]] == row, model.weight[place[known]], 0).max(axis=1)
-    seed = int(own.item_idx[known][int(np.argmax(weight * np.log1p(own.n_baskets[known])))])
-    values: Figures = {"item_id": evidence.engine.items.ids[seed]}
-    return (Reason("goes_with_own", f"{evidence.did} by shoppers of {evidence.title(seed)}", values),)
+    seeds, weight = own.item_idx[known], np.log1p(own.n_baskets[known]).astype(np.float32)
+    if not len(seeds):
+        return [NOTHING] * len(rows)
+    told = []
+    for strongest in _strongest(model.item_idx[place[known]], model.weight[place[known]], weight, rows):
+        if strongest is None:
+            told.append(NOTHING)
+            continue
+        seed = int(seeds[strongest[0]])
+        figures: dict[str, Figure] = {"item_id": evidence.engine.items.ids[seed], "title": evidence.title(seed)}
+        told.append((evidence.say("goes_with_own", figures),))
+    return told
 
 
-def _touched(evidence: Evidence, row: int) -> Told:
-    """The latest thing that the shopper did with it."""
-    history = evidence.query.history
-    place = int(np.flatnonzero(history.item_idx == row)[-1])
-    days = (evidence.query.now - int(history.timestamp[place])) // DAY_S
-    event = EVENT_NAMES[history.kind[place]]
-    text = f"you {PAST.get(event, 'noticed')} it {_days_ago(days)}"
-    return (Reason("touched", text, {"event": event, "last_days_ago": days}),)
+def _touched(evidence: Evidence, rows: Rows) -> list[Told]:
+    """The latest thing that the shopper did with each."""
+    history, told = evidence.query.history, []
+    for row in rows.tolist():
+        places = np.flatnonzero(history.item_idx == row)
+        if not len(places):
+            told.append(NOTHING)
+            continue
+        figures: dict[str, Figure] = {
+            "event": EVENT_NAMES[history.kind[places[-1]]],
+            "last_days_ago": evidence.days_since(int(history.timestamp[places[-1]])),
+        }
+        told.append((evidence.say("touched", figures),))
+    return told
 
 
-def _popular(evidence: Evidence, row: int) -> Told:
-    n = int(evidence.engine.popularity.n_buyers[row])
-    if not n:
-        return (Reason("new", f"not {evidence.did} by anybody yet", {"n_buyers": 0}),)
-    return (Reason("popular", f"{evidence.did} by {evidence.shoppers(row)}", {"n_buyers": n}),)
+def _popular(evidence: Evidence, rows: Rows) -> list[Told]:
+    n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
+    return [(evidence.say("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
 
 
-def _hour(evidence: Evidence, row: int) -> Told:
-    """What the hour says for an item; nothing where it speaks against it, or no hours are known."""
+def _hour(evidence: Evidence, rows: Rows) -> list[Told]:
+    """What the hour says for each item; nothing where it speaks against it, or no hours are known."""
     timeofday, bucket = evidence.engine.timeofday, evidence.query.bucket
-    lift = float(timeofday.lift[row, bucket])
-    if not timeofday.is_fitted or lift < NOTABLE_LIFT:
-        return ()
+    if not timeofday.is_fitted:
+        return [NOTHING] * len(rows)
     first, last = timeofday.hours(bucket)
-    end = (last + 1) % HOURS_A_DAY
-    text = f"{evidence.did} {lift:.2f} times as often as usual from {first} to {end} h"
-    return (Reason("hour", text, {"lift": round(lift, 3), "from_hour": first, "to_hour": end}),)
+    hours: dict[str, Figure] = {"from_hour": first, "to_hour": (last + 1) % HOURS_A_DAY}
+    return [
+        NOTHING if lift < NOTABLE_LIFT else (evidence.say("hour", {"lift": round(lift, 3)} | hours),)
+        for lift in timeofday.lift[rows, bucket].tolist()
+    ]
 
 
-def _popular_by_hour(evidence: Evidence, row: int) -> Told:
-    return (*_popular(evidence, row), *_hour(evidence, row))
+def _popular_by_hour(evidence: Evidence, rows: Rows) -> list[Told]:
+    both = zip(_popular(evidence, rows), _hour(evidence, rows), strict=True)
+    return [(*popular, *hour) for popular, hour in both]
 
 
-def _tail(evidence: Evidence, row: int) -> Told:
-    n = int(evidence.engine.popularity.n_buyers[row])
-    share = n / max(evidence.engine.popularity.n_shoppers, 1)
-    values: Figures = {"buyer_share": round(share, 5)}
-    return (Reason("niche", f"outside the bestsellers: {evidence.did} by {share:.1%} of shoppers", values),)
+def _tail(evidence: Evidence, rows: Rows) -> list[Told]:
+    """How few know each item, and that it is of a type that the shopper bought."""
+    popularity, types = evidence.engine.popularity, evidence.engine.catalog.item_type
+    owned = set(types[evidence.shopper.own.item_idx].tolist())
+    told = []
+    for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
+        niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_shoppers, 1), 5)})
+        if type_ >= 0 and type_ in owned:
+            told.append((niche, evidence.say("close_to_yours", {"type": evidence.type_name(type_)})))
+        else:
+            told.append((niche,))
+    return told
 
 
-REASONS: Final[Mapping[str, Callable[[Evidence, int], Told]]] = MappingProxyType(
+REASONS: Final[Mapping[str, Callable[[Evidence, Rows], list[Told]]]] = MappingProxyType(
     {
         "repeat": _again,
         "due": _due,
@@ -277,11 +349,4 @@ REASONS: Final[Mapping[str, Callable[[Evidence, int], Told]]] = MappingProxyType
         "tail": _tail,
     }
 )
-
-
-def _times(n: int) -> str:
-    return {1: "once", 2: "twice"}.get(n, f"{n} times")
-
-
-def _days_ago(days: int) -> str:
-    return {0: "today", 1: "yesterday"}.get(days, f"{days} days ago")
+"""By source, and by kind of evidence that a placement may ask for: what it says of each of some distinct rows."""

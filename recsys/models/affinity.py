@@ -41,6 +41,11 @@ class AffinityModel:
     item_type: npt.NDArray[np.int32]
     config: AffinityConfig
 
+    def best_of(self, type_: int) -> npt.NDArray[np.int32]:
+        """The best selling items of a type, which it offers where nothing is filtered out, int32."""
+        start, stop = int(self.indptr[type_]), int(self.indptr[type_ + 1])
+        return self.item_idx[start : min(stop, start + self.config.items_per_type)]
+
     def score(
         self,
         item_idx: npt.NDArray[np.int32],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.candidates import N_NEIGHBORS, Shopper
 from recsys.context import Reason, RecommendedItem, Request
 from recsys.engine import Engine
-from recsys.pipeline import recommend
+from recsys.pipeline import recommend, resolve
 from recsys.placements import PLACEMENTS
+from recsys.reasons import reasons_for
 from tests.shop import (
     CAMERAS,
     CARDS,
@@ -105,6 +108,91 @@ def test_every_reason_speaks_to_people(told: list[Told]) -> None:
         assert all(isinstance(value, (int, float, str)) for value in reason.values.values())
 
 
+def test_every_reason_speaks_chinese_too(told: list[Told]) -> None:
+    """With Chinese marks, and with no letter that is not of a title, a type or an id."""
+    for reason in (one.reason for one in told):
+        quoted = [str(value) for value in reason.values.values() if isinstance(value, str)]
+        own_words = reason.text_zh
+        for text in sorted(quoted, key=len, reverse=True):
+            own_words = own_words.replace(text, "")
+        assert reason.text_zh == reason.text_zh.strip() != ""
+        assert not re.search(r"[A-Za-z,;:(){} ]", own_words), reason.text_zh
+
+
+def test_both_languages_tell_the_same_figures_and_they_are_the_values(told: list[Told]) -> None:
+    """Every number in a text is one of the values in a form of its own; "once" and "yesterday" are numbers too."""
+    words = {"once": "1", "twice": "2", "one": "1", "today": "0", "yesterday": "1", "今天": "0", "昨天": "1"}
+    for reason in (one.reason for one in told):
+        numbers = {str(value) for value in reason.values.values() if not isinstance(value, str)}
+        for value in (value for value in reason.values.values() if isinstance(value, float)):
+            numbers |= {f"{value:.0f}", f"{value:.1f}", f"{value:.2f}", f"{100 * value:.1f}"}
+        for text, language in ((reason.text, "en"), (reason.text_zh, "zh")):
+            for quoted in (str(value) for value in reason.values.values() if isinstance(value, str)):
+                text = text.replace(quoted, "")
+            text = re.sub(r"\d+年\d+月\d+日", "", text)
+            found = set(re.findall(r"\d+(?:\.\d+)?", text))
+            found |= {
+                number for word, number in words.items() if re.search(rf"\b{word}\b" if word.isascii() else word, text)
+            }
+            assert found <= numbers | {"1"}, (language, text, reason.values)
+
+
+def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], shop_engine: Engine) -> None:
+    """Sources that sum over the shopper's items, counted again item by item."""
+    engine, n_seen = shop_engine, 0
+    for one in told:
+        if one.user_id is None or one.item.source not in ("together", "ease", "content"):
+            continue
+        request = Request(one.placement, engine.shop.end, 40, one.user_id)
+        shopper = Shopper(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
+        row, seeds = (
+            engine.items.row(one.item.item_id),
+            dict(zip(*(part.tolist() for part in shopper.heaviest), strict=True)),
+        )
+        if one.item.source == "ease" and one.reason.code == "goes_with_own":
+            model, own, key = engine.ease, shopper.own, "item_id"
+            said = {
+                seed: float(
+                    model.weight[model.row_of[seed]][model.item_idx[model.row_of[seed]] == row].sum() * np.log1p(n)
+                )
+                for seed, n in zip(own.item_idx.tolist(), own.n_baskets.tolist(), strict=True)
+                if model.row_of[seed] >= 0
+            }
+        elif one.item.source == "together" and one.reason.code == "bought_together":
+            lists, key = engine.copurchase.partners, "with"
+            said = {seed: float(lists.score[seed][lists.item_idx[seed] == row].sum() * w) for seed, w in seeds.items()}
+        elif one.item.source == "content" and one.reason.code == "similar":
+            lists, key = engine.hybrid, "like"
+            near, score = lists.similar_idx[:, :N_NEIGHBORS], lists.similar_score[:, :N_NEIGHBORS]
+            said = {seed: float(score[seed][near[seed] == row].sum() * w) for seed, w in seeds.items()}
+        else:
+            continue
+        named = engine.items.row(str(one.reason.values[key]))
+        assert said[named] == pytest.approx(max(said.values()), rel=1e-5)
+        assert said[named] > 0
+        assert one.reason.values["title"] == engine.titles[named]
+        n_seen += 1
+    assert n_seen > 10
+
+
+def test_what_no_source_speaks_for_is_told_as_it_sells(shop_engine: Engine) -> None:
+    """A list may be asked to keep what none of its evidence is about; that is no ground to fail, or to invent."""
+    query = resolve(shop_engine, Request("for_you", shop_engine.shop.end, 5, "a stranger"), PLACEMENTS["for_you"])[0]
+    rows = shop_engine.by_popularity[:3]
+    for source in ("repeat", "due", "together", "ease", "touched", "content"):
+        for reasons in reasons_for(PLACEMENTS["for_you"], Shopper(shop_engine, query), rows, (source,) * 3):
+            assert [reason.code for reason in reasons] == ["popular"]
+
+
+def test_a_niche_of_a_type_that_you_buy_is_close_to_yours(told: list[Told], facts: Facts) -> None:
+    shelf_of = {item_id: shelf for shelf in SHELVES.values() for item_id in shelf.ids}
+    for one in _of_code(told, "close_to_yours"):
+        shelf = shelf_of[one.item.item_id]
+        assert one.reason.values["type"] == shelf.path[-1]
+        assert one.reason.text_zh == f"与您买过的“{shelf.path[-1]}”相近"
+        assert any(who == one.user_id and line in shelf.ids for who, _, line, _ in facts.lines)
+
+
 def test_bought_together_in_n_of_m_baskets_and_so_many_times_chance(
     told: list[Told], shop_engine: Engine, facts: Facts
 ) -> None:
@@ -118,7 +206,10 @@ def test_bought_together_in_n_of_m_baskets_and_so_many_times_chance(
         assert reason.values["n_baskets"] == n_seed
         assert reason.values["lift"] == pytest.approx(lift, abs=0.006)
         name = facts.titles.get(seed, seed)
-        assert reason.text.startswith(f"bought together with {name} in {n_both} of its {n_seed} baskets, {lift:.1f}")
+        told_lift = f"{reason.values['lift']:.1f}"
+        assert reason.text.startswith(f"bought together with {name} in {n_both} of its {n_seed} baskets, {told_lift}")
+        zh = f"买了“{name}”的{n_seed}个订单中，有{n_both}个也买了它，是随机情况的{told_lift}倍"
+        assert reason.text_zh == zh
 
 
 def test_bought_before_so_often_and_so_long_ago(told: list[Told], shop_engine: Engine, facts: Facts) -> None:
@@ -179,7 +270,8 @@ def test_the_hours_named_hold_the_moment_and_the_lift_is_the_models(
         bucket = int(shop_engine.timeofday.bucket_of_hour[first])
         lift = float(shop_engine.timeofday.lift[row, bucket])
         assert stated == pytest.approx(lift, abs=6e-4)
-        assert f"{lift:.2f} times" in reason.text
+        assert f"{stated:.2f} times" in reason.text
+        assert f"{stated:.2f}倍" in reason.text_zh
 
 
 def test_a_type_that_you_buy_is_the_items_own_type(told: list[Told], facts: Facts) -> None:
