@@ -121,7 +121,7 @@ def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
     found = {name: source(shopper) for name, source in sources.items()}
     rows = _distinct(np.concatenate([_within_quota(name, *found[name], shopper) for name in found]))
     best = {name: float(score.max(initial=0)) for name, (_, score) in found.items()}
-    return Candidates(rows, {name: _spread(rows, *scored) for name, scored in found.items()}, best)
+    return Candidates(rows, {name: spread(rows, *scored) for name, scored in found.items()}, best)
 
 
 def _within_quota(
@@ -136,7 +136,7 @@ def _within_quota(
     return rows[top_k(score, quota, rows)]
 
 
-def _spread(
+def spread(
     rows: npt.NDArray[np.int32], found: npt.NDArray[np.int32], score: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Scores of all rows (ascending) from those of the rows found, as shares of the best; 0 where not found."""

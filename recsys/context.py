@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.history import NO_HISTORY, UserHistory
+from recsys.rules.dials import NO_DIALS, Dials
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
+NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,13 @@ class Request:
         item_ids: what is looked at, or lies in the cart.
         visitor_id: whom it is for where there was no log-in; counts where `user_id` is not given.
         session_id: whom it is for where nothing else is known; counts where neither of the others is given.
+        filter: which items may be listed, beside what the placement says; "" for all.
+        context: what filters may read as `context.…`.
+        diversity: instead of the placement's.
+        tail_share: instead of the placement's.
+        n_more: how many items after those of the list are told too, in `rest`, for the pages that follow.
+        exclude: items that are not to be listed, nor variants of theirs.
+        explain: whether the answer tells the scores by source and what a ranker saw.
     """
 
     placement: str
@@ -34,6 +46,13 @@ class Request:
     item_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
     session_id: str | None = None
+    filter: str = ""
+    context: Mapping[str, Any] = field(default_factory=lambda: NO_CONTEXT)
+    diversity: float | None = None
+    tail_share: float | None = None
+    n_more: int = 0
+    exclude: tuple[str, ...] = ()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,10 @@ class Query:
         limit: how many items are asked for.
         allowed: bool (n_items,), items that may be listed; None for all.
         timezone: the zone that `hour` is in.
+        day: ordinal of the local day; 0 where nobody asked.
+        who: id of the shopper, "" for nobody.
+        n_more: how many items beyond `limit` are to be found.
+        dials: what a placement's rules and the request's filter say of the rows.
     """
 
     user_idx: int
@@ -122,3 +145,32 @@ class Query:
     seeds: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     allowed: npt.NDArray[np.bool_] | None = None
     timezone: str = "UTC"
+    day: int = 0
+    who: str = ""
+    n_more: int = 0
+    dials: Dials = NO_DIALS
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the pipeline found, in rows; best first.
+
+    Attributes:
+        item_idx: int32 (n,); those beyond the request's limit are of the pages that follow.
+        score: float32 (n,), descending unless a dial of the placement arranges the list.
+        source: the source that spoke most for each item.
+        fallback_used: whether the fallback served.
+        removed: by rule, the rows that it took out of the candidates.
+    """
+
+    item_idx: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    source: tuple[str, ...]
+    fallback_used: bool
+    removed: Mapping[str, npt.NDArray[np.int32]]
+
+    def take(self, places: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Ranking:
+        """The same with some of its items."""
+        kept = np.arange(len(self.item_idx))[places]
+        source = tuple(self.source[place] for place in kept.tolist())
+        return replace(self, item_idx=self.item_idx[kept], score=self.score[kept], source=source)

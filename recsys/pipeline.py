@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -14,13 +13,23 @@ import numpy.typing as npt
 
 from recsys.candidates import SOURCES, Candidates, Shopper, gather
 from recsys.context import MAX_LIMIT, Query, Recommendations, RecommendedItem, Request
+from recsys.context import Ranking as Ranking
 from recsys.engine import Engine
 from recsys.errors import RequestError
-from recsys.live import Live, person_of
+from recsys.history import UserHistory
+from recsys.identities import shopper_key
+from recsys.live import Live, Person, person_of
 from recsys.placements import PLACEMENTS, Placement
 from recsys.ranking.features import features
 from recsys.ranking.ranker import NO_RANKER
-from recsys.reasons import reasons_for
+from recsys.rules.arrange import arrange, boosts
+from recsys.rules.arrangement import with_tail
+from recsys.rules.dials import NO_DIALS
+from recsys.rules.exclusions import RULES as RULES
+from recsys.rules.exclusions import first_of_group
+from recsys.rules.masks import Masks, dialled, find_dials, without
+from recsys.rules.told import reasons_of
+from recsys.schema import EVENT_NAMES
 from recsys.topk import top_k
 
 LAST_RESORT = 1e-3
@@ -35,30 +44,40 @@ STRANGENESS = 300.0
 RARE_REPEATS = 0.1
 """Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
 
-SOON = 0.5
-"""Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
+VIEWED: Final = EVENT_NAMES.index("view_item")
+"""What items of a request are to a shopper of whom nothing else is known: things just looked at."""
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """What the pipeline found, in rows; best first.
+class Answer:
+    """A list, and what there is to know of it beside.
 
     Attributes:
-        item_idx: int32 (n,).
-        score: float32 (n,), descending.
-        source: the source that spoke most for each item.
-        fallback_used: whether the fallback served.
-        removed: by rule, the rows that it took out of the candidates.
+        recommendations: the list.
+        placement: what it is, with what the request turned of it.
+        shopper: whom it is for.
+        rest: what follows the list, in order: rows, scores and sources.
     """
 
-    item_idx: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-    source: tuple[str, ...]
-    fallback_used: bool
-    removed: Mapping[str, npt.NDArray[np.int32]]
+    recommendations: Recommendations
+    placement: Placement
+    shopper: Shopper
+    rest: Ranking
 
 
 def recommend(engine: Engine, request: Request, model_version: str = "", live: Live | None = None) -> Recommendations:
+    """Answer a request for one of the lists that are built in; see `answer`."""
+    return answer(engine, request, model_version, live).recommendations
+
+
+def answer(
+    engine: Engine,
+    request: Request,
+    model_version: str = "",
+    live: Live | None = None,
+    placements: Mapping[str, Placement] = PLACEMENTS,
+    masks: Masks | None = None,
+) -> Answer:
     """Answer a request.
 
     Args:
@@ -66,23 +85,50 @@ def recommend(engine: Engine, request: Request, model_version: str = "", live: L
         request: what is asked.
         model_version: named in the answer.
         live: what was learned of shoppers since; `engine` is then the one that it keeps.
+        placements: the lists that there are, by name.
+        masks: of filters, held from one request to the next; new ones if not given.
 
     Returns:
         The list; empty where nothing is known to list. Seeds that the engine does not know are in `missing_ids`.
 
     Raises:
         RequestError: if the placement or the limit is not one that exists, or the list wants a seed or user.
+        FilterError: if the request's filter cannot be read.
     """
-    placement = find_placement(request)
-    query, missing = resolve(engine, request, placement, live)
+    placement = find_placement(request, placements)
+    query, missing = resolve(engine, request, placement, live, masks)
     shopper = Shopper(engine, query)
     ranking = rank(placement, shopper)
-    reasons = reasons_for(placement, shopper, ranking.item_idx, ranking.source)
+    page, rest = ranking.take(slice(query.limit)), ranking.take(slice(query.limit, None))
+    told = told_of(placement, shopper, page, model_version, missing)
+    return Answer(told, placement, shopper, rest)
+
+
+def told_of(
+    placement: Placement,
+    shopper: Shopper,
+    ranking: Ranking,
+    model_version: str,
+    missing: tuple[str, ...],
+    first: int = 1,
+) -> Recommendations:
+    """A ranking as callers read it, with the reasons of each item.
+
+    Args:
+        placement: the list.
+        shopper: whom, and what, the request is about.
+        ranking: the items to be told.
+        model_version: named in the answer.
+        missing: seeds that the engine does not know.
+        first: rank of the first item.
+    """
+    engine, query = shopper.engine, shopper.query
+    reasons = reasons_of(placement, shopper, ranking.item_idx, ranking.source)
     ids = engine.items.ids
     items = tuple(
         RecommendedItem(ids[row], score, place, source, why)
         for place, (row, score, source, why) in enumerate(
-            zip(ranking.item_idx.tolist(), ranking.score.tolist(), ranking.source, reasons, strict=True), 1
+            zip(ranking.item_idx.tolist(), ranking.score.tolist(), ranking.source, reasons, strict=True), first
         )
     )
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
@@ -98,55 +144,124 @@ def recommend(engine: Engine, request: Request, model_version: str = "", live: L
     )
 
 
-def find_placement(request: Request) -> Placement:
-    """The placement that a request names, and whose needs it meets."""
-    placement = PLACEMENTS.get(request.placement)
+def find_placement(request: Request, placements: Mapping[str, Placement] = PLACEMENTS) -> Placement:
+    """The placement that a request names, and whose needs it meets, with what the request turns of it."""
+    placement = placements.get(request.placement)
     if placement is None:
         raise RequestError(
-            "placement", f"{request.placement!r} is not a placement: choose from {', '.join(PLACEMENTS)}"
+            "placement", f"{request.placement!r} is not a placement: choose from {', '.join(placements)}"
         )
     if not 1 <= request.limit <= MAX_LIMIT:
         raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:
         raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
-    return placement
+    return dialled(placement, request)
 
 
 def resolve(
-    engine: Engine, request: Request, placement: Placement, live: Live | None = None
+    engine: Engine,
+    request: Request,
+    placement: Placement,
+    live: Live | None = None,
+    masks: Masks | None = None,
 ) -> tuple[Query, tuple[str, ...]]:
-    """Turn ids into rows and `as_of` into the local hour; the second part are unknown seeds."""
+    """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
     person = person_of(engine, request) if live is None else live.person(request)
     seeds = engine.items.rows(request.item_ids)
-    hour = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone)).hour
+    known = seeds[seeds >= 0]
+    local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
+    allowed = engine.listable[placement.pool]
+    dials, kept = find_dials(engine, request, placement, live, masks or Masks(0), person.timezone)
+    if kept is not None:
+        allowed = kept if allowed is None else kept & allowed
+    if request.exclude:
+        allowed = without(engine, allowed, request.exclude)
+    history = person.history
+    if placement.anchor == "user" and len(known) and not len(history):
+        history = _session(known, request.as_of, local.hour)
     query = Query(
         user_idx=person.user_idx,
         now=request.as_of,
-        hour=hour,
-        bucket=int(engine.timeofday.bucket_of_hour[hour]),
+        hour=local.hour,
+        bucket=int(engine.timeofday.bucket_of_hour[local.hour]),
         limit=request.limit,
-        history=person.history,
-        seeds=seeds[seeds >= 0],
-        allowed=engine.listable[placement.pool],
+        history=history,
+        seeds=known,
+        allowed=allowed,
         timezone=person.timezone,
+        day=local.toordinal(),
+        who=_who(request, person, live),
+        n_more=request.n_more,
+        dials=dials,
     )
     return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
 
 
+def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
+    """A history of things just looked at, for a shopper of whom nothing else is known."""
+    n = len(rows)
+    return UserHistory(
+        item_idx=rows,
+        timestamp=np.full(n, now, np.int64),
+        kind=np.full(n, VIEWED, np.int8),
+        basket_idx=np.full(n, -1, np.int32),
+        hour=np.full(n, hour, np.int8),
+        strength=np.ones(n, np.float32),
+    )
+
+
+def _who(request: Request, person: Person, live: Live | None) -> str:
+    """Whom the day's chance is for; whoever wants no personal lists is nobody."""
+    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    if key is None or (person.user_idx < 0 and not len(person.history)):
+        return ""
+    return key if live is None else live.identities.target(key)
+
+
 def rank(placement: Placement, shopper: Shopper) -> Ranking:
-    """Gather candidates, score them, filter and order; the fallback's where the placement's sources find nothing."""
-    nothing_known = placement.anchor == "user" and not len(shopper.query.history)
+    """Gather candidates, score them, filter and order, then arrange the list by the placement's dials.
+
+    Where the placement's sources find nothing, its substitutes serve and then its fallback.
+    """
+    query = shopper.query
+    ranking = _first_that_fills(placement, shopper)
+    if placement.arranges or query.dials is not NO_DIALS or query.n_more:
+        return arrange(placement, shopper, ranking)
+    return ranking
+
+
+def _first_that_fills(placement: Placement, shopper: Shopper) -> Ranking:
+    query = shopper.query
+    nothing_known = placement.anchor == "user" and not len(query.history)
     if not nothing_known:
         candidates = gather({name: SOURCES[name] for name in placement.sources}, shopper)
         ranking = _order(placement, shopper, candidates, fallback_used=False)
-        if len(ranking.item_idx) or not placement.fallback:
+        if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking
+    longest: Ranking | None = None
+    for substitute in placement.substitutes:
+        if substitute.anchor == "user" and not len(query.history):
+            continue
+        candidates = gather({name: SOURCES[name] for name in substitute.sources}, shopper)
+        found = _order(substitute, shopper, candidates, fallback_used=True, with_ranker=True)
+        if len(found.item_idx) >= query.limit:
+            return found
+        longest = found if longest is None or len(found.item_idx) > len(longest.item_idx) else longest
+    if longest is not None and (len(longest.item_idx) or not placement.fallback):
+        return longest
     fallback = placement.fallback or "popular_by_hour"
     candidates = gather({fallback: SOURCES[fallback]}, shopper)
     return _order(placement, shopper, candidates, fallback_used=True)
 
 
-def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fallback_used: bool) -> Ranking:
+def _order(
+    placement: Placement,
+    shopper: Shopper,
+    candidates: Candidates,
+    *,
+    fallback_used: bool,
+    with_ranker: bool | None = None,
+) -> Ranking:
     engine, query = shopper.engine, shopper.query
     removed = {}
     for rule, keep in RULES.items():
@@ -155,19 +270,25 @@ def _order(placement: Placement, shopper: Shopper, candidates: Candidates, *, fa
             removed[rule] = candidates.item_idx[~kept]
             candidates = candidates.take(kept)
     parts = contributions(placement, shopper, candidates)
-    score = _scores(placement, shopper, candidates, parts, with_ranker=not fallback_used)
+    score = score_of(
+        placement, shopper, candidates, parts, with_ranker=not fallback_used if with_ranker is None else with_ranker
+    )
+    if query.dials.boosts or placement.freshness.boost:
+        score = score * boosts(placement, shopper, candidates.item_idx)
     speaks = score > 0
     if not speaks.all():
         removed["no evidence"] = candidates.item_idx[~speaks]
         candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
-    wants_all = placement.tail_share > 0 or bool((engine.catalog.group >= 0).any())
+    is_arranged = placement.arranges or query.dials is not NO_DIALS or query.n_more > 0
+    wants_all = is_arranged or placement.tail_share > 0 or bool((engine.catalog.group >= 0).any())
     best = top_k(score, len(score) if wants_all else query.limit, candidates.item_idx)
-    best, variants = _one_a_group(engine, candidates.item_idx, best)
-    if len(variants):
-        removed["variant"] = variants
-    best = _with_tail(
-        best, engine.is_tail[candidates.item_idx[best]], int(placement.tail_share * query.limit), query.limit
-    )
+    leads = first_of_group(engine, candidates.item_idx[best])
+    if not leads.all():
+        removed["variant"] = candidates.item_idx[best[~leads]]
+        best = best[leads]
+    if not is_arranged:
+        n_tail = int(placement.tail_share * query.limit)
+        best = with_tail(best, engine.is_tail[candidates.item_idx[best]], n_tail, query.limit)
     names = tuple(candidates.scores)
     return Ranking(
         item_idx=candidates.item_idx[best],
@@ -204,7 +325,7 @@ def _weight(placement: Placement, source: str, shopper: Shopper) -> float:
     return weight
 
 
-def _scores(
+def score_of(
     placement: Placement,
     shopper: Shopper,
     candidates: Candidates,
@@ -239,78 +360,3 @@ def blend(
     if placement.trend_power:
         score = score * engine.popularity.trend[candidates.item_idx] ** placement.trend_power
     return score
-
-
-def _is_listable(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    allowed = shopper.query.allowed
-    return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
-
-
-def _is_no_seed(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    seeds = shopper.query.seeds
-    if not len(seeds):
-        return np.ones(len(rows), np.bool_)
-    group = shopper.engine.catalog.group
-    groups = group[seeds][group[seeds] >= 0]
-    return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
-
-
-def _is_wanted(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    if placement.own == "keep" or not len(shopper.query.history):
-        return np.ones(len(rows), np.bool_)
-    own = shopper.own
-    dropped = own.item_idx
-    if placement.own == "not_yet_due":
-        dropped = dropped[own.elapsed(shopper.query.now) < SOON]
-    return ~np.isin(rows, dropped)
-
-
-def _complements_seeds(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    kept = np.ones(len(rows), np.bool_)
-    if placement.only_complements:
-        catalog, backward = shopper.engine.catalog, shopper.engine.copurchase.backward
-        types = catalog.item_type
-        for seed in shopper.query.seeds.tolist():
-            kept &= (types[rows] != types[seed]) | (types[seed] < 0)
-            kept &= ~backward.of(seed, rows, catalog)
-    return kept
-
-
-RULES: Final[Mapping[str, Callable[[Placement, Shopper, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]] = (
-    MappingProxyType(
-        {
-            "unavailable": _is_listable,
-            "seed": _is_no_seed,
-            "no complement": _complements_seeds,
-            "own": _is_wanted,
-        }
-    )
-)
-"""What may leave a list, in order; each says which candidates it keeps."""
-
-
-def _with_tail(
-    order: npt.NDArray[np.int64], is_tail: npt.NDArray[np.bool_], n_tail: int, limit: int
-) -> npt.NDArray[np.int64]:
-    """The first `limit` of an order with at least `n_tail` of the tail, if it has so many.
-
-    The best of the tail that did not get in take the places of the last others, behind all that stays.
-    """
-    inside = np.arange(len(order)) < limit
-    n_missing = n_tail - int((inside & is_tail).sum())
-    coming = np.flatnonzero(~inside & is_tail)[: max(n_missing, 0)]
-    if len(coming):
-        inside[np.flatnonzero(inside & ~is_tail)[-len(coming) :]] = False
-        inside[coming] = True
-    return order[inside]
-
-
-def _one_a_group(
-    engine: Engine, rows: npt.NDArray[np.int32], best: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Keep the best variant of each product; the second part are the rows of the others."""
-    group = engine.catalog.group[rows[best]]
-    _, first = np.unique(np.where(group >= 0, group, -2 - np.arange(len(group))), return_index=True)
-    kept = np.zeros(len(best), np.bool_)
-    kept[first] = True
-    return best[kept], rows[best[~kept]]

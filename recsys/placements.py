@@ -7,10 +7,64 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
+from recsys.context import DEFAULT_LIMIT
+
 Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
+
+
+@dataclass(frozen=True)
+class Boost:
+    """Items that count for more, or for less.
+
+    Attributes:
+        filter: which items, as docs/filters.md tells.
+        factor: what their scores are multiplied by, > 0.
+    """
+
+    filter: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Pin:
+    """An item that has its place whatever its score.
+
+    Attributes:
+        item_id: the item; where it may not be listed, its place goes to the next.
+        rank: 1 for the first.
+    """
+
+    item_id: str
+    rank: int
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Items that get a part of a list's places.
+
+    Attributes:
+        filter: which items, as docs/filters.md tells.
+        share: of the first n places they have at least `⌊share·n⌋`, as long as there are enough, in [0, 1].
+    """
+
+    filter: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What being new is worth: scores are multiplied by `1 + boost · 2^(−age / half_life)`.
+
+    Attributes:
+        boost: of an item that was created just now, >= 0; an item without `created_at` has none.
+        half_life_days: age at which half of it is left, > 0.
+    """
+
+    boost: float = 0.0
+    half_life_days: float = 14.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +89,19 @@ class Placement:
             what was learned of the hour's weight, >= 0.
         ranker: the learned ranker that orders the list, where one was fitted; "" for the blend of the sources.
         evidence: reasons that every item carries beside its source's.
+        substitutes: what serves instead, in this order, before `fallback`: the same list with other sources; the first
+            that fills it, else the longest.
+        filter: which items may be listed, as docs/filters.md tells; "" for all.
+        boosts: items that count for more or less.
+        pins: items that have their place.
+        promotions: items that get a part of the places.
+        diversity: how much unlikeness to the items before counts against the score, in [0, 1].
+        max_per_category: items of one category beyond this many come behind all others; 0 for no bound.
+        freshness: what being new is worth.
+        seen_days: what the shopper looked at or put into the cart within so many days is left out, >= 0.
+        rotation: how much chance, anew each local day, has in the order, in [0, 1].
+        limit: how many items where a call does not say, >= 1.
+        titles: what shops may call the list, by language.
     """
 
     name: str
@@ -50,6 +117,44 @@ class Placement:
     hour_power: float = 0.0
     ranker: RankerName = ""
     evidence: tuple[str, ...] = field(default=())
+    substitutes: tuple[Placement, ...] = ()
+    filter: str = ""
+    boosts: tuple[Boost, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    diversity: float = 0.0
+    max_per_category: int = 0
+    freshness: Freshness = field(default_factory=Freshness)
+    seen_days: float = 0.0
+    rotation: float = 0.0
+    limit: int = DEFAULT_LIMIT
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arranges(self) -> bool:
+        """Whether the order of the list is not that of its scores alone."""
+        return bool(self.pins or self.promotions or self.diversity or self.max_per_category or self.rotation)
+
+    @property
+    def filters(self) -> tuple[tuple[str, str], ...]:
+        """Every filter of the placement and the key that it stands at."""
+        own = (("filter", self.filter),) if self.filter else ()
+        boosts = ((f"boosts[{n}].filter", each.filter) for n, each in enumerate(self.boosts))
+        promotions = ((f"promotions[{n}].filter", each.filter) for n, each in enumerate(self.promotions))
+        return (*own, *boosts, *promotions)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Several lists that are shown together, no item twice.
+
+    Attributes:
+        name: as callers write it.
+        placements: names of the lists; the first has the first choice of items.
+    """
+
+    name: str
+    placements: tuple[str, ...]
 
 
 _NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "ease": 0.5, "touched": 0.5, "content": 0.1, "popular": 0.5}

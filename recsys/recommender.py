@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from recsys.engine import Engine
 from recsys.errors import BundleError, UnknownItemError
 from recsys.ids import UNKNOWN
 from recsys.live import Live
-from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS, Placement
+from recsys.pipeline import Answer, answer
+from recsys.placements import Placement
+from recsys.rules.book import BUILT_IN, Book
+from recsys.rules.masks import Masks
+from recsys.rules.reading import read_book
 from recsys.topk import top_k
 
 
@@ -43,6 +46,8 @@ class Recommender:
         engine: the bundle's models.
         manifest: what the bundle says of itself.
         live: what the live log says beyond the bundle, None for the bundle alone; whoever gives it keeps it up to date.
+        book: what the lists are.
+        masks: of filters, held as long as the catalogue does not change.
 
     >>> engine = Recommender.open("models")                                          # doctest: +SKIP
     >>> engine.recommend(["u1"], placement="for_you", limit=10)                      # doctest: +SKIP
@@ -52,13 +57,20 @@ class Recommender:
     engine: Engine
     manifest: Manifest
     live: Live | None = None
+    book: Book = BUILT_IN
+    masks: Masks = field(default_factory=Masks, repr=False, compare=False)
 
     @classmethod
-    def open(cls, models: Path | str) -> Recommender:
+    def open(cls, models: Path | str, placements: Path | str | None = None) -> Recommender:
         """Open the current bundle of a folder of bundles, or one bundle's own folder.
+
+        Args:
+            models: the folder.
+            placements: a TOML file that says what the lists are; those that are built in if not given.
 
         Raises:
             BundleError: if there is none, or it is altered, truncated or of another schema version.
+            ConfigError: naming everything that is wrong with the file.
         """
         folder = Path(models)
         if not (folder / MANIFEST).is_file():
@@ -66,7 +78,9 @@ class Recommender:
             if version is None:
                 raise BundleError(f"{folder} has no current bundle: run `recsys train --models {folder}` first")
             folder = folder / version
-        return cls(*read_bundle(folder))
+        engine, manifest = read_bundle(folder)
+        book = BUILT_IN if placements is None else read_book(Path(placements), engine.items_table.schema)
+        return cls(engine, manifest, book=book)
 
     @property
     def current(self) -> Engine:
@@ -86,7 +100,7 @@ class Recommender:
     @property
     def placements(self) -> Mapping[str, Placement]:
         """The lists that can be asked for, by name."""
-        return PLACEMENTS
+        return self.book.placements
 
     def knows_item(self, item_id: str) -> bool:
         """Whether the catalogue or the events name the item."""
@@ -103,7 +117,15 @@ class Recommender:
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return recommend(self.current, request, self.version, self.live)
+        return self.full_answer(request).recommendations
+
+    def full_answer(self, request: Request) -> Answer:
+        """The same, with what follows the list and what it was made of.
+
+        Raises:
+            RequestError: naming the field that cannot be served.
+        """
+        return answer(self.current, request, self.version, self.live, self.placements, self.masks)
 
     def recommend(
         self,

@@ -15,8 +15,9 @@ from recsys.engine import Engine
 from recsys.errors import RequestError
 from recsys.fitting import fit_engine
 from recsys.history import build_history
-from recsys.pipeline import _with_tail, recommend
+from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS
+from recsys.rules.arrangement import with_tail
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops
 from tests.shop import (
@@ -316,7 +317,7 @@ def test_a_share_of_the_places_goes_to_the_tail(tail: list[bool], n_tail: int, l
     """As many of the tail as are wanted or there are; who makes room are the last others, and the order stays."""
     n_tail = min(n_tail, limit)
     order, is_tail = np.arange(len(tail)), np.array(tail, np.bool_)
-    found = _with_tail(order, is_tail, n_tail, limit)
+    found = with_tail(order, is_tail, n_tail, limit)
     assert len(found) == min(limit, len(tail))
     assert (np.diff(found) > 0).all()
     n_before = int(is_tail[:limit].sum())

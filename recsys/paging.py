@@ -1,0 +1,201 @@
+"""Pages of a list: a token holds the rest of it, so that no event in between repeats an item or leaves one out."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+
+from recsys.candidates import SOURCES, Shopper
+from recsys.context import Ranking, Request
+from recsys.engine import Engine
+from recsys.errors import RequestError
+from recsys.ids import UNKNOWN
+from recsys.pipeline import Answer, find_placement, resolve, told_of
+from recsys.recommender import Recommender
+from recsys.rules.arrange import FILLER
+from recsys.rules.told import PINNED
+
+MAX_REST: Final = 500
+"""Items beyond the first page that a token holds at most."""
+
+MAX_TOKEN_CHARS: Final = 16_384
+MAX_TOKEN_BYTES: Final = 1 << 18
+DIGEST_BYTES: Final = 8
+FIELD: Final = "page_token"
+ALWAYS_TRUE: Final = frozenset({"popular", "popular_by_hour", FILLER})
+"""Sources whose reasons hold of any item."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a token says.
+
+    Attributes:
+        version: the bundle that the list is of.
+        placement: name of the list.
+        question: fingerprint of whom and what it is for.
+        as_of: seconds since 1970: the moment that the whole list is for.
+        n_told: items on the pages before.
+        ranking: what is to come.
+    """
+
+    version: str
+    placement: str
+    question: str
+    as_of: int
+    n_told: int
+    ranking: Ranking
+
+
+def first_page(recommender: Recommender, request: Request) -> tuple[Answer, str | None]:
+    """Answer a request; the second part is the token of the page that follows, None where there is none.
+
+    Raises:
+        RequestError: naming the field that cannot be served.
+    """
+    found = recommender.full_answer(replace(request, n_more=MAX_REST))
+    n_told = len(found.recommendations.items)
+    rest = Rest(recommender.version, request.placement, question_of(request), request.as_of, n_told, found.rest)
+    return found, write_token(rest, recommender.current, len(recommender.engine.items))
+
+
+def next_page(recommender: Recommender, request: Request, token: str) -> tuple[Answer, str | None]:
+    """The page that a token stands for, of `request.limit` items; what has sold out since is left out.
+
+    The list is for the moment of its first page, and goes on in the order that it had then.
+
+    Args:
+        recommender: of the bundle that gave the first page.
+        request: as for the first page, but for `limit`; its `as_of` is passed over.
+        token: from the page before.
+
+    Raises:
+        RequestError: naming `page_token` if it is altered, or of another list, question or bundle.
+    """
+    engine = recommender.current
+    rest = read_token(token, engine, len(recommender.engine.items))
+    _check(rest, request, recommender.version)
+    request = replace(request, as_of=rest.as_of)
+    placement = find_placement(request, recommender.placements)
+    query, missing = resolve(engine, request, placement, recommender.live, recommender.masks)
+    shopper = Shopper(engine, query)
+    ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
+    page = ranking.take(slice(request.limit))
+    page = replace(page, source=_true_sources(shopper, page))
+    told = told_of(placement, shopper, page, recommender.version, missing, rest.n_told + 1)
+    rest = replace(rest, n_told=rest.n_told + len(told.items), ranking=ranking.take(slice(request.limit, None)))
+    found = Answer(told, placement, shopper, rest.ranking)
+    return found, write_token(rest, engine, len(recommender.engine.items))
+
+
+def question_of(request: Request) -> str:
+    """Fingerprint of all that a list depends on beside its placement and moment."""
+    who = (request.user_id, request.visitor_id, request.session_id)
+    dials = (request.filter, sorted(request.context.items()), request.diversity, request.tail_share)
+    told = json.dumps([who, request.item_ids, dials, request.exclude], default=str)
+    return blake2b(told.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
+    """A token as text, None where nothing is left.
+
+    Rows of the bundle are told as they are, items that came after it by their ids: another process may number those
+    differently.
+
+    Args:
+        rest: what it says.
+        engine: what the rows are of.
+        n_fixed: items of the bundle itself.
+    """
+    ranking = rest.ranking
+    if not len(ranking.item_idx):
+        return None
+    is_new = ranking.item_idx >= n_fixed
+    new_rows, names = ranking.item_idx[is_new], sorted(set(ranking.source))
+    rows = ranking.item_idx.copy()
+    rows[is_new] = n_fixed + np.arange(len(new_rows))
+    head = {
+        "version": rest.version,
+        "placement": rest.placement,
+        "question": rest.question,
+        "as_of": rest.as_of,
+        "n_told": rest.n_told,
+        "fallback_used": ranking.fallback_used,
+        "sources": names,
+        "new": [engine.items.ids[row] for row in new_rows.tolist()],
+        "n": len(rows),
+    }
+    sources = np.array([names.index(source) for source in ranking.source], np.uint8)
+    parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes())
+    packed = zlib.compress(json.dumps(head).encode() + b"\n" + b"".join(parts), 1)
+    return urlsafe_b64encode(_digest(packed) + packed).decode().rstrip("=")
+
+
+def read_token(token: str, engine: Engine, n_fixed: int) -> Rest:
+    """What a token says; see `write_token`. Items that are no longer known are left out.
+
+    Raises:
+        RequestError: naming `page_token` if it is not as it was given.
+    """
+    try:
+        raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        digest, packed = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
+        if digest != _digest(packed):
+            raise ValueError
+        unpacker = zlib.decompressobj()
+        head_line, _, body = unpacker.decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
+        return _rest_of(json.loads(head_line), body, engine, n_fixed)
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error):
+        raise _refused("is not a token of this server, or was altered") from None
+
+
+def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) -> Rest:
+    n = int(head["n"])
+    rows = np.frombuffer(body, "<i4", n).astype(np.int32)
+    score = np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32)
+    sources = np.frombuffer(body, np.uint8, n, 8 * n)
+    is_new = rows >= n_fixed
+    rows[is_new] = engine.items.rows(head["new"])[rows[is_new] - n_fixed]
+    ranking = Ranking(
+        item_idx=rows,
+        score=score,
+        source=tuple(head["sources"][place] for place in sources.tolist()),
+        fallback_used=bool(head["fallback_used"]),
+        removed={},
+    )
+    known = (rows != UNKNOWN) & (rows < len(engine.items))
+    names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told")}
+    return Rest(**names, ranking=ranking.take(known))
+
+
+def _check(rest: Rest, request: Request, version: str) -> None:
+    if rest.placement != request.placement:
+        raise _refused(f"goes on with placement {rest.placement!r}, not with {request.placement!r}")
+    if rest.version != version:
+        raise _refused(f"is of bundle {rest.version}, and {version} is being served")
+    if rest.question != question_of(request):
+        raise _refused("goes on with a list for another user, other items, or another filter, context or dial")
+
+
+def _true_sources(shopper: Shopper, page: Ranking) -> tuple[str, ...]:
+    """Sources of items; a source that has nothing more to say of one, after an erasure say, speaks no more for it."""
+    pinned = {row for row, _ in shopper.query.dials.pins}
+    found = {name: set(SOURCES[name](shopper)[0].tolist()) for name in set(page.source) - ALWAYS_TRUE - {PINNED}}
+    return tuple(
+        source if source in ALWAYS_TRUE or row in (pinned if source == PINNED else found[source]) else FILLER
+        for row, source in zip(page.item_idx.tolist(), page.source, strict=True)
+    )
+
+
+def _digest(packed: bytes) -> bytes:
+    return blake2b(packed, digest_size=DIGEST_BYTES, person=b"recsys page").digest()
+
+
+def _refused(why: str) -> RequestError:
+    return RequestError(FIELD, f"page_token {why}: ask for the first page again, without it")

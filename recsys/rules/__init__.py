@@ -1,0 +1,1 @@
+"""What a merchandiser says of lists: filters, boosts, pins, promotions, diversity and rotation, read from a file."""

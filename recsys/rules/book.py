@@ -1,0 +1,52 @@
+"""All lists and pages of a shop, and whether they fit its catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import polars as pl
+
+from recsys.errors import ConfigError, FilterError
+from recsys.filters.filter import compile_filter
+from recsys.placements import PLACEMENTS, Page, Placement
+
+NO_PAGES: Final[Mapping[str, Page]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Book:
+    """What a shop's lists are.
+
+    Attributes:
+        placements: by name, those that are built in too.
+        pages: by name.
+    """
+
+    placements: Mapping[str, Placement] = field(default_factory=lambda: PLACEMENTS)
+    pages: Mapping[str, Page] = field(default_factory=lambda: NO_PAGES)
+
+    def faults(self, schema: Mapping[str, pl.DataType]) -> list[str]:
+        """What is wrong with the filters, for a catalogue with these columns; each names its key and the character."""
+        found = []
+        for placement in self.placements.values():
+            for key, text in placement.filters:
+                try:
+                    compile_filter(text, schema)
+                except FilterError as error:
+                    found.append(f"'placements.{placement.name}.{key}': {error}")
+        return found
+
+    def check(self, schema: Mapping[str, pl.DataType]) -> None:
+        """Hold every filter against the columns of a catalogue.
+
+        Raises:
+            ConfigError: naming every filter that does not fit.
+        """
+        if found := self.faults(schema):
+            raise ConfigError("; ".join(found))
+
+
+BUILT_IN: Final = Book()

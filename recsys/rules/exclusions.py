@@ -1,0 +1,95 @@
+"""What may not be in a list whatever its score: each rule says which candidates it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import Shopper
+from recsys.dataset import DAY_S
+from recsys.engine import Engine
+from recsys.placements import Placement
+
+SOON: Final = 0.5
+"""Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
+
+
+def _is_listable(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    allowed = shopper.query.allowed
+    return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
+
+
+def _is_no_seed(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    seeds = shopper.query.seeds
+    if not len(seeds):
+        return np.ones(len(rows), np.bool_)
+    group = shopper.engine.catalog.group
+    groups = group[seeds][group[seeds] >= 0]
+    return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
+
+
+def _is_wanted(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    if placement.own == "keep" or not len(shopper.query.history):
+        return np.ones(len(rows), np.bool_)
+    own = shopper.own
+    dropped = own.item_idx
+    if placement.own == "not_yet_due":
+        dropped = dropped[own.elapsed(shopper.query.now) < SOON]
+    return ~np.isin(rows, dropped)
+
+
+def _complements_seeds(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    kept = np.ones(len(rows), np.bool_)
+    if placement.only_complements:
+        catalog, backward = shopper.engine.catalog, shopper.engine.copurchase.backward
+        types = catalog.item_type
+        for seed in shopper.query.seeds.tolist():
+            kept &= (types[rows] != types[seed]) | (types[seed] < 0)
+            kept &= ~backward.of(seed, rows, catalog)
+    return kept
+
+
+def _is_unseen(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Without what the shopper did anything with of late, but for buying it: that is `own`'s."""
+    query = shopper.query
+    history = query.history
+    if not placement.seen_days or not len(history):
+        return np.ones(len(rows), np.bool_)
+    since = query.now - placement.seen_days * DAY_S
+    seen = history.item_idx[(history.timestamp > since) & (history.kind != shopper.engine.shop.goal)]
+    return ~np.isin(rows, seen)
+
+
+RULES: Final[Mapping[str, Callable[[Placement, Shopper, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]] = (
+    MappingProxyType(
+        {
+            "unavailable": _is_listable,
+            "seed": _is_no_seed,
+            "no complement": _complements_seeds,
+            "own": _is_wanted,
+            "seen": _is_unseen,
+        }
+    )
+)
+"""What may leave a list, in order; each says which candidates it keeps."""
+
+
+def may_stay(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which items no rule takes out, bool (n,)."""
+    kept = np.ones(len(rows), np.bool_)
+    for keep in RULES.values():
+        kept &= keep(placement, shopper, rows)
+    return kept
+
+
+def first_of_group(engine: Engine, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which rows are the first variant of their product, bool (n,)."""
+    group = engine.catalog.group[rows]
+    _, first = np.unique(np.where(group >= 0, group, -2 - np.arange(len(group))), return_index=True)
+    kept = np.zeros(len(rows), np.bool_)
+    kept[first] = True
+    return kept

@@ -1,0 +1,45 @@
+"""Reasons of the items that rules put into a list, beside those that have evidence of their own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import Shopper
+from recsys.context import Reason
+from recsys.placements import Placement
+from recsys.reasons import reasons_for
+
+PINNED: Final = "pinned"
+"""Source of an item that is in a list because the shop put it there."""
+
+PINNED_REASON: Final = Reason("pinned", "chosen by the shop")
+PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop")
+
+
+def reasons_of(
+    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+) -> list[tuple[Reason, ...]]:
+    """Reasons of each listed item; what is pinned or promoted says so.
+
+    Args:
+        placement: the list.
+        shopper: whom, and what, the request is about.
+        rows: int32 (n,), listed items.
+        sources: for each item, the source that spoke most for it.
+    """
+    dials = shopper.query.dials
+    if not dials.pins and not dials.promotions:
+        return reasons_for(placement, shopper, rows, sources)
+    found = np.array([source != PINNED for source in sources], np.bool_)
+    others = tuple(source for source in sources if source != PINNED)
+    told = iter(reasons_for(placement, shopper, rows[found], others))
+    lists = [next(told) if is_found else (PINNED_REASON,) for is_found in found]
+    for mask, _ in dials.promotions:
+        lists = [
+            (*why, PROMOTED_REASON) if is_promoted and PROMOTED_REASON not in why else why
+            for why, is_promoted in zip(lists, mask[rows].tolist(), strict=True)
+        ]
+    return lists

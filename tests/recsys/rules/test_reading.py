@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.engine import Engine
+from recsys.errors import ConfigError
+from recsys.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
+from recsys.rules.reading import parse_book, read_book
+
+EVERYTHING: dict[str, Any] = {
+    "extends": "for_you",
+    "sources": {"als": 1.0, "popular": 0.1},
+    "ranker": "",
+    "pool": "tail",
+    "own": "drop",
+    "seen_days": 2,
+    "filter": "price < 50",
+    "boosts": [{"filter": "brand = '晨光'", "factor": 1.5}],
+    "pins": [{"item_id": "i1", "rank": 2}],
+    "promotions": [{"filter": "available", "share": 0.2}],
+    "diversity": 0.3,
+    "max_per_category": 2,
+    "tail_share": 0.1,
+    "tail_discount": 0.2,
+    "hour_power": 1,
+    "trend_power": 0,
+    "freshness": {"boost": 0.5, "half_life_days": 7},
+    "rotation": 0.4,
+    "limit": 12,
+    "fallback": ["time_of_day", "popular"],
+    "titles": {"en": "For you", "zh": "猜你喜欢"},
+}
+
+
+def _refusal(document: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_book(document)
+    return str(caught.value)
+
+
+def _refused(**keys: Any) -> str:
+    return _refusal({"placements": {"mine": {"extends": "for_you", **keys}}})
+
+
+def test_every_key_is_read() -> None:
+    mine = parse_book({"placements": {"mine": EVERYTHING}}).placements["mine"]
+    assert mine.name == "mine"
+    assert mine.anchor == "user"
+    assert dict(mine.sources) == {"als": 1.0, "popular": 0.1}
+    assert mine.boosts == (Boost("brand = '晨光'", 1.5),)
+    assert mine.pins == (Pin("i1", 2),)
+    assert mine.promotions == (Promotion("available", 0.2),)
+    assert mine.freshness == Freshness(0.5, 7.0)
+    assert (mine.limit, mine.rotation, mine.max_per_category, mine.trend_power) == (12, 0.4, 2, 0.0)
+    assert mine.evidence == ("hour", "tail")
+    assert [dict(each.sources) for each in mine.substitutes] == [
+        dict(PLACEMENTS["time_of_day"].sources),
+        {"popular_by_hour": 1.0},
+    ]
+    assert all(each.filter == mine.filter and each.pool == "tail" for each in mine.substitutes)
+    assert mine.filters == (
+        ("filter", "price < 50"),
+        ("boosts[0].filter", "brand = '晨光'"),
+        ("promotions[0].filter", "available"),
+    )
+
+
+def test_an_empty_file_leaves_what_is_built_in() -> None:
+    assert dict(parse_book({}).placements) == dict(PLACEMENTS)
+
+
+def test_a_placement_inherits_and_order_in_the_file_does_not_matter() -> None:
+    book = parse_book(
+        {
+            "placements": {
+                "child": {"extends": "parent", "limit": 5},
+                "parent": {"extends": "discover", "limit": 9, "rotation": 0.2, "fallback": "popular"},
+            }
+        }
+    )
+    child = book.placements["child"]
+    assert (child.limit, child.rotation, child.own, child.ranker) == (5, 0.2, "drop", "new")
+    assert [each.name for each in child.substitutes] == ["child"]
+    assert list(book.placements) == [*PLACEMENTS, "parent", "child"]
+
+
+def test_what_is_built_in_can_be_overridden() -> None:
+    book = parse_book({"placements": {"for_you": {"limit": 6}, "mine": {"extends": "for_you"}}})
+    assert book.placements["for_you"].limit == book.placements["mine"].limit == 6
+    assert book.placements["for_you"].sources == PLACEMENTS["for_you"].sources
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("rotations", 1, "'placements.mine.rotations' names no key ('rotations'): do you mean 'rotation'?"),
+        ("rotation", 2, "'placements.mine.rotation' is 2, expected a number in [0, 1]"),
+        ("rotation", "x", "'placements.mine.rotation' is 'x', expected a number in [0, 1]"),
+        ("rotation", True, "is True, expected a number in [0, 1]"),
+        ("rotation", float("nan"), "is nan, expected a number in [0, 1]"),
+        ("limit", 0, "'placements.mine.limit' is 0, expected a whole number in [1, 100]"),
+        ("limit", 1.5, "is 1.5, expected a whole number in [1, 100]"),
+        ("max_per_category", -1, "expected a whole number >= 0"),
+        ("ranker", "nexte", "expected one of '', 'next', 'new'"),
+        ("own", ["keep"], "expected one of 'keep', 'drop', 'not_yet_due'"),
+        ("sources", {}, "expected a table of at least one source"),
+        ("sources", {"alz": 1.0}, "'placements.mine.sources.alz' names no source ('alz'): do you mean 'als'?"),
+        ("sources", {"als": 0}, "'placements.mine.sources.als' is 0, expected a number > 0"),
+        ("sources", {"similar": 1}, "expected sources for a user, not for an item"),
+        ("boosts", [{"filter": "a", "factor": 0}], "'placements.mine.boosts[0].factor' is 0, expected a number > 0"),
+        ("boosts", [{"filter": "a"}], "'placements.mine.boosts[0]' lacks 'factor'"),
+        ("boosts", [3], "'placements.mine.boosts[0]' is 3, expected a table {filter = …, factor = …}"),
+        ("boosts", {"filter": "a"}, "expected a list of tables"),
+        ("pins", [{"item_id": "", "rank": 1}], "'placements.mine.pins[0].item_id' is '', expected a text"),
+        ("pins", [{"item_id": "a", "rank": 1}, {"item_id": "b", "rank": 1}], "has one rank twice ([1, 1])"),
+        ("pins", [{"item_id": "a", "rank": 1}, {"item_id": "a", "rank": 2}], "has one item_id twice"),
+        ("promotions", [{"filter": "a", "share": 0.7}, {"filter": "b", "share": 0.7}], "shares that add up to 1.4"),
+        ("freshness", {"half_life": 3}, "'placements.mine.freshness.half_life' names no key"),
+        ("freshness", {"half_life_days": 0}, "'placements.mine.freshness.half_life_days' is 0, expected a number > 0"),
+        ("fallback", ["populer"], "'placements.mine.fallback[0]' names no other placement and no source ('populer')"),
+        ("fallback", ["mine"], "'placements.mine.fallback[0]' names no other placement"),
+        ("fallback", ["popular", "popular"], "expected each name once"),
+        ("fallback", 3, "expected a list of names"),
+        ("titles", {"zh": 3}, "'placements.mine.titles.zh' is 3, expected a text"),
+        ("titles", "For you", "expected a table of texts by language"),
+        ("extends", "for_yuo", "'placements.mine.extends' names no placement ('for_yuo'): do you mean 'for_you'?"),
+        ("extends", 3, "'placements.mine.extends' is 3, expected a text"),
+        ("extends", "mine", "expected a placement that does not extend this one in turn"),
+        ("filter", 3, "'placements.mine.filter' is 3, expected a text"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_value_and_the_remedy(key: str, value: Any, told: str) -> None:
+    assert told in _refused(**{key: value})
+
+
+def test_placements_in_a_ring_and_without_a_parent_are_refused() -> None:
+    ring = {"a": {"extends": "b"}, "b": {"extends": "a"}}
+    assert "does not extend this one in turn" in _refusal({"placements": ring})
+    assert "'placements.mine.extends' is missing" in _refusal({"placements": {"mine": {}}})
+    assert "'placements' is 3" in _refusal({"placements": 3})
+    assert "'placements.mine' is 3, expected a table" in _refusal({"placements": {"mine": 3}})
+    assert "'placement' names no table ('placement'): do you mean 'placements'?" in _refusal({"placement": {}})
+
+
+def test_every_fault_is_told_at_once() -> None:
+    told = _refused(limit=0, rotation=7, colour="red", fallback=["no"])
+    assert all(name in told for name in (".limit", ".rotation", ".colour", ".fallback[0]"))
+
+
+def test_pages_name_placements_that_there_are() -> None:
+    book = parse_book({"pages": {"home": {"placements": ["for_you", "popular"]}}})
+    assert book.pages == {"home": Page("home", ("for_you", "popular"))}
+    assert "'pages.home.placements[0]' names no placement ('for_yuo')" in _refusal(
+        {"pages": {"home": {"placements": ["for_yuo"]}}}
+    )
+    assert "expected 1 to 20 names of placements" in _refusal({"pages": {"home": {"placements": []}}})
+    assert "'pages.home.shelves' names no key" in _refusal(
+        {"pages": {"home": {"shelves": [], "placements": ["popular"]}}}
+    )
+
+
+def test_filters_are_held_against_the_catalogue(tmp_path: Path, shop_engine: Engine) -> None:
+    path = tmp_path / "placements.toml"
+    path.write_text(
+        """
+        [placements.cheap]
+        extends = "for_you"
+        filter = "prce < 3"
+        boosts = [{filter = "price = 'x'", factor = 2}]
+        """,
+        encoding="utf-8",
+    )
+    assert read_book(path).placements["cheap"].filter == "prce < 3"
+    with pytest.raises(ConfigError) as caught:
+        read_book(path, shop_engine.items_table.schema)
+    told = str(caught.value)
+    assert told.startswith(str(path))
+    assert "'placements.cheap.filter': filter, character 1, at 'prce < 3': unknown column 'prce'" in told
+    assert "'placements.cheap.boosts[0].filter'" in told
+
+
+@pytest.mark.parametrize("content", [b"[placements", b"\xff", b"a = " + b"[" * 5000])
+def test_what_is_no_file_of_ours_is_one_clear_message(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "placements.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"placements\.toml"):
+        read_book(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_book(tmp_path / "none.toml")
