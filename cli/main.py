@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import bundles, data, evaluate, keys, recommend, serve, train, tune
+from cli import bundles, data, evaluate, keys, placements, recommend, serve, train, tune
 from cli.output import tell
 from recsys.errors import RecsysError, RequestError
 
@@ -32,6 +32,7 @@ def build_app() -> typer.Typer:
     for family in (data, train, tune, evaluate, serve, recommend):
         family.register(app)
     app.add_typer(bundles.app(), name="models")
+    app.add_typer(placements.app(), name="placements")
     app.add_typer(keys.app(), name="keys")
     return app
 

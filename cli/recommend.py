@@ -41,12 +41,18 @@ def recommend(
     placement: Annotated[
         str | None, typer.Option(help="The list.", show_default="complementary with --item, for_you with --user")
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many items.")] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int | None, typer.Option(help="How many items.", show_default=f"the list's own, else {DEFAULT_LIMIT}")
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
     ] = None,
     users: Annotated[Path | None, typer.Option(metavar="FILE", help="Ids of many users: text, CSV, Parquet …")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
+    placements: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file of the shop's lists.", show_default="what is built in"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one list with its reasons, or write a list for each of --users to --out."""
@@ -55,18 +61,21 @@ def recommend(
         if users is None or out is None or user is not None or item:
             raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
         with progress() as on_progress:
-            report = push(models, users, out, Order(placement or "for_you", limit, moment), on_progress)
+            order = Order(placement or "for_you", DEFAULT_LIMIT if limit is None else limit, moment, placements)
+            report = push(models, users, out, order, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
     if user is not None and not user.strip():
         raise ConfigError(f"--user is {user!r}, expected the id of a user")
-    recommender = Recommender.open(models)
+    recommender = Recommender.open(models, placements)
     seconds = recommender.data_end if moment is None else to_seconds(moment)
     chosen = placement or ("complementary" if item else "for_you" if user else "popular")
     seeds = tuple(item or ())
     _check_anchor(recommender.placements.get(chosen), user, seeds)
     if seeds and not any(map(recommender.knows_item, seeds)):
         raise UnknownItemError(seeds[0])
+    if limit is None:
+        limit = known.limit if (known := recommender.placements.get(chosen)) else DEFAULT_LIMIT
     answer = recommender.answer(Request(chosen, seconds, limit, user, seeds))
     if as_json:
         show_json(_plain(answer, seconds, recommender))

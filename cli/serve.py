@@ -30,6 +30,12 @@ def serve(
         Path | None,
         typer.Option(help="File of the live log.", show_default="store.sqlite in the folder of the bundles"),
     ] = None,
+    placements: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of the shop's lists; read again when it changes.", show_default="what is built in"
+        ),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(help="File of the callers' keys, as `recsys keys create` writes it.", show_default="no keys"),
@@ -40,7 +46,7 @@ def serve(
     What is not given comes from the environment: RECSYS_MODELS, RECSYS_PORT and so on.
     """
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    run(load_settings(**given, store=store, keys=keys), _announce)
+    run(load_settings(**given, store=store, placements=placements, keys=keys), _announce)
 
 
 def _announce(ready: Ready) -> None:

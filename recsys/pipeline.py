@@ -21,7 +21,7 @@ from recsys.identities import shopper_key
 from recsys.live import Live, Person, person_of
 from recsys.placements import PLACEMENTS, Placement
 from recsys.ranking.features import features
-from recsys.ranking.ranker import NO_RANKER
+from recsys.ranking.ranker import NO_RANKER, Ranker
 from recsys.rules.arrange import arrange, boosts
 from recsys.rules.arrangement import with_tail
 from recsys.rules.dials import NO_DIALS
@@ -339,7 +339,7 @@ def score_of(
     probability in the end.
     """
     engine, rows = shopper.engine, candidates.item_idx
-    ranker = getattr(engine.rankers, placement.ranker) if placement.ranker and with_ranker else NO_RANKER
+    ranker = ranker_of(placement, shopper) if with_ranker else NO_RANKER
     if ranker.is_fitted and len(rows):
         score = np.exp(ranker.log_odds(features(shopper, candidates)))
     else:
@@ -350,6 +350,11 @@ def score_of(
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
     return score / (1 + score) if ranker.is_fitted else score
+
+
+def ranker_of(placement: Placement, shopper: Shopper) -> Ranker:
+    """The ranker that a placement names, an unfitted one where it names none."""
+    return getattr(shopper.engine.rankers, placement.ranker) if placement.ranker else NO_RANKER
 
 
 def blend(

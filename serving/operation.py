@@ -106,18 +106,19 @@ class Resource(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, answer, count and send; whatever is raised on the way becomes a problem."""
         started = perf_counter()
-        parameters = None
+        parameters: object = None
         extra: list[tuple[bytes, bytes]] = []
         try:
             operation = self._operation(scope)
             if self._service.keys is not None and operation.scope is not None:
                 self._service.keys.check(scope["headers"], operation.scope)
-            parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
+            read = parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             if operation.body is None:
-                body = await operation.respond(self._service, parameters)
+                body = await operation.respond(self._service, read)
             else:
                 given = await operation.body.read(scope, receive, self._service.settings.max_body_bytes)
-                body = await operation.respond(self._service, parameters, given)
+                parameters = given if hasattr(given, "placement") else parameters
+                body = await operation.respond(self._service, read, given)
             status, media_type = operation.status, operation.media_type
         except Exception as error:
             failure = failure_of(error)

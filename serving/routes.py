@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from recsys.context import DEFAULT_LIMIT, Request
+from recsys.context import Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
-from serving import changes, events, identity, telemetry, versions
+from serving import changes, events, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
 from serving.impressions import shown_of, who_of
 from serving.operation import Operation
 from serving.parameters import Id, Limit, Moment, Name, Nothing, Parameters
-from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
+from serving.questions import as_of_or_now, check_placement, limit_of
 from serving.service import Service
-from serving.state import Snapshot
 from serving.wire import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
 
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
@@ -29,14 +28,14 @@ class ItemList(Parameters, frozen=True):
         item_id: the item that is looked at.
         placement: the list.
         user_id: who looks at it, if known: what they own already is left out.
-        limit: how many items.
+        limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
     """
 
     item_id: Id
     placement: Name = "complementary"
     user_id: Id | None = None
-    limit: Limit = DEFAULT_LIMIT
+    limit: Limit | None = None
     as_of: Moment | None = None
 
 
@@ -46,13 +45,13 @@ class UserList(Parameters, frozen=True):
     Attributes:
         user_id: whom the list is for; one that is unknown gets the fallback's list.
         placement: the list.
-        limit: how many items.
+        limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
     """
 
     user_id: Id
     placement: Name = "for_you"
-    limit: Limit = DEFAULT_LIMIT
+    limit: Limit | None = None
     as_of: Moment | None = None
 
 
@@ -62,15 +61,16 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     An item that the bundle does not know is 404. Without `user_id` the list is the same for everybody.
     """
     snapshot = service.state.snapshot()
-    as_of = _as_of(service, call.as_of)
-    key = AnswerKey(call.placement, call.item_id, call.limit, as_of // QUARTER_S)
+    as_of = as_of_or_now(service, call.as_of)
+    limit = limit_of(snapshot, call.placement, call.limit)
+    key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S)
     held = snapshot.cache.get(key) if call.user_id is None else None
     who = None
     if held is None:
-        _check_placement(snapshot, call.placement, FOR_ITEM)
+        check_placement(snapshot, call.placement, FOR_ITEM)
         if not snapshot.recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
-        request = Request(call.placement, as_of, call.limit, call.user_id, (call.item_id,))
+        request = Request(call.placement, as_of, limit, call.user_id, (call.item_id,))
         answer = snapshot.recommender.answer(request)
         held = Held(encode(answer), shown_of(answer))
         if call.user_id is None:
@@ -88,9 +88,10 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     A user that the bundle does not know is no error: the fallback's list comes, and `fallback_used` says so.
     """
     snapshot = service.state.snapshot()
-    as_of = _as_of(service, call.as_of)
-    _check_placement(snapshot, call.placement, FOR_USER)
-    request = Request(call.placement, as_of, call.limit, call.user_id)
+    as_of = as_of_or_now(service, call.as_of)
+    check_placement(snapshot, call.placement, FOR_USER)
+    limit = limit_of(snapshot, call.placement, call.limit)
+    request = Request(call.placement, as_of, limit, call.user_id)
     answer = snapshot.recommender.answer(request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, shown_of(answer), who_of(snapshot.recommender.live, request))
@@ -154,30 +155,9 @@ OPERATIONS: Final = (
     Operation("GET", "/health/ready", Nothing, ready, (Readiness,), failures=(414, 422, 503)),
     Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", Nothing, openapi),
+    *lists.OPERATIONS,
     *events.OPERATIONS,
     *changes.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,
 )
-
-
-def _as_of(service: Service, given: Moment | None) -> int:
-    now = service.clock.now()
-    if given is None:
-        return now
-    seconds = int(given.timestamp())
-    latest = now + service.settings.future_tolerance_seconds
-    if not 0 <= seconds <= latest:
-        found, end = given.isoformat(), moment(now).isoformat()
-        message = f"as_of is {found}: expected a time from 1970 to the server's clock, now at {end}"
-        raise InvalidRequestError([FieldError("as_of", message, found)])
-    return seconds
-
-
-def _check_placement(snapshot: Snapshot, name: str, anchors: frozenset[Anchor]) -> None:
-    placements = snapshot.recommender.placements
-    if name not in placements or placements[name].anchor not in anchors:
-        shown = name[:MAX_ECHO]
-        fitting = ", ".join(each.name for each in placements.values() if each.anchor in anchors)
-        message = f"placement is {shown!r}: expected one of {fitting}"
-        raise InvalidRequestError([FieldError("placement", message, shown)])

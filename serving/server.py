@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from recsys.errors import ConfigError
 from serving.app import create_app
 from serving.keys import KeyRing
+from serving.placements import check_placements
 from serving.service import open_store
 from serving.settings import Settings
 
@@ -57,7 +58,7 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         on_ready: told once, from another thread, as soon as a bundle is being served.
 
     Raises:
-        ConfigError: if the address cannot be listened on, or the keys cannot be read.
+        ConfigError: if the address cannot be listened on, or the keys or the placements cannot be read.
         StoreError: if the live log cannot be opened.
     """
     _check_address(settings)
@@ -106,13 +107,14 @@ def _check_address(settings: Settings) -> None:
 
 
 def _anchored(settings: Settings) -> Settings:
-    """Read the keys and the live log once before anything is started: a worker could only die of what is wrong there.
+    """Read keys, placements and live log once before anything starts: a worker could only die of what is wrong there.
 
     Returns:
         The settings with what the workers' clocks start from.
     """
     if settings.keys is not None:
         KeyRing(settings.keys)
+    check_placements(settings)
     store = open_store(settings)
     try:
         latest = store.tail(max(store.last_seq() - LOOK_BACK, 0), LOOK_BACK)

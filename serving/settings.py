@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     Attributes:
         models: folder of the bundles, with `CURRENT` in it.
         store: file of the live log; `store.sqlite` in the folder of the bundles if not given.
+        placements: file of the shop's lists, TOML; it is read again whenever it changes; the lists that are built in
+            if not given.
         keys: file of the callers' keys; without one no key is asked for.
         host: address to listen on; a loopback address only, unless there are keys.
         port: TCP port to listen on.
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
 
     models: Path = Path("models")
     store: Path | None = None
+    placements: Path | None = None
     keys: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65_535)

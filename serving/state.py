@@ -21,6 +21,7 @@ from recsys.recommender import Examples, Recommender
 from recsys.store import EventStore
 from serving.cache import AnswerCache
 from serving.clock import Clock
+from serving.placements import PlacementFile
 from serving.problems import NotReadyError
 from serving.settings import Settings
 from serving.telemetry import Telemetry
@@ -72,7 +73,9 @@ class State:
 
     Attributes:
         current: what is being served, None before the first good bundle.
-        last_error: why the newest bundle is not served, None if it is.
+
+    Raises:
+        ConfigError: the file of placements cannot be read, or is wrong.
     """
 
     def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, log: OpenLog | None = None) -> None:
@@ -82,8 +85,14 @@ class State:
         self._clock = clock
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
+        self._bundle_error: str | None = None
+        self._lists = PlacementFile(settings.placements)
         self.current: Snapshot | None = None
-        self.last_error: str | None = None
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the newest bundle, or the newest file of placements, is not served; None if both are."""
+        return "; ".join(filter(None, (self._bundle_error, self._lists.last_error))) or None
 
     def snapshot(self) -> Snapshot:
         """What is being served, up to date with the live log: whatever any process has acknowledged is in it.
@@ -123,20 +132,34 @@ class State:
             await asyncio.sleep(self._settings.poll_seconds)
 
     def refresh(self) -> None:
+        """Take up what is new: the bundle that `CURRENT` names, and the file of placements."""
+        if self.current is None and self._lists.look(None):
+            self._refusal = None  # what kept the bundle from being served may have been the file
+        self._refresh_bundle()
+        current = self.current
+        if current is None or not self._lists.look(current.recommender.current.items_table.schema):
+            return
+        recommender = replace(current.recommender, book=self._lists.book)
+        self.current = replace(current, recommender=recommender, cache=AnswerCache(self._settings.cache_mb << 20))
+
+    def _refresh_bundle(self) -> None:
         """Open, warm and serve the bundle that `CURRENT` names, unless it is served already or was just refused."""
         try:
             version = current_version(self._settings.models)
         except (RecsysError, OSError) as error:
-            self.last_error = str(error)
+            self._bundle_error = str(error)
             return
         if version is None or (self.current and version == self.current.version):
-            self._refusal = self.last_error = None
+            self._refusal = self._bundle_error = None
             return
         if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
             return
         try:
             snapshot = open_snapshot(self._settings, version)
             self._catch_up(snapshot)  # before it serves, however long it takes
+            book = self._lists.book
+            book.check(snapshot.recommender.current.items_table.schema)
+            snapshot = replace(snapshot, recommender=replace(snapshot.recommender, book=book))
             warm_up(snapshot.recommender)
             self._serve(snapshot)
         except Exception as error:  # whatever is wrong with a new bundle, the old one serves on
@@ -144,7 +167,7 @@ class State:
 
     def _serve(self, snapshot: Snapshot) -> None:
         self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
-        self._refusal = self.last_error = None
+        self._refusal = self._bundle_error = None
         self.current = snapshot
         gc.freeze()  # else a full collection walks the whole bundle and stops all requests meanwhile
         self._telemetry.opened("served")
@@ -157,9 +180,9 @@ class State:
             wait_s = min(2 * self._refusal.wait_s, MAX_RETRY_S)
         self._refusal = Refusal(version, wait_s, time.monotonic() + wait_s)
         reason = str(error) if known else f"{type(error).__name__} while it was opened; the log says where"
-        self.last_error = f"bundle {version} is refused: {reason}"
+        self._bundle_error = f"bundle {version} is refused: {reason}"
         self._telemetry.opened("refused")
-        logger.error("%s", self.last_error, exc_info=None if known else error)
+        logger.error("%s", self._bundle_error, exc_info=None if known else error)
 
 
 def activated_at(settings: Settings) -> float:

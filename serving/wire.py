@@ -20,7 +20,7 @@ class Envelope(msgspec.Struct, frozen=True):
     Attributes:
         recommendation_id: unique to this answer; send it with later events, for attribution.
         as_of: the moment that the answer is for.
-        next_page_token: always null: a list has one page.
+        next_page_token: send it as `page_token` for what follows; null where nothing does, and for GET.
     """
 
     recommendation_id: str
@@ -49,7 +49,7 @@ class Readiness(msgspec.Struct, frozen=True):
         model_version: the bundle's version.
         now: what time it is for the server.
         clock: `wall`, or `data` for one that runs on from the end of the data.
-        last_error: why the newest bundle was refused, null if it was not.
+        last_error: why the newest bundle, or file of placements, was refused; null if neither was.
         examples: calls that work with this bundle; none where keys are asked for.
     """
 

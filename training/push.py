@@ -42,11 +42,13 @@ class Order:
         placement: a list for users.
         limit: length of each list.
         as_of: aware; the end of the bundle's data if None.
+        placements: file that says what the lists are; those that are built in if None.
     """
 
     placement: str = "for_you"
     limit: int = 20
     as_of: datetime | None = None
+    placements: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,12 @@ def push(models: Path, users_file: Path, out: Path, order: Order, progress: Prog
 
     Raises:
         BundleError: there is no bundle to open.
-        ConfigError: `out` has another ending, or its folder cannot be written.
+        ConfigError: `out` has another ending, or its folder cannot be written; the file of placements is wrong.
         DataError: `users_file` cannot be read or names nobody.
         RequestError: there is no such list, or it is not for users.
     """
     write_to = _writer(out)
-    recommender = Recommender.open(models)
+    recommender = Recommender.open(models, order.placements)
     moment = recommender.data_end if order.as_of is None else to_seconds(order.as_of)
     _check(recommender, order)
     user_ids = read_user_ids(users_file)

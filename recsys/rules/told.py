@@ -15,8 +15,8 @@ from recsys.reasons import reasons_for
 PINNED: Final = "pinned"
 """Source of an item that is in a list because the shop put it there."""
 
-PINNED_REASON: Final = Reason("pinned", "chosen by the shop")
-PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop")
+PINNED_REASON: Final = Reason("pinned", "chosen by the shop", text_zh="店铺精选")
+PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop", text_zh="店铺推广")
 
 
 def reasons_of(

@@ -33,7 +33,7 @@ def test_every_parameter_is_listed_and_told(client: Client) -> None:
 
 def test_what_a_parameter_may_be(client: Client) -> None:
     listed = parameters(client, ITEM_PATH)
-    assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100}
     assert listed["as_of"]["schema"] == {"type": "string", "format": "date-time"}
     assert listed["placement"]["schema"]["enum"] == ["complementary", "bought_together", "similar"]
     assert listed["item_id"]["schema"]["maxLength"] == 256

@@ -1,0 +1,83 @@
+"""Commands over a file of placements: what the shop's lists are, and whether they fit its catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.options import DEFAULT_MODELS, AsJson, Models
+from cli.output import show_json, show_lines, show_table
+from recsys.placements import Placement
+from recsys.recommender import Recommender
+
+COLUMNS: Final = ("placement", "for", "sources", "limit", "rules", "fallback")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of placements.")]
+
+
+def app() -> typer.Typer:
+    """The commands of `recsys placements`."""
+    commands = typer.Typer(help="Check what a file says of the shop's lists.", no_args_is_help=True)
+    commands.callback()(_family)
+    commands.command("check")(check)
+    return commands
+
+
+def _family() -> None:
+    """Check what a file says of the shop's lists."""
+
+
+def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) -> None:
+    """Check a file as the server would, against the catalogue of a bundle, and show what its lists are.
+
+    Pinned items that the catalogue does not have are told of, and are no fault: their places go to the next.
+    """
+    recommender = Recommender.open(models, placements=file)
+    placements = list(recommender.placements.values())
+    unknown = {each.name: missing for each in placements if (missing := _unknown_pins(recommender, each))}
+    if as_json:
+        rows = [dict(zip(COLUMNS, _row(each), strict=True)) for each in placements]
+        pages = {page.name: list(page.placements) for page in recommender.book.pages.values()}
+        show_json({"placements": rows, "pages": pages, "unknown_pins": unknown})
+        return
+    show_lines([f"{file} is good for {recommender.version}"])
+    show_table(COLUMNS, [_row(each) for each in placements])
+    show_lines([f"page {page.name}: {', '.join(page.placements)}" for page in recommender.book.pages.values()])
+    show_lines([f"{name} pins items that are not known: {', '.join(ids)}" for name, ids in unknown.items()])
+
+
+def _row(placement: Placement) -> tuple[str, str, str, int, str, str]:
+    sources = ", ".join(f"{name} {weight:g}" for name, weight in placement.sources.items())
+    chain = [*(" + ".join(each.sources) for each in placement.substitutes), placement.fallback]
+    return (
+        placement.name,
+        placement.anchor,
+        sources,
+        placement.limit,
+        _rules(placement),
+        " → ".join(filter(None, chain)),
+    )
+
+
+def _rules(placement: Placement) -> str:
+    """What is said of a list beside its sources, in a few words."""
+    told = {
+        "filter": placement.filter,
+        "boosts": len(placement.boosts),
+        "pins": len(placement.pins),
+        "promotions": len(placement.promotions),
+        "diversity": placement.diversity,
+        "max_per_category": placement.max_per_category,
+        "tail_share": placement.tail_share,
+        "freshness": placement.freshness.boost,
+        "seen_days": placement.seen_days,
+        "rotation": placement.rotation,
+    }
+    parts = [f"{name} {value:g}" if isinstance(value, int | float) else name for name, value in told.items() if value]
+    return ", ".join(parts)
+
+
+def _unknown_pins(recommender: Recommender, placement: Placement) -> list[str]:
+    return [pin.item_id for pin in placement.pins if not recommender.knows_item(pin.item_id)]

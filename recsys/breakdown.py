@@ -1,0 +1,68 @@
+"""What the score of a listed item is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import SOURCES, gather
+from recsys.pipeline import Answer, contributions, ranker_of
+from recsys.ranking.features import FEATURES, features
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """What the score of one item is made of.
+
+    Attributes:
+        item_id: the item.
+        scores: what each source adds to the blend, for those that speak for the item; none for what a rule or filter
+            put into the list.
+        features: what the ranker saw, by name, where one orders the list; what is not known of the item is null.
+    """
+
+    item_id: str
+    scores: dict[str, float]
+    features: dict[str, float | None]
+
+
+def breakdown_of(answer: Answer) -> tuple[Breakdown, ...]:
+    """What the scores of a list are made of, in its order.
+
+    Where the fallback served it is the fallback's source that speaks, and no ranker.
+    """
+    placement, shopper, told = answer.placement, answer.shopper, answer.recommendations
+    names = {item.source for item in told.items} & set(SOURCES) if told.fallback_used else set(placement.sources)
+    candidates = gather({name: SOURCES[name] for name in SOURCES if name in names}, shopper) if names else None
+    if candidates is None:
+        return tuple(Breakdown(item.item_id, {}, {}) for item in told.items)
+    parts = contributions(placement, shopper, candidates)
+    is_ranked = ranker_of(placement, shopper).is_fitted and not told.fallback_used
+    table = features(shopper, candidates) if is_ranked and len(candidates.item_idx) else None
+    place_of = {row: place for place, row in enumerate(candidates.item_idx.tolist())}
+    rows = shopper.engine.items.rows(item.item_id for item in told.items).tolist()
+    return tuple(
+        _one(item.item_id, place_of.get(row), tuple(candidates.scores), parts, table)
+        for item, row in zip(told.items, rows, strict=True)
+    )
+
+
+def _one(
+    item_id: str,
+    place: int | None,
+    names: tuple[str, ...],
+    parts: npt.NDArray[np.float64],
+    table: npt.NDArray[np.float32] | None,
+) -> Breakdown:
+    if place is None:
+        return Breakdown(item_id, {}, {})
+    scores = {name: float(part) for name, part in zip(names, parts[:, place], strict=True) if part > 0}
+    seen: dict[str, float | None] = {}
+    if table is not None:
+        values = table[place].astype(np.float64)
+        seen = {
+            name: float(value) if np.isfinite(value) else None for name, value in zip(FEATURES, values, strict=True)
+        }
+    return Breakdown(item_id, scores, seen)

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from recsys.placements import PLACEMENTS
+from tests.serving.conftest import Client, client_of
+from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, ODD_USERS, OPTED_OUT, PHONES, UNAVAILABLE, WEEKLY_ITEM
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "placements.toml"
+PATH = "/v1/recommendations"
+FOR_USERS = [name for name, each in PLACEMENTS.items() if each.anchor == "user"]
+
+
+@pytest.fixture(scope="module")
+def shop(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    store = tmp_path_factory.mktemp("store") / "store.sqlite"
+    with client_of(shop_models, placements=EXAMPLE, store=store) as client:
+        yield client
+
+
+def ask(client: Client, path: str = PATH, **body: Any) -> httpx.Response:
+    return client.request("POST", path, json=body)
+
+
+def told(client: Client, **body: Any) -> dict[str, Any]:
+    response = ask(client, **body)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def refused(response: httpx.Response) -> str:
+    assert response.status_code == 422, response.text
+    (error,) = response.json()["errors"]
+    return f"{error['field']}: {error['message']}"
+
+
+def comparable(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("recommendation_id", "next_page_token")}
+
+
+@pytest.mark.parametrize("placement", FOR_USERS)
+@pytest.mark.parametrize("user_id", [ODD_USERS[0], "u010", "a stranger", OPTED_OUT])
+def test_post_equals_get_for_a_user(shop: Client, placement: str, user_id: str) -> None:
+    as_of = "2024-06-20T08:00:00Z"
+    query = f"placement={placement}&limit=7&as_of={as_of}"
+    got = shop.get(f"/v1/users/{quote(user_id, safe='')}/recommendations?{query}").json()
+    posted = told(shop, placement=placement, user_id=user_id, limit=7, as_of=as_of)
+    assert comparable(posted) == comparable(got)
+
+
+@pytest.mark.parametrize("placement", ["complementary", "bought_together", "similar"])
+def test_post_equals_get_for_an_item(shop: Client, placement: str) -> None:
+    as_of = "2024-06-20T08:00:00Z"
+    for item_id in (PHONES[0], WEEKLY_ITEM):
+        query = f"placement={placement}&limit=5&as_of={as_of}&user_id=u010"
+        got = shop.get(f"/v1/items/{quote(item_id, safe='')}/recommendations?{query}").json()
+        posted = told(shop, placement=placement, item_ids=[item_id], user_id="u010", limit=5, as_of=as_of)
+        assert comparable(posted) == comparable(got)
+
+
+def test_a_cart_gets_what_goes_with_all_of_it_and_nothing_that_could_replace_any(shop: Client) -> None:
+    cart = [PHONES[0], CAMERAS[0], CHARGERS[0], "no such item"]
+    answer = told(shop, placement="complementary", item_ids=cart, limit=100)
+    assert answer["missing_ids"] == ["no such item"]
+    assert not set(ids(answer)) & {*PHONES, *CAMERAS, *CHARGERS}
+    assert set(ids(answer)) & set(CARDS)
+    assert set(ids(answer)) & set(CASES)
+
+
+def test_a_stranger_with_items_has_just_looked_at_them(shop: Client) -> None:
+    answer = told(shop, placement="for_you", session_id="s-new", item_ids=list(CAMERAS))
+    assert not answer["fallback_used"]
+    assert not set(ids(answer)) & set(CAMERAS)
+    assert told(shop, placement="for_you", session_id="s-new")["fallback_used"]
+    of_phones = told(shop, placement="friday_comfort", session_id="s-new", item_ids=list(PHONES))
+    of_cameras = told(shop, placement="friday_comfort", session_id="s-new", item_ids=list(CAMERAS))
+    assert ids(of_phones) != ids(of_cameras)
+
+
+@pytest.mark.parametrize("placement", [*PLACEMENTS, "home_for_you", "friday_comfort", "pdp_complementary"])
+def test_every_list_holds_to_a_filter(shop: Client, placement: str) -> None:
+    seeds = [PHONES[0]] if shop.app.state.service.state.placements[placement].anchor == "item" else []
+    who = {} if seeds else {"user_id": "u010"}
+    answer = told(shop, placement=placement, **who, item_ids=seeds, filter="category = '食品' AND price < 30", limit=50)
+    table = shop.app.state.service.state.current.recommender.engine.items_table
+    kept = {row["item_id"] for row in table.to_dicts() if "食品" in (row["category"] or []) and row["price"] < 30}
+    assert set(ids(answer)) <= kept - {UNAVAILABLE}
+    assert answer["items"]
+    if placement not in ("buy_again", "discover", "long_tail"):
+        assert set(ids(answer)) == kept - {UNAVAILABLE}, "a narrow list is filled from all that may be in it"
+
+
+def test_filters_read_user_and_context(shop: Client) -> None:
+    rows = "item_id IN (context.wanted)"
+    wanted = [CARDS[0], CARDS[1]]
+    text = "has(context.wanted, item_id)"
+    answer = told(shop, placement="popular", filter=text, context={"wanted": wanted})
+    assert sorted(ids(answer)) == sorted(wanted)
+    assert ids(told(shop, placement="popular", filter=text)) == []
+    assert ids(told(shop, placement="popular", filter="context.weekday = 9")) == []
+    assert "filter" in refused(ask(shop, placement="popular", filter=rows + " x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("prce < 3", "character 1"),
+        ("price < 3 AND (SELECT 1)", "character 16"),
+        ("price < 'abc'", "character 9"),
+        ("1" * 1999, "character"),
+        ("(" * 300, "character"),
+    ],
+)
+def test_a_hostile_filter_is_told_where(shop: Client, text: str, where: str) -> None:
+    told_of = refused(ask(shop, placement="for_you", user_id="u010", filter=text))
+    assert told_of.startswith("filter: ")
+    assert where in told_of
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "placement"),
+        ({"placement": "none such"}, "placement"),
+        ({"placement": "for_you", "limit": 0}, "limit"),
+        ({"placement": "for_you", "limit": 101}, "limit"),
+        ({"placement": "for_you", "diversity": 1.5}, "diversity"),
+        ({"placement": "for_you", "colour": 1}, "colour"),
+        ({"placement": "for_you", "user_id": "a\nb"}, "user_id"),
+        ({"placement": "for_you", "item_ids": ["ok", "é" * 200]}, "item_ids[1]"),
+        ({"placement": "for_you", "item_ids": ["x"] * 101}, "item_ids"),
+        ({"placement": "complementary"}, "item_ids"),
+        ({"placement": "for_you", "context": {"a": {"b": 1}}}, "context[...]"),
+        ({"placement": "for_you", "as_of": "2999-01-01T00:00:00Z"}, "as_of"),
+        ({"placement": "for_you", "page_token": "rubbish"}, "page_token"),
+    ],
+)
+def test_what_is_wrong_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
+    assert refused(ask(shop, **body)).startswith(f"{field}: ")
+
+
+def pages(client: Client, limits: list[int], **body: Any) -> list[dict[str, Any]]:
+    found, token = [], None
+    for limit in limits:
+        given = {"page_token": token} if token else {}
+        found.append(told(client, limit=limit, **given, **body))
+        token = found[-1]["next_page_token"]
+        if token is None:
+            break
+    return found
+
+
+@pytest.mark.parametrize("placement", ["for_you", "long_tail", "home_for_you", "friday_comfort", "popular"])
+def test_pages_are_one_long_list_cut(shop: Client, placement: str) -> None:
+    body = {"placement": placement, "user_id": "u010", "as_of": "2024-06-20T08:00:00Z"}
+    whole = told(shop, limit=100, **body)
+    parts = pages(shop, [3, 10, 1, 20, *[7] * 20], **body)
+    listed = [item for part in parts for item in part["items"]]
+    assert [item["item_id"] for item in listed][:100] == ids(whole)
+    assert [item["rank"] for item in listed] == list(range(1, len(listed) + 1))
+    assert [item["score"] for item in listed[: len(whole["items"])]] == [item["score"] for item in whole["items"]]
+    assert all(item["reasons"] for item in listed)
+    assert parts[-1]["next_page_token"] is None
+
+
+def test_a_token_of_something_else_is_refused(shop: Client) -> None:
+    token = told(shop, placement="for_you", user_id="u010", limit=3)["next_page_token"]
+    flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
+    assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=flipped))
+    assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=token[:-9]))
+    assert "'for_you', not with 'discover'" in refused(
+        ask(shop, placement="discover", user_id="u010", page_token=token)
+    )
+    assert "another user" in refused(ask(shop, placement="for_you", user_id="u011", page_token=token))
+    assert "another filter" in refused(
+        ask(shop, placement="for_you", user_id="u010", filter="price > 1", page_token=token)
+    )
+
+
+def test_explanations_tell_scores_by_source_and_features(shop: Client) -> None:
+    answer = told(shop, placement="for_you", user_id="u010", limit=5, explain=True)
+    assert [each["item_id"] for each in answer["explanations"]] == ids(answer)
+    for item, each in zip(answer["items"], answer["explanations"], strict=True):
+        assert max(each["scores"], key=each["scores"].get) == item["source"]
+    is_ranked = shop.app.state.service.state.current.recommender.engine.rankers.next.is_fitted
+    assert all(bool(each["features"]) == is_ranked for each in answer["explanations"])
+    assert "explanations" not in told(shop, placement="for_you", user_id="u010", limit=5)
+    stranger = told(shop, placement="for_you", limit=2, explain=True)
+    assert all(set(each["scores"]) == {"popular_by_hour"} for each in stranger["explanations"])
+
+
+def test_a_page_holds_no_item_twice(shop: Client) -> None:
+    for body in ({"user_id": "u010"}, {"user_id": ODD_USERS[0], "limit": 4}, {}):
+        answer = ask(shop, "/v1/pages/home", **body).json()
+        listed = [item["item_id"] for shelf in answer["shelves"] for item in shelf["items"]]
+        assert len(listed) == len(set(listed)) > 10
+        assert len({shelf["recommendation_id"] for shelf in answer["shelves"]}) == len(answer["shelves"])
+    shelf = next(each for each in answer["shelves"] if each["placement"] == "home_for_you")
+    assert shelf["titles"] == {"en": "For you", "zh": "猜你喜欢"}
+
+
+def test_shelves_that_know_the_shopper_come_first(shop: Client) -> None:
+    answer = ask(shop, "/v1/pages/home", user_id="u010").json()
+    names = [shelf["placement"] for shelf in answer["shelves"]]
+    assert names[-1] == "popular"
+    product = ask(shop, "/v1/pages/product", user_id="u010").json()
+    assert [shelf["placement"] for shelf in product["shelves"]] == ["home_for_you"]
+    beside = ask(shop, "/v1/pages/product", user_id="u010", item_ids=[PHONES[0]]).json()
+    assert len(beside["shelves"]) == 3
+    missing = ask(shop, "/v1/pages/none")
+    assert missing.status_code == 404
+    assert "home, product" in missing.json()["detail"]
+
+
+def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
+    listed = told(shop, placement="for_you", user_id="u010", limit=30)
+    given = [*reversed(ids(listed)), "unknown 1", ids(listed)[0], UNAVAILABLE]
+    answer = ask(shop, "/v1/rank", item_ids=["unknown 0", *given], user_id="u010").json()
+    assert answer["missing_ids"] == ["unknown 0", "unknown 1"]
+    found = [item["item_id"] for item in answer["items"]]
+    assert [item_id for item_id in found if item_id in ids(listed)] == ids(listed)
+    assert found[-2:] == ["unknown 0", "unknown 1"]
+    assert len(found) == len(set(given)) + 1
+    scores = {item["item_id"]: item["score"] for item in answer["items"]}
+    assert all(scores[item["item_id"]] == pytest.approx(item["score"], rel=1e-5) for item in listed["items"])
+    assert ask(shop, "/v1/rank", item_ids=[]).status_code == 422
+    assert ask(shop, "/v1/rank", item_ids=[PHONES[0]]).status_code == 200
+
+
+def test_calls_in_a_body_are_counted_by_placement(shop: Client) -> None:
+    told(shop, placement="home_for_you", user_id="u010")
+    assert 'placement="home_for_you",status="200"' in shop.get("/metrics").text
+
+
+def test_lists_of_the_file_are_served_by_get_with_their_own_limit(shop: Client) -> None:
+    assert len(shop.get("/v1/users/u010/recommendations?placement=home_for_you").json()["items"]) == 10
+    assert len(shop.get("/v1/items/phone-1/recommendations?placement=pdp_complementary").json()["items"]) <= 6
+    assert "home_for_you" in shop.get("/openapi.json").text
