@@ -23,6 +23,7 @@ from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, US
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
+VIEW_ITEM_LIST = EVENT_NAMES.index("view_item_list")
 GOALS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
@@ -258,7 +259,8 @@ def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFram
 
 def _goal(kind: npt.NDArray[np.int8]) -> int:
     counts = np.bincount(kind, minlength=len(EVENT_NAMES))
-    enough = max(1.0, MIN_GOAL_SHARE * len(kind))
+    counts[VIEW_ITEM_LIST] = 0  # what was shown says nothing of what shoppers do here, and there may be much of it
+    enough = max(1.0, MIN_GOAL_SHARE * counts.sum())
     return next((goal for goal in GOALS if counts[goal] >= enough), PURCHASE)
 
 

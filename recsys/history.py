@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.dataset import Dataset
+from recsys.dataset import VIEW_ITEM_LIST, Dataset
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ class History:
 
 
 def build_history(dataset: Dataset, config: HistoryConfig) -> History:
-    """Group the events by shopper, keeping the latest `max_events` of each."""
+    """Group the events by shopper, keeping the latest `max_events` of each; what was merely shown is none of them."""
     events = dataset.events
     order = np.lexsort((np.arange(len(events)), events.user_idx))
-    order = order[events.user_idx[order] >= 0]
+    order = order[(events.user_idx[order] >= 0) & (events.kind[order] != VIEW_ITEM_LIST)]
     counts = np.bincount(events.user_idx[order], minlength=len(dataset.users))
     from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
     rows = events.take(order[from_end <= config.max_events])

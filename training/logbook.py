@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from recsys.attribution import shown_rows, with_what_was_shown
 from recsys.changes import Row, changed, table_of
 from recsys.errors import ConfigError
 from recsys.identities import Identities
@@ -30,7 +31,7 @@ class Logbook:
 
     Attributes:
         seq: the number up to which it was read.
-        events: the columns of `schema.EVENTS`.
+        events: the columns of `schema.EVENTS`; those that carry a list's id know where that showed their item.
         changes: of items and users, in order.
         identities: who was merged into whom, and who was erased.
     """
@@ -72,15 +73,28 @@ def read_logbook(path: Path) -> Logbook:
         ConfigError: there is none.
         StoreError: it cannot be read.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} is no live log: name the file that `recsys serve` keeps, given as its --store")
-    with closing(SqliteStore(path)) as store:
+    with closing(open_log(path)) as store:
         last = store.last_seq()
         identities = Identities()
         for stored in _up_to(last, store.of_kinds(IDENTITY_CHANGES)):
             identities.take(stored.entry)
         changes = tuple(_up_to(last, store.of_kinds((*ITEM_CHANGES, *USER_CHANGES))))
-        return Logbook(last, events_table(store, last), changes, identities)
+        events = events_table(store, last)
+        followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
+        events = with_what_was_shown(events, shown_rows(store, followed, last))
+        return Logbook(last, events, changes, identities)
+
+
+def open_log(path: Path) -> SqliteStore:
+    """Open a live log that is there.
+
+    Raises:
+        ConfigError: it is not.
+        StoreError: it cannot be opened.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} is no live log: name the file that `recsys serve` keeps, given as its --store")
+    return SqliteStore(path)
 
 
 def raw_table(frame: pl.DataFrame) -> RawTable:

@@ -16,6 +16,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.history import HistoryConfig, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
+from recsys.schema import EVENT_NAMES
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, Kind
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
@@ -185,3 +186,19 @@ def test_no_log_and_an_empty_log_are_told(shop: ShopWithLog, tmp_path: Path) -> 
     _, dataset = shop.ingest("events", "items")
     assert dataset.store_seq == 0
     assert read_info(tmp_path / "tables").merges == {}
+
+
+def test_what_was_shown_is_in_the_tables_and_moves_nothing(shop: ShopWithLog) -> None:
+    shown = {"placement": "for_you", "model_version": "v", "items": [{"item_id": "tea"}, {"item_id": "cup"}]}
+    shop.event("a", "cup", at=NOON + 9, recommendation_id="r")
+    for number in range(20):
+        shop.say("impression", "r" if not number else f"r{number}", NOON, user_id="a", **shown)
+    shop.say("impression", "nobodys", NOON, **shown)
+    report, dataset = shop.ingest()
+    assert report.tables["events of the live log"].kept == 41, "what names nobody is no row of the table"
+    events = pl.read_parquet(shop.folder / "tables" / "events.parquet")
+    told = events.filter(pl.col("event") == "purchase").select("placement", "position", "recommendation_id")
+    assert told.rows() == [("for_you", 2, "r")]
+    assert dataset.goal == EVENT_NAMES.index("purchase")
+    history = build_history(dataset, HistoryConfig(max_events=5)).of(dataset.users.row("a"), int(NOON + 99))
+    assert [dataset.items.ids[row] for row in history.item_idx] == ["cup"]

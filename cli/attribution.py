@@ -1,0 +1,60 @@
+"""The command that says what came of the lists that a server showed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import AsJson
+from cli.output import show_json, show_lines, show_table
+from recsys.attribution import Attribution
+from recsys.metrics import Interval
+from training.attribution import attribute
+
+COLUMNS = ("placement", "model", "lists", "impressions", "clicks", "carts", "purchases", "ctr", "conversion", "revenue")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("attribution")(attribution)
+
+
+def attribution(
+    store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
+    window_days: Annotated[float, typer.Option(help="How long after a list an event counts for it.")] = 7.0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what came of the lists that were shown, by placement and model: clicks, carts, purchases and revenue."""
+    report = attribute(store, window_days)
+    show_json(asdict(report)) if as_json else _show(report)
+
+
+def _show(report: Attribution) -> None:
+    rows = [
+        (
+            *(each.placement, each.model_version, each.lists, each.impressions, each.clicks, each.carts),
+            *(each.purchases, _share(each.ctr), _share(each.conversion), _money(each.revenue)),
+        )
+        for each in report.yields
+    ]
+    if rows:
+        show_table(COLUMNS, rows)
+    else:
+        show_lines(["the live log holds no list that was shown"])
+    show_lines(
+        [
+            f"events up to {report.window_days:g} days after a list; {report.late:,} came later, and"
+            f" {report.unmatched:,} name a list that is not in the log or did not show the item"
+        ]
+    )
+
+
+def _share(interval: Interval) -> str:
+    return f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
+
+
+def _money(revenue: dict[str, float]) -> str:
+    return ", ".join(f"{amount:,.2f} {currency}".strip() for currency, amount in revenue.items())
