@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import polars as pl
 import pytest
 
+from recsys.bundle import Provenance, activate, write_bundle
 from recsys.dataset import DAY_S, Dataset
 from recsys.engine import Engine
+from recsys.evaluation.bench import Bench
 from recsys.evaluation.methods import NO_ITEM, served_lists
 from recsys.evaluation.tasks import NOBODY, Task, completion, next_basket, rolling
 from recsys.evaluation.windows import Window
 from recsys.placements import PLACEMENTS
-from tests.serving.conftest import Client
+from tests.serving.conftest import Client, client_of
+from tests.shop import ShopTables, small_config
 
 K = 20
 
@@ -33,6 +39,48 @@ def test_the_servers_lists_are_the_harness_lists(
         assert answer.status_code == 200
         listed = [item["item_id"] for item in answer.json()["items"]]
         assert listed == [shop_engine.items.ids[row] for row in expected.tolist() if row != NO_ITEM]
+
+
+def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories(
+    shop_tables: ShopTables, tmp_path: Path
+) -> None:
+    """Four weeks of the shop, replayed: each basket is asked for just before it, then told over HTTP."""
+    dataset = shop_tables.dataset()
+    window = Window(dataset.end - 28 * DAY_S, dataset.end + 1)
+    bench = Bench.cut(dataset, window, small_config())
+    task = bench.rolling_task
+    task = task.take(np.linspace(0, len(task) - 1, 60).astype(np.int64))
+    expected = served_lists(bench.rolling_engine, task, "for_you", K)
+    made = write_bundle(bench.engine, tmp_path, Provenance(datetime.now(UTC), "shop", {}, ()))
+    activate(tmp_path, made.version)
+    start = datetime.fromtimestamp(window.start, UTC)
+    events = shop_tables.events.filter(pl.col("timestamp") >= start).sort("timestamp", maintain_order=True)
+    with client_of(tmp_path, clock="wall") as client:
+        for query in range(len(task)):
+            as_of = datetime.fromtimestamp(int(task.as_of[query]), UTC)
+            happened, events = events.filter(pl.col("timestamp") <= as_of), events.filter(pl.col("timestamp") > as_of)
+            _tell(client, happened)
+            listed = [
+                item["item_id"] for item in client.get(_path(task, query, "for_you", bench.engine)).json()["items"]
+            ]
+            assert listed == [bench.engine.items.ids[row] for row in expected[query].tolist() if row != NO_ITEM]
+    frozen = served_lists(bench.engine, task, "for_you", K)
+    assert (frozen != expected).any(), "the events made no difference"
+
+
+def _tell(client: Client, happened: pl.DataFrame) -> None:
+    for part in happened.iter_slices(1000):
+        rows = [{name: value for name, value in row.items() if value is not None} for row in part.to_dicts()]
+        told = [{name: _plain(value) for name, value in row.items() if name != "received_at"} for row in rows]
+        answer = client.request("POST", "/v1/events", json={"events": told})
+        assert answer.status_code == 200
+        assert answer.json()["refused"] == 0, answer.text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _questions(placement: str, dataset: Dataset, window: Window) -> Task:
