@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.bundle import Manifest
+from recsys.context import MAX_LIMIT, Request
+from recsys.dataset import Dataset
+from recsys.engine import Engine
+from recsys.errors import RequestError
+from recsys.fitting import fit_engine
+from recsys.live import Live
+from recsys.paging import first_page, next_page
+from recsys.placements import PLACEMENTS
+from recsys.recommender import Recommender
+from recsys.rules.reading import parse_book
+from recsys.store import Entry, Stored
+from tests.recsys.small_shops import ITEMS, USERS, shops
+from tests.shop import USERS_WITH_HISTORY, small_config
+
+DIALS = {
+    "mixed": {"extends": "for_you", "rotation": 0.5, "diversity": 0.3, "max_per_category": 1},
+    "told": {
+        "extends": "for_you",
+        "pins": [{"item_id": "b1", "rank": 2}],
+        "promotions": [{"filter": "price < 50", "share": 0.4}],
+    },
+}
+NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + list(DIALS)
+
+
+def open_over(engine: Engine, version: str = "v1") -> Recommender:
+    manifest = Manifest.__new__(Manifest)
+    object.__setattr__(manifest, "version", version)
+    return Recommender(engine, manifest, Live(engine), parse_book({"placements": DIALS}))
+
+
+def happen(recommender: Recommender, seq: int, at: int, user_id: str, item_id: str) -> None:
+    assert recommender.live is not None
+    body = {"event": "purchase", "item_id": item_id, "user_id": user_id}
+    recommender.live.apply([Stored(recommender.engine.shop.store_seq + seq, Entry("event", f"e{seq}", at, at, body))])
+
+
+def request_for(recommender: Recommender, placement: str, user_id: str, limit: int) -> Request:
+    anchor = recommender.placements[placement].anchor
+    return Request(placement, recommender.engine.shop.end, limit, user_id, ("a1",) if anchor == "item" else ())
+
+
+@settings(max_examples=25)
+@given(
+    dataset=shops(),
+    placement=st.sampled_from(NAMES),
+    user_id=st.sampled_from((*USERS, "stranger")),
+    limits=st.lists(st.integers(1, 4), min_size=8, max_size=8),
+    bought=st.lists(st.sampled_from((*ITEMS, "new-1")), max_size=8),
+)
+def test_pages_neither_repeat_nor_leave_out_though_events_arrive(
+    dataset: Dataset, placement: str, user_id: str, limits: list[int], bought: list[str]
+) -> None:
+    recommender = open_over(fit_engine(dataset, small_config()))
+    whole, none = first_page(recommender, request_for(recommender, placement, user_id, MAX_LIMIT))
+    assert none is None
+    expected = [item.item_id for item in whole.recommendations.items]
+    found, token = first_page(recommender, request_for(recommender, placement, user_id, limits[0]))
+    listed = [item.item_id for item in found.recommendations.items]
+    for seq, limit in enumerate(limits[1:], 1):
+        if token is None:
+            break
+        if seq <= len(bought):
+            happen(recommender, seq, recommender.engine.shop.end, user_id, bought[seq - 1])
+        found, token = next_page(recommender, request_for(recommender, placement, user_id, limit), token)
+        listed += [item.item_id for item in found.recommendations.items]
+        assert all(item.reasons for item in found.recommendations.items)
+    assert listed == expected[: len(listed)]
+    assert token is not None or len(listed) == len(expected)
+
+
+def test_the_tail_has_its_share_of_the_first_page_and_the_rest_follows(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    request = Request("discover", shop_engine.shop.end, 20, USERS_WITH_HISTORY[3])
+    first, token = first_page(recommender, request)
+    assert first.recommendations == recommender.answer(request)
+    assert token is not None
+    rest, end = next_page(recommender, replace(request, limit=MAX_LIMIT), token)
+    assert end is None
+    listed = [item.item_id for item in (*first.recommendations.items, *rest.recommendations.items)]
+    whole, _ = first_page(recommender, replace(request, limit=MAX_LIMIT))
+    assert sorted(listed) == sorted(item.item_id for item in whole.recommendations.items)
+
+
+def test_an_erasure_between_pages_leaves_reasons_that_are_true(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    user_id, end = USERS_WITH_HISTORY[9], shop_engine.shop.end
+    request = Request("for_you", end, 5, user_id)
+    _, token = first_page(recommender, request)
+    assert token is not None
+    assert recommender.live is not None
+    recommender.live.apply([Stored(shop_engine.shop.store_seq + 1, Entry("erasure", user_id, end + 1, end + 1, {}))])
+    found, _ = next_page(recommender, request, token)
+    assert {item.source for item in found.recommendations.items} == {"popular"}
+
+
+def test_a_token_of_another_bundle_is_refused_and_any_flip_is_seen(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    request = Request("for_you", shop_engine.shop.end, 5, USERS_WITH_HISTORY[9])
+    _, token = first_page(recommender, request)
+    assert token is not None
+    assert len(token) < 8_000
+    with pytest.raises(RequestError, match=r"is of bundle v1, and v2 is being served"):
+        next_page(open_over(shop_engine, "v2"), request, token)
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(token) - 1, 60):
+        other = "A" if token[place] != "A" else "B"
+        with pytest.raises(RequestError) as caught:
+            next_page(recommender, request, token[:place] + other + token[place + 1 :])
+        assert caught.value.field == "page_token"
+    for text in ("", "é", "a" * 16_000, token + token):
+        with pytest.raises(RequestError, match="page_token"):
+            next_page(recommender, request, text)
+
+
+def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Engine) -> None:
+    """Two processes may number them differently: here one heard of another item before."""
+    one, other = open_over(shop_engine), open_over(shop_engine)
+    end, seq = shop_engine.shop.end, shop_engine.shop.store_seq
+    body = {"title": "鲜牛奶 新", "category": ["食品", "早餐", "牛奶"], "created_at": datetime.fromtimestamp(end, UTC)}
+    assert one.live is not None
+    assert other.live is not None
+    other.live.apply([Stored(seq + 1, Entry("item_put", "another", end, end, body))])
+    for live in (one.live, other.live):
+        live.apply([Stored(seq + 2, Entry("item_put", "newest", end, end, body))])
+    request = Request("similar", end, 1, item_ids=("鲜牛奶-原",))
+    first, token = first_page(one, request)
+    listed = [item.item_id for item in first.recommendations.items]
+    while token is not None:
+        found, token = next_page(other, request, token)
+        listed += [item.item_id for item in found.recommendations.items]
+    whole, _ = first_page(one, replace(request, limit=MAX_LIMIT))
+    assert listed == [item.item_id for item in whole.recommendations.items]
+    assert "newest" in listed
