@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from recsys.context import MAX_LIMIT
+from recsys.filters.lexemes import MAX_CHARACTERS
 from recsys.schema import MAX_ID_BYTES
 from serving.body import CONTROL
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
@@ -35,6 +36,10 @@ Moment = Annotated[
     Meta(tz=True, extra={"expected": "an RFC 3339 time with its offset, such as 2024-05-01T08:00:00+08:00"}),
 ]
 Name = Annotated[str, Meta(min_length=1, extra={"expected": "a name"})]
+Condition = Annotated[
+    str,
+    Meta(min_length=1, max_length=MAX_CHARACTERS, extra={"expected": f"a filter of 1 to {MAX_CHARACTERS} characters"}),
+]
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 

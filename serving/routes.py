@@ -12,7 +12,7 @@ from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
 from serving.impressions import shown_of, who_of
 from serving.operation import Operation
-from serving.parameters import Id, Limit, Moment, Name, Nothing, Parameters
+from serving.parameters import Condition, Id, Limit, Moment, Name, Nothing, Parameters
 from serving.questions import as_of_or_now, check_placement, limit_of
 from serving.service import Service
 from serving.wire import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
@@ -30,6 +30,7 @@ class ItemList(Parameters, frozen=True):
         user_id: who looks at it, if known: what they own already is left out.
         limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
+        filter: which items may be listed, beside what the placement says (docs/filters.md).
     """
 
     item_id: Id
@@ -37,6 +38,7 @@ class ItemList(Parameters, frozen=True):
     user_id: Id | None = None
     limit: Limit | None = None
     as_of: Moment | None = None
+    filter: Condition | None = None
 
 
 class UserList(Parameters, frozen=True):
@@ -47,35 +49,38 @@ class UserList(Parameters, frozen=True):
         placement: the list.
         limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
+        filter: which items may be listed, beside what the placement says (docs/filters.md).
     """
 
     user_id: Id
     placement: Name = "for_you"
     limit: Limit | None = None
     as_of: Moment | None = None
+    filter: Condition | None = None
 
 
 async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     """List what goes with an item, or could replace it.
 
-    An item that the bundle does not know is 404. Without `user_id` the list is the same for everybody.
+    An item that the bundle does not know is 404. Without `user_id` and `filter` the list is the same for everybody.
     """
     snapshot = service.state.snapshot()
     as_of = as_of_or_now(service, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
     key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S)
-    held = snapshot.cache.get(key) if call.user_id is None else None
+    is_alike = call.user_id is None and call.filter is None
+    held = snapshot.cache.get(key) if is_alike else None
     who = None
     if held is None:
         check_placement(snapshot, call.placement, FOR_ITEM)
         if not snapshot.recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
-        request = Request(call.placement, as_of, limit, call.user_id, (call.item_id,))
+        request = Request(call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "")
         answer = snapshot.recommender.answer(request)
         held = Held(encode(answer), shown_of(answer))
-        if call.user_id is None:
+        if is_alike:
             snapshot.cache.put(key, held)
-        else:
+        elif call.user_id is not None:
             who = who_of(snapshot.recommender.live, request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, held.shown, who)
@@ -91,7 +96,7 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     as_of = as_of_or_now(service, call.as_of)
     check_placement(snapshot, call.placement, FOR_USER)
     limit = limit_of(snapshot, call.placement, call.limit)
-    request = Request(call.placement, as_of, limit, call.user_id)
+    request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "")
     answer = snapshot.recommender.answer(request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, shown_of(answer), who_of(snapshot.recommender.live, request))

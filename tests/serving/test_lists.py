@@ -247,3 +247,16 @@ def test_lists_of_the_file_are_served_by_get_with_their_own_limit(shop: Client) 
     assert len(shop.get("/v1/users/u010/recommendations?placement=home_for_you").json()["items"]) == 10
     assert len(shop.get("/v1/items/phone-1/recommendations?placement=pdp_complementary").json()["items"]) <= 6
     assert "home_for_you" in shop.get("/openapi.json").text
+
+
+def test_get_takes_a_filter_and_holds_no_filtered_list_for_others(shop: Client) -> None:
+    path = "/v1/items/phone-1/recommendations?placement=bought_together&limit=5"
+    before = ids(shop.get(path).json())
+    found = ids(shop.get(f"{path}&filter={quote('price < 50')}").json())
+    assert found
+    assert found != before
+    assert ids(shop.get(path).json()) == before
+    of_user = shop.get(f"/v1/users/u010/recommendations?filter={quote('brand = ' + chr(39) + '晨光' + chr(39))}").json()
+    posted = told(shop, placement="for_you", user_id="u010", filter="brand = '晨光'", as_of=of_user["as_of"])
+    assert comparable(posted) == comparable(of_user)
+    assert refused(shop.get("/v1/users/u010/recommendations?filter=prce%20%3C%203")).startswith("filter: ")
