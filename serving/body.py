@@ -50,12 +50,14 @@ class Body(Generic[B]):
     Attributes:
         struct: the declaration; it forbids unknown fields.
         media_type: the one media type that is read.
+        others: further media types, of which the call reads one body at once.
         tolerant: whether values that JSON's grammar allows and UTF-8 or a double does not (a lone surrogate, `1e999`)
             are left to the call, which judges one part at a time; else they fail the whole body.
     """
 
     struct: type[B]
     media_type: str = JSON
+    others: tuple[str, ...] = ()
     tolerant: bool = False
 
     async def read(self, scope: Scope, receive: Receive, max_bytes: int) -> B:

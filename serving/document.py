@@ -76,7 +76,8 @@ def _operation(operation: Operation[Any], placements: Mapping[str, Placement], s
 def _body(body: Body[Any], schemas: Json) -> Json:
     name = body.struct.__name__
     schemas[name] = _schema(body.struct, schemas)
-    return {"required": True, "content": {body.media_type: {"schema": {"$ref": _REF.format(name=name)}}}}
+    content = {"schema": {"$ref": _REF.format(name=name)}}
+    return {"required": True, "content": dict.fromkeys((body.media_type, *body.others), content)}
 
 
 def _parameters(operation: Operation[Any], placements: Mapping[str, Placement]) -> list[Json]:

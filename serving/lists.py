@@ -130,8 +130,16 @@ async def recommend_items(service: Service, call: Nothing, question: ListQuestio
 
     `page_token` goes on where the page before ended, with no repeats and no gaps though events arrive in between.
     """
+    return listed(service, service.state.snapshot(), question)
+
+
+def listed(service: Service, snapshot: Snapshot, question: ListQuestion) -> bytes:
+    """The encoded list that a question asks for.
+
+    Raises:
+        RecsysError: naming the field that is wrong.
+    """
     check_ids(question)
-    snapshot = service.state.snapshot()
     as_of = as_of_or_now(service, question.as_of)
     check_placement(snapshot, question.placement, ANY)
     request = request_of(snapshot, question, question.placement, as_of)

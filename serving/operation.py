@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -37,8 +37,8 @@ class Operation(Generic[P]):
         method: the HTTP method.
         path: with `{names}` where a segment is a parameter.
         parameters: declaration of all parameters, those of the path first.
-        respond: gives the encoded answer, from the service, the parameters and, where there is one, the body; its
-            docstring documents the operation.
+        respond: gives the encoded answer, or its parts as they are made, from the service, the parameters and, where
+            there is one, the body; its docstring documents the operation.
         answer: types whose fields are the answer's, none if the answer is no JSON object of ours.
         failures: statuses that can come instead, without those of keys and bodies: `statuses` has all.
         anchors: for a list: what the placements that it takes are for.
@@ -51,7 +51,7 @@ class Operation(Generic[P]):
     method: str
     path: str
     parameters: type[P]
-    respond: Callable[..., Awaitable[bytes]]
+    respond: Callable[..., Awaitable[bytes | AsyncIterator[bytes]]]
     answer: tuple[type, ...] = ()
     failures: tuple[int, ...] = (414, 422)
     anchors: frozenset[Anchor] = frozenset()
@@ -107,6 +107,7 @@ class Resource(BaseRoute):
         """Read, answer, count and send; whatever is raised on the way becomes a problem."""
         started = perf_counter()
         parameters: object = None
+        body: bytes | AsyncIterator[bytes]
         extra: list[tuple[bytes, bytes]] = []
         try:
             operation = self._operation(scope)
@@ -125,14 +126,16 @@ class Resource(BaseRoute):
             status, media_type, body = failure.problem.status, PROBLEM, failure.body
             extra = [(name.lower().encode(), value.encode()) for name, value in failure.headers.items()]
         self._count(parameters, status, perf_counter() - started)
-        headers = [
-            (b"content-type", media_type.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-            *extra,
-        ]
+        headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store"), *extra]
+        if isinstance(body, bytes):
+            headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        if isinstance(body, bytes):
+            await send({"type": "http.response.body", "body": body})
+            return
+        async for part in body:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     def _operation(self, scope: Scope) -> Operation[Any]:
         method = scope["method"]

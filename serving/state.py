@@ -106,6 +106,11 @@ class State:
         self._catch_up(self.current)
         return self.current
 
+    def up_to_date(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that is kept to for long, with what the live log has got since; a few microseconds."""
+        self._catch_up(snapshot)
+        return snapshot
+
     def _catch_up(self, snapshot: Snapshot) -> None:
         """Read what the log has got since; where it cannot be read, what was known serves on."""
         live = snapshot.recommender.live
