@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.candidates import SOURCES, Candidates, Shopper, gather, spread
 from recsys.context import Request
 from recsys.ids import UNKNOWN
 from recsys.pipeline import contributions, resolve, score_of
-from recsys.placements import PLACEMENTS
+from recsys.placements import PLACEMENTS, Placement
 from recsys.recommender import Recommender
 
 ORDERED_BY: Final = "for_you"
@@ -24,7 +25,7 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
 
     A candidate of the list `for_you` has the score that it has there, the others what the same features make of them.
     Sold-out items have their place, as nothing is left out; those that are not known come last, with 0, as they were
-    given.
+    given. For a shopper of whom nothing is known the order is that of what sells at this hour.
 
     Args:
         recommender: what answers.
@@ -37,24 +38,31 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
     engine, placement = recommender.current, PLACEMENTS[ORDERED_BY]
     asked = tuple(dict.fromkeys(request.item_ids))
     query, _ = resolve(engine, _for_nobody_s_items(request), placement, recommender.live)
-    shopper = Shopper(engine, query)
     given = engine.items.rows(asked)
-    known = given[given != UNKNOWN]
-    rows = np.union1d(known, gather({name: SOURCES[name] for name in placement.sources}, shopper).item_idx)
-    found = {name: SOURCES[name](shopper) for name in placement.sources}
-    candidates = Candidates(
-        item_idx=rows,
-        scores={name: spread(rows, *scored) for name, scored in found.items()},
-        best={name: float(score.max(initial=0)) for name, (_, score) in found.items()},
-    )
-    parts = contributions(placement, shopper, candidates)
-    score = score_of(placement, shopper, candidates, parts, with_ranker=bool(len(query.history)))
-    asked_for = np.isin(rows, known)
-    rows, score = rows[asked_for], score[asked_for]
-    order = np.lexsort((rows, -engine.popularity.share[rows], -score))
+    rows = np.sort(given[given != UNKNOWN])
+    shopper = Shopper(engine, query)
+    score = _likelihood(placement, shopper, rows) if len(query.history) else _general(shopper, rows)
+    order = np.lexsort((rows, np.where(score > 0, 0, -engine.popularity.share[rows]), -score))
     ids = engine.items.ids
     ranked = [(ids[rows[place]], float(score[place])) for place in order.tolist()]
     return ranked + [(id_, 0.0) for id_, row in zip(asked, given.tolist(), strict=True) if row == UNKNOWN]
+
+
+def _likelihood(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """The score of each row beside the list's own candidates, float64 (n,): the blend is a share of them all."""
+    found = {name: SOURCES[name](shopper) for name in placement.sources}
+    own = gather({name: SOURCES[name] for name in placement.sources}, shopper)
+    both = np.union1d(own.item_idx, rows)
+    candidates = Candidates(both, {name: spread(both, *scored) for name, scored in found.items()}, own.best)
+    score = score_of(placement, shopper, candidates, contributions(placement, shopper, candidates), with_ranker=True)
+    return score[both.searchsorted(rows)]
+
+
+def _general(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """What sells at this hour, float64 (n,), as the list's fallback has it."""
+    engine = shopper.engine
+    worth: npt.NDArray[np.float64] = engine.popularity.share[rows].astype(np.float64)
+    return worth * engine.timeofday.lift[rows, shopper.query.bucket]
 
 
 def _for_nobody_s_items(request: Request) -> Request:

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from recsys.bundle import Manifest
+from recsys.context import Recommendations, RecommendedItem, Request
+from recsys.engine import Engine
+from recsys.pages import evidence_share, fill_page
+from recsys.placements import PLACEMENTS, Page
+from recsys.recommender import Recommender
+from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS
+
+
+@pytest.fixture(scope="module")
+def recommender(shop_engine: Engine) -> Recommender:
+    manifest = Manifest.__new__(Manifest)
+    object.__setattr__(manifest, "version", "v")
+    return Recommender(shop_engine, manifest)
+
+
+def asking(
+    engine: Engine, user_id: str | None, item_ids: tuple[str, ...] = (), limit: int = 8
+) -> Callable[[str], Request]:
+    return lambda name: Request(name, engine.shop.end, limit, user_id, item_ids)
+
+
+@pytest.mark.parametrize("user_id", [None, OPTED_OUT, *USERS_WITH_HISTORY[:30:5]])
+@pytest.mark.parametrize("item_ids", [(), (PHONES[0],)])
+def test_no_item_and_no_variant_comes_twice(
+    recommender: Recommender, user_id: str | None, item_ids: tuple[str, ...]
+) -> None:
+    page = Page("all", tuple(PLACEMENTS))
+    shelves = fill_page(recommender, page, asking(recommender.engine, user_id, item_ids))
+    listed = [item.item_id for shelf in shelves for item in shelf.items]
+    products = [VARIANTS.get(item_id, item_id) for item_id in listed]
+    assert len(products) == len(set(products)) > 10
+    assert all(shelf.items for shelf in shelves)
+    assert bool(item_ids) == any(PLACEMENTS[shelf.placement].anchor == "item" for shelf in shelves)
+    shares = [evidence_share(shelf) for shelf in shelves]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_the_first_of_the_file_has_the_first_choice(recommender: Recommender) -> None:
+    ask = asking(recommender.engine, USERS_WITH_HISTORY[5])
+    shelves = fill_page(recommender, Page("home", ("popular", "for_you")), ask)
+    by_name = {shelf.placement: shelf for shelf in shelves}
+    assert by_name["popular"].items == recommender.answer(ask("popular")).items
+    assert [shelf.placement for shelf in shelves] == ["for_you", "popular"], (
+        "and those that know the shopper come first"
+    )
+
+
+def test_evidence_is_counted_among_the_first_five() -> None:
+    def shelf(*sources: str) -> Recommendations:
+        items = tuple(RecommendedItem(str(n), 1.0, n, source, ()) for n, source in enumerate(sources, 1))
+        return Recommendations("x", "v", items, False, (), 0.0, 0, "UTC")
+
+    assert evidence_share(shelf()) == 0
+    assert evidence_share(shelf("als", "popular", "pinned", "repeat")) == 0.5
+    assert evidence_share(shelf("als", "als", "als", "als", "popular", "als")) == 0.8
+    assert evidence_share(shelf("popular_by_hour", "complementary")) == 0.5
