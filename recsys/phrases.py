@@ -27,6 +27,11 @@ class Phrase:
     en: str
     zh: str
 
+    @property
+    def texts(self) -> dict[Language, str]:
+        """By language."""
+        return {"en": self.en, "zh": self.zh}
+
 
 PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
     {
@@ -141,13 +146,13 @@ def _date_zh(iso: Figure) -> str:
     return f"{year}年{int(month)}月{int(day)}日"
 
 
-_FIGURES: Final[Mapping[str, Callable[[Figure], str]]] = {
+_FIGURES: Final[dict[str, Callable[[Figure], str]]] = {
     "": str,
     "tenths": lambda x: f"{x:.1f}",
     "hundredths": lambda x: f"{x:.2f}",
     "percent": lambda x: f"{x:.1%}",
 }
-FORMS: Final[Mapping[Language, Mapping[str, Callable[[Figure], str]]]] = MappingProxyType(
+FORMS: Final[Mapping[Language, dict[str, Callable[[Figure], str]]]] = MappingProxyType(
     {
         "en": _FIGURES
         | {
@@ -228,7 +233,7 @@ def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> Phrasebook:
         {
             name: {
                 language: _parsed(text, words[language], FORMS[language] | {"takers": takers[language]})
-                for language, text in (("en", phrase.en), ("zh", phrase.zh))
+                for language, text in phrase.texts.items()
             }
             for name, phrase in PHRASES.items()
         }

@@ -111,7 +111,8 @@ def _own_places(own: OwnItems, rows: Rows) -> list[int]:
 
 
 def _again(evidence: Evidence, rows: Rows) -> list[Told]:
-    own, told = evidence.shopper.own, []
+    own = evidence.shopper.own
+    told: list[Told] = []
     for place in _own_places(own, rows):
         if place < 0:
             told.append(NOTHING)
@@ -125,7 +126,8 @@ def _again(evidence: Evidence, rows: Rows) -> list[Told]:
 
 
 def _due(evidence: Evidence, rows: Rows) -> list[Told]:
-    own, told = evidence.shopper.own, []
+    own = evidence.shopper.own
+    told: list[Told] = []
     for place in _own_places(own, rows):
         if place < 0:
             told.append(NOTHING)
@@ -188,7 +190,8 @@ def _together(
     evidence: Evidence, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
 ) -> list[Told]:
     """The seed that spoke most for each item, and how often the two were taken together."""
-    copurchase, told = evidence.engine.copurchase, []
+    copurchase = evidence.engine.copurchase
+    told: list[Told] = []
     found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
     for row, strongest in zip(rows.tolist(), found, strict=True):
         if strongest is None:
@@ -215,7 +218,7 @@ def _of_type(evidence: Evidence, rows: Rows) -> list[Told]:
     engine, own = evidence.engine, evidence.shopper.own
     types, is_sold = engine.catalog.item_type, evidence.goal == "purchase"
     owned = set(types[own.item_idx].tolist()) if is_sold else set()
-    told = []
+    told: list[Told] = []
     for row, type_ in zip(rows.tolist(), types[rows].tolist(), strict=True):
         if type_ < 0:
             told.append(NOTHING)
@@ -242,7 +245,8 @@ def _like(
     weight: npt.NDArray[np.float32],
     n_neighbors: int | None = None,
 ) -> list[Told]:
-    hybrid, told = evidence.engine.hybrid, []
+    hybrid = evidence.engine.hybrid
+    told: list[Told] = []
     near, score = hybrid.similar_idx[seeds, :n_neighbors], hybrid.similar_score[seeds, :n_neighbors]
     for strongest in _strongest(near, score, weight, rows):
         if strongest is None:
@@ -266,7 +270,7 @@ def _spoken_for(evidence: Evidence, rows: Rows) -> list[Told]:
     seeds, weight = own.item_idx[known], np.log1p(own.n_baskets[known]).astype(np.float32)
     if not len(seeds):
         return [NOTHING] * len(rows)
-    told = []
+    told: list[Told] = []
     for strongest in _strongest(model.item_idx[place[known]], model.weight[place[known]], weight, rows):
         if strongest is None:
             told.append(NOTHING)
@@ -279,7 +283,8 @@ def _spoken_for(evidence: Evidence, rows: Rows) -> list[Told]:
 
 def _touched(evidence: Evidence, rows: Rows) -> list[Told]:
     """The latest thing that the shopper did with each."""
-    history, told = evidence.query.history, []
+    history = evidence.query.history
+    told: list[Told] = []
     for row in rows.tolist():
         places = np.flatnonzero(history.item_idx == row)
         if not len(places):
@@ -320,7 +325,7 @@ def _tail(evidence: Evidence, rows: Rows) -> list[Told]:
     """How few know each item, and that it is of a type that the shopper bought."""
     popularity, types = evidence.engine.popularity, evidence.engine.catalog.item_type
     owned = set(types[evidence.shopper.own.item_idx].tolist())
-    told = []
+    told: list[Told] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
         niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_shoppers, 1), 5)})
         if type_ >= 0 and type_ in owned:
