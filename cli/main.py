@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import attribution, bundles, data, evaluate, keys, placements, recommend, serve, train, tune
+from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, train, tune
 from cli.output import tell
 from recsys.errors import RecsysError, RequestError
 
@@ -29,7 +29,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for family in (data, train, tune, evaluate, serve, recommend, attribution):
+    for family in (data, train, tune, evaluate, serve, recommend, explain, attribution):
         family.register(app)
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")

@@ -15,6 +15,7 @@ from recsys.context import DEFAULT_LIMIT, Recommendations, RecommendedItem, Requ
 from recsys.dataset import to_seconds
 from recsys.engine import Engine
 from recsys.errors import BundleError, UnknownItemError
+from recsys.explain import Explanation, explain
 from recsys.ids import UNKNOWN
 from recsys.live import Live
 from recsys.pipeline import Answer, answer
@@ -126,6 +127,17 @@ class Recommender:
             RequestError: naming the field that cannot be served.
         """
         return answer(self.current, request, self.version, self.live, self.placements, self.masks)
+
+    def explain(self, request: Request, item_id: str) -> Explanation:
+        """Why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.
+
+        Raises:
+            UnknownItemError: if neither the bundle nor the live catalogue knows the item.
+            RequestError: naming the field that cannot be served.
+        """
+        if not self.knows_item(item_id):
+            raise UnknownItemError(item_id)
+        return explain(self.full_answer(request), item_id)
 
     def recommend(
         self,

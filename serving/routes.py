@@ -7,7 +7,7 @@ from typing import Any, Final
 from recsys.context import Request
 from recsys.errors import UnknownItemError
 from recsys.placements import Anchor
-from serving import batch, changes, events, identity, lists, telemetry, versions
+from serving import batch, changes, events, explain, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
 from serving.impressions import shown_of, who_of
@@ -161,6 +161,7 @@ OPERATIONS: Final = (
     Operation("GET", "/metrics", Nothing, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", Nothing, openapi),
     *lists.OPERATIONS,
+    *explain.OPERATIONS,
     *batch.OPERATIONS,
     *events.OPERATIONS,
     *changes.OPERATIONS,

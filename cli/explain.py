@@ -1,0 +1,47 @@
+"""The command that says why an item is not in a list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_MODELS, AsJson, Models, parse_moment
+from cli.output import show_json, show_lines, show_table
+from recsys.context import DEFAULT_LIMIT, Request
+from recsys.dataset import to_seconds
+from recsys.recommender import Recommender
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain")(explain)
+
+
+def explain(
+    item: Annotated[str, typer.Option(metavar="ID", help="The item that is asked about.")],
+    models: Models = DEFAULT_MODELS,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Whom the list is for.")] = None,
+    placement: Annotated[str, typer.Option(help="The list.")] = "for_you",
+    seed: Annotated[list[str] | None, typer.Option(metavar="ID", help="For a list beside an item: that item.")] = None,
+    limit: Annotated[int, typer.Option(help="How many items the list has.")] = DEFAULT_LIMIT,
+    as_of: Annotated[
+        str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say at which stage an item fell out of a list, and how far from it it was."""
+    recommender = Recommender.open(models)
+    moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.data_end
+    why = recommender.explain(Request(placement, moment, limit, user, tuple(seed or ())), item)
+    if as_json:
+        show_json(asdict(why))
+        return
+    show_lines([f"{recommender.title(item)}: {why.stage}: {why.text}", why.text_zh])
+    standings = [(s.source, s.rank or "", s.score, s.n_found, s.quota or "all", s.cut_score) for s in why.sources]
+    if standings:
+        show_table(("source", "rank", "score", "found", "quota", "score at the cut"), standings)
+    if why.effects:
+        effects = [(e.feature, "unknown" if e.value is None else e.value, e.effect) for e in why.effects]
+        show_table(("feature", "value", "effect"), effects)

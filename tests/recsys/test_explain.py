@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from recsys.context import Request
+from recsys.engine import Engine
+from recsys.explain import STAGES, Explanation, explain
+from recsys.pipeline import answer
+from tests.shop import PHONES, UNAVAILABLE, USERS_WITH_HISTORY
+
+USER = USERS_WITH_HISTORY[12]
+
+
+def _why(engine: Engine, item_id: str, placement: str = "for_you", limit: int = 3, **more: object) -> Explanation:
+    request = replace(Request(placement, engine.shop.end, limit, USER), **more)  # type: ignore[arg-type]
+    return explain(answer(engine, request), item_id)
+
+
+def test_every_stage_is_told_in_both_languages() -> None:
+    for english, chinese in STAGES.values():
+        assert not re.search(r"[\u4e00-\u9fff]", english)
+        assert re.search(r"[\u4e00-\u9fff]", chinese)
+        assert set(re.findall(r"{(\w+)", english)) == set(re.findall(r"{(\w+)", chinese))
+
+
+def test_what_is_listed_has_its_place_there(shop_engine: Engine) -> None:
+    listed = answer(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER)).recommendations.items
+    for item in listed:
+        why = _why(shop_engine, item.item_id)
+        assert (why.stage, why.rank, why.score, why.distance) == ("listed", item.rank, item.score, 0.0)
+
+
+@pytest.mark.parametrize("placement", ["for_you", "time_of_day", "popular", "discover"])
+def test_the_rank_of_what_scored_too_low_is_that_of_a_full_sort(shop_engine: Engine, placement: str) -> None:
+    whole = answer(shop_engine, Request(placement, shop_engine.shop.end, 100, USER)).recommendations.items
+    last = answer(shop_engine, Request(placement, shop_engine.shop.end, 3, USER)).recommendations.items[-1].score
+    low = [item for item in whole[3:] if item.score < last][::7]
+    assert low
+    for item in low:
+        why = _why(shop_engine, item.item_id, placement)
+        assert why.stage == "too_low"
+        assert why.score == item.score
+        assert why.last_score == last
+        assert why.distance == pytest.approx(last - item.score)
+        if placement != "discover":  # which keeps places for the tail
+            assert why.rank == item.rank
+            assert str(item.rank) in why.text
+            assert str(item.rank) in why.text_zh
+
+
+def test_what_is_sold_out_or_filtered_is_told_so(shop_engine: Engine) -> None:
+    assert _why(shop_engine, UNAVAILABLE).stage == "sold_out"
+    best = answer(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER)).recommendations.items[0].item_id
+    assert _why(shop_engine, best, exclude=(best,)).stage == "filtered"
+
+
+def test_a_rule_that_removed_it_is_named(shop_engine: Engine) -> None:
+    best = answer(shop_engine, Request("buy_again", shop_engine.shop.end, 3, USER)).recommendations.items[0].item_id
+    why = _why(shop_engine, best, "discover")
+    assert (why.stage, why.rule) == ("removed", "own")
+    assert "own" in why.text
+
+
+def test_what_no_source_brought_says_where_it_stands_with_each(shop_engine: Engine) -> None:
+    whole = answer(shop_engine, Request("complementary", shop_engine.shop.end, 100, None, (PHONES[0],)))
+    inside = {item.item_id for item in whole.recommendations.items}
+    removed = {shop_engine.items.ids[row] for row in range(len(shop_engine.items))} - inside - {PHONES[0], UNAVAILABLE}
+    stages = set()
+    for item_id in sorted(removed)[:40]:
+        why = _why(shop_engine, item_id, "complementary", item_ids=(PHONES[0],), user_id=None)
+        stages.add(why.stage)
+        if why.stage == "no_candidate":
+            assert [(each.source, each.rank, each.score) for each in why.sources] == [("complementary", None, 0.0)]
+    assert "no_candidate" in stages
+
+
+def test_effects_are_the_strongest_first(shop_engine: Engine) -> None:
+    item = answer(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER)).recommendations.items[0]
+    effects = [abs(effect.effect) for effect in _why(shop_engine, item.item_id).effects]
+    assert effects == sorted(effects, reverse=True)
+    assert bool(effects) == shop_engine.rankers.next.is_fitted
