@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,13 @@ from threadpoolctl import threadpool_limits
 from recsys.dataset import DAY_S
 from recsys.errors import DataError
 from recsys.schema import EVENT_NAMES
+
+FEW_EVENTS: Final = 40
+"""Up to so many items, and half as many as factors, the system of their number is the cheaper one to solve."""
+
+
+TINY: Final = np.float32(1e-20)
+"""Confidence that counts as none; its reciprocal is still a number in single precision."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,36 @@ class ALSModel:
             return np.zeros(self.item_factors.shape[1], np.float32)
         y = self.item_factors[item_idx[known]]
         extra = self.alpha * np.abs(weight[known])
+        if len(extra) <= min(FEW_EVENTS, len(self.gram) // 2):
+            return self._fold_in_few(y, extra, weight[known] > 0)
         normal = ssyrk(1.0, (y * np.sqrt(extra)[:, None]).T, beta=1.0, c=self.gram, lower=1)
         target = np.where(weight[known] > 0, 1 + extra, 0).astype(np.float32) @ y
         _, solution, info = sposv(normal, target, lower=1, overwrite_a=True)
         if info:
             raise DataError(f"fold-in failed (LAPACK info {info}): the factors are not finite")
         return np.ascontiguousarray(solution, np.float32)
+
+    @cached_property
+    def _gram_inverse(self) -> npt.NDArray[np.float32]:
+        """Of `gram`; float64 on the way, as single precision would cost digits."""
+        return np.linalg.inv(self.gram.astype(np.float64)).astype(np.float32)
+
+    def _fold_in_few(
+        self, y: npt.NDArray[np.float32], extra: npt.NDArray[np.float32], is_liked: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        """The same vector by Woodbury's identity: a system of as many unknowns as there are items.
+
+        With `G = YᵀY + λI`, `E = C − I` and `B = Y·G⁻¹`, `x = (C p)ᵀB − zᵀB` where `(E⁻¹ + B·Yᵀ) z = B·Yᵀ·(C p)`.
+        """
+        projected = y @ self._gram_inverse
+        inner = projected @ y.T
+        target = np.where(is_liked, 1 + extra, 0).astype(np.float32)
+        right = inner @ target
+        inner[np.diag_indices_from(inner)] += 1 / np.maximum(extra, TINY)
+        _, solution, info = sposv(inner, right, lower=1)
+        if info:
+            raise DataError(f"fold-in failed (LAPACK info {info}): the factors are not finite")
+        return (target - solution) @ projected
 
     def weights_of(
         self,
