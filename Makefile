@@ -41,8 +41,8 @@ check: $(VENV)/.dev ## lint, format, types, directions of imports
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: train $(VENV)/.dev ## measure the server against a bare one
-	$(VENV)/bin/python -m benchmarks.serving --models $(MODELS)
+bench: train $(VENV)/.dev ## measure speed against baselines of the same run, into DATA-bench.json
+	$(VENV)/bin/python -m benchmarks --models $(MODELS) --json $(DATA)-bench.json
 
 clean: ## remove the environment, the demo's data and caches; bundles in models/ stay
 	rm -rf $(VENV) data/demo data/demo-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

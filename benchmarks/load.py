@@ -1,0 +1,132 @@
+"""The client of the benchmarks: keep-alive connections, each with one request in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+
+import uvloop
+
+HOST = "127.0.0.1"
+
+
+class Connection(asyncio.Protocol):
+    """A keep-alive connection that asks the next request as soon as an answer is whole."""
+
+    def __init__(self, supply: Supply) -> None:
+        self._supply = supply
+        self._buffer = b""
+        self._sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the first request."""
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on once the answer is whole."""
+        self._buffer = self._buffer + data if self._buffer else data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        start = self._buffer.index(b"content-length: ") + 16
+        length = int(self._buffer[start : self._buffer.index(b"\r", start)])
+        if len(self._buffer) < end + 4 + length:
+            return
+        self._supply.answered(self._buffer, time.perf_counter() - self._sent)
+        self._buffer = b""
+        self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the supply."""
+        self._supply.lost(exc)
+
+    def _ask(self) -> None:
+        request = self._supply.take()
+        if request is None:
+            self._transport.close()
+            return
+        self._sent = time.perf_counter()
+        self._transport.write(request)
+
+
+class Supply:
+    """Requests still to be asked, and what came of those that were.
+
+    Args:
+        requests: asked in turn.
+        count: how many to ask.
+        mark: with what begins the text that is kept of each answer, up to the next quote; b"" for none.
+    """
+
+    def __init__(self, requests: list[bytes], count: int, mark: bytes = b"") -> None:
+        self._requests, self._left, self._mark = requests, count, mark
+        self.open = 0
+        self.latencies_s: list[float] = []
+        self.failed = 0
+        self.marked: list[set[bytes]] = []
+        self.done = asyncio.Event()
+
+    def take(self) -> bytes | None:
+        """The next request, None when there are no more."""
+        self._left -= 1
+        return self._requests[self._left % len(self._requests)] if self._left >= 0 else None
+
+    def answered(self, response: bytes, seconds: float) -> None:
+        """Note an answer."""
+        self.latencies_s.append(seconds)
+        self.failed += not response.startswith(b"HTTP/1.1 200")
+        if self._mark:
+            self.marked.append({part.partition(b'"')[0] for part in response.split(self._mark)[1:]})
+
+    def lost(self, error: Exception | None) -> None:
+        """Note the end of a connection."""
+        self.failed += error is not None
+        self.open -= 1
+        if self.open == 0:
+            self.done.set()
+
+
+async def ask_all(port: int, supply: Supply, connections: int) -> float:
+    """Ask what a supply has over some connections; returns the seconds that it took."""
+    supply.open = connections
+    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    for _ in range(connections):
+        await loop.create_connection(lambda: Connection(supply), HOST, port)
+    await supply.done.wait()
+    return time.perf_counter() - started
+
+
+def load(port: int, requests: list[bytes], count: int, connections: int) -> tuple[float, list[float]]:
+    """Ask `count` requests; returns the seconds that it took and each latency."""
+    supply = Supply(requests, count)
+    took = uvloop.run(ask_all(port, supply, connections))
+    if supply.failed or len(supply.latencies_s) != count:
+        raise SystemExit(f"{supply.failed} of {count} requests failed: the figures would mean nothing")
+    return took, supply.latencies_s
+
+
+def get(path: str) -> bytes:
+    """A raw request."""
+    return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: */*\r\n\r\n".encode()
+
+
+def post(path: str, body: object) -> bytes:
+    """A raw request with a body."""
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    return f"{head}\r\n\r\n".encode() + content
+
+
+def once(port: int, request: bytes) -> bytes:
+    """The body of one answer."""
+    with socket.create_connection((HOST, port), timeout=30) as connection:
+        connection.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    head, _, body = response.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"{request[:60]!r}: {response[:300]!r}")
+    return body

@@ -1,0 +1,114 @@
+"""Bundles exchanged under load: how many requests fail, and whether any answer is of two versions.
+
+    python -m benchmarks.swap --models models --json swap.json
+
+A copy of the current bundle stands beside it, under another name; `activate` switches between the two, as a training or
+an operator does, while related items are asked for without a pause. The baseline is the same load with no switch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import uvloop
+
+from benchmarks.figures import Figure, show
+from benchmarks.load import Supply, ask_all, get, once
+from benchmarks.server import Server
+from recsys.bundle import MANIFEST, SEAL, activate, current_version
+from recsys.recommender import Recommender
+
+CONNECTIONS = 16
+BETWEEN_S = 0.2
+VERSION = b'"model_version":"'
+
+
+def twins(models: Path, folder: Path) -> tuple[str, str]:
+    """A folder with the current bundle and its copy of another name; returns both names."""
+    version = current_version(models)
+    if version is None:
+        raise SystemExit(f"{models} has no current bundle")
+    other = f"{version}-twin"
+    for name in (version, other):
+        shutil.copytree(models / version, folder / name)
+    manifest = folder / other / MANIFEST
+    told = json.loads(manifest.read_text(encoding="utf-8")) | {"version": other}
+    del told[SEAL]
+    told[SEAL] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    manifest.write_text(json.dumps(told), encoding="utf-8")
+    activate(folder, version)
+    return version, other
+
+
+async def swapping(port: int, folder: Path, versions: tuple[str, str], supply: Supply) -> int:
+    """Ask, and switch to and fro for as long as there is something to ask; returns the switches that were served."""
+    asking = asyncio.create_task(ask_all(port, supply, CONNECTIONS))
+    served = 0
+    while not asking.done():
+        wanted = versions[(served + 1) % 2]
+        await asyncio.to_thread(activate, folder, wanted)
+        while not asking.done() and await ready(port) != wanted:
+            await asyncio.sleep(BETWEEN_S)
+        served += not asking.done()
+        await asyncio.sleep(BETWEEN_S)
+    await asking
+    return served
+
+
+async def ready(port: int) -> str:
+    """The version that serves."""
+    told: dict[str, str] = json.loads(await asyncio.to_thread(once, port, get("/health/ready")))
+    return told["model_version"]
+
+
+def measure(options: argparse.Namespace) -> list[Figure]:
+    """The load with and without switches."""
+    engine = Recommender.open(options.models).engine
+    items = [quote(engine.items.ids[row], safe="") for row in engine.by_popularity[:200].tolist()]
+    requests = [get(f"/v1/items/{item}/recommendations?limit=5") for item in items]
+    with tempfile.TemporaryDirectory(dir=options.models) as name:
+        folder = Path(name)
+        versions = twins(options.models, folder)
+        with Server("--models", folder) as server:
+            still = Supply(requests, max(options.swap_requests // 10, 1), VERSION)
+            uvloop.run(ask_all(server.port, still, CONNECTIONS))
+            moved = Supply(requests, options.swap_requests, VERSION)
+            served = uvloop.run(swapping(server.port, folder, versions, moved))
+    mixed = sum(len(seen) != 1 for seen in moved.marked)
+    unknown = sum(not seen <= {each.encode() for each in versions} for seen in moved.marked)
+    still_p99, p99 = (sorted(each.latencies_s)[len(each.latencies_s) * 99 // 100] for each in (still, moved))
+    values = {
+        "requests": len(moved.latencies_s),
+        "swaps": served,
+        "failed": moved.failed + options.swap_requests - len(moved.latencies_s),
+        "mixed": mixed + unknown,
+        "slowest_ms": 1000 * max(moved.latencies_s),
+        "p99_ratio": p99 / still_p99,
+    }
+    return [Figure("swap", "swaps under load", values, {"failed": ("<=", 0), "mixed": ("<=", 0)})]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be said of a run."""
+    parser.add_argument("--swap-requests", type=int, default=100_000)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    add_options(parser)
+    options = parser.parse_args()
+    show(measure(options), options.json)
+
+
+if __name__ == "__main__":
+    main()
