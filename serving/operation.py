@@ -22,8 +22,8 @@ from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import failure_of
 from serving.service import Service
 
-MAX_URL_BYTES = 16_384
-"""Room for the parameters of a call, percent-encoded; uvicorn itself sets no bound."""
+MAX_URL_BYTES = 32_768
+"""Room for the parameters of a call, percent-encoded, the longest filter in any script too; uvicorn sets no bound."""
 
 _SEGMENTS = "recsys.segments"
 _PATH_NAME = re.compile(r"{(\w+)}")
