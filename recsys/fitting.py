@@ -56,13 +56,13 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
     if not past:
         return Rankers()
     questions = (
-        ([requests.next for requests in past], FEATURES),
-        ([requests.new for requests in past], FEATURES),
-        ([requests.pairs for requests in past], PAIR_FEATURES),
+        ([requests.next for requests in past], FEATURES, config.ranker.trees),
+        ([requests.new for requests in past], FEATURES, config.ranker.trees),
+        ([requests.pairs for requests in past], PAIR_FEATURES, config.ranker.pair_trees),
     )
     with ThreadPoolExecutor(len(questions)) as pool:
         tasks = [
-            pool.submit(fit_ranker, examples, names, config.ranker, own)
-            for (examples, names), own in zip(questions, rng.spawn(len(questions)), strict=True)
+            pool.submit(fit_ranker, examples, names, config.ranker, trees, own)
+            for (examples, names, trees), own in zip(questions, rng.spawn(len(questions)), strict=True)
         ]
         return Rankers(*(task.result() for task in tasks))

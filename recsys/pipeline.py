@@ -38,6 +38,9 @@ LAST_RESORT = 1e-3
 BLEND_HOUR_WEIGHT = 0.8
 """How much an item's lift at the hour counts where no ranker has learned it."""
 
+FEWEST_KNOWN = 2
+"""Distinct items of a shopper below which the blend orders: one says too little for trees to part shoppers by."""
+
 STRANGENESS = 300.0
 """Distinct items at which what everyone buys counts double."""
 
@@ -353,8 +356,11 @@ def score_of(
 
 
 def ranker_of(placement: Placement, shopper: Shopper) -> Ranker:
-    """The ranker that a placement names, an unfitted one where it names none."""
-    return getattr(shopper.engine.rankers, placement.ranker) if placement.ranker else NO_RANKER
+    """The ranker that a placement names; an unfitted one where it names none, or next to nothing is known."""
+    if not placement.ranker or len(shopper.weighted[0]) < FEWEST_KNOWN:
+        return NO_RANKER
+    ranker: Ranker = getattr(shopper.engine.rankers, placement.ranker)
+    return ranker
 
 
 def blend(

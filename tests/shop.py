@@ -224,7 +224,11 @@ def small_config(seed: int = 0) -> EngineConfig:
         content=ContentConfig(n_dimensions=32),
         hybrid=HybridConfig(n_similar=50),
         copurchase=CopurchaseConfig(list_length=50, n_backoff=50),
-        ranker=RankerConfig(min_queries=50, trees=TreesConfig(n_rounds=30, min_leaf=20)),
+        ranker=RankerConfig(
+            min_queries=50,
+            trees=TreesConfig(n_rounds=30, min_leaf=20),
+            pair_trees=TreesConfig(n_rounds=30, min_leaf=20),
+        ),
     )
 
 

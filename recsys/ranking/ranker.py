@@ -33,9 +33,9 @@ class TreesConfig:
         truncation: places of the list whose order counts, >= 1.
     """
 
-    n_rounds: int = 120
-    learning_rate: float = 0.06
-    num_leaves: int = 31
+    n_rounds: int = 60
+    learning_rate: float = 0.1
+    num_leaves: int = 15
     min_leaf: int = 100
     feature_share: float = 0.6
     bagging_share: float = 0.7
@@ -59,7 +59,8 @@ class RankerConfig:
         max_short: most items that such an example keeps, >= 1.
         max_baskets: baskets drawn after each cut-off, to learn what goes with an item, >= 1.
         negative_share: share of the candidates that were not taken that are learned from, in (0, 1].
-        trees: settings of the trees.
+        trees: those that are asked at every request: as few as keep the gain.
+        pair_trees: those that order related items, asked in training alone.
     """
 
     enabled: bool = True
@@ -73,6 +74,9 @@ class RankerConfig:
     max_baskets: int = 10_000
     negative_share: float = 0.5
     trees: TreesConfig = field(default_factory=TreesConfig)
+    pair_trees: TreesConfig = field(
+        default_factory=lambda: TreesConfig(n_rounds=120, learning_rate=0.06, num_leaves=31)
+    )
 
 
 @dataclass(frozen=True)
@@ -182,14 +186,19 @@ NO_RANKER = Ranker("")
 
 
 def fit_ranker(
-    past: Sequence[Examples], names: tuple[str, ...], config: RankerConfig, rng: np.random.Generator
+    past: Sequence[Examples],
+    names: tuple[str, ...],
+    config: RankerConfig,
+    trees: TreesConfig,
+    rng: np.random.Generator,
 ) -> Ranker:
     """Learn an order from past requests, if it foretells the latest of them better than the blend does.
 
     Args:
         past: examples, the latest cut-off first; each request is an order of its own.
         names: of the features.
-        config: settings.
+        config: settings of the examples.
+        trees: settings of the trees.
         rng: source of what is drawn.
 
     Returns:
@@ -204,14 +213,14 @@ def fit_ranker(
         return Ranker("", n_requests=n_requests)
     seed = int(rng.integers(2**31))
     known, unseen = _apart(useful, -(-config.horizon_days // config.step_days))
-    trial = _boost(known, names, config.trees, seed)
+    trial = _boost(known, names, trees, seed)
     raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
     ndcg = mean_ndcg(raw, unseen)
     ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
     if ndcg <= ndcg_of_blend:
         return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
     line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
-    booster = _boost(joined(useful), names, config.trees, seed)
+    booster = _boost(joined(useful), names, trees, seed)
     return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
 
 

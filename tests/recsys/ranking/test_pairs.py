@@ -37,7 +37,7 @@ def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
     config = replace(small_config().ranker, min_queries=2)
     examples = past_pairs(past, later, config, np.random.default_rng(0))
     blind = replace(examples, blend=np.zeros(len(examples.blend), np.float32))
-    found = fit_ranker([blind], PAIR_FEATURES, config, np.random.default_rng(0))
+    found = fit_ranker([blind], PAIR_FEATURES, config, config.pair_trees, np.random.default_rng(0))
     assert found.is_fitted
     return found
 

@@ -36,7 +36,7 @@ def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_kno
 
 
 def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
-    ranker = fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, np.random.default_rng(0))
+    ranker = fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
     assert ranker.is_fitted
     assert ranker.ndcg > 0.95 > ranker.ndcg_of_blend
     assert ranker.feature_names == NAMES
@@ -49,26 +49,26 @@ def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
 
 def test_a_ranker_that_is_no_better_than_the_blend_does_not_serve() -> None:
     past = [_examples(0, blend_knows=True), _examples(1, blend_knows=True)]
-    ranker = fit_ranker(
-        past, NAMES, replace(SMALL, trees=TreesConfig(n_rounds=1, min_leaf=5)), np.random.default_rng(0)
-    )
+    ranker = fit_ranker(past, NAMES, SMALL, TreesConfig(n_rounds=1, min_leaf=5), np.random.default_rng(0))
     assert not ranker.is_fitted
     assert ranker.ndcg_of_blend == pytest.approx(1)
     assert ranker.n_requests > SMALL.min_queries
 
 
 def test_too_few_requests_teach_nothing() -> None:
-    ranker = fit_ranker([_examples(0, n_requests=8)], NAMES, SMALL, np.random.default_rng(0))
+    ranker = fit_ranker([_examples(0, n_requests=8)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
     assert ranker == replace(NO_RANKER, n_requests=ranker.n_requests)
     assert ranker.n_requests <= 8
 
 
 def test_one_cutoff_alone_is_parted_by_requests() -> None:
-    assert fit_ranker([_examples(0)], NAMES, SMALL, np.random.default_rng(0)).is_fitted
+    assert fit_ranker([_examples(0)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0)).is_fitted
 
 
 def test_the_same_examples_give_the_same_trees() -> None:
-    first, second = (fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, np.random.default_rng(3)) for _ in "ab")
+    first, second = (
+        fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(3)) for _ in "ab"
+    )
     assert first == second
 
 
