@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any, Final
 
 import polars as pl
@@ -19,6 +20,10 @@ ATTRIBUTES: Final = "attributes"
 
 UNFIT: Final = (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError)
 """What polars raises for values that are of no column's type."""
+
+_TEXTS: Final = pl.List(pl.String())
+_NUMBERS: Final = (pl.Int64(), pl.Float64())
+_INT64_END: Final = 2**63
 
 
 def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
@@ -45,9 +50,40 @@ def table_of(rows: Iterable[Row], columns: Mapping[str, pl.DataType]) -> pl.Data
     return pl.DataFrame([_series(name, [row.get(name) for row in kept], columns.get(name)) for name in names])
 
 
+def wider(dtype: pl.DataType, value: Any) -> pl.DataType:
+    """The type of a column of the shop's own that is to hold one value more.
+
+    It is the same in whatever order, and in whatever parts, values come: booleans, whole numbers, numbers, texts for
+    any mixture of these, lists of texts as soon as there is a list.
+
+    Args:
+        dtype: as it was; `pl.Null` of a column without values.
+        value: as JSON has it.
+    """
+    if value is None:
+        return dtype
+    mine = _type_of(value)
+    if dtype in (pl.Null(), mine):
+        return mine
+    if _TEXTS in (dtype, mine):
+        return _TEXTS
+    return pl.Float64() if dtype in _NUMBERS and mine in _NUMBERS else pl.String()
+
+
+def _type_of(value: Any) -> pl.DataType:
+    if isinstance(value, list | tuple):
+        return _TEXTS
+    if isinstance(value, bool):
+        return pl.Boolean()
+    if isinstance(value, int) and -_INT64_END <= value < _INT64_END:
+        return pl.Int64()
+    return pl.Float64() if isinstance(value, int | float) else pl.String()
+
+
 def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None:
-        dtype = pl.List(pl.String()) if any(isinstance(value, list) for value in values) else None
+        nothing: pl.DataType = pl.Null()
+        dtype = reduce(wider, values, nothing)
     if dtype == TIMESTAMP:
         return pl.Series(name, [_moment(value) for value in values], dtype)
     if isinstance(dtype, pl.List):
@@ -55,7 +91,6 @@ def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Serie
     try:
         return pl.Series(name, values, dtype, strict=False)
     except UNFIT:
-        dtype = dtype or pl.String()
         return pl.Series(name, [_fitting(value, dtype) for value in values], dtype, strict=False)
 
 

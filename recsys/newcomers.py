@@ -116,7 +116,8 @@ class Newcomers:
     @property
     def expected_share(self) -> npt.NDArray[np.float32]:
         """Share of sales to be expected of each new item: the median of its type's, float32 (n_new,)."""
-        medians = np.append(self._median_shares, [LEAST_SHARE] * (int(self._types.max(initial=-1)) + 1))
+        # One more than there are types: a shop may have none, and what has no type reads the last.
+        medians = np.append(self._median_shares, [LEAST_SHARE] * (int(self._types.max(initial=-1)) + 2))
         types = self._types[self._n :]
         return np.where(types >= 0, np.maximum(medians[types], LEAST_SHARE), 0).astype(np.float32)
 

@@ -13,7 +13,7 @@ import polars as pl
 from scipy import sparse
 
 from recsys.catalog import PATH_SEPARATOR, Catalog
-from recsys.changes import Row, changed, table_of
+from recsys.changes import Row, changed, table_of, wider
 from recsys.engine import Engine
 from recsys.ids import UNKNOWN, GrownIdMap
 from recsys.index import GrownIndex
@@ -46,6 +46,7 @@ class Overlay:
         self._changed: dict[int, Row] = {}
         self._pending: set[int] = set()
         self._columns: set[str] = set()
+        self._own: dict[str, pl.DataType] = {}
         self._deleted: set[str] = set()
         self._types = {name: code for code, name in enumerate(base.catalog.type_names)}
         self._categories: dict[str, int] | None = None
@@ -89,6 +90,9 @@ class Overlay:
             after = before | {"available": False}
         else:
             self._deleted.discard(item_id)
+        for name in after:
+            if name not in self._base.items_table.schema:
+                self._own[name] = wider(self._own.get(name, pl.Null()), after[name])
         differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
         if row >= len(self._base.items) and differs - NOT_CONTENT:
             self._newcomers.stale.add(row)
@@ -104,7 +108,7 @@ class Overlay:
 
     def _build(self) -> Engine:
         rows, before = sorted(self._pending), self._engine
-        changes = table_of([self._changed[row] for row in rows], before.items_table.schema)
+        changes = table_of([self._changed[row] for row in rows], {**before.items_table.schema, **self._own})
         table = self._table(rows, changes)
         catalog = self._catalog(rows, changes)
         grown = before
@@ -122,13 +126,21 @@ class Overlay:
         old, new = changes.head(n_old), changes.tail(len(changes) - n_old)
         place = np.arange(len(before))
         place[rows[:n_old]] = len(before) + np.arange(n_old)
-        if changes.width > before.width:
-            table = pl.concat([before, old], how="diagonal_relaxed")[place]
-        else:
-            names = [name for name in before.columns if n_old and name in self._columns]
-            table = before.with_columns(pl.concat([before[name], old[name]]).gather(place) for name in names)
-        table = pl.concat([table, new], how="diagonal_relaxed") if len(new) else table
+        widened = [name for name, dtype in self._own.items() if before.schema.get(name) != dtype]
+        table = before.drop(widened, strict=False)
+        names = [name for name in table.columns if n_old and name in self._columns]
+        table = table.with_columns(pl.concat([table[name], old[name]]).gather(place) for name in names)
+        table = pl.concat([table, new.select(table.columns)]) if len(new) else table
+        table = table.with_columns(self._anew(widened, len(table))) if widened else table
         return table.rechunk() if table.n_chunks() > MAX_CHUNKS else table
+
+    def _anew(self, names: list[str], n_items: int) -> pl.DataFrame:
+        """Columns that the bundle does not have, of all that was said of them: whatever their types were before."""
+        rows = sorted(self._changed)
+        said = [{name: self._changed[row].get(name) for name in names} for row in rows]
+        place = np.full(n_items, len(rows))
+        place[rows] = np.arange(len(rows))
+        return table_of([*said, {}], {name: self._own[name] for name in names})[place]
 
     def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
         before = self._engine.catalog

@@ -68,10 +68,16 @@ class Evidence:
         return self.engine.catalog.type_names[type_].split(PATH_SEPARATOR)[-1] if type_ >= 0 else ""
 
     def backoff_name(self, seed: int) -> str:
-        """What an item's list was filled up by: its type, its category where the type shared no baskets."""
+        """What an item's list was filled up by: its type, its category where the type shared no baskets.
+
+        An item that was moved since the models were fitted keeps its list, but may be of a type without a category by
+        now, or of none: then its type, or its title, stands for what it goes with.
+        """
         catalog, type_ = self.engine.catalog, self.engine.catalog.item_type[seed]
+        if type_ < 0:
+            return self.engine.titles[seed]
         path = catalog.type_names[type_].split(PATH_SEPARATOR)
-        return path[-1] if self.engine.copurchase.is_paired_type[type_] else path[-2]
+        return path[-1] if self.engine.copurchase.is_paired_type[type_] or len(path) == 1 else path[-2]
 
 
 def reasons_for(
