@@ -36,6 +36,13 @@ def test_the_moment_itself_is_included_and_the_next_second_is_not() -> None:
     assert [len(history.of(0, until)) for until in (99, 100, 101, 102, 10**10)] == [0, 1, 2, 3, 3]
 
 
+def test_what_was_merely_shown_takes_no_room_of_what_a_shopper_did() -> None:
+    did = [{"user_id": "u", "item_id": f"i{n}", "timestamp": at(100 + n)} for n in range(3)]
+    shown = [{**row, "timestamp": at(200 + n), "event": "view_item_list"} for n, row in enumerate(did)]
+    own = build_history(dataset_of([*did, *shown]), HistoryConfig(max_events=2)).of(0, 2**40)
+    assert own.timestamp.tolist() == [101, 102]
+
+
 def test_nobody_has_no_history(shop_dataset: Dataset) -> None:
     history = build_history(shop_dataset, HistoryConfig())
     assert history.of(-1, 2**40) is NO_HISTORY
