@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from recsys.context import Request
+from recsys.dataset import VIEW_ITEM_LIST
 from recsys.engine import Engine
 from recsys.history import NO_HISTORY, UserHistory
 from recsys.identities import Identities, shopper_key
@@ -171,6 +172,8 @@ class Live:
         if who is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(who):
             return
         row = self._catalogue.row(item_id)
+        if code == VIEW_ITEM_LIST:
+            return  # as in `build_history`: what was merely shown is nothing that the shopper did
         self._events.add(who, self._clockwork.row(seq, entry.at, row, code, body, self.profiles.timezone(who)))
 
     def _move(self, key: str, before: str | None) -> None:
