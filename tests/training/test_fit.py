@@ -35,7 +35,8 @@ def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Pat
     assert Recommender.open(models).recommend(["u010"])[0]
     assert report.rows == read_manifest(models / report.version).metrics["rows"]
     assert report.peak_memory_mb > 1
-    assert report.notes == (), "the invented shop teaches every model"
+    of_pairs = [note for note in report.notes if "bought_together and complementary" in note]
+    assert list(report.notes) == of_pairs, "the invented shop teaches every model but the order of its few pairs"
 
 
 def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
