@@ -91,10 +91,10 @@ def features(shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float32
     """
     rows = candidates.item_idx
     table = np.empty((len(rows), len(FEATURES)), np.float32)
-    runs = _Runs.of_items(shopper)
+    runs, times = _Runs.of_items(shopper), _basket_times(shopper)
     blocks: tuple[tuple[tuple[str, ...], npt.NDArray[np.float32]], ...] = (
-        (OF_SHOPPER, _of_shopper(shopper, runs)),
-        (OF_OWN, _of_own(shopper, runs, rows)),
+        (OF_SHOPPER, _of_shopper(shopper, runs, times)),
+        (OF_OWN, _of_own(shopper, runs, rows, times)),
         (OF_TYPE, _of_type(shopper, runs, rows)),
         (OF_ITEM, _of_item(shopper, rows)),
     )
@@ -181,8 +181,7 @@ def _basket_times(shopper: Shopper) -> npt.NDArray[np.int64]:
     return np.sort(bought.timestamp[order[is_first]])
 
 
-def _of_shopper(shopper: Shopper, runs: _Runs) -> npt.NDArray[np.float32]:
-    times = _basket_times(shopper)
+def _of_shopper(shopper: Shopper, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     n_lines, now = len(runs.timestamp), shopper.query.now
     if not n_lines:
         return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)
@@ -193,11 +192,13 @@ def _of_shopper(shopper: Shopper, runs: _Runs) -> npt.NDArray[np.float32]:
     return np.array([n, span_days / n, idle_days, n_lines / n, len(runs), 1 - len(runs) / n_lines, recent], np.float32)
 
 
-def _of_own(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _of_own(
+    shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_OWN)))
-    now, model, times = shopper.query.now, shopper.engine.repeat, _basket_times(shopper)
+    now, model = shopper.query.now, shopper.engine.repeat
     age = (now - runs.timestamp) / DAY_S
     count, starts = runs.count, runs.starts
     ends = starts + count - 1
