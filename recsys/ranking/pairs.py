@@ -131,7 +131,7 @@ def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.rand
     seed = line[start[chosen] + (rng.random(len(chosen)) * size[chosen]).astype(np.int64)] % n_items
     pairs = first_pairs(engine.copurchase.bought_together, seed.astype(np.int32))
     held = np.repeat(basket[chosen], pairs.size) * n_items + pairs.item_idx
-    taken = np.isin(held, line, assume_unique=False)
+    taken = np.isin(held, line)
     kept = taken | (rng.random(len(taken)) < config.negative_share)
     return Examples(
         features=pair_features(engine, pairs),

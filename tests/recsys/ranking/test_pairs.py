@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from recsys.dataset import DAY_S, Dataset
 from recsys.engine import Engine, fit_models
-from recsys.models.copurchase import NO_ITEM
+from recsys.models.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pairs import (
     N_ORDERED,
     PAIR_FEATURES,
@@ -103,14 +103,12 @@ def test_ordered_lists_hold_the_same_items_by_the_learned_chance(past: Engine, r
 
 
 def test_what_lies_behind_the_ordered_keeps_its_order(past: Engine, ranker: Ranker) -> None:
-    long = replace(past.copurchase.bought_together)
-    if long.item_idx.shape[1] <= N_ORDERED:
-        wide = np.full((len(past.items), N_ORDERED + 20), NO_ITEM, np.int32)
-        score, together = np.zeros(wide.shape, np.float32), np.zeros(wide.shape, np.int32)
-        seed = int(np.argmax(past.copurchase.n_baskets))
-        others = np.array([row for row in range(len(past.items)) if row != seed], np.int32)[: wide.shape[1]]
-        wide[seed, : len(others)], score[seed, : len(others)] = others, np.linspace(0.9, 0.1, len(others))
-        long = replace(long, item_idx=wide, score=score, n_together=together)
+    wide = np.full((len(past.items), N_ORDERED + 20), NO_ITEM, np.int32)
+    score, together = np.zeros(wide.shape, np.float32), np.zeros(wide.shape, np.int32)
+    seed = int(np.argmax(past.copurchase.n_baskets))
+    others = np.array([row for row in range(len(past.items)) if row != seed], np.int32)[: wide.shape[1]]
+    wide[seed, : len(others)], score[seed, : len(others)] = others, np.linspace(0.9, 0.1, len(others))
+    long = RelatedItems(wide, score, together)
     engine = replace(past, copurchase=replace(past.copurchase, bought_together=long))
     after = order_pairs(engine, ranker).bought_together
     assert len(others) > N_ORDERED
