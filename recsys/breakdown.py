@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import SOURCES, gather
-from recsys.pipeline import Answer, contributions, ranker_of
+from recsys.candidates import gather
+from recsys.pipeline import Answer
 from recsys.ranking.features import FEATURES, features
+from recsys.scoring import contributions, ranker_of
+from recsys.sources import SOURCES
 
 
 @dataclass(frozen=True, slots=True)

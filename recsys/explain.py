@@ -9,10 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from recsys.candidates import QUOTAS, SOURCES, Shopper, gather
-from recsys.pipeline import Answer, rank, ranker_of
+from recsys.candidates import QUOTAS, gather
+from recsys.pipeline import Answer, rank
 from recsys.placements import Placement
 from recsys.ranking.features import FEATURES, features
+from recsys.scoring import ranker_of
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 
 N_STRONGEST: Final = 8
 """Features that are named, those that moved the score most."""

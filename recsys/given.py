@@ -7,12 +7,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import SOURCES, Candidates, Shopper, gather, spread
+from recsys.candidates import Candidates, gather, spread
 from recsys.context import Request
 from recsys.ids import UNKNOWN
-from recsys.pipeline import contributions, resolve, score_of
 from recsys.placements import PLACEMENTS, Placement
 from recsys.recommender import Recommender
+from recsys.resolution import resolve
+from recsys.scoring import contributions, score_of
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 
 ORDERED_BY: Final = "for_you"
 """The list whose sources and ranker say what a shopper will want next."""

@@ -11,15 +11,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.candidates import SOURCES, Shopper
 from recsys.context import Ranking, Request
 from recsys.engine import Engine
 from recsys.errors import RequestError
 from recsys.ids import UNKNOWN
-from recsys.pipeline import Answer, find_placement, resolve, told_of
+from recsys.pipeline import Answer, told_of
 from recsys.recommender import Recommender
+from recsys.resolution import find_placement, resolve
 from recsys.rules.arrange import FILLER
 from recsys.rules.told import PINNED
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 
 MAX_REST: Final = 500
 """Items beyond the first page that a token holds at most."""

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import N_NEIGHBORS, Shopper, is_among
+from recsys.candidates import is_among
 from recsys.catalog import PATH_SEPARATOR
 from recsys.context import Query, Reason
 from recsys.dataset import DAY_S
@@ -23,6 +23,8 @@ from recsys.models.timeofday import HOURS_A_DAY
 from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
 from recsys.placements import Placement
 from recsys.schema import EVENT_NAMES
+from recsys.shopper import Shopper
+from recsys.sources import N_NEIGHBORS
 
 Rows = npt.NDArray[np.int32]
 Told = tuple[Reason, ...]

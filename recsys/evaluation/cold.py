@@ -11,7 +11,6 @@ from scipy import sparse
 
 from recsys import metrics
 from recsys.audience import audience_scores
-from recsys.candidates import Shopper
 from recsys.context import Query
 from recsys.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, fit_models
@@ -25,6 +24,7 @@ from recsys.history import History, build_history, last_items
 from recsys.metrics import Values
 from recsys.pipeline import rank
 from recsys.placements import PLACEMENTS
+from recsys.shopper import Shopper
 from recsys.topk import top_k
 
 MIN_BUYERS = 20

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Shopper
 from recsys.context import Request
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
-from recsys.pipeline import Ranking, rank, resolve
+from recsys.pipeline import Ranking, rank
 from recsys.placements import PLACEMENTS, Placement
+from recsys.resolution import resolve
+from recsys.shopper import Shopper
 from recsys.topk import top_k
 
 Track = Callable[[Iterable[int], str], Iterable[int]]

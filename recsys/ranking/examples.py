@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from recsys.candidates import SOURCES, Candidates, Shopper, gather, is_among
+from recsys.candidates import Candidates, gather, is_among
 from recsys.context import Query
 from recsys.dataset import DAY_S, Dataset, Events
 from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.history import UserHistory, last_items
-from recsys.pipeline import blend, contributions
 from recsys.placements import PLACEMENTS, Placement
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pairs import past_pairs
 from recsys.ranking.ranker import Examples, RankerConfig, no_examples
+from recsys.scoring import blend, contributions
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 
 NOON = 12
 ASKED_NEXT = PLACEMENTS["for_you"]

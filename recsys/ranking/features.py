@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Candidates, Shopper
+from recsys.candidates import Candidates
 from recsys.dataset import DAY_S
 from recsys.models.popularity import MOMENTUM_DAYS
+from recsys.shopper import Shopper
 
 Column = npt.NDArray[np.floating | np.integer]
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.candidates import Shopper
 from recsys.context import Ranking
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
@@ -28,6 +27,7 @@ from recsys.rules.arrangement import (
 from recsys.rules.dials import Mask
 from recsys.rules.exclusions import first_of_group, may_stay
 from recsys.rules.told import PINNED
+from recsys.shopper import Shopper
 from recsys.topk import top_k
 
 Rows = npt.NDArray[np.int32]

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Shopper
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.placements import Placement
+from recsys.shopper import Shopper
 
 SOON: Final = 0.5
 """Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""

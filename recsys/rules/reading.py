@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.candidates import SOURCES
 from recsys.errors import ConfigError
 from recsys.placements import PLACEMENTS, Page, Placement
 from recsys.rules.book import Book
 from recsys.rules.values import KEYS, Faults, names, text
+from recsys.sources import SOURCES
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"

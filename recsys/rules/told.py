@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Shopper
 from recsys.context import Reason
 from recsys.placements import Placement
 from recsys.reasons import reasons_for
+from recsys.shopper import Shopper
 
 PINNED: Final = "pinned"
 """Source of an item that is in a list because the shop put it there."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from recsys.candidates import SOURCES
 from recsys.context import MAX_LIMIT
 from recsys.placements import Boost, Freshness, Pin, Promotion
+from recsys.sources import SOURCES
 
 MAX_SHOWN: Final = 80
 ROUNDING: Final = 1e-9

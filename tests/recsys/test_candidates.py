@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.candidates import SOURCES, Scored, Shopper, due_source, gather, popular_source, repeat_source
+from recsys.candidates import gather
 from recsys.context import Query, Request
 from recsys.engine import Engine
 from recsys.history import UserHistory
-from recsys.pipeline import resolve
 from recsys.placements import PLACEMENTS
+from recsys.resolution import resolve
 from recsys.schema import EVENT_NAMES
+from recsys.shopper import Scored, Shopper
+from recsys.sources import SOURCES, due_source, popular_source, repeat_source
 from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS, moment
 
 VIEW = EVENT_NAMES.index("view_item")

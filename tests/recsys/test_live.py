@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.candidates import Shopper, touched_source
 from recsys.context import Recommendations, Request
 from recsys.dataset import Dataset, build_dataset
 from recsys.engine import Engine, Shop
 from recsys.history import UserHistory, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
-from recsys.pipeline import recommend, resolve
+from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS
+from recsys.resolution import resolve
 from recsys.schema import EVENTS
+from recsys.shopper import Shopper
+from recsys.sources import touched_source
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, EventStore, Kind, Stored
 from tests.shop import (

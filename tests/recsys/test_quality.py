@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from recsys.candidates import SOURCES, Shopper
 from recsys.context import Request
 from recsys.dataset import Dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.models.hybrid import fit_hybrid
-from recsys.pipeline import recommend, resolve
+from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS
+from recsys.resolution import resolve
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 from recsys.topk import top_k
 from tests.shop import DAY_S, small_config
 

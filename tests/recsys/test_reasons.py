@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.candidates import N_NEIGHBORS, Shopper
 from recsys.context import Reason, RecommendedItem, Request
 from recsys.engine import Engine
-from recsys.pipeline import recommend, resolve
+from recsys.pipeline import recommend
 from recsys.placements import PLACEMENTS
 from recsys.reasons import reasons_for
+from recsys.resolution import resolve
+from recsys.shopper import Shopper
+from recsys.sources import N_NEIGHBORS
 from tests.shop import (
     CAMERAS,
     CARDS,

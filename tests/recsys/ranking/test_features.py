@@ -3,13 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.candidates import SOURCES, Candidates, Shopper, gather
+from recsys.candidates import Candidates, gather
 from recsys.context import Request
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
-from recsys.pipeline import resolve
 from recsys.placements import PLACEMENTS
 from recsys.ranking.features import FEATURES, features
+from recsys.resolution import resolve
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 from tests.shop import ODD_USERS, USERS_WITH_HISTORY
 
 FOR_YOU = PLACEMENTS["for_you"]

@@ -9,14 +9,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.candidates import SOURCES, Shopper, gather
+from recsys.candidates import gather
 from recsys.context import MAX_LIMIT, Ranking, Request
 from recsys.engine import Engine
 from recsys.errors import FilterError, RequestError
-from recsys.pipeline import Answer, answer, rank, resolve
+from recsys.pipeline import Answer, answer, rank
 from recsys.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
+from recsys.resolution import resolve
 from recsys.rules.arrange import boosts, embeddings
 from recsys.rules.masks import Masks
+from recsys.shopper import Shopper
+from recsys.sources import SOURCES
 from tests.shop import (
     CAMERAS,
     CARDS,

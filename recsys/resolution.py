@@ -1,0 +1,98 @@
+"""What a request means: ids turned into rows, filters into masks, and its moment into the shopper's local hour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.context import MAX_LIMIT, Query, Request
+from recsys.engine import Engine
+from recsys.errors import RequestError
+from recsys.history import UserHistory
+from recsys.identities import shopper_key
+from recsys.live import Live, Person, person_of
+from recsys.placements import PLACEMENTS, Placement
+from recsys.rules.masks import Masks, dialled, find_dials, without
+from recsys.schema import EVENT_NAMES
+
+VIEWED: Final = EVENT_NAMES.index("view_item")
+"""What items of a request are to a shopper of whom nothing else is known: things just looked at."""
+
+
+def find_placement(request: Request, placements: Mapping[str, Placement] = PLACEMENTS) -> Placement:
+    """The placement that a request names, and whose needs it meets, with what the request turns of it."""
+    placement = placements.get(request.placement)
+    if placement is None:
+        raise RequestError(
+            "placement", f"{request.placement!r} is not a placement: choose from {', '.join(placements)}"
+        )
+    if not 1 <= request.limit <= MAX_LIMIT:
+        raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
+    if placement.anchor == "item" and not request.item_ids:
+        raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
+    return dialled(placement, request)
+
+
+def resolve(
+    engine: Engine,
+    request: Request,
+    placement: Placement,
+    live: Live | None = None,
+    masks: Masks | None = None,
+) -> tuple[Query, tuple[str, ...]]:
+    """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
+    person = person_of(engine, request) if live is None else live.person(request)
+    seeds = engine.items.rows(request.item_ids)
+    known = seeds[seeds >= 0]
+    local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
+    allowed = engine.listable[placement.pool]
+    dials, kept = find_dials(engine, request, placement, live, masks or Masks(0), person.timezone)
+    if kept is not None:
+        allowed = kept if allowed is None else kept & allowed
+    if request.exclude:
+        allowed = without(engine, allowed, request.exclude)
+    history = person.history
+    if placement.anchor == "user" and len(known) and not len(history):
+        history = _session(known, request.as_of, local.hour)
+    query = Query(
+        user_idx=person.user_idx,
+        now=request.as_of,
+        hour=local.hour,
+        bucket=int(engine.timeofday.bucket_of_hour[local.hour]),
+        limit=request.limit,
+        history=history,
+        seeds=known,
+        allowed=allowed,
+        timezone=person.timezone,
+        day=local.toordinal(),
+        who=_who(request, person, live),
+        n_more=request.n_more,
+        dials=dials,
+    )
+    return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
+
+
+def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
+    """A history of things just looked at, for a shopper of whom nothing else is known."""
+    n = len(rows)
+    return UserHistory(
+        item_idx=rows,
+        timestamp=np.full(n, now, np.int64),
+        kind=np.full(n, VIEWED, np.int8),
+        basket_idx=np.full(n, -1, np.int32),
+        hour=np.full(n, hour, np.int8),
+        strength=np.ones(n, np.float32),
+    )
+
+
+def _who(request: Request, person: Person, live: Live | None) -> str:
+    """Whom the day's chance is for; whoever wants no personal lists is nobody."""
+    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    if key is None or (person.user_idx < 0 and not len(person.history)):
+        return ""
+    return key if live is None else live.identities.target(key)

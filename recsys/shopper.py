@@ -1,0 +1,72 @@
+"""One shopper at one moment: what several sources and features ask of a history, worked out once a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.context import Query
+from recsys.engine import Engine
+from recsys.models.repeat import OwnItems, own_items
+from recsys.topk import top_k
+
+N_HEAVIEST: Final = 60
+
+Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+"""Distinct rows of items, int32 (n,), and their scores, float32 (n,), > 0."""
+
+
+@dataclass(frozen=True)
+class Shopper:
+    """What several sources ask of the shopper's history, worked out once a request."""
+
+    engine: Engine
+    query: Query
+
+    @cached_property
+    def weighted(self) -> Scored:
+        """The shopper's distinct items and their decayed event weights, of either sign."""
+        history = self.query.history
+        age_s = self.query.now - history.timestamp
+        return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.strength)
+
+    @cached_property
+    def vector(self) -> npt.NDArray[np.float32]:
+        """The shopper in the space of the items' vectors, float32 (n_factors,); zeros where nothing is known."""
+        return self.engine.als.fold_in(*self.weighted)
+
+    @cached_property
+    def own(self) -> OwnItems:
+        """What the shopper bought."""
+        return own_items(self.engine.repeat, self.query.history, self.engine.shop.goal, self.query.now)
+
+    def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.
+
+        `P(b | i, u) = (n_uib + κ·P(b | i)) / (n_ui + κ)`, divided by `P(b)`.
+        """
+        timeofday, query = self.engine.timeofday, self.query
+        lift = timeofday.lift[rows, query.bucket]
+        bought = query.history.of_kind(self.engine.shop.goal)
+        if not timeofday.is_fitted or not len(bought) or not len(rows):
+            return lift
+        here = timeofday.bucket_of_hour[bought.hour] == query.bucket
+        order = np.argsort(rows)
+        place = order[np.minimum(np.searchsorted(rows, bought.item_idx, sorter=order), len(rows) - 1)]
+        known = rows[place] == bought.item_idx
+        n_own = np.bincount(place[known], minlength=len(rows))
+        n_here = np.bincount(place[known & here], minlength=len(rows))
+        k, share = timeofday.config.personal_shrinkage, timeofday.bucket_share[query.bucket]
+        return ((n_here / share + k * lift) / (n_own + k)).astype(np.float32)
+
+    @cached_property
+    def heaviest(self) -> Scored:
+        """The items that weigh most, at most `N_HEAVIEST`."""
+        rows, weight = self.weighted
+        best = top_k(weight, N_HEAVIEST)
+        best = best[weight[best] > 0]
+        return rows[best], weight[best]

@@ -1,0 +1,170 @@
+"""Sources of candidates, each with its own idea of what fits a shopper or goes with an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.candidates import Source, is_among
+from recsys.context import Query
+from recsys.shopper import Scored, Shopper
+from recsys.topk import top_k
+
+N_PER_SOURCE: Final = 120
+MAX_OWN_FOUND: Final = 300
+N_NEIGHBORS: Final = 40
+EARLIEST_DUE: Final = 0.8
+LATEST_DUE: Final = 3.0
+DUE_SPREAD: Final = 0.5
+MIN_CHANCE_OF_ANOTHER: Final = 0.2
+
+
+def repeat_source(shopper: Shopper) -> Scored:
+    """What the shopper bought, by recency-weighted count."""
+    own = shopper.own
+    return _allowed(shopper.query, own.item_idx, own.score)
+
+
+def due_source(shopper: Shopper) -> Scored:
+    """What the shopper is due to buy again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
+    own, query = shopper.own, shopper.query
+    elapsed = own.elapsed(query.now)
+    chance = shopper.engine.repeat.chance_of_another(own)
+    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_CHANCE_OF_ANOTHER)
+    score = chance[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
+    return _allowed(query, own.item_idx[due], score.astype(np.float32))
+
+
+def als_source(shopper: Shopper) -> Scored:
+    """What shoppers alike buy: the hybrid index searched with a vector folded in from the history."""
+    rows, weight = shopper.weighted
+    if not (weight > 0).any():
+        return _nothing()
+    engine = shopper.engine
+    k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), len(engine.items))
+    scores, found = engine.index.search(shopper.vector[None], k, shopper.query.allowed)
+    kept = (found[0] >= 0) & (scores[0] > 0)
+    return found[0][kept], scores[0][kept]
+
+
+def together_source(shopper: Shopper) -> Scored:
+    """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
+    rows, weight = shopper.heaviest
+    partners = shopper.engine.copurchase.partners
+    near = partners.item_idx[rows]
+    score = partners.score[rows] * weight[:, None]
+    return _summed(shopper.query, near.ravel(), score.ravel())
+
+
+def affinity_source(shopper: Shopper) -> Scored:
+    """What sells of the types that the shopper buys."""
+    rows, weight = shopper.weighted
+    found, score = shopper.engine.affinity.score(rows, weight, shopper.query.allowed)
+    positive = score > 0
+    return found[positive], score[positive]
+
+
+def ease_source(shopper: Shopper) -> Scored:
+    """What the shopper's items speak for, by a linear model between the best sellers."""
+    own = shopper.own
+    return _allowed(shopper.query, *shopper.engine.ease.score(own.item_idx, own.n_baskets))
+
+
+def touched_source(shopper: Shopper) -> Scored:
+    """What the shopper looked at, or put into a cart, and never bought."""
+    rows, weight = shopper.weighted
+    kept = (weight > 0) & ~is_among(rows, shopper.own.item_idx)
+    return _allowed(shopper.query, rows[kept], weight[kept])
+
+
+def content_source(shopper: Shopper) -> Scored:
+    """What is like the shopper's items: serves items that nobody bought yet."""
+    rows, weight = shopper.heaviest
+    hybrid = shopper.engine.hybrid
+    near = hybrid.similar_idx[rows, :N_NEIGHBORS]
+    score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
+    return _summed(shopper.query, near.ravel(), score.ravel())
+
+
+def popular_source(shopper: Shopper) -> Scored:
+    """What everyone buys."""
+    engine, query = shopper.engine, shopper.query
+    best = engine.by_popularity
+    if query.allowed is not None:
+        best = best[query.allowed[best]]
+    best = best[:N_PER_SOURCE]
+    return best, np.maximum(engine.popularity.share[best], 1e-12)
+
+
+def popular_by_hour_source(shopper: Shopper) -> Scored:
+    """What sells at this hour: `P(item) · lift(item | part of the day)`."""
+    engine, query = shopper.engine, shopper.query
+    score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
+    if query.allowed is not None:
+        score = np.where(query.allowed, score, 0)
+    best = top_k(score, N_PER_SOURCE)
+    best = best[score[best] > 0]
+    return best.astype(np.int32), score[best].astype(np.float32)
+
+
+def bought_together_source(shopper: Shopper) -> Scored:
+    """What ends up in baskets with the seeds."""
+    lists = shopper.engine.copurchase.bought_together
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+
+
+def complementary_source(shopper: Shopper) -> Scored:
+    """What goes with the seeds and could replace none of them."""
+    lists = shopper.engine.copurchase.complementary
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+
+
+def similar_source(shopper: Shopper) -> Scored:
+    """What could replace the seeds."""
+    hybrid = shopper.engine.hybrid
+    seeds = shopper.query.seeds
+    return _summed(shopper.query, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
+
+
+SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
+    {
+        "repeat": repeat_source,
+        "due": due_source,
+        "als": als_source,
+        "together": together_source,
+        "affinity": affinity_source,
+        "ease": ease_source,
+        "touched": touched_source,
+        "content": content_source,
+        "popular": popular_source,
+        "popular_by_hour": popular_by_hour_source,
+        "bought_together": bought_together_source,
+        "complementary": complementary_source,
+        "similar": similar_source,
+    }
+)
+
+
+def _nothing() -> Scored:
+    return np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+    if query.allowed is None:
+        return rows, score
+    kept = query.allowed[rows]
+    return rows[kept], score[kept]
+
+
+def _summed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+    """Sum scores of equal rows; -1 marks the end of a list."""
+    kept = (rows >= 0) & (score > 0)
+    distinct, place = np.unique(rows[kept], return_inverse=True)
+    summed = np.bincount(place, score[kept], len(distinct)).astype(np.float32)
+    return _allowed(query, distinct, summed)
