@@ -5,43 +5,49 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable
-from hashlib import blake2b
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from recsys.errors import DataError, StoreError
+from recsys.sqlite_ids import FILL, IDS_SCHEMA, digest_of
 from recsys.store import KEYED, USER_CHANGES, Entry, Kind
 
-STORE_SCHEMA_VERSION: Final = 1
+STORE_SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = (
     "CREATE TABLE log (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT, at REAL NOT NULL,"
-    " received_at REAL NOT NULL, user_id TEXT, visitor_id TEXT, digest BLOB, body TEXT NOT NULL)",
-    "CREATE UNIQUE INDEX keyed ON log (digest) WHERE digest IS NOT NULL",
+    " received_at REAL NOT NULL, user_id TEXT, visitor_id TEXT, digest INTEGER, body TEXT NOT NULL)",
     "CREATE INDEX others ON log (kind) WHERE kind NOT IN ('event', 'impression')",
+    *IDS_SCHEMA,
+    *FILL,
     f"PRAGMA user_version = {STORE_SCHEMA_VERSION}",
 )
+MIGRATIONS: Final = {
+    1: (
+        "DROP INDEX keyed",
+        "UPDATE log SET digest = digest_of(kind, key) WHERE digest IS NOT NULL",
+        *IDS_SCHEMA,
+        *FILL,
+        "PRAGMA user_version = 2",
+    ),
+}
+"""By an older version, what makes the next one of it: whole or not at all, in seconds a million events."""
 
 CHECKPOINT_PAGES: Final = 16_000
-"""Pages of the write-ahead log after which it is worked in: ids are random, so that many at once are fewer writes."""
+"""Pages of the write-ahead log after which it is worked in: many at once are fewer writes."""
 
 CACHE_KB: Final = 16_384
 POLL_S: Final = 0.001
-
-DIGEST_BYTES: Final = 16
 
 T = TypeVar("T")
 encode: Final = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
-    """An entry as the table holds it.
-
-    Its id is looked up by a digest: that makes a small index, and one in whose pages no remains of an id can lie.
-    """
+    """An entry as the table holds it; its id is looked up by a digest."""
 
     kind: Kind
     key: str | None
@@ -49,7 +55,7 @@ class Row(NamedTuple):
     received_at: float
     user_id: str | None
     visitor_id: str | None
-    digest: bytes | None
+    digest: int | None
     body: str
 
 
@@ -71,13 +77,12 @@ def row_of(entry: Entry, place: int) -> Row:
     visitor_id = body.get("visitor_id") if is_keyed else None
     try:
         text = encode(body).decode()
-        named = None if key is None else f"{kind} {key}".encode()
+        digest = digest_of(kind, key) if is_keyed and key is not None else None
         at, received_at = float(entry.at), float(entry.received_at)
         if not (math.isfinite(at) and math.isfinite(received_at)):
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    digest = blake2b(named, digest_size=DIGEST_BYTES).digest() if is_keyed and named else None
     return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text)
 
 
@@ -100,6 +105,7 @@ def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
     try:
         db = connect(path, 0.0)
         try:
+            db.create_function("digest_of", 2, digest_of, deterministic=True)
             patiently(lambda: _prepare(db, path), timeout_s)
         except BaseException:
             db.close()
@@ -140,19 +146,25 @@ def store_error(path: Path, done: str, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{path} could not be {done} ({error}): check the file, its folder, the disk's space and rights")
 
 
+def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
+    for sql in statements:
+        db.execute(sql)
+
+
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Check the file, or fill an empty one; other processes may be doing the same."""
+    """Check the file, bring an older one up to date, or fill an empty one; other processes may be doing the same."""
     db.execute("BEGIN IMMEDIATE")
     try:
         found, n_tables = count(db, "PRAGMA user_version"), count(db, "SELECT count(*) FROM sqlite_master")
+        if not found and not n_tables:
+            _run(db, SCHEMA)
+        while (found := count(db, "PRAGMA user_version")) in MIGRATIONS:
+            _run(db, MIGRATIONS[found])
         if found != STORE_SCHEMA_VERSION:
-            if found or n_tables:
-                raise StoreError(
-                    f"{path} has schema version {found}, this release keeps {STORE_SCHEMA_VERSION}: export it with the"
-                    " release that wrote it, or name another file"
-                )
-            for sql in SCHEMA:
-                db.execute(sql)
+            raise StoreError(
+                f"{path} has schema version {found}, this release keeps {STORE_SCHEMA_VERSION}: export it with the"
+                " release that wrote it, or name another file"
+            )
         db.execute("COMMIT")
     finally:
         if db.in_transaction:

@@ -3,8 +3,8 @@
 WAL with synchronous FULL: what is acknowledged survives `kill -9` and a power cut. SQLite admits one writer at a time,
 so numbers ascend in the order of commits, across processes too.
 
-The only index over events is that of their ids, which every append must ask. Erasure and retention walk the log
-instead: that costs seconds a night or an erasure, an index over shoppers or times would cost every append.
+Events have no index but that of their ids (`recsys.sqlite_ids`), which every append must ask. Erasure and retention
+walk the log instead: that costs seconds a night or an erasure, an index over shoppers or times would cost every append.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ import msgspec
 from recsys.errors import DataError
 from recsys.group_commit import GroupCommit
 from recsys.sqlite_file import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
+from recsys.sqlite_ids import KnownIds
 from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
 
 # Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
 _INSERT: Final = (
-    "INSERT INTO log (kind, key, at, received_at, user_id, visitor_id, digest, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO log (kind, key, at, received_at, user_id, visitor_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TAIL: Final = "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ? ORDER BY seq LIMIT ?"
 _OF_KINDS: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq"
 )
-_DIGESTS_SINCE: Final = "SELECT digest FROM log WHERE seq > ? AND digest IS NOT NULL"
-_KNOWN: Final = "SELECT body FROM log WHERE digest = ?"
+_KNOWN: Final = "SELECT kind, key, at, received_at, user_id, visitor_id, digest, body FROM log WHERE seq = ?"
 _LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
 _FIRST_SEQ: Final = "SELECT coalesce(min(seq), 1) FROM log"
 _ERASURES: Final = (
@@ -87,6 +86,7 @@ class SqliteStore:
         self._path, self._timeout_s = path, timeout_s
         self._erased: dict[str, float] = {}
         self._erased_seq = 0
+        self._ids = KnownIds()
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
         self._reader = connect(path, timeout_s)
@@ -201,26 +201,29 @@ class SqliteStore:
         """One transaction for the rows of all callers."""
         with self._transaction() as db:
             self._learn_erasures(db)
-            kept = [row for row in rows if not self._is_erased(row)] if self._erased else rows
-            mark, changes = count(db, _LAST_SEQ), db.total_changes
-            db.executemany(_INSERT, kept)
-            if db.total_changes - changes == len(rows):
-                return ["stored"] * len(rows)
-            stored = {digest for (digest,) in db.execute(_DIGESTS_SINCE, (mark,)).fetchall()}
-            return [self._outcome(db, row, stored) for row in rows]
+            outcomes = self._judge(db, rows)
+            db.executemany(_INSERT, [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"])
+            self._ids.fold(db)
+        return outcomes
 
-    def _outcome(self, db: sqlite3.Connection, row: Row, stored: set[bytes]) -> Outcome:
-        """What became of a row; the first of a digest takes it out of what was `stored` just now."""
-        if self._is_erased(row):
-            return "erased"
-        if row.digest is None:
-            return "stored"
-        if row.digest in stored:
-            stored.remove(row.digest)
-            return "stored"
-        (known,) = db.execute(_KNOWN, (row.digest,)).fetchone()
-        is_same = known == row.body or _encode_sorted(_decode(known)) == _encode_sorted(_decode(row.body))
-        return "duplicate" if is_same else "conflict"
+    def _judge(self, db: sqlite3.Connection, rows: list[Row]) -> list[Outcome]:
+        """What becomes of rows; of those with one id, the first that can be stored is."""
+        known = self._ids.find(db, {row.digest for row in rows if row.digest is not None})
+        taken: dict[int, Row] = {}
+        outcomes: list[Outcome] = []
+        for row in rows:
+            digest = row.digest
+            if self._erased and self._is_erased(row):
+                outcomes.append("erased")
+            elif digest in taken:
+                outcomes.append(_again(row, taken[digest]))
+            elif digest in known and (found := db.execute(_KNOWN, (known[digest],)).fetchone()):
+                outcomes.append(_again(row, Row(*found)))
+            else:
+                outcomes.append("stored")
+                if digest is not None:
+                    taken[digest] = row
+        return outcomes
 
     def _learn_erasures(self, db: sqlite3.Connection) -> None:
         """Read the tombstones that any process has written since."""
@@ -261,6 +264,14 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
+
+
+def _again(row: Row, known: Row) -> Outcome:
+    """What becomes of a row whose digest another has; of two ids with one digest, both are stored."""
+    if (row.kind, row.key) != (known.kind, known.key):
+        return "stored"
+    is_same = known.body == row.body or _encode_sorted(_decode(known.body)) == _encode_sorted(_decode(row.body))
+    return "duplicate" if is_same else "conflict"
 
 
 def _stored(row: tuple[int, Kind, str | None, float, float, str]) -> Stored:
