@@ -19,8 +19,9 @@ MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
-STEPS: Final = (4096, 4096, 8192, 8192, 8192)
-"""Vectors that are searched at a time, the longest first; the first search of all that are left follows."""
+STEPS: Final = (24_576, 8192)
+"""Vectors that are searched at a time, the longest first; the whole index follows. A step costs a few calls, and those
+cost more than the vectors that more of them would spare."""
 
 ROUNDING: Final = 1e-4
 """Room in a bound for the rounding of single precision, as a share."""
@@ -46,7 +47,7 @@ class FlatIndex:
     """Search over half-precision vectors, exact up to rounding.
 
     A single query looks at the longest vectors first and stops where no other can be among the best any more, as
-    `q·v <= |q|·|v|`: what the whole index would find, from a fifth of it where lengths differ as those of factors do.
+    `q·v <= |q|·|v|`: what the whole index would find, from a quarter of it where lengths differ as those of factors do.
     On catalogues of many items that sell once, graph indexes lose most neighbours (docs/architecture.md has the
     figures).
     """
