@@ -47,7 +47,10 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
-    """An entry as the table holds it; its id is looked up by a digest."""
+    """An entry as the table holds it, and whether it `follows` the one before it as a part of the same event.
+
+    Its id is looked up by a digest; the first part has that of the event's own id.
+    """
 
     kind: Kind
     key: str | None
@@ -57,6 +60,7 @@ class Row(NamedTuple):
     visitor_id: str | None
     digest: int | None
     body: str
+    follows: bool = False
 
 
 def row_of(entry: Entry, place: int) -> Row:
@@ -77,13 +81,15 @@ def row_of(entry: Entry, place: int) -> Row:
     visitor_id = body.get("visitor_id") if is_keyed else None
     try:
         text = encode(body).decode()
-        digest = digest_of(kind, key) if is_keyed and key is not None else None
+        event_id, part = entry.part or (None, 1)
+        known_as = key if event_id is None or part > 1 else event_id
+        digest = digest_of(kind, known_as) if is_keyed and known_as is not None else None
         at, received_at = float(entry.at), float(entry.received_at)
         if not (math.isfinite(at) and math.isfinite(received_at)):
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text)
+    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1)
 
 
 def _text(value: Any) -> str | None:

@@ -44,8 +44,8 @@ _encode: Final = msgspec.json.Encoder().encode
 def digest_of(kind: str, key: str) -> int:
     """An id as 64 bits: a small index, and one in whose pages no remains of an id can lie.
 
-    Of ten million ids, one in a few hundred thousand logs has two with the same bits; the later one is then taken each
-    time that it is sent.
+    Of logs of ten million ids, one in a few hundred thousand has two with the same bits; the later one is refused as a
+    conflict.
     """
     return int.from_bytes(blake2b(f"{kind} {key}".encode(), digest_size=DIGEST_BYTES).digest(), "little", signed=True)
 

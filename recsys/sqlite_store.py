@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -65,6 +65,9 @@ _DROP: Final = (
 SCANNED_AT_ONCE: Final = 50_000
 REMOVED_AT_ONCE: Final = 10_000
 """Numbers that one transaction of retention covers: bounds how long it keeps writers out."""
+
+_REFUSED: Final[tuple[Outcome, ...]] = ("conflict", "erased")
+"""Outcomes of one part that are those of its whole event, the first that there is."""
 
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -147,7 +150,7 @@ class SqliteStore:
             db.executemany(_WIPE, [(seq,) for seq, _ in found])
             for seq, kind in found:
                 removed[kind] += db.execute(_REMOVE, (seq,)).rowcount
-            db.executemany(_INSERT, tombstones)
+            db.executemany(_INSERT, [row[:-1] for row in tombstones])
             last = count(db, _LAST_SEQ)
         return Receipt(last, {kind: n for kind, n in removed.items() if n}, self.purge())
 
@@ -202,7 +205,9 @@ class SqliteStore:
         with self._transaction() as db:
             self._learn_erasures(db)
             outcomes = self._judge(db, rows)
-            db.executemany(_INSERT, [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"])
+            db.executemany(
+                _INSERT, [row[:-1] for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
+            )
             self._ids.fold(db)
         return outcomes
 
@@ -211,19 +216,31 @@ class SqliteStore:
         known = self._ids.find(db, {row.digest for row in rows if row.digest is not None})
         taken: dict[int, Row] = {}
         outcomes: list[Outcome] = []
-        for row in rows:
-            digest = row.digest
-            if self._erased and self._is_erased(row):
-                outcomes.append("erased")
-            elif digest in taken:
-                outcomes.append(_again(row, taken[digest]))
-            elif digest in known and (found := db.execute(_KNOWN, (known[digest],)).fetchone()):
-                outcomes.append(_again(row, Row(*found)))
-            else:
-                outcomes.append("stored")
-                if digest is not None:
-                    taken[digest] = row
+        start = 0
+        for stop in (*(place for place, row in enumerate(rows) if place and not row.follows), len(rows)):
+            parts, start = rows[start:stop], stop
+            judged = [self._outcome(db, row, known, taken) for row in parts]
+            refused = [outcome for outcome in _REFUSED if outcome in judged]
+            if refused:
+                outcomes += refused[:1] * len(parts)
+                continue
+            outcomes += judged
+            for row, outcome in zip(parts, judged, strict=True):
+                if outcome == "stored" and row.digest is not None:
+                    taken[row.digest] = row
         return outcomes
+
+    def _outcome(self, db: sqlite3.Connection, row: Row, known: Mapping[int, int], taken: Mapping[int, Row]) -> Outcome:
+        """What becomes of a row by itself: `known` by the log, or `taken` earlier in this commit."""
+        if self._erased and self._is_erased(row):
+            return "erased"
+        if row.digest is None:
+            return "stored"
+        if row.digest in taken:
+            return _again(row, taken[row.digest])
+        if row.digest in known and (found := db.execute(_KNOWN, (known[row.digest],)).fetchone()):
+            return _again(row, Row(*found))
+        return "stored"
 
     def _learn_erasures(self, db: sqlite3.Connection) -> None:
         """Read the tombstones that any process has written since."""
@@ -267,9 +284,9 @@ class SqliteStore:
 
 
 def _again(row: Row, known: Row) -> Outcome:
-    """What becomes of a row whose digest another has; of two ids with one digest, both are stored."""
+    """What becomes of a row whose digest another has."""
     if (row.kind, row.key) != (known.kind, known.key):
-        return "stored"
+        return "conflict"
     is_same = known.body == row.body or _encode_sorted(_decode(known.body)) == _encode_sorted(_decode(row.body))
     return "duplicate" if is_same else "conflict"
 

@@ -63,6 +63,9 @@ class Entry(msgspec.Struct, frozen=True):
             with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where known.
             One that names no shopper may stand for many: a list `shown` then has the `recommendation_id` and `at` of
             each, and `key` is None. A `received_at` in it is left out, being the entry's.
+        part: of one item of an event of several, that event's `event_id` and which one it is, from 1. Those of one
+            event follow each other in a call, are stored all or none, and stand in the way of another event with that
+            id. Not told by readers.
     """
 
     kind: Kind
@@ -70,6 +73,7 @@ class Entry(msgspec.Struct, frozen=True):
     at: float
     received_at: float
     body: dict[str, Any]
+    part: tuple[str, int] | None = None
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -110,7 +114,8 @@ class EventStore(Protocol):
         """Store entries; those that were stored survive a crash once this returns.
 
         Returns:
-            One outcome an entry, in the same order; a refused entry does not keep the others out.
+            One outcome an entry, in the same order; a refused entry does not keep the others out, those of its own
+            event apart.
 
         Raises:
             DataError: an entry cannot be written down; nothing of this call is stored.

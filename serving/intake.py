@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 
 from recsys.errors import DataError
@@ -77,7 +78,7 @@ def entries_of(payload: Any, moments: Moments) -> list[Entry]:
     entries = [_entry(row, moments, faults) for row in rows]
     if faults:
         raise InvalidRequestError(list(dict.fromkeys(faults))[:MAX_FAULTS])
-    return entries
+    return _in_parts(entries)
 
 
 def event_id_of(payload: Any) -> str | None:
@@ -131,6 +132,27 @@ def _entry(row: dict[str, Any], moments: Moments, faults: list[FieldError]) -> E
     seconds, rest = divmod(micros, MICROSECONDS)
     body["timestamp"] = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
     return Entry("event", row.get("event_id"), micros / MICROSECONDS, moments.received_at, body)
+
+
+def _in_parts(entries: list[Entry]) -> list[Entry]:
+    """Say of the items of one event, which `unfold` has numbered from `<event_id>#1`, how many there are."""
+    events: list[list[Entry]] = []
+    for entry in entries:
+        first = events[-1][0].key if events else None
+        if first and first.endswith("#1") and entry.key == f"{first[:-1]}{len(events[-1]) + 1}":
+            events[-1].append(entry)
+        else:
+            events.append([entry])
+    parts: list[Entry] = []
+    for event in events:
+        if len(event) == 1:
+            parts += event
+            continue
+        event_id = str(event[0].key).removesuffix("#1")
+        for place, entry in enumerate(event, 1):
+            body = entry.body | {"n_items": len(event)}
+            parts.append(msgspec.structs.replace(entry, body=body, part=(event_id, place)))
+    return parts
 
 
 def _micros(value: Any, moments: Moments, faults: list[FieldError]) -> int | None:

@@ -304,10 +304,10 @@ def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.Monke
         store.close()
 
 
-def test_ids_of_one_digest_are_both_stored(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_ids_of_one_digest_the_later_is_refused(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_file, "digest_of", lambda kind, key: 5)
-    assert store.append([event("a"), event("b")]) == ["stored", "stored"]
-    assert store.append([event("c")]) == ["stored"]
+    assert store.append([event("a"), event("b")]) == ["stored", "conflict"]
+    assert store.append([event("b"), event("a")]) == ["conflict", "duplicate"]
 
 
 def test_what_was_undone_is_not_known(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,26 @@ def test_a_bad_entry_does_not_lose_the_rest(store: EventStore) -> None:
     assert keys(store) == ["known", "a", "b", None]
 
 
+def parts(event_id: str, *items: str) -> list[Entry]:
+    return [
+        Entry("event", f"{event_id}#{n}", NOON, NOON, {"item_id": item, "n_items": len(items)}, (event_id, n))
+        for n, item in enumerate(items, 1)
+    ]
+
+
+def test_an_event_of_several_items_is_stored_whole_or_not_at_all(store: EventStore) -> None:
+    two, one = parts("e", "tea", "cup"), event("e", item_id="tea")
+    assert store.append([*two, *two]) == ["stored", "stored", "duplicate", "duplicate"]
+    assert store.append(parts("e", "tea", "cup", "pot")) == ["conflict"] * 3
+    assert store.append(two[:1]) == ["duplicate"]
+    assert store.append([one, event("f")]) == ["conflict", "stored"]
+    assert store.append([*parts("f", "tea", "cup"), *parts("g", "tea", "cup")]) == ["conflict"] * 2 + ["stored"] * 2
+    assert keys(store) == ["e#1", "e#2", "f", "g#1", "g#2"]
+    store.append([event("h#3", item_id="pot")])
+    assert store.append(parts("h", "tea", "cup", "tin")) == ["conflict"] * 3
+    assert keys(store)[-1] == "h#3"
+
+
 def test_only_events_and_impressions_are_known_by_their_keys(store: EventStore) -> None:
     again = [change("item_put", "tea"), event(None), impression("tea", "u")]
     assert store.append([event("tea"), *again, *again]) == ["stored"] * 6 + ["duplicate"]

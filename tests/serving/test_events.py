@@ -184,3 +184,17 @@ def test_what_became_of_events_is_counted(shop: Client) -> None:
     text = shop.get("/metrics").text
     assert 'recsys_events_total{result="accepted"} 2.0' in text
     assert 'recsys_events_total{result="rejected"} 1.0' in text
+
+
+def test_an_event_resent_with_other_items_is_refused_whole(shop: Client) -> None:
+    """Its id is known with other content, whichever the number of items was and is."""
+    payload = {"event_name": "purchase", "event_id": "many", "user_pseudo_id": "v", "currency": "CNY"}
+
+    def send(*item_ids: str) -> list[str]:
+        return statuses(post(shop, payload | {"items": [{"item_id": each, "price": 2.0} for each in item_ids]}))
+
+    assert send("tea", "cup") == ["accepted"]
+    assert send("tea", "cup") == ["duplicate"]
+    for items in (("tea",), ("tea", "cup", "pot"), ("cup", "tea"), ("pot",)):
+        assert send(*items) == ["conflict"]
+    assert [each.entry.body["item_id"] for each in stored(shop)] == ["tea", "cup"]
