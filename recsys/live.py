@@ -89,10 +89,11 @@ class Live:
         if version == self._seen:
             return
         with self._lock:
-            # Asked for before the log is read: what is committed meanwhile is read once more rather than missed.
-            while entries := store.tail(self.seq, READ_AT_ONCE):
+            # Both asked for before the log is read: what is committed meanwhile is read once more rather than missed.
+            last = store.last_seq()
+            while entries := store.tail(self.seq, READ_AT_ONCE, without=("impression",)):
                 self.apply(entries)
-            self._seen = version
+            self.seq, self._seen = max(self.seq, last), version
 
     def warm_up(self) -> None:
         """Work out what the first new item would else wait for."""

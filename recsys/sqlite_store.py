@@ -32,7 +32,10 @@ from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome
 _INSERT: Final = (
     "INSERT INTO log (kind, key, at, received_at, user_id, visitor_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_TAIL: Final = "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ? ORDER BY seq LIMIT ?"
+_TAIL: Final = (
+    "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ?"
+    " AND kind NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
+)
 _OF_KINDS: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq"
@@ -104,10 +107,10 @@ class SqliteStore:
         """See `EventStore`. Encodes in the caller's thread; the commit is another thread's."""
         return self._group.submit([row_of(entry, place) for place, entry in enumerate(entries)])
 
-    def tail(self, after_seq: int, limit: int) -> list[Stored]:
+    def tail(self, after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
         """See `EventStore`."""
         with self._reading, self._errors("read"):
-            rows = self._reader.execute(_TAIL, (after_seq, limit)).fetchall()
+            rows = self._reader.execute(_TAIL, (after_seq, encode(list(without)).decode(), limit)).fetchall()
         return [_stored(row) for row in rows]
 
     def version(self) -> int:

@@ -130,11 +130,16 @@ class EventStore(Protocol):
             StoreBusyError: too many entries wait already.
         """
 
-    def tail(self, after_seq: int, limit: int) -> list[Stored]:
+    def tail(self, after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
         """The first `limit` entries after a number, in order; empty where there are none.
 
         A reader that goes on from the last number that it got misses nothing, whoever writes meanwhile. What is
         removed is not told, but by the tombstone of an erasure.
+
+        Args:
+            after_seq: the number.
+            limit: how many at most.
+            without: kinds that are passed over, without being read.
         """
 
     def version(self) -> int:

@@ -420,3 +420,25 @@ def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path
     finally:
         one.close()
         other.close()
+
+
+def test_impressions_are_passed_over_and_not_looked_at_twice(
+    shop_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, live = SqliteStore(tmp_path / "store.sqlite"), Live(shop_engine)
+    shown = Entry("impression", None, NOW, NOW, {"user_id": "new", "items": [{"item_id": WEEKLY_ITEM}]})
+    bought = Entry("event", "e", NOW, NOW, {"user_id": "new", "event": "purchase", "item_id": WEEKLY_ITEM})
+    store.append([shown, bought, *([shown] * 20)])
+    tail, read = store.tail, list[Stored]()
+
+    def watched(after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
+        found = tail(after_seq, limit, without)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(store, "tail", watched)
+    live.catch_up(store)
+    assert [each.entry for each in read] == [bought]
+    assert live.seq == store.last_seq()
+    assert live.person(Request("for_you", NOW, user_id="new")).history.item_idx.size == 1
+    store.close()

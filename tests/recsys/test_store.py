@@ -84,6 +84,23 @@ def test_entries_of_all_kinds_share_one_order(store: EventStore) -> None:
     assert store.tail(store.last_seq(), 9) == []
 
 
+def test_kinds_may_be_passed_over(store: EventStore) -> None:
+    shown = [impression(f"r{n}", "u", {"item_id": "tea"}) for n in range(5)]
+    store.append(
+        [
+            event("a"),
+            *shown,
+            event("b"),
+            *(msgspec.structs.replace(each, key=f"{each.key}+") for each in shown),
+            event("c"),
+        ]
+    )
+    first, *rest = store.tail(0, 2, without=("impression",))
+    assert [each.entry.key for each in (first, *rest)] == ["a", "b"]
+    assert [each.entry.key for each in store.tail(first.seq, 9, without=("impression",))] == ["b", "c"]
+    assert store.tail(0, 9, without=("impression", "event")) == []
+
+
 def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:
     entries = [change("merge", "v", into="u"), event("e1"), change("item_put", "tea"), change("unmerge", "v", into="u")]
     store.append(entries)
