@@ -43,41 +43,59 @@ class Candidates:
 def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
     """Ask every source and unite what they found.
 
-    What the shopper owns comes from the source that knows it best, `repeat`, if from any; the quotas of the others are
-    for what is new.
-
     Args:
         sources: by name.
         shopper: whom, and what, the request is about.
     """
     found = {name: source(shopper) for name, source in sources.items()}
-    rows = _distinct(np.concatenate([_within_quota(name, *found[name], shopper) for name in found]))
-    best = {name: float(score.max(initial=0)) for name, (_, score) in found.items()}
-    return Candidates(rows, {name: spread(rows, *scored) for name, scored in found.items()}, best)
+    return united(found, chosen(found, shopper), len(shopper.engine.items))
 
 
-def _within_quota(
-    name: str, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], shopper: Shopper
-) -> npt.NDArray[np.int32]:
-    quota = QUOTAS.get(name)
-    if quota is None or len(rows) <= quota:
-        return rows
-    if name != "repeat":
-        is_new = ~is_among(rows, shopper.own.item_idx)
-        rows, score = rows[is_new], score[is_new]
-    return rows[top_k(score, quota, rows)]
+def chosen(found: Mapping[str, Scored], shopper: Shopper) -> npt.NDArray[np.int32]:
+    """The rows that are within their sources' quotas, int32, distinct, ascending.
+
+    What the shopper owns comes from the source that knows it best, `repeat`, if from any; the quotas of the others are
+    for what is new.
+
+    Args:
+        found: by source.
+        shopper: whom, and what, the request is about.
+    """
+    is_owned: npt.NDArray[np.bool_] | None = None
+    kept = []
+    for name, (rows, score) in found.items():
+        quota = QUOTAS.get(name, len(rows))
+        if len(rows) <= quota:
+            kept.append(rows)
+            continue
+        if name != "repeat":
+            if is_owned is None:
+                is_owned = np.zeros(len(shopper.engine.items), np.bool_)
+                is_owned[shopper.own.item_idx] = True
+            is_new = ~is_owned[rows]
+            rows, score = rows[is_new], score[is_new]
+        kept.append(_best(rows, score, quota))
+    return _distinct(np.concatenate(kept))
 
 
-def spread(
-    rows: npt.NDArray[np.int32], found: npt.NDArray[np.int32], score: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Scores of all rows (ascending) from those of the rows found, as shares of the best; 0 where not found."""
-    column = np.zeros(len(rows), np.float32)
-    if len(rows) and score.max(initial=0) > 0:
-        place = np.minimum(rows.searchsorted(found), len(rows) - 1)
-        known = rows[place] == found
-        column[place[known]] = score[known] / score.max()
-    return column
+def united(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
+    """Rows with all that any source knows of them.
+
+    Args:
+        found: by source.
+        rows: int32 (n,), distinct, ascending.
+        n_items: of the catalogue.
+    """
+    best = np.array([score.max(initial=0) for _, score in found.values()], np.float32)
+    table = np.zeros((len(found), len(rows)), np.float32)
+    place_of = np.full(n_items, -1, np.int32)
+    place_of[rows] = np.arange(len(rows), dtype=np.int32)
+    place = place_of[np.concatenate([of_source for of_source, _ in found.values()])]
+    known = np.flatnonzero(place >= 0)
+    source = np.repeat(np.arange(len(found)), [len(of_source) for of_source, _ in found.values()])
+    table[source[known], place[known]] = np.concatenate([score for _, score in found.values()])[known]
+    table /= np.where(best > 0, best, 1)[:, None]
+    return Candidates(rows, dict(zip(found, table, strict=True)), dict(zip(found, best.tolist(), strict=True)))
 
 
 def is_among(rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
@@ -91,3 +109,11 @@ def _distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Distinct rows, ascending; by sorting, which beats `np.unique`'s hash table fifteen times at this size."""
     ordered = np.sort(rows)
     return ordered[np.concatenate([ordered[:1] >= 0, ordered[1:] != ordered[:-1]])]
+
+
+def _best(rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], quota: int) -> npt.NDArray[np.int32]:
+    """The rows of the highest scores, in any order; equal scores by row."""
+    if len(rows) <= quota:
+        return rows
+    best = rows[score >= np.partition(score, -quota)[-quota]]
+    return best if len(best) == quota else rows[top_k(score, quota, rows)]

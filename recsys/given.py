@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Candidates, gather, spread
+from recsys.candidates import chosen, united
 from recsys.context import Request
 from recsys.ids import UNKNOWN
 from recsys.placements import PLACEMENTS, Placement
@@ -54,9 +54,8 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
 def _likelihood(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """The score of each row beside the list's own candidates, float64 (n,): the blend is a share of them all."""
     found = {name: SOURCES[name](shopper) for name in placement.sources}
-    own = gather({name: SOURCES[name] for name in placement.sources}, shopper)
-    both = np.union1d(own.item_idx, rows)
-    candidates = Candidates(both, {name: spread(both, *scored) for name, scored in found.items()}, own.best)
+    both = np.union1d(chosen(found, shopper), rows)
+    candidates = united(found, both, len(shopper.engine.items))
     score = score_of(placement, shopper, candidates, contributions(placement, shopper, candidates), with_ranker=True)
     return score[both.searchsorted(rows)]
 
