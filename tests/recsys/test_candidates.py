@@ -31,9 +31,9 @@ def _found(*pairs: tuple[int, float]) -> Scored:
     return np.array([row for row, _ in pairs], np.int32), np.array([score for _, score in pairs], np.float32)
 
 
-def test_candidates_are_a_union_and_scores_shares_of_the_best() -> None:
+def test_candidates_are_a_union_and_scores_shares_of_the_best(shop_engine: Engine) -> None:
     sources = {"a": lambda _: _found((5, 2.0), (3, 1.0)), "b": lambda _: _found((3, 4.0)), "c": lambda _: _found()}
-    candidates = gather(sources, None)  # type: ignore[arg-type]
+    candidates = gather(sources, Shopper(shop_engine, _query(shop_engine, None)))
     assert candidates.item_idx.tolist() == [3, 5]
     assert {name: score.tolist() for name, score in candidates.scores.items()} == {
         "a": [0.5, 1.0],
