@@ -13,8 +13,6 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from recsys.ranking.forest import Forest, read_forest
-
 MAX_HOUR_WEIGHT = 5.0
 
 
@@ -154,11 +152,6 @@ class Ranker:
         """The trees, ready to be asked."""
         return lightgbm.Booster(model_str=self.trees)
 
-    @cached_property
-    def forest(self) -> Forest | None:
-        """The same trees for many rows at once; None where their masks would be too wide."""
-        return read_forest(self.trees)
-
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The columns that it was trained on."""
@@ -175,10 +168,7 @@ class Ranker:
 
     def log_odds(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """How likely each candidate is taken, as the logarithm of its odds, float64 (n,)."""
-        if self.forest is not None:
-            raw = self.forest.predict(features)
-        else:
-            raw = np.asarray(self.booster.predict(features, num_threads=1, validate_features=False), np.float64)
+        raw = np.asarray(self.booster.predict(features, num_threads=1, validate_features=False), np.float64)
         return self.slope * raw + self.intercept
 
 
