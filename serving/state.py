@@ -88,6 +88,7 @@ class State:
         self._bundle_error: str | None = None
         self._lists = PlacementFile(settings.placements)
         self.current: Snapshot | None = None
+        self._looked_at: Snapshot | None = None
 
     @property
     def last_error(self) -> str | None:
@@ -100,16 +101,35 @@ class State:
         Raises:
             NotReadyError: if nothing is yet.
         """
-        if self.current is None:
+        current = self.current
+        if current is None:
             reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
             raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
-        self._catch_up(self.current)
-        return self.current
+        if current is not self._looked_at:
+            self._catch_up(current)
+            self._looked_this_turn(current)
+        return current
 
     def up_to_date(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot that is kept to for long, with what the live log has got since; a few microseconds."""
         self._catch_up(snapshot)
         return snapshot
+
+    def _looked_this_turn(self, snapshot: Snapshot) -> None:
+        """Spare the other requests of this turn of the event loop their look at the log.
+
+        They were all read from their sockets before it, and so is all that is to happen before the turn's end, which
+        queues behind them: nothing that a caller knew to be acknowledged when it asked can be missed.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread of its own looks each time
+            return
+        self._looked_at = snapshot
+        loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._looked_at = None
 
     def _catch_up(self, snapshot: Snapshot) -> None:
         """Read what the log has got since; where it cannot be read, what was known serves on."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import pytest
 
 from recsys.bundle import CURRENT, Provenance, activate, current_version, write_bundle
 from recsys.engine import Engine
+from recsys.live import Live
 from serving.service import Service
 from serving.settings import load_settings
 from serving.state import State
@@ -100,3 +102,24 @@ def test_a_mended_bundle_is_served(own_models: Path) -> None:
     state._refusal = replace(state._refusal, retry_at=0.0)
     state.refresh()
     assert state.snapshot().version == version
+
+
+def test_the_log_is_looked_at_once_a_turn_of_the_event_loop(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(own_models)
+    state.refresh()
+    looks: list[object] = []
+    monkeypatch.setattr(Live, "catch_up", lambda _, store: looks.append(store))
+
+    async def requests() -> None:
+        async def request() -> None:
+            state.snapshot()
+
+        await asyncio.gather(*(request() for _ in range(5)))
+        assert len(looks) == 1, "five requests that were there at once"
+        await request()
+        assert len(looks) == 2, "one that came later"
+
+    asyncio.run(requests())
+    state.snapshot()
+    state.snapshot()
+    assert len(looks) == 4, "no event loop, no turns"
