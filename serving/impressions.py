@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -27,8 +27,8 @@ from serving.telemetry import Telemetry
 FLUSH_S: Final = 1.0
 """How long a note waits at most, and what a killed process may lose; a list shown often is written once a turn."""
 
-TURN: Final = 50
-"""Entries that are encoded in one go, some 0.2 ms; requests get their turn after each."""
+TURN: Final = 100
+"""Showings that are encoded in one go, some 0.2 ms; requests get their turn after each."""
 
 MAX_SHOWN: Final = 500
 """Showings of one entry, which bounds what a reader must hold."""
@@ -38,7 +38,6 @@ HASHES: Final = 1 << 32
 Who = dict[str, str]
 """Columns that name a shopper."""
 
-V = TypeVar("V")
 _encode: Final = msgspec.json.Encoder().encode
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ class Impressions:
         self._room = settings.impression_queue
         self._telemetry, self._log, self._received_at = telemetry, log, received_at
         self._notes: deque[Note] = deque()
-        self._turns: deque[list[Entry]] = deque()
+        self._alike: deque[list[Note]] = deque()
         self._dropped = 0
 
     def note(self, recommendation_id: str, at: int, shown: Shown, who: Who | None = None) -> None:
@@ -137,10 +136,11 @@ class Impressions:
         notes, self._notes = self._notes, deque()
         dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
-        self._turns.extend(_parts(list(self._entries(notes)), TURN))
+        self._alike.extend(_alike(notes))
+        received_at = self._received_at()
         waiting: list[tuple[list[Entry], Future[list[Outcome]]]] = []
-        while self._turns:
-            some = self._turns.popleft()  # one by one, so that a flush that is cancelled loses none
+        while self._alike:
+            some = self._next_entries(received_at)  # a turn's alone, so that a flush that is cancelled loses none
             try:
                 waiting.append((some, self._log().submit(some)))
             except RecsysError as error:
@@ -160,21 +160,18 @@ class Impressions:
         self._telemetry.shown("failed", count)
         logger.warning("%d lists that were shown are not in the live log: %s", count, error)
 
-    def _entries(self, notes: Iterable[Note]) -> Iterator[Entry]:
-        """An entry for each list of a shopper, and one for many showings of a list that is nobody's."""
-        received_at = self._received_at()
-        alike: dict[int, list[Note]] = defaultdict(list)
-        for note in notes:
-            if note.who is None:
-                alike[id(note.shown)].append(note)
-            else:
-                yield Entry("impression", note.recommendation_id, float(note.at), received_at, self._body(note))
-        for same in alike.values():
-            for some in _parts(same, MAX_SHOWN):
-                body, key = self._body(some[0]), some[0].recommendation_id
-                if len(some) > 1:
-                    body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in some]
-                yield Entry("impression", key if len(some) == 1 else None, float(some[0].at), received_at, body)
+    def _next_entries(self, received_at: float) -> list[Entry]:
+        """An entry for each of the next lists, until they were shown often enough for a turn."""
+        entries, room = [], TURN
+        while self._alike and room > 0:
+            same = self._alike.popleft()
+            room -= len(same)
+            first, body = same[0], self._body(same[0])
+            if len(same) > 1:
+                body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in same]
+            key = first.recommendation_id if len(same) == 1 else None
+            entries.append(Entry("impression", key, float(first.at), received_at, body))
+        return entries
 
     def _body(self, note: Note) -> dict[str, Any]:
         body = note.shown._asdict() | (note.who or {})
@@ -203,9 +200,17 @@ def who_of(live: Live | None, request: Request) -> Who | None:
     return {name: value for name, value in ids if value is not None}
 
 
-def _parts(values: list[V], size: int) -> Iterator[list[V]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+def _alike(notes: Iterable[Note]) -> Iterator[list[Note]]:
+    """Each list of a shopper alone, and showings of a list that is nobody's together, as many as an entry may hold."""
+    of_nobody: dict[int, list[Note]] = defaultdict(list)
+    for note in notes:
+        if note.who is None:
+            of_nobody[id(note.shown)].append(note)
+        else:
+            yield [note]
+    for same in of_nobody.values():
+        for start in range(0, len(same), MAX_SHOWN):
+            yield same[start : start + MAX_SHOWN]
 
 
 def _showings(entry: Entry) -> int:
