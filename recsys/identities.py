@@ -38,16 +38,17 @@ class Identities:
         for source, target in (merges or {}).items():
             self.merge(source, target)
 
-    def take(self, entry: Entry) -> None:
-        """Follow an entry of the log, if it is about identities."""
+    def take(self, entry: Entry) -> bool:
+        """Follow an entry of the log, if it is about identities; False if it is a merge that is ignored."""
         if entry.key is None:
-            return
+            return True
         if entry.kind == "merge" and isinstance(into := entry.body.get("into"), str):
-            self.merge(entry.key, into)
+            return self.merge(entry.key, into)
         elif entry.kind == "unmerge":
             self.unmerge(entry.key)
         elif entry.kind == "erasure":
             self.erase(entry.key, entry.at)
+        return True
 
     @property
     def merges(self) -> Mapping[str, str]:
@@ -59,13 +60,14 @@ class Identities:
         """By id, the moment of its last erasure, seconds since 1970."""
         return self._erased
 
-    def merge(self, source: str, target: str) -> None:
-        """Point `source` at `target`; an earlier merge of it is replaced."""
+    def merge(self, source: str, target: str) -> bool:
+        """Point `source` at `target`; an earlier merge of it is replaced. False if that would close a circle."""
         if target in self.leading_to(source):
-            return
+            return False
         self.unmerge(source)
         self._into[source] = target
         self._sources[target].add(source)
+        return True
 
     def unmerge(self, source: str) -> None:
         """Let `source` stand for itself again."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from recsys.errors import DataError, StoreError
+from recsys.identities import shopper_key
 from recsys.sqlite_ids import FILL, IDS_SCHEMA, digest_of
 from recsys.store import KEYED, USER_CHANGES, Entry, Kind
 
@@ -47,9 +48,10 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
-    """An entry as the table holds it, and whether it `follows` the one before it as a part of the same event.
+    """An entry as the table holds it, and what is asked of it before.
 
-    Its id is looked up by a digest; the first part has that of the event's own id.
+    Its id is looked up by a digest; the first part of an event has that of the event's own id. It `follows` if it
+    is a further part. `session` is the key of who is known by a session alone.
     """
 
     kind: Kind
@@ -61,6 +63,12 @@ class Row(NamedTuple):
     digest: int | None
     body: str
     follows: bool = False
+    session: str | None = None
+
+    @property
+    def stored(self) -> tuple[object, ...]:
+        """The columns of the table."""
+        return self[:-2]
 
 
 def row_of(entry: Entry, place: int) -> Row:
@@ -79,6 +87,8 @@ def row_of(entry: Entry, place: int) -> Row:
     is_keyed = kind in KEYED
     user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
     visitor_id = body.get("visitor_id") if is_keyed else None
+    is_nobodys = is_keyed and user_id is None and visitor_id is None
+    session = shopper_key(None, None, body.get("session_id")) if is_nobodys else None
     try:
         text = encode(body).decode()
         event_id, part = entry.part or (None, 1)
@@ -89,7 +99,7 @@ def row_of(entry: Entry, place: int) -> Row:
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1)
+    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
 
 
 def _text(value: Any) -> str | None:

@@ -13,7 +13,6 @@ import math
 import sqlite3
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +23,8 @@ import msgspec
 
 from recsys.errors import DataError
 from recsys.group_commit import GroupCommit
+from recsys.identities import SESSION, Identities
+from recsys.sqlite_erasure import Traces
 from recsys.sqlite_file import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
 from recsys.sqlite_ids import KnownIds
 from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
@@ -47,28 +48,16 @@ _ERASURES: Final = (
     "SELECT seq, key, at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure' AND seq > ?"
     " ORDER BY seq"
 )
-_OWNED: Final = (
-    "SELECT seq, kind FROM log WHERE seq > ?1 AND seq <= ?2 AND (user_id IN (SELECT value FROM json_each(?3))"
-    " OR visitor_id IN (SELECT value FROM json_each(?3)))"
-)
-_WIPE: Final = (
-    "UPDATE log SET kind = CAST(zeroblob(length(CAST(kind AS BLOB))) AS TEXT),"
-    " key = CAST(zeroblob(length(CAST(key AS BLOB))) AS TEXT),"
-    " user_id = CAST(zeroblob(length(CAST(user_id AS BLOB))) AS TEXT),"
-    " visitor_id = CAST(zeroblob(length(CAST(visitor_id AS BLOB))) AS TEXT),"
-    " body = CAST(zeroblob(length(CAST(body AS BLOB))) AS TEXT) WHERE seq = ?"
-)
-_REMOVE: Final = "DELETE FROM log WHERE seq = ?"
 _FORGET: Final = "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN ('event', 'impression')"
 _DROP: Final = (
     "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) AND seq <= ? LIMIT ?)"
 )
 
-SCANNED_AT_ONCE: Final = 50_000
 REMOVED_AT_ONCE: Final = 10_000
 """Numbers that one transaction of retention covers: bounds how long it keeps writers out."""
 
+_MERGES: Final = '["merge", "unmerge"]'
 _REFUSED: Final[tuple[Outcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that are those of its whole event, the first that there is."""
 
@@ -138,24 +127,19 @@ class SqliteStore:
     def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> Receipt:
         """See `EventStore`. Removed bytes are overwritten, in the file and, once `purged`, in its write-ahead log."""
         erased = sorted(set(keys))
-        at = received_at if at is None else at
-        tombstones = [row_of(Entry("erasure", key, at, received_at, {}), place) for place, key in enumerate(erased)]
         if not erased:
             raise DataError("there is no key to erase: name a user's or a visitor's id")
-        wanted = encode(erased).decode()
+        at, traces = received_at if at is None else at, Traces(erased)
         # Most is found without keeping writers out; what came meanwhile is found within the transaction.
-        found, seen = self._owned(wanted)
-        removed: Counter[str] = Counter()
+        self._find(traces)
         with self._transaction() as db:
-            found += db.execute(_OWNED, (seen, count(db, _LAST_SEQ), wanted)).fetchall()
-            # When rows are removed, SQLite moves their neighbours about and leaves copies in unused parts of pages,
-            # `secure_delete` or not. So all are first overwritten where they stand, at their own lengths.
-            db.executemany(_WIPE, [(seq,) for seq, _ in found])
-            for seq, kind in found:
-                removed[kind] += db.execute(_REMOVE, (seq,)).rowcount
-            db.executemany(_INSERT, [row[:-1] for row in tombstones])
+            traces.find(db, count(db, _LAST_SEQ))
+            removed = traces.remove(db)
+            gone = [*erased, *(SESSION + session_id for session_id in sorted(traces.sessions))]
+            tombstones = [Entry("erasure", key, at, received_at, {}) for key in gone]
+            db.executemany(_INSERT, [row_of(each, place).stored for place, each in enumerate(tombstones)])
             last = count(db, _LAST_SEQ)
-        return Receipt(last, {kind: n for kind, n in removed.items() if n}, self.purge())
+        return Receipt(last, removed, len(traces.linked), self.purge())
 
     def purge(self) -> bool:
         """See `EventStore`. Works the write-ahead log into the file and cuts it to nothing."""
@@ -209,7 +193,7 @@ class SqliteStore:
             self._learn_erasures(db)
             outcomes = self._judge(db, rows)
             db.executemany(
-                _INSERT, [row[:-1] for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
+                _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
             )
             self._ids.fold(db)
         return outcomes
@@ -217,12 +201,16 @@ class SqliteStore:
     def _judge(self, db: sqlite3.Connection, rows: list[Row]) -> list[Outcome]:
         """What becomes of rows; of those with one id, the first that can be stored is."""
         known = self._ids.find(db, {row.digest for row in rows if row.digest is not None})
+        circles = self._circles(db, rows) if any(row.kind == "merge" for row in rows) else set()
         taken: dict[int, Row] = {}
         outcomes: list[Outcome] = []
         start = 0
         for stop in (*(place for place, row in enumerate(rows) if place and not row.follows), len(rows)):
-            parts, start = rows[start:stop], stop
+            parts = rows[start:stop]
             judged = [self._outcome(db, row, known, taken) for row in parts]
+            if start in circles:
+                judged = ["conflict"]
+            start = stop
             refused = [outcome for outcome in _REFUSED if outcome in judged]
             if refused:
                 outcomes += refused[:1] * len(parts)
@@ -232,6 +220,17 @@ class SqliteStore:
                 if outcome == "stored" and row.digest is not None:
                     taken[row.digest] = row
         return outcomes
+
+    def _circles(self, db: sqlite3.Connection, rows: list[Row]) -> set[int]:
+        """Places of the merges that would close a circle, with those in the log and those before them."""
+        identities = Identities()
+        for row in db.execute(_OF_KINDS, (_MERGES,)).fetchall():
+            identities.take(_stored(row).entry)
+        return {
+            place
+            for place, row in enumerate(rows)
+            if row.kind in ("merge", "unmerge") and not identities.take(_entry(row))
+        }
 
     def _outcome(self, db: sqlite3.Connection, row: Row, known: Mapping[int, int], taken: Mapping[int, Row]) -> Outcome:
         """What becomes of a row by itself: `known` by the log, or `taken` earlier in this commit."""
@@ -252,17 +251,14 @@ class SqliteStore:
             self._erased_seq = seq
 
     def _is_erased(self, row: Row) -> bool:
-        return any(row.at < self._erased.get(who, -math.inf) for who in (row.user_id, row.visitor_id) if who)
+        return any(
+            row.at < self._erased.get(who, -math.inf) for who in (row.user_id, row.visitor_id, row.session) if who
+        )
 
-    def _owned(self, wanted: str) -> tuple[list[tuple[int, str]], int]:
-        """Numbers and kinds of what names one of the ids (JSON), and the number up to which was looked."""
-        found: list[tuple[int, str]] = []
+    def _find(self, traces: Traces) -> None:
+        """Look through the log on a connection of its own."""
         with self._errors("read"), closing(connect(self._path, self._timeout_s)) as db:
-            last = count(db, _LAST_SEQ)
-            # In parts: a long read would keep the write-ahead log from being worked in.
-            for low in range(0, last, SCANNED_AT_ONCE):
-                found += db.execute(_OWNED, (low, min(low + SCANNED_AT_ONCE, last), wanted)).fetchall()
-        return found, last
+            traces.find(db, count(db, _LAST_SEQ))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -292,6 +288,10 @@ def _again(row: Row, known: Row) -> Outcome:
         return "conflict"
     is_same = known.body == row.body or _encode_sorted(_decode(known.body)) == _encode_sorted(_decode(row.body))
     return "duplicate" if is_same else "conflict"
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(row.kind, row.key, row.at, row.received_at, _decode(row.body))
 
 
 def _stored(row: tuple[int, Kind, str | None, float, float, str]) -> Stored:

@@ -42,7 +42,8 @@ Outcome = Literal["stored", "duplicate", "conflict", "erased"]
 """What became of an entry.
 
 `stored`: new, and durable. `duplicate`: its key is known with the same content, nothing to do. `conflict`: its key is
-known with other content, not stored. `erased`: it is of before the erasure of the shopper that it names, not stored.
+known with other content, or it is a merge that would close a circle; not stored. `erased`: it is of before the erasure
+of the shopper that it names, not stored.
 """
 
 EXPORT_BATCH: Final = 20_000
@@ -95,12 +96,14 @@ class Receipt:
     Attributes:
         seq: number of the last tombstone.
         removed: entries removed, by kind.
+        linked: how many of them named a session or a basket alone, which the log had seen beside one of the ids.
         purged: whether the removed bytes are wiped from every place where they stood; if False, `purge` is to be asked
             again. `EventStore.compact` wipes copies of them too, which earlier removals may have left.
     """
 
     seq: int
     removed: dict[str, int]
+    linked: int
     purged: bool
 
 
@@ -161,10 +164,12 @@ class EventStore(Protocol):
     def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> Receipt:
         """Remove the events, impressions and changes of shoppers, and leave a tombstone for each.
 
-        An entry goes if its `user_id` or `visitor_id` is one of the keys, whatever its time; sessions and baskets
-        have no owner here, so whoever knows that an id was merged names all of its ids. Merges stay, they hold ids
-        alone, and so does the tombstone: it must know whom to keep away. From then on, entries for these ids with an
-        earlier `at` are refused as `erased`, however late they come; those of `at` or later are a new life.
+        An entry goes if its `user_id` or `visitor_id` is one of the keys, whatever its time; whoever knows that an id
+        was merged names all of its ids. One that names nobody goes if its session or basket is that of an entry which
+        goes for its ids; each such session gets a tombstone too, under `recsys.identities.shopper_key`. Merges stay,
+        they hold ids alone, and so does the tombstone: it must know whom to keep away. From then on, entries for these
+        ids and sessions with an earlier `at` are refused as `erased`, however late they come; those of `at` or later
+        are a new life.
 
         Args:
             keys: user ids and visitor ids.

@@ -175,12 +175,16 @@ async def log_change(service: Service, kind: Kind, key: str, body: dict[str, Any
     """Store one change.
 
     Raises:
-        HTTPException: 409 if it is of before an erasure of the shopper.
+        HTTPException: 409 if it is of before an erasure of the shopper, or a merge that would close a circle.
         StoreError: it is not stored.
     """
     entry = Entry(kind, key, float(service.now()), service.clock.received_at(), body)
-    if await service.stored([entry]) == ["erased"]:
+    (outcome,) = await service.stored([entry])
+    if outcome == "erased":
         raise HTTPException(409, f"{shown(key)!r} was erased just now, and this change is of before: send it again")
+    if outcome == "conflict":
+        into = shown(body["into"])
+        raise HTTPException(409, f"{into!r} is joined to {shown(key)!r} already: undo that merge first")
     return Logged(await asyncio.to_thread(service.store.last_seq), kind, key)
 
 

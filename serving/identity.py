@@ -15,7 +15,7 @@ from recsys.store import EventStore
 from serving.body import Body, BodyId, wrong_ids
 from serving.changes import Logged, OneUser, log_change
 from serving.operation import Operation
-from serving.parameters import Id, Parameters
+from serving.parameters import Flag, Id, Parameters
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.service import Service
 from serving.wire import Time, encode, moment
@@ -45,6 +45,18 @@ class Unmerge(Parameters, frozen=True):
     from_id: Id = msgspec.field(name="from")
 
 
+class ErasedUser(Parameters, frozen=True):
+    """Who is to be erased.
+
+    Attributes:
+        user_id: the shopper.
+        compact: whether to write the live log anew as well, which takes seconds a gigabyte, during which events wait.
+    """
+
+    user_id: Id
+    compact: Flag = False
+
+
 class Remains(msgspec.Struct, frozen=True):
     """What an erasure cannot reach, and until when.
 
@@ -66,7 +78,10 @@ class Erasure(msgspec.Struct, frozen=True):
         at: when, by the server's clock; what is of before is refused from now on, however late it comes.
         seq: number of the last tombstone in the live log.
         removed: entries that are gone from the live log, by kind.
-        purged: whether their bytes are wiped from the disk; if false, ask again.
+        linked: how many of them named nobody, but a session or a basket that the log had seen beside one of the ids.
+        purged: whether their bytes are wiped from where they stood; if false, ask again.
+        compacted: whether the log was written anew, so that no copy of them is left in unused parts of its file
+            either; null if that was not asked for, and false if a reader stood in the way.
         remains: what is still kept elsewhere.
     """
 
@@ -75,7 +90,9 @@ class Erasure(msgspec.Struct, frozen=True):
     at: Time
     seq: int
     removed: dict[str, int]
+    linked: int
     purged: bool
+    compacted: bool | None
     remains: tuple[Remains, ...]
 
 
@@ -90,10 +107,6 @@ async def merge_user(service: Service, call: OneUser, merge: Merge) -> bytes:
         faults = [FieldError("from", f"from is {shown(merge.from_id)!r}, the shopper's own id: expected another one")]
     if faults:
         raise InvalidRequestError(faults)
-    identities = await asyncio.to_thread(identities_of, service.store)
-    if call.user_id in identities.leading_to(merge.from_id):
-        told = f"{shown(call.user_id)!r} is joined to {shown(merge.from_id)!r} already: undo that merge first"
-        raise HTTPException(409, told)
     return encode(await log_change(service, "merge", merge.from_id, {"into": call.user_id}))
 
 
@@ -109,8 +122,10 @@ async def unmerge_user(service: Service, call: Unmerge) -> bytes:
     return encode(await log_change(service, "unmerge", call.from_id, {"into": call.user_id}))
 
 
-async def erase_user(service: Service, call: OneUser) -> bytes:
+async def erase_user(service: Service, call: ErasedUser) -> bytes:
     """Erase a shopper, with all ids that were merged into theirs: events, impressions and what was known of them.
+
+    So is what was done unnamed in a session, or of a basket, that the live log has seen beside one of these ids.
 
     The answer is a receipt. What is of before the erasure is refused from then on, however late it comes; what the
     shopper does afterwards is a new life. To erase one who is not known is no error.
@@ -119,8 +134,21 @@ async def erase_user(service: Service, call: OneUser) -> bytes:
     identities = await asyncio.to_thread(identities_of, service.store)
     erased = identities.leading_to(call.user_id)
     receipt = await asyncio.to_thread(service.store.erase, erased, received_at, float(now))
-    remains = await asyncio.to_thread(lambda: tuple(_remains(service)))
-    return encode(Erasure(call.user_id, erased, moment(now), receipt.seq, receipt.removed, receipt.purged, remains))
+    compacted = await asyncio.to_thread(service.store.compact) if call.compact else None
+    remains = await asyncio.to_thread(lambda: tuple(_remains(service, compacted)))
+    return encode(
+        Erasure(
+            user_id=call.user_id,
+            erased_ids=erased,
+            at=moment(now),
+            seq=receipt.seq,
+            removed=receipt.removed,
+            linked=receipt.linked,
+            purged=receipt.purged,
+            compacted=compacted,
+            remains=remains,
+        )
+    )
 
 
 def identities_of(store: EventStore) -> Identities:
@@ -134,15 +162,21 @@ def identities_of(store: EventStore) -> Identities:
     return identities
 
 
-def _remains(service: Service) -> Iterator[Remains]:
+def _remains(service: Service, compacted: bool | None) -> Iterator[Remains]:
     yield Remains("the live log's merges and tombstone: ids alone", "the tombstone stays, it keeps the shopper away")
+    yield Remains("what was done in sessions or baskets that were never seen beside an id of theirs", "retention")
+    if not compacted:
+        yield Remains(
+            "copies in unused parts of the live log's file, where an earlier removal may have left any",
+            "the next erasure with compact=true",
+        )
     for version in versions(service.settings.models):
         yield Remains(f"bundle {version}", "it is pruned, once trainings have replaced it; the next has none of it")
     yield Remains("tables and exports outside of this server", "the next ingest from the live log, and the shop itself")
 
 
 OPERATIONS: Final = (
-    Operation("DELETE", PATH, OneUser, erase_user, (Erasure,), failures=(414, 422, 503), scope="catalog"),
+    Operation("DELETE", PATH, ErasedUser, erase_user, (Erasure,), failures=(414, 422, 503), scope="catalog"),
     Operation(
         "POST",
         f"{PATH}/merge",

@@ -40,6 +40,7 @@ Condition = Annotated[
     str,
     Meta(min_length=1, max_length=MAX_CHARACTERS, extra={"expected": f"a filter of 1 to {MAX_CHARACTERS} characters"}),
 ]
+Flag = Annotated[bool, Meta(extra={"expected": "true or false"})]
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 
@@ -93,6 +94,8 @@ class Field:
             raise ValueError(f"{self.name} holds control characters: expected {self.expected}")
         if self.kind is int and _INTEGER.match(text):
             return int(text)
+        if self.kind is bool and text in ("true", "false"):
+            return text == "true"
         if self.kind is datetime and text[-6:-5] == " ":
             return f"{text[:-6]}+{text[-5:]}"
         return text

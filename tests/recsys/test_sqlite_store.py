@@ -20,7 +20,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from recsys import sqlite_file, sqlite_ids, sqlite_store
+from recsys import sqlite_erasure, sqlite_file, sqlite_ids, sqlite_store
 from recsys.errors import StoreError
 from recsys.sqlite_file import STORE_SCHEMA_VERSION
 from recsys.sqlite_store import SqliteStore
@@ -220,17 +220,43 @@ def test_a_reader_in_the_way_is_told_of_and_the_purge_can_be_asked_again(path: P
 def test_what_comes_while_a_shopper_is_looked_for_is_erased_too(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_store, "SCANNED_AT_ONCE", 2)
-    store.append([event(str(number)) for number in range(5)])
-    look = store._owned
+    monkeypatch.setattr(sqlite_erasure, "SCANNED_AT_ONCE", 2)
+    nobodys = Entry("event", None, NOON, NOON, {"item_id": "tea", "session_id": "s"})
+    store.append([nobodys, *(event(str(number)) for number in range(5))])
+    look = store._find
 
-    def look_slowly(wanted: str) -> tuple[list[tuple[int, str]], int]:
-        found = look(wanted)
-        store.append([event("meanwhile")])
-        return found
+    def look_slowly(traces: sqlite_erasure.Traces) -> None:
+        look(traces)
+        store.append([event("meanwhile"), Entry("event", None, NOON, NOON, {"user_id": "u", "session_id": "s"})])
 
-    monkeypatch.setattr(store, "_owned", look_slowly)
-    assert store.erase(["u"], NOON + 1).removed == {"event": 6}
+    monkeypatch.setattr(store, "_find", look_slowly)
+    receipt = store.erase(["u"], NOON + 1)
+    assert (receipt.removed, receipt.linked) == ({"event": 8}, 1)
+
+
+def test_two_halves_of_a_circle_at_once(path: Path) -> None:
+    """Whichever is written first stands; the other is refused, from whatever process it came."""
+    one, two = SqliteStore(path), SqliteStore(path)
+    for number in range(20):
+        barrier = threading.Barrier(2)
+
+        def merge(store: SqliteStore, source: str, target: str, barrier: threading.Barrier = barrier) -> str:
+            barrier.wait()
+            return store.append([Entry("merge", source, NOON, NOON, {"into": target})])[0]
+
+        a, b = f"a{number}", f"b{number}"
+        with ThreadPoolExecutor(2) as pool:
+            halves = [pool.submit(merge, one, a, b), pool.submit(merge, two, b, a)]
+        assert sorted(half.result() for half in halves) == ["conflict", "stored"]
+    assert one.append(
+        [Entry("merge", "x", NOON, NOON, {"into": "y"}), Entry("merge", "y", NOON, NOON, {"into": "x"})]
+    ) == [
+        "stored",
+        "conflict",
+    ]
+    assert len(two.of_kinds(["merge"])) == 21
+    one.close()
+    two.close()
 
 
 def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

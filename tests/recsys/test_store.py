@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, StoreBusyError, StoreError
+from recsys.identities import shopper_key
 from recsys.schema import EVENTS
 from recsys.sqlite_store import SqliteStore
 from recsys.store import USER_CHANGES, Entry, EventStore, Kind, Stored, events_table, read_entries
@@ -274,6 +275,29 @@ def test_erasure_takes_all_of_a_shopper_and_nothing_else(store: EventStore) -> N
         ("erasure", "v", NOON + 10),
     ]
     assert store.erase(["u"], NOON + 20).removed == {}
+
+
+def test_erasure_takes_what_sessions_and_baskets_of_the_shopper_did_unnamed(reopen: Open) -> None:
+    def event(key: str | None = None, at: float = NOON, **who: str) -> Entry:
+        return Entry("event", key, at, at, {"item_id": "tea", **who})
+
+    store = reopen()
+    store.append(
+        [
+            event("before", session_id="s"),
+            event("login", user_id="u", session_id="s", basket_id="b"),
+            event("till", basket_id="b"),
+            event("other", session_id="t", basket_id="c"),
+            event("named", user_id="v", session_id="s"),
+        ]
+    )
+    receipt = store.erase(["u"], NOON + 10)
+    assert (receipt.removed, receipt.linked) == ({"event": 3}, 2)
+    left = [each.entry for each in everything(store)]
+    assert [each.key for each in left] == ["other", "named", "u", shopper_key(None, None, "s")]
+    for each in (store, reopen()):
+        late = [event(session_id="s"), event(session_id="t"), event(session_id="s", at=NOON + 20)]
+        assert each.append(late) == ["erased", "stored", "stored"]
 
 
 def test_a_tombstone_keeps_late_events_away_and_lets_a_new_life_begin(reopen: Open) -> None:

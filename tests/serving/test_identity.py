@@ -93,6 +93,20 @@ def test_an_erasure_takes_all_ids_of_the_shopper(shop: Client, shop_models: Path
     assert f"bundle {current_version(shop_models)}" in [each["what"] for each in told["remains"]]
 
 
+def test_an_erasure_reaches_linked_sessions_and_old_copies(shop: Client) -> None:
+    view(shop, session_id="s")
+    view(shop, user_id="u", session_id="s")
+    view(shop, session_id="t")
+    answer = send(shop, "DELETE", "/v1/users/u?compact=true").json()
+    assert (answer["removed"], answer["linked"], answer["compacted"]) == ({"event": 2}, 1, True)
+    assert not [each for each in answer["remains"] if "copies" in each["what"]]
+    told = erase(shop, "u")
+    assert told["compacted"] is None
+    assert [each for each in told["remains"] if "compact=true" in each["until"]]
+    assert [each for each in told["remains"] if "never seen beside" in each["what"]]
+    assert send(shop, "DELETE", "/v1/users/u?compact=perhaps").status_code == 422
+
+
 def test_an_erasure_of_a_stranger_is_no_error(shop: Client) -> None:
     told = erase(shop, "谁/🦊")
     assert (told["erased_ids"], told["removed"]) == (["谁/🦊"], {})
