@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Operation(Generic[P]):
     def statuses(self, with_keys: bool) -> tuple[int, ...]:
         """All statuses of failures that can come, ascending, with or without keys."""
         of_keys = (401, 403) if with_keys and self.scope else ()
-        of_body = (413, 415) if self.body else ()
+        of_body = (408, 413, 415) if self.body else ()
         return tuple(sorted({*self.failures, *of_keys, *of_body}))
 
     @property
@@ -117,7 +118,7 @@ class Resource(BaseRoute):
             if operation.body is None:
                 body = await operation.respond(self._service, read)
             else:
-                given = await operation.body.read(scope, receive, self._service.settings.max_body_bytes)
+                given = await self._given(operation.body, scope, receive)
                 parameters = given if hasattr(given, "placement") else parameters
                 body = await operation.respond(self._service, read, given)
             status, media_type = operation.status, operation.media_type
@@ -147,6 +148,16 @@ class Resource(BaseRoute):
         if n_bytes > MAX_URL_BYTES:
             raise HTTPException(414, f"the parameters take {n_bytes} bytes: expected at most {MAX_URL_BYTES}")
         return operation
+
+    async def _given(self, body: Body[Any], scope: Scope, receive: Receive) -> Any:
+        """The body, if it comes in time: one that comes a byte at a time must not hold its connection for ever."""
+        seconds = self._service.settings.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await body.read(scope, receive, self._service.settings.max_body_bytes)
+        except TimeoutError:
+            told = f"the body was not whole after {seconds:g} s: send it faster, or in several calls"
+            raise HTTPException(408, told, {"Connection": "close"}) from None
 
     def _count(self, parameters: object, status: int, seconds: float) -> None:
         """Count calls for a list, under its name if it exists: a caller's own words would grow without bound."""

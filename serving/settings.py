@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         impression_sample: share of the answered lists that the live log keeps as shown, 0 to 1; 0 for none.
         impression_queue: lists of one worker that may wait to be logged; what comes beyond is dropped and counted.
         max_body_bytes: how large the body of a call may be.
+        body_seconds: how long the body of a call may take to come.
         shutdown_seconds: how long running requests may take to end once a stop is asked for.
         started_at: when the server was started, seconds since 1970; it sets this itself, so that its workers' data
             clocks are one.
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     impression_sample: float = Field(1.0, ge=0, le=1)
     impression_queue: int = Field(20_000, ge=0)
     max_body_bytes: int = Field(2 << 20, ge=1024)
+    body_seconds: float = Field(30.0, gt=0, le=3600)
     shutdown_seconds: int = Field(10, ge=1)
     started_at: float | None = None
     logged_until: float | None = None

@@ -44,7 +44,7 @@ def test_statuses_and_schemas(client: Client) -> None:
     told = document(client)
     responses = told["paths"][ITEM_PATH]["get"]["responses"]
     assert list(responses) == ["200", "404", "414", "422", "503"]
-    assert list(told["paths"]["/v1/events"]["post"]["responses"]) == ["200", "413", "414", "415", "422", "503"]
+    assert list(told["paths"]["/v1/events"]["post"]["responses"]) == ["200", "408", "413", "414", "415", "422", "503"]
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     answer = told["components"]["schemas"]["Recommendations"]
     assert list(answer["properties"])[:4] == ["recommendation_id", "as_of", "next_page_token", "placement"]

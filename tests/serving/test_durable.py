@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -115,6 +118,29 @@ def test_a_large_body_is_refused_before_it_is_read(start: Start, shop_models: Pa
             assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
     assert server.request("POST", "/v1/events", json=events(0, 1)).status_code == 200
     assert server.request("POST", "/v1/events", json=events(0, 1000)).status_code == 413
+
+
+def test_a_body_that_trickles_in_is_ended(start: Start, shop_models: Path, tmp_path: Path) -> None:
+    server = start(shop_models, store=tmp_path / "store.sqlite", body_seconds=0.6)
+    server.wait()
+    head = "POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.1) as connection:
+        connection.sendall(head.encode())
+        answer, started = b"", time.monotonic()
+        while not answer and time.monotonic() < started + 10:
+            connection.sendall(b" ")
+            with suppress(TimeoutError):
+                answer = connection.recv(65_536)
+        took = time.monotonic() - started
+        connection.settimeout(10)
+        with suppress(ConnectionError):
+            while part := connection.recv(65_536):
+                answer += part
+    assert 0.5 < took < 5
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 408
+    assert server.request("POST", "/v1/events", json=events(0, 1)).status_code == 200
 
 
 def test_it_listens_elsewhere_with_keys(start: Start, shop_models: Path, tmp_path: Path) -> None:
