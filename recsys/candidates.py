@@ -72,10 +72,9 @@ def chosen(found: Mapping[str, Scored], shopper: Shopper) -> npt.NDArray[np.int3
             if is_owned is None:
                 is_owned = np.zeros(len(shopper.engine.items), np.bool_)
                 is_owned[shopper.own.item_idx] = True
-            is_new = ~is_owned[rows]
-            rows, score = rows[is_new], score[is_new]
+            score = np.where(is_owned[rows], np.float32(0), score)
         kept.append(_best(rows, score, quota))
-    return _distinct(np.concatenate(kept))
+    return distinct(np.concatenate(kept))
 
 
 def united(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
@@ -88,9 +87,7 @@ def united(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: in
     """
     best = np.array([score.max(initial=0) for _, score in found.values()], np.float32)
     table = np.zeros((len(found), len(rows)), np.float32)
-    place_of = np.full(n_items, -1, np.int32)
-    place_of[rows] = np.arange(len(rows), dtype=np.int32)
-    place = place_of[np.concatenate([of_source for of_source, _ in found.values()])]
+    place = places(rows, np.concatenate([of_source for of_source, _ in found.values()]), n_items)
     known = np.flatnonzero(place >= 0)
     source = np.repeat(np.arange(len(found)), [len(of_source) for of_source, _ in found.values()])
     table[source[known], place[known]] = np.concatenate([score for _, score in found.values()])[known]
@@ -105,15 +102,33 @@ def is_among(rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> n
     return ascending[np.minimum(ascending.searchsorted(rows), len(ascending) - 1)] == rows
 
 
-def _distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def places(among: npt.NDArray[np.int32], rows: npt.NDArray[np.int32], n_items: int) -> npt.NDArray[np.int32]:
+    """Where each row is among distinct others, int32 (n,); -1 where it is not.
+
+    By a table over the catalogue of which no more is touched than the rows: at some thousand rows in half the time of
+    a search.
+
+    Args:
+        among: int32, distinct.
+        rows: int32 (n,).
+        n_items: of the catalogue.
+    """
+    place_of = np.empty(n_items, np.int32)
+    place_of[rows] = -1
+    place_of[among] = np.arange(len(among), dtype=np.int32)
+    return place_of[rows]
+
+
+def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Distinct rows, ascending; by sorting, which beats `np.unique`'s hash table fifteen times at this size."""
     ordered = np.sort(rows)
     return ordered[np.concatenate([ordered[:1] >= 0, ordered[1:] != ordered[:-1]])]
 
 
 def _best(rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], quota: int) -> npt.NDArray[np.int32]:
-    """The rows of the highest scores, in any order; equal scores by row."""
-    if len(rows) <= quota:
-        return rows
-    best = rows[score >= np.partition(score, -quota)[-quota]]
+    """The rows of the highest scores above 0, in any order; equal scores by row."""
+    threshold = np.partition(score, -quota)[-quota]
+    if threshold <= 0:
+        return rows[score > 0]
+    best = rows[score >= threshold]
     return best if len(best) == quota else rows[top_k(score, quota, rows)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,11 @@ class Catalog:
     group: npt.NDArray[np.int32]
     price: npt.NDArray[np.float32]
     available: npt.NDArray[np.bool_]
+
+    @cached_property
+    def has_groups(self) -> bool:
+        """Whether any items are variants of one product."""
+        return bool((self.group >= 0).any())
 
     @property
     def item_category(self) -> npt.NDArray[np.int32]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recsys.context import Query
 from recsys.engine import Engine
+from recsys.history import UserHistory
 from recsys.models.repeat import OwnItems, own_items
 from recsys.topk import top_k
 
@@ -35,6 +36,11 @@ class Shopper:
         return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.strength)
 
     @cached_property
+    def bought(self) -> UserHistory:
+        """The shopper's purchases."""
+        return self.query.history.of_kind(self.engine.shop.goal)
+
+    @cached_property
     def vector(self) -> npt.NDArray[np.float32]:
         """The shopper in the space of the items' vectors, float32 (n_factors,); zeros where nothing is known."""
         return self.engine.als.fold_in(*self.weighted)
@@ -42,16 +48,15 @@ class Shopper:
     @cached_property
     def own(self) -> OwnItems:
         """What the shopper bought."""
-        return own_items(self.engine.repeat, self.query.history, self.engine.shop.goal, self.query.now)
+        return own_items(self.engine.repeat, self.bought, self.engine.shop.goal, self.query.now)
 
     def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.
 
         `P(b | i, u) = (n_uib + κ·P(b | i)) / (n_ui + κ)`, divided by `P(b)`.
         """
-        timeofday, query = self.engine.timeofday, self.query
+        timeofday, query, bought = self.engine.timeofday, self.query, self.bought
         lift = timeofday.lift[rows, query.bucket]
-        bought = query.history.of_kind(self.engine.shop.goal)
         if not timeofday.is_fitted or not len(bought) or not len(rows):
             return lift
         here = timeofday.bucket_of_hour[bought.hour] == query.bucket

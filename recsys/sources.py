@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Source, is_among
+from recsys.candidates import Source, distinct, is_among, places
 from recsys.context import Query
 from recsys.shopper import Scored, Shopper
 from recsys.topk import top_k
@@ -57,7 +57,7 @@ def together_source(shopper: Shopper) -> Scored:
     partners = shopper.engine.copurchase.partners
     near = partners.item_idx[rows]
     score = partners.score[rows] * weight[:, None]
-    return _summed(shopper.query, near.ravel(), score.ravel())
+    return _summed(shopper, near.ravel(), score.ravel())
 
 
 def affinity_source(shopper: Shopper) -> Scored:
@@ -87,7 +87,7 @@ def content_source(shopper: Shopper) -> Scored:
     hybrid = shopper.engine.hybrid
     near = hybrid.similar_idx[rows, :N_NEIGHBORS]
     score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
-    return _summed(shopper.query, near.ravel(), score.ravel())
+    return _summed(shopper, near.ravel(), score.ravel())
 
 
 def popular_source(shopper: Shopper) -> Scored:
@@ -115,21 +115,21 @@ def bought_together_source(shopper: Shopper) -> Scored:
     """What ends up in baskets with the seeds."""
     lists = shopper.engine.copurchase.bought_together
     seeds = shopper.query.seeds
-    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
 def complementary_source(shopper: Shopper) -> Scored:
     """What goes with the seeds and could replace none of them."""
     lists = shopper.engine.copurchase.complementary
     seeds = shopper.query.seeds
-    return _summed(shopper.query, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
 def similar_source(shopper: Shopper) -> Scored:
     """What could replace the seeds."""
     hybrid = shopper.engine.hybrid
     seeds = shopper.query.seeds
-    return _summed(shopper.query, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
+    return _summed(shopper, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
 
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
@@ -162,9 +162,10 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
     return rows[kept], score[kept]
 
 
-def _summed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+def _summed(shopper: Shopper, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
     """Sum scores of equal rows; -1 marks the end of a list."""
-    kept = (rows >= 0) & (score > 0)
-    distinct, place = np.unique(rows[kept], return_inverse=True)
-    summed = np.bincount(place, score[kept], len(distinct)).astype(np.float32)
-    return _allowed(query, distinct, summed)
+    kept, n_items = (rows >= 0) & (score > 0), len(shopper.engine.items)
+    rows = rows[kept]
+    found = distinct(rows)
+    summed = np.bincount(places(found, rows, n_items), score[kept], len(found)).astype(np.float32)
+    return _allowed(shopper.query, found, summed)

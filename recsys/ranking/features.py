@@ -128,7 +128,7 @@ class _Runs:
     @classmethod
     def of_items(cls, shopper: Shopper) -> _Runs:
         """By item."""
-        bought = shopper.query.history.of_kind(shopper.engine.shop.goal)
+        bought = shopper.bought
         return cls._sorted(bought.item_idx, bought.timestamp, bought.basket_idx)
 
     @classmethod
@@ -175,7 +175,7 @@ class _Runs:
 
 def _basket_times(shopper: Shopper) -> npt.NDArray[np.int64]:
     """When each basket of the shopper began, ascending, in seconds."""
-    bought = shopper.query.history.of_kind(shopper.engine.shop.goal)
+    bought = shopper.bought
     order = np.argsort(bought.basket_idx, kind="stable")
     basket = bought.basket_idx[order]
     is_first = np.concatenate([basket[:1] == basket[:1], basket[1:] != basket[:-1]])

@@ -88,6 +88,8 @@ def may_stay(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]
 
 def first_of_group(engine: Engine, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Which rows are the first variant of their product, bool (n,)."""
+    if not engine.catalog.has_groups:
+        return np.ones(len(rows), np.bool_)
     group = engine.catalog.group[rows]
     _, first = np.unique(np.where(group >= 0, group, -2 - np.arange(len(group))), return_index=True)
     kept = np.zeros(len(rows), np.bool_)
