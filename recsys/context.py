@@ -82,6 +82,8 @@ class RecommendedItem:
         rank: 1 for the first.
         source: the source that spoke most for it.
         reasons: evidence, the strongest first; at least one.
+        propensity: how likely it was to be drawn for its place, what was drawn before it given, in (0, 1]; below 1
+            only where the placement has `rotation`.
     """
 
     item_id: str
@@ -89,6 +91,7 @@ class RecommendedItem:
     rank: int
     source: str
     reasons: tuple[Reason, ...]
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ class Ranking:
         source: the source that spoke most for each item.
         fallback_used: whether the fallback served.
         removed: by rule, the rows that it took out of the candidates.
+        propensity: float64 (n,), of each item as `RecommendedItem` has it; None where chance had no part.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -168,9 +172,11 @@ class Ranking:
     source: tuple[str, ...]
     fallback_used: bool
     removed: Mapping[str, npt.NDArray[np.int32]]
+    propensity: npt.NDArray[np.float64] | None = None
 
     def take(self, places: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Ranking:
         """The same with some of its items."""
         kept = np.arange(len(self.item_idx))[places]
         source = tuple(self.source[place] for place in kept.tolist())
-        return replace(self, item_idx=self.item_idx[kept], score=self.score[kept], source=source)
+        propensity = None if self.propensity is None else self.propensity[kept]
+        return replace(self, item_idx=self.item_idx[kept], score=self.score[kept], source=source, propensity=propensity)

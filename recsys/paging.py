@@ -131,10 +131,12 @@ def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
         "fallback_used": ranking.fallback_used,
         "sources": names,
         "new": [engine.items.ids[row] for row in new_rows.tolist()],
+        "by_chance": ranking.propensity is not None,
         "n": len(rows),
     }
     sources = np.array([names.index(source) for source in ranking.source], np.uint8)
-    parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes())
+    chance = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
+    parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), chance)
     packed = zlib.compress(json.dumps(head).encode() + b"\n" + b"".join(parts), 1)
     return urlsafe_b64encode(_digest(packed) + packed).decode().rstrip("=")
 
@@ -163,6 +165,7 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
     score = np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32)
     sources = np.frombuffer(body, np.uint8, n, 8 * n)
     is_new = rows >= n_fixed
+    chance = np.frombuffer(body, "<f4", n, 9 * n).astype(np.float64) if head["by_chance"] else None
     rows[is_new] = engine.items.rows(head["new"])[rows[is_new] - n_fixed]
     ranking = Ranking(
         item_idx=rows,
@@ -171,6 +174,7 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
         fallback_used=bool(head["fallback_used"]),
         removed={},
     )
+        propensity=chance,
     known = (rows != UNKNOWN) & (rows < len(engine.items))
     names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told")}
     return Rest(**names, ranking=ranking.take(known))

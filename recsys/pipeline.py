@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -104,10 +105,11 @@ def told_of(
     engine, query = shopper.engine, shopper.query
     reasons = reasons_of(placement, shopper, ranking.item_idx, ranking.source)
     ids = engine.items.ids
+    chance = repeat(1.0, len(reasons)) if ranking.propensity is None else ranking.propensity.tolist()
     items = tuple(
-        RecommendedItem(ids[row], score, place, source, why)
-        for place, (row, score, source, why) in enumerate(
-            zip(ranking.item_idx.tolist(), ranking.score.tolist(), ranking.source, reasons, strict=True), first
+        RecommendedItem(ids[row], score, place, source, why, likely)
+        for place, (row, score, source, why, likely) in enumerate(
+            zip(ranking.item_idx.tolist(), ranking.score.tolist(), ranking.source, reasons, chance, strict=True), first
         )
     )
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())

@@ -79,13 +79,13 @@ class ShownItem(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         item_id, score: as in the answer.
         position: its rank, where that is not its place in this list: on later pages.
-        propensity: how likely it was to stand there, where chance had a part; 1 else.
+        propensity: as in the answer: how likely chance was to put it there; left out where chance had no part.
     """
 
     item_id: str
     score: float
     position: int | None = None
-    propensity: float = 1.0
+    propensity: float | None = None
 
 
 class Impressions:
@@ -181,7 +181,12 @@ class Impressions:
 def shown_of(answer: Recommendations) -> Shown:
     """What an answer shows."""
     items = [
-        ShownItem(item.item_id, item.score, None if item.rank == place else item.rank)
+        ShownItem(
+            item.item_id,
+            item.score,
+            None if item.rank == place else item.rank,
+            None if item.propensity == 1 else item.propensity,
+        )
         for place, item in enumerate(answer.items, 1)
     ]
     return Shown(answer.placement, answer.model_version, answer.fallback_used, msgspec.Raw(_encode(items)))

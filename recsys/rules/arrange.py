@@ -19,6 +19,7 @@ from recsys.rules.arrangement import (
     daily_chance,
     diverse,
     in_rounds,
+    propensities,
     rotated_keys,
     with_pins,
     with_shares,
@@ -67,7 +68,7 @@ def arrange(placement: Placement, shopper: Shopper, ranking: Ranking) -> Ranking
     """
     query, engine = shopper.query, shopper.engine
     wanted = query.limit + query.n_more
-    found = _taken(ranking, _by_dials(placement, shopper, ranking, wanted))
+    found = _by_dials(placement, shopper, ranking, wanted)
     found = _filled(placement, shopper, found, wanted)
     if placement.max_per_category:
         found = _taken(found, in_rounds(_categories(engine, found.item_idx), placement.max_per_category))
@@ -82,10 +83,9 @@ def arrange(placement: Placement, shopper: Shopper, ranking: Ranking) -> Ranking
     return _pinned(shopper, found).take(slice(wanted))
 
 
-def _by_dials(placement: Placement, shopper: Shopper, ranking: Ranking, wanted: int) -> Places:
-    """The order by rotation and diversity."""
+def _by_dials(placement: Placement, shopper: Shopper, ranking: Ranking, wanted: int) -> Ranking:
+    """The list by rotation and diversity; what chance did to it is told, diversity does the same to the same draw."""
     query, n = shopper.query, len(ranking.item_idx)
-    order = np.arange(n)
     key = ranking.score.astype(np.float64)
     if placement.rotation and n:
         ids = shopper.engine.items.ids
@@ -94,10 +94,11 @@ def _by_dials(placement: Placement, shopper: Shopper, ranking: Ranking, wanted: 
         key = rotated_keys(n, chance, placement.rotation)
         order = top_k(key, n)
         key = key[order]
+        ranking = replace(ranking.take(order), propensity=propensities(order, placement.rotation))
     if placement.diversity and n:
-        vectors = embeddings(shopper.engine, ranking.item_idx[order])
-        order = order[diverse(key, vectors, placement.diversity, wanted)]
-    return order
+        vectors = embeddings(shopper.engine, ranking.item_idx)
+        ranking = _taken(ranking, diverse(key, vectors, placement.diversity, wanted))
+    return ranking
 
 
 def embeddings(engine: Engine, rows: Rows) -> npt.NDArray[np.float32]:
@@ -143,6 +144,7 @@ def _with_more(placement: Placement, shopper: Shopper, found: Ranking, mask: Mas
         item_idx=np.concatenate([found.item_idx, rows[best]]),
         score=np.concatenate([found.score, behind.astype(np.float32)]),
         source=(*found.source, *[FILLER] * len(best)),
+        propensity=None if found.propensity is None else np.concatenate([found.propensity, np.ones(len(best))]),
     )
 
 
@@ -203,6 +205,7 @@ def _pinned(shopper: Shopper, found: Ranking) -> Ranking:
         item_idx=np.concatenate([rows, rest.item_idx]),
         score=np.concatenate([np.array([scores.get(row, 0.0) for row, _ in pins], np.float32), rest.score]),
         source=(*[PINNED] * len(pins), *rest.source),
+        propensity=None if rest.propensity is None else np.concatenate([np.ones(len(pins)), rest.propensity]),
         removed=removed,
     )
     return _taken(both, with_pins(len(both.item_idx), [(place, rank) for place, (_, rank) in enumerate(pins)]))

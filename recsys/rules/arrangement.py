@@ -16,6 +16,9 @@ Places = npt.NDArray[np.int64]
 ROUNDING = 1e-9
 """`⌊share·n⌋` of decimal shares is meant as written: .1 · 10 is one."""
 
+LEAST_PROPENSITY = 1e-12
+"""No chance is told as none."""
+
 
 def daily_chance(ids: Sequence[str], seed: str) -> npt.NDArray[np.float64]:
     """A number in (0, 1) for each id, float64 (n,), the same whenever the id and the seed are."""
@@ -41,6 +44,21 @@ def rotated_keys(n: int, chance: npt.NDArray[np.float64], rotation: float) -> np
         rotation: in [0, 1].
     """
     return (-1.0 / np.log(chance)) ** rotation / np.arange(1, n + 1)
+
+
+def propensities(order: Places, rotation: float) -> npt.NDArray[np.float64]:
+    """How likely each item was to be drawn for its place, those drawn before it given; float64 (n,), in (0, 1].
+
+    `w(item) / Σ w` of all that was left, with `w = place^(−1/rotation)`: the order by `rotated_keys` is that of
+    exponential clocks with such rates. The product over a list is how likely the whole list was.
+
+    Args:
+        order: the places that the items had before, in the order that was drawn.
+        rotation: in (0, 1].
+    """
+    log_weight = -np.log(order + 1.0) / rotation
+    log_left = np.logaddexp.accumulate(log_weight[::-1])[::-1]
+    return np.clip(np.exp(log_weight - log_left), LEAST_PROPENSITY, 1.0)
 
 
 def diverse(key: npt.NDArray[np.float64], vectors: npt.NDArray[np.float32], diversity: float, n_chosen: int) -> Places:

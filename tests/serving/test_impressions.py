@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from recsys.context import Recommendations, RecommendedItem, Request
@@ -42,6 +44,14 @@ def answer(client: Client, path: str) -> dict[str, Any]:
 def an_answer(*ranks: int) -> Recommendations:
     items = tuple(RecommendedItem(f"i{rank}", 1 / rank, rank, "popular", ()) for rank in ranks)
     return Recommendations("popular", "v1", items, True, (), 1.0, 8, "UTC")
+
+
+def test_what_chance_did_is_logged() -> None:
+    drawn = replace(an_answer(1, 2), items=(replace(an_answer(1).items[0], propensity=0.25), an_answer(2).items[0]))
+    assert msgspec.json.decode(shown_of(drawn).items) == [
+        {"item_id": "i1", "score": 1.0, "propensity": 0.25},
+        {"item_id": "i2", "score": 0.5},
+    ]
 
 
 def test_a_list_is_logged_as_it_was_shown(shop: Client) -> None:

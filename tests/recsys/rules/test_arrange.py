@@ -157,6 +157,20 @@ def test_rotation_is_another_order_each_day_and_the_same_within_one(shop_engine:
     assert np.mean([len(set(first) & set(order)) for order in orders]) > 1.5, "what is best still comes more often"
 
 
+def test_a_rotated_list_tells_how_likely_it_was(shop_engine: Engine) -> None:
+    plain_ids = plain(shop_engine, limit=MAX_LIMIT)
+    found = ask(shop_engine, with_(rotation=0.5), 10).recommendations.items
+    order = np.array([plain_ids.index(item.item_id) for item in found])
+    weight = 1.0 / np.arange(1, len(plain_ids) + 1) ** 2
+    left = weight.sum() - np.concatenate([[0], weight[order].cumsum()[:-1]])
+    assert [item.propensity for item in found] == pytest.approx((weight[order] / left).tolist(), rel=0.02)
+    assert {
+        item.propensity for item in ask(shop_engine, with_(rotation=0.0, diversity=0.3), 10).recommendations.items
+    } == {1.0}
+    pinned = with_(rotation=0.5, diversity=0.4, max_per_category=2, tail_share=0.2)
+    assert all(0 < item.propensity <= 1 for item in ask(shop_engine, pinned, 10).recommendations.items)
+
+
 def test_the_opted_out_share_the_days_chance_of_nobody(shop_engine: Engine) -> None:
     placement = with_("popular", rotation=1.0)
     assert ids(ask(shop_engine, placement, user_id=OPTED_OUT)) == ids(ask(shop_engine, placement, user_id=None))

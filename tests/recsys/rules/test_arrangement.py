@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.rules.arrangement import daily_chance, diverse, in_rounds, rotated_keys, with_pins, with_shares, with_tail
+from recsys.rules.arrangement import (
+    LEAST_PROPENSITY,
+    daily_chance,
+    diverse,
+    in_rounds,
+    propensities,
+    rotated_keys,
+    with_pins,
+    with_shares,
+    with_tail,
+)
 
 LENGTHS = st.integers(0, 40)
 
@@ -120,6 +132,36 @@ def test_at_full_rotation_the_first_place_goes_by_its_weight() -> None:
     """Of two items, the weights 1 and 1/2 make the first win two draws in three."""
     wins = [np.argmax(rotated_keys(2, daily_chance(["a", "b"], f"u{n}"), 1.0)) == 0 for n in range(4000)]
     assert abs(np.mean(wins) - 2 / 3) < 0.03
+
+
+@pytest.mark.parametrize("rotation", [0.25, 0.5, 1.0])
+def test_propensities_are_how_often_it_comes_so(rotation: float) -> None:
+    """Of 20,000 draws; a share is known to 4 standard errors of a binomial one, a rare one to 4 draws."""
+    n_draws, ids = 20_000, ["茶", "b", "c", "d"]
+    draws = [np.argsort(-rotated_keys(4, daily_chance(ids, f"u{n}"), rotation)) for n in range(n_draws)]
+    told = np.array([propensities(draw, rotation) for draw in draws])
+    lists = Counter(tuple(draw.tolist()) for draw in draws)
+    for drawn in lists:
+        for n_first in range(1, 5):
+            expected = float(propensities(np.array(drawn), rotation)[:n_first].prod())
+            found = sum(n for other, n in lists.items() if other[:n_first] == drawn[:n_first]) / n_draws
+            assert abs(found - expected) < 4 * np.sqrt(expected * (1 - expected) / n_draws) + 4 / n_draws
+    # Weighing by the inverse makes every item that is left as frequent at a place as every other.
+    place, drawn_at = 1, np.array(draws)
+    for item in range(4):
+        weight = (1 / told[:, place])[drawn_at[:, place] == item].sum() / n_draws
+        left = (drawn_at[:, 0] != item).mean()
+        assert weight == pytest.approx(left, rel=0.15)
+
+
+def test_propensities_are_chances_however_long_the_list_and_small_the_rotation() -> None:
+    rng = np.random.default_rng(3)
+    for rotation in (0.001, 0.05, 1.0):
+        found = propensities(rng.permutation(3000), rotation)
+        assert ((found >= LEAST_PROPENSITY) & (found <= 1)).all()
+        assert found[-1] == 1
+    assert propensities(np.arange(50), 1e-3) == pytest.approx(np.ones(50))
+    assert propensities(np.arange(0), 0.5).tolist() == []
 
 
 def test_the_tail_takes_the_last_places() -> None:
