@@ -20,6 +20,7 @@ from recsys.arrays import Parts, put_together, take_apart
 from recsys.engine import Engine
 from recsys.errors import BundleError
 from recsys.index import FlatIndex
+from recsys.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pairs import PAIR_FEATURES
 
@@ -29,6 +30,9 @@ SEAL: Final = "sha256"
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 INDEX: Final = "index.faiss"
+OFFERS: Final = "offers."
+"""How the names of files of offers begin; a bundle without offers has none of them."""
+
 LIBRARIES: Final = ("faiss-cpu", "implicit", "lightgbm", "numpy", "polars", "scipy")
 RANKER_FILES: Final = {
     "rankers.next.trees": "ranker.txt",
@@ -130,7 +134,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
             parts.arrays[name.removesuffix(".npy")] = mapped.view(np.ndarray)
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
-    engine = put_together(Engine, parts, index=FlatIndex.read(folder / INDEX))
+    engine = put_together(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
     rankers = engine.rankers
     for ranker, names in ((rankers.next, FEATURES), (rankers.new, FEATURES), (rankers.pairs, PAIR_FEATURES)):
         if ranker.is_fitted and ranker.feature_names != names:
@@ -241,7 +245,10 @@ def code_fingerprint() -> str:
 
 
 def _write_files(engine: Engine, folder: Path, version: str, provenance: Provenance) -> Manifest:
-    parts = take_apart(engine, skip=("index",))
+    parts = take_apart(engine, skip=("index", "offers"))
+    offers = engine.offers.known
+    if len(offers):
+        parts.arrays.update({f"{OFFERS}{name}": array for name, array in take_apart(offers).arrays.items()})
     for name, array in parts.arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     for field, name in TABLE_FILES.items():
@@ -268,6 +275,12 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
     sealed = asdict(manifest) | {SEAL: _seal(asdict(manifest))}
     _write_synced(folder / MANIFEST, json.dumps(sealed, indent=1, ensure_ascii=False))
     return manifest
+
+
+def _offers(parts: Parts) -> Offers:
+    """The offers among the arrays of a bundle, if it has any."""
+    arrays = {name.removeprefix(OFFERS): array for name, array in parts.arrays.items() if name.startswith(OFFERS)}
+    return Offers(put_together(OfferTable, Parts(arrays, {}, {}))) if arrays else NOTHING_OFFERED
 
 
 def _seal(document: Mapping[str, Any]) -> str:

@@ -19,7 +19,8 @@ import polars as pl
 
 from recsys.errors import ConfigError, DataError
 from recsys.ids import IdMap
-from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
+from recsys.offers import NO_OFFERS, OfferTable, read_offers
+from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, OFFERS, USERS, DatasetInfo
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
@@ -81,6 +82,7 @@ class Dataset:
         mean_rating: of all ratings, 0 with none.
         store_seq: number of the live log up to which its events and changes are in the tables.
         merges: by id, the one that its events were joined to in the tables.
+        offers: prices and availability by region, store and channel.
     """
 
     users: IdMap
@@ -94,6 +96,7 @@ class Dataset:
     mean_rating: float = 0.0
     store_seq: int = 0
     merges: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    offers: OfferTable = NO_OFFERS
 
     @cached_property
     def successes(self) -> Events:
@@ -132,7 +135,8 @@ def load_dataset(data_dir: Path) -> Dataset:
     if not len(events) and not len(items):
         raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
     dataset = build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
-    return replace(dataset, store_seq=info.store_seq, merges=MappingProxyType(info.merges))
+    offers = read_offers(_read_table(data_dir / "offers.parquet", OFFERS), dataset.items)
+    return replace(dataset, store_seq=info.store_seq, merges=MappingProxyType(info.merges), offers=offers)
 
 
 def read_info(data_dir: Path) -> DatasetInfo:

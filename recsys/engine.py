@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,14 @@ from recsys.models.hybrid import HybridConfig, HybridModel, fit_hybrid
 from recsys.models.popularity import PopularityConfig, PopularityModel, fit_popularity
 from recsys.models.repeat import RepeatConfig, RepeatModel, fit_repeat
 from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
+from recsys.offers import NOTHING_OFFERED, Held, Offers
 from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
+
+OFFERED_BYTES: Final = 256 * 2**20
+"""Memory for catalogues with the prices and availability of offers in place."""
+
+OFFERED_ITEM_BYTES: Final = 24
+"""What one of them takes an item: price and availability, as arrays and as columns, and the masks of pools."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ class Engine:
         items_table: one row an item: the columns of `schema.ITEMS` and the shop's own.
         users_table: one row a user: the columns of `schema.USERS` and the shop's own.
         index: the hybrid embedding, searchable.
+        offers: prices and availability by region, store and channel; see `recsys.offered`.
     """
 
     config: EngineConfig
@@ -133,6 +142,7 @@ class Engine:
     timeofday: TimeOfDayModel
     index: FlatIndex
     rankers: Rankers = field(default_factory=Rankers)
+    offers: Offers = NOTHING_OFFERED
 
     @cached_property
     def items(self) -> IdMap:
@@ -182,6 +192,21 @@ class Engine:
     def is_opted_out(self) -> npt.NDArray[np.bool_]:
         """Users who want only lists that need no history, bool (n_users,)."""
         return (~self.users_table["personalization"].fill_null(True)).to_numpy()
+
+    @cached_property
+    def state(self) -> object:
+        """Names this state of the catalogue: no other engine has the same."""
+        return object()
+
+    @cached_property
+    def general_state(self) -> object:
+        """Names this state of all columns that no offer speaks of: `state`, but of a catalogue with offers in place."""
+        return self.state
+
+    @cached_property
+    def offered(self) -> Held[Engine]:
+        """This engine with offers in place, by their standing."""
+        return Held(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
 
 
 Progress = Callable[[str], None]
@@ -255,6 +280,7 @@ def fit_models(
         copurchase=copurchase,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
+        offers=Offers(dataset.offers),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from recsys.candidates import QUOTAS, gather
+from recsys.offers import KEYS, Where
 from recsys.pipeline import Answer, rank
 from recsys.placements import Placement
 from recsys.ranking.features import FEATURES, features
@@ -27,6 +28,7 @@ STAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "该商品在列表中，排在第{rank}位（共{limit}位）",
         ),
         "sold_out": ("it is not available", "该商品已下架或售罄"),
+        "sold_out_here": ("an offer says that it is not available in {where}", "该商品在{where}已售罄（来自报价表）"),
         "filtered": (
             "a filter, an exclusion or the pool of the list keeps it out",
             "该商品被筛选条件、排除项或列表的商品范围挡在外面",
@@ -92,7 +94,8 @@ class Explanation:
     Attributes:
         item_id: the item.
         placement: the list.
-        stage: `listed`, `sold_out`, `filtered`, `no_candidate`, `removed`, `too_low` or `arranged_out`.
+        stage: `listed`, `sold_out`, `sold_out_here` (by an offer), `filtered`, `no_candidate`, `removed`, `too_low` or
+            `arranged_out`.
         text: the same for people, in English.
         text_zh: in Chinese.
         rule: the rule that removed it, null for other stages.
@@ -150,6 +153,7 @@ def explain(answer: Answer, item_id: str) -> Explanation:
         "score": score,
         "last_score": last or 0.0,
         "sources": ", ".join(name for name in names),
+        "where": _named(engine.offers.sold_out_by(row, query.now)),
     }
     return Explanation(
         item_id=item_id,
@@ -170,8 +174,9 @@ def explain(answer: Answer, item_id: str) -> Explanation:
 
 def _stage(shopper: Shopper, row: int, rule: str | None, place: int | None, sources: tuple[Standing, ...]) -> str:
     allowed = shopper.query.allowed
-    if not shopper.engine.catalog.available[row]:
-        return "sold_out"
+    engine = shopper.engine
+    if not engine.catalog.available[row]:
+        return "sold_out_here" if _named(engine.offers.sold_out_by(row, shopper.query.now)) else "sold_out"
     if allowed is not None and not allowed[row]:
         return "filtered"
     if place is not None:
@@ -180,6 +185,11 @@ def _stage(shopper: Shopper, row: int, rule: str | None, place: int | None, sour
         return "removed"
     candidates = gather({each.source: SOURCES[each.source] for each in sources}, shopper) if sources else None
     return "arranged_out" if candidates is not None and (candidates.item_idx == row).any() else "no_candidate"
+
+
+def _named(where: Where | None) -> str:
+    """A scope in words, such as `region 湖北, store 武汉一店`; "" where it names nothing."""
+    return ", ".join(f"{key} {name}" for key, name in zip(KEYS, where or (), strict=False) if name)
 
 
 def _sources(answer: Answer) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
     Returns:
         Ids and scores, best first.
     """
-    engine, placement = recommender.current, PLACEMENTS[ORDERED_BY]
+    engine, placement = recommender.seen_by(request), PLACEMENTS[ORDERED_BY]
     asked = tuple(dict.fromkeys(request.item_ids))
     query, _ = resolve(engine, _for_nobody_s_items(request), placement, recommender.live)
     given = engine.items.rows(asked)

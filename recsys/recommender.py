@@ -18,6 +18,8 @@ from recsys.errors import BundleError, UnknownItemError
 from recsys.explain import Explanation, explain
 from recsys.ids import UNKNOWN
 from recsys.live import Live
+from recsys.offered import offered, standing_of
+from recsys.offers import Standing
 from recsys.pipeline import Answer, answer
 from recsys.placements import Placement
 from recsys.rules.book import BUILT_IN, Book
@@ -126,7 +128,15 @@ class Recommender:
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return answer(self.current, request, self.version, self.live, self.placements, self.masks)
+        return answer(self.seen_by(request), request, self.version, self.live, self.placements, self.masks)
+
+    def seen_by(self, request: Request) -> Engine:
+        """The models over the catalogue as a request is to see it: with the offers that apply to it."""
+        return offered(self.current, request, self.live)
+
+    def standing(self, request: Request) -> tuple[Standing, Standing]:
+        """What decides which offers a request sees."""
+        return standing_of(self.current, request, self.live)
 
     def explain(self, request: Request, item_id: str) -> Explanation:
         """Why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.

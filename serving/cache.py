@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from recsys.offers import Standing, Where
 from serving.impressions import Shown
 
 ENTRY_BYTES = 400
@@ -21,6 +22,8 @@ class AnswerKey(NamedTuple):
     item_id: str
     limit: int
     quarter: int
+    where: Where = Where()
+    offers: tuple[Standing, Standing] = ((), ())
 
 
 class Held(NamedTuple):

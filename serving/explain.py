@@ -9,7 +9,7 @@ from recsys.errors import UnknownItemError
 from recsys.explain import Explanation
 from recsys.placements import Anchor
 from serving.operation import Operation
-from serving.parameters import Condition, Id, Limit, Moment, Name, Parameters
+from serving.parameters import Condition, Id, Limit, Moment, Name, Parameters, Place, context_of
 from serving.problems import FieldError, InvalidRequestError
 from serving.questions import as_of_or_now, check_placement, limit_of
 from serving.service import Service
@@ -29,6 +29,9 @@ class WhyNot(Parameters, frozen=True):
         limit: how many items the list has; the placement's own number if not given.
         as_of: the moment that the list is for; the server's clock if not given.
         filter: which items may be listed, beside what the placement says (docs/filters.md).
+        region: where the shopper is: chooses among offers, and filters read it as `context.region`.
+        store: the store that is shopped in: the same, `context.store`.
+        channel: app, web, mini-program …: the same, `context.channel`.
     """
 
     item_id: Id
@@ -38,6 +41,9 @@ class WhyNot(Parameters, frozen=True):
     limit: Limit | None = None
     as_of: Moment | None = None
     filter: Condition | None = None
+    region: Place | None = None
+    store: Place | None = None
+    channel: Place | None = None
 
 
 async def explain_item(service: Service, call: WhyNot) -> bytes:
@@ -56,7 +62,8 @@ async def explain_item(service: Service, call: WhyNot) -> bytes:
         if not recommender.knows_item(item_id):
             raise UnknownItemError(item_id)
     as_of, limit = as_of_or_now(service, call.as_of), limit_of(snapshot, call.placement, call.limit)
-    request = Request(call.placement, as_of, limit, call.user_id, seeds, filter=call.filter or "")
+    context = context_of(region=call.region, store=call.store, channel=call.channel)
+    request = Request(call.placement, as_of, limit, call.user_id, seeds, filter=call.filter or "", context=context)
     return encode(recommender.explain(request, call.item_id))
 
 

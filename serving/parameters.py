@@ -36,6 +36,7 @@ Moment = Annotated[
     Meta(tz=True, extra={"expected": "an RFC 3339 time with its offset, such as 2024-05-01T08:00:00+08:00"}),
 ]
 Name = Annotated[str, Meta(min_length=1, extra={"expected": "a name"})]
+Place = Annotated[str, Meta(min_length=1, max_length=256, extra={"expected": "a name of 1 to 256 characters"})]
 Condition = Annotated[
     str,
     Meta(min_length=1, max_length=MAX_CHARACTERS, extra={"expected": f"a filter of 1 to {MAX_CHARACTERS} characters"}),
@@ -47,6 +48,11 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every call's parameters, those of the path first, in the path's order."""
+
+
+def context_of(**named: str | None) -> dict[str, str]:
+    """The context of a call that says where it comes from by parameters."""
+    return {name: value for name, value in named.items() if value is not None}
 
 
 class Nothing(Parameters, frozen=True):

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from recsys.context import Request
 from recsys.errors import UnknownItemError
+from recsys.offers import Where
 from recsys.placements import Anchor
 from serving import batch, changes, events, explain, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
 from serving.impressions import shown_of, who_of
 from serving.operation import Operation
-from serving.parameters import Condition, Id, Limit, Moment, Name, Nothing, Parameters
+from serving.parameters import Condition, Id, Limit, Moment, Name, Nothing, Parameters, Place, context_of
 from serving.questions import as_of_or_now, check_placement, limit_of
 from serving.service import Service
 from serving.wire import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
@@ -31,6 +32,9 @@ class ItemList(Parameters, frozen=True):
         limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
         filter: which items may be listed, beside what the placement says (docs/filters.md).
+        region: where the shopper is: chooses among offers, and filters read it as `context.region`.
+        store: the store that is shopped in: the same, `context.store`.
+        channel: app, web, mini-program …: the same, `context.channel`.
     """
 
     item_id: Id
@@ -39,6 +43,9 @@ class ItemList(Parameters, frozen=True):
     limit: Limit | None = None
     as_of: Moment | None = None
     filter: Condition | None = None
+    region: Place | None = None
+    store: Place | None = None
+    channel: Place | None = None
 
 
 class UserList(Parameters, frozen=True):
@@ -50,6 +57,9 @@ class UserList(Parameters, frozen=True):
         limit: how many items; the placement's own number if not given.
         as_of: the moment that the answer is for; the server's clock if not given.
         filter: which items may be listed, beside what the placement says (docs/filters.md).
+        region: where the shopper is: chooses among offers, and filters read it as `context.region`.
+        store: the store that is shopped in: the same, `context.store`.
+        channel: app, web, mini-program …: the same, `context.channel`.
     """
 
     user_id: Id
@@ -57,6 +67,9 @@ class UserList(Parameters, frozen=True):
     limit: Limit | None = None
     as_of: Moment | None = None
     filter: Condition | None = None
+    region: Place | None = None
+    store: Place | None = None
+    channel: Place | None = None
 
 
 async def recommend_for_item(service: Service, call: ItemList) -> bytes:
@@ -67,7 +80,12 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     snapshot = service.state.snapshot()
     as_of = as_of_or_now(service, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
-    key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S)
+    context = context_of(region=call.region, store=call.store, channel=call.channel)
+    request = Request(
+        call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "", context=context
+    )
+    where, standing = Where.of(context), snapshot.recommender.standing(request)
+    key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
     is_alike = call.user_id is None and call.filter is None
     held = snapshot.cache.get(key) if is_alike else None
     who = None
@@ -75,7 +93,6 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
         check_placement(snapshot, call.placement, FOR_ITEM)
         if not snapshot.recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
-        request = Request(call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "")
         answer = snapshot.recommender.answer(request)
         held = Held(encode(answer), shown_of(answer))
         if is_alike:
@@ -96,7 +113,8 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     as_of = as_of_or_now(service, call.as_of)
     check_placement(snapshot, call.placement, FOR_USER)
     limit = limit_of(snapshot, call.placement, call.limit)
-    request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "")
+    context = context_of(region=call.region, store=call.store, channel=call.channel)
+    request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "", context=context)
     answer = snapshot.recommender.answer(request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, shown_of(answer), who_of(snapshot.recommender.live, request))

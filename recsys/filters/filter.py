@@ -29,11 +29,13 @@ class Filter:
         schema: the columns that it was checked against.
         depends_on: the names of the user's and the context's that it reads, such as `user.tags`; empty where the
             mask is the same for everybody.
+        columns: the columns of the items table that it reads.
     """
 
     text: str
     schema: Mapping[str, pl.DataType] = field(repr=False)
     depends_on: frozenset[str]
+    columns: frozenset[str]
     _root: Node = field(repr=False)
     _predicate: pl.Expr = field(repr=False)
     _names: tuple[tuple[str, str, str], ...] = field(repr=False)
@@ -102,7 +104,8 @@ def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
     predicate = build_predicate(root, Scope(text, schema, {}))
     names = {(f"{node.op}.{node.value}", node.op, node.value) for node in _walk(root) if node.op in ("user", "context")}
     depends_on = frozenset(name for name, _, _ in names)
-    return Filter(text, schema, depends_on, root, predicate, tuple(sorted(names)))
+    columns = frozenset(node.value for node in _walk(root) if node.op == "column")
+    return Filter(text, schema, depends_on, columns, root, predicate, tuple(sorted(names)))
 
 
 def _walk(node: Node) -> Iterator[Node]:

@@ -19,6 +19,7 @@ from recsys.filters.filter import NOTHING
 from recsys.identities import shopper_key
 from recsys.ids import UNKNOWN
 from recsys.live import Live
+from recsys.offers import OFFERED_COLUMNS
 from recsys.placements import Placement
 from recsys.rules.dials import NO_DIALS, Dials, Mask
 
@@ -34,19 +35,19 @@ class Masks:
 
     def __init__(self, max_bytes: int = MASK_BYTES) -> None:
         self._cache = FilterCache(max_bytes)
-        # A state of the catalogue is a table that never changes; holding it keeps its identity from being used again.
-        self._state: tuple[pl.DataFrame | None, object] = (None, object())
 
-    def of(self, text: str, items: pl.DataFrame, user: Mapping[str, Any], context: Mapping[str, Any]) -> Mask:
-        """The items that a filter keeps, bool (n_items,).
+    def of(self, text: str, engine: Engine, user: Mapping[str, Any], context: Mapping[str, Any]) -> Mask:
+        """The items of an engine's catalogue that a filter keeps, bool (n_items,).
+
+        One that reads nothing that offers speak of is held once for all regions, stores and channels.
 
         Raises:
             FilterError: it cannot be read, or a value of the user's or the context's does not fit.
         """
-        state = self._state
-        if state[0] is not items:
-            state = self._state = (items, object())
-        return self._cache.mask(text, items, state[1], user, context)
+        items = engine.items_table
+        reads = self._cache.compiled(text, items.schema).columns
+        state = engine.general_state if reads.isdisjoint(OFFERED_COLUMNS) else engine.state
+        return self._cache.mask(text, items, state, user, context)
 
     def reads_user(self, text: str, items: pl.DataFrame) -> bool:
         """Whether a filter reads the shopper's attributes.
@@ -89,13 +90,13 @@ def find_dials(
 
     def own(text: str) -> Mask:
         try:
-            return masks.of(text, table, user, context)
+            return masks.of(text, engine, user, context)
         except FilterError as error:
             raise RequestError("context", f"placement {placement.name!r}, filter {text!r}: {error}") from None
 
     kept = own(placement.filter) if placement.filter else None
     if request.filter:
-        asked = masks.of(request.filter, table, user, context)
+        asked = masks.of(request.filter, engine, user, context)
         kept = asked if kept is None else kept & asked
     dials = Dials(
         is_filtered=kept is not None,

@@ -85,7 +85,7 @@ def test_a_pinned_variant_takes_the_slot_of_its_product_and_a_seed_is_never_pinn
 @pytest.mark.parametrize("text", ["category = '存储卡'", "category = '早餐'", "brand = '星辰'"])
 def test_promotions_have_their_share_of_every_first_places(shop_engine: Engine, share: float, text: str) -> None:
     placement = with_(promotions=(Promotion(text, share),))
-    mask = Masks().of(text, shop_engine.items_table, {}, {})
+    mask = Masks().of(text, shop_engine, {}, {})
     n_kinds = len({*shop_engine.catalog.group[mask & (shop_engine.catalog.group >= 0)].tolist()})
     n_enough = int((mask & (shop_engine.catalog.group < 0)).sum()) + n_kinds
     found = ask(shop_engine, placement, 20)

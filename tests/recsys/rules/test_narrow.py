@@ -50,10 +50,10 @@ def large_engine() -> Engine:
 @pytest.mark.parametrize("name", FILLED)
 @pytest.mark.parametrize("user_id", ["u3", "a stranger"])
 def test_a_narrow_filter_still_fills_the_list(large_engine: Engine, name: str, user_id: str, limit: int) -> None:
-    items, end = large_engine.items_table, large_engine.shop.end
+    end = large_engine.shop.end
     seeds = ("i00007",) if PLACEMENTS[name].anchor == "item" else ()
     text = "has(tags, 'marked')"
-    mask = Masks().of(text, items, {}, {})
+    mask = Masks().of(text, large_engine, {}, {})
     assert mask.mean() == pytest.approx(SHARE)
     found = answer(large_engine, Request(name, end, limit, user_id, seeds, filter=text)).recommendations.items
     rows = large_engine.items.rows(item.item_id for item in found)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.bundle import Provenance, read_bundle, write_bundle
+from recsys.context import Request
+from recsys.engine import Engine
+from recsys.ids import IdMap
+from recsys.offered import offered
+from recsys.offers import KEYS, Offers, OfferTable, Where, read_offers
+from recsys.recommender import Recommender
+from recsys.rules.masks import Masks
+from recsys.schema import OFFERS
+from tests.shop import table
+
+ITEMS = IdMap.of(["a", "b"])
+STORE = "武汉一店"
+DRAWN = st.fixed_dictionaries(
+    {
+        "item_id": st.sampled_from(["a", "b"]),
+        "region": st.sampled_from([None, "湖北", "上海"]),
+        "store": st.sampled_from([None, STORE]),
+        "channel": st.sampled_from([None, "app"]),
+        "price": st.sampled_from([None, 1.0, 2.0, 3.0]),
+        "available": st.sampled_from([None, True, False]),
+        "valid_from": st.sampled_from([None, 10, 20]),
+        "valid_to": st.sampled_from([None, 20, 30]),
+    }
+)
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def table_of(*rows: dict[str, Any], items: IdMap = ITEMS) -> OfferTable:
+    timed = [
+        row | {name: at(row[name]) for name in ("valid_from", "valid_to") if row.get(name) is not None} for row in rows
+    ]
+    return read_offers(table(timed, OFFERS), items)
+
+
+def said(offers: OfferTable, where: Where, as_of: int) -> dict[str, tuple[float | None, bool | None]]:
+    """Price and availability by item, by the walk over terms that the catalogue is made with."""
+    found: dict[str, tuple[float | None, bool | None]] = {}
+    every = Offers(offers)
+    for _, terms in every.speaking(every.standing(where, as_of), as_of):
+        for row, price, available in zip(*terms, strict=True):
+            before = found.get(ITEMS.ids[row], (None, None))
+            found[ITEMS.ids[row]] = (
+                before[0] if price != price else float(price),
+                before[1] if available < 0 else bool(available),
+            )
+    return found
+
+
+def by_force(rows: list[dict[str, Any]], where: Where, as_of: int, item_id: str, name: str) -> Any:
+    """The rule as it is told, over plain rows."""
+    asked = dict(zip(KEYS, where, strict=True))
+    applying = [
+        (sum(row[key] is not None for key in KEYS), row["store"] is not None, row["channel"] is not None,
+         row["region"] is not None, -1 if row["valid_from"] is None else row["valid_from"], place, row[name])
+        for place, row in enumerate(rows)
+        if row["item_id"] == item_id
+        and row[name] is not None
+        and all(row[key] in (None, asked[key]) for key in KEYS)
+        and (row["valid_from"] is None or row["valid_from"] <= as_of)
+        and (row["valid_to"] is None or as_of < row["valid_to"])
+    ]  # fmt: skip
+    return max(applying)[-1] if applying else None
+
+
+@given(
+    rows=st.lists(DRAWN, max_size=12),
+    where=st.builds(
+        Where, st.sampled_from(["", "湖北", "广东"]), st.sampled_from(["", STORE]), st.sampled_from(["", "app"])
+    ),
+    as_of=st.sampled_from([0, 9, 10, 19, 20, 29, 30]),
+)
+def test_the_most_specific_offer_speaks(rows: list[dict[str, Any]], where: Where, as_of: int) -> None:
+    found = said(table_of(*rows), where, as_of)
+    for item_id in ITEMS.ids:
+        expected = tuple(by_force(rows, where, as_of, item_id, name) for name in ("price", "available"))
+        assert found.get(item_id, (None, None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"store": STORE}, {"channel": "app"}),
+        ({"channel": "app"}, {"region": "湖北"}),
+        ({"region": "湖北"}, {}),
+        ({"region": "湖北", "channel": "app"}, {"store": STORE}),
+        ({"store": STORE, "valid_from": 2}, {"store": STORE, "valid_from": 1}),
+        ({"store": STORE, "valid_from": 1}, {"store": STORE}),
+    ],
+)
+def test_order_of_precedence(more: dict[str, Any], less: dict[str, Any]) -> None:
+    first, second = {"item_id": "a", "price": 1.0} | more, {"item_id": "a", "price": 2.0} | less
+    for rows in ((first, second), (second, first)):
+        assert said(table_of(*rows), Where("湖北", STORE, "app"), 5) == {"a": (1.0, None)}
+
+
+def test_moments_are_whole_seconds_and_the_end_is_not_in_it() -> None:
+    offers = table_of({"item_id": "a", "price": 1.0, "valid_from": 9.5, "valid_to": 19.5})
+    assert [bool(said(offers, Where(), as_of)) for as_of in (9, 10, 19, 20)] == [False, True, True, False]
+
+
+def test_standing_changes_with_every_end_and_is_one_where_nothing_differs() -> None:
+    offers = table_of({"item_id": "a", "store": STORE, "price": 1.0, "valid_from": 10, "valid_to": 20})
+    here = [offers.standing(Where(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
+    assert len(set(here)) == 3
+    assert here[1] == here[2]
+    assert offers.standing(Where("湖北", "elsewhere", "app"), 10) == ()
+
+
+@pytest.mark.parametrize(
+    ("context", "region", "expected"),
+    [
+        ({"region": "湖北", "store": 12}, "上海", Where("湖北", "12")),
+        ({"store": True, "channel": ["app"]}, "上海", Where("上海")),
+        ({}, None, Where()),
+    ],
+)
+def test_where_a_request_is_from(context: dict[str, Any], region: Any, expected: Where) -> None:
+    assert Where.of(context, region) == expected
+
+
+def with_offers(engine: Engine, *rows: dict[str, Any]) -> Engine:
+    return replace(engine, offers=Offers(table_of(*rows, items=engine.items)))
+
+
+def ask(engine: Engine, **context: Any) -> Request:
+    return Request("popular", engine.shop.end, 10, context=context)
+
+
+def test_an_engine_without_an_applying_offer_is_itself(shop_engine: Engine) -> None:
+    assert offered(shop_engine, ask(shop_engine, store=STORE)) is shop_engine
+    engine = with_offers(shop_engine, {"item_id": "phone-1", "store": STORE, "price": 1.0})
+    assert offered(engine, ask(engine, store="上海店")) is engine
+    assert offered(engine, ask(engine, store=STORE)) is offered(engine, ask(engine, store=STORE, region="x"))
+    assert len(engine.offered) == 1
+
+
+def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> None:
+    engine = with_offers(
+        shop_engine,
+        {"item_id": "phone-1", "store": STORE, "price": 1.5},
+        {"item_id": "phone-1", "price": 2.5, "available": False},
+        {"item_id": "薯片-番茄", "store": STORE, "available": True},
+        {"item_id": "nobody knows", "price": 9.0},
+    )
+    row, chips = engine.items.row("phone-1"), engine.items.row("薯片-番茄")
+    here, there = offered(engine, ask(engine, store=STORE)), offered(engine, ask(engine))
+    assert [each.catalog.price[row] for each in (here, there)] == [1.5, 2.5]
+    assert [bool(each.catalog.available[chips]) for each in (here, there)] == [True, False]
+    assert not here.catalog.available[row]
+    assert here.items_table.row(row, named=True)["price"] == 1.5
+    unsaid = pl.Series(range(len(engine.items))).is_in([row, chips, engine.items.row("nobody knows")])
+    assert here.items_table.filter(~unsaid).equals(shop_engine.items_table.filter(~unsaid))
+    masks = Masks()
+    kept = [set(each.items_table["item_id"].filter(masks.of("price < 2", each, {}, {}))) for each in (here, there)]
+    assert kept[0] - kept[1] == {"phone-1"}
+
+
+def test_the_shopper_s_own_region_counts_where_the_context_names_none(shop_engine: Engine) -> None:
+    users = shop_engine.users_table.with_columns(region=pl.lit("湖北"))
+    engine = with_offers(
+        replace(shop_engine, users_table=users), {"item_id": "phone-1", "region": "湖北", "price": 1.0}
+    )
+    request = replace(ask(engine), user_id=engine.users.ids[0])
+    assert offered(engine, request) is not engine
+    assert offered(engine, replace(request, context={"region": "上海"})) is engine
+
+
+def test_a_bundle_keeps_its_offers_in_files_of_their_own(
+    shop_engine: Engine, shop_models: Path, tmp_path: Path
+) -> None:
+    engine = with_offers(shop_engine, {"item_id": "phone-1", "store": STORE, "available": False, "valid_to": 9e9})
+    made = write_bundle(engine, tmp_path, Provenance(datetime.now(UTC), "x", {}, ()))
+    back, manifest = read_bundle(tmp_path / made.version)
+    assert "offers.item_idx.npy" in manifest.files
+    assert back.offers.known.store == (STORE,)
+    request = ask(back, store=STORE)
+    assert not offered(back, request).catalog.available[back.items.row("phone-1")]
+    explained = Recommender(back, manifest).explain(request, "phone-1")
+    assert (explained.stage, STORE in explained.text, STORE in explained.text_zh) == ("sold_out_here", True, True)
+    without = Recommender.open(shop_models)
+    assert not len(without.engine.offers)
+    assert not [name for name in without.manifest.files if name.startswith("offers.")]

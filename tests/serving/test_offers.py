@@ -1,0 +1,110 @@
+"""Two stores of one shop: what an offer says holds where and while it says so, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from recsys.bundle import Provenance, activate, write_bundle
+from recsys.engine import Engine
+from recsys.offers import Offers, read_offers
+from recsys.schema import OFFERS
+from tests.serving.conftest import Client, client_of
+from tests.shop import table
+
+WUHAN, SHANGHAI = "武汉一店", "上海/南京路店"
+SOLD_OUT, REDUCED = "case-3", "charger-1"
+
+
+def moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@pytest.fixture(scope="module")
+def models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop, with an item sold out in one store, and one reduced there until an hour before the data's end."""
+    end = shop_engine.shop.end
+    rows = (
+        {"item_id": SOLD_OUT, "store": WUHAN, "available": False},
+        {"item_id": REDUCED, "store": WUHAN, "price": 1.0, "valid_to": moment(end - 3600)},
+    )
+    engine = replace(shop_engine, offers=Offers(read_offers(table(rows, OFFERS), shop_engine.items)))
+    folder = tmp_path_factory.mktemp("offers")
+    made = write_bundle(engine, folder, Provenance(datetime.now(UTC), "shop", {}, ()))
+    activate(folder, made.version)
+    return folder
+
+
+@pytest.fixture
+def shop(models: Path, tmp_path: Path) -> Iterator[Client]:
+    with client_of(models, store=tmp_path / "store.sqlite") as client:
+        yield client
+
+
+def listed(client: Client, path: str = "/v1/items/phone-1/recommendations", **query: Any) -> set[str]:
+    answer = client.get(f"{path}?{urlencode({'limit': 100} | query)}")
+    assert answer.status_code == 200, answer.text
+    return {item["item_id"] for item in answer.json()["items"]}
+
+
+def asked(client: Client, **question: Any) -> set[str]:
+    answer = client.request("POST", "/v1/recommendations", json={"placement": "popular", "limit": 100} | question)
+    assert answer.status_code == 200, answer.text
+    return {item["item_id"] for item in answer.json()["items"]}
+
+
+@pytest.mark.parametrize("store", [None, SHANGHAI])
+def test_what_is_sold_out_in_one_store_vanishes_there_only(shop: Client, store: str | None) -> None:
+    elsewhere = {} if store is None else {"store": store}
+    users = "/v1/users/u010/recommendations"
+    for _ in range(2):  # the second time from the cache
+        assert SOLD_OUT in listed(shop, **elsewhere)
+        assert SOLD_OUT not in listed(shop, store=WUHAN)
+    assert SOLD_OUT in listed(shop, users, placement="popular", **elsewhere)
+    assert SOLD_OUT not in listed(shop, users, placement="popular", store=WUHAN)
+    assert SOLD_OUT in asked(shop, context=elsewhere)
+    assert SOLD_OUT not in asked(shop, context={"store": WUHAN})
+
+
+def test_explain_says_where(shop: Client) -> None:
+    query = {"item_id": SOLD_OUT, "placement": "popular", "limit": 100}
+    here = shop.get(f"/v1/explain?{urlencode(query | {'store': WUHAN})}").json()
+    assert here["stage"] == "sold_out_here"
+    assert WUHAN in here["text"]
+    assert shop.get(f"/v1/explain?{urlencode(query)}").json()["stage"] == "listed"
+
+
+def test_filters_see_the_price_of_the_store_until_its_time_has_passed(shop: Client, shop_engine: Engine) -> None:
+    end = shop_engine.shop.end
+    during, after = (moment(end - 3600 - before).isoformat() for before in (1, 0))
+    cheap = {"filter": "price < 2", "context": {"store": WUHAN}}
+    assert asked(shop, as_of=during, **cheap) == {REDUCED}
+    assert asked(shop, as_of=after, **cheap) == set()
+    assert asked(shop, as_of=during, filter="price < 2") == set()
+    assert listed(shop, as_of=during, filter="price < 2", store=WUHAN) == {REDUCED}
+
+
+def test_pages_are_of_one_store(shop: Client) -> None:
+    question = {"placement": "popular", "limit": 5, "context": {"store": WUHAN}}
+    found, token = set(), None
+    while True:
+        more = {} if token is None else {"page_token": token}
+        page = shop.request("POST", "/v1/recommendations", json=question | more).json()
+        found |= {item["item_id"] for item in page["items"]}
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert SOLD_OUT not in found
+    assert REDUCED in found
+
+
+def test_a_name_that_is_none_is_refused(shop: Client) -> None:
+    for query in ("store=", "region=" + "x" * 257):
+        answer = shop.get(f"/v1/items/phone-1/recommendations?{query}")
+        assert answer.status_code == 422
