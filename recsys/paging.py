@@ -85,6 +85,7 @@ def next_page(recommender: Recommender, request: Request, token: str) -> tuple[A
     _check(rest, request, recommender.version)
     request = replace(request, as_of=rest.as_of)
     placement = find_placement(request, recommender.placements)
+    engine = recommender.seen_by(request)
     query, missing = resolve(engine, request, placement, recommender.live, recommender.masks)
     shopper = Shopper(engine, query)
     ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
@@ -130,8 +131,8 @@ def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
         "n_told": rest.n_told,
         "fallback_used": ranking.fallback_used,
         "sources": names,
-        "new": [engine.items.ids[row] for row in new_rows.tolist()],
         "by_chance": ranking.propensity is not None,
+        "new": [engine.items.ids[row] for row in new_rows.tolist()],
         "n": len(rows),
     }
     sources = np.array([names.index(source) for source in ranking.source], np.uint8)
@@ -164,8 +165,8 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
     rows = np.frombuffer(body, "<i4", n).astype(np.int32)
     score = np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32)
     sources = np.frombuffer(body, np.uint8, n, 8 * n)
-    is_new = rows >= n_fixed
     chance = np.frombuffer(body, "<f4", n, 9 * n).astype(np.float64) if head["by_chance"] else None
+    is_new = rows >= n_fixed
     rows[is_new] = engine.items.rows(head["new"])[rows[is_new] - n_fixed]
     ranking = Ranking(
         item_idx=rows,
@@ -173,8 +174,8 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
         source=tuple(head["sources"][place] for place in sources.tolist()),
         fallback_used=bool(head["fallback_used"]),
         removed={},
-    )
         propensity=chance,
+    )
     known = (rows != UNKNOWN) & (rows < len(engine.items))
     names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told")}
     return Rest(**names, ranking=ranking.take(known))
