@@ -18,6 +18,9 @@ Row = dict[str, Any]
 ATTRIBUTES: Final = "attributes"
 """Where the body of a change keeps the columns that are the shop's own."""
 
+OFFERS: Final = "offers"
+"""Where the body of a change of an item keeps its offers, which are rows of a table of their own."""
+
 UNFIT: Final = (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError)
 """What polars raises for values that are of no column's type."""
 
@@ -39,8 +42,17 @@ def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
     """
     if kind.endswith("_delete"):
         return None
-    given = {name: value for name, value in body.items() if name != ATTRIBUTES} | (body.get(ATTRIBUTES) or {})
+    own = {name: value for name, value in body.items() if name not in (ATTRIBUTES, OFFERS)}
+    given = own | (body.get(ATTRIBUTES) or {})
     return (dict(row or {}) if kind.endswith("_patch") else {}) | given
+
+
+def offers_after(kind: str, body: Mapping[str, Any]) -> list[Row] | None:
+    """All offers of an item after a change, None where it leaves them as they are; see `changed`."""
+    if kind == "item_patch" and OFFERS not in body:
+        return None
+    given = None if kind == "item_delete" else body.get(OFFERS)
+    return list(given or ())
 
 
 def table_of(rows: Iterable[Row], columns: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 from scipy import sparse
 
 from recsys.catalog import PATH_SEPARATOR, Catalog
-from recsys.changes import Row, changed, table_of, wider
+from recsys.changes import Row, changed, offers_after, table_of, wider
 from recsys.engine import Engine
 from recsys.ids import UNKNOWN, GrownIdMap
 from recsys.index import GrownIndex
@@ -22,6 +22,7 @@ from recsys.models.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.direction import BackwardTypes
 from recsys.models.ease import NO_ITEM
 from recsys.newcomers import Newcomers
+from recsys.offer_changes import OfferChanges
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
 """Columns that say nothing of what an item is like."""
@@ -52,6 +53,7 @@ class Overlay:
         self._categories: dict[str, int] | None = None
         self._groups: dict[str, int] | None = None
         self._newcomers = Newcomers(base)
+        self._offers = OfferChanges(base.offers)
         self._is_same_shape = True
         self.version = 0
 
@@ -90,6 +92,9 @@ class Overlay:
             after = before | {"available": False}
         else:
             self._deleted.discard(item_id)
+        offers = offers_after(kind, body)
+        if offers is not None:
+            self._offers.replace(row, offers)
         for name in after:
             if name not in self._base.items_table.schema:
                 self._own[name] = wider(self._own.get(name, pl.Null()), after[name])
@@ -115,7 +120,7 @@ class Overlay:
         if not self._is_same_shape:
             self._newcomers.place(table, catalog)
             grown = self._grown(catalog)
-        engine = replace(grown, items_table=table, catalog=catalog)
+        engine = replace(grown, items_table=table, catalog=catalog, offers=self._offers.offers)
         self._carry(engine, rows, changes)
         return engine
 

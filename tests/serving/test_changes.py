@@ -44,7 +44,7 @@ def entries(client: Client) -> list[Entry]:
 
 
 def test_every_column_can_be_said() -> None:
-    assert set(ItemFields.__struct_fields__) == {*ITEMS, "attributes"} - {"item_id"}
+    assert set(ItemFields.__struct_fields__) == {*ITEMS, "offers", "attributes"} - {"item_id"}
     assert set(UserFields.__struct_fields__) == {*USERS, "attributes"} - {"user_id"}
 
 
@@ -100,6 +100,17 @@ def test_null_says_nothing_in_a_whole_one(shop: Client) -> None:
         ("/v1/items/a", {"attributes": {"a": 1 << 60}}, "attributes[...]"),
         ("/v1/items/a", {"attributes": {"price": 1}}, "attributes.price"),
         ("/v1/items/a", {"attributes": {str(n): n for n in range(101)}}, "attributes"),
+        ("/v1/items/a", {"offers": [{"price": 1}, {"store": "武汉一店"}]}, "offers[1]"),
+        ("/v1/items/a", {"offers": [{"price": -1}]}, "offers[0].price"),
+        ("/v1/items/a", {"offers": [{"price": 1, "shop": "x"}]}, "offers[0].shop"),
+        ("/v1/items/a", {"offers": [{"price": 1, "store": ""}]}, "offers[0].store"),
+        ("/v1/items/a", {"offers": [{"price": 1, "valid_to": "9999-12-31T23:59:59-14:00"}]}, "offers[0].valid_to"),
+        (
+            "/v1/items/a",
+            {"offers": [{"price": 1, "valid_from": "2024-06-02T00:00:00Z", "valid_to": "2024-06-01T00:00:00Z"}]},
+            "offers[0].valid_to",
+        ),
+        ("/v1/items/a", {"offers": [{"price": 1}] * 1001}, "offers"),
         ("/v1/items/a", [], ""),
         ("/v1/users/u", {"timezone": "Mars/Olympus"}, "timezone"),
         ("/v1/users/u", {"timezone": "../etc/passwd"}, "timezone"),

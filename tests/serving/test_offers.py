@@ -108,3 +108,42 @@ def test_a_name_that_is_none_is_refused(shop: Client) -> None:
     for query in ("store=", "region=" + "x" * 257):
         answer = shop.get(f"/v1/items/phone-1/recommendations?{query}")
         assert answer.status_code == 422
+
+
+def change(client: Client, method: str, item_id: str, body: Any = None) -> None:
+    answer = client.request(method, f"/v1/items/{item_id}", **({} if body is None else {"json": body}))
+    assert answer.status_code == 200, answer.text
+
+
+def test_offers_are_replaced_live(shop: Client, models: Path, tmp_path: Path) -> None:
+    offer = {"store": SHANGHAI, "available": False}
+    with client_of(models, store=tmp_path / "store.sqlite") as other:  # another worker over the same log
+        assert SOLD_OUT in listed(other, store=SHANGHAI)
+        change(shop, "PATCH", SOLD_OUT, {"offers": [offer]})
+        for client in (shop, other):
+            assert SOLD_OUT not in listed(client, store=SHANGHAI)
+            assert SOLD_OUT in listed(client, store=WUHAN), "the bundle's offer is replaced"
+    change(shop, "PATCH", SOLD_OUT, {"title": "Slim"})
+    assert SOLD_OUT not in listed(shop, store=SHANGHAI)
+    change(shop, "PATCH", SOLD_OUT, {"offers": None})
+    assert SOLD_OUT in listed(shop, store=SHANGHAI)
+    assert SOLD_OUT in listed(shop, store=WUHAN)
+
+
+def test_an_offer_brings_back_what_is_sold_out_but_not_what_is_deleted(shop: Client) -> None:
+    change(
+        shop, "PATCH", REDUCED, {"available": False, "offers": [{"region": "湖北", "available": True, "price": 0.5}]}
+    )
+    assert REDUCED not in asked(shop)
+    assert asked(shop, context={"region": "湖北"}, filter="price < 1 AND available") == {REDUCED}
+    change(shop, "DELETE", REDUCED)
+    assert REDUCED not in asked(shop, context={"region": "湖北"})
+
+
+def test_a_new_item_comes_with_its_offers(shop: Client) -> None:
+    body = {"title": "新品", "category": ["电子产品", "手机配件", "手机壳"], "price": 50}
+    change(shop, "PUT", "new-1", body | {"offers": [{"store": WUHAN, "price": 5}]})
+    assert asked(shop, context={"store": WUHAN}, filter="title = '新品' AND price = 5") == {"new-1"}
+    assert asked(shop, filter="title = '新品' AND price = 5") == set()
+    change(shop, "PUT", "new-1", body)
+    assert asked(shop, context={"store": WUHAN}, filter="title = '新品' AND price = 5") == set()

@@ -1,0 +1,46 @@
+"""Offers as they are now: the bundle's, but for items whose offers the live log has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from recsys.changes import Row, table_of
+from recsys.offers import Offers, tabulate
+from recsys.schema import OFFERS
+
+
+class OfferChanges:
+    """Offers of one engine, item by item replaced.
+
+    Args:
+        base: the bundle's; never changed.
+    """
+
+    def __init__(self, base: Offers) -> None:
+        self._base, self._offers = base, base
+        self._pending: dict[int, list[Row]] = {}
+        self._rows = pl.DataFrame(schema={"item_idx": pl.Int32(), **OFFERS})
+        self._replaced: set[int] = set()
+
+    def replace(self, item_idx: int, offers: Sequence[Row]) -> None:
+        """Let these be all offers of an item, the last of equals first; where it never had any, none is no change."""
+        if offers or len(self._base) or item_idx in self._replaced:
+            self._replaced.add(item_idx)
+            self._pending[item_idx] = list(offers)
+
+    @property
+    def offers(self) -> Offers:
+        """All offers."""
+        if self._pending:
+            kept = self._rows.filter(~pl.col("item_idx").is_in(list(self._pending)))
+            new = table_of([row for rows in self._pending.values() for row in rows], OFFERS).select(*OFFERS)
+            item_idx = [row for row, rows in self._pending.items() for _ in rows]
+            own = new.insert_column(0, pl.Series("item_idx", item_idx, pl.Int32()))
+            self._rows = pl.concat([kept, own])
+            replaced = np.fromiter(sorted(self._replaced), np.int32)
+            self._offers = Offers(self._base.known, tabulate(self._rows), replaced)
+            self._pending = {}
+        return self._offers
