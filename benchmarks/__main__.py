@@ -9,27 +9,24 @@ Every figure is held against a baseline of the same run. `benchmarks.events` and
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from benchmarks import folding, serving, swap
-from benchmarks.figures import show
+from benchmarks.figures import Figure, command
 
 PARTS = {"fold-in": folding, "serving": serving, "swap": swap}
 
 
-def main() -> None:
-    """Measure all parts one after the other, and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which parts, and what can be said of a run of each."""
     parser.add_argument("--only", choices=PARTS, action="append", help="parts to measure; repeat it for several")
     for part in PARTS.values():
         part.add_options(parser)
-    options = parser.parse_args()
-    show([figure for name in options.only or PARTS for figure in PARTS[name].measure(options)], options.json)
+
+
+def measure(options: argparse.Namespace) -> list[Figure]:
+    """The parts, one after the other."""
+    return [figure for name in options.only or PARTS for figure in PARTS[name].measure(options)]
 
 
 if __name__ == "__main__":
-    main()
+    command("benchmarks", __doc__, [add_options], measure)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -51,3 +52,28 @@ def show(figures: Iterable[Figure], file: Path | None = None) -> None:
     print("\n".join([f"{n_goals - len(missed)} of {n_goals} goals are met", *missed]))
     if file is not None:
         file.write_text(json.dumps([asdict(each) for each in told], indent=2) + "\n", encoding="utf-8")
+
+
+def command(
+    name: str,
+    description: str | None,
+    options: Iterable[Callable[[argparse.ArgumentParser], None]],
+    measure: Callable[[argparse.Namespace], Iterable[Figure]],
+) -> None:
+    """The command line of a benchmark over a folder of bundles: read it, measure and show.
+
+    Args:
+        name: of the module.
+        description: of the benchmark.
+        options: each adds some of its own.
+        measure: gives the figures.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    for add in options:
+        add(parser)
+    given = parser.parse_args()
+    show(measure(given), given.json)

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from benchmarks.figures import Figure, show
+from benchmarks.figures import Figure, command
 from recsys.models.als import ALSModel
 from recsys.recommender import Recommender
 
@@ -82,15 +81,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold-rounds", type=int, default=20, help="of 50 shoppers each")
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    add_options(parser)
-    options = parser.parse_args()
-    show(measure(options), options.json)
-
-
 if __name__ == "__main__":
-    main()
+    command("benchmarks.folding", __doc__, [add_options], measure)

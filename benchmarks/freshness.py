@@ -13,11 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,13 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from benchmarks.load import HOST
+from benchmarks.server import Server
 from recsys.recommender import Recommender
-from serving.server import run
-from serving.settings import load_settings
 
-HOST = "127.0.0.1"
 N_WORKERS = 2
-START_S = 120
 ASKED_AT_ONCE = 4
 GIVEN_UP_MS = 20_000
 
@@ -154,7 +148,6 @@ async def measure(
     port: int, changes: dict[str, list[Change]], paths: list[str], rate: float
 ) -> dict[str, dict[str, float]]:
     """Each kind of change, under load."""
-    await wait(port)
     told = {}
     for name, each in changes.items():
         figures, done = Figures(), asyncio.Event()
@@ -169,23 +162,6 @@ async def measure(
     return told
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Be the server."""
-    run(load_settings(models=options.serve, port=options.port, workers=N_WORKERS, clock="data"))
-
-
-async def wait(port: int) -> None:
-    """Until it is ready."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            await call(port, "GET", "/health/ready")
-            return
-        except (OSError, RuntimeError):
-            await asyncio.sleep(0.1)
-    raise RuntimeError("the server did not start")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -193,12 +169,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="events; a fifth as many new items")
     parser.add_argument("--rate", type=float, default=50, help="other requests a second")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        serve(options)
-        return
     recommender = Recommender.open(options.models)
     engine = recommender.engine
     item = engine.items_table.row(int(engine.by_popularity[0]), named=True)
@@ -209,22 +180,10 @@ def main() -> None:
     }
     users = engine.users.ids[:: max(1, len(engine.users) // 200)]
     paths = [f"/v1/users/{quote(user_id, safe='')}/recommendations?placement=for_you" for user_id in users]
-    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
-        models = Path(name) / "models"
-        models.mkdir()
-        version = recommender.version
-        source = options.models / version
-        shutil.copytree(source if source.is_dir() else options.models, models / version)
-        (models / "CURRENT").write_text(version + "\n", encoding="utf-8")
-        free.bind((HOST, 0))
-        port = free.getsockname()[1]
-        free.close()
-        command = [sys.executable, "-m", "benchmarks.freshness", "--serve", str(models), "--port", str(port)]
-        with subprocess.Popen(command) as server:
-            try:
-                figures = asyncio.run(measure(port, changes, paths, options.rate))
-            finally:
-                server.terminate()
+    with tempfile.TemporaryDirectory() as name:
+        store = Path(name) / "store.sqlite"
+        with Server("--models", options.models, "--store", store, "--workers", N_WORKERS) as server:
+            figures = asyncio.run(measure(server.port, changes, paths, options.rate))
     for name, values in figures.items():
         print(name)
         for what, value in values.items():

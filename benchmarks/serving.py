@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.figures import Figure, show
+from benchmarks.figures import Figure, command
 from benchmarks.load import get, load, once, post
 from benchmarks.server import Server
 from recsys.recommender import Recommender
@@ -171,15 +171,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", type=int, default=500, help="different items, and users, that are asked for")
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    add_options(parser)
-    options = parser.parse_args()
-    show(measure(options), options.json)
-
-
 if __name__ == "__main__":
-    main()
+    command("benchmarks.serving", __doc__, [add_options], measure)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import uvloop
 
-from benchmarks.figures import Figure, show
+from benchmarks.figures import Figure, command
 from benchmarks.load import Supply, ask_all, get, once
 from benchmarks.server import Server
 from recsys.bundle import MANIFEST, SEAL, activate, current_version
@@ -100,15 +100,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--swap-requests", type=int, default=100_000)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    add_options(parser)
-    options = parser.parse_args()
-    show(measure(options), options.json)
-
-
 if __name__ == "__main__":
-    main()
+    command("benchmarks.swap", __doc__, [add_options], measure)
