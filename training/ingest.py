@@ -162,7 +162,7 @@ def ingest(
     )
     _refuse_bad_tables(sifted, given, config, rejects, out)
     if log is not None:
-        kept = united(kept, {table: part.kept for table, part in of_log.items()}, log.identities)
+        kept = united(kept, {table: part.kept for table, part in of_log.items()}, log.identities, log.repriced)
         _refuse_nothing(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in sifted.items()}
@@ -189,7 +189,7 @@ def _read_log(
         return None, {}
     progress("reading the live log", 0.5)
     log = read_logbook(path)
-    raw = {table: raw_table(log.of_table(table, files)) for table in ("events", "items", "users")}
+    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES}
     as_it_stands = SieveRules(rules.latest)
     return log, {table: sift(part, table, as_it_stands) for table, part in raw.items() if len(part.frame)}
 

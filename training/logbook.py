@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from recsys.attribution import shown_rows, with_what_was_shown
-from recsys.changes import Row, changed, table_of
+from recsys.changes import Row, changed, offers_after, table_of
 from recsys.errors import ConfigError
 from recsys.identities import Identities
 from recsys.schema import TABLES, TIMESTAMP
@@ -45,11 +46,14 @@ class Logbook:
         """The rows that the log has for a table: all events, and of items and users those that differ from the files'.
 
         Args:
-            table: `events`, `items` or `users`.
+            table: of `schema.TABLES`; of offers, those of all items whose offers the log has changed.
             files: the rows of files by table, canonical.
         """
         if table == "events":
             return self.events
+        if table == "offers":
+            offers = self._offers.items()
+            return table_of((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
         key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
         changes = [stored for stored in self.changes if stored.entry.kind in kinds]
         touched = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
@@ -61,6 +65,21 @@ class Logbook:
             assert stored.entry.key is not None
             rows[stored.entry.key] = _after(rows.get(stored.entry.key), stored)
         return table_of((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
+
+    @property
+    def repriced(self) -> tuple[str, ...]:
+        """Items whose offers are those of the log, whatever the files say: none, for some."""
+        return tuple(self._offers)
+
+    @cached_property
+    def _offers(self) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for stored in self.changes:
+            entry = stored.entry
+            offers = offers_after(entry.kind, entry.body) if entry.kind in ITEM_CHANGES else None
+            if offers is not None and entry.key is not None:
+                found[entry.key] = offers
+        return found
 
     def _erased(self) -> set[str]:
         return set(self.identities.erasures)
@@ -102,7 +121,7 @@ def raw_table(frame: pl.DataFrame) -> RawTable:
     return RawTable(frame, pl.arange(1, len(frame) + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN))
 
 
-def united(files: Tables, log: Tables, identities: Identities) -> Tables:
+def united(files: Tables, log: Tables, identities: Identities, repriced: Iterable[str] = ()) -> Tables:
     """One shop's tables out of those of its files and of the log, both checked.
 
     Of events with one `event_id` the file's is kept. Erased ids are left out, whatever the files say; a merged id's
@@ -112,8 +131,14 @@ def united(files: Tables, log: Tables, identities: Identities) -> Tables:
         files: by table; may lack any.
         log: by table, as `Logbook.of_table` has them.
         identities: as the log has them.
+        repriced: items whose offers are the log's alone.
     """
     tables = dict(files)
+    offers = [part for part in (files.get("offers"), log.get("offers")) if part is not None]
+    if "offers" in files:
+        offers[0] = offers[0].filter(~pl.col("item_id").is_in(list(repriced)))
+    if offers:
+        tables["offers"] = pl.concat(offers)
     for table, key in (("items", "item_id"), ("users", "user_id")):
         if table in log:
             gone = [*log[table][key], *(identities.erasures if table == "users" else ())]

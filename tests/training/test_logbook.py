@@ -98,6 +98,21 @@ def test_events_join_the_files_and_changes_go_on_top(shop: ShopWithLog, shop_dat
     assert region[WEEKLY_SHOPPERS[0]] == "north"
 
 
+def test_offers_of_the_log_take_the_place_of_the_files(shop: ShopWithLog) -> None:
+    items = ("phone-1", "phone-3", "case-3", "case-4", WEEKLY_ITEM)
+    rows = [{"item_id": item_id, "store": "武汉一店", "price": 1.0} for item_id in items]
+    pl.DataFrame(rows).write_parquet(shop.folder / "offers.parquet")
+    shop.say("item_patch", "phone-1", offers=[{"store": "武汉一店", "price": 2.0, "valid_to": "2024-12-01T00:00:00Z"}])
+    shop.say("item_patch", "phone-3", offers=None)
+    shop.say("item_put", "case-3", title="Slim Case")
+    shop.say("item_delete", "case-4")
+    shop.say("item_patch", WEEKLY_ITEM, available=True)
+    _, dataset = shop.ingest("events", "items", "users", "offers")
+    kept = {dataset.items.ids[row]: price for row, price in zip(*dataset.offers.terms(0, int(NOON))[:2], strict=True)}
+    assert (dataset.offers.store, kept) == (("武汉一店",), {"phone-1": 2.0, WEEKLY_ITEM: 1.0})
+    assert "offers" not in dataset.catalog.columns
+
+
 def test_an_event_of_files_and_log_counts_once(
     shop: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
 ) -> None:
