@@ -1,4 +1,8 @@
-"""Pages of a list: a token holds the rest of it, so that no event in between repeats an item or leaves one out."""
+"""Pages of a list: a token holds the rest of it, so that no event in between repeats an item or leaves one out.
+
+A list that is asked for more often than its second page has a shorter token: what it has told. The rest is worked out
+for the same moment once the second page is asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.context import Ranking, Request
+from recsys.context import Ranking, Recommendations, Request
 from recsys.engine import Engine
 from recsys.errors import RequestError
 from recsys.ids import UNKNOWN
-from recsys.pipeline import Answer, told_of
+from recsys.pipeline import Answer, rank, told_of
 from recsys.recommender import Recommender
 from recsys.resolution import find_placement, resolve
 from recsys.rules.arrange import FILLER
@@ -44,7 +48,8 @@ class Rest:
         question: fingerprint of whom and what it is for.
         as_of: seconds since 1970: the moment that the whole list is for.
         n_told: items on the pages before.
-        ranking: what is to come.
+        ranking: what is to come; of a `start` what was told.
+        is_start: whether it is of a first page whose rest is not worked out yet.
     """
 
     version: str
@@ -53,6 +58,25 @@ class Rest:
     as_of: int
     n_told: int
     ranking: Ranking
+    is_start: bool = False
+
+
+def start_token(recommender: Recommender, request: Request, told: Recommendations) -> str | None:
+    """The token of the page that follows a list which was asked for alone, None where that is not full.
+
+    Args:
+        recommender: what answered.
+        request: as it was answered.
+        told: the answer.
+    """
+    n_told = len(told.items)
+    if n_told < request.limit:
+        return None
+    rows = recommender.current.items.rows([item.item_id for item in told.items])
+    ranking = Ranking(rows, np.zeros(n_told, np.float32), ("",) * n_told, told.fallback_used, {})
+    question = question_of(request)
+    rest = Rest(recommender.version, request.placement, question, request.as_of, n_told, ranking, is_start=True)
+    return write_token(rest, recommender.current, len(recommender.engine.items))
 
 
 def first_page(recommender: Recommender, request: Request) -> tuple[Answer, str | None]:
@@ -86,13 +110,19 @@ def next_page(recommender: Recommender, request: Request, token: str) -> tuple[A
     request = replace(request, as_of=rest.as_of)
     placement = find_placement(request, recommender.placements)
     engine = recommender.seen_by(request)
-    query, missing = resolve(engine, request, placement, recommender.live, recommender.masks)
+    asked = replace(request, limit=rest.n_told, n_more=MAX_REST) if rest.is_start else request
+    query, missing = resolve(engine, asked, placement, recommender.live, recommender.masks)
     shopper = Shopper(engine, query)
-    ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
+    if rest.is_start:
+        whole = rank(placement, shopper)
+        ranking = whole.take(~np.isin(whole.item_idx, rest.ranking.item_idx))
+    else:
+        ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
     page = ranking.take(slice(request.limit))
     page = replace(page, source=_true_sources(shopper, page))
     told = told_of(placement, shopper, page, recommender.version, missing, rest.n_told + 1)
-    rest = replace(rest, n_told=rest.n_told + len(told.items), ranking=ranking.take(slice(request.limit, None)))
+    left = ranking.take(slice(request.limit, None))
+    rest = replace(rest, n_told=rest.n_told + len(told.items), ranking=left, is_start=False)
     found = Answer(told, placement, shopper, rest.ranking)
     return found, write_token(rest, engine, len(recommender.engine.items))
 
@@ -129,6 +159,7 @@ def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
         "question": rest.question,
         "as_of": rest.as_of,
         "n_told": rest.n_told,
+        "is_start": rest.is_start,
         "fallback_used": ranking.fallback_used,
         "sources": names,
         "by_chance": ranking.propensity is not None,
@@ -177,7 +208,7 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
         propensity=chance,
     )
     known = (rows != UNKNOWN) & (rows < len(engine.items))
-    names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told")}
+    names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told", "is_start")}
     return Rest(**names, ranking=ranking.take(known))
 
 

@@ -32,15 +32,17 @@ class Held(NamedTuple):
     Attributes:
         body: encoded.
         shown: what it shows, for the log of impressions.
+        token: of the page that follows, None where none does.
     """
 
     body: bytes
     shown: Shown
+    token: str | None = None
 
     @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
-        return len(self.body) + len(bytes(self.shown.items)) + ENTRY_BYTES
+        return len(self.body) + len(bytes(self.shown.items)) + len(self.token or "") + ENTRY_BYTES
 
 
 class AnswerCache:

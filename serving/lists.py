@@ -16,9 +16,10 @@ from recsys.given import rank_given
 from recsys.ids import UNKNOWN
 from recsys.pages import fill_page
 from recsys.paging import first_page, next_page
+from recsys.pipeline import Answer
 from recsys.placements import Anchor
 from serving.body import Body
-from serving.impressions import shown_of, who_of
+from serving.impressions import Shown, shown_of, who_of
 from serving.operation import Operation
 from serving.parameters import Name, Nothing, Parameters
 from serving.problems import shown
@@ -36,6 +37,9 @@ from serving.state import Snapshot
 from serving.wire import ANSWER, Envelope, Time, enclose, encode, moment
 
 ANY: Final[frozenset[Anchor]] = frozenset({"item", "user", "none"})
+
+RANKED: Final = "rank"
+"""What the log of impressions calls a given list in order."""
 
 
 class OnePage(Parameters, frozen=True):
@@ -113,12 +117,14 @@ class RankedItems(msgspec.Struct, frozen=True):
     """A given list in the order in which a shopper is likely to want it.
 
     Attributes:
+        recommendation_id: unique to this answer; send it with later events, for attribution under the list `rank`.
         as_of: the moment that the answer is for.
         model_version: the bundle that gave it.
         items: all items, best first; those that are not known come last.
         missing_ids: items that the bundle does not know.
     """
 
+    recommendation_id: str
     as_of: Time
     model_version: str
     items: tuple[RankedItem, ...]
@@ -147,12 +153,17 @@ def listed(service: Service, snapshot: Snapshot, question: ListQuestion) -> byte
         found, token = first_page(snapshot.recommender, request)
     else:
         found, token = next_page(snapshot.recommender, request, question.page_token)
-    as_of = found.shopper.query.now
-    ticket = note(service, snapshot, request, found.recommendations, as_of)
-    body = enclose(Envelope(ticket, moment(as_of), token), encode(found.recommendations))
+    body = told_page(service, snapshot, request, found, token)
     if not question.explain:
         return body
     return b"%b,%b" % (body[:-1], encode(Explained(breakdown_of(found)))[1:])
+
+
+def told_page(service: Service, snapshot: Snapshot, request: Request, found: Answer, token: str | None) -> bytes:
+    """An encoded page, noted as shown, with the token of the one that follows."""
+    as_of = found.shopper.query.now
+    ticket = note(service, snapshot, request, found.recommendations, as_of)
+    return enclose(Envelope(ticket, moment(as_of), token), encode(found.recommendations))
 
 
 async def fill_page_of_shop(service: Service, call: OnePage, question: PageQuestion) -> bytes:
@@ -199,7 +210,10 @@ async def rank_items(service: Service, call: Nothing, question: RankQuestion) ->
     items = tuple(RankedItem(item_id, score, rank) for rank, (item_id, score) in enumerate(ranked, 1))
     rows = recommender.current.items.rows(item.item_id for item in items).tolist()
     missing = tuple(item.item_id for item, row in zip(items, rows, strict=True) if row == UNKNOWN)
-    return encode(RankedItems(moment(as_of), recommender.version, items, missing))
+    ticket = service.tickets.next()
+    ordered = Shown(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
+    service.impressions.note(ticket, as_of, ordered, who_of(recommender.live, request))
+    return encode(RankedItems(ticket, moment(as_of), recommender.version, items, missing))
 
 
 def note(service: Service, snapshot: Snapshot, request: Request, told: Recommendations, as_of: int) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from recsys.context import MAX_LIMIT
 from recsys.filters.lexemes import MAX_CHARACTERS
+from recsys.paging import MAX_TOKEN_CHARS
 from recsys.schema import MAX_ID_BYTES
 from serving.body import CONTROL
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
@@ -41,6 +42,7 @@ Condition = Annotated[
     str,
     Meta(min_length=1, max_length=MAX_CHARACTERS, extra={"expected": f"a filter of 1 to {MAX_CHARACTERS} characters"}),
 ]
+PageToken = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS, extra={"expected": "a `next_page_token`"})]
 Flag = Annotated[bool, Meta(extra={"expected": "true or false"})]
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")

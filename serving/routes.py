@@ -7,13 +7,14 @@ from typing import Any, Final
 from recsys.context import Request
 from recsys.errors import UnknownItemError
 from recsys.offers import Where
+from recsys.paging import next_page, start_token
 from recsys.placements import Anchor
 from serving import batch, changes, events, explain, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document
 from serving.impressions import shown_of, who_of
 from serving.operation import Operation
-from serving.parameters import Condition, Id, Limit, Moment, Name, Nothing, Parameters, Place, context_of
+from serving.parameters import Condition, Id, Limit, Moment, Name, Nothing, PageToken, Parameters, Place, context_of
 from serving.questions import as_of_or_now, check_placement, limit_of
 from serving.service import Service
 from serving.wire import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
@@ -35,6 +36,7 @@ class ItemList(Parameters, frozen=True):
         region: where the shopper is: chooses among offers, and filters read it as `context.region`.
         store: the store that is shopped in: the same, `context.store`.
         channel: app, web, mini-program …: the same, `context.channel`.
+        page_token: `next_page_token` of the page before; the others as for that, but for `limit`.
     """
 
     item_id: Id
@@ -46,6 +48,7 @@ class ItemList(Parameters, frozen=True):
     region: Place | None = None
     store: Place | None = None
     channel: Place | None = None
+    page_token: PageToken | None = None
 
 
 class UserList(Parameters, frozen=True):
@@ -60,6 +63,7 @@ class UserList(Parameters, frozen=True):
         region: where the shopper is: chooses among offers, and filters read it as `context.region`.
         store: the store that is shopped in: the same, `context.store`.
         channel: app, web, mini-program …: the same, `context.channel`.
+        page_token: `next_page_token` of the page before; the others as for that, but for `limit`.
     """
 
     user_id: Id
@@ -70,6 +74,7 @@ class UserList(Parameters, frozen=True):
     region: Place | None = None
     store: Place | None = None
     channel: Place | None = None
+    page_token: PageToken | None = None
 
 
 async def recommend_for_item(service: Service, call: ItemList) -> bytes:
@@ -84,6 +89,9 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     request = Request(
         call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "", context=context
     )
+    if call.page_token is not None:
+        check_placement(snapshot, call.placement, FOR_ITEM)
+        return lists.told_page(service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token))
     where, standing = Where.of(context), snapshot.recommender.standing(request)
     key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
     is_alike = call.user_id is None and call.filter is None
@@ -94,14 +102,14 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
         if not snapshot.recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         answer = snapshot.recommender.answer(request)
-        held = Held(encode(answer), shown_of(answer))
+        held = Held(encode(answer), shown_of(answer), start_token(snapshot.recommender, request, answer))
         if is_alike:
             snapshot.cache.put(key, held)
         elif call.user_id is not None:
             who = who_of(snapshot.recommender.live, request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, held.shown, who)
-    return enclose(Envelope(ticket, moment(as_of), None), held.body)
+    return enclose(Envelope(ticket, moment(as_of), held.token), held.body)
 
 
 async def recommend_for_user(service: Service, call: UserList) -> bytes:
@@ -115,10 +123,12 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     limit = limit_of(snapshot, call.placement, call.limit)
     context = context_of(region=call.region, store=call.store, channel=call.channel)
     request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "", context=context)
+    if call.page_token is not None:
+        return lists.told_page(service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token))
     answer = snapshot.recommender.answer(request)
-    ticket = service.tickets.next()
-    service.impressions.note(ticket, as_of, shown_of(answer), who_of(snapshot.recommender.live, request))
-    return enclose(Envelope(ticket, moment(as_of), None), encode(answer))
+    ticket = lists.note(service, snapshot, request, answer, as_of)
+    token = start_token(snapshot.recommender, request, answer)
+    return enclose(Envelope(ticket, moment(as_of), token), encode(answer))
 
 
 async def live(service: Service, call: Nothing) -> bytes:

@@ -20,7 +20,7 @@ class Envelope(msgspec.Struct, frozen=True):
     Attributes:
         recommendation_id: unique to this answer; send it with later events, for attribution.
         as_of: the moment that the answer is for.
-        next_page_token: send it as `page_token` for what follows; null where nothing does, and for GET.
+        next_page_token: send it as `page_token` for what follows; null where nothing does.
     """
 
     recommendation_id: str

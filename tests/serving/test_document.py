@@ -28,7 +28,7 @@ def test_every_parameter_is_listed_and_told(client: Client) -> None:
         listed = parameters(client, path)
         assert tuple(listed) == struct.__struct_fields__
         assert all(each["description"] for each in listed.values())
-    assert [each["in"] for each in parameters(client, ITEM_PATH).values()] == ["path", *["query"] * 8]
+    assert [each["in"] for each in parameters(client, ITEM_PATH).values()] == ["path", *["query"] * 9]
 
 
 def test_what_a_parameter_may_be(client: Client) -> None:

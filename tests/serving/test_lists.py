@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,34 @@ def test_pages_are_one_long_list_cut(shop: Client, placement: str) -> None:
     assert parts[-1]["next_page_token"] is None
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/items/{PHONES[0]}/recommendations?placement=similar",
+        f"/v1/items/{PHONES[0]}/recommendations?placement=similar&user_id=u010",
+        "/v1/users/u010/recommendations?placement=for_you",
+        "/v1/users/nobody/recommendations?placement=popular&filter=price%20%3E%201",
+    ],
+)
+def test_pages_of_get_calls_are_one_long_list_cut(shop: Client, path: str) -> None:
+    """The token of the first page is short, and the same for all whom the list is the same for."""
+    path = f"{path}&as_of=2024-06-20T08:00:00Z"
+    whole = shop.get(f"{path}&limit=40").json()
+    first = shop.get(f"{path}&limit=4").json()
+    assert shop.get(f"{path}&limit=4").json()["next_page_token"] == first["next_page_token"]
+    assert len(first["next_page_token"]) < 700
+    parts = [first]
+    while token := parts[-1]["next_page_token"]:
+        parts.append(shop.get(f"{path}&limit={3 + len(parts)}&page_token={token}").json())
+    listed = [item for part in parts for item in part["items"]]
+    assert [item["item_id"] for item in listed][:40] == ids(whole)
+    assert [item["rank"] for item in listed] == list(range(1, len(listed) + 1))
+    assert len(set(ids({"items": listed}))) == len(listed)
+    assert shop.get(f"{path}&limit=4&page_token=rubbish").status_code == 422
+    other = shop.get(f"{path}&channel=app&limit=4&page_token={first['next_page_token']}")
+    assert (other.status_code, "another" in other.text) == (422, True)
+
+
 def test_a_token_of_something_else_is_refused(shop: Client) -> None:
     token = told(shop, placement="for_you", user_id="u010", limit=3)["next_page_token"]
     flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
@@ -234,6 +263,13 @@ def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
     assert len(found) == len(set(given)) + 1
     scores = {item["item_id"]: item["score"] for item in answer["items"]}
     assert all(scores[item["item_id"]] == pytest.approx(item["score"], rel=1e-5) for item in listed["items"])
+    service = shop.app.state.service
+    asyncio.run(service.impressions.flush())
+    shown = [
+        stored.entry for stored in service.store.tail(0, 10_000) if stored.entry.key == answer["recommendation_id"]
+    ]
+    assert [(entry.body["placement"], entry.body["user_id"]) for entry in shown] == [("rank", "u010")]
+    assert [item["item_id"] for item in shown[0].body["items"]] == found
     assert ask(shop, "/v1/rank", item_ids=[]).status_code == 422
     assert ask(shop, "/v1/rank", item_ids=[PHONES[0]]).status_code == 200
 
