@@ -120,16 +120,16 @@ class FlatIndex:
         self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
         """What the longest vectors hold of the best; None where others may be among them."""
-        reach = float(np.linalg.norm(query)) * (1 + ROUNDING)
-        scores, rows = np.empty((1, 0), np.float32), np.empty((1, 0), np.int32)
+        reach = float(np.sqrt(query[0] @ query[0])) * (1 + ROUNDING)
+        scores, rows = np.empty(0, np.float32), np.empty(0, np.int32)
         for step in self.steps:
             score, place = _search(step.faiss_index, query, k, None if allowed is None else allowed[step.item_idx])
             known = place[0] >= 0
-            scores = np.hstack([scores, score[:, known]])
-            rows = np.hstack([rows, step.item_idx[place[:, known]]])
-            if scores.shape[1] >= k and np.partition(scores[0], -k)[-k] > reach * step.longest_left:
-                best = np.lexsort((rows[0], -scores[0]))[:k]
-                return scores[:, best], rows[:, best]
+            scores = np.concatenate([scores, score[0, known]])
+            rows = np.concatenate([rows, step.item_idx[place[0, known]]])
+            if len(scores) >= k and np.partition(scores, -k)[-k] > reach * step.longest_left:
+                best = np.lexsort((rows, -scores))[:k]
+                return scores[None, best], rows[None, best]
         return None
 
 

@@ -42,9 +42,9 @@ def contributions(placement: Placement, shopper: Shopper, candidates: Candidates
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
         share = shopper.engine.repeat.repeat_share
-        parts[:, candidates.scores["repeat"] > 0] *= (share + LAST_RESORT) / (share + RARE_REPEATS)
-        for side, side_share in ((is_repeat, share), (~is_repeat, 1 - share)):
-            parts[side] *= side_share / max(parts[side].sum(), 1e-12)
+        parts *= np.where(candidates.scores["repeat"] > 0, (share + LAST_RESORT) / (share + RARE_REPEATS), 1)
+        again, taste = (max(parts[side].sum(), 1e-12) for side in (is_repeat, ~is_repeat))
+        parts *= np.where(is_repeat, share / again, (1 - share) / taste)[:, None]
     return parts
 
 
