@@ -106,6 +106,9 @@ class OfferRows(_Rows):
     """One item's price or availability in a region, store or channel."""
 
     item_id = _id(nullable=False)
+    region = _id()
+    store = _id()
+    channel = _id()
     price = _amount()
     available = dy.Bool(nullable=True)
     valid_from = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")

@@ -339,7 +339,8 @@ def test_offers(run: Run, tmp_path: Path) -> None:
     offers.write_text(
         "item_id,region,price,available,valid_from,valid_to\n"
         "a,north,2,,2024-01-01,2024-02-01\na,north,2,,2024-01-01,2024-02-01\n"
-        "a,south,,,,\na,east,-2,,,\na,west,,false,2024-02-01,2024-01-01\n",
+        "a,south,,,,\na,east,-2,,,\na,west,,false,2024-02-01,2024-01-01\n"
+        "a,  ,2,,,\n",
         encoding="utf-8",
     )
     report, out = run(items=items, offers=offers)
@@ -348,6 +349,7 @@ def test_offers(run: Run, tmp_path: Path) -> None:
         "duplicate row": 1,
         "neither price nor available is filled": 1,
         "price is negative": 1,
+        "region is blank": 1,
         "valid_to is before valid_from": 1,
     }
 
