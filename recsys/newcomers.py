@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -27,14 +27,22 @@ BEST_SELLERS: Final = 20
 
 LEAST_SHARE: Final = 1e-9
 
+STAND_INS: Final = 5
+"""Known items that are most like a new one: what goes with them is thought to go with it."""
+
+STAND_IN_DISCOUNT: Final = 0.5
+"""A new item has this part of its stand-in's score in a list, times how much it is like it."""
+
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+Listed = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32]]
+"""One list of what goes with an item: rows, scores, and the baskets that hold both."""
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One of the two columns of lists that are worked out when they are read."""
+    """One of the columns of lists that are worked out when they are read."""
 
-    lists: Callable[[int], Neighbours | None]
+    lists: Callable[[int], Sequence[Numbers] | None]
     place: int
 
     def get(self, row: int) -> Numbers | None:
@@ -58,7 +66,10 @@ class Newcomers:
         self._categories = base.catalog.item_category
         self._near: dict[int, dict[int, float]] = defaultdict(dict)
         self._similar: dict[int, Neighbours] = {}
-        self._related: dict[tuple[int, int, int], Neighbours | None] = {}
+        self._related: dict[tuple[int, int, int], Listed | None] = {}
+        self._stands_for: dict[int, dict[int, float]] = defaultdict(dict)
+        self._stand_ins: dict[int, list[int]] = {}
+        self._joined: dict[tuple[int, int], Listed | None] = {}
         self.stale: set[int] = set()
 
     def place(self, table: pl.DataFrame, catalog: Catalog) -> None:
@@ -84,6 +95,7 @@ class Newcomers:
             self._content[place],
             base.config.hybrid,
         )
+        self._joined.clear()
         for item in fresh.tolist():
             self._unlink(item)
         for some, pool in self._pools(fresh):
@@ -146,26 +158,64 @@ class Newcomers:
         none = np.broadcast_to(np.float32(0), shape)
         return idx, Spliced.array(hybrid.similar_score, none, _Column(self._list, 1))
 
-    def related(self, lists: RelatedItems) -> RelatedItems:
-        """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together."""
+    def related(self, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
+        """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together.
+
+        Args:
+            lists: of the engine.
+            joined: whether new items join the lists of others: where an item is listed, so is what it stands in for.
+            substitutes: whether what could replace an item may be in its list.
+        """
         shape = (len(self._vectors), lists.item_idx.shape[1])
         types, categories = self._types, self._categories
 
-        def of(row: int) -> Neighbours | None:
+        def of(row: int) -> Listed | None:
             if row < self._n:
-                return None
+                return self._with_new(lists, row, substitutes) if joined and self._stands_for else None
             of_type = self._averaged(lists, 0, int(types[row]))
             return of_type if of_type is not None else self._averaged(lists, 1, int(categories[row]))
 
-        none = np.broadcast_to(np.int32(0), shape)
         return replace(
             lists,
             item_idx=Spliced.array(lists.item_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(of, 0)),
             score=Spliced.array(lists.score, np.broadcast_to(np.float32(0), shape), _Column(of, 1)),
-            n_together=Spliced.array(lists.n_together, none),
+            n_together=Spliced.array(lists.n_together, np.broadcast_to(np.int32(0), shape), _Column(of, 2)),
         )
 
-    def _averaged(self, lists: RelatedItems, level: int, code: int) -> Neighbours | None:
+    def _with_new(self, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
+        """The list of a known item with the new ones in it, None where none belongs there."""
+        key = (id(lists), row)
+        if key not in self._joined:
+            near, score = lists.item_idx[row], lists.score[row]
+            best: dict[int, float] = {}
+            for partner, worth in zip(near.tolist(), score.tolist(), strict=True):
+                for item, likeness in self._stands_for.get(partner, {}).items():
+                    best[item] = max(best.get(item, 0.0), STAND_IN_DISCOUNT * likeness * worth)
+            if not substitutes:
+                best = {item: worth for item, worth in best.items() if not self._could_replace(item, row)}
+            more, worths = np.array(list(best), np.int32), np.array(list(best.values()), np.float32)
+            none = np.zeros(len(more), np.int32)
+            self._joined[key] = (
+                None
+                if not best
+                else _best_of(
+                    np.concatenate([near, more]),
+                    np.concatenate([score, worths]),
+                    np.concatenate([lists.n_together[row], none]),
+                    len(near),
+                )
+            )
+        return self._joined[key]
+
+    def _could_replace(self, item: int, row: int) -> bool:
+        """Whether a new item could replace a known one: by their types, or by their content where one has none."""
+        types = self._types[[item, row]]
+        if (types >= 0).all():
+            return bool(types[0] == types[1])
+        cosine = float(self._content[item - self._n] @ self._base.content.embedding[row])
+        return cosine >= self._base.config.replaceable_cosine
+
+    def _averaged(self, lists: RelatedItems, level: int, code: int) -> Listed | None:
         """The lists of the best sellers of a type (level 0) or category (level 1) as one, None where it has none."""
         key = (id(lists), level, code)
         if key not in self._related:
@@ -176,7 +226,8 @@ class Newcomers:
             near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
             rows, place = np.unique(near[near >= 0], return_inverse=True)
             mean = np.bincount(place, score[near >= 0], len(rows)) / max(len(best), 1)
-            self._related[key] = _padded(rows, mean, lists.item_idx.shape[1]) if len(best) else None
+            none = np.zeros(len(rows), np.int32)
+            self._related[key] = _best_of(rows, mean, none, lists.item_idx.shape[1]) if len(best) else None
         return self._related[key]
 
     def _list(self, row: int) -> Neighbours | None:
@@ -199,6 +250,8 @@ class Newcomers:
             del self._near[row][item]
             self._similar.pop(row, None)
         self._similar.pop(item, None)
+        for row in self._stand_ins.pop(item, ()):
+            del self._stands_for[row][item]
 
     def _link(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> None:
         """Find what new items are like among the items of a pool, as `fit_hybrid` does."""
@@ -211,6 +264,10 @@ class Newcomers:
                     self._near[row][item] = self._near[item][row] = score
                     self._similar.pop(row, None)
             self._similar.pop(item, None)
+            known = best[pool[best] < self._n][:STAND_INS]
+            self._stand_ins[item] = pool[known].tolist()
+            for row, score in zip(self._stand_ins[item], scores[known].tolist(), strict=True):
+                self._stands_for[row][item] = score
 
     def _pools(self, fresh: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """New items in parts, each with the rows to compare with: a large category of their own, else all."""
@@ -260,8 +317,14 @@ class Newcomers:
 
 def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:
     """The best as a list of full width."""
+    idx, kept, _ = _best_of(rows, score, np.zeros(len(rows), np.int32), width)
+    return idx, kept
+
+
+def _best_of(rows: Numbers, score: Numbers, n_together: Numbers, width: int) -> Listed:
+    """The best as a list of full width, with the baskets that they share."""
     best = top_k(score, width, rows)
     best = best[score[best] > 0]
-    idx, kept = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32)
-    idx[: len(best)], kept[: len(best)] = rows[best], score[best]
-    return idx, kept
+    idx, kept, counts = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32), np.zeros(width, np.int32)
+    idx[: len(best)], kept[: len(best)], counts[: len(best)] = rows[best], score[best], n_together[best]
+    return idx, kept, counts

@@ -217,7 +217,11 @@ class Overlay:
         lists = {name: part for name, part in vars(model).items() if isinstance(part, RelatedItems)}
         return replace(
             _grown(model, len(self._base.items), n_new, {}),
-            **{name: self._newcomers.related(part) for name, part in lists.items()},
+            **{
+                # Of `partners` many lists are read for one shopper, who is shown new items by what they are like.
+                name: self._newcomers.related(part, joined=name != "partners", substitutes=name != "complementary")
+                for name, part in lists.items()
+            },
             is_paired_type=_with(model.is_paired_type, n_more, False),
             backward=BackwardTypes(
                 sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),

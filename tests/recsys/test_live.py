@@ -342,6 +342,34 @@ def test_a_new_item_with_tags_alone_is_found_by_those_who_like_its_kind(log: Log
     assert "tagged" in log.listed("discover", fan, limit=100)
 
 
+def test_a_new_item_joins_the_lists_of_what_goes_with_its_like(log: Log, shop_engine: Engine) -> None:
+    """What is bought with the items that it is like, it goes with too; their tags are enough."""
+    row, milk, wallets = shop_engine.items.row, SHELVES["milk"], SHELVES["wallets"]
+    log.say("item_put", "新/milk", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
+    log.say("item_put", "新/tagged", tags=NEW_WALLET["tags"])
+    models = shop_engine.copurchase
+    for placement, lists, new, like in (
+        ("bought_together", models.bought_together, "新/milk", milk.ids),
+        ("complementary", models.complementary, "新/milk", milk.ids),
+        ("bought_together", models.bought_together, "新/tagged", (*wallets.ids, *SHELVES["belts"].ids)),
+    ):
+        those = [row(item_id) for item_id in like]
+        beside = [
+            item_id
+            for item_id in shop_engine.items.ids
+            if item_id not in like and np.isin(lists.item_idx[row(item_id)], those).any()
+        ]
+        found = [log.listed(placement, item_ids=(item_id,), limit=100) for item_id in beside]
+        joined = [listed for listed in found if new in listed]
+        assert joined, (placement, new)
+        assert all(min(map(listed.index, {*like} & {*listed})) < listed.index(new) for listed in joined)
+    for item_id in milk.ids[:3]:
+        assert "新/milk" in log.listed("similar", item_ids=(item_id,))
+        assert "新/milk" not in log.listed("complementary", item_ids=(item_id,), limit=100), "it could replace it"
+    log.say("item_put", "新/milk", **NEW_WALLET)
+    assert "新/milk" not in log.listed("similar", item_ids=(milk.ids[0],))
+
+
 def test_new_items_are_like_each_other_and_follow_their_changes(log: Log) -> None:
     log.say("item_put", "one", **NEW_WALLET)
     log.say("item_put", "two", **NEW_WALLET)
