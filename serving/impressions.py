@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -105,8 +105,10 @@ class Impressions:
         self._threshold = round(self._sample * HASHES)
         self._room = settings.impression_queue
         self._telemetry, self._log, self._received_at = telemetry, log, received_at
-        self._notes: deque[Note] = deque()
+        self._of_shoppers: list[list[Note]] = []
+        self._of_nobody: dict[int, list[Note]] = defaultdict(list)
         self._alike: deque[list[Note]] = deque()
+        self._waiting = 0
         self._dropped = 0
 
     def note(self, recommendation_id: str, at: int, shown: Shown, who: Who | None = None) -> None:
@@ -120,10 +122,15 @@ class Impressions:
         """
         if crc32(recommendation_id.encode()) >= self._threshold:
             return
-        if len(self._notes) >= self._room:
+        if self._waiting >= self._room:
             self._dropped += 1
+            return
+        self._waiting += 1
+        note = Note(recommendation_id, at, shown, who)
+        if who is None:
+            self._of_nobody[id(shown)].append(note)
         else:
-            self._notes.append(Note(recommendation_id, at, shown, who))
+            self._of_shoppers.append([note])
 
     async def follow(self) -> None:
         """Write notes to the log for ever."""
@@ -133,10 +140,11 @@ class Impressions:
 
     async def flush(self) -> None:
         """Write what waits; what the store does not take is counted as failed, and not tried again."""
-        notes, self._notes = self._notes, deque()
+        self._alike.extend(self._of_shoppers)
+        self._alike.extend(part for same in self._of_nobody.values() for part in _parts(same))
+        self._of_shoppers, self._of_nobody, self._waiting = [], defaultdict(list), 0
         dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
-        self._alike.extend(_alike(notes))
         received_at = self._received_at()
         waiting: list[tuple[list[Entry], Future[list[Outcome]]]] = []
         while self._alike:
@@ -205,17 +213,10 @@ def who_of(live: Live | None, request: Request) -> Who | None:
     return {name: value for name, value in ids if value is not None}
 
 
-def _alike(notes: Iterable[Note]) -> Iterator[list[Note]]:
-    """Each list of a shopper alone, and showings of a list that is nobody's together, as many as an entry may hold."""
-    of_nobody: dict[int, list[Note]] = defaultdict(list)
-    for note in notes:
-        if note.who is None:
-            of_nobody[id(note.shown)].append(note)
-        else:
-            yield [note]
-    for same in of_nobody.values():
-        for start in range(0, len(same), MAX_SHOWN):
-            yield same[start : start + MAX_SHOWN]
+def _parts(same: list[Note]) -> Iterator[list[Note]]:
+    """Showings of one list, so many at a time as an entry may hold."""
+    for start in range(0, len(same), MAX_SHOWN):
+        yield same[start : start + MAX_SHOWN]
 
 
 def _showings(entry: Entry) -> int:
