@@ -134,6 +134,11 @@ class Recommender:
         """The models over the catalogue as a request is to see it: with the offers that apply to it."""
         return offered(self.current, request, self.live)
 
+    @property
+    def has_offers(self) -> bool:
+        """Whether there are any offers at all."""
+        return len(self.current.offers) > 0
+
     def standing(self, request: Request) -> tuple[Standing, Standing]:
         """What decides which offers a request sees."""
         return standing_of(self.current, request, self.live)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from recsys.context import Request
 from recsys.errors import UnknownItemError
-from recsys.offers import Where
+from recsys.offered import NOWHERE
+from recsys.offers import UNNAMED, Where
 from recsys.paging import next_page, start_token
 from recsys.placements import Anchor
 from serving import batch, changes, events, explain, identity, lists, telemetry, versions
@@ -83,33 +84,39 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     An item that the bundle does not know is 404. Without `user_id` and `filter` the list is the same for everybody.
     """
     snapshot = service.state.snapshot()
+    recommender = snapshot.recommender
     as_of = as_of_or_now(service, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
-    context = context_of(region=call.region, store=call.store, channel=call.channel)
-    request = Request(
-        call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "", context=context
-    )
-    if call.page_token is not None:
-        check_placement(snapshot, call.placement, FOR_ITEM)
-        return lists.told_page(service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token))
-    where, standing = Where.of(context), snapshot.recommender.standing(request)
-    key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
-    is_alike = call.user_id is None and call.filter is None
-    held = snapshot.cache.get(key) if is_alike else None
-    who = None
+    is_alike = call.user_id is None and call.filter is None and call.page_token is None
+    key, held, who = None, None, None
+    if is_alike:
+        where = Where(call.region or UNNAMED, call.store or UNNAMED, call.channel or UNNAMED)
+        standing = recommender.standing(_beside_item(call, as_of, limit)) if recommender.has_offers else NOWHERE
+        key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
+        held = snapshot.cache.get(key)
     if held is None:
+        request = _beside_item(call, as_of, limit)
         check_placement(snapshot, call.placement, FOR_ITEM)
-        if not snapshot.recommender.knows_item(call.item_id):
+        if call.page_token is not None:
+            return lists.told_page(service, snapshot, request, *next_page(recommender, request, call.page_token))
+        if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
-        answer = snapshot.recommender.answer(request)
-        held = Held(encode(answer), shown_of(answer), start_token(snapshot.recommender, request, answer))
-        if is_alike:
+        answer = recommender.answer(request)
+        held = Held(encode(answer), shown_of(answer), start_token(recommender, request, answer))
+        if key is not None:
             snapshot.cache.put(key, held)
         elif call.user_id is not None:
-            who = who_of(snapshot.recommender.live, request)
+            who = who_of(recommender.live, request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, held.shown, who)
     return enclose(Envelope(ticket, moment(as_of), held.token), held.body)
+
+
+def _beside_item(call: ItemList, as_of: int, limit: int) -> Request:
+    context = context_of(region=call.region, store=call.store, channel=call.channel)
+    return Request(
+        call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "", context=context
+    )
 
 
 async def recommend_for_user(service: Service, call: UserList) -> bytes:
