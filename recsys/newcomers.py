@@ -1,4 +1,7 @@
-"""Items that came after the models were fitted: what they are like, and rows for them behind those of the models."""
+"""Items that came after the models were fitted: what they are like, and rows for them behind those of the models.
+
+Known items that say something else of themselves now, other tags say, are placed anew among the similar ones too.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,8 @@ class Newcomers:
         self._categories = base.catalog.item_category
         self._near: dict[int, dict[int, float]] = defaultdict(dict)
         self._similar: dict[int, Neighbours] = {}
+        self._moved: dict[int, npt.NDArray[np.float32]] = {}
+        self._left: set[int] = set()
         self._related: dict[tuple[int, int, int], Listed | None] = {}
         self._stands_for: dict[int, dict[int, float]] = defaultdict(dict)
         self._stand_ins: dict[int, list[int]] = {}
@@ -86,20 +91,31 @@ class Newcomers:
         fresh, self.stale = np.array(sorted(self.stale), np.int64), set()
         if not len(fresh):
             return
-        base, place = self._base, fresh - self._n
-        self._content[place] = base.content.embed(table[fresh])
-        self._vectors[place] = lend_factors(
-            base.als.item_factors,
-            base.content.embedding,
-            base.popularity.n_buyers,
-            self._content[place],
-            base.config.hybrid,
-        )
+        content = self._base.content.embed(table[fresh])
+        n_known = int(fresh.searchsorted(self._n))
+        if n_known:
+            self._move(fresh[:n_known], content[:n_known])
+        self._settle(fresh[n_known:] - self._n, content[n_known:])
         self._joined.clear()
         for item in fresh.tolist():
             self._unlink(item)
         for some, pool in self._pools(fresh):
             self._link(some, pool)
+
+    def _settle(self, place: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
+        """Keep what new items are like, and lend them vectors."""
+        base = self._base
+        self._content[place] = content
+        self._vectors[place] = lend_factors(
+            base.als.item_factors, base.content.embedding, base.popularity.n_buyers, content, base.config.hybrid
+        )
+
+    def _move(self, rows: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
+        """Keep what known items are like now; their vectors, of who bought them, stay."""
+        self._moved |= dict(zip(rows.tolist(), content, strict=True))
+        listed = np.isin(self._base.hybrid.similar_idx, rows).any(axis=1)
+        self._left |= set(np.flatnonzero(listed).tolist())
+        self._similar.clear()
 
     def warm_up(self) -> None:
         """Work out what the first new item would else wait for."""
@@ -232,15 +248,16 @@ class Newcomers:
 
     def _list(self, row: int) -> Neighbours | None:
         """A list of similar items with the new ones in their places, None where none is like it."""
-        near = self._near.get(row)
-        if not near:
+        near = self._near.get(row, {})
+        if not near and row not in self._left and row not in self._moved:
             return None
         if row not in self._similar:
             hybrid = self._base.hybrid
             rows, score = np.fromiter(near, np.int32, len(near)), np.fromiter(near.values(), np.float32, len(near))
-            if row < self._n:
-                rows = np.concatenate([hybrid.similar_idx[row], rows])
-                score = np.concatenate([hybrid.similar_score[row], score])
+            if row < self._n and row not in self._moved:
+                known, worth = hybrid.similar_idx[row], hybrid.similar_score[row]
+                stays = ~np.isin(known, list(self._moved)) if row in self._left else np.ones(len(known), np.bool_)
+                rows, score = np.concatenate([known[stays], rows]), np.concatenate([worth[stays], score])
             self._similar[row] = _padded(rows, score, hybrid.similar_idx.shape[1])
         return self._similar[row]
 
@@ -264,7 +281,7 @@ class Newcomers:
                     self._near[row][item] = self._near[item][row] = score
                     self._similar.pop(row, None)
             self._similar.pop(item, None)
-            known = best[pool[best] < self._n][:STAND_INS]
+            known = best[pool[best] < self._n][: STAND_INS if item >= self._n else 0]
             self._stand_ins[item] = pool[known].tolist()
             for row, score in zip(self._stand_ins[item], scores[known].tolist(), strict=True):
                 self._stands_for[row][item] = score
@@ -288,17 +305,31 @@ class Newcomers:
         if len(known) < n:
             vectors, content = vectors[known], content[known]
         length = self._lengths[known]
-        own_length = np.maximum(np.linalg.norm(self._vectors, axis=1, keepdims=True), MIN_LENGTH)
-        unit = self._vectors / own_length
-        mine, my_content = unit[fresh - n].T, self._content[fresh - n].T
-        cosine = np.vstack([vectors @ mine / length[:, None], unit[new] @ mine])
+        mine, my_content = self._of(fresh)
+        unit, own_content = self._of(new + n)
+        cosine = np.vstack([vectors @ mine.T / length[:, None], unit @ mine.T])
+        likeness = content @ my_content.T
+        moved = np.array(sorted(self._moved), np.int64)
+        place = known.searchsorted(moved)
+        inside = known[np.minimum(place, len(known) - 1)] == moved if len(known) else np.zeros(len(moved), np.bool_)
+        likeness[place[inside]] = self._of(moved[inside])[1] @ my_content.T
         cosine *= np.float32(1 - config.content_share)
-        cosine += np.float32(config.content_share) * np.vstack([content @ my_content, self._content[new] @ my_content])
+        cosine += np.float32(config.content_share) * np.vstack([likeness, own_content @ my_content.T])
         types = self._types
         same_type = (types[pool][:, None] == types[fresh]) & (types[fresh] >= 0)
         blended = np.float32(1 - config.same_type_share) * cosine + np.float32(config.same_type_share) * same_type
         blended[cosine <= MIN_LENGTH] = 0
         return blended
+
+    def _of(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Hybrid vectors of length 1 and contents of new and moved items, float32 (n, …) each."""
+        known = rows[rows < self._n]
+        moved = np.array([self._moved[row] for row in known.tolist()], np.float32)
+        place = rows[rows >= self._n] - self._n
+        width = self._content.shape[1]
+        vectors = np.vstack([self._base.hybrid.vectors[known], self._vectors[place]])
+        length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), MIN_LENGTH)
+        return vectors / length, np.vstack([moved.reshape(len(known), width), self._content[place]])
 
     @cached_property
     def _lengths(self) -> npt.NDArray[np.float32]:

@@ -25,7 +25,7 @@ from recsys.newcomers import Newcomers
 from recsys.offer_changes import OfferChanges
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
-"""Columns that say nothing of what an item is like."""
+"""Columns that say nothing of what an item is like; nor does a price that is not an item's first."""
 
 MAX_CHUNKS: Final = 64
 """Parts of a table's columns, one for each time that items were added, beyond which it is copied into one."""
@@ -99,7 +99,8 @@ class Overlay:
             if name not in self._base.items_table.schema:
                 self._own[name] = wider(self._own.get(name, pl.Null()), after[name])
         differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
-        if row >= len(self._base.items) and differs - NOT_CONTENT:
+        passes = NOT_CONTENT if row >= len(self._base.items) else NOT_CONTENT | {"price"}
+        if differs - passes:
             self._newcomers.stale.add(row)
         same_shape = "category" not in differs and row not in self._newcomers.stale
         self._change(row, after | {"item_id": item_id}, differs, same_shape=same_shape)

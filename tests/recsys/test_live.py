@@ -381,6 +381,28 @@ def test_new_items_are_like_each_other_and_follow_their_changes(log: Log) -> Non
     assert "two" in log.listed("similar", item_ids=(milk.ids[0],))
 
 
+def test_a_known_item_is_like_what_it_says_now(log: Log, shop_engine: Engine) -> None:
+    """Other tags, title and shelf move it among the similar ones, in both directions, and back again."""
+    item, milk, wallets = "薯片-原", SHELVES["milk"], SHELVES["wallets"]
+    before = shop_engine.items_table.row(shop_engine.items.row(item), named=True)
+    plain = {seed: log.listed("similar", item_ids=(seed,)) for seed in (item, SHELVES["crisps"].ids[1], milk.ids[0])}
+    assert item in plain[SHELVES["crisps"].ids[1]]
+    version = log.live.catalogue_version
+    log.say("item_patch", item, **{name: NEW_WALLET[name] for name in ("title", "category", "tags", "brand")})
+    assert log.live.catalogue_version != version
+    assert set(log.listed("similar", item_ids=(item,))[:4]) <= {*wallets.ids, *SHELVES["belts"].ids}
+    assert any(item in log.listed("similar", item_ids=(seed,)) for seed in wallets.ids)
+    assert item not in log.listed("similar", item_ids=(SHELVES["crisps"].ids[1],))[:3]
+    assert item in log.listed("popular", limit=100, filter="has(tags, '手工')")
+    log.say("item_patch", item, **{name: before[name] for name in ("title", "category", "tags", "brand")})
+    assert set(log.listed("similar", item_ids=(item,))[:3]) == set(plain[item][:3])
+
+
+def test_a_price_moves_no_known_item(log: Log, shop_engine: Engine) -> None:
+    log.say("item_patch", "薯片-原", price=900.0)
+    assert log.live.engine.hybrid is shop_engine.hybrid
+
+
 def test_a_new_type_and_category_are_known(log: Log) -> None:
     for n in range(3):
         log.say("item_put", f"drone-{n}", title=f"无人机 {n}", category=["电子产品", "航拍", "无人机"], price=2999.0)
