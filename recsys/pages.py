@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from recsys.context import Recommendations, Request
+from recsys.pipeline import Answer
 from recsys.placements import Page
 from recsys.recommender import Recommender
 
@@ -20,7 +21,7 @@ Ask = Callable[[str], Request]
 """Gives the request of one placement."""
 
 
-def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Recommendations]:
+def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Answer]:
     """Fill the lists of a page in one go.
 
     In the order of the file each list has its choice of the items, and variants of products, that none before it took.
@@ -35,17 +36,18 @@ def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Recommenda
     Raises:
         RequestError: naming the field that cannot be served.
     """
-    shelves: list[Recommendations] = []
+    shelves: list[Answer] = []
     taken: tuple[str, ...] = ()
     for name in page.placements:
         request = ask(name)
         if recommender.placements[name].anchor == "item" and not request.item_ids:
             continue
-        shelf = recommender.answer(replace(request, exclude=taken))
-        taken = (*taken, *(item.item_id for item in shelf.items))
-        if shelf.items:
+        shelf = recommender.full_answer(replace(request, exclude=taken))
+        items = shelf.recommendations.items
+        taken = (*taken, *(item.item_id for item in items))
+        if items:
             shelves.append(shelf)
-    return sorted(shelves, key=evidence_share, reverse=True)
+    return sorted(shelves, key=lambda shelf: evidence_share(shelf.recommendations), reverse=True)
 
 
 def evidence_share(shelf: Recommendations) -> float:

@@ -77,10 +77,12 @@ class Shelf(Recommendations):
         timezone: the zone that `local_hour` is in.
         recommendation_id: unique to this list; send it with later events, for attribution.
         titles: what to call the list, by language, as the file of placements has it.
+        explanations: for each item, in the order of the list, what its score is made of; only with `explain`.
     """
 
     recommendation_id: str
     titles: dict[str, str]
+    explanations: tuple[Breakdown, ...] | UnsetType = UNSET
 
 
 class FilledPage(msgspec.Struct, frozen=True):
@@ -181,11 +183,13 @@ async def fill_page_of_shop(service: Service, call: OnePage, question: PageQuest
         raise HTTPException(404, f"there is no page {shown(call.page)!r}: there are {known}")
     requests = {name: request_of(snapshot, question, name, as_of) for name in page.placements}
     shelves = []
-    for told in fill_page(recommender, page, requests.__getitem__):
+    for found in fill_page(recommender, page, requests.__getitem__):
+        told = found.recommendations
         ticket = note(service, snapshot, requests[told.placement], told, as_of)
         fields = {each.name: getattr(told, each.name) for each in dataclass_fields(Recommendations)}
         titles = dict(recommender.placements[told.placement].titles)
-        shelves.append(Shelf(**fields, recommendation_id=ticket, titles=titles))
+        why = breakdown_of(found) if question.explain else UNSET
+        shelves.append(Shelf(**fields, recommendation_id=ticket, titles=titles, explanations=why))
     return encode(FilledPage(page.name, moment(as_of), recommender.version, tuple(shelves)))
 
 

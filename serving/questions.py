@@ -53,6 +53,7 @@ class PageQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         diversity: how much unlikeness counts against the score, instead of the placement's.
         tail_share: part of the places that goes to the tail, instead of the placement's.
         limit: how many items; the placement's own number if not given.
+        explain: whether to tell the scores by source, and what the ranker saw, in `explanations` of each list.
     """
 
     user_id: BodyId | None = None
@@ -65,6 +66,7 @@ class PageQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     diversity: Share | None = None
     tail_share: Share | None = None
     limit: BodyLimit | None = None
+    explain: bool = False
 
 
 class ListQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

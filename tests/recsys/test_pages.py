@@ -32,7 +32,8 @@ def test_no_item_and_no_variant_comes_twice(
     recommender: Recommender, user_id: str | None, item_ids: tuple[str, ...]
 ) -> None:
     page = Page("all", tuple(PLACEMENTS))
-    shelves = fill_page(recommender, page, asking(recommender.engine, user_id, item_ids))
+    found = fill_page(recommender, page, asking(recommender.engine, user_id, item_ids))
+    shelves = [shelf.recommendations for shelf in found]
     listed = [item.item_id for shelf in shelves for item in shelf.items]
     products = [VARIANTS.get(item_id, item_id) for item_id in listed]
     assert len(products) == len(set(products)) > 10
@@ -44,7 +45,7 @@ def test_no_item_and_no_variant_comes_twice(
 
 def test_the_first_of_the_file_has_the_first_choice(recommender: Recommender) -> None:
     ask = asking(recommender.engine, USERS_WITH_HISTORY[5])
-    shelves = fill_page(recommender, Page("home", ("popular", "for_you")), ask)
+    shelves = [each.recommendations for each in fill_page(recommender, Page("home", ("popular", "for_you")), ask)]
     by_name = {shelf.placement: shelf for shelf in shelves}
     assert by_name["popular"].items == recommender.answer(ask("popular")).items
     assert [shelf.placement for shelf in shelves] == ["for_you", "popular"], (

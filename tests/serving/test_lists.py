@@ -243,6 +243,10 @@ def test_shelves_that_know_the_shopper_come_first(shop: Client) -> None:
     answer = ask(shop, "/v1/pages/home", user_id="u010").json()
     names = [shelf["placement"] for shelf in answer["shelves"]]
     assert names[-1] == "popular"
+    assert all("explanations" not in shelf for shelf in answer["shelves"])
+    explained = ask(shop, "/v1/pages/home", user_id="u010", explain=True).json()
+    assert all(len(shelf["explanations"]) == len(shelf["items"]) for shelf in explained["shelves"])
+    assert any(each["scores"] for shelf in explained["shelves"] for each in shelf["explanations"])
     product = ask(shop, "/v1/pages/product", user_id="u010").json()
     assert [shelf["placement"] for shelf in product["shelves"]] == ["home_for_you"]
     beside = ask(shop, "/v1/pages/product", user_id="u010", item_ids=[PHONES[0]]).json()
