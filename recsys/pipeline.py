@@ -187,7 +187,7 @@ def _order(
         removed["no evidence"] = candidates.item_idx[~speaks]
         candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
     is_arranged = placement.arranges or query.dials is not NO_DIALS or query.n_more > 0
-    wants_all = is_arranged or placement.tail_share > 0 or bool((engine.catalog.group >= 0).any())
+    wants_all = is_arranged or placement.tail_share > 0 or engine.catalog.has_groups
     best = top_k(score, len(score) if wants_all else query.limit, candidates.item_idx)
     leads = first_of_group(engine, candidates.item_idx[best])
     if not leads.all():
