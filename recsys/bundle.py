@@ -24,7 +24,7 @@ from recsys.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pairs import PAIR_FEATURES
 
-BUNDLE_SCHEMA_VERSION: Final = 3
+BUNDLE_SCHEMA_VERSION: Final = 4
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
 CURRENT: Final = "CURRENT"

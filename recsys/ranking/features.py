@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from recsys.candidates import Candidates
 from recsys.dataset import DAY_S
-from recsys.models.popularity import MOMENTUM_DAYS
 from recsys.shopper import Shopper
 
 Column = npt.NDArray[np.floating | np.integer]
@@ -55,7 +54,6 @@ OF_ITEM: Final = (
     "log_share",
     "log_buyers",
     "trend",
-    *(f"momentum_{days:.0f}d" for days in MOMENTUM_DAYS),
     "interval_days",
     "repeat_rate",
     "share_in_type",
@@ -255,11 +253,10 @@ def _of_item(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.fl
     block[:, 0] = np.log(popularity.share[rows] + np.float32(1e-9))
     block[:, 1] = np.log1p(popularity.n_buyers[rows])
     block[:, 2] = popularity.trend[rows]
-    block[:, 3:6] = popularity.momentum[rows]
-    block[:, 6] = repeat.interval_days[rows]
-    block[:, 7] = repeat.repeat_rate[rows]
-    block[:, 8] = engine.share_in_type[rows]
-    block[:, 9] = engine.catalog.price[rows]
+    block[:, 3] = repeat.interval_days[rows]
+    block[:, 4] = repeat.repeat_rate[rows]
+    block[:, 5] = engine.share_in_type[rows]
+    block[:, 6] = engine.catalog.price[rows]
     return block
 
 
