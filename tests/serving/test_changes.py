@@ -10,7 +10,7 @@ import pytest
 
 from recsys.schema import ITEMS, USERS
 from recsys.store import Entry
-from serving.changes import ItemFields, UserFields
+from serving.change_fields import ItemFields, UserFields
 from tests.serving.conftest import Client, client_of
 
 ITEM = {
