@@ -13,6 +13,7 @@ from recsys.context import Ranking as Ranking
 from recsys.context import Recommendations, RecommendedItem, Request
 from recsys.engine import Engine
 from recsys.live import Live
+from recsys.offered import offered
 from recsys.placements import PLACEMENTS, Placement
 from recsys.resolution import find_placement, resolve
 from recsys.rules.arrange import arrange, boosts
@@ -58,10 +59,10 @@ def answer(
     placements: Mapping[str, Placement] = PLACEMENTS,
     masks: Masks | None = None,
 ) -> Answer:
-    """Answer a request.
+    """Answer a request, over the catalogue with the offers in place that apply to it.
 
     Args:
-        engine: the models.
+        engine: the models, over the catalogue in general.
         request: what is asked.
         model_version: named in the answer.
         live: what was learned of shoppers since; `engine` is then the one that it keeps.
@@ -76,6 +77,7 @@ def answer(
         FilterError: if the request's filter cannot be read.
     """
     placement = find_placement(request, placements)
+    engine = offered(engine, request, live)
     query, missing = resolve(engine, request, placement, live, masks)
     shopper = Shopper(engine, query)
     ranking = rank(placement, shopper)

@@ -128,7 +128,7 @@ class Recommender:
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return answer(self.seen_by(request), request, self.version, self.live, self.placements, self.masks)
+        return answer(self.current, request, self.version, self.live, self.placements, self.masks)
 
     def seen_by(self, request: Request) -> Engine:
         """The models over the catalogue as a request is to see it: with the offers that apply to it."""

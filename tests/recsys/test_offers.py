@@ -16,6 +16,7 @@ from recsys.engine import Engine
 from recsys.ids import IdMap
 from recsys.offered import offered
 from recsys.offers import KEYS, Offers, OfferTable, Where, read_offers
+from recsys.pipeline import recommend
 from recsys.recommender import Recommender
 from recsys.rules.masks import Masks
 from recsys.schema import OFFERS
@@ -179,6 +180,15 @@ def test_the_shopper_s_own_region_counts_where_the_context_names_none(shop_engin
     request = replace(ask(engine), user_id=engine.users.ids[0])
     assert offered(engine, request) is not engine
     assert offered(engine, replace(request, context={"region": "上海"})) is engine
+
+
+def test_a_list_leaves_out_what_is_sold_out_in_its_store_alone(shop_engine: Engine) -> None:
+    best = recommend(shop_engine, ask(shop_engine, store=STORE)).items[0].item_id
+    engine = with_offers(shop_engine, {"item_id": best, "store": STORE, "available": False})
+    here, there = (recommend(engine, ask(engine, store=store)) for store in (STORE, "上海店"))
+    assert best not in {item.item_id for item in here.items}
+    assert there == recommend(shop_engine, ask(shop_engine, store="上海店"))
+    assert len(here.items) == len(there.items)
 
 
 def test_a_bundle_keeps_its_offers_in_files_of_their_own(
