@@ -41,7 +41,7 @@ def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int)
     """
     bought = _bought(engine, until)
     liked = np.asarray((bought @ _neighbours(engine, item_idx).T).todense(), np.float32)
-    taste = np.maximum(_taste(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
+    taste = np.maximum(tastes(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
     return _of_mean(liked) + TASTE_WEIGHT * _of_mean(taste)
 
 
@@ -81,7 +81,7 @@ def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_m
     return sparse.csr_matrix((np.concatenate(weights) if weights else [], cells), shape=(len(item_idx), n_items))
 
 
-def _taste(engine: Engine, until: int) -> npt.NDArray[np.float32]:
+def tastes(engine: Engine, until: int) -> npt.NDArray[np.float32]:
     """Every shopper's folded-in vector, float32 (n_users, n_factors)."""
     taste = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
     for user_idx in range(len(taste)):
