@@ -1,4 +1,4 @@
-"""What `make bench` measures: the server's hot calls, fold-in, and bundles exchanged under load, with their goals.
+"""What `make bench` measures, with goals: hot calls, fold-in, lists of all users, bundles exchanged under load.
 
     python -m benchmarks --models models --json bench.json
     python -m benchmarks --only fold-in
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import folding, serving, swap
+from benchmarks import folding, serving, swap, top_items
 from benchmarks.figures import Figure, command
 
-PARTS = {"fold-in": folding, "serving": serving, "swap": swap}
+PARTS = {"fold-in": folding, "top-items": top_items, "serving": serving, "swap": swap}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,211 @@
+"""The best items of every user at once: inner products in blocks, read down to what can still be among the best.
+
+Items are taken by falling length. A user's k-th best so far is a threshold: of the next block only scores that reach it
+are looked at, and as `q·v ≤ |q|·|v|`, a user for whom no item that is left is long enough is done.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from recsys.errors import DataError
+
+USERS_A_BLOCK: Final = 512
+FIRST_ITEMS, MOST_ITEMS = 256, 1024
+"""Items of the first block, which only finds thresholds, and of the largest; each block is twice the one before."""
+EMPTY: Final = np.iinfo(np.int64).min
+"""The key of no item, below every other."""
+ROW_BITS: Final = np.int64(2**32 - 1)
+LOWEST: Final = np.finfo(np.float32).min
+
+Keys = npt.NDArray[np.int64]
+
+
+def top_items(
+    user_vectors: npt.NDArray[np.float32],
+    item_vectors: npt.NDArray[np.float32],
+    k: int,
+    seen: sparse.csr_matrix | None = None,
+    allowed: npt.NDArray[np.bool_] | None = None,
+    n_threads: int = 0,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """For each user, the items with the largest inner products, best first; equal scores by row.
+
+    The lists are exact for the scores that single precision gives. Beside a copy of the items and the result, memory
+    is bounded by the blocks: a few MB a thread.
+
+    >>> items, scores = top_items(np.eye(2, dtype=np.float32), np.array([[1, 3], [2, 0]], np.float32), k=3)
+    >>> items.tolist()
+    [[1, 0, -1], [0, 1, -1]]
+
+    Args:
+        user_vectors: float32 (n_users, n_factors), finite.
+        item_vectors: float32 (n_items, n_factors), finite.
+        k: how many, >= 1.
+        seen: CSR (n_users, n_items), whose stored entries are left out of the user's list, whatever their values.
+        allowed: bool (n_items,), the only items to be found; None for all.
+        n_threads: threads; 0 for one a core. The lists are the same for any number.
+
+    Returns:
+        Rows and scores, int32 and float32 (n_users, k); row -1 and score -inf past the last item.
+
+    Raises:
+        DataError: if shapes do not fit each other, a vector is not finite, or `k` is below 1.
+    """
+    _check(user_vectors, item_vectors, k, seen, allowed)
+    reach = _lengths(user_vectors, "user_vectors") * (1 + user_vectors.shape[1] * np.finfo(np.float32).eps)
+    items = _Items.of(item_vectors, allowed)
+    n_users = len(user_vectors)
+    keys = np.full((n_users, k), EMPTY)
+
+    def fill(start: int) -> None:
+        block = slice(start, start + USERS_A_BLOCK)
+        users = np.ascontiguousarray(user_vectors[block], np.float32)
+        _scan(users, reach[block], items, None if seen is None else items.places(seen[block]), keys[block])
+
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as threads,
+    ):
+        list(threads.map(fill, range(0, n_users, USERS_A_BLOCK)))
+    return _rows(keys), _scores(keys)
+
+
+@dataclass(frozen=True)
+class _Items:
+    """Items by falling length.
+
+    Attributes:
+        vectors: float32 (n, n_factors).
+        row: int64 (n,), what the caller calls each.
+        place: int64 (n_items,), the inverse of `row`; -1 for items that are not allowed.
+        length: float64 (n + 1,), zero behind the last.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    row: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
+    length: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_] | None) -> _Items:
+        length = _lengths(vectors, "item_vectors")
+        row = np.argsort(-length, kind="stable")
+        if allowed is not None:
+            row = row[allowed[row]]
+        place = np.full(len(vectors), -1)
+        place[row] = np.arange(len(row))
+        return cls(np.ascontiguousarray(vectors[row], np.float32), row, place, np.append(length[row], 0))
+
+    def places(self, seen: sparse.csr_matrix) -> sparse.csc_matrix:
+        """What a block of users has seen, by place: (n_users, n) by columns."""
+        place = self.place[seen.indices]
+        user = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+        known = place >= 0
+        pairs = (np.ones(int(known.sum()), np.bool_), (user[known], place[known]))
+        return sparse.csc_matrix(pairs, shape=(seen.shape[0], len(self.row)))
+
+
+def _scan(
+    users: npt.NDArray[np.float32],
+    reach: npt.NDArray[np.float64],
+    items: _Items,
+    seen: sparse.csc_matrix | None,
+    keys: Keys,
+) -> None:
+    """Fill in the keys of a block of users, block of items by block; `reach`: their lengths, with room for rounding."""
+    n_users = len(users)
+    threshold = np.full(n_users, LOWEST)
+    active = np.arange(n_users)
+    space = np.empty(n_users * min(MOST_ITEMS, len(items.row)), np.float32)
+    start, size = 0, FIRST_ITEMS
+    while start < len(items.row) and len(active):
+        stop = min(start + size, len(items.row))
+        score = space[: len(active) * (stop - start)].reshape(len(active), stop - start)
+        np.matmul(users[active], items.vectors[start:stop].T, out=score)
+        if seen is not None:
+            _hide(score, seen, active, start, stop)
+        user, column = np.divmod(np.flatnonzero(score >= threshold[active, None]), stop - start)
+        if len(user):
+            found = _keys(score[user, column], items.row[start + column])
+            keys[active] = _merged(keys[active], user, found)
+            last = keys[active].min(axis=1)
+            threshold[active] = np.where(last == EMPTY, LOWEST, _scores(last))
+        active = active[reach[active] * items.length[stop] >= threshold[active]]
+        start, size = stop, min(2 * size, MOST_ITEMS)
+    keys[:] = np.sort(keys, axis=1)[:, ::-1]
+
+
+def _hide(
+    score: npt.NDArray[np.float32], seen: sparse.csc_matrix, active: npt.NDArray[np.int64], start: int, stop: int
+) -> None:
+    """Put scores of what was seen below all others."""
+    line = np.full(seen.shape[0], -1)
+    line[active] = np.arange(len(active))
+    user = line[seen.indices[seen.indptr[start] : seen.indptr[stop]]]
+    column = np.repeat(np.arange(stop - start), np.diff(seen.indptr[start : stop + 1]))
+    is_active = user >= 0
+    score[user[is_active], column[is_active]] = -np.inf
+
+
+def _merged(keys: Keys, user: npt.NDArray[np.int64], found: Keys) -> Keys:
+    """The `k` largest of a user's keys and of those found, in no order; `user` rises."""
+    n_found = np.bincount(user, minlength=len(keys))
+    k, most = keys.shape[1], int(n_found.max())
+    both = np.full((len(keys), k + most), EMPTY)
+    both[:, :k] = keys
+    both[user, k + np.arange(len(user)) - (np.cumsum(n_found) - n_found)[user]] = found
+    both.partition(most, axis=1)
+    return both[:, most:]
+
+
+def _keys(score: npt.NDArray[np.float32], row: npt.NDArray[np.int64]) -> Keys:
+    """One whole number a scored item, larger for a better score and, of equal ones, for the lower row."""
+    bits = (score + np.float32(0)).view(np.int32)  # of -0.0 and 0.0 one zero
+    ordered = bits ^ ((bits >> 31) & np.int32(2**31 - 1))
+    return (ordered.astype(np.int64) << 32) | (row ^ ROW_BITS)
+
+
+def _rows(keys: Keys) -> npt.NDArray[np.int32]:
+    return np.where(keys == EMPTY, -1, (keys & ROW_BITS) ^ ROW_BITS).astype(np.int32)
+
+
+def _scores(keys: Keys) -> npt.NDArray[np.float32]:
+    ordered = (keys >> 32).astype(np.int32)
+    score = (ordered ^ ((ordered >> 31) & np.int32(2**31 - 1))).view(np.float32)
+    return np.where(keys == EMPTY, np.float32(-np.inf), score)
+
+
+def _lengths(vectors: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float64]:
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not np.isfinite(length).all():
+        row = int(np.flatnonzero(~np.isfinite(length))[0])
+        raise DataError(f"row {row} of {name} is not finite: fit the factors again, or leave the row out")
+    return length
+
+
+def _check(
+    user_vectors: npt.NDArray[np.float32],
+    item_vectors: npt.NDArray[np.float32],
+    k: int,
+    seen: sparse.csr_matrix | None,
+    allowed: npt.NDArray[np.bool_] | None,
+) -> None:
+    n_users, n_items = len(user_vectors), len(item_vectors)
+    if user_vectors.ndim != 2 or item_vectors.ndim != 2 or user_vectors.shape[1] != item_vectors.shape[1]:
+        shapes = f"{user_vectors.shape} and {item_vectors.shape}"
+        raise DataError(f"user_vectors and item_vectors are {shapes}: give two matrices of as many factors")
+    if k < 1:
+        raise DataError(f"k is {k}: ask for at least one item")
+    if seen is not None and seen.shape != (n_users, n_items):
+        raise DataError(f"seen is {seen.shape}: give one row a user and one column an item, {(n_users, n_items)}")
+    if allowed is not None and (allowed.shape != (n_items,) or allowed.dtype != np.bool_):
+        raise DataError(f"allowed is {allowed.dtype} {allowed.shape}: give one bool an item, ({n_items},)")
