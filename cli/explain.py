@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, Models, parse_moment
+from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import show_json, show_lines, show_table
 from recsys.context import DEFAULT_LIMIT, Request
 from recsys.dataset import to_seconds
@@ -29,12 +29,16 @@ def explain(
     as_of: Annotated[
         str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
     ] = None,
+    region: Region = None,
+    store: Store = None,
+    channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
     """Say at which stage an item fell out of a list, and how far from it it was."""
     recommender = Recommender.open(models)
     moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.data_end
-    why = recommender.explain(Request(placement, moment, limit, user, tuple(seed or ())), item)
+    context = context_of(region, store, channel)
+    why = recommender.explain(Request(placement, moment, limit, user, tuple(seed or ()), context=context), item)
     if as_json:
         show_json(asdict(why))
         return

@@ -15,6 +15,12 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; defaults if not given.")]
 
+Region = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where the request comes from, for offers and filters.")
+]
+Store = Annotated[str | None, typer.Option(metavar="NAME", help="The store that it comes from.")]
+Channel = Annotated[str | None, typer.Option(metavar="NAME", help="The channel that it comes by.")]
+
 DEFAULT_MODELS = Path("models")
 
 
@@ -38,6 +44,19 @@ def parse_moment(text: str, option: str) -> datetime:
     if not EARLIEST <= moment < LATEST:
         raise ConfigError(f"{option} is {text!r}, expected a time from 1970 to {LATEST.year - 1}, by UTC")
     return moment
+
+
+def context_of(region: str | None, store: str | None, channel: str | None) -> dict[str, str]:
+    """What `context` of a request says of where it comes from; it does not say what is not given.
+
+    Raises:
+        ConfigError: naming the option that is empty.
+    """
+    named = {"region": region, "store": store, "channel": channel}
+    for key, name in named.items():
+        if name is not None and not name.strip():
+            raise ConfigError(f"--{key} is {name!r}, expected a name")
+    return {key: name for key, name in named.items() if name is not None}
 
 
 def wall_clock() -> datetime:

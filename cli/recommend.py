@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, Models, parse_moment
+from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.context import DEFAULT_LIMIT, Recommendations, Request
 from recsys.dataset import to_seconds
@@ -53,15 +53,20 @@ def recommend(
         Path | None,
         typer.Option(metavar="FILE", help="TOML file of the shop's lists.", show_default="what is built in"),
     ] = None,
+    region: Region = None,
+    store: Store = None,
+    channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one list with its reasons, or write a list for each of --users to --out."""
     moment = parse_moment(as_of, "--as-of") if as_of else None
+    context = context_of(region, store, channel)
     if users is not None or out is not None:
         if users is None or out is None or user is not None or item:
             raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
         with progress() as on_progress:
-            order = Order(placement or "for_you", DEFAULT_LIMIT if limit is None else limit, moment, placements)
+            length = DEFAULT_LIMIT if limit is None else limit
+            order = Order(placement or "for_you", length, moment, placements, context)
             report = push(models, users, out, order, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
@@ -76,7 +81,7 @@ def recommend(
         raise UnknownItemError(seeds[0])
     if limit is None:
         limit = known.limit if (known := recommender.placements.get(chosen)) else DEFAULT_LIMIT
-    answer = recommender.answer(Request(chosen, seconds, limit, user, seeds))
+    answer = recommender.answer(Request(chosen, seconds, limit, user, seeds, context=context))
     if as_json:
         show_json(_plain(answer, seconds, recommender))
     else:

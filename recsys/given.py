@@ -32,8 +32,8 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
 
     Args:
         recommender: what answers.
-        request: whom it is for, and `item_ids`; doubled ones count once. Its
-            placement, limit and filter are passed over.
+        request: whom it is for, and `item_ids`; doubled ones count once. Its context chooses among offers;
+            its placement, limit and filter are passed over.
 
     Returns:
         Ids and scores, best first.

@@ -209,6 +209,7 @@ async def rank_items(service: Service, call: Nothing, question: RankQuestion) ->
         item_ids=tuple(question.item_ids),
         visitor_id=question.visitor_id,
         session_id=question.session_id,
+        context=question.context,
     )
     ranked = rank_given(recommender, request)
     items = tuple(RankedItem(item_id, score, rank) for rank, (item_id, score) in enumerate(ranked, 1))

@@ -113,6 +113,7 @@ class RankQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         visitor_id: whom they are for where nobody logged in.
         session_id: whom they are for where nothing else is known.
         as_of: the moment that the answer is for; the server's clock if not given.
+        context: where the request comes from: `region`, `store` and `channel` choose among offers.
     """
 
     item_ids: Annotated[list[BodyId], Meta(min_length=1, max_length=MAX_GIVEN)]
@@ -120,6 +121,7 @@ class RankQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visitor_id: BodyId | None = None
     session_id: BodyId | None = None
     as_of: Moment | None = None
+    context: Context = {}
 
 
 Question = PageQuestion | ListQuestion | RankQuestion

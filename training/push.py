@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -43,12 +43,14 @@ class Order:
         limit: length of each list.
         as_of: aware; the end of the bundle's data if None.
         placements: file that says what the lists are; those that are built in if None.
+        context: of every request: `region`, `store` and `channel` choose among offers.
     """
 
     placement: str = "for_you"
     limit: int = 20
     as_of: datetime | None = None
     placements: Path | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,10 @@ def push(models: Path, users_file: Path, out: Path, order: Order, progress: Prog
         for start in range(0, len(user_ids), CHUNK):
             progress(f"lists for {len(user_ids):,} users", start / len(user_ids))
             answers = [
-                (user_id, recommender.answer(Request(order.placement, moment, order.limit, user_id)))
+                (
+                    user_id,
+                    recommender.answer(Request(order.placement, moment, order.limit, user_id, context=order.context)),
+                )
                 for user_id in user_ids[start : start + CHUNK]
             ]
             write(answers)

@@ -104,6 +104,21 @@ def test_pages_are_of_one_store(shop: Client) -> None:
     assert REDUCED in found
 
 
+def test_a_given_list_is_ordered_by_the_prices_of_the_store(shop: Client, shop_engine: Engine) -> None:
+    during = moment(shop_engine.shop.end - 7200).isoformat()
+    question = {"item_ids": [REDUCED, SOLD_OUT], "user_id": "u010", "as_of": during}
+
+    def scores(**context: str) -> dict[str, float]:
+        answer = shop.request("POST", "/v1/rank", json=question | {"context": context})
+        assert answer.status_code == 200, answer.text
+        return {item["item_id"]: item["score"] for item in answer.json()["items"]}
+
+    here, elsewhere = scores(store=WUHAN), scores(store=SHANGHAI)
+    assert here.keys() == elsewhere.keys() == {REDUCED, SOLD_OUT}
+    assert here[REDUCED] != elsewhere[REDUCED]
+    assert elsewhere == scores()
+
+
 def test_a_name_that_is_none_is_refused(shop: Client) -> None:
     for query in ("store=", "region=" + "x" * 257):
         answer = shop.get(f"/v1/items/phone-1/recommendations?{query}")
