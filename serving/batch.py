@@ -112,13 +112,21 @@ class Reader:
         self._n_bytes = self._n_lines = 0
         self._is_over = self._is_gone = False
         self.waiting: deque[bytes] = deque()
-        self.fault: str | None = None
+        self.fault: HTTPException | None = None
 
-    async def next(self) -> bytes | None:
-        """The next line, None after the last one or where the caller has left."""
-        while not (self.waiting or self._is_over or self._is_gone):
-            self._came.clear()
-            await self._came.wait()
+    async def next(self, seconds: float) -> bytes | None:
+        """The next line, None after the last one or where the caller has left, or sends none.
+
+        Args:
+            seconds: how long a line may take to come. Only waiting counts, not the work on the lines before.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not (self.waiting or self._is_over or self._is_gone):
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            self._stop(408, f"no whole line came for {seconds:g} s: send the rest in another call")
         return self.waiting.popleft() if self.waiting and not self._is_gone else None
 
     async def pump(self) -> None:
@@ -142,8 +150,13 @@ class Reader:
         self.waiting.extend(lines[:room])
         self._is_over = is_last
         if self._n_bytes > MAX_BYTES or self._n_lines > MAX_LINES:
-            self._is_over = True
-            self.fault = f"a call is of at most {MAX_BYTES} bytes and {MAX_LINES} lines: send the rest in another one"
+            self._stop(
+                413, f"a call is of at most {MAX_BYTES} bytes and {MAX_LINES} lines: send the rest in another one"
+            )
+
+    def _stop(self, status: int, why: str) -> None:
+        self._is_over = True
+        self.fault = HTTPException(status, why)
 
 
 async def recommend_batch(
@@ -167,7 +180,7 @@ async def _answers(service: Service, snapshot: Snapshot, reader: Reader) -> Asyn
     part = b""
     try:
         number = 0
-        while (raw := await reader.next()) is not None:
+        while (raw := await reader.next(service.settings.body_seconds)) is not None:
             number += 1
             part += _answer(service, snapshot, number, raw)
             await asyncio.sleep(0)  # all other requests that came meanwhile go first
@@ -175,7 +188,7 @@ async def _answers(service: Service, snapshot: Snapshot, reader: Reader) -> Asyn
                 yield part
                 part = b""
         if reader.fault is not None:
-            part += _line(number + 1, None, b"problem", failure_of(HTTPException(413, reader.fault)).body)
+            part += _line(number + 1, None, b"problem", failure_of(reader.fault).body)
         yield part
     finally:
         pump.cancel()

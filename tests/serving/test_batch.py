@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_lines_are_cut_wherever_the_parts_end() -> None:
         reader = Reader(receive)
         pump = asyncio.create_task(reader.pump())
         found = []
-        while (line := await reader.next()) is not None:
+        while (line := await reader.next(60)) is not None:
             found.append(line)
         pump.cancel()
         return found
@@ -163,6 +164,50 @@ def test_answers_come_while_questions_are_sent(start: Callable[..., Server], own
             while b'{"line":%d,' % number not in seen:
                 seen += connection.recv(65_536)
         connection.sendall(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("trickle", [b"", b" "])
+def test_one_who_sends_no_more_lines_is_told_so(start: Callable[..., Server], own_models: Path, trickle: bytes) -> None:
+    server = start(own_models, body_seconds=0.6)
+    server.wait()
+    question = lines({"placement": "popular", "limit": 1})
+    head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nContent-Length: 100000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.1) as connection:
+        connection.sendall(head.encode() + question)
+        seen, started = b"", time.monotonic()
+        while not seen.endswith(b"\r\n0\r\n\r\n") and time.monotonic() < started + 10:
+            connection.sendall(trickle)
+            with suppress(TimeoutError):
+                seen += connection.recv(65_536)
+        took = time.monotonic() - started
+    assert 0.5 < took < 5
+    told = [json.loads(each) for each in seen.splitlines() if each.startswith(b'{"line"')]
+    assert [each["line"] for each in told] == [1, 2]
+    assert "answer" in told[0]
+    assert (told[1]["problem"]["status"], "no whole line came for 0.6 s" in told[1]["problem"]["detail"]) == (408, True)
+    assert len(ask(server, question)) == 1
+
+
+def test_work_on_the_lines_before_is_not_waiting() -> None:
+    async def read() -> tuple[list[bytes | None], object]:
+        messages: list[dict[str, Any]] = [{"type": "http.request", "body": lines(b"a", b"b"), "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            if not messages:
+                await asyncio.sleep(60)
+            return messages.pop()
+
+        reader = Reader(receive)
+        pump = asyncio.create_task(reader.pump())
+        found = [await reader.next(0.1)]
+        await asyncio.sleep(0.3)
+        found.append(await reader.next(0.1))
+        assert reader.fault is None
+        found.append(await reader.next(0.1))
+        pump.cancel()
+        return found, reader.fault and reader.fault.status_code
+
+    assert asyncio.run(read()) == ([b"a", b"b", None], 408)
 
 
 def test_one_who_sends_all_before_reading_hangs_nobody(start: Callable[..., Server], own_models: Path) -> None:
