@@ -39,8 +39,8 @@ def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int)
         Gantner et al. (2010), Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM; here the
         neighbours' buyers are summed, not their factors.
     """
-    bought = _bought(engine, until)
-    liked = np.asarray((bought @ _neighbours(engine, item_idx).T).todense(), np.float32)
+    purchases = bought(engine, until)
+    liked = np.asarray((purchases @ _neighbours(engine, item_idx).T).todense(), np.float32)
     taste = np.maximum(tastes(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
     return _of_mean(liked) + TASTE_WEIGHT * _of_mean(taste)
 
@@ -49,7 +49,7 @@ def _of_mean(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return score / max(float(score.sum()) / max(score.size, 1), 1e-12)
 
 
-def _bought(engine: Engine, until: int) -> sparse.csr_matrix:
+def bought(engine: Engine, until: int) -> sparse.csr_matrix:
     """Ones where a shopper bought an item by then, float32 CSR (n_users, n_items)."""
     history = engine.history
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
