@@ -83,6 +83,7 @@ class Dataset:
         store_seq: number of the live log up to which its events and changes are in the tables.
         merges: by id, the one that its events were joined to in the tables.
         offers: prices and availability by region, store and channel.
+        n_unknown_offers: offers that are not among them, being for items that nobody knows.
     """
 
     users: IdMap
@@ -97,6 +98,7 @@ class Dataset:
     store_seq: int = 0
     merges: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     offers: OfferTable = NO_OFFERS
+    n_unknown_offers: int = 0
 
     @cached_property
     def successes(self) -> Events:
@@ -135,8 +137,10 @@ def load_dataset(data_dir: Path) -> Dataset:
     if not len(events) and not len(items):
         raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
     dataset = build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
-    offers = read_offers(_read_table(data_dir / "offers.parquet", OFFERS), dataset.items)
-    return replace(dataset, store_seq=info.store_seq, merges=MappingProxyType(info.merges), offers=offers)
+    told = _read_table(data_dir / "offers.parquet", OFFERS)
+    offers = read_offers(told, dataset.items)
+    merges, n_unknown = MappingProxyType(info.merges), len(told) - len(offers)
+    return replace(dataset, store_seq=info.store_seq, merges=merges, offers=offers, n_unknown_offers=n_unknown)
 
 
 def read_info(data_dir: Path) -> DatasetInfo:

@@ -117,7 +117,7 @@ def examine(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         goal=goal,
         goals=len(dataset.successes),
         days=days,
-        catalogue=measure_catalogue(events, items, tables["users"], goal),
+        catalogue=measure_catalogue(tables, goal),
         clock=measure_clock(events, now),
         bots=measure_bots(with_person(events), timezone),
         baskets=baskets,
@@ -242,6 +242,11 @@ def _render_oddities(report: DoctorReport) -> list[str]:
         (
             catalogue.never_bought,
             f"{counted(catalogue.never_bought, 'item')} of the catalogue without a {GOAL_WORDS[report.goal]}",
+        ),
+        (
+            catalogue.orphan_offers,
+            f"{counted(catalogue.orphan_offers, 'offer')} of {report.rows.get('offers', 0):,} for items that neither "
+            "the items table nor an event names: nothing comes of them",
         ),
         (clock.known, f"events arrive {clock.median_s:,.1f} s late (99 %: {clock.p99_s:,.1f} s)"),
         (clock.early, f"{counted(clock.early, 'event')} received before happening: a clock is wrong"),

@@ -28,7 +28,7 @@ def find_shortfalls(dataset: Dataset, engine: Engine) -> tuple[str, ...]:
         )
     else:
         of_events = (*_of_people(dataset, engine), *_of_baskets(engine), *_of_time(dataset, engine))
-    return (*of_events, *_of_catalogue(dataset, engine))
+    return (*of_events, *_of_catalogue(dataset, engine), *_of_offers(dataset))
 
 
 def _of_people(dataset: Dataset, engine: Engine) -> Iterator[str]:
@@ -109,6 +109,15 @@ def _of_catalogue(dataset: Dataset, engine: Engine) -> Iterator[str]:
         yield "No item has a category: complementary tells a substitute from a complement by likeness of content alone."
     if len(dataset.events) and not engine.is_tail.any():
         yield "Every item belongs to the head that makes half of all purchases: long_tail has nothing to list."
+
+
+def _of_offers(dataset: Dataset) -> Iterator[str]:
+    unknown, all_ = dataset.n_unknown_offers, dataset.n_unknown_offers + len(dataset.offers)
+    if unknown:
+        yield (
+            f"{unknown:,} of {all_:,} offers count for nothing: neither the items table nor an event names their "
+            "item_id."
+        )
 
 
 def _tastes_overlap(dataset: Dataset) -> bool:

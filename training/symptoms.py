@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -81,6 +82,7 @@ class Catalogue:
         orphan_events: events of such items.
         orphan_users: users of events that the users table lacks, where there is one.
         never_bought: items of the items table without a goal event.
+        orphan_offers: offers for items that neither the items table nor an event names.
     """
 
     without_content: float
@@ -88,6 +90,7 @@ class Catalogue:
     orphan_events: int
     orphan_users: int
     never_bought: int
+    orphan_offers: int
 
 
 @dataclass(frozen=True)
@@ -194,8 +197,9 @@ def measure_clock(events: pl.DataFrame, now: datetime | None) -> Clock:
     return Clock(known.len(), median, p99, int((known < 0).sum()), future)
 
 
-def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, goal: str) -> Catalogue:
-    """Hold the ids of events against the items and users tables; `goal` is the event that counts as success."""
+def measure_catalogue(tables: Mapping[str, pl.DataFrame], goal: str) -> Catalogue:
+    """Hold the ids of events and offers against the tables, by name; `goal` is the event that counts as success."""
+    events, items, users = tables["events"], tables["items"], tables["users"]
     known = events.select("item_id").group_by("item_id").len()
     strangers = known.join(items, on="item_id", how="anti") if items.height else known.clear()
     buyers = events.select("user_id").drop_nulls().unique()
@@ -206,6 +210,10 @@ def measure_catalogue(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataF
         orphan_events=int(strangers["len"].sum()),
         orphan_users=buyers.join(users, on="user_id", how="anti").height if users.height else 0,
         never_bought=items.join(bought, on="item_id", how="anti").height,
+        orphan_offers=tables["offers"]
+        .join(items, on="item_id", how="anti")
+        .join(known, on="item_id", how="anti")
+        .height,
     )
 
 

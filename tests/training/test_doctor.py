@@ -44,6 +44,16 @@ def verdicts(report: DoctorReport) -> dict[str, str]:
     return {name: feed.verdict for feed in report.feeds for name in feed.lists}
 
 
+def test_offers_for_items_that_nobody_knows_are_counted(folder: Callable[..., Path]) -> None:
+    events, items = [event("a", "u", 0)], [{"item_id": "b"}]
+    offers = [{"item_id": name, "price": price} for price, name in enumerate(("a", "b", "c", "c"), 1)]
+    report = examine(folder(events=events, items=items, offers=offers))
+    assert report.catalogue.orphan_offers == 2
+    told = "2 offers of 4 for items that neither the items table nor an event names: nothing comes of them"
+    assert told in render(report)
+    assert "offers of" not in render(examine(folder(events=events, items=items, offers=offers[:2])))
+
+
 def test_a_small_shop(folder: Callable[..., Path]) -> None:
     out = folder(
         events=[

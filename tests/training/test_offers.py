@@ -27,7 +27,8 @@ def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables
     config = IngestConfig(timezone=TIMEZONE, columns={"商品": "item_id", "门店": "store"})
     report = ingest(Sources(**paths, offers=offers), config, tmp_path / "data", NOW)
     assert report.tables["offers"].kept == 3
-    train_small(tmp_path / "data", tmp_path / "models")
+    notes = train_small(tmp_path / "data", tmp_path / "models").notes
+    assert notes[-1] == ("1 of 3 offers count for nothing: neither the items table nor an event names their item_id.")
     engine = Recommender.open(tmp_path / "models")
 
     def listed(store: str, as_of: datetime, text: str = "") -> set[str]:
