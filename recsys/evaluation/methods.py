@@ -12,6 +12,7 @@ from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
+from recsys.offered import offered
 from recsys.pipeline import Ranking, rank
 from recsys.placements import PLACEMENTS, Placement
 from recsys.resolution import resolve
@@ -67,8 +68,9 @@ def served_rankings(
             user_id=users[user] if user != NOBODY else None,
             item_ids=(items[seed],) if seed != NOBODY else (),
         )
-        query, _ = resolve(engine, request, chosen)
-        yield rank(chosen, Shopper(engine, query))
+        seen = offered(engine, request)
+        query, _ = resolve(seen, request, chosen)
+        yield rank(chosen, Shopper(seen, query))
 
 
 def baseline_lists(

@@ -5,14 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from recsys.bundle import Provenance, read_bundle, write_bundle
 from recsys.context import Request
 from recsys.engine import Engine
+from recsys.evaluation.methods import served_lists
+from recsys.evaluation.tasks import NOBODY, Task
 from recsys.ids import IdMap
 from recsys.offered import offered
 from recsys.offers import KEYS, Offers, OfferTable, Where, read_offers
@@ -189,6 +193,16 @@ def test_a_list_leaves_out_what_is_sold_out_in_its_store_alone(shop_engine: Engi
     assert best not in {item.item_id for item in here.items}
     assert there == recommend(shop_engine, ask(shop_engine, store="上海店"))
     assert len(here.items) == len(there.items)
+
+
+def test_lists_that_are_judged_leave_out_what_is_sold_out_everywhere(shop_engine: Engine) -> None:
+    asked = ask(shop_engine)
+    nobody = np.array([NOBODY], np.int32)
+    relevant = sparse.csr_matrix((1, len(shop_engine.items)), dtype=np.float32)
+    task = Task(nobody, np.array([asked.as_of]), nobody, relevant, np.array([-1], np.int8))
+    best = served_lists(shop_engine, task, "popular", 3)[0, 0]
+    engine = with_offers(shop_engine, {"item_id": shop_engine.items.ids[best], "available": False})
+    assert best not in served_lists(engine, task, "popular", 3)
 
 
 def test_a_bundle_keeps_its_offers_in_files_of_their_own(
