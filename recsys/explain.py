@@ -28,7 +28,7 @@ STAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "该商品在列表中，排在第{rank}位（共{limit}位）",
         ),
         "sold_out": ("it is not available", "该商品已下架或售罄"),
-        "sold_out_here": ("an offer says that it is not available in {where}", "该商品在{where}已售罄（来自报价表）"),
+        "sold_out_here": ("an offer says that it is not available in {where}", "该商品在{where}已售罄（报价所示）"),
         "filtered": (
             "a filter, an exclusion or the pool of the list keeps it out",
             "该商品被筛选条件、排除项或列表的商品范围挡在外面",
@@ -49,6 +49,9 @@ STAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 """What each stage says, in English and in Chinese."""
+
+KEYS_ZH: Final = ("地区", "门店", "渠道")
+"""`KEYS` in Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ def explain(answer: Answer, item_id: str) -> Explanation:
     else:
         stage, at = _stage(shopper, row, rule, place, sources), None if place is None else place + 1
     last = told.items[-1].score if told.items else None
+    where = engine.offers.sold_out_by(row, query.now)
     values = {
         "rank": at,
         "limit": len(told.items),
@@ -153,14 +157,14 @@ def explain(answer: Answer, item_id: str) -> Explanation:
         "score": score,
         "last_score": last or 0.0,
         "sources": ", ".join(name for name in names),
-        "where": _named(engine.offers.sold_out_by(row, query.now)),
+        "where": _named(where),
     }
     return Explanation(
         item_id=item_id,
         placement=placement.name,
         stage=stage,
         text=STAGES[stage][0].format_map(values),
-        text_zh=STAGES[stage][1].format_map(values),
+        text_zh=STAGES[stage][1].format_map(values | {"where": _named(where, KEYS_ZH, "、")}),
         rule=rule if stage == "removed" else None,
         rank=at,
         score=score,
@@ -187,9 +191,9 @@ def _stage(shopper: Shopper, row: int, rule: str | None, place: int | None, sour
     return "arranged_out" if candidates is not None and (candidates.item_idx == row).any() else "no_candidate"
 
 
-def _named(where: Where | None) -> str:
+def _named(where: Where | None, keys: tuple[str, ...] = KEYS, comma: str = ", ") -> str:
     """A scope in words, such as `region 湖北, store 武汉一店`; "" where it names nothing."""
-    return ", ".join(f"{key} {name}" for key, name in zip(KEYS, where or (), strict=False) if name)
+    return comma.join(f"{key} {name}" for key, name in zip(keys, where or (), strict=False) if name)
 
 
 def _sources(answer: Answer) -> tuple[str, ...]:
