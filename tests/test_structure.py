@@ -1,4 +1,4 @@
-"""The shape of the code base: the README's map, directions of imports, sizes, and what the library must not know."""
+"""The shape of the code base: the map in docs/architecture.md, directions of imports, sizes, and what the library must not know."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def test_the_map_has_one_line_for_each_module_and_folder() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^\| \*{0,2}`([^`]+)`\*{0,2} \| (.+) \|$", readme.partition("## Map")[2], re.MULTILINE)
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| \*{0,2}`([^`]+)`\*{0,2} \| (.+) \|$", page.partition("\n## Map")[2], re.MULTILINE)
     listed = Counter(path for path, _ in lines)
     folders = {str(path.parent.relative_to(ROOT)) for path in modules(*MAPPED)} | set(FOLDERS)
     files = {str(path.relative_to(ROOT)) for path in modules(*MAPPED) if path.name != "__init__.py"}
     expected = files | {f"{folder}/" for folder in folders}
-    assert sorted(expected - set(listed)) == [], "not on the map of README.md"
+    assert sorted(expected - set(listed)) == [], "not on the map of docs/architecture.md"
     assert sorted(set(listed) - expected) == [], "on the map, and nowhere else"
     assert [path for path, count in listed.items() if count > 1] == []
     assert all(text.strip() for _, text in lines)
