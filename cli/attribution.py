@@ -11,7 +11,7 @@ import typer
 from cli.options import AsJson
 from cli.output import show_json, show_lines, show_table
 from recsys.attribution import Attribution
-from recsys.metrics import Interval
+from recsys.core.metrics import Interval
 from training.attribution import attribute
 
 COLUMNS = ("placement", "model", "lists", "impressions", "clicks", "carts", "purchases", "ctr", "conversion", "revenue")

@@ -10,7 +10,7 @@ import typer
 
 from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from training.config import read_config
 from training.demo import build_demo
 from training.doctor import examine, render

@@ -11,7 +11,7 @@ import typer
 
 from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, train, tune
 from cli.output import tell
-from recsys.errors import RecsysError, RequestError
+from recsys.core.errors import RecsysError, RequestError
 
 WRONG_CALL: Final = 2
 UNEXPECTED: Final = 1

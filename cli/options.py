@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of the bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]

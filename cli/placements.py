@@ -9,7 +9,7 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
-from recsys.placements import Placement
+from recsys.core.placements import Placement
 from recsys.recommender import Recommender
 
 COLUMNS: Final = ("placement", "for", "sources", "limit", "rules", "fallback")

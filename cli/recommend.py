@@ -12,10 +12,10 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import progress, show_json, show_lines, show_table
-from recsys.context import DEFAULT_LIMIT, Recommendations, Request
+from recsys.core.errors import ConfigError, UnknownItemError
+from recsys.core.placements import Anchor, Placement
+from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
 from recsys.dataset import to_seconds
-from recsys.errors import ConfigError, UnknownItemError
-from recsys.placements import Anchor, Placement
 from recsys.recommender import Recommender
 from training.push import Order, PushReport, push
 

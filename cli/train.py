@@ -10,7 +10,7 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from training.config import check_gate, read_config, render_config
 from training.fit import DEFAULT_KEEP, TrainReport
 from training.fit import train as run

@@ -9,7 +9,7 @@ import typer
 
 from cli.options import AsJson, ConfigFile, Data
 from cli.output import progress, show_json, show_lines, show_table
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from training.config import read_config
 from training.gate import QUESTIONS
 from training.tune import SPACE, Setting, TuneReport

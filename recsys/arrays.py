@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.errors import BundleError
+from recsys.core.errors import BundleError
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from recsys.core.errors import ConfigError
+from recsys.core.metrics import Interval
 from recsys.dataset import DAY_S
-from recsys.errors import ConfigError
-from recsys.metrics import Interval
 from recsys.store import Entry, EventStore, read_entries
 
 READ_AT_ONCE: Final = 20_000
@@ -147,7 +147,7 @@ def with_what_was_shown(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFra
     """Events that carry a list's id, with the list's placement, position and propensity where they lack their own.
 
     Args:
-        events: the columns of `recsys.schema.EVENTS`.
+        events: the columns of `recsys.core.schema.EVENTS`.
         shown: from `shown_rows`.
     """
     names = ("placement", "position", "propensity")

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from recsys.arrays import Parts, put_together, take_apart
+from recsys.core.errors import BundleError
 from recsys.engine import Engine
-from recsys.errors import BundleError
 from recsys.index import FlatIndex
 from recsys.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.ranking.features import FEATURES

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from recsys.catalog import PATH_SEPARATOR
-from recsys.schema import TIMESTAMP
+from recsys.core.schema import TIMESTAMP
 
 Row = dict[str, Any]
 """Values of a row by column, as Python has them; a column that is absent is null."""

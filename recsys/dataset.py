@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.errors import ConfigError, DataError
-from recsys.ids import IdMap
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.ids import IdMap
+from recsys.core.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, OFFERS, USERS, DatasetInfo
 from recsys.offers import NO_OFFERS, OfferTable, read_offers
-from recsys.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, OFFERS, USERS, DatasetInfo
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")

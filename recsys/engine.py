@@ -13,9 +13,9 @@ import polars as pl
 from scipy import sparse
 
 from recsys.catalog import Catalog, read_catalog
+from recsys.core.ids import IdMap
 from recsys.dataset import Dataset
 from recsys.history import History, HistoryConfig, build_history
-from recsys.ids import IdMap
 from recsys.index import FlatIndex
 from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
 from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from recsys.candidates import QUOTAS, gather
+from recsys.core.placements import Placement
 from recsys.offers import KEYS, Where
 from recsys.pipeline import Answer, rank
-from recsys.placements import Placement
 from recsys.ranking.features import FEATURES, features
 from recsys.scoring import ranker_of
 from recsys.shopper import Shopper

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.candidates import chosen, united
-from recsys.context import Request
-from recsys.ids import UNKNOWN
-from recsys.placements import PLACEMENTS, Placement
+from recsys.core.ids import UNKNOWN
+from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.request import Request
 from recsys.recommender import Recommender
 from recsys.resolution import resolve
 from recsys.scoring import contributions, score_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, Generic, TypeVar
 
-from recsys.errors import StoreBusyError, StoreError
+from recsys.core.errors import StoreBusyError, StoreError
 
 GROUP_SIZE: Final = 5_000
 """Items after which a group is closed: bounds how long one commit keeps other processes out."""

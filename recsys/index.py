@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from recsys.errors import BundleError
+from recsys.core.errors import BundleError
 
 MAX_EXACT_PAIRS: Final = 2e10
 MIN_RECALL: Final = 0.95

@@ -13,16 +13,16 @@ from typing import Final
 
 import numpy as np
 
-from recsys.context import Request
+from recsys.core.ids import UNKNOWN
+from recsys.core.request import Request
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import VIEW_ITEM_LIST
 from recsys.engine import Engine
 from recsys.history import NO_HISTORY, UserHistory
 from recsys.identities import Identities, shopper_key
-from recsys.ids import UNKNOWN
 from recsys.overlay import Overlay
 from recsys.profiles import Profiles
 from recsys.recent import Clockwork, RecentEvents, joined
-from recsys.schema import EVENT_NAMES
 from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
 
 READ_AT_ONCE: Final = 20_000

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.catalog import Catalog
+from recsys.core.topk import top_k
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
 from recsys.models.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
 from recsys.spliced import Numbers, Spliced
-from recsys.topk import top_k
 
 PLACED_AT_ONCE: Final = 64
 """New items that are compared with a part of the catalogue in one product of matrices; bounds the memory."""

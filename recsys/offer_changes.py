@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from recsys.changes import Row, table_of
+from recsys.core.schema import OFFERS
 from recsys.offers import Offers, tabulate
-from recsys.schema import OFFERS
 
 
 class OfferChanges:

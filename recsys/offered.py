@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from recsys.context import Request
+from recsys.core.request import Request
 from recsys.engine import Engine
 from recsys.live import Live
 from recsys.offers import UNSAID, Standing, Where

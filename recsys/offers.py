@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.ids import IdMap
-from recsys.schema import OFFERS
+from recsys.core.ids import IdMap
+from recsys.core.schema import OFFERS
 
 KEYS: Final = ("region", "store", "channel")
 """What an offer may name, and a request's context."""

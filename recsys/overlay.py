@@ -14,8 +14,8 @@ from scipy import sparse
 
 from recsys.catalog import PATH_SEPARATOR, Catalog
 from recsys.changes import Row, changed, offers_after, table_of, wider
+from recsys.core.ids import UNKNOWN, GrownIdMap
 from recsys.engine import Engine
-from recsys.ids import UNKNOWN, GrownIdMap
 from recsys.index import GrownIndex
 from recsys.models.affinity import fit_affinity
 from recsys.models.copurchase import CopurchaseModel, RelatedItems

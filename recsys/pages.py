@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from recsys.context import Recommendations, Request
+from recsys.core.placements import Page
+from recsys.core.request import Recommendations, Request
 from recsys.pipeline import Answer
-from recsys.placements import Page
 from recsys.recommender import Recommender
 
 IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned"})

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.context import Ranking, Recommendations, Request
+from recsys.core.errors import RequestError
+from recsys.core.ids import UNKNOWN
+from recsys.core.request import Ranking, Recommendations, Request
 from recsys.engine import Engine
-from recsys.errors import RequestError
-from recsys.ids import UNKNOWN
 from recsys.pipeline import Answer, rank, told_of
 from recsys.recommender import Recommender
 from recsys.resolution import find_placement, resolve

@@ -1,4 +1,4 @@
-"""Event payloads of GA4, Segment and Google Retail, unfolded into flat rows of `recsys.schema.EVENTS`.
+"""Event payloads of GA4, Segment and Google Retail, unfolded into flat rows of `recsys.core.schema.EVENTS`.
 
 Nothing here reads a file or a clock: the ingest job and the event route hand in decoded JSON of any shape.
 """
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.errors import DataError
-from recsys.schema import EVENT_ALIASES, EVENT_NAMES, EVENTS, TIMESTAMP
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, EVENTS, TIMESTAMP
 
 Row = dict[str, Any]
 

@@ -9,12 +9,13 @@ from itertools import repeat
 import numpy as np
 
 from recsys.candidates import Candidates, gather
-from recsys.context import Ranking as Ranking
-from recsys.context import Recommendations, RecommendedItem, Request
+from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.request import Ranking as Ranking
+from recsys.core.request import Recommendations, RecommendedItem, Request
+from recsys.core.topk import top_k
 from recsys.engine import Engine
 from recsys.live import Live
 from recsys.offered import offered
-from recsys.placements import PLACEMENTS, Placement
 from recsys.resolution import find_placement, resolve
 from recsys.rules.arrange import arrange, boosts
 from recsys.rules.arrangement import with_tail
@@ -26,7 +27,6 @@ from recsys.rules.told import reasons_of
 from recsys.scoring import contributions, score_of
 from recsys.shopper import Shopper
 from recsys.sources import SOURCES
-from recsys.topk import top_k
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from recsys.changes import Row, changed
+from recsys.core.ids import UNKNOWN
 from recsys.engine import Engine
-from recsys.ids import UNKNOWN
 
 OPTED_OUT: Final = "personalization"
 

@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from recsys.candidates import is_among
 from recsys.catalog import PATH_SEPARATOR
-from recsys.context import Query, Reason
+from recsys.core.placements import Placement
+from recsys.core.request import Query, Reason
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
 from recsys.models.repeat import OwnItems
 from recsys.models.timeofday import HOURS_A_DAY
 from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
-from recsys.placements import Placement
-from recsys.schema import EVENT_NAMES
 from recsys.shopper import Shopper
 from recsys.sources import N_NEIGHBORS
 

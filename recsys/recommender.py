@@ -11,21 +11,21 @@ import numpy as np
 
 from recsys.audience import audience_scores
 from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
-from recsys.context import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
+from recsys.core.errors import BundleError, UnknownItemError
+from recsys.core.ids import UNKNOWN
+from recsys.core.placements import Placement
+from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
+from recsys.core.topk import top_k
 from recsys.dataset import to_seconds
 from recsys.engine import Engine
-from recsys.errors import BundleError, UnknownItemError
 from recsys.explain import Explanation, explain
-from recsys.ids import UNKNOWN
 from recsys.live import Live
 from recsys.offered import offered, standing_of
 from recsys.offers import Standing
 from recsys.pipeline import Answer, answer
-from recsys.placements import Placement
 from recsys.rules.book import BUILT_IN, Book
 from recsys.rules.masks import Masks
 from recsys.rules.reading import read_book
-from recsys.topk import top_k
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from recsys.context import MAX_LIMIT, Query, Request
+from recsys.core.errors import RequestError
+from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.request import MAX_LIMIT, Query, Request
+from recsys.core.schema import EVENT_NAMES
 from recsys.engine import Engine
-from recsys.errors import RequestError
 from recsys.history import UserHistory
 from recsys.identities import shopper_key
 from recsys.live import Live, Person, person_of
-from recsys.placements import PLACEMENTS, Placement
 from recsys.rules.masks import Masks, dialled, find_dials, without
-from recsys.schema import EVENT_NAMES
 
 VIEWED: Final = EVENT_NAMES.index("view_item")
 """What items of a request are to a shopper of whom nothing else is known: things just looked at."""

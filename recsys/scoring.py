@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.candidates import Candidates
+from recsys.core.placements import Placement
 from recsys.engine import Engine
-from recsys.placements import Placement
 from recsys.ranking.features import features
 from recsys.ranking.ranker import NO_RANKER, Ranker
 from recsys.shopper import Shopper

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.context import Query
+from recsys.core.request import Query
+from recsys.core.topk import top_k
 from recsys.engine import Engine
 from recsys.history import UserHistory
 from recsys.models.repeat import OwnItems, own_items
-from recsys.topk import top_k
 
 N_HEAVIEST: Final = 60
 

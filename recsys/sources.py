@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.candidates import Source, distinct, is_among, places
-from recsys.context import Query
+from recsys.core.request import Query
+from recsys.core.topk import top_k
 from recsys.shopper import Scored, Shopper
-from recsys.topk import top_k
 
 N_PER_SOURCE: Final = 120
 MAX_OWN_FOUND: Final = 300

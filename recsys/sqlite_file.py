@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from recsys.errors import DataError, StoreError
+from recsys.core.errors import DataError, StoreError
 from recsys.identities import shopper_key
 from recsys.sqlite_ids import FILL, IDS_SCHEMA, digest_of
 from recsys.store import KEYED, USER_CHANGES, Entry, Kind

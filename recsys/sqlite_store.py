@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
 from recsys.group_commit import GroupCommit
 from recsys.identities import SESSION, Identities
 from recsys.sqlite_erasure import Traces

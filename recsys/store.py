@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import polars as pl
 
-from recsys.schema import EVENTS, TIMESTAMP, WHO
+from recsys.core.schema import EVENTS, TIMESTAMP, WHO
 
 Kind = Literal[
     "event",
@@ -60,8 +60,8 @@ class Entry(msgspec.Struct, frozen=True):
         at: when it happened, seconds since 1970 UTC. Not part of the content: an event whose time the shop left out
             is the same event when it is sent again; a time that the shop does state belongs in the body too.
         received_at: when the server took it, seconds since 1970 UTC.
-        body: the content, as JSON knows it. Of an event, columns of `recsys.schema.EVENTS`; of an impression, the same
-            with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where known.
+        body: the content, as JSON knows it. Of an event, columns of `recsys.core.schema.EVENTS`; of an impression, the
+            same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where known.
             One that names no shopper may stand for many: a list `shown` then has the `recommendation_id` and `at` of
             each, and `key` is None. A `received_at` in it is left out, being the entry's.
         part: of one item of an event of several, that event's `event_id` and which one it is, from 1. Those of one
@@ -224,7 +224,7 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
         up_to_seq: the last number to be in it; all that there are now if not given.
 
     Returns:
-        The columns of `recsys.schema.EVENTS`, one row an event in the order of the log; an impression is a
+        The columns of `recsys.core.schema.EVENTS`, one row an event in the order of the log; an impression is a
         `view_item_list` for each item that was shown, with `event_id` `<recommendation_id>#<place in the list>`. One
         that names nobody is left out: every row of the table is about somebody.
         Values that do not fit their column are null.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
 
 USERS_A_BLOCK: Final = 512
 FIRST_ITEMS, MOST_ITEMS = 256, 1024

@@ -13,7 +13,7 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
-from recsys.schema import MAX_ID_BYTES
+from recsys.core.schema import MAX_ID_BYTES
 from serving.problems import FieldError, InvalidRequestError, shown
 
 JSON: Final = "application/json"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.schema import ITEMS, USERS
+from recsys.core.schema import ITEMS, USERS
 from recsys.store import Entry, Kind
 from serving.body import Body
 from serving.change_fields import ItemFields, UserFields, given_fields

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from recsys.placements import Placement
+from recsys.core.placements import Placement
 from serving.body import JSON, Body
 from serving.operation import Operation
 from serving.parameters import Parameters

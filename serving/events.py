@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from recsys.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
+from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.store import Entry, Outcome
 from serving.body import Body
 from serving.intake import Moments, entries_of, event_id_of

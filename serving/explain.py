@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from recsys.context import Request
-from recsys.errors import UnknownItemError
+from recsys.core.errors import UnknownItemError
+from recsys.core.placements import Anchor
+from recsys.core.request import Request
 from recsys.explain import Explanation
-from recsys.placements import Anchor
 from serving.operation import Operation
 from serving.parameters import Condition, Id, Limit, Moment, Name, Parameters, Place, context_of
 from serving.problems import FieldError, InvalidRequestError

@@ -16,8 +16,8 @@ from zlib import crc32
 
 import msgspec
 
-from recsys.context import Recommendations, Request
-from recsys.errors import RecsysError, StoreError
+from recsys.core.errors import RecsysError, StoreError
+from recsys.core.request import Recommendations, Request
 from recsys.identities import shopper_key
 from recsys.live import Live
 from recsys.store import Entry, EventStore, Outcome

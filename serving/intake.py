@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.payloads import ItemlessRow, unfold
-from recsys.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.store import MICROSECONDS, Entry
 from serving.body import CONTROL
 from serving.parameters import MAX_FAULTS

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 
 Scope = Literal["recommend", "events", "catalog", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

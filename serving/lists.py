@@ -11,13 +11,13 @@ from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 
 from recsys.breakdown import Breakdown, breakdown_of
-from recsys.context import Recommendations, Request
+from recsys.core.ids import UNKNOWN
+from recsys.core.placements import Anchor
+from recsys.core.request import Recommendations, Request
 from recsys.given import rank_given
-from recsys.ids import UNKNOWN
 from recsys.pages import fill_page
 from recsys.paging import first_page, next_page
 from recsys.pipeline import Answer
-from recsys.placements import Anchor
 from serving.body import Body
 from serving.impressions import Shown, shown_of, who_of
 from serving.operation import Operation

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from recsys.placements import Anchor
+from recsys.core.placements import Anchor
 from serving.body import JSON, Body
 from serving.keys import Scope as KeyScope
 from serving.parameters import P, Reader

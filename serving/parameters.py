@@ -13,10 +13,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import Meta
 
-from recsys.context import MAX_LIMIT
+from recsys.core.request import MAX_LIMIT
+from recsys.core.schema import MAX_ID_BYTES
 from recsys.filters.lexemes import MAX_CHARACTERS
 from recsys.paging import MAX_TOKEN_CHARS
-from recsys.schema import MAX_ID_BYTES
 from serving.body import CONTROL
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from recsys.bundle import TABLE_FILES, current_version
-from recsys.errors import ConfigError, RecsysError
+from recsys.core.errors import ConfigError, RecsysError
 from recsys.rules.book import BUILT_IN
 from recsys.rules.reading import read_book
 from serving.settings import Settings

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.errors import RecsysError, RequestError, StoreBusyError, StoreError, UnknownItemError
+from recsys.core.errors import RecsysError, RequestError, StoreBusyError, StoreError, UnknownItemError
 
 logger = logging.getLogger(__name__)
 

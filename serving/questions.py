@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from recsys.context import DEFAULT_LIMIT, MAX_LIMIT, Request
+from recsys.core.placements import Anchor
+from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT, Request
 from recsys.filters.lexemes import MAX_CHARACTERS
 from recsys.given import MAX_GIVEN
 from recsys.paging import MAX_TOKEN_CHARS
-from recsys.placements import Anchor
 from serving.body import BodyId, wrong_ids
 from serving.parameters import Moment
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from recsys.context import Request
-from recsys.errors import UnknownItemError
+from recsys.core.errors import UnknownItemError
+from recsys.core.placements import Anchor
+from recsys.core.request import Request
 from recsys.offered import NOWHERE
 from recsys.offers import UNNAMED, Where
 from recsys.paging import next_page, start_token
-from recsys.placements import Anchor
 from serving import batch, changes, events, explain, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document

@@ -18,7 +18,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from serving.app import create_app
 from serving.keys import KeyRing
 from serving.placements import check_placements

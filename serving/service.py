@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from recsys.errors import StoreError
+from recsys.core.errors import StoreError
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, EventStore, Outcome
 from serving.clock import Clock

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from threadpoolctl import threadpool_limits
 
 from recsys.bundle import CURRENT, current_version
-from recsys.errors import RecsysError, StoreError
+from recsys.core.errors import RecsysError, StoreError
+from recsys.core.placements import Placement
 from recsys.live import Live
-from recsys.placements import Placement
 from recsys.recommender import Examples, Recommender
 from recsys.store import EventStore
 from serving.cache import AnswerCache

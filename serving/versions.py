@@ -10,7 +10,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.bundle import activate, current_version, read_manifest, versions
-from recsys.errors import BundleError
+from recsys.core.errors import BundleError
 from serving.operation import Operation
 from serving.parameters import Name, Nothing, Parameters
 from serving.problems import shown

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from recsys.context import Recommendations
+from recsys.core.request import Recommendations
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import settings
 
 from recsys.bundle import Provenance, activate, write_bundle
+from recsys.core.errors import ConfigError
+from recsys.core.schema import TABLES
 from recsys.dataset import Dataset, build_dataset
 from recsys.engine import Engine
-from recsys.errors import ConfigError
 from recsys.fitting import fit_engine
-from recsys.schema import TABLES
 from tests.shop import ShopTables, build_shop, small_config
 from training.demo import TIMEZONE, package_data, raw_tables
 

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.dataset import Dataset, build_dataset
 from recsys.engine import EngineConfig
 from recsys.models.als import ALSConfig
@@ -28,7 +29,6 @@ from recsys.models.content import ContentConfig
 from recsys.models.copurchase import CopurchaseConfig
 from recsys.models.hybrid import HybridConfig
 from recsys.ranking.ranker import RankerConfig, TreesConfig
-from recsys.schema import EVENTS, ITEMS, USERS
 
 TIMEZONE: Final = "Asia/Shanghai"
 START: Final = int(datetime(2024, 3, 4, tzinfo=ZoneInfo(TIMEZONE)).timestamp())
@@ -178,7 +178,7 @@ LEATHER: Final = tuple(
 
 @dataclass(frozen=True)
 class ShopTables:
-    """The frames that the shop's `Dataset` is built from, with the columns of `recsys.schema` and `color`."""
+    """The frames that the shop's `Dataset` is built from, with the columns of `recsys.core.schema` and `color`."""
 
     events: pl.DataFrame
     items: pl.DataFrame

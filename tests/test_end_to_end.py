@@ -20,7 +20,7 @@ import httpx
 import polars as pl
 import pytest
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from recsys.recommender import Recommender
 from tests.jobs import run_jobs
 from training.demo import TIMEZONE, package_data, raw_tables

@@ -1,4 +1,4 @@
-"""Columns of any type brought to the types of `recsys.schema`, with a reason for every value that resists."""
+"""Columns of any type brought to the types of `recsys.core.schema`, with a reason for every value that resists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recsys.schema import EVENT_ALIASES, TABLES, TIMESTAMP
+from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
 from training.times import CastColumn, TimeRules, parse_times
 
 PROBLEMS: Final = "problems"
@@ -56,11 +56,11 @@ class CastTable:
 
 
 def cast_table(raw: pl.DataFrame, table: str, rules: CastRules) -> CastTable:
-    """Cast the columns that `recsys.schema` names, and add the ones that the input lacks as nulls.
+    """Cast the columns that `recsys.core.schema` names, and add the ones that the input lacks as nulls.
 
     Args:
         raw: the shop's rows under our column names, any dtypes.
-        table: a key of `recsys.schema.TABLES`.
+        table: a key of `recsys.core.schema.TABLES`.
         rules: how the shop writes its values.
 
     Returns:

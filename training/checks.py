@@ -9,7 +9,7 @@ from typing import Final
 import dataframely as dy
 import polars as pl
 
-from recsys.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
+from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
 from training.casts import PROBLEMS
 
 ROW: Final = "row"

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from recsys.core.errors import ConfigError
 from recsys.engine import EngineConfig
-from recsys.errors import ConfigError
 from training.gate import QUESTIONS, GateConfig
 from training.ingest import IngestConfig
 
@@ -120,7 +120,7 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
     32
     >>> parse_config({"als": {"n_factor": 32}})
     Traceback (most recent call last):
-    recsys.errors.ConfigError: 'als.n_factor' (32) is no setting: do you mean 'als.n_factors'?
+    recsys.core.errors.ConfigError: 'als.n_factor' (32) is no setting: do you mean 'als.n_factors'?
     """
     of_engine = {name: value for name, value in document.items() if name not in (INGEST, GATE)}
     config = JobConfig(

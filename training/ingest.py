@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from recsys.errors import ConfigError, DataError
-from recsys.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.casts import CastRules, is_zone
 from training.folder import check_replaceable, write_folder
 from training.logbook import Logbook, raw_table, read_logbook, united

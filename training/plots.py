@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from recsys.core.metrics import Interval
 from recsys.evaluation.curves import DialPoint, ScoreBin
 from recsys.evaluation.outcome import Segment
-from recsys.metrics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from recsys.context import Recommendations, Request
+from recsys.core.errors import ConfigError, DataError, RequestError
+from recsys.core.request import Recommendations, Request
 from recsys.dataset import to_seconds
-from recsys.errors import ConfigError, DataError, RequestError
 from recsys.recommender import Recommender
 from training.ingest import Progress, silent
 from training.readers import read_table

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from recsys.errors import ConfigError, DataError
+from recsys.core.errors import ConfigError, DataError
 from recsys.payloads import ItemlessRow, unfold
 
 KINDS: Final = {
@@ -61,7 +61,7 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
             header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`); CSV and JSON also as `.gz`. A
             short row of a CSV lacks its last fields. In a folder, names that begin with `_` or `.` are passed
             over.
-        table: a key of `recsys.schema.TABLES`; payloads unfold in events only.
+        table: a key of `recsys.core.schema.TABLES`; payloads unfold in events only.
         encoding: of CSV and JSON; it is never guessed.
 
     Returns:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from recsys.bundle import PREVIOUS, current_version, versions
-from recsys.errors import BundleError
+from recsys.core.errors import BundleError
 
 LOCK: Final = ".lock"
 PARTIAL: Final = ".partial-"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import DAY_S, PURCHASE, Dataset
 from recsys.engine import Engine
-from recsys.schema import EVENT_NAMES
 
 CONTENT = ("title", "category", "tags", "brand")
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from recsys.errors import DataError
-from recsys.schema import REQUIRED, TABLES, WHO
+from recsys.core.errors import DataError
+from recsys.core.schema import REQUIRED, TABLES, WHO
 from training.casts import PROBLEMS, CastRules, cast_table
 from training.checks import ROW, check_rows
 from training.readers import RawTable
@@ -97,7 +97,7 @@ def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
 
     Args:
         raw: the rows as they were read.
-        table: a key of `recsys.schema.TABLES`.
+        table: a key of `recsys.core.schema.TABLES`.
         rules: what to hold them against.
 
     Returns:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import DAY_S, Dataset
 from recsys.models.copurchase import CopurchaseConfig
-from recsys.schema import EVENT_NAMES
 
 BOT_DEVIATIONS: Final = 6.0
 BOT_EVENTS_PER_DAY: Final = 100

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.schema import TIMESTAMP
+from recsys.core.schema import TIMESTAMP
 
 NO_ZONE: Final = "has no time zone: give the shop's, such as --timezone Asia/Shanghai"
 UNPARSABLE: Final = "cannot be read as a time"

@@ -16,13 +16,13 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 
 from recsys.bundle import config_fingerprint
+from recsys.core.errors import ConfigError, DataError, RecsysError
+from recsys.core.metrics import Interval, Values
 from recsys.dataset import Dataset, load_dataset
 from recsys.engine import EngineConfig
-from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.evaluation.bench import draw
 from recsys.evaluation.tasks import Task
 from recsys.evaluation.windows import Window, find_window
-from recsys.metrics import Interval, Values
 from training.config import JobConfig, parse_config, range_of, render_config
 from training.gate import QUESTIONS, Question, ask, intervals
 from training.ingest import Progress, silent

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys import metrics
+from recsys.core import metrics
+from recsys.core.metrics import Lists, Values
 from recsys.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, Progress
 from recsys.evaluation import tasks
@@ -21,7 +22,6 @@ from recsys.evaluation.tasks import NOBODY, Task
 from recsys.evaluation.windows import Window
 from recsys.fitting import fit_engine
 from recsys.history import build_history
-from recsys.metrics import Lists, Values
 
 N_LISTED: Final = 20
 MAX_QUERIES: Final = 20_000

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys import metrics
 from recsys.audience import audience_scores
-from recsys.context import Query
+from recsys.core import metrics
+from recsys.core.metrics import Values
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Query
+from recsys.core.topk import top_k
 from recsys.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.evaluation.baselines import Past, popularity
@@ -21,11 +24,8 @@ from recsys.evaluation.tasks import NOBODY, Task, next_basket
 from recsys.evaluation.windows import Window
 from recsys.fitting import fit_engine
 from recsys.history import History, build_history, last_items
-from recsys.metrics import Values
 from recsys.pipeline import rank
-from recsys.placements import PLACEMENTS
 from recsys.shopper import Shopper
-from recsys.topk import top_k
 
 MIN_BUYERS = 20
 COLD_SHARE = 0.05

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys import metrics
+from recsys.core import metrics
+from recsys.core.metrics import Interval, Lists, Values, interval_of, resampled_means
+from recsys.core.placements import PLACEMENTS
 from recsys.evaluation.bench import N_LISTED, Bench, Judged
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.tasks import Task
-from recsys.metrics import Interval, Lists, Values, interval_of, resampled_means
-from recsys.placements import PLACEMENTS
 
 TAIL_DISCOUNTS: Final = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)
 MAX_DIAL_QUERIES: Final = 600

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from recsys.context import Request
+from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.request import Request
+from recsys.core.topk import top_k
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.offered import offered
 from recsys.pipeline import Ranking, rank
-from recsys.placements import PLACEMENTS, Placement
 from recsys.resolution import resolve
 from recsys.shopper import Shopper
-from recsys.topk import top_k
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Wraps a loop to show its progress; told a label."""

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
+from recsys.core.metrics import Lists
 from recsys.evaluation import bench as measures
 from recsys.evaluation import tasks
 from recsys.evaluation.association import ASSOCIATIONS, associated_lists, count_baskets
@@ -25,7 +26,6 @@ from recsys.evaluation.cold import (
 )
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.tasks import Task
-from recsys.metrics import Lists
 
 ROLLING_DECAY_DAYS: Final = 90.0
 """τ of `exponential_decay` where the history runs on: the last baskets are near, and count for more."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from recsys.core.errors import DataError
 from recsys.dataset import Dataset
-from recsys.errors import DataError
 
 WindowName = Literal["tune", "report"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
 from recsys.filters.expressions import Node, read_expression
 from recsys.filters.predicates import build_predicate
 from recsys.filters.scope import Scope

@@ -10,7 +10,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
 
-from recsys.errors import FilterError
+from recsys.core.errors import FilterError
 
 MAX_CHARACTERS: Final = 2000
 MAX_TOKENS: Final = 300

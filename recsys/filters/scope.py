@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.errors import FilterError
+from recsys.core.errors import FilterError
 from recsys.filters.expressions import Node
 from recsys.filters.lexemes import fault
 from recsys.filters.terms import MOMENT_EXAMPLES, Term, Value, column_term, constant_term, read_moment

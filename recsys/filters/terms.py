@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.errors import FilterError
-from recsys.schema import TIMESTAMP
+from recsys.core.errors import FilterError
+from recsys.core.schema import TIMESTAMP
 
 MOMENT_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00+08:00'"
 MAX_BOUND_ENTRIES: Final = 1000

@@ -14,9 +14,9 @@ from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import DAY_S
-from recsys.errors import DataError
-from recsys.schema import EVENT_NAMES
 
 FEW_EVENTS: Final = 40
 """Up to so many items, and half as many as factors, the system of their number is the cheaper one to solve."""

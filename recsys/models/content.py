@@ -10,8 +10,8 @@ import polars as pl
 from scipy import sparse
 
 from recsys.catalog import PATH_SEPARATOR
+from recsys.core.schema import ITEMS
 from recsys.models.tokens import title_tokens
-from recsys.schema import ITEMS
 
 
 @dataclass(frozen=True)

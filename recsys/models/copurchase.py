@@ -10,11 +10,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.catalog import Catalog
+from recsys.core.topk import top_k
 from recsys.dataset import DAY_S, Dataset
 from recsys.models.backoff import fit_backoff
 from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
 from recsys.models.popularity import MOMENTUM_DAYS, momentum
-from recsys.topk import top_k
 
 NO_ITEM = -1
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.topk import top_k
+from recsys.core.topk import top_k
 
 NO_ITEM = -1
 

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from recsys.candidates import Candidates, gather, is_among
-from recsys.context import Query
+from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.request import Query
 from recsys.dataset import DAY_S, Dataset, Events
 from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.history import UserHistory, last_items
-from recsys.placements import PLACEMENTS, Placement
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pairs import past_pairs
 from recsys.ranking.ranker import Examples, RankerConfig, no_examples

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.context import Ranking
+from recsys.core.placements import Placement
+from recsys.core.request import Ranking
+from recsys.core.topk import top_k
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
-from recsys.placements import Placement
 from recsys.rules.arrangement import (
     Places,
     daily_chance,
@@ -29,7 +30,6 @@ from recsys.rules.dials import Mask
 from recsys.rules.exclusions import first_of_group, may_stay
 from recsys.rules.told import PINNED
 from recsys.shopper import Shopper
-from recsys.topk import top_k
 
 Rows = npt.NDArray[np.int32]
 FILLER: Final = "popular"

@@ -9,9 +9,9 @@ from typing import Final
 
 import polars as pl
 
-from recsys.errors import ConfigError, FilterError
+from recsys.core.errors import ConfigError, FilterError
+from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.filters.filter import compile_filter
-from recsys.placements import PLACEMENTS, Page, Placement
 
 NO_PAGES: Final[Mapping[str, Page]] = MappingProxyType({})
 

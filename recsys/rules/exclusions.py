@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.placements import Placement
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
-from recsys.placements import Placement
 from recsys.shopper import Shopper
 
 SOON: Final = 0.5

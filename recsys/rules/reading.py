@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.errors import ConfigError
-from recsys.placements import PLACEMENTS, Page, Placement
+from recsys.core.errors import ConfigError
+from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.rules.book import Book
 from recsys.rules.values import KEYS, Faults, names, text
 from recsys.sources import SOURCES
@@ -61,7 +61,7 @@ def parse_book(document: Mapping[str, Any]) -> Book:
     0.5
     >>> parse_book({"placements": {"night": {"extends": "for_you", "rotations": 1}}})
     Traceback (most recent call last):
-    recsys.errors.ConfigError: 'placements.night.rotations' names no key ('rotations'): do you mean 'rotation'?
+    recsys.core.errors.ConfigError: 'placements.night.rotations' names no key ('rotations'): do you mean 'rotation'?
 
     Raises:
         ConfigError: naming everything that is wrong, beside the filters: `Book.check` holds them against a catalogue.

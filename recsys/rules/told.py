@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.context import Reason
-from recsys.placements import Placement
+from recsys.core.placements import Placement
+from recsys.core.request import Reason
 from recsys.reasons import reasons_for
 from recsys.shopper import Shopper
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from recsys.context import MAX_LIMIT
-from recsys.placements import Boost, Freshness, Pin, Promotion
+from recsys.core.placements import Boost, Freshness, Pin, Promotion
+from recsys.core.request import MAX_LIMIT
 from recsys.sources import SOURCES
 
 MAX_SHOWN: Final = 80

@@ -8,7 +8,7 @@ import pytest
 
 from cli import bundles
 from cli.output import tell
-from recsys.errors import BundleError
+from recsys.core.errors import BundleError
 from tests.cli.conftest import Run
 
 COMMANDS = ("demo-data", "ingest", "doctor", "train", "serve", "recommend", "models")

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from recsys.bundle import Provenance, activate, write_bundle
+from recsys.core.schema import OFFERS
 from recsys.engine import Engine
 from recsys.offers import KEYS, Offers, read_offers
-from recsys.schema import OFFERS
 from tests.cli.conftest import Run
 from tests.shop import table
 

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys import metrics
+from recsys.core import metrics
+from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.dataset import Dataset, build_dataset
 from recsys.engine import Engine
 from recsys.evaluation.baselines import Past
@@ -17,7 +18,6 @@ from recsys.evaluation.methods import baseline_lists, served_lists
 from recsys.evaluation.tasks import Task, next_basket
 from recsys.evaluation.windows import find_window
 from recsys.fitting import fit_engine
-from recsys.schema import EVENTS, ITEMS, USERS
 from tests.shop import at, moment, small_config, table
 
 N_USERS, N_ITEMS, N_TYPES, N_DAYS = 260, 240, 12, 120

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recsys.arrays import Parts, put_together, take_apart
+from recsys.core.errors import BundleError
 from recsys.engine import Engine
-from recsys.errors import BundleError
 from tests.recsys.same import assert_same
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from recsys.attribution import Attribution, attribution, shown_rows, wilson, with_what_was_shown
-from recsys.errors import ConfigError
-from recsys.metrics import Interval
+from recsys.core.errors import ConfigError
+from recsys.core.metrics import Interval
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, EventStore, events_table
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from recsys.audience import LIKENESS_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
+from recsys.core.errors import UnknownItemError
+from recsys.core.metrics import auc
 from recsys.dataset import Dataset
 from recsys.engine import Engine, fit_models
-from recsys.errors import UnknownItemError
-from recsys.metrics import auc
 from recsys.recommender import Recommender
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from recsys.breakdown import breakdown_of
-from recsys.context import Request
+from recsys.core.placements import PLACEMENTS, Pin
+from recsys.core.request import Request
 from recsys.engine import Engine
 from recsys.pipeline import answer
-from recsys.placements import PLACEMENTS, Pin
 from recsys.ranking.features import FEATURES
 from recsys.scoring import ranker_of
 from tests.shop import CARDS, PHONES, USERS_WITH_HISTORY

@@ -25,8 +25,8 @@ from recsys.bundle import (
     versions,
     write_bundle,
 )
+from recsys.core.errors import BundleError
 from recsys.engine import Engine
-from recsys.errors import BundleError
 from recsys.recommender import Recommender
 from tests.recsys.same import assert_same
 from tests.shop import small_config

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from recsys.candidates import gather, places
-from recsys.context import Query, Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Query, Request
+from recsys.core.schema import EVENT_NAMES
 from recsys.engine import Engine
 from recsys.history import UserHistory
-from recsys.placements import PLACEMENTS
 from recsys.resolution import resolve
-from recsys.schema import EVENT_NAMES
 from recsys.shopper import Scored, Shopper
 from recsys.sources import SOURCES, due_source, popular_source, repeat_source
 from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS, moment

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.changes import changed, table_of
-from recsys.schema import ITEMS
+from recsys.core.schema import ITEMS
 
 VALUES = (
     st.none()

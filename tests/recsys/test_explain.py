@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.context import Request
+from recsys.core.request import Request
 from recsys.engine import Engine
 from recsys.explain import STAGES, Explanation, explain
 from recsys.pipeline import answer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.bundle import Manifest
-from recsys.context import MAX_LIMIT, Request
+from recsys.core.request import MAX_LIMIT, Request
 from recsys.engine import Engine
 from recsys.given import rank_given
 from recsys.recommender import Recommender

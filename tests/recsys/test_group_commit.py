@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from recsys.errors import StoreBusyError, StoreError
+from recsys.core.errors import StoreBusyError, StoreError
 from recsys.group_commit import GROUP_SIZE, GroupCommit
 
 SOON_S: Final = 30

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import PURCHASE, Dataset
 from recsys.history import NO_HISTORY, HistoryConfig, build_history
-from recsys.schema import EVENT_NAMES
 from tests.recsys.small_shops import shops
 from tests.shop import BROWSERS, at, dataset_of, moment
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.context import Recommendations, Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Recommendations, Request
+from recsys.core.schema import EVENTS
 from recsys.dataset import Dataset, build_dataset
 from recsys.engine import Engine, Shop
 from recsys.history import UserHistory, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from recsys.resolution import resolve
-from recsys.schema import EVENTS
 from recsys.shopper import Shopper
 from recsys.sources import touched_source
 from recsys.sqlite_store import SqliteStore

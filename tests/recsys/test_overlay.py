@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.catalog import Catalog
-from recsys.context import Request
+from recsys.core.ids import UNKNOWN
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Request
 from recsys.engine import Engine, fit_models
-from recsys.ids import UNKNOWN
 from recsys.live import Live
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from recsys.store import Entry, Stored
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import moment, small_config

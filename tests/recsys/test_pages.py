@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from recsys.bundle import Manifest
-from recsys.context import Recommendations, RecommendedItem, Request
+from recsys.core.placements import PLACEMENTS, Page
+from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.engine import Engine
 from recsys.pages import evidence_share, fill_page
-from recsys.placements import PLACEMENTS, Page
 from recsys.recommender import Recommender
 from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS
 

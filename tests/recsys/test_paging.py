@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.bundle import Manifest
-from recsys.context import MAX_LIMIT, Request
+from recsys.core.errors import RequestError
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import MAX_LIMIT, Request
 from recsys.dataset import Dataset
 from recsys.engine import Engine
-from recsys.errors import RequestError
 from recsys.fitting import fit_engine
 from recsys.live import Live
 from recsys.paging import first_page, next_page
-from recsys.placements import PLACEMENTS
 from recsys.recommender import Recommender
 from recsys.rules.reading import parse_book
 from recsys.store import Entry, Stored

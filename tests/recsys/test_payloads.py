@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import DataError
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENTS
 from recsys.payloads import ItemlessRow, unfold
-from recsys.schema import EVENTS
 
 GA4 = {
     "event_name": "purchase",

@@ -5,8 +5,8 @@ from string import Formatter
 
 import pytest
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.phrases import FORMS, PAST, PHRASES, VERB_ZH, Figure, phrasebook
-from recsys.schema import EVENT_NAMES
 
 WORDS = {"did", "do", "by", "unit", "measure"}
 FIGURES: dict[str, Figure] = {

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.context import MAX_LIMIT, Recommendations, Request
+from recsys.core.errors import RequestError
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import MAX_LIMIT, Recommendations, Request
 from recsys.dataset import Dataset
 from recsys.engine import Engine
-from recsys.errors import RequestError
 from recsys.fitting import fit_engine
 from recsys.history import build_history
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from recsys.rules.arrangement import with_tail
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops

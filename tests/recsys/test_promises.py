@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recsys.catalog import read_catalog
-from recsys.context import Recommendations, Request
+from recsys.core.request import Recommendations, Request
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.models.copurchase import CopurchaseConfig, fit_copurchase

@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from recsys.context import Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Request
+from recsys.core.topk import top_k
 from recsys.dataset import Dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.models.hybrid import fit_hybrid
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from recsys.resolution import resolve
 from recsys.shopper import Shopper
 from recsys.sources import SOURCES
-from recsys.topk import top_k
 from tests.shop import DAY_S, small_config
 
 K = 10

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.context import Reason, RecommendedItem, Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Reason, RecommendedItem, Request
 from recsys.engine import Engine
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from recsys.reasons import reasons_for
 from recsys.resolution import resolve
 from recsys.shopper import Shopper

@@ -8,12 +8,12 @@ import pytest
 
 from recsys import Recommender
 from recsys.bundle import CURRENT, current_version
-from recsys.context import Request
+from recsys.core.errors import BundleError, ConfigError, RequestError, UnknownItemError
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Request
 from recsys.engine import Engine
-from recsys.errors import BundleError, ConfigError, RequestError, UnknownItemError
 from recsys.fitting import fit_engine
 from recsys.pipeline import recommend
-from recsys.placements import PLACEMENTS
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment, small_config
 

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from recsys import sqlite_erasure, sqlite_file, sqlite_ids, sqlite_store
-from recsys.errors import StoreError
+from recsys.core.errors import StoreError
 from recsys.sqlite_file import STORE_SCHEMA_VERSION
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry

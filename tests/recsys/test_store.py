@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import DataError, StoreBusyError, StoreError
+from recsys.core.errors import DataError, StoreBusyError, StoreError
+from recsys.core.schema import EVENTS
 from recsys.identities import shopper_key
-from recsys.schema import EVENTS
 from recsys.sqlite_store import SqliteStore
 from recsys.store import USER_CHANGES, Entry, EventStore, Kind, Stored, events_table, read_entries
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recsys import top_items as module
-from recsys.errors import DataError
+from recsys.core.errors import DataError
 from recsys.top_items import top_items
 
 TWO_USERS = np.eye(2, dtype=np.float32)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from recsys.context import Recommendations, RecommendedItem
+from recsys.core.request import Recommendations, RecommendedItem
 from recsys.dataset import Dataset
 from recsys.recommender import Recommender
 from serving.wire import Envelope

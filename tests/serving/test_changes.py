@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from recsys.schema import ITEMS, USERS
+from recsys.core.schema import ITEMS, USERS
 from recsys.store import Entry
 from serving.change_fields import ItemFields, UserFields
 from tests.serving.conftest import Client, client_of

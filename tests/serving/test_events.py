@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from recsys.errors import StoreBusyError, StoreError
+from recsys.core.errors import StoreBusyError, StoreError
 from recsys.store import EventStore, Stored, events_table
 from serving.events import MAX_EVENTS
 from tests.serving.conftest import Client, client_of

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from recsys.context import Recommendations, RecommendedItem, Request
-from recsys.errors import StoreBusyError, StoreError
+from recsys.core.errors import StoreBusyError, StoreError
+from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, EventStore, events_table
 from serving.impressions import MAX_SHOWN, Impressions, Shown, shown_of, who_of

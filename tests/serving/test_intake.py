@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.schema import EVENTS
+from recsys.core.schema import EVENTS
 from recsys.store import Entry
 from serving.intake import Moments, entries_of, event_id_of, read_micros
 from serving.problems import InvalidRequestError

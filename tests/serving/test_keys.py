@@ -10,7 +10,7 @@ from time import perf_counter
 import pytest
 from starlette.exceptions import HTTPException
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from serving.keys import Key, KeyRing, Scope, new_key, read_keys, write_keys
 from tests.serving.conftest import Client, client_of
 from tests.shop import PHONES

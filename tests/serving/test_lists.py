@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from recsys.placements import PLACEMENTS
+from recsys.core.placements import PLACEMENTS
 from tests.serving.conftest import Client, client_of
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, ODD_USERS, OPTED_OUT, PHONES, UNAVAILABLE, WEEKLY_ITEM
 

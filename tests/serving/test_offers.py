@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import pytest
 
 from recsys.bundle import Provenance, activate, write_bundle
+from recsys.core.schema import OFFERS
 from recsys.engine import Engine
 from recsys.offers import Offers, read_offers
-from recsys.schema import OFFERS
 from tests.serving.conftest import Client, client_of
 from tests.shop import table
 

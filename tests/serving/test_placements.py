@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from serving.app import create_app
 from serving.placements import PlacementFile, check_placements
 from serving.settings import load_settings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from serving.settings import Settings, load_settings
 
 

@@ -9,8 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
+from recsys.core.errors import ConfigError
 from recsys.engine import EngineConfig
-from recsys.errors import ConfigError
 from training.config import JobConfig, parse_config, range_of, read_config, render_config
 
 

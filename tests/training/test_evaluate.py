@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from recsys import metrics
-from recsys.errors import ConfigError
+from recsys.core import metrics
+from recsys.core.errors import ConfigError
 from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import DAY_S, TIMEZONE, ShopTables, small_config

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys.bundle import activate, current_version, read_manifest, versions
-from recsys.errors import BundleError, ConfigError, DataError
+from recsys.core.errors import BundleError, ConfigError, DataError
 from recsys.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from recsys.bundle import current_version, read_manifest, versions
+from recsys.core.errors import ConfigError
 from recsys.dataset import Dataset
 from recsys.engine import EngineConfig
-from recsys.errors import ConfigError
 from recsys.models.repeat import RepeatConfig
 from tests.jobs import NOW, write_shop
 from tests.shop import ShopTables, small_config

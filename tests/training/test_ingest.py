@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys.errors import ConfigError, DataError
-from recsys.schema import EVENTS, ITEMS, USERS
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.schema import EVENTS, ITEMS, USERS
 from training.ingest import IngestConfig, IngestReport, Sources, ingest, rejects_beside
 
 Run = Callable[..., tuple[IngestReport, Path]]

@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import Dataset, load_dataset, read_info
 from recsys.engine import Engine, Shop
-from recsys.errors import ConfigError, DataError
 from recsys.history import HistoryConfig, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
-from recsys.schema import EVENT_NAMES
 from recsys.sqlite_store import SqliteStore
 from recsys.store import Entry, Kind
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recsys.context import Request
+from recsys.core.request import Request
 from recsys.recommender import Recommender
 from tests.jobs import NOW, train_small
 from tests.shop import TIMEZONE, ShopTables

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
+from recsys.core.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
 from recsys.recommender import Recommender
 from tests.shop import ODD_USERS
 from training import push as module

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.errors import ConfigError, DataError
+from recsys.core.errors import ConfigError, DataError
 from training.readers import read_table
 
 CSV = "item_id,title\n007,手工皮具\n8,茶\n"

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from recsys.core.metrics import Interval
+from recsys.core.placements import PLACEMENTS
 from recsys.evaluation.curves import TAIL_DISCOUNTS, DialPoint
 from recsys.evaluation.protocols import PROTOCOLS
-from recsys.metrics import Interval
-from recsys.placements import PLACEMENTS
 from tests.jobs import NOW, write_shop
 from tests.shop import TIMEZONE, ShopTables, small_config
 from training.evaluate import EvaluationReport, evaluate

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cli.tune import parse_settings
-from recsys.errors import ConfigError
+from recsys.core.errors import ConfigError
 from tests.jobs import write_shop
 from tests.shop import ShopTables, small_config
 from training.config import range_of, read_config

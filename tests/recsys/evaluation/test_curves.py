@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from recsys import metrics
+from recsys.core import metrics
+from recsys.core.placements import PLACEMENTS
 from recsys.dataset import Dataset
 from recsys.evaluation import curves, tasks
 from recsys.evaluation.bench import N_LISTED, Bench, Judged
@@ -14,7 +15,6 @@ from recsys.evaluation.curves import bin_scores, turn_dial
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.protocols import PROTOCOLS
 from recsys.evaluation.windows import find_window
-from recsys.placements import PLACEMENTS
 from tests.shop import small_config
 
 

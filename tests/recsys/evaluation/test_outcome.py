@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recsys.core.metrics import bootstrap
 from recsys.evaluation.bench import Judged
 from recsys.evaluation.outcome import summarize
-from recsys.metrics import bootstrap
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recsys.core.errors import DataError
 from recsys.dataset import Dataset
-from recsys.errors import DataError
 from recsys.evaluation import tasks
 from recsys.evaluation.tasks import Task
 from recsys.evaluation.windows import Window, find_window

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.errors import FilterError
+from recsys.core.errors import FilterError
 from recsys.filters import FilterCache, cache, compile_filter
 from recsys.filters.cache import ENTRY_BYTES
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.errors import DataError, FilterError, RequestError
+from recsys.core.errors import DataError, FilterError, RequestError
+from recsys.core.schema import ITEMS
 from recsys.filters import compile_filter
-from recsys.schema import ITEMS
 
 SHANGHAI = timezone(timedelta(hours=8))
 

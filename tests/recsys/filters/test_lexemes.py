@@ -12,7 +12,7 @@ import sqlglot.parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.errors import FilterError
+from recsys.core.errors import FilterError
 from recsys.filters import compile_filter, lexemes
 from recsys.filters.lexemes import MAX_CHARACTERS, MAX_DEPTH, MAX_TOKENS
 

@@ -7,9 +7,9 @@ import polars as pl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recsys.errors import FilterError
+from recsys.core.errors import FilterError
+from recsys.core.schema import TIMESTAMP
 from recsys.filters import compile_filter
-from recsys.schema import TIMESTAMP
 from tests.recsys.filters.reference import BOUND, CONDITIONS, ROWS, Drawn, Row
 
 SCHEMA = {

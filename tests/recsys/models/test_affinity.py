@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.catalog import read_catalog
+from recsys.core.schema import ITEMS
 from recsys.engine import Engine
 from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
-from recsys.schema import ITEMS
 from tests.recsys.small_shops import CATALOG
 from tests.shop import table
 

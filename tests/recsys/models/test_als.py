@@ -8,10 +8,10 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.dataset import PURCHASE, Dataset
 from recsys.engine import Engine
 from recsys.models.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
-from recsys.schema import EVENT_NAMES
 from tests.recsys.small_shops import shops
 from tests.shop import LEATHER, LEATHER_FANS, USERS_WITH_HISTORY
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.schema import ITEMS
 from recsys.engine import Engine
 from recsys.models.content import ContentConfig, ContentModel, fit_content
-from recsys.schema import ITEMS
 from tests.shop import SHELVES, table
 
 CHINESE: dict[str, tuple[str, ...]] = {

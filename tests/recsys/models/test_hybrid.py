@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.catalog import Catalog, read_catalog
+from recsys.core.schema import ITEMS
 from recsys.engine import Engine
 from recsys.models.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, lend_factors
-from recsys.schema import ITEMS
 from tests.shop import NEVER_BOUGHT, SHELVES, table
 
 HALF_PRECISION = 3e-3

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from recsys.candidates import Candidates, gather
-from recsys.context import Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Request
 from recsys.dataset import DAY_S
 from recsys.engine import Engine
-from recsys.placements import PLACEMENTS
 from recsys.ranking.features import FEATURES, features
 from recsys.resolution import resolve
 from recsys.shopper import Shopper

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.special import expit
 
-from recsys.metrics import ndcg_at_k
+from recsys.core.metrics import ndcg_at_k
 from recsys.ranking.ranker import (
     NO_RANKER,
     Examples,

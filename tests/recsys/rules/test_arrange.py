@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from recsys.candidates import gather
-from recsys.context import MAX_LIMIT, Ranking, Request
+from recsys.core.errors import FilterError, RequestError
+from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
+from recsys.core.request import MAX_LIMIT, Ranking, Request
 from recsys.engine import Engine
-from recsys.errors import FilterError, RequestError
 from recsys.pipeline import Answer, answer, rank
-from recsys.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
 from recsys.resolution import resolve
 from recsys.rules.arrange import boosts, embeddings
 from recsys.rules.masks import Masks

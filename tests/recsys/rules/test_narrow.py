@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.context import MAX_LIMIT, Request
+from recsys.core.placements import PLACEMENTS
+from recsys.core.request import MAX_LIMIT, Request
 from recsys.engine import Engine, fit_models
 from recsys.pipeline import answer
-from recsys.placements import PLACEMENTS
 from recsys.rules.masks import Masks
 from tests.shop import at, dataset_of, moment, small_config
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from recsys.core.errors import ConfigError
+from recsys.core.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
 from recsys.engine import Engine
-from recsys.errors import ConfigError
-from recsys.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
 from recsys.rules.reading import parse_book, read_book
 
 EVERYTHING: dict[str, Any] = {

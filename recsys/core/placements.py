@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
-from recsys.context import DEFAULT_LIMIT
+from recsys.core.request import DEFAULT_LIMIT
 
 Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]

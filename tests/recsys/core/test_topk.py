@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.topk import top_k
+from recsys.core.topk import top_k
 
 scores = hnp.arrays(np.float64, st.integers(0, 40), elements=st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 7.0]))
 

@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.ids import UNKNOWN, GrownIdMap, IdMap
+from recsys.core.ids import UNKNOWN, GrownIdMap, IdMap
 
 ids = st.lists(st.text(min_size=1, max_size=8), max_size=20)
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys import metrics
-from recsys.metrics import Lists, Values
+from recsys.core import metrics
+from recsys.core.metrics import Lists, Values
 
 N_ITEMS = 12
 TOLERANCE = 1e-6  # the issue's; both sides are float64
