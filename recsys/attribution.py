@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.store import Entry, EventStore, read_entries
 
 READ_AT_ONCE: Final = 20_000

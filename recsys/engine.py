@@ -12,10 +12,11 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.catalog import Catalog, read_catalog
 from recsys.core.ids import IdMap
-from recsys.dataset import Dataset
-from recsys.history import History, HistoryConfig, build_history
+from recsys.data.catalog import Catalog, read_catalog
+from recsys.data.dataset import Dataset
+from recsys.data.history import History, HistoryConfig, build_history
+from recsys.data.offers import NOTHING_OFFERED, Held, Offers
 from recsys.index import FlatIndex
 from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
 from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events
@@ -26,7 +27,6 @@ from recsys.models.hybrid import HybridConfig, HybridModel, fit_hybrid
 from recsys.models.popularity import PopularityConfig, PopularityModel, fit_popularity
 from recsys.models.repeat import RepeatConfig, RepeatModel, fit_repeat
 from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
-from recsys.offers import NOTHING_OFFERED, Held, Offers
 from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
 
 OFFERED_BYTES: Final = 256 * 2**20

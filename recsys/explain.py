@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.candidates import QUOTAS, gather
 from recsys.core.placements import Placement
-from recsys.offers import KEYS, Where
+from recsys.data.offers import KEYS, Where
 from recsys.pipeline import Answer, rank
 from recsys.ranking.features import FEATURES, features
 from recsys.scoring import ranker_of

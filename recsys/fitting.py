@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine, EngineConfig, Progress, Rankers, fit_models
 from recsys.ranking.examples import PastRequests, cutoffs, past_requests
 from recsys.ranking.features import FEATURES

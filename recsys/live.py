@@ -16,9 +16,9 @@ import numpy as np
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import VIEW_ITEM_LIST
+from recsys.data.dataset import VIEW_ITEM_LIST
+from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.engine import Engine
-from recsys.history import NO_HISTORY, UserHistory
 from recsys.identities import Identities, shopper_key
 from recsys.overlay import Overlay
 from recsys.profiles import Profiles

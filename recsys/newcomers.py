@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.catalog import Catalog
 from recsys.core.topk import top_k
+from recsys.data.catalog import Catalog
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
 from recsys.models.hybrid import MIN_LENGTH, NO_ITEM, lend_factors

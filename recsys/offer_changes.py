@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from recsys.changes import Row, table_of
 from recsys.core.schema import OFFERS
-from recsys.offers import Offers, tabulate
+from recsys.data.offers import Offers, tabulate
+from recsys.data.row_changes import Row, table_of
 
 
 class OfferChanges:

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from recsys.core.request import Request
+from recsys.data.offers import UNSAID, Standing, Where
 from recsys.engine import Engine
 from recsys.live import Live
-from recsys.offers import UNSAID, Standing, Where
 from recsys.rules.masks import attributes_of
 
 NOWHERE: Final[tuple[Standing, Standing]] = ((), ())

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.catalog import PATH_SEPARATOR, Catalog
-from recsys.changes import Row, changed, offers_after, table_of, wider
 from recsys.core.ids import UNKNOWN, GrownIdMap
+from recsys.data.catalog import PATH_SEPARATOR, Catalog
+from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
 from recsys.engine import Engine
 from recsys.index import GrownIndex
 from recsys.models.affinity import fit_affinity

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from recsys.changes import Row, changed
 from recsys.core.ids import UNKNOWN
+from recsys.data.row_changes import Row, changed
 from recsys.engine import Engine
 
 OPTED_OUT: Final = "personalization"

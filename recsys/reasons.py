@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.candidates import is_among
-from recsys.catalog import PATH_SEPARATOR
 from recsys.core.placements import Placement
 from recsys.core.request import Query, Reason
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import DAY_S
+from recsys.data.catalog import PATH_SEPARATOR
+from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.models.copurchase import RelatedItems
 from recsys.models.repeat import OwnItems

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from recsys.dataset import MAX_STRENGTH, NO_HOUR
-from recsys.history import UserHistory
+from recsys.data.dataset import MAX_STRENGTH, NO_HOUR
+from recsys.data.history import UserHistory
 
 Run = npt.NDArray[np.void]
 """Events of one shopper, ascending by `at` and then `seq`."""

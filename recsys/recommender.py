@@ -16,12 +16,12 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
-from recsys.dataset import to_seconds
+from recsys.data.dataset import to_seconds
+from recsys.data.offers import Standing
 from recsys.engine import Engine
 from recsys.explain import Explanation, explain
 from recsys.live import Live
 from recsys.offered import offered, standing_of
-from recsys.offers import Standing
 from recsys.pipeline import Answer, answer
 from recsys.rules.book import BUILT_IN, Book
 from recsys.rules.masks import Masks

@@ -14,8 +14,8 @@ from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import MAX_LIMIT, Query, Request
 from recsys.core.schema import EVENT_NAMES
+from recsys.data.history import UserHistory
 from recsys.engine import Engine
-from recsys.history import UserHistory
 from recsys.identities import shopper_key
 from recsys.live import Live, Person, person_of
 from recsys.rules.masks import Masks, dialled, find_dials, without

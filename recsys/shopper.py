@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from recsys.core.request import Query
 from recsys.core.topk import top_k
+from recsys.data.history import UserHistory
 from recsys.engine import Engine
-from recsys.history import UserHistory
 from recsys.models.repeat import OwnItems, own_items
 
 N_HEAVIEST: Final = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from recsys.offers import Standing, Where
+from recsys.data.offers import Standing, Where
 from serving.impressions import Shown
 
 ENTRY_BYTES = 400

@@ -12,7 +12,7 @@ from hypothesis import settings
 from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.dataset import Dataset, build_dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from tests.shop import ShopTables, build_shop, small_config

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from recsys.core.schema import EVENTS, ITEMS, USERS
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.dataset import Dataset, build_dataset
 from recsys.engine import EngineConfig
 from recsys.models.als import ALSConfig
 from recsys.models.content import ContentConfig

@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.dataset import Dataset, build_dataset
 from training.symptoms import (
     Baskets,
     Bots,

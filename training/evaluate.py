@@ -17,7 +17,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.ids import IdMap
 from recsys.core.metrics import Interval
-from recsys.dataset import load_dataset
+from recsys.data.dataset import load_dataset
 from recsys.engine import EngineConfig
 from recsys.evaluation.bench import Bench, Judged
 from recsys.evaluation.curves import DialPoint, ScoreBin, bin_scores, turn_dial

@@ -23,7 +23,7 @@ from recsys.bundle import (
     write_bundle,
 )
 from recsys.core.errors import BundleError, ConfigError
-from recsys.dataset import Dataset, load_dataset, read_info
+from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.engine import Engine, EngineConfig
 from recsys.fitting import fit_engine
 from training.config import parse_config

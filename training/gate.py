@@ -12,7 +12,7 @@ import numpy as np
 from recsys.core import metrics
 from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import EngineConfig, Progress
 from recsys.evaluation import tasks
 from recsys.evaluation.bench import Bench, draw

@@ -12,9 +12,9 @@ from typing import Final
 import polars as pl
 
 from recsys.attribution import shown_rows, with_what_was_shown
-from recsys.changes import Row, changed, offers_after, table_of
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES, TIMESTAMP
+from recsys.data.row_changes import Row, changed, offers_after, table_of
 from recsys.identities import Identities
 from recsys.sqlite_store import SqliteStore
 from recsys.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.payloads import ItemlessRow, unfold
+from recsys.data.payloads import ItemlessRow, unfold
 
 KINDS: Final = {
     ".parquet": "parquet",

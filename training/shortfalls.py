@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import DAY_S, PURCHASE, Dataset
+from recsys.data.dataset import DAY_S, PURCHASE, Dataset
 from recsys.engine import Engine
 
 CONTENT = ("title", "category", "tags", "brand")

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.copurchase import CopurchaseConfig
 
 BOT_DEVIATIONS: Final = 6.0

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from recsys.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
-from recsys.dataset import Dataset, load_dataset
+from recsys.data.dataset import Dataset, load_dataset
 from recsys.engine import EngineConfig
 from recsys.evaluation.bench import draw
 from recsys.evaluation.tasks import Task

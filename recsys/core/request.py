@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.history import NO_HISTORY, UserHistory
+from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.rules.dials import NO_DIALS, Dials
 
 MAX_LIMIT = 100

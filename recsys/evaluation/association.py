@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.core.topk import top_k
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 
 Association = Callable[[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
 """From baskets with both, baskets with the seed, with each other item, and all baskets, to a score an item."""

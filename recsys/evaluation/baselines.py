@@ -22,7 +22,7 @@ from implicit.utils import ParameterWarning
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from recsys.dataset import DAY_S, Dataset, Events
+from recsys.data.dataset import DAY_S, Dataset, Events
 
 Scores = npt.NDArray[np.float32]
 Scorer = Callable[[npt.NDArray[np.int32]], Scores]

@@ -15,7 +15,8 @@ from recsys.core.metrics import Values
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Query
 from recsys.core.topk import top_k
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
+from recsys.data.history import History, build_history, last_items
 from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.evaluation.baselines import Past, popularity
 from recsys.evaluation.bench import Judged, draw
@@ -23,7 +24,6 @@ from recsys.evaluation.methods import Track, untracked
 from recsys.evaluation.tasks import NOBODY, Task, next_basket
 from recsys.evaluation.windows import Window
 from recsys.fitting import fit_engine
-from recsys.history import History, build_history, last_items
 from recsys.pipeline import rank
 from recsys.shopper import Shopper
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Request
 from recsys.core.topk import top_k
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.dataset import Dataset, Events
+from recsys.data.dataset import Dataset, Events
 from recsys.evaluation.windows import Window
 
 NOBODY = -1

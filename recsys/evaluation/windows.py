@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from recsys.core.errors import DataError
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 
 WindowName = Literal["tune", "report"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.catalog import Catalog
+from recsys.data.catalog import Catalog
 
 
 @dataclass(frozen=True)

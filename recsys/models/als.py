@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 
 FEW_EVENTS: Final = 40
 """Up to so many items, and half as many as factors, the system of their number is the cheaper one to solve."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.catalog import Catalog
+from recsys.data.catalog import Catalog
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.catalog import PATH_SEPARATOR
 from recsys.core.schema import ITEMS
+from recsys.data.catalog import PATH_SEPARATOR
 from recsys.models.tokens import title_tokens
 
 

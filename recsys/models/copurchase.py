@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.catalog import Catalog
 from recsys.core.topk import top_k
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.catalog import Catalog
+from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.backoff import fit_backoff
 from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
 from recsys.models.popularity import MOMENTUM_DAYS, momentum

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.catalog import Catalog
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.catalog import Catalog
+from recsys.data.dataset import DAY_S, Dataset
 
 UNKNOWN_DIRECTION = 0.5
 

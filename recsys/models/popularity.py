@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.dataset import DAY_S, Dataset
 
 MOMENTUM_DAYS: Final = (3.5, 7.0, 28.0)
 """Half-lives of what counts as late, from the last days to the last weeks."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.catalog import Catalog
-from recsys.dataset import DAY_S, Dataset
-from recsys.history import UserHistory
+from recsys.data.catalog import Catalog
+from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.history import UserHistory
 
 
 @dataclass(frozen=True)

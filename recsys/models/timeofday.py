@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.catalog import Catalog
-from recsys.dataset import NO_HOUR, Dataset
+from recsys.data.catalog import Catalog
+from recsys.data.dataset import NO_HOUR, Dataset
 
 HOURS_A_DAY = 24
 

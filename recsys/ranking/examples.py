@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from recsys.candidates import Candidates, gather, is_among
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Query
-from recsys.dataset import DAY_S, Dataset, Events
+from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.data.history import UserHistory, last_items
 from recsys.engine import Engine, EngineConfig, fit_models
-from recsys.history import UserHistory, last_items
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pairs import past_pairs
 from recsys.ranking.ranker import Examples, RankerConfig, no_examples

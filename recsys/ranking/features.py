@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.candidates import Candidates
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.shopper import Shopper
 
 Column = npt.NDArray[np.floating | np.integer]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from recsys.dataset import Events
+from recsys.data.dataset import Events
 from recsys.engine import Engine
 from recsys.models.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.popularity import MOMENTUM_DAYS

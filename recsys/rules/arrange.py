@@ -13,7 +13,7 @@ import polars as pl
 from recsys.core.placements import Placement
 from recsys.core.request import Ranking
 from recsys.core.topk import top_k
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.rules.arrangement import (
     Places,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.placements import Placement
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.shopper import Shopper
 

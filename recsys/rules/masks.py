@@ -15,12 +15,12 @@ from recsys.core.errors import FilterError, RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import Request
+from recsys.data.offers import OFFERED_COLUMNS
 from recsys.engine import Engine
 from recsys.filters.cache import FilterCache
 from recsys.filters.filter import NOTHING
 from recsys.identities import shopper_key
 from recsys.live import Live
-from recsys.offers import OFFERED_COLUMNS
 from recsys.rules.dials import NO_DIALS, Dials, Mask
 
 MASK_BYTES: Final = 64 * 2**20

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from tests.recsys.small_shops import CATALOG
 from tests.shop import at, dataset_of, moment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from tests.shop import at, dataset_of, moment
 
 USERS = ("u0", "u1", "u2", "u3")

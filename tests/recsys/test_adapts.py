@@ -11,7 +11,7 @@ import pytest
 
 from recsys.core import metrics
 from recsys.core.schema import EVENTS, ITEMS, USERS
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.dataset import Dataset, build_dataset
 from recsys.engine import Engine
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import baseline_lists, served_lists

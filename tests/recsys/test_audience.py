@@ -9,7 +9,7 @@ import pytest
 from recsys.audience import LIKENESS_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
 from recsys.core.errors import UnknownItemError
 from recsys.core.metrics import auc
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine, fit_models
 from recsys.recommender import Recommender
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config

@@ -9,8 +9,8 @@ from recsys.candidates import gather, places
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Query, Request
 from recsys.core.schema import EVENT_NAMES
+from recsys.data.history import UserHistory
 from recsys.engine import Engine
-from recsys.history import UserHistory
 from recsys.resolution import resolve
 from recsys.shopper import Scored, Shopper
 from recsys.sources import SOURCES, due_source, popular_source, repeat_source

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from recsys.arrays import put_together, take_apart
-from recsys.catalog import read_catalog
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.catalog import read_catalog
+from recsys.data.dataset import Dataset, build_dataset
+from recsys.data.history import build_history
 from recsys.engine import Engine, count_successes
 from recsys.fitting import fit_engine
-from recsys.history import build_history
 from recsys.models.affinity import fit_affinity
 from recsys.models.als import fit_als, weigh_events
 from recsys.models.content import fit_content

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Recommendations, Request
 from recsys.core.schema import EVENTS
-from recsys.dataset import Dataset, build_dataset
+from recsys.data.dataset import Dataset, build_dataset
+from recsys.data.history import UserHistory, build_history
 from recsys.engine import Engine, Shop
-from recsys.history import UserHistory, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
 from recsys.pipeline import recommend

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.catalog import Catalog
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
+from recsys.data.catalog import Catalog
 from recsys.engine import Engine, fit_models
 from recsys.live import Live
 from recsys.pipeline import recommend

@@ -12,7 +12,7 @@ from recsys.bundle import Manifest
 from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.live import Live

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Recommendations, Request
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
+from recsys.data.history import build_history
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
-from recsys.history import build_history
 from recsys.pipeline import recommend
 from recsys.rules.arrangement import with_tail
 from tests.recsys.degenerate import DEGENERATE

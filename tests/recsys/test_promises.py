@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recsys.catalog import read_catalog
 from recsys.core.request import Recommendations, Request
+from recsys.data.catalog import read_catalog
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.models.copurchase import CopurchaseConfig, fit_copurchase

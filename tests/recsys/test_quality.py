@@ -16,7 +16,7 @@ import pytest
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.core.topk import top_k
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
 from recsys.models.hybrid import fit_hybrid

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.history import UserHistory
+from recsys.data.history import UserHistory
 from recsys.recent import RUN, Clockwork, RecentEvents, joined
 from tests.shop import TIMEZONE, moment
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from recsys.core.request import Recommendations, RecommendedItem
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.recommender import Recommender
 from serving.wire import Envelope
 from tests.serving.conftest import Client, client_of

@@ -13,8 +13,8 @@ import pytest
 
 from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
+from recsys.data.offers import Offers, read_offers
 from recsys.engine import Engine
-from recsys.offers import Offers, read_offers
 from tests.serving.conftest import Client, client_of
 from tests.shop import table
 

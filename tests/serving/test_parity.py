@@ -13,7 +13,7 @@ import pytest
 
 from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.placements import PLACEMENTS
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.dataset import DAY_S, Dataset
 from recsys.engine import Engine
 from recsys.evaluation.bench import Bench
 from recsys.evaluation.methods import NO_ITEM, served_lists

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from recsys.catalog import read_catalog
 from recsys.core.errors import DataError
-from recsys.dataset import load_dataset
+from recsys.data.catalog import read_catalog
+from recsys.data.dataset import load_dataset
 from recsys.models.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.models.repeat import RepeatConfig, fit_repeat
 from training.doctor import DoctorReport, examine, render

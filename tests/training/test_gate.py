@@ -7,7 +7,7 @@ import pytest
 
 from recsys.bundle import current_version, read_manifest, versions
 from recsys.core.errors import ConfigError
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.engine import EngineConfig
 from recsys.models.repeat import RepeatConfig
 from tests.jobs import NOW, write_shop

@@ -12,9 +12,9 @@ import pytest
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import Dataset, load_dataset, read_info
+from recsys.data.dataset import Dataset, load_dataset, read_info
+from recsys.data.history import HistoryConfig, build_history
 from recsys.engine import Engine, Shop
-from recsys.history import HistoryConfig, build_history
 from recsys.live import Live
 from recsys.models.repeat import own_items
 from recsys.sqlite_store import SqliteStore

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.evaluation.association import (
     ASSOCIATIONS,
     Association,

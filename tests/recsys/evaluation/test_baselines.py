@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.dataset import DAY_S, Dataset
 from recsys.evaluation.baselines import PERSONAL, Past, exponential_decay, gp_topfreq, tifu_knn
 from tests.shop import at, dataset_of, moment
 

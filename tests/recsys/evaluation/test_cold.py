@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.dataset import PURCHASE, Dataset
+from recsys.data.dataset import PURCHASE, Dataset
+from recsys.data.history import HistoryConfig, build_history
 from recsys.evaluation.cold import ColdItems, ColdUsers, hide_items, last_items, leave_users_out
 from recsys.evaluation.windows import find_window
-from recsys.history import HistoryConfig, build_history
 from tests.shop import at, dataset_of, moment, small_config
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.core import metrics
 from recsys.core.placements import PLACEMENTS
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.evaluation import curves, tasks
 from recsys.evaluation.bench import N_LISTED, Bench, Judged
 from recsys.evaluation.curves import bin_scores, turn_dial

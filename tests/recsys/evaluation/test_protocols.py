@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.dataset import NO_HOUR, Dataset
+from recsys.data.dataset import NO_HOUR, Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import PERSONAL
 from recsys.evaluation.bench import Bench, Judged, draw

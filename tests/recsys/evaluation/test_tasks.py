@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.core.errors import DataError
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.tasks import Task
 from recsys.evaluation.windows import Window, find_window

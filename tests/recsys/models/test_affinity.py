@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.catalog import read_catalog
 from recsys.core.schema import ITEMS
+from recsys.data.catalog import read_catalog
 from recsys.engine import Engine
 from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
 from tests.recsys.small_shops import CATALOG

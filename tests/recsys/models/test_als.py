@@ -9,7 +9,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import PURCHASE, Dataset
+from recsys.data.dataset import PURCHASE, Dataset
 from recsys.engine import Engine
 from recsys.models.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
 from tests.recsys.small_shops import shops

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.catalog import read_catalog
 from recsys.core.schema import ITEMS
+from recsys.data.catalog import read_catalog
 from recsys.models.backoff import fit_backoff
 from tests.recsys.small_shops import CATALOG
 from tests.shop import table

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.catalog import Catalog, read_catalog
-from recsys.dataset import Dataset
+from recsys.data.catalog import Catalog, read_catalog
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine
 from recsys.models.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
 from recsys.models.direction import DirectionConfig, find_backward_types

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.catalog import read_catalog
-from recsys.dataset import Dataset
+from recsys.data.catalog import read_catalog
+from recsys.data.dataset import Dataset
 from recsys.models.direction import DirectionConfig, find_backward_types
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, DAY_S, PHONES, at, dataset_of, moment

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.catalog import Catalog, read_catalog
 from recsys.core.schema import ITEMS
+from recsys.data.catalog import Catalog, read_catalog
 from recsys.engine import Engine
 from recsys.models.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, lend_factors
 from tests.shop import NEVER_BOUGHT, SHELVES, table

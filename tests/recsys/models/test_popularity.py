@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.models.popularity import (
     MAX_MOMENTUM,
     MOMENTUM_SHRINKAGE,

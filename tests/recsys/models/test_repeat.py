@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.catalog import read_catalog
-from recsys.dataset import PURCHASE, Dataset
+from recsys.data.catalog import read_catalog
+from recsys.data.dataset import PURCHASE, Dataset
+from recsys.data.history import HistoryConfig, build_history
 from recsys.engine import Engine
-from recsys.history import HistoryConfig, build_history
 from recsys.models.repeat import OwnItems, RepeatConfig, RepeatModel, fit_repeat, own_items
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import DAY_S, WEEKLY_ITEM, WEEKLY_SHOPPERS, at, dataset_of, moment

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.catalog import read_catalog
-from recsys.dataset import Dataset
+from recsys.data.catalog import read_catalog
+from recsys.data.dataset import Dataset
 from recsys.engine import Engine
 from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, bucket_of_hour, fit_timeofday
 from tests.recsys.small_shops import CATALOG, shops

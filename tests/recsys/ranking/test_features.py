@@ -6,7 +6,7 @@ import pytest
 from recsys.candidates import Candidates, gather
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
-from recsys.dataset import DAY_S
+from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
 from recsys.ranking.features import FEATURES, features
 from recsys.resolution import resolve

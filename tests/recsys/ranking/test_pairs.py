@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from recsys.dataset import DAY_S, Dataset
+from recsys.data.dataset import DAY_S, Dataset
 from recsys.engine import Engine, fit_models
 from recsys.models.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pairs import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENTS
-from recsys.payloads import ItemlessRow, unfold
+from recsys.data.payloads import ItemlessRow, unfold
 
 GA4 = {
     "event_name": "purchase",

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.dataset import PURCHASE, Dataset
-from recsys.history import NO_HISTORY, HistoryConfig, build_history
+from recsys.data.dataset import PURCHASE, Dataset
+from recsys.data.history import NO_HISTORY, HistoryConfig, build_history
 from tests.recsys.small_shops import shops
 from tests.shop import BROWSERS, at, dataset_of, moment
 

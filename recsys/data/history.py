@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.dataset import VIEW_ITEM_LIST, Dataset
+from recsys.data.dataset import VIEW_ITEM_LIST, Dataset
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import polars as pl
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.ids import IdMap
 from recsys.core.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, OFFERS, USERS, DatasetInfo
-from recsys.offers import NO_OFFERS, OfferTable, read_offers
+from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")

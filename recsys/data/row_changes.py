@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.catalog import PATH_SEPARATOR
 from recsys.core.schema import TIMESTAMP
+from recsys.data.catalog import PATH_SEPARATOR
 
 Row = dict[str, Any]
 """Values of a row by column, as Python has them; a column that is absent is null."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.changes import changed, table_of
 from recsys.core.schema import ITEMS
+from recsys.data.row_changes import changed, table_of
 
 VALUES = (
     st.none()

@@ -1,0 +1,1 @@
+"""A shop in arrays: events, catalog, offers, and changes of their rows."""
