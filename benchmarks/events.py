@@ -23,8 +23,8 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry
 
 PAGE = b"x" * 4096
 BATCHES = (1, 100, 1000)

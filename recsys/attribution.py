@@ -13,7 +13,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
 from recsys.data.dataset import DAY_S
-from recsys.store import Entry, EventStore, read_entries
+from recsys.eventlog.store import Entry, EventStore, read_entries
 
 READ_AT_ONCE: Final = 20_000
 Z_95: Final = 1.959964

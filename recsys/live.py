@@ -19,11 +19,11 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.engine import Engine
-from recsys.identities import Identities, shopper_key
+from recsys.eventlog.identities import Identities, shopper_key
+from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
 from recsys.overlay import Overlay
 from recsys.profiles import Profiles
 from recsys.recent import Clockwork, RecentEvents, joined
-from recsys.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
 
 READ_AT_ONCE: Final = 20_000
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}

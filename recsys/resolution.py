@@ -16,7 +16,7 @@ from recsys.core.request import MAX_LIMIT, Query, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.engine import Engine
-from recsys.identities import shopper_key
+from recsys.eventlog.identities import shopper_key
 from recsys.live import Live, Person, person_of
 from recsys.rules.masks import Masks, dialled, find_dials, without
 

@@ -9,7 +9,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.core.schema import ITEMS, USERS
-from recsys.store import Entry, Kind
+from recsys.eventlog.store import Entry, Kind
 from serving.body import Body
 from serving.change_fields import ItemFields, UserFields, given_fields
 from serving.operation import Operation

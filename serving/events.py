@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.store import Entry, Outcome
+from recsys.eventlog.store import Entry, Outcome
 from serving.body import Body
 from serving.intake import Moments, entries_of, event_id_of
 from serving.operation import Operation

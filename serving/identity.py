@@ -10,8 +10,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.bundle import versions
-from recsys.identities import Identities
-from recsys.store import EventStore
+from recsys.eventlog.identities import Identities
+from recsys.eventlog.store import EventStore
 from serving.body import Body, BodyId, wrong_ids
 from serving.changes import Logged, OneUser, log_change
 from serving.operation import Operation

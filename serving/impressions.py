@@ -18,9 +18,9 @@ import msgspec
 
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.request import Recommendations, Request
-from recsys.identities import shopper_key
+from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.store import Entry, EventStore, Outcome
 from recsys.live import Live
-from recsys.store import Entry, EventStore, Outcome
 from serving.settings import Settings
 from serving.telemetry import Telemetry
 

@@ -18,7 +18,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.data.payloads import ItemlessRow, unfold
-from recsys.store import MICROSECONDS, Entry
+from recsys.eventlog.store import MICROSECONDS, Entry
 from serving.body import CONTROL
 from serving.parameters import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from recsys.core.errors import StoreError
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry, EventStore, Outcome
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry, EventStore, Outcome
 from serving.clock import Clock
 from serving.impressions import Impressions
 from serving.keys import KeyRing

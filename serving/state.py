@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 from recsys.bundle import CURRENT, current_version
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
+from recsys.eventlog.store import EventStore
 from recsys.live import Live
 from recsys.recommender import Examples, Recommender
-from recsys.store import EventStore
 from serving.cache import AnswerCache
 from serving.clock import Clock
 from serving.placements import PlacementFile

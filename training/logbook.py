@@ -15,9 +15,9 @@ from recsys.attribution import shown_rows, with_what_was_shown
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES, TIMESTAMP
 from recsys.data.row_changes import Row, changed, offers_after, table_of
-from recsys.identities import Identities
-from recsys.sqlite_store import SqliteStore
-from recsys.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table
+from recsys.eventlog.identities import Identities
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table
 from training.readers import BROKEN, RawTable
 
 IDENTITY_CHANGES: Final[tuple[Kind, ...]] = ("merge", "unmerge", "erasure")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry
 from tests.cli.conftest import Run
 
 

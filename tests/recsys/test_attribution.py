@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 from recsys.attribution import Attribution, attribution, shown_rows, wilson, with_what_was_shown
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry, EventStore, events_table
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry, EventStore, events_table
 
 NOON = 1714557600.0
 DAY = 86_400

@@ -17,14 +17,14 @@ from recsys.core.schema import EVENTS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import UserHistory, build_history
 from recsys.engine import Engine, Shop
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry, EventStore, Kind, Stored
 from recsys.live import Live
 from recsys.models.repeat import own_items
 from recsys.pipeline import recommend
 from recsys.resolution import resolve
 from recsys.shopper import Shopper
 from recsys.sources import touched_source
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry, EventStore, Kind, Stored
 from tests.shop import (
     DAY_S,
     LEATHER_FANS,

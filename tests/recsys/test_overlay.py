@@ -15,9 +15,9 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.catalog import Catalog
 from recsys.engine import Engine, fit_models
+from recsys.eventlog.store import Entry, Stored
 from recsys.live import Live
 from recsys.pipeline import recommend
-from recsys.store import Entry, Stored
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import moment, small_config
 

@@ -14,12 +14,12 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine
+from recsys.eventlog.store import Entry, Stored
 from recsys.fitting import fit_engine
 from recsys.live import Live
 from recsys.paging import first_page, next_page
 from recsys.recommender import Recommender
 from recsys.rules.reading import parse_book
-from recsys.store import Entry, Stored
 from tests.recsys.small_shops import ITEMS, USERS, shops
 from tests.shop import USERS_WITH_HISTORY, small_config
 

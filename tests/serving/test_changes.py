@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from recsys.core.schema import ITEMS, USERS
-from recsys.store import Entry
+from recsys.eventlog.store import Entry
 from serving.change_fields import ItemFields, UserFields
 from tests.serving.conftest import Client, client_of
 

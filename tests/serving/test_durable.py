@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry
 from recsys.recommender import Recommender
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
 from serving.keys import write_keys
 from tests.serving.conftest import Server
 from tests.serving.test_keys import keys_of

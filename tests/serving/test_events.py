@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from recsys.core.errors import StoreBusyError, StoreError
-from recsys.store import EventStore, Stored, events_table
+from recsys.eventlog.store import EventStore, Stored, events_table
 from serving.events import MAX_EVENTS
 from tests.serving.conftest import Client, client_of
 from tests.serving.test_intake import GA4, RETAIL, SEGMENT

@@ -12,8 +12,8 @@ import pytest
 
 from recsys.core.errors import StoreBusyError, StoreError
 from recsys.core.request import Recommendations, RecommendedItem, Request
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry, EventStore, events_table
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry, EventStore, events_table
 from serving.impressions import MAX_SHOWN, Impressions, Shown, shown_of, who_of
 from serving.settings import load_settings
 from serving.telemetry import Telemetry

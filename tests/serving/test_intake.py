@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import EVENTS
-from recsys.store import Entry
+from recsys.eventlog.store import Entry
 from serving.intake import Moments, entries_of, event_id_of, read_micros
 from serving.problems import InvalidRequestError
 from training.readers import read_table

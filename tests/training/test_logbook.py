@@ -15,10 +15,10 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.data.history import HistoryConfig, build_history
 from recsys.engine import Engine, Shop
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry, Kind
 from recsys.live import Live
 from recsys.models.repeat import own_items
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry, Kind
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
 from training.ingest import IngestConfig, IngestReport, Sources, ingest
 

@@ -20,11 +20,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from recsys import sqlite_erasure, sqlite_file, sqlite_ids, sqlite_store
 from recsys.core.errors import StoreError
-from recsys.sqlite_file import STORE_SCHEMA_VERSION
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
+from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_schema
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.sqlite_schema import STORE_SCHEMA_VERSION
+from recsys.eventlog.store import Entry
 
 NOON: Final = 1_700_000_000.0
 SOON_S: Final = 60
@@ -32,8 +32,8 @@ SOON_S: Final = 60
 WRITE_UNTIL_KILLED: Final = """
 import sys
 from pathlib import Path
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry
 
 store, number = SqliteStore(Path(sys.argv[1])), 0
 while True:
@@ -46,8 +46,8 @@ while True:
 WRITE_THE_SAME: Final = """
 import sys
 from pathlib import Path
-from recsys.sqlite_store import SqliteStore
-from recsys.store import Entry
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import Entry
 
 store = SqliteStore(Path(sys.argv[1]))
 print("open", flush=True)
@@ -260,7 +260,7 @@ def test_two_halves_of_a_circle_at_once(path: Path) -> None:
 
 
 def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "REMOVED_AT_ONCE", 3)
+    monkeypatch.setattr(sqlite, "REMOVED_AT_ONCE", 3)
     store.append([event(str(number), at=float(number % 5)) for number in range(20)])
     store.append([Entry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
     assert store.forget(2.0) == 8
@@ -310,7 +310,7 @@ def test_a_store_of_the_first_schema_goes_on_as_it_was(path: Path) -> None:
 @pytest.mark.parametrize("folded_at_once", [1, 3, 10**6])
 def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.MonkeyPatch, folded_at_once: int) -> None:
     """In the table, in memory, written or folded by another; removed ones are unknown again."""
-    monkeypatch.setattr(sqlite_ids, "FOLDED_AT_ONCE", folded_at_once)
+    monkeypatch.setattr(sqlite_dedup, "FOLDED_AT_ONCE", folded_at_once)
     random, stores, told = Random(7), [SqliteStore(path) for _ in range(3)], {}
     for turn in range(60):
         batch = [event(f"e{random.randrange(80)}", f"u{turn % 4}", float(turn)) for _ in range(random.randrange(6))]
@@ -331,13 +331,13 @@ def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.Monke
 
 
 def test_of_ids_of_one_digest_the_later_is_refused(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_file, "digest_of", lambda kind, key: 5)
+    monkeypatch.setattr(sqlite_schema, "digest_of", lambda kind, key: 5)
     assert store.append([event("a"), event("b")]) == ["stored", "conflict"]
     assert store.append([event("b"), event("a")]) == ["conflict", "duplicate"]
 
 
 def test_what_was_undone_is_not_known(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_ids, "FOLDED_AT_ONCE", 1)
+    monkeypatch.setattr(sqlite_dedup, "FOLDED_AT_ONCE", 1)
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="full"):
@@ -419,6 +419,6 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
     ],
 )
 def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[object, ...], index: str) -> None:
-    plan = store._writer.execute(f"EXPLAIN QUERY PLAN {getattr(sqlite_store, sql)}", values).fetchall()
+    plan = store._writer.execute(f"EXPLAIN QUERY PLAN {getattr(sqlite, sql)}", values).fetchall()
     assert any(index in row[-1] for row in plan), plan
     assert not any(row[-1] == "SCAN log" for row in plan), plan

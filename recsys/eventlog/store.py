@@ -1,7 +1,7 @@
 """The live log: what a shop's server is told, durable and in one order, and the face of whatever keeps it.
 
 Shop events, changes of the catalogue and of users, merges, erasures and impressions share one ascending sequence, so
-that a reader who has read up to a number has missed nothing before it. `recsys.sqlite_store` keeps the log in one
+that a reader who has read up to a number has missed nothing before it. `recsys.eventlog.sqlite` keeps the log in one
 file; a store that several machines share can stand in its place.
 """
 
@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, frozen=True):
             is the same event when it is sent again; a time that the shop does state belongs in the body too.
         received_at: when the server took it, seconds since 1970 UTC.
         body: the content, as JSON knows it. Of an event, columns of `recsys.core.schema.EVENTS`; of an impression, the
-            same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where known.
+            same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where
+            known.
             One that names no shopper may stand for many: a list `shown` then has the `recommendation_id` and `at` of
             each, and `key` is None. A `received_at` in it is left out, being the entry's.
         part: of one item of an event of several, that event's `event_id` and which one it is, from 1. Those of one
@@ -166,7 +167,8 @@ class EventStore(Protocol):
 
         An entry goes if its `user_id` or `visitor_id` is one of the keys, whatever its time; whoever knows that an id
         was merged names all of its ids. One that names nobody goes if its session or basket is that of an entry which
-        goes for its ids; each such session gets a tombstone too, under `recsys.identities.shopper_key`. Merges stay,
+        goes for its ids; each such session gets a tombstone too, under `recsys.eventlog.identities.shopper_key`.
+        Merges stay,
         they hold ids alone, and so does the tombstone: it must know whom to keep away. From then on, entries for these
         ids and sessions with an earlier `at` are refused as `erased`, however late they come; those of `at` or later
         are a new life.

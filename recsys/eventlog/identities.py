@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from recsys.store import Entry
+from recsys.eventlog.store import Entry
 
 SESSION: Final = "\0session "
 """Begins the key of a shopper of whom only a session is known; ids hold no control characters, so it is nobody's id."""

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError, StoreBusyError, StoreError
 from recsys.core.schema import EVENTS
-from recsys.identities import shopper_key
-from recsys.sqlite_store import SqliteStore
-from recsys.store import USER_CHANGES, Entry, EventStore, Kind, Stored, events_table, read_entries
+from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import USER_CHANGES, Entry, EventStore, Kind, Stored, events_table, read_entries
 
 Open = Callable[..., EventStore]
 
@@ -405,7 +405,7 @@ def test_the_table_is_the_same_in_parts(store: EventStore, monkeypatch: pytest.M
     assert [len(part) for part in read_entries(store, 3)] == [3, 3, 1]
     whole = events_table(store)
     assert whole["quantity"].to_list() == [float(number) for number in range(7)]
-    monkeypatch.setattr("recsys.store.EXPORT_BATCH", 2)
+    monkeypatch.setattr("recsys.eventlog.store.EXPORT_BATCH", 2)
     assert events_table(store).equals(whole)
 
 

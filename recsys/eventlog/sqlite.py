@@ -3,7 +3,8 @@
 WAL with synchronous FULL: what is acknowledged survives `kill -9` and a power cut. SQLite admits one writer at a time,
 so numbers ascend in the order of commits, across processes too.
 
-Events have no index but that of their ids (`recsys.sqlite_ids`), which every append must ask. Erasure and retention
+Events have no index but that of their ids (`recsys.eventlog.sqlite_dedup`), which every append must ask. Erasure and
+retention
 walk the log instead: that costs seconds a night or an erasure, an index over shoppers or times would cost every append.
 """
 
@@ -22,12 +23,12 @@ from typing import Any, Final
 import msgspec
 
 from recsys.core.errors import DataError
-from recsys.group_commit import GroupCommit
-from recsys.identities import SESSION, Identities
-from recsys.sqlite_erasure import Traces
-from recsys.sqlite_file import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
-from recsys.sqlite_ids import KnownIds
-from recsys.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
+from recsys.eventlog.group_commit import GroupCommit
+from recsys.eventlog.identities import SESSION, Identities
+from recsys.eventlog.sqlite_dedup import KnownIds
+from recsys.eventlog.sqlite_erasure import Traces
+from recsys.eventlog.sqlite_schema import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
+from recsys.eventlog.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
 
 # Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
 _INSERT: Final = (

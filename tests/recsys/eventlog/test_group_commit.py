@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from recsys.core.errors import StoreBusyError, StoreError
-from recsys.group_commit import GROUP_SIZE, GroupCommit
+from recsys.eventlog.group_commit import GROUP_SIZE, GroupCommit
 
 SOON_S: Final = 30
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.identities import Identities, shopper_key
+from recsys.eventlog.identities import Identities, shopper_key
 
 IDS = st.sampled_from("abcde")
 STEPS = st.lists(st.tuples(st.sampled_from(["merge", "unmerge"]), IDS, IDS), max_size=14)

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from recsys.core.errors import DataError, StoreError
-from recsys.identities import shopper_key
-from recsys.sqlite_ids import FILL, IDS_SCHEMA, digest_of
-from recsys.store import KEYED, USER_CHANGES, Entry, Kind
+from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.sqlite_dedup import FILL, IDS_SCHEMA, digest_of
+from recsys.eventlog.store import KEYED, USER_CHANGES, Entry, Kind
 
 STORE_SCHEMA_VERSION: Final = 2
 
