@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from recsys.core.placements import Anchor
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT, Request
-from recsys.filters.lexemes import MAX_CHARACTERS
+from recsys.filters.lexer import MAX_CHARACTERS
 from recsys.given import MAX_GIVEN
 from recsys.paging import MAX_TOKEN_CHARS
 from serving.body import BodyId, wrong_ids

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.filters.expressions import Node, read_expression
-from recsys.filters.predicates import build_predicate
+from recsys.filters.compiler import build_predicate
+from recsys.filters.parser import Node, read_expression
 from recsys.filters.scope import Scope
-from recsys.filters.terms import Value, bound_value
+from recsys.filters.values import Value, bound_value
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

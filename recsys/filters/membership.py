@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from recsys.filters.scope import Scope
-from recsys.filters.terms import DTYPES, MOMENT_EXAMPLES, Kind, Scalar, Term, as_moment, constant_term
+from recsys.filters.values import DTYPES, MOMENT_EXAMPLES, Kind, Scalar, Term, as_moment, constant_term
 
 UNKNOWN: Final = pl.lit(None, pl.Boolean())
 

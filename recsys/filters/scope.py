@@ -10,9 +10,9 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import FilterError
-from recsys.filters.expressions import Node
-from recsys.filters.lexemes import fault
-from recsys.filters.terms import MOMENT_EXAMPLES, Term, Value, column_term, constant_term, read_moment
+from recsys.filters.lexer import fault
+from recsys.filters.parser import Node
+from recsys.filters.values import MOMENT_EXAMPLES, Term, Value, column_term, constant_term, read_moment
 
 NAMES_SHOWN: Final = 20
 SUGGESTED_UP_TO_CHARACTERS: Final = 64

@@ -12,11 +12,11 @@ from typing import Final
 
 import polars as pl
 
-from recsys.filters.expressions import Node
+from recsys.filters.like import MAX_PATTERN_CHARACTERS, matches, read_pattern
 from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, shares, shares_any
-from recsys.filters.patterns import MAX_PATTERN_CHARACTERS, matches, read_pattern
+from recsys.filters.parser import Node
 from recsys.filters.scope import Scope, bound, column, literal
-from recsys.filters.terms import Kind, Term, constant_term, finite
+from recsys.filters.values import Kind, Term, constant_term, finite
 
 
 def build_predicate(root: Node, scope: Scope) -> pl.Expr:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.core.errors import FilterError
-from recsys.filters import compile_filter, lexemes
-from recsys.filters.lexemes import MAX_CHARACTERS, MAX_DEPTH, MAX_TOKENS
+from recsys.filters import compile_filter, lexer
+from recsys.filters.lexer import MAX_CHARACTERS, MAX_DEPTH, MAX_TOKENS
 
 ITEMS = pl.DataFrame(
     {"price": [1.0, None], "title": ["a", None], "tags": [["a"], None], "available": [True, None], "类别": ["b", "c"]}
@@ -167,8 +167,8 @@ def idle_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", TOO_LONG.values(), ids=TOO_LONG.keys())
 def test_what_is_too_long_is_not_even_read(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexemes, "Tokenizer", None)
-    monkeypatch.setattr(lexemes, "_UNPRINTABLE", None)
+    monkeypatch.setattr(lexer, "Tokenizer", None)
+    monkeypatch.setattr(lexer, "_UNPRINTABLE", None)
     with pytest.raises(FilterError, match="expected at most 2000") as caught:
         compile_filter(text, SCHEMA)
     assert caught.value.position == MAX_CHARACTERS + 1

@@ -18,7 +18,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from recsys.filters.lexemes import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Leaf, fault, read_leaves
+from recsys.filters.lexer import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Leaf, fault, read_leaves
 
 _OPERATORS: Final[dict[type[exp.Expr], str]] = {
     exp.And: "AND",
