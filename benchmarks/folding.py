@@ -18,7 +18,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, command
-from recsys.models.als import ALSModel
+from recsys.models.collaborative.als import ALSModel
 from recsys.recommender import Recommender
 
 SIZES = (20, 200)

@@ -18,15 +18,15 @@ from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig, build_history
 from recsys.data.offers import NOTHING_OFFERED, Held, Offers
 from recsys.index import FlatIndex
-from recsys.models.affinity import AffinityConfig, AffinityModel, fit_affinity
-from recsys.models.als import ALSConfig, ALSModel, fit_als, weigh_events
-from recsys.models.content import ContentConfig, ContentModel, fit_content
-from recsys.models.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
-from recsys.models.ease import EASEConfig, EASEModel, fit_ease
-from recsys.models.hybrid import HybridConfig, HybridModel, fit_hybrid
-from recsys.models.popularity import PopularityConfig, PopularityModel, fit_popularity
-from recsys.models.repeat import RepeatConfig, RepeatModel, fit_repeat
-from recsys.models.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
+from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel, fit_affinity
+from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
+from recsys.models.collaborative.ease import EASEConfig, EASEModel, fit_ease
+from recsys.models.content.content import ContentConfig, ContentModel, fit_content
+from recsys.models.content.hybrid import HybridConfig, HybridModel, fit_hybrid
+from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
+from recsys.models.temporal.popularity import PopularityConfig, PopularityModel, fit_popularity
+from recsys.models.temporal.repeat import RepeatConfig, RepeatModel, fit_repeat
+from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
 from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
 
 OFFERED_BYTES: Final = 256 * 2**20

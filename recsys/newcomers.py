@@ -18,8 +18,8 @@ import polars as pl
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.engine import Engine
-from recsys.models.copurchase import RelatedItems
-from recsys.models.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
+from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
+from recsys.models.pairs.copurchase import RelatedItems
 from recsys.spliced import Numbers, Spliced
 
 PLACED_AT_ONCE: Final = 64

@@ -17,10 +17,10 @@ from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
 from recsys.engine import Engine
 from recsys.index import GrownIndex
-from recsys.models.affinity import fit_affinity
-from recsys.models.copurchase import CopurchaseModel, RelatedItems
-from recsys.models.direction import BackwardTypes
-from recsys.models.ease import NO_ITEM
+from recsys.models.collaborative.affinity import fit_affinity
+from recsys.models.collaborative.ease import NO_ITEM
+from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.pairs.purchase_order import BackwardTypes
 from recsys.newcomers import Newcomers
 from recsys.offer_changes import OfferChanges
 

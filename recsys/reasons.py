@@ -19,9 +19,9 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
 from recsys.engine import Engine
-from recsys.models.copurchase import RelatedItems
-from recsys.models.repeat import OwnItems
-from recsys.models.timeofday import HOURS_A_DAY
+from recsys.models.pairs.copurchase import RelatedItems
+from recsys.models.temporal.repeat import OwnItems
+from recsys.models.temporal.timeofday import HOURS_A_DAY
 from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
 from recsys.shopper import Shopper
 from recsys.sources import N_NEIGHBORS

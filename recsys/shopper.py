@@ -13,7 +13,7 @@ from recsys.core.request import Query
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.engine import Engine
-from recsys.models.repeat import OwnItems, own_items
+from recsys.models.temporal.repeat import OwnItems, own_items
 
 N_HEAVIEST: Final = 60
 

@@ -24,10 +24,10 @@ import polars as pl
 from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.engine import EngineConfig
-from recsys.models.als import ALSConfig
-from recsys.models.content import ContentConfig
-from recsys.models.copurchase import CopurchaseConfig
-from recsys.models.hybrid import HybridConfig
+from recsys.models.collaborative.als import ALSConfig
+from recsys.models.content.content import ContentConfig
+from recsys.models.content.hybrid import HybridConfig
+from recsys.models.pairs.copurchase import CopurchaseConfig
 from recsys.ranking.ranker import RankerConfig, TreesConfig
 
 TIMEZONE: Final = "Asia/Shanghai"

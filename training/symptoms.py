@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.models.copurchase import CopurchaseConfig
+from recsys.models.pairs.copurchase import CopurchaseConfig
 
 BOT_DEVIATIONS: Final = 6.0
 BOT_EVENTS_PER_DAY: Final = 100
@@ -218,7 +218,7 @@ def measure_catalogue(tables: Mapping[str, pl.DataFrame], goal: str) -> Catalogu
 
 
 def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) -> Baskets:
-    """Count what was taken together by the rule of `recsys.models.copurchase.fit_copurchase`.
+    """Count what was taken together by the rule of `recsys.models.pairs.copurchase.fit_copurchase`.
 
     Args:
         dataset: the shop.
@@ -247,7 +247,7 @@ def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
 
 
 def measure_repeats(dataset: Dataset) -> Repeats:
-    """Count repeats by the rule of `recsys.models.repeat.fit_repeat`: half a day or more after the first time."""
+    """Count repeats by the rule of `recsys.models.temporal.repeat.fit_repeat`: half a day or more after the first time."""
     done, half_a_day = dataset.successes, pl.lit(DAY_S // 2)
     columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
     lines = pl.LazyFrame(columns).filter(pl.col("user") >= 0)

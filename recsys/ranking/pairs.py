@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from recsys.data.dataset import Events
 from recsys.engine import Engine
-from recsys.models.copurchase import CopurchaseModel, RelatedItems
-from recsys.models.popularity import MOMENTUM_DAYS
+from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.temporal.popularity import MOMENTUM_DAYS
 from recsys.ranking.ranker import Examples, Ranker, RankerConfig
 
 N_ORDERED: Final = 60

@@ -17,15 +17,15 @@ from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history
 from recsys.engine import Engine, count_successes
 from recsys.fitting import fit_engine
-from recsys.models.affinity import fit_affinity
-from recsys.models.als import fit_als, weigh_events
-from recsys.models.content import fit_content
-from recsys.models.copurchase import fit_copurchase
-from recsys.models.ease import fit_ease
-from recsys.models.hybrid import fit_hybrid
-from recsys.models.popularity import fit_popularity
-from recsys.models.repeat import fit_repeat
-from recsys.models.timeofday import fit_timeofday
+from recsys.models.collaborative.affinity import fit_affinity
+from recsys.models.collaborative.als import fit_als, weigh_events
+from recsys.models.collaborative.ease import fit_ease
+from recsys.models.content.content import fit_content
+from recsys.models.content.hybrid import fit_hybrid
+from recsys.models.pairs.copurchase import fit_copurchase
+from recsys.models.temporal.popularity import fit_popularity
+from recsys.models.temporal.repeat import fit_repeat
+from recsys.models.temporal.timeofday import fit_timeofday
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.same import assert_finite, assert_same, contents
 from tests.shop import TIMEZONE, ShopTables, moment, small_config

@@ -20,7 +20,7 @@ from recsys.engine import Engine, Shop
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, EventStore, Kind, Stored
 from recsys.live import Live
-from recsys.models.repeat import own_items
+from recsys.models.temporal.repeat import own_items
 from recsys.pipeline import recommend
 from recsys.resolution import resolve
 from recsys.shopper import Shopper

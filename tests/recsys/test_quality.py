@@ -19,7 +19,7 @@ from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine
 from recsys.fitting import fit_engine
-from recsys.models.hybrid import fit_hybrid
+from recsys.models.content.hybrid import fit_hybrid
 from recsys.pipeline import recommend
 from recsys.resolution import resolve
 from recsys.shopper import Shopper

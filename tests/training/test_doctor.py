@@ -11,8 +11,8 @@ import pytest
 from recsys.core.errors import DataError
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import load_dataset
-from recsys.models.copurchase import CopurchaseConfig, fit_copurchase
-from recsys.models.repeat import RepeatConfig, fit_repeat
+from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
+from recsys.models.temporal.repeat import RepeatConfig, fit_repeat
 from training.doctor import DoctorReport, examine, render
 from training.ingest import IngestConfig
 

@@ -18,7 +18,7 @@ from recsys.engine import Engine, Shop
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, Kind
 from recsys.live import Live
-from recsys.models.repeat import own_items
+from recsys.models.temporal.repeat import own_items
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
 from training.ingest import IngestConfig, IngestReport, Sources, ingest
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.engine import Engine, fit_models
-from recsys.models.copurchase import NO_ITEM, RelatedItems
+from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pairs import (
     N_ORDERED,
     PAIR_FEATURES,

@@ -10,9 +10,9 @@ from hypothesis import given
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine
-from recsys.models.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
-from recsys.models.direction import DirectionConfig, find_backward_types
-from recsys.models.popularity import momentum
+from recsys.models.pairs.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
+from recsys.models.pairs.purchase_order import DirectionConfig, find_backward_types
+from recsys.models.temporal.popularity import momentum
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, DAY_S, PHONES, at, dataset_of, moment
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.dataset import Dataset
-from recsys.models.popularity import (
+from recsys.models.temporal.popularity import (
     MAX_MOMENTUM,
     MOMENTUM_SHRINKAGE,
     REFERENCE_DAYS,

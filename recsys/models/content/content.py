@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
-from recsys.models.tokens import title_tokens
+from recsys.models.content.tokenizer import title_tokens
 
 
 @dataclass(frozen=True)

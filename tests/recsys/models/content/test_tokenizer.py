@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.models.tokens import title_tokens
+from recsys.models.content.tokenizer import title_tokens
 
 titles = st.text(alphabet="手机壳耳茶コーヒ한국Aaé9 -/·Яя，🎧", max_size=12)
 

@@ -12,9 +12,9 @@ from scipy import sparse
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.models.backoff import fit_backoff
-from recsys.models.direction import BackwardTypes, DirectionConfig, find_backward_types
-from recsys.models.popularity import MOMENTUM_DAYS, momentum
+from recsys.models.pairs.backoff import fit_backoff
+from recsys.models.pairs.purchase_order import BackwardTypes, DirectionConfig, find_backward_types
+from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
 NO_ITEM = -1
 

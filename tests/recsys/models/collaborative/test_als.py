@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.engine import Engine
-from recsys.models.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
+from recsys.models.collaborative.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
 from tests.recsys.small_shops import shops
 from tests.shop import LEATHER, LEATHER_FANS, USERS_WITH_HISTORY
 
@@ -86,7 +86,7 @@ def test_few_events_are_folded_in_as_many_are(n_items: int, monkeypatch: pytest.
     weight = rng.uniform(-1, 3, n_items).astype(np.float32)
     weight[0] = 1e-38
     found = model.fold_in(items, weight)
-    monkeypatch.setattr("recsys.models.als.FEW_EVENTS", 0)
+    monkeypatch.setattr("recsys.models.collaborative.als.FEW_EVENTS", 0)
     np.testing.assert_allclose(found, model.fold_in(items, weight), atol=1e-6)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.models.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease
+from recsys.models.collaborative.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease
 
 
 def _counts(rows: list[list[int]]) -> sparse.csr_matrix:

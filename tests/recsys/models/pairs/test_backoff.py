@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import read_catalog
-from recsys.models.backoff import fit_backoff
+from recsys.models.pairs.backoff import fit_backoff
 from tests.recsys.small_shops import CATALOG
 from tests.shop import table
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.core.schema import ITEMS
 from recsys.engine import Engine
-from recsys.models.content import ContentConfig, ContentModel, fit_content
+from recsys.models.content.content import ContentConfig, ContentModel, fit_content
 from tests.shop import SHELVES, table
 
 CHINESE: dict[str, tuple[str, ...]] = {

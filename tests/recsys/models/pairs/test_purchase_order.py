@@ -9,7 +9,7 @@ from hypothesis import given
 
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
-from recsys.models.direction import DirectionConfig, find_backward_types
+from recsys.models.pairs.purchase_order import DirectionConfig, find_backward_types
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, DAY_S, PHONES, at, dataset_of, moment
 

@@ -1,0 +1,1 @@
+"""Who buys like whom."""

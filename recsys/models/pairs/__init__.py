@@ -1,0 +1,1 @@
+"""Which items are bought together, and in which order."""

@@ -1,0 +1,1 @@
+"""What time changes: trends, repeats, hours."""
