@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.figures import Figure, Goals, command
 from recsys.audience import bought, tastes
 from recsys.recommender import Recommender
-from recsys.top_items import top_items
+from recsys.search.batch_top_k import top_items
 
 N_LISTED = 50
 PEAK_SIZE = 2048

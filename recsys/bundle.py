@@ -20,9 +20,9 @@ from recsys.arrays import Parts, put_together, take_apart
 from recsys.core.errors import BundleError
 from recsys.data.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.engine import Engine
-from recsys.index import FlatIndex
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pairs import PAIR_FEATURES
+from recsys.search.vector_index import FlatIndex
 
 BUNDLE_SCHEMA_VERSION: Final = 4
 MANIFEST: Final = "manifest.json"

@@ -17,7 +17,6 @@ from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig, build_history
 from recsys.data.offers import NOTHING_OFFERED, Held, Offers
-from recsys.index import FlatIndex
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel, fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.collaborative.ease import EASEConfig, EASEModel, fit_ease
@@ -28,6 +27,7 @@ from recsys.models.temporal.popularity import PopularityConfig, PopularityModel,
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel, fit_repeat
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
 from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
+from recsys.search.vector_index import FlatIndex
 
 OFFERED_BYTES: Final = 256 * 2**20
 """Memory for catalogues with the prices and availability of offers in place."""

@@ -16,13 +16,13 @@ from recsys.core.ids import UNKNOWN, GrownIdMap
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
 from recsys.engine import Engine
-from recsys.index import GrownIndex
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.ease import NO_ITEM
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import BackwardTypes
 from recsys.newcomers import Newcomers
 from recsys.offer_changes import OfferChanges
+from recsys.search.vector_index import GrownIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
 """Columns that say nothing of what an item is like; nor does a price that is not an item's first."""

@@ -247,7 +247,7 @@ def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
 
 
 def measure_repeats(dataset: Dataset) -> Repeats:
-    """Count repeats by the rule of `recsys.models.temporal.repeat.fit_repeat`: half a day or more after the first time."""
+    """Count repeats by the rule of `fit_repeat`: half a day or more after the first time."""
     done, half_a_day = dataset.successes, pl.lit(DAY_S // 2)
     columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
     lines = pl.LazyFrame(columns).filter(pl.col("user") >= 0)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.catalog import Catalog
-from recsys.index import nearest
+from recsys.search.vector_index import nearest
 
 MIN_LENGTH = 1e-6
 NO_ITEM = -1

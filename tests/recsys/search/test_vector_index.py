@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import BundleError
 from recsys.engine import Engine
-from recsys.index import MIN_RECALL, FlatIndex, GrownIndex, _search, nearest
+from recsys.search.vector_index import MIN_RECALL, FlatIndex, GrownIndex, _search, nearest
 
 HALF_PRECISION = 2e-3
 """Relative step of a half-precision number, with room for a sum of sixteen."""
@@ -53,7 +53,7 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
     monkeypatch: pytest.MonkeyPatch, n_items: int, k: int, share: float | None, spread: float, seed: int
 ) -> None:
     """Scores to the bit: the copied vectors are coded alike; lengths that differ much stop the search early."""
-    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n_items, 8)) * np.exp(spread * rng.standard_normal((n_items, 1)))
     query = rng.standard_normal((1, 8)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
 def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
     rng = np.random.default_rng(5)
     directions = rng.standard_normal((300, 8))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
 
 
 def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
     vectors = np.random.default_rng(6).standard_normal((200, 8)).astype(np.float32)
     index = FlatIndex.build(vectors[:190])
     grown = GrownIndex.over(index, vectors[190:])

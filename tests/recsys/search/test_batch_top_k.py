@@ -6,9 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys import top_items as module
 from recsys.core.errors import DataError
-from recsys.top_items import top_items
+from recsys.search import batch_top_k as module
+from recsys.search.batch_top_k import top_items
 
 TWO_USERS = np.eye(2, dtype=np.float32)
 FOUR_ITEMS = np.array([[1, 0], [3, 1], [2, 5], [0, 4]], np.float32)
