@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 
 N_ALIKE: Final = 800
 """Sold items that speak for an item, by likeness of content."""

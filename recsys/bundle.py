@@ -19,7 +19,7 @@ import polars as pl
 from recsys.arrays import Parts, put_together, take_apart
 from recsys.core.errors import BundleError
 from recsys.data.offers import NOTHING_OFFERED, Offers, OfferTable
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pairs import PAIR_FEATURES
 from recsys.search.vector_index import FlatIndex

@@ -18,9 +18,9 @@ from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
-from recsys.engine import Engine
 from recsys.eventlog.identities import Identities, shopper_key
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
+from recsys.fitting.engine import Engine
 from recsys.overlay import Overlay
 from recsys.profiles import Profiles
 from recsys.recent import Clockwork, RecentEvents, joined

@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
 from recsys.models.pairs.copurchase import RelatedItems
 from recsys.spliced import Numbers, Spliced

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.core.request import Request
 from recsys.data.offers import UNSAID, Standing, Where
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.live import Live
 from recsys.rules.masks import attributes_of
 

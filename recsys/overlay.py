@@ -15,7 +15,7 @@ from scipy import sparse
 from recsys.core.ids import UNKNOWN, GrownIdMap
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.ease import NO_ITEM
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems

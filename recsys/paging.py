@@ -18,7 +18,7 @@ import numpy as np
 from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Ranking, Recommendations, Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import Answer, rank, told_of
 from recsys.recommender import Recommender
 from recsys.resolution import find_placement, resolve

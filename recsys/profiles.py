@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from recsys.core.ids import UNKNOWN
 from recsys.data.row_changes import Row, changed
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 
 OPTED_OUT: Final = "personalization"
 

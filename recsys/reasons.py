@@ -18,7 +18,7 @@ from recsys.core.request import Query, Reason
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import OwnItems
 from recsys.models.temporal.timeofday import HOURS_A_DAY

@@ -18,8 +18,8 @@ from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem,
 from recsys.core.topk import top_k
 from recsys.data.dataset import to_seconds
 from recsys.data.offers import Standing
-from recsys.engine import Engine
 from recsys.explain import Explanation, explain
+from recsys.fitting.engine import Engine
 from recsys.live import Live
 from recsys.offered import offered, standing_of
 from recsys.pipeline import Answer, answer

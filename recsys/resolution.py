@@ -15,8 +15,8 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import MAX_LIMIT, Query, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
-from recsys.engine import Engine
 from recsys.eventlog.identities import shopper_key
+from recsys.fitting.engine import Engine
 from recsys.live import Live, Person, person_of
 from recsys.rules.masks import Masks, dialled, find_dials, without
 

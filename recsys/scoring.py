@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from recsys.candidates import Candidates
 from recsys.core.placements import Placement
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
+from recsys.fitting.ranker import NO_RANKER, Ranker
 from recsys.ranking.features import features
-from recsys.ranking.ranker import NO_RANKER, Ranker
 from recsys.shopper import Shopper
 
 LAST_RESORT: Final = 1e-3

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.core.request import Query
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.temporal.repeat import OwnItems, own_items
 
 N_HEAVIEST: Final = 60

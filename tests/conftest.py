@@ -13,8 +13,8 @@ from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
-from recsys.engine import Engine
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
+from recsys.ranking.fit import fit_engine
 from tests.shop import ShopTables, build_shop, small_config
 from training.demo import TIMEZONE, package_data, raw_tables
 

@@ -23,12 +23,12 @@ import polars as pl
 
 from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.data.dataset import Dataset, build_dataset
-from recsys.engine import EngineConfig
+from recsys.fitting.engine import EngineConfig
+from recsys.fitting.ranker import RankerConfig, TreesConfig
 from recsys.models.collaborative.als import ALSConfig
 from recsys.models.content.content import ContentConfig
 from recsys.models.content.hybrid import HybridConfig
 from recsys.models.pairs.copurchase import CopurchaseConfig
-from recsys.ranking.ranker import RankerConfig, TreesConfig
 
 TIMEZONE: Final = "Asia/Shanghai"
 START: Final = int(datetime(2024, 3, 4, tzinfo=ZoneInfo(TIMEZONE)).timestamp())

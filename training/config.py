@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from recsys.core.errors import ConfigError
-from recsys.engine import EngineConfig
+from recsys.fitting.engine import EngineConfig
 from training.gate import QUESTIONS, GateConfig
 from training.ingest import IngestConfig
 

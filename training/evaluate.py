@@ -18,13 +18,13 @@ from recsys.core.errors import ConfigError
 from recsys.core.ids import IdMap
 from recsys.core.metrics import Interval
 from recsys.data.dataset import load_dataset
-from recsys.engine import EngineConfig
 from recsys.evaluation.bench import Bench, Judged
 from recsys.evaluation.curves import DialPoint, ScoreBin, bin_scores, turn_dial
 from recsys.evaluation.outcome import Outcome, summarize
 from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
 from recsys.evaluation.tasks import NOBODY
 from recsys.evaluation.windows import Window, WindowName, find_window
+from recsys.fitting.engine import EngineConfig
 from training.ingest import Progress, silent
 
 WINDOWS: Final[tuple[WindowName, ...]] = ("report", "tune")

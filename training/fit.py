@@ -24,8 +24,8 @@ from recsys.bundle import (
 )
 from recsys.core.errors import BundleError, ConfigError
 from recsys.data.dataset import Dataset, load_dataset, read_info
-from recsys.engine import Engine, EngineConfig
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine, EngineConfig
+from recsys.ranking.fit import fit_engine
 from training.config import parse_config
 from training.gate import GateConfig, Verdict, compare, skipped
 from training.ingest import Progress, silent

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S, PURCHASE, Dataset
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 
 CONTENT = ("title", "category", "tags", "brand")
 

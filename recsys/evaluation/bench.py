@@ -15,13 +15,13 @@ from recsys.core import metrics
 from recsys.core.metrics import Lists, Values
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
-from recsys.engine import Engine, EngineConfig, Progress
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import Track, served_lists, untracked
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.evaluation.windows import Window
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine, EngineConfig, Progress
+from recsys.ranking.fit import fit_engine
 
 N_LISTED: Final = 20
 MAX_QUERIES: Final = 20_000

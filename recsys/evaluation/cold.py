@@ -17,14 +17,15 @@ from recsys.core.request import Query
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
-from recsys.engine import Engine, EngineConfig, fit_models
 from recsys.evaluation.baselines import Past, popularity
 from recsys.evaluation.bench import Judged, draw
 from recsys.evaluation.methods import Track, untracked
 from recsys.evaluation.tasks import NOBODY, Task, next_basket
 from recsys.evaluation.windows import Window
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine, EngineConfig
+from recsys.fitting.fit import fit_models
 from recsys.pipeline import rank
+from recsys.ranking.fit import fit_engine
 from recsys.shopper import Shopper
 
 MIN_BUYERS = 20

@@ -11,9 +11,9 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
-from recsys.engine import Engine
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
+from recsys.fitting.engine import Engine
 from recsys.offered import offered
 from recsys.pipeline import Ranking, rank
 from recsys.resolution import resolve

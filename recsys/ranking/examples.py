@@ -14,10 +14,11 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Query
 from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
-from recsys.engine import Engine, EngineConfig, fit_models
+from recsys.fitting.engine import Engine, EngineConfig
+from recsys.fitting.fit import fit_models
+from recsys.fitting.ranker import Examples, RankerConfig, no_examples
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pairs import past_pairs
-from recsys.ranking.ranker import Examples, RankerConfig, no_examples
 from recsys.scoring import blend, contributions
 from recsys.shopper import Shopper
 from recsys.sources import SOURCES

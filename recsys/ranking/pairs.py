@@ -10,10 +10,10 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from recsys.data.dataset import Events
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
+from recsys.fitting.ranker import Examples, Ranker, RankerConfig
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.temporal.popularity import MOMENTUM_DAYS
-from recsys.ranking.ranker import Examples, Ranker, RankerConfig
 
 N_ORDERED: Final = 60
 """Items of a list whose order is learned; those behind keep theirs."""

@@ -14,7 +14,7 @@ from recsys.core.placements import Placement
 from recsys.core.request import Ranking
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.rules.arrangement import (
     Places,
     daily_chance,

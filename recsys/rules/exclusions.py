@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.data.dataset import DAY_S
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.shopper import Shopper
 
 SOON: Final = 0.5

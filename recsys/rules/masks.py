@@ -16,10 +16,10 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import Request
 from recsys.data.offers import OFFERED_COLUMNS
-from recsys.engine import Engine
 from recsys.eventlog.identities import shopper_key
 from recsys.filters.cache import FilterCache
 from recsys.filters.filter import NOTHING
+from recsys.fitting.engine import Engine
 from recsys.live import Live
 from recsys.rules.dials import NO_DIALS, Dials, Mask
 

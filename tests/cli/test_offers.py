@@ -13,7 +13,7 @@ import pytest
 from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
 from recsys.data.offers import KEYS, Offers, read_offers
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from tests.cli.conftest import Run
 from tests.shop import table
 

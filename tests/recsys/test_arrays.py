@@ -12,7 +12,7 @@ from scipy import sparse
 
 from recsys.arrays import Parts, put_together, take_apart
 from recsys.core.errors import BundleError
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from tests.recsys.same import assert_same
 
 

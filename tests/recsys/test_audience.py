@@ -10,7 +10,8 @@ from recsys.audience import LIKENESS_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_s
 from recsys.core.errors import UnknownItemError
 from recsys.core.metrics import auc
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine, fit_models
+from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
 from recsys.recommender import Recommender
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config
 

@@ -8,7 +8,7 @@ import pytest
 from recsys.breakdown import breakdown_of
 from recsys.core.placements import PLACEMENTS, Pin
 from recsys.core.request import Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import answer
 from recsys.ranking.features import FEATURES
 from recsys.scoring import ranker_of

@@ -26,7 +26,7 @@ from recsys.bundle import (
     write_bundle,
 )
 from recsys.core.errors import BundleError
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.recommender import Recommender
 from tests.recsys.same import assert_same
 from tests.shop import small_config

@@ -10,7 +10,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Query, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.resolution import resolve
 from recsys.shopper import Scored, Shopper
 from recsys.sources import SOURCES, due_source, popular_source, repeat_source

@@ -15,8 +15,8 @@ from recsys.arrays import put_together, take_apart
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history
-from recsys.engine import Engine, count_successes
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
+from recsys.fitting.fit import count_successes
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
@@ -26,6 +26,7 @@ from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
+from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.same import assert_finite, assert_same, contents
 from tests.shop import TIMEZONE, ShopTables, moment, small_config

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from recsys.core.request import Request
-from recsys.engine import Engine
 from recsys.explain import STAGES, Explanation, explain
+from recsys.fitting.engine import Engine
 from recsys.pipeline import answer
 from tests.shop import PHONES, UNAVAILABLE, USERS_WITH_HISTORY
 

@@ -4,7 +4,7 @@ import pytest
 
 from recsys.bundle import Manifest
 from recsys.core.request import MAX_LIMIT, Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.given import rank_given
 from recsys.recommender import Recommender
 from tests.shop import OPTED_OUT, UNAVAILABLE, USERS_WITH_HISTORY

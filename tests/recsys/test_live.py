@@ -16,9 +16,9 @@ from recsys.core.request import Recommendations, Request
 from recsys.core.schema import EVENTS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import UserHistory, build_history
-from recsys.engine import Engine, Shop
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, EventStore, Kind, Stored
+from recsys.fitting.engine import Engine, Shop
 from recsys.live import Live
 from recsys.models.temporal.repeat import own_items
 from recsys.pipeline import recommend

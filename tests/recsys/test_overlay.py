@@ -14,8 +14,9 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.catalog import Catalog
-from recsys.engine import Engine, fit_models
 from recsys.eventlog.store import Entry, Stored
+from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
 from recsys.live import Live
 from recsys.pipeline import recommend
 from tests.recsys.degenerate import DEGENERATE

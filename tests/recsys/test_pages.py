@@ -7,7 +7,7 @@ import pytest
 from recsys.bundle import Manifest
 from recsys.core.placements import PLACEMENTS, Page
 from recsys.core.request import Recommendations, RecommendedItem, Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.pages import evidence_share, fill_page
 from recsys.recommender import Recommender
 from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS

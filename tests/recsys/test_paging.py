@@ -13,11 +13,11 @@ from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine
 from recsys.eventlog.store import Entry, Stored
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
 from recsys.live import Live
 from recsys.paging import first_page, next_page
+from recsys.ranking.fit import fit_engine
 from recsys.recommender import Recommender
 from recsys.rules.reading import parse_book
 from tests.recsys.small_shops import ITEMS, USERS, shops

@@ -14,9 +14,9 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Recommendations, Request
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
-from recsys.engine import Engine
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
+from recsys.ranking.fit import fit_engine
 from recsys.rules.arrangement import with_tail
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from recsys.core.request import Recommendations, Request
 from recsys.data.catalog import read_catalog
-from recsys.engine import Engine
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.pipeline import recommend
+from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import CATALOG
 from tests.shop import CAMERAS, CARDS, CASES, PHONES, SHELVES, ShopTables, at, dataset_of, moment, small_config

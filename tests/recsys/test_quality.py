@@ -17,10 +17,10 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
 from recsys.models.content.hybrid import fit_hybrid
 from recsys.pipeline import recommend
+from recsys.ranking.fit import fit_engine
 from recsys.resolution import resolve
 from recsys.shopper import Shopper
 from recsys.sources import SOURCES

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Reason, RecommendedItem, Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
 from recsys.reasons import reasons_for
 from recsys.resolution import resolve

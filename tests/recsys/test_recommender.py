@@ -11,9 +11,9 @@ from recsys.bundle import CURRENT, current_version
 from recsys.core.errors import BundleError, ConfigError, RequestError, UnknownItemError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
-from recsys.engine import Engine
-from recsys.fitting import fit_engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
+from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment, small_config
 

@@ -14,7 +14,7 @@ import pytest
 from recsys.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
 from recsys.data.offers import Offers, read_offers
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from tests.serving.conftest import Client, client_of
 from tests.shop import table
 

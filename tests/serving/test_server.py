@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from tests.serving.conftest import MAIN, ROOT, Server
 from tests.serving.test_state import spoil, write_another
 from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recsys.bundle import CURRENT, Provenance, activate, current_version, write_bundle
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.live import Live
 from serving.service import Service
 from serving.settings import load_settings

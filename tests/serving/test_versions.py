@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from recsys.bundle import current_version, versions
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from tests.serving.conftest import client_of
 from tests.serving.test_state import spoil, write_another
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from recsys.core.errors import ConfigError
-from recsys.engine import EngineConfig
+from recsys.fitting.engine import EngineConfig
 from training.config import JobConfig, parse_config, range_of, read_config, render_config
 
 

@@ -8,7 +8,7 @@ import pytest
 from recsys.bundle import current_version, read_manifest, versions
 from recsys.core.errors import ConfigError
 from recsys.data.dataset import Dataset
-from recsys.engine import EngineConfig
+from recsys.fitting.engine import EngineConfig
 from recsys.models.temporal.repeat import RepeatConfig
 from tests.jobs import NOW, write_shop
 from tests.shop import ShopTables, small_config

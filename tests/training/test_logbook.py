@@ -14,9 +14,9 @@ from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.data.history import HistoryConfig, build_history
-from recsys.engine import Engine, Shop
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, Kind
+from recsys.fitting.engine import Engine, Shop
 from recsys.live import Live
 from recsys.models.temporal.repeat import own_items
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment

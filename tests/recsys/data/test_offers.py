@@ -17,9 +17,9 @@ from recsys.core.ids import IdMap
 from recsys.core.request import Request
 from recsys.core.schema import OFFERS
 from recsys.data.offers import KEYS, Offers, OfferTable, Where, read_offers
-from recsys.engine import Engine
 from recsys.evaluation.methods import served_lists
 from recsys.evaluation.tasks import NOBODY, Task
+from recsys.fitting.engine import Engine
 from recsys.offered import offered
 from recsys.pipeline import recommend
 from recsys.recommender import Recommender

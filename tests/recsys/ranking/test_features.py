@@ -7,7 +7,7 @@ from recsys.candidates import Candidates, gather
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.dataset import DAY_S
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES, features
 from recsys.resolution import resolve
 from recsys.shopper import Shopper

@@ -7,7 +7,9 @@ import pytest
 from scipy.special import expit
 
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.engine import Engine, fit_models
+from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
+from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
 from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pairs import (
     N_ORDERED,
@@ -17,7 +19,6 @@ from recsys.ranking.pairs import (
     pair_features,
     past_pairs,
 )
-from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
 from tests.shop import small_config
 
 ALL = RankerConfig(negative_share=1.0)

@@ -13,7 +13,7 @@ from recsys.candidates import gather
 from recsys.core.errors import FilterError, RequestError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
 from recsys.core.request import MAX_LIMIT, Ranking, Request
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.pipeline import Answer, answer, rank
 from recsys.resolution import resolve
 from recsys.rules.arrange import boosts, embeddings

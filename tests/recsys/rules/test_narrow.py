@@ -7,7 +7,8 @@ import pytest
 
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
-from recsys.engine import Engine, fit_models
+from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
 from recsys.pipeline import answer
 from recsys.rules.masks import Masks
 from tests.shop import at, dataset_of, moment, small_config

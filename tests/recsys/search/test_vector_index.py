@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.core.errors import BundleError
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.search.vector_index import MIN_RECALL, FlatIndex, GrownIndex, _search, nearest
 
 HALF_PRECISION = 2e-3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import read_catalog
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel, fit_affinity
 from tests.recsys.small_shops import CATALOG
 from tests.shop import table

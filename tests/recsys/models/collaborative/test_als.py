@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import PURCHASE, Dataset
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.collaborative.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
 from tests.recsys.small_shops import shops
 from tests.shop import LEATHER, LEATHER_FANS, USERS_WITH_HISTORY

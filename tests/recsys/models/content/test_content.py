@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import ITEMS
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.content.content import ContentConfig, ContentModel, fit_content
 from tests.shop import SHELVES, table
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import Catalog, read_catalog
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.content.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, lend_factors
 from tests.shop import NEVER_BOUGHT, SHELVES, table
 

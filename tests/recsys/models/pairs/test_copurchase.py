@@ -9,7 +9,7 @@ from hypothesis import given
 
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
 from recsys.models.pairs.purchase_order import DirectionConfig, find_backward_types
 from recsys.models.temporal.popularity import momentum

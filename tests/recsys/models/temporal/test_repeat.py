@@ -9,7 +9,7 @@ from hypothesis import given
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.data.history import HistoryConfig, build_history
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.temporal.repeat import OwnItems, RepeatConfig, RepeatModel, fit_repeat, own_items
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import DAY_S, WEEKLY_ITEM, WEEKLY_SHOPPERS, at, dataset_of, moment

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine
+from recsys.fitting.engine import Engine
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel, bucket_of_hour, fit_timeofday
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import SHELVES, at, dataset_of, moment

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.data.dataset import Dataset
-from recsys.engine import Engine, EngineConfig, Progress, Rankers, fit_models
+from recsys.fitting.engine import Engine, EngineConfig, Progress, Rankers
+from recsys.fitting.fit import fit_models
+from recsys.fitting.ranker import fit_ranker
 from recsys.ranking.examples import PastRequests, cutoffs, past_requests
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pairs import PAIR_FEATURES, order_pairs
-from recsys.ranking.ranker import fit_ranker
 
 
 def fit_engine(

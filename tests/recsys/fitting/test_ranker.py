@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from recsys.core.metrics import ndcg_at_k
-from recsys.ranking.ranker import (
+from recsys.fitting.ranker import (
     NO_RANKER,
     Examples,
     RankerConfig,

@@ -10,23 +10,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import sparse
 
 from recsys.core.ids import IdMap
-from recsys.data.catalog import Catalog, read_catalog
+from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
-from recsys.data.history import History, HistoryConfig, build_history
+from recsys.data.history import History, HistoryConfig
 from recsys.data.offers import NOTHING_OFFERED, Held, Offers
-from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel, fit_affinity
-from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
-from recsys.models.collaborative.ease import EASEConfig, EASEModel, fit_ease
-from recsys.models.content.content import ContentConfig, ContentModel, fit_content
-from recsys.models.content.hybrid import HybridConfig, HybridModel, fit_hybrid
-from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
-from recsys.models.temporal.popularity import PopularityConfig, PopularityModel, fit_popularity
-from recsys.models.temporal.repeat import RepeatConfig, RepeatModel, fit_repeat
-from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel, fit_timeofday
-from recsys.ranking.ranker import NO_RANKER, Ranker, RankerConfig
+from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
+from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
+from recsys.models.collaborative.als import ALSConfig, ALSModel
+from recsys.models.collaborative.ease import EASEConfig, EASEModel
+from recsys.models.content.content import ContentConfig, ContentModel
+from recsys.models.content.hybrid import HybridConfig, HybridModel
+from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel
+from recsys.models.temporal.popularity import PopularityConfig, PopularityModel
+from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
+from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.search.vector_index import FlatIndex
 
 OFFERED_BYTES: Final = 256 * 2**20
@@ -211,96 +210,3 @@ class Engine:
 
 Progress = Callable[[str], None]
 """Told the name of each stage as it begins."""
-
-
-def fit_models(
-    dataset: Dataset,
-    config: EngineConfig,
-    now: int | None = None,
-    progress: Progress = lambda stage: None,
-    *,
-    for_shoppers_only: bool = False,
-) -> Engine:
-    """Fit every model on what is known of a shop; the candidates of its lists are then ordered by the blend.
-
-    Args:
-        dataset: the shop; cut it with `Dataset.until` to look at the past.
-        config: settings.
-        now: seconds since 1970 that ages count from; the end of the data if not given.
-        progress: told the stages.
-        for_shoppers_only: leave out the precomputed lists that no shopper's list needs, to save time.
-    """
-    now = dataset.end if now is None else now
-    rng = np.random.default_rng(config.seed)
-    progress("catalogue")
-    catalog = read_catalog(dataset.catalog)
-    progress("popularity")
-    popularity = fit_popularity(dataset, config.popularity, now)
-    progress("repeat purchases")
-    repeat = fit_repeat(dataset, catalog, config.repeat)
-    progress("time of day")
-    timeofday = fit_timeofday(dataset, catalog, config.timeofday)
-    progress("content")
-    content = fit_content(dataset.catalog, config.content, rng)
-    progress("collaborative filtering")
-    als = _fit_als(dataset, config.als, now, rng)
-    progress("hybrid embedding")
-    hybrid = fit_hybrid(
-        als.item_factors,
-        content.embedding,
-        popularity.n_buyers,
-        catalog,
-        config.hybrid,
-        with_similar=not for_shoppers_only,
-    )
-    progress("co-purchase")
-    copurchase = fit_copurchase(
-        dataset,
-        catalog,
-        config.copurchase,
-        now,
-        _replaceable_by(content, config.replaceable_cosine),
-        of_bought_only=for_shoppers_only,
-    )
-    progress("history and index")
-    return Engine(
-        config=config,
-        shop=Shop.of(dataset),
-        items_table=dataset.catalog,
-        users_table=dataset.profiles,
-        catalog=catalog,
-        history=build_history(dataset, config.history),
-        popularity=popularity,
-        repeat=repeat,
-        als=als,
-        content=content,
-        hybrid=hybrid,
-        affinity=fit_affinity(catalog, popularity.share, config.affinity),
-        ease=fit_ease(count_successes(dataset), config.ease),
-        copurchase=copurchase,
-        timeofday=timeofday,
-        index=FlatIndex.build(hybrid.vectors),
-        offers=Offers(dataset.offers),
-    )
-
-
-def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Generator) -> ALSModel:
-    events = dataset.events
-    age_s = np.maximum(now - events.timestamp, 0)
-    shape = (len(dataset.users), len(dataset.items))
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.strength)
-    return fit_als(user_items, config, rng)
-
-
-def count_successes(dataset: Dataset) -> sparse.csr_matrix:
-    """How often each shopper took each item, float32 CSR (n_users, n_items)."""
-    bought = dataset.successes
-    bought = bought.take(bought.user_idx >= 0)
-    shape = (len(dataset.users), len(dataset.items))
-    return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)
-
-
-def _replaceable_by(
-    content: ContentModel, min_cosine: float
-) -> Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]:
-    return lambda item, candidates: content.similarity(item, candidates) >= min_cosine

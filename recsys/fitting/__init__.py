@@ -1,0 +1,1 @@
+"""All models of one shop, fitted together."""
