@@ -11,7 +11,7 @@ import polars as pl
 from recsys.core.request import Request
 from recsys.data.offers import UNSAID, Standing, Where
 from recsys.fitting.engine import Engine
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.rules.masks import attributes_of
 
 NOWHERE: Final[tuple[Standing, Standing]] = ((), ())

@@ -14,7 +14,7 @@ from recsys.core.request import Ranking as Ranking
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
 from recsys.fitting.engine import Engine
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.offered import offered
 from recsys.resolution import find_placement, resolve
 from recsys.rules.arrange import arrange, boosts

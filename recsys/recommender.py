@@ -20,7 +20,7 @@ from recsys.data.dataset import to_seconds
 from recsys.data.offers import Standing
 from recsys.explain import Explanation, explain
 from recsys.fitting.engine import Engine
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.offered import offered, standing_of
 from recsys.pipeline import Answer, answer
 from recsys.rules.book import BUILT_IN, Book

@@ -17,7 +17,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.eventlog.identities import shopper_key
 from recsys.fitting.engine import Engine
-from recsys.live import Live, Person, person_of
+from recsys.live.view import Live, Person, person_of
 from recsys.rules.masks import Masks, dialled, find_dials, without
 
 VIEWED: Final = EVENT_NAMES.index("view_item")

@@ -20,7 +20,7 @@ from recsys.core.errors import RecsysError, StoreError
 from recsys.core.request import Recommendations, Request
 from recsys.eventlog.identities import shopper_key
 from recsys.eventlog.store import Entry, EventStore, Outcome
-from recsys.live import Live
+from recsys.live.view import Live
 from serving.settings import Settings
 from serving.telemetry import Telemetry
 

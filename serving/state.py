@@ -17,7 +17,7 @@ from recsys.bundle import CURRENT, current_version
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.eventlog.store import EventStore
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.recommender import Examples, Recommender
 from serving.cache import AnswerCache
 from serving.clock import Clock

@@ -15,7 +15,7 @@ from recsys.core.request import MAX_LIMIT, Request
 from recsys.data.dataset import Dataset
 from recsys.eventlog.store import Entry, Stored
 from recsys.fitting.engine import Engine
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.paging import first_page, next_page
 from recsys.ranking.fit import fit_engine
 from recsys.recommender import Recommender

@@ -11,7 +11,7 @@ import pytest
 
 from recsys.bundle import CURRENT, Provenance, activate, current_version, write_bundle
 from recsys.fitting.engine import Engine
-from recsys.live import Live
+from recsys.live.view import Live
 from serving.service import Service
 from serving.settings import load_settings
 from serving.state import State

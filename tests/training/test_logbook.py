@@ -17,7 +17,7 @@ from recsys.data.history import HistoryConfig, build_history
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, Kind
 from recsys.fitting.engine import Engine, Shop
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.models.temporal.repeat import own_items
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
 from training.ingest import IngestConfig, IngestReport, Sources, ingest

@@ -18,9 +18,9 @@ import polars as pl
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
+from recsys.live.patched_array import Numbers, Spliced
 from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
 from recsys.models.pairs.copurchase import RelatedItems
-from recsys.spliced import Numbers, Spliced
 
 PLACED_AT_ONCE: Final = 64
 """New items that are compared with a part of the catalogue in one product of matrices; bounds the memory."""

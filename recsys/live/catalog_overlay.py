@@ -16,12 +16,12 @@ from recsys.core.ids import UNKNOWN, GrownIdMap
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
 from recsys.fitting.engine import Engine
+from recsys.live.cold_items import Newcomers
+from recsys.live.offer_overlay import OfferChanges
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.ease import NO_ITEM
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import BackwardTypes
-from recsys.newcomers import Newcomers
-from recsys.offer_changes import OfferChanges
 from recsys.search.vector_index import GrownIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})

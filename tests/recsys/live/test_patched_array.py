@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.spliced import Spliced
+from recsys.live.patched_array import Spliced
 
 BASE = np.arange(12, dtype=np.int32).reshape(4, 3)
 EXTRA = 100 + np.arange(6, dtype=np.int32).reshape(2, 3)

@@ -21,9 +21,9 @@ from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.eventlog.identities import Identities, shopper_key
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
 from recsys.fitting.engine import Engine
-from recsys.overlay import Overlay
-from recsys.profiles import Profiles
-from recsys.recent import Clockwork, RecentEvents, joined
+from recsys.live.catalog_overlay import Overlay
+from recsys.live.recent_events import Clockwork, RecentEvents, joined
+from recsys.live.user_profiles import Profiles
 
 READ_AT_ONCE: Final = 20_000
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}

@@ -19,7 +19,7 @@ from recsys.data.history import UserHistory, build_history
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, EventStore, Kind, Stored
 from recsys.fitting.engine import Engine, Shop
-from recsys.live import Live
+from recsys.live.view import Live
 from recsys.models.temporal.repeat import own_items
 from recsys.pipeline import recommend
 from recsys.resolution import resolve

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.history import UserHistory
-from recsys.recent import RUN, Clockwork, RecentEvents, joined
+from recsys.live.recent_events import RUN, Clockwork, RecentEvents, joined
 from tests.shop import TIMEZONE, moment
 
 CLOCKWORK = Clockwork(TIMEZONE, has_hours=True, n_baskets=1000, mean_rating=4.0)

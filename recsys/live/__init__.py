@@ -1,0 +1,1 @@
+"""What has changed since the bundle was trained: events, users, items, offers."""
