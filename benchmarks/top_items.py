@@ -24,8 +24,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, Goals, command
-from recsys.audience import bought, tastes
 from recsys.recommender import Recommender
+from recsys.retrieval.audience import bought, tastes
 from recsys.search.batch_top_k import top_items
 
 N_LISTED = 50

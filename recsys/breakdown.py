@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import gather
 from recsys.pipeline import Answer
 from recsys.ranking.features import FEATURES, features
+from recsys.retrieval.candidates import gather
+from recsys.retrieval.sources import SOURCES
 from recsys.scoring import contributions, ranker_of
-from recsys.sources import SOURCES
 
 
 @dataclass(frozen=True, slots=True)

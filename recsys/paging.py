@@ -17,15 +17,16 @@ import numpy as np
 
 from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
-from recsys.core.request import Ranking, Recommendations, Request
+from recsys.core.request import Recommendations, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline import Answer, rank, told_of
 from recsys.recommender import Recommender
 from recsys.resolution import find_placement, resolve
+from recsys.retrieval.query import Ranking
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrange import FILLER
 from recsys.rules.told import PINNED
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
 
 MAX_REST: Final = 500
 """Items beyond the first page that a token holds at most."""

@@ -8,25 +8,25 @@ from itertools import repeat
 
 import numpy as np
 
-from recsys.candidates import Candidates, gather
 from recsys.core.placements import PLACEMENTS, Placement
-from recsys.core.request import Ranking as Ranking
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
 from recsys.offered import offered
 from recsys.resolution import find_placement, resolve
+from recsys.retrieval.candidates import Candidates, gather
+from recsys.retrieval.query import NO_DIALS
+from recsys.retrieval.query import Ranking as Ranking
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrange import arrange, boosts
 from recsys.rules.arrangement import with_tail
-from recsys.rules.dials import NO_DIALS
 from recsys.rules.exclusions import RULES as RULES
 from recsys.rules.exclusions import first_of_group
 from recsys.rules.masks import Masks
 from recsys.rules.told import reasons_of
 from recsys.scoring import contributions, score_of
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
 
 
 @dataclass(frozen=True)

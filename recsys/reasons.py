@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import is_among
 from recsys.core.placements import Placement
-from recsys.core.request import Query, Reason
+from recsys.core.request import Reason
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
@@ -23,8 +22,10 @@ from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import OwnItems
 from recsys.models.temporal.timeofday import HOURS_A_DAY
 from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
-from recsys.shopper import Shopper
-from recsys.sources import N_NEIGHBORS
+from recsys.retrieval.candidates import is_among
+from recsys.retrieval.query import Query
+from recsys.retrieval.sources import N_NEIGHBORS
+from recsys.retrieval.user_state import Shopper
 
 Rows = npt.NDArray[np.int32]
 Told = tuple[Reason, ...]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.audience import audience_scores
 from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
 from recsys.core.errors import BundleError, UnknownItemError
 from recsys.core.ids import UNKNOWN
@@ -23,6 +22,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.view import Live
 from recsys.offered import offered, standing_of
 from recsys.pipeline import Answer, answer
+from recsys.retrieval.audience import audience_scores
 from recsys.rules.book import BUILT_IN, Book
 from recsys.rules.masks import Masks
 from recsys.rules.reading import read_book

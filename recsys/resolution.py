@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS, Placement
-from recsys.core.request import MAX_LIMIT, Query, Request
+from recsys.core.request import MAX_LIMIT, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.eventlog.identities import shopper_key
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live, Person, person_of
+from recsys.retrieval.query import Query
 from recsys.rules.masks import Masks, dialled, find_dials, without
 
 VIEWED: Final = EVENT_NAMES.index("view_item")

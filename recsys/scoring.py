@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Candidates
 from recsys.core.placements import Placement
 from recsys.fitting.engine import Engine
 from recsys.fitting.ranker import NO_RANKER, Ranker
 from recsys.ranking.features import features
-from recsys.shopper import Shopper
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.user_state import Shopper
 
 LAST_RESORT: Final = 1e-3
 """Keeps what the shopper has already in the list, behind all that is new, where nothing is ever bought twice."""

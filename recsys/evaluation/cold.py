@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.audience import audience_scores
 from recsys.core import metrics
 from recsys.core.metrics import Values
 from recsys.core.placements import PLACEMENTS
-from recsys.core.request import Query
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
@@ -26,7 +24,9 @@ from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
 from recsys.pipeline import rank
 from recsys.ranking.fit import fit_engine
-from recsys.shopper import Shopper
+from recsys.retrieval.audience import audience_scores
+from recsys.retrieval.query import Query
+from recsys.retrieval.user_state import Shopper
 
 MIN_BUYERS = 20
 COLD_SHARE = 0.05

@@ -17,7 +17,7 @@ from recsys.fitting.engine import Engine
 from recsys.offered import offered
 from recsys.pipeline import Ranking, rank
 from recsys.resolution import resolve
-from recsys.shopper import Shopper
+from recsys.retrieval.user_state import Shopper
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Wraps a loop to show its progress; told a label."""

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from recsys.candidates import Candidates, gather, is_among
 from recsys.core.placements import PLACEMENTS, Placement
-from recsys.core.request import Query
 from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
 from recsys.fitting.engine import Engine, EngineConfig
@@ -19,9 +17,11 @@ from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import Examples, RankerConfig, no_examples
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pairs import past_pairs
+from recsys.retrieval.candidates import Candidates, gather, is_among
+from recsys.retrieval.query import Query
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from recsys.scoring import blend, contributions
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
 
 NOON = 12
 ASKED_NEXT = PLACEMENTS["for_you"]

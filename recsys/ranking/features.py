@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Candidates
 from recsys.data.dataset import DAY_S
-from recsys.shopper import Shopper
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.user_state import Shopper
 
 Column = npt.NDArray[np.floating | np.integer]
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.placements import Placement
-from recsys.core.request import Ranking
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
+from recsys.retrieval.query import Mask, Ranking
+from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrangement import (
     Places,
     daily_chance,
@@ -26,10 +27,8 @@ from recsys.rules.arrangement import (
     with_shares,
     with_tail,
 )
-from recsys.rules.dials import Mask
 from recsys.rules.exclusions import first_of_group, may_stay
 from recsys.rules.told import PINNED
-from recsys.shopper import Shopper
 
 Rows = npt.NDArray[np.int32]
 FILLER: Final = "popular"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
-from recsys.shopper import Shopper
+from recsys.retrieval.user_state import Shopper
 
 SOON: Final = 0.5
 """Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""

@@ -21,7 +21,7 @@ from recsys.filters.cache import FilterCache
 from recsys.filters.filter import NOTHING
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
-from recsys.rules.dials import NO_DIALS, Dials, Mask
+from recsys.retrieval.query import NO_DIALS, Dials, Mask
 
 MASK_BYTES: Final = 64 * 2**20
 

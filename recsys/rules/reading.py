@@ -13,9 +13,9 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Page, Placement
+from recsys.retrieval.sources import SOURCES
 from recsys.rules.book import Book
 from recsys.rules.values import KEYS, Faults, names, text
-from recsys.sources import SOURCES
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"

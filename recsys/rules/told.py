@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from recsys.reasons import reasons_for
-from recsys.shopper import Shopper
+from recsys.retrieval.user_state import Shopper
 
 PINNED: Final = "pinned"
 """Source of an item that is in a list because the shop put it there."""

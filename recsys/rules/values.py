@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from recsys.core.placements import Boost, Freshness, Pin, Promotion
 from recsys.core.request import MAX_LIMIT
-from recsys.sources import SOURCES
+from recsys.retrieval.sources import SOURCES
 
 MAX_SHOWN: Final = 80
 ROUNDING: Final = 1e-9

@@ -22,8 +22,8 @@ from recsys.models.content.hybrid import fit_hybrid
 from recsys.pipeline import recommend
 from recsys.ranking.fit import fit_engine
 from recsys.resolution import resolve
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from tests.shop import DAY_S, small_config
 
 K = 10

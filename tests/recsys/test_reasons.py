@@ -16,8 +16,8 @@ from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
 from recsys.reasons import reasons_for
 from recsys.resolution import resolve
-from recsys.shopper import Shopper
-from recsys.sources import N_NEIGHBORS
+from recsys.retrieval.sources import N_NEIGHBORS
+from recsys.retrieval.user_state import Shopper
 from tests.shop import (
     CAMERAS,
     CARDS,

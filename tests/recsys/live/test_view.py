@@ -23,8 +23,8 @@ from recsys.live.view import Live
 from recsys.models.temporal.repeat import own_items
 from recsys.pipeline import recommend
 from recsys.resolution import resolve
-from recsys.shopper import Shopper
-from recsys.sources import touched_source
+from recsys.retrieval.sources import touched_source
+from recsys.retrieval.user_state import Shopper
 from tests.shop import (
     DAY_S,
     LEATHER_FANS,

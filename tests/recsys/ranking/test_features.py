@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.candidates import Candidates, gather
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES, features
 from recsys.resolution import resolve
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
+from recsys.retrieval.candidates import Candidates, gather
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from tests.shop import ODD_USERS, USERS_WITH_HISTORY
 
 FOR_YOU = PLACEMENTS["for_you"]

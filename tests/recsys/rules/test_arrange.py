@@ -9,17 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.candidates import gather
 from recsys.core.errors import FilterError, RequestError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
-from recsys.core.request import MAX_LIMIT, Ranking, Request
+from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline import Answer, answer, rank
 from recsys.resolution import resolve
+from recsys.retrieval.candidates import gather
+from recsys.retrieval.query import Ranking
+from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrange import boosts, embeddings
 from recsys.rules.masks import Masks
-from recsys.shopper import Shopper
-from recsys.sources import SOURCES
 from tests.shop import (
     CAMERAS,
     CARDS,

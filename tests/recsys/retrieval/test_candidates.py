@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.candidates import gather, places
 from recsys.core.placements import PLACEMENTS
-from recsys.core.request import Query, Request
+from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.resolution import resolve
-from recsys.shopper import Scored, Shopper
-from recsys.sources import SOURCES, due_source, popular_source, repeat_source
+from recsys.retrieval.candidates import gather, places
+from recsys.retrieval.query import Query
+from recsys.retrieval.sources import SOURCES, due_source, popular_source, repeat_source
+from recsys.retrieval.user_state import Scored, Shopper
 from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS, moment
 
 VIEW = EVENT_NAMES.index("view_item")

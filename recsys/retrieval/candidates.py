@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.topk import top_k
-from recsys.shopper import Scored, Shopper
+from recsys.retrieval.user_state import Scored, Shopper
 
 QUOTAS: Final[Mapping[str, int]] = MappingProxyType(
     {"repeat": 150, "als": 80, "together": 80, "affinity": 80, "ease": 60, "popular": 60, "touched": 60, "content": 40}

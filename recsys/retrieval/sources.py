@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.candidates import Source, distinct, is_among, places
-from recsys.core.request import Query
 from recsys.core.topk import top_k
-from recsys.shopper import Scored, Shopper
+from recsys.retrieval.candidates import Source, distinct, is_among, places
+from recsys.retrieval.query import Query
+from recsys.retrieval.user_state import Scored, Shopper
 
 N_PER_SOURCE: Final = 120
 MAX_OWN_FOUND: Final = 300

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.request import Query
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.models.temporal.repeat import OwnItems, own_items
+from recsys.retrieval.query import Query
 
 N_HEAVIEST: Final = 60
 

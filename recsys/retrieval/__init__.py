@@ -1,0 +1,1 @@
+"""Candidates of one request: the query, the state of its user, the sources."""
