@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from recsys.pipeline import Answer
 from recsys.ranking.features import FEATURES, features
+from recsys.ranking.scoring import contributions, ranker_of
 from recsys.retrieval.candidates import gather
 from recsys.retrieval.sources import SOURCES
-from recsys.scoring import contributions, ranker_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from recsys.core.errors import BundleError
 from recsys.data.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES
-from recsys.ranking.pairs import PAIR_FEATURES
+from recsys.ranking.pair_features import PAIR_FEATURES
 from recsys.search.vector_index import FlatIndex
 
 BUNDLE_SCHEMA_VERSION: Final = 4

@@ -13,10 +13,10 @@ from recsys.core.placements import Placement
 from recsys.data.offers import KEYS, Where
 from recsys.pipeline import Answer, rank
 from recsys.ranking.features import FEATURES, features
+from recsys.ranking.scoring import ranker_of
 from recsys.retrieval.candidates import QUOTAS, gather
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
-from recsys.scoring import ranker_of
 
 N_STRONGEST: Final = 8
 """Features that are named, those that moved the score most."""

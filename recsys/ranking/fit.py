@@ -11,9 +11,9 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine, EngineConfig, Progress, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import fit_ranker
-from recsys.ranking.examples import PastRequests, cutoffs, past_requests
 from recsys.ranking.features import FEATURES
-from recsys.ranking.pairs import PAIR_FEATURES, order_pairs
+from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs
+from recsys.ranking.training_examples import PastRequests, cutoffs, past_requests
 
 
 def fit_engine(

@@ -11,7 +11,7 @@ from recsys.core.request import Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline import answer
 from recsys.ranking.features import FEATURES
-from recsys.scoring import ranker_of
+from recsys.ranking.scoring import ranker_of
 from tests.shop import CARDS, PHONES, USERS_WITH_HISTORY
 
 

@@ -11,7 +11,7 @@ from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
 from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
-from recsys.ranking.pairs import (
+from recsys.ranking.pair_features import (
     N_ORDERED,
     PAIR_FEATURES,
     first_pairs,

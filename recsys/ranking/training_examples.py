@@ -16,12 +16,12 @@ from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import Examples, RankerConfig, no_examples
 from recsys.ranking.features import FEATURES, features
-from recsys.ranking.pairs import past_pairs
+from recsys.ranking.pair_features import past_pairs
+from recsys.ranking.scoring import blend, contributions
 from recsys.retrieval.candidates import Candidates, gather, is_among
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
-from recsys.scoring import blend, contributions
 
 NOON = 12
 ASKED_NEXT = PLACEMENTS["for_you"]
