@@ -20,13 +20,13 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline import Answer, rank, told_of
+from recsys.reasons.labels import PINNED
 from recsys.recommender import Recommender
 from recsys.resolution import find_placement, resolve
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrange import FILLER
-from recsys.rules.told import PINNED
 
 MAX_REST: Final = 500
 """Items beyond the first page that a token holds at most."""

@@ -15,6 +15,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.view import Live
 from recsys.offered import offered
 from recsys.ranking.scoring import contributions, score_of
+from recsys.reasons.labels import reasons_of
 from recsys.resolution import find_placement, resolve
 from recsys.retrieval.candidates import Candidates, gather
 from recsys.retrieval.query import NO_DIALS
@@ -26,7 +27,6 @@ from recsys.rules.arrangement import with_tail
 from recsys.rules.exclusions import RULES as RULES
 from recsys.rules.exclusions import first_of_group
 from recsys.rules.masks import Masks
-from recsys.rules.told import reasons_of
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from recsys.core.placements import Placement
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
+from recsys.reasons.labels import PINNED
 from recsys.retrieval.query import Mask, Ranking
 from recsys.retrieval.user_state import Shopper
 from recsys.rules.arrangement import (
@@ -28,7 +29,6 @@ from recsys.rules.arrangement import (
     with_tail,
 )
 from recsys.rules.exclusions import first_of_group, may_stay
-from recsys.rules.told import PINNED
 
 Rows = npt.NDArray[np.int32]
 FILLER: Final = "popular"

@@ -6,7 +6,7 @@ from string import Formatter
 import pytest
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.phrases import FORMS, PAST, PHRASES, VERB_ZH, Figure, phrasebook
+from recsys.reasons.templates import FORMS, PAST, PHRASES, VERB_ZH, Figure, phrasebook
 
 WORDS = {"did", "do", "by", "unit", "measure"}
 FIGURES: dict[str, Figure] = {

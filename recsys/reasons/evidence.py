@@ -21,7 +21,7 @@ from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import OwnItems
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.phrases import PHRASES, Figure, Phrasebook, phrasebook
+from recsys.reasons.templates import PHRASES, Figure, Phrasebook, phrasebook
 from recsys.retrieval.candidates import is_among
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import N_NEIGHBORS

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
-from recsys.reasons import reasons_for
+from recsys.reasons.evidence import reasons_for
 from recsys.retrieval.user_state import Shopper
 
 PINNED: Final = "pinned"

@@ -14,7 +14,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Reason, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
-from recsys.reasons import reasons_for
+from recsys.reasons.evidence import reasons_for
 from recsys.resolution import resolve
 from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import Shopper
