@@ -26,7 +26,7 @@ from recsys.resolution import find_placement, resolve
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
-from recsys.rules.arrange import FILLER
+from recsys.rules.rerank import FILLER
 
 MAX_REST: Final = 500
 """Items beyond the first page that a token holds at most."""

@@ -22,11 +22,11 @@ from recsys.retrieval.query import NO_DIALS
 from recsys.retrieval.query import Ranking as Ranking
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
-from recsys.rules.arrange import arrange, boosts
-from recsys.rules.arrangement import with_tail
-from recsys.rules.exclusions import RULES as RULES
-from recsys.rules.exclusions import first_of_group
+from recsys.rules.diversity import with_tail
+from recsys.rules.eligibility import RULES as RULES
+from recsys.rules.eligibility import first_of_group
 from recsys.rules.masks import Masks
+from recsys.rules.rerank import arrange, boosts
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from recsys.live.view import Live
 from recsys.offered import offered, standing_of
 from recsys.pipeline import Answer, answer
 from recsys.retrieval.audience import audience_scores
-from recsys.rules.book import BUILT_IN, Book
+from recsys.rules.loader import read_book
 from recsys.rules.masks import Masks
-from recsys.rules.reading import read_book
+from recsys.rules.placement_registry import BUILT_IN, Book
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import polars as pl
 
 from recsys.bundle import TABLE_FILES, current_version
 from recsys.core.errors import ConfigError, RecsysError
-from recsys.rules.book import BUILT_IN
-from recsys.rules.reading import read_book
+from recsys.rules.loader import read_book
+from recsys.rules.placement_registry import BUILT_IN
 from serving.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from recsys.live.view import Live
 from recsys.paging import first_page, next_page
 from recsys.ranking.fit import fit_engine
 from recsys.recommender import Recommender
-from recsys.rules.reading import parse_book
+from recsys.rules.loader import parse_book
 from tests.recsys.small_shops import ITEMS, USERS, shops
 from tests.shop import USERS_WITH_HISTORY, small_config
 

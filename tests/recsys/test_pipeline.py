@@ -17,7 +17,7 @@ from recsys.data.history import build_history
 from recsys.fitting.engine import Engine
 from recsys.pipeline import recommend
 from recsys.ranking.fit import fit_engine
-from recsys.rules.arrangement import with_tail
+from recsys.rules.diversity import with_tail
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops
 from tests.shop import (

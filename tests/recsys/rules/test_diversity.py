@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.rules.arrangement import (
+from recsys.rules.diversity import (
     LEAST_PROPENSITY,
     daily_chance,
     diverse,

@@ -19,8 +19,8 @@ from recsys.retrieval.candidates import gather
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
-from recsys.rules.arrange import boosts, embeddings
 from recsys.rules.masks import Masks
+from recsys.rules.rerank import boosts, embeddings
 from tests.shop import (
     CAMERAS,
     CARDS,

@@ -17,7 +17,7 @@ from recsys.fitting.engine import Engine
 from recsys.reasons.labels import PINNED
 from recsys.retrieval.query import Mask, Ranking
 from recsys.retrieval.user_state import Shopper
-from recsys.rules.arrangement import (
+from recsys.rules.diversity import (
     Places,
     daily_chance,
     diverse,
@@ -28,7 +28,7 @@ from recsys.rules.arrangement import (
     with_shares,
     with_tail,
 )
-from recsys.rules.exclusions import first_of_group, may_stay
+from recsys.rules.eligibility import first_of_group, may_stay
 
 Rows = npt.NDArray[np.int32]
 FILLER: Final = "popular"

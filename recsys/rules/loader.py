@@ -14,8 +14,8 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.retrieval.sources import SOURCES
-from recsys.rules.book import Book
-from recsys.rules.values import KEYS, Faults, names, text
+from recsys.rules.fields import KEYS, Faults, names, text
+from recsys.rules.placement_registry import Book
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"

@@ -8,7 +8,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
 from recsys.fitting.engine import Engine
-from recsys.rules.reading import parse_book, read_book
+from recsys.rules.loader import parse_book, read_book
 
 EVERYTHING: dict[str, Any] = {
     "extends": "for_you",
