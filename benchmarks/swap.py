@@ -22,7 +22,7 @@ import uvloop
 from benchmarks.figures import Figure, command
 from benchmarks.load import Supply, ask_all, get, once
 from benchmarks.server import Server
-from recsys.bundle import MANIFEST, SEAL, activate, current_version
+from recsys.bundles.bundle import MANIFEST, SEAL, activate, current_version
 from recsys.recommender import Recommender
 
 CONNECTIONS = 16

@@ -9,9 +9,9 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
-from recsys.bundle import activate, current_version, read_manifest, rollback, verify, versions
+from recsys.bundles.bundle import activate, current_version, read_manifest, rollback, verify, versions
+from recsys.bundles.registry import previous_version
 from recsys.core.errors import BundleError
-from training.shelf import previous_version
 
 Version = Annotated[str, typer.Argument(help="Name of a bundle, as `recsys models list` has it.")]
 

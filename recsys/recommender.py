@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.bundle import MANIFEST, Manifest, current_version, read_bundle
+from recsys.bundles.bundle import MANIFEST, Manifest, current_version, read_bundle
 from recsys.core.errors import BundleError, UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.bundle import versions
+from recsys.bundles.bundle import versions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from serving.body import Body, BodyId, wrong_ids

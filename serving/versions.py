@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.bundle import activate, current_version, read_manifest, versions
+from recsys.bundles.bundle import activate, current_version, read_manifest, versions
 from recsys.core.errors import BundleError
 from serving.operation import Operation
 from serving.parameters import Name, Nothing, Parameters

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from recsys.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from recsys.bundle import (
+from recsys.bundles.bundle import (
     Manifest,
     Provenance,
     activate,
@@ -22,6 +22,7 @@ from recsys.bundle import (
     verify,
     write_bundle,
 )
+from recsys.bundles.registry import locked, prune, sweep
 from recsys.core.errors import BundleError, ConfigError
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig
@@ -29,7 +30,6 @@ from recsys.ranking.fit import fit_engine
 from training.config import parse_config
 from training.gate import GateConfig, Verdict, compare, skipped
 from training.ingest import Progress, silent
-from training.shelf import locked, prune, sweep
 from training.shortfalls import find_shortfalls
 
 DEFAULT_KEEP: Final = 5

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from recsys.bundle import config_fingerprint
+from recsys.bundles.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
 from recsys.data.dataset import Dataset, load_dataset

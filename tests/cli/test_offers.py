@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
 from recsys.data.offers import KEYS, Offers, read_offers
 from recsys.fitting.engine import Engine

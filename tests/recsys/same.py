@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.arrays import take_apart
+from recsys.bundles.serialization import take_apart
 
 
 def assert_same(one: Any, other: Any, skip: tuple[str, ...] = ()) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.arrays import put_together, take_apart
+from recsys.bundles.serialization import put_together, take_apart
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.bundle import Manifest
+from recsys.bundles.bundle import Manifest
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
 from recsys.given import rank_given

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from recsys.bundle import Manifest
+from recsys.bundles.bundle import Manifest
 from recsys.core.placements import PLACEMENTS, Page
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine

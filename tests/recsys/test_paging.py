@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.bundle import Manifest
+from recsys.bundles.bundle import Manifest
 from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from recsys.bundle import current_version
+from recsys.bundles.bundle import current_version
 from tests.serving.conftest import Client, client_of
 from tests.serving.test_changes import entries, send
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from recsys.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
 from recsys.data.offers import Offers, read_offers
 from recsys.fitting.engine import Engine

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.evaluation.bench import Bench

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundle import CURRENT, Provenance, activate, current_version, write_bundle
+from recsys.bundles.bundle import CURRENT, Provenance, activate, current_version, write_bundle
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
 from serving.service import Service

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from recsys.bundle import current_version, versions
+from recsys.bundles.bundle import current_version, versions
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import client_of
 from tests.serving.test_state import spoil, write_another

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundle import activate, current_version, read_manifest, versions
+from recsys.bundles.bundle import activate, current_version, read_manifest, versions
+from recsys.bundles.registry import LOCK, PARTIAL, locked, previous_version
 from recsys.core.errors import BundleError, ConfigError, DataError
 from recsys.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
 from training import fit
 from training.fit import train
-from training.shelf import LOCK, PARTIAL, locked, previous_version
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_two_trainings_of_one_folder_do_not_race(data: Path, models: Path) -> No
 
 def test_a_killed_job_lets_go_of_the_folder(data: Path, models: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from training.shelf import locked\n"
+        "import sys, time; from pathlib import Path; from recsys.bundles.registry import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, models], stdout=subprocess.PIPE, text=True) as holder:

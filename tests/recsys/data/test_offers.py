@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.bundle import Provenance, read_bundle, write_bundle
+from recsys.bundles.bundle import Provenance, read_bundle, write_bundle
 from recsys.core.ids import IdMap
 from recsys.core.request import Request
 from recsys.core.schema import OFFERS

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.arrays import Parts, put_together, take_apart
+from recsys.bundles.serialization import Parts, put_together, take_apart
 from recsys.core.errors import BundleError
 from recsys.fitting.engine import Engine
 from tests.recsys.same import assert_same

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys import bundle
-from recsys.bundle import (
+from recsys.bundles import bundle
+from recsys.bundles.bundle import (
     CURRENT,
     MANIFEST,
     Provenance,

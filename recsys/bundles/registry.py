@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from recsys.bundle import PREVIOUS, current_version, versions
+from recsys.bundles.bundle import PREVIOUS, current_version, versions
 from recsys.core.errors import BundleError
 
 LOCK: Final = ".lock"

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from recsys.arrays import Parts, put_together, take_apart
+from recsys.bundles.serialization import Parts, put_together, take_apart
 from recsys.core.errors import BundleError
 from recsys.data.offers import NOTHING_OFFERED, Offers, OfferTable
 from recsys.fitting.engine import Engine
@@ -238,7 +238,7 @@ def config_fingerprint(config: Any) -> str:
 def code_fingerprint() -> str:
     """Digest of the library's own source: a bundle of other code is another bundle."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

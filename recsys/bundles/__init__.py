@@ -1,0 +1,1 @@
+"""Versioned model files on disk."""
