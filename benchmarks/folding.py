@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, command
 from recsys.models.collaborative.als import ALSModel
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 SIZES = (20, 200)
 MAX_RATIO, MAX_ERROR = 0.5, 1e-5

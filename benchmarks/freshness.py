@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from benchmarks.load import HOST
 from benchmarks.server import Server
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 N_WORKERS = 2
 ASKED_AT_ONCE = 4

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from benchmarks.figures import Figure, command
 from benchmarks.load import get, load, once, post
 from benchmarks.server import Server
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 N_SHOPPERS = 200
 N_EVENTS = 50

@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, command
 from benchmarks.load import Supply, ask_all, get, once
 from benchmarks.server import Server
 from recsys.bundles.bundle import MANIFEST, SEAL, activate, current_version
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 CONNECTIONS = 16
 BETWEEN_S = 0.2

@@ -24,7 +24,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, Goals, command
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from recsys.retrieval.audience import bought, tastes
 from recsys.search.batch_top_k import top_items
 

@@ -11,7 +11,7 @@ from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, 
 from cli.output import show_json, show_lines, show_table
 from recsys.core.request import DEFAULT_LIMIT, Request
 from recsys.data.dataset import to_seconds
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 
 def register(app: typer.Typer) -> None:

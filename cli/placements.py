@@ -10,7 +10,7 @@ import typer
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
 from recsys.core.placements import Placement
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 COLUMNS: Final = ("placement", "for", "sources", "limit", "rules", "fallback")
 

@@ -16,7 +16,7 @@ from recsys.core.errors import ConfigError, UnknownItemError
 from recsys.core.placements import Anchor, Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
 from recsys.data.dataset import to_seconds
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from training.push import Order, PushReport, push
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {

@@ -1,5 +1,5 @@
 """A recommendation engine that an online shop runs itself."""
 
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 
 __all__ = ["Recommender"]

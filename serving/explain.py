@@ -7,7 +7,7 @@ from typing import Final
 from recsys.core.errors import UnknownItemError
 from recsys.core.placements import Anchor
 from recsys.core.request import Request
-from recsys.explain import Explanation
+from recsys.pipeline.explain import Explanation
 from serving.operation import Operation
 from serving.parameters import Condition, Id, Limit, Moment, Name, Parameters, Place, context_of
 from serving.problems import FieldError, InvalidRequestError

@@ -10,14 +10,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 
-from recsys.breakdown import Breakdown, breakdown_of
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Anchor
 from recsys.core.request import Recommendations, Request
-from recsys.given import rank_given
-from recsys.pages import fill_page
-from recsys.paging import first_page, next_page
-from recsys.pipeline import Answer
+from recsys.pipeline.pages import fill_page
+from recsys.pipeline.pagination import first_page, next_page
+from recsys.pipeline.recommend import Answer
+from recsys.pipeline.rerank_items import rank_given
+from recsys.pipeline.score_breakdown import Breakdown, breakdown_of
 from serving.body import Body
 from serving.impressions import Shown, shown_of, who_of
 from serving.operation import Operation

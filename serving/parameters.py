@@ -16,7 +16,7 @@ from msgspec import Meta
 from recsys.core.request import MAX_LIMIT
 from recsys.core.schema import MAX_ID_BYTES
 from recsys.filters.lexer import MAX_CHARACTERS
-from recsys.paging import MAX_TOKEN_CHARS
+from recsys.pipeline.pagination import MAX_TOKEN_CHARS
 from serving.body import CONTROL
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 

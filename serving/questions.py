@@ -10,8 +10,8 @@ from msgspec import Meta
 from recsys.core.placements import Anchor
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT, Request
 from recsys.filters.lexer import MAX_CHARACTERS
-from recsys.given import MAX_GIVEN
-from recsys.paging import MAX_TOKEN_CHARS
+from recsys.pipeline.pagination import MAX_TOKEN_CHARS
+from recsys.pipeline.rerank_items import MAX_GIVEN
 from serving.body import BodyId, wrong_ids
 from serving.parameters import Moment
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError

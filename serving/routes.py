@@ -8,8 +8,8 @@ from recsys.core.errors import UnknownItemError
 from recsys.core.placements import Anchor
 from recsys.core.request import Request
 from recsys.data.offers import UNNAMED, Where
-from recsys.offered import NOWHERE
-from recsys.paging import next_page, start_token
+from recsys.pipeline.offer_view import NOWHERE
+from recsys.pipeline.pagination import next_page, start_token
 from serving import batch, changes, events, explain, identity, lists, telemetry, versions
 from serving.cache import QUARTER_S, AnswerKey, Held
 from serving.document import document

@@ -18,7 +18,7 @@ from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.eventlog.store import EventStore
 from recsys.live.view import Live
-from recsys.recommender import Examples, Recommender
+from recsys.pipeline.recommender import Examples, Recommender
 from serving.cache import AnswerCache
 from serving.clock import Clock
 from serving.placements import PlacementFile

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.shop import TIMEZONE, ShopTables, small_config
 from training.fit import TrainReport, train
 from training.ingest import IngestConfig, Sources, ingest

@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 from recsys.core.errors import ConfigError
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.jobs import run_jobs
 from training.demo import TIMEZONE, package_data, raw_tables
 

@@ -18,7 +18,7 @@ import polars as pl
 from recsys.core.errors import ConfigError, DataError, RequestError
 from recsys.core.request import Recommendations, Request
 from recsys.data.dataset import to_seconds
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from training.ingest import Progress, silent
 from training.readers import read_table
 

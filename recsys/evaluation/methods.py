@@ -14,9 +14,9 @@ from recsys.data.dataset import DAY_S
 from recsys.evaluation.baselines import PERSONAL, Past
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.fitting.engine import Engine
-from recsys.offered import offered
-from recsys.pipeline import Ranking, rank
-from recsys.resolution import resolve
+from recsys.pipeline.offer_view import offered
+from recsys.pipeline.recommend import Ranking, rank
+from recsys.pipeline.resolve import resolve
 from recsys.retrieval.user_state import Shopper
 
 Track = Callable[[Iterable[int], str], Iterable[int]]

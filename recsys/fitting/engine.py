@@ -121,7 +121,7 @@ class Engine:
         items_table: one row an item: the columns of `schema.ITEMS` and the shop's own.
         users_table: one row a user: the columns of `schema.USERS` and the shop's own.
         index: the hybrid embedding, searchable.
-        offers: prices and availability by region, store and channel; see `recsys.offered`.
+        offers: prices and availability by region, store and channel; see `recsys.pipeline.offer_view`.
     """
 
     config: EngineConfig

@@ -6,7 +6,7 @@ from recsys.core.request import Recommendations, Request
 from recsys.data.catalog import read_catalog
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import CATALOG

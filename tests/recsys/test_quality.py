@@ -19,9 +19,9 @@ from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
 from recsys.models.content.hybrid import fit_hybrid
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
+from recsys.pipeline.resolve import resolve
 from recsys.ranking.fit import fit_engine
-from recsys.resolution import resolve
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper
 from tests.shop import DAY_S, small_config

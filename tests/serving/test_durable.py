@@ -19,7 +19,7 @@ import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from serving.keys import write_keys
 from tests.serving.conftest import Server
 from tests.serving.test_keys import keys_of

@@ -10,7 +10,7 @@ import pytest
 from recsys.bundles.bundle import activate, current_version, read_manifest, versions
 from recsys.bundles.registry import LOCK, PARTIAL, locked, previous_version
 from recsys.core.errors import BundleError, ConfigError, DataError
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
 from training import fit

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.core.request import Request
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small
 from tests.shop import TIMEZONE, ShopTables
 from training.ingest import IngestConfig, Sources, ingest

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from recsys.core.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.shop import ODD_USERS
 from training import push as module
 from training.push import COLUMNS, Order, push, read_user_ids

@@ -27,7 +27,7 @@ from recsys.bundles.bundle import (
 )
 from recsys.core.errors import BundleError
 from recsys.fitting.engine import Engine
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from tests.recsys.same import assert_same
 from tests.shop import small_config
 

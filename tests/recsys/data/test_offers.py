@@ -20,9 +20,9 @@ from recsys.data.offers import KEYS, Offers, OfferTable, Where, read_offers
 from recsys.evaluation.methods import served_lists
 from recsys.evaluation.tasks import NOBODY, Task
 from recsys.fitting.engine import Engine
-from recsys.offered import offered
-from recsys.pipeline import recommend
-from recsys.recommender import Recommender
+from recsys.pipeline.offer_view import offered
+from recsys.pipeline.recommend import recommend
+from recsys.pipeline.recommender import Recommender
 from recsys.rules.masks import Masks
 from tests.shop import table
 

@@ -18,7 +18,7 @@ from recsys.eventlog.store import Entry, Stored
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.live.view import Live
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import moment, small_config
 

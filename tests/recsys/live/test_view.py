@@ -21,8 +21,8 @@ from recsys.eventlog.store import Entry, EventStore, Kind, Stored
 from recsys.fitting.engine import Engine, Shop
 from recsys.live.view import Live
 from recsys.models.temporal.repeat import own_items
-from recsys.pipeline import recommend
-from recsys.resolution import resolve
+from recsys.pipeline.recommend import recommend
+from recsys.pipeline.resolve import resolve
 from recsys.retrieval.sources import touched_source
 from recsys.retrieval.user_state import Shopper
 from tests.shop import (

@@ -7,8 +7,8 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
+from recsys.pipeline.resolve import resolve
 from recsys.ranking.features import FEATURES, features
-from recsys.resolution import resolve
 from recsys.retrieval.candidates import Candidates, gather
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper

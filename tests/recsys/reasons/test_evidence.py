@@ -13,9 +13,9 @@ import pytest
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Reason, RecommendedItem, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
+from recsys.pipeline.resolve import resolve
 from recsys.reasons.evidence import reasons_for
-from recsys.resolution import resolve
 from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import Shopper
 from tests.shop import (

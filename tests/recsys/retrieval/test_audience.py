@@ -11,7 +11,7 @@ from recsys.core.metrics import auc
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
 from recsys.retrieval.audience import LIKENESS_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config
 

@@ -10,7 +10,7 @@ from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
-from recsys.resolution import resolve
+from recsys.pipeline.resolve import resolve
 from recsys.retrieval.candidates import gather, places
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import SOURCES, due_source, popular_source, repeat_source

@@ -9,7 +9,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.pipeline import answer
+from recsys.pipeline.recommend import answer
 from recsys.rules.masks import Masks
 from tests.shop import at, dataset_of, moment, small_config
 

@@ -13,8 +13,8 @@ from recsys.core.errors import FilterError, RequestError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline import Answer, answer, rank
-from recsys.resolution import resolve
+from recsys.pipeline.recommend import Answer, answer, rank
+from recsys.pipeline.resolve import resolve
 from recsys.retrieval.candidates import gather
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import SOURCES

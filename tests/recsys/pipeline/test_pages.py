@@ -8,8 +8,8 @@ from recsys.bundles.bundle import Manifest
 from recsys.core.placements import PLACEMENTS, Page
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
-from recsys.pages import evidence_share, fill_page
-from recsys.recommender import Recommender
+from recsys.pipeline.pages import evidence_share, fill_page
+from recsys.pipeline.recommender import Recommender
 from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS
 
 

@@ -15,7 +15,7 @@ from recsys.core.request import MAX_LIMIT, Recommendations, Request
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.fitting.engine import Engine
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
 from recsys.rules.diversity import with_tail
 from tests.recsys.degenerate import DEGENERATE

@@ -16,9 +16,9 @@ from recsys.data.dataset import Dataset
 from recsys.eventlog.store import Entry, Stored
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
-from recsys.paging import first_page, next_page
+from recsys.pipeline.pagination import first_page, next_page
+from recsys.pipeline.recommender import Recommender
 from recsys.ranking.fit import fit_engine
-from recsys.recommender import Recommender
 from recsys.rules.loader import parse_book
 from tests.recsys.small_shops import ITEMS, USERS, shops
 from tests.shop import USERS_WITH_HISTORY, small_config

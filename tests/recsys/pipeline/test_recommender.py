@@ -12,7 +12,7 @@ from recsys.core.errors import BundleError, ConfigError, RequestError, UnknownIt
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline import recommend
+from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment, small_config

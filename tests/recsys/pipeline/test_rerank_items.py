@@ -5,8 +5,8 @@ import pytest
 from recsys.bundles.bundle import Manifest
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
-from recsys.given import rank_given
-from recsys.recommender import Recommender
+from recsys.pipeline.recommender import Recommender
+from recsys.pipeline.rerank_items import rank_given
 from tests.shop import OPTED_OUT, UNAVAILABLE, USERS_WITH_HISTORY
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Request
+from recsys.pipeline.recommender import Recommender
+from recsys.pipeline.resolve import resolve
 from recsys.ranking.scoring import contributions, score_of
-from recsys.recommender import Recommender
-from recsys.resolution import resolve
 from recsys.retrieval.candidates import chosen, united
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper

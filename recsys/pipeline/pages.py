@@ -8,8 +8,8 @@ from typing import Final
 
 from recsys.core.placements import Page
 from recsys.core.request import Recommendations, Request
-from recsys.pipeline import Answer
-from recsys.recommender import Recommender
+from recsys.pipeline.recommend import Answer
+from recsys.pipeline.recommender import Recommender
 
 IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned"})
 """Sources that know nothing of the shopper, or of the items that the page is beside."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from recsys.core.request import Request
-from recsys.explain import STAGES, Explanation, explain
 from recsys.fitting.engine import Engine
-from recsys.pipeline import answer
+from recsys.pipeline.explain import STAGES, Explanation, explain
+from recsys.pipeline.recommend import answer
 from tests.shop import PHONES, UNAVAILABLE, USERS_WITH_HISTORY
 
 USER = USERS_WITH_HISTORY[12]

@@ -17,11 +17,11 @@ from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem,
 from recsys.core.topk import top_k
 from recsys.data.dataset import to_seconds
 from recsys.data.offers import Standing
-from recsys.explain import Explanation, explain
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
-from recsys.offered import offered, standing_of
-from recsys.pipeline import Answer, answer
+from recsys.pipeline.explain import Explanation, explain
+from recsys.pipeline.offer_view import offered, standing_of
+from recsys.pipeline.recommend import Answer, answer
 from recsys.retrieval.audience import audience_scores
 from recsys.rules.loader import read_book
 from recsys.rules.masks import Masks

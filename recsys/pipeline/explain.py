@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.core.placements import Placement
 from recsys.data.offers import KEYS, Where
-from recsys.pipeline import Answer, rank
+from recsys.pipeline.recommend import Answer, rank
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import ranker_of
 from recsys.retrieval.candidates import QUOTAS, gather

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.pipeline import Answer
+from recsys.pipeline.recommend import Answer
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import contributions, ranker_of
 from recsys.retrieval.candidates import gather

@@ -19,10 +19,10 @@ from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline import Answer, rank, told_of
+from recsys.pipeline.recommend import Answer, rank, told_of
+from recsys.pipeline.recommender import Recommender
+from recsys.pipeline.resolve import find_placement, resolve
 from recsys.reasons.labels import PINNED
-from recsys.recommender import Recommender
-from recsys.resolution import find_placement, resolve
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import SOURCES
 from recsys.retrieval.user_state import Shopper

@@ -13,10 +13,10 @@ from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
 from recsys.fitting.engine import Engine
 from recsys.live.view import Live
-from recsys.offered import offered
+from recsys.pipeline.offer_view import offered
+from recsys.pipeline.resolve import find_placement, resolve
 from recsys.ranking.scoring import contributions, score_of
 from recsys.reasons.labels import reasons_of
-from recsys.resolution import find_placement, resolve
 from recsys.retrieval.candidates import Candidates, gather
 from recsys.retrieval.query import NO_DIALS
 from recsys.retrieval.query import Ranking as Ranking

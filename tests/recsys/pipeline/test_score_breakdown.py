@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.breakdown import breakdown_of
 from recsys.core.placements import PLACEMENTS, Pin
 from recsys.core.request import Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline import answer
+from recsys.pipeline.recommend import answer
+from recsys.pipeline.score_breakdown import breakdown_of
 from recsys.ranking.features import FEATURES
 from recsys.ranking.scoring import ranker_of
 from tests.shop import CARDS, PHONES, USERS_WITH_HISTORY

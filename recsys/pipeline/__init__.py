@@ -1,0 +1,1 @@
+"""One request from end to end, its pages and its explanation."""
