@@ -10,8 +10,8 @@ import typer
 
 from cli.options import AsJson
 from cli.output import show_json, show_lines, show_table
-from recsys.attribution import Attribution
 from recsys.core.metrics import Interval
+from recsys.evaluation.attribution import Attribution
 from training.attribution import attribute
 
 COLUMNS = ("placement", "model", "lists", "impressions", "clicks", "carts", "purchases", "ctr", "conversion", "revenue")

@@ -11,9 +11,9 @@ from cli.options import ConfigFile, Data
 from cli.output import progress, show_lines, show_table
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
-from recsys.evaluation.outcome import Outcome
 from recsys.evaluation.protocols import PROTOCOLS
-from recsys.evaluation.windows import WindowName
+from recsys.evaluation.splits import WindowName
+from recsys.evaluation.summary import Outcome
 from training.config import read_config
 from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
 from training.evaluate import evaluate as run

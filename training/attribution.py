@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from recsys.attribution import Attribution, attribution
+from recsys.evaluation.attribution import Attribution, attribution
 from training.logbook import open_log
 
 

@@ -18,12 +18,12 @@ from recsys.core.errors import ConfigError
 from recsys.core.ids import IdMap
 from recsys.core.metrics import Interval
 from recsys.data.dataset import load_dataset
-from recsys.evaluation.bench import Bench, Judged
 from recsys.evaluation.curves import DialPoint, ScoreBin, bin_scores, turn_dial
-from recsys.evaluation.outcome import Outcome, summarize
+from recsys.evaluation.experiment import Bench, Judged
 from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
+from recsys.evaluation.splits import Window, WindowName, find_window
+from recsys.evaluation.summary import Outcome, summarize
 from recsys.evaluation.tasks import NOBODY
-from recsys.evaluation.windows import Window, WindowName, find_window
 from recsys.fitting.engine import EngineConfig
 from training.ingest import Progress, silent
 

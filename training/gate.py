@@ -14,9 +14,9 @@ from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
-from recsys.evaluation.bench import Bench, draw
+from recsys.evaluation.experiment import Bench, draw
+from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import NOBODY, Task
-from recsys.evaluation.windows import Window, find_window
 from recsys.fitting.engine import EngineConfig, Progress
 
 Decision = Literal["passed", "refused", "overridden", "skipped"]

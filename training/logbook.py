@@ -11,10 +11,10 @@ from typing import Final
 
 import polars as pl
 
-from recsys.attribution import shown_rows, with_what_was_shown
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES, TIMESTAMP
 from recsys.data.row_changes import Row, changed, offers_after, table_of
+from recsys.evaluation.attribution import shown_rows, with_what_was_shown
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table

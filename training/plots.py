@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recsys.core.metrics import Interval
 from recsys.evaluation.curves import DialPoint, ScoreBin
-from recsys.evaluation.outcome import Segment
+from recsys.evaluation.summary import Segment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from recsys.core.metrics import Interval
-from recsys.evaluation.outcome import Comparison, Outcome, Segment
+from recsys.evaluation.summary import Comparison, Outcome, Segment
 from training.evaluate import EvaluationReport
 from training.plots import plot_dial, plot_importances, plot_scores, plot_segments
 

@@ -19,9 +19,9 @@ from recsys.bundles.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
 from recsys.data.dataset import Dataset, load_dataset
-from recsys.evaluation.bench import draw
+from recsys.evaluation.experiment import draw
+from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
-from recsys.evaluation.windows import Window, find_window
 from recsys.fitting.engine import EngineConfig
 from training.config import JobConfig, parse_config, range_of, render_config
 from training.gate import QUESTIONS, Question, ask, intervals

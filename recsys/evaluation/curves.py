@@ -11,7 +11,7 @@ import numpy.typing as npt
 from recsys.core import metrics
 from recsys.core.metrics import Interval, Lists, Values, interval_of, resampled_means
 from recsys.core.placements import PLACEMENTS
-from recsys.evaluation.bench import N_LISTED, Bench, Judged
+from recsys.evaluation.experiment import N_LISTED, Bench, Judged
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.tasks import Task
 

@@ -11,12 +11,11 @@ import numpy as np
 
 from recsys.core.errors import DataError
 from recsys.core.metrics import Lists
-from recsys.evaluation import bench as measures
+from recsys.evaluation import experiment as measures
 from recsys.evaluation import tasks
 from recsys.evaluation.association import ASSOCIATIONS, associated_lists, count_baskets
 from recsys.evaluation.baselines import PERSONAL
-from recsys.evaluation.bench import N_LISTED, Bench, Judged, draw, judge
-from recsys.evaluation.cold import (
+from recsys.evaluation.cold_start import (
     KEPT_ITEMS,
     MIN_BUYERS,
     hide_items,
@@ -24,6 +23,7 @@ from recsys.evaluation.cold import (
     judge_hidden_items,
     leave_users_out,
 )
+from recsys.evaluation.experiment import N_LISTED, Bench, Judged, draw, judge
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.tasks import Task
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.dataset import Dataset, Events
-from recsys.evaluation.windows import Window
+from recsys.evaluation.splits import Window
 
 NOBODY = -1
 

@@ -14,8 +14,8 @@ from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import baseline_lists, served_lists
+from recsys.evaluation.splits import find_window
 from recsys.evaluation.tasks import Task, next_basket
-from recsys.evaluation.windows import find_window
 from recsys.fitting.engine import Engine
 from recsys.ranking.fit import fit_engine
 from tests.shop import at, moment, small_config, table

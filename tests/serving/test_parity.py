@@ -14,10 +14,10 @@ import pytest
 from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.evaluation.bench import Bench
+from recsys.evaluation.experiment import Bench
 from recsys.evaluation.methods import NO_ITEM, served_lists
+from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import NOBODY, Task, completion, next_basket, rolling
-from recsys.evaluation.windows import Window
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import Client, client_of
 from tests.shop import ShopTables, small_config

@@ -10,11 +10,11 @@ from recsys.core import metrics
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import Dataset
 from recsys.evaluation import curves, tasks
-from recsys.evaluation.bench import N_LISTED, Bench, Judged
 from recsys.evaluation.curves import bin_scores, turn_dial
+from recsys.evaluation.experiment import N_LISTED, Bench, Judged
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.protocols import PROTOCOLS
-from recsys.evaluation.windows import find_window
+from recsys.evaluation.splits import find_window
 from tests.shop import small_config
 
 

@@ -10,10 +10,10 @@ import pytest
 from recsys.data.dataset import NO_HOUR, Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import PERSONAL
-from recsys.evaluation.bench import Bench, Judged, draw
+from recsys.evaluation.experiment import Bench, Judged, draw
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
-from recsys.evaluation.windows import Window, find_window
+from recsys.evaluation.splits import Window, find_window
 from tests.recsys.same import assert_same
 from tests.shop import small_config
 
@@ -152,7 +152,7 @@ def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(ben
 
 
 def test_too_many_queries_are_drawn_from(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.evaluation.bench.MAX_QUERIES", 10)
+    monkeypatch.setattr("recsys.evaluation.experiment.MAX_QUERIES", 10)
     drawn = draw(bench.rolling_task)
     assert len(drawn) == 10
     np.testing.assert_array_equal(drawn.as_of, draw(bench.rolling_task).as_of)

@@ -6,8 +6,8 @@ import pytest
 from recsys.core.errors import DataError
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
+from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
-from recsys.evaluation.windows import Window, find_window
 from tests.shop import at, dataset_of, moment
 
 WINDOW = Window(moment(10), moment(20))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys.core.metrics import bootstrap
-from recsys.evaluation.bench import Judged
-from recsys.evaluation.outcome import summarize
+from recsys.evaluation.experiment import Judged
+from recsys.evaluation.summary import summarize
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from recsys.data.history import build_history
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import Past
 from recsys.evaluation.methods import Track, served_lists, untracked
+from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import NOBODY, Task
-from recsys.evaluation.windows import Window
 from recsys.fitting.engine import Engine, EngineConfig, Progress
 from recsys.ranking.fit import fit_engine
 

@@ -16,10 +16,10 @@ from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
 from recsys.evaluation.baselines import Past, popularity
-from recsys.evaluation.bench import Judged, draw
+from recsys.evaluation.experiment import Judged, draw
 from recsys.evaluation.methods import Track, untracked
+from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import NOBODY, Task, next_basket
-from recsys.evaluation.windows import Window
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommend import rank

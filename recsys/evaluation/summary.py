@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
-from recsys.evaluation.bench import Judged
+from recsys.evaluation.experiment import Judged
 
 Column = tuple[str, str, tuple[str, str] | None]
 """Method, metric, and the kind and name of a segment; None for all queries."""

@@ -5,8 +5,8 @@ import pytest
 
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.data.history import HistoryConfig, build_history
-from recsys.evaluation.cold import ColdItems, ColdUsers, hide_items, last_items, leave_users_out
-from recsys.evaluation.windows import find_window
+from recsys.evaluation.cold_start import ColdItems, ColdUsers, hide_items, last_items, leave_users_out
+from recsys.evaluation.splits import find_window
 from tests.shop import at, dataset_of, moment, small_config
 
 

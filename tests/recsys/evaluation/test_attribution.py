@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from recsys.attribution import Attribution, attribution, shown_rows, wilson, with_what_was_shown
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
+from recsys.evaluation.attribution import Attribution, attribution, shown_rows, wilson, with_what_was_shown
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry, EventStore, events_table
 
