@@ -18,8 +18,8 @@ from types import TracebackType
 from fastapi import FastAPI, Response
 
 from benchmarks.load import HOST, get, once
+from serving.runtime.settings import Settings, load_settings
 from serving.server import run, serve
-from serving.settings import Settings, load_settings
 
 START_S = 180
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

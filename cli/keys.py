@@ -10,7 +10,7 @@ import typer
 from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
-from serving.keys import SCOPES, Key, Scope, new_key, read_keys, write_keys
+from serving.runtime.auth import SCOPES, Key, Scope, new_key, read_keys, write_keys
 
 KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.output import tell
+from serving.runtime.settings import load_settings
 from serving.server import Ready, run
-from serving.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:

@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.operation import Operation, Resource
+from serving.api.routes import OPERATIONS, described
+from serving.http.operation import Operation, Resource
 from serving.problems import MEDIA_TYPE, failure_of
-from serving.routes import OPERATIONS, described
-from serving.service import Service
-from serving.settings import Settings, load_settings
-from serving.state import limit_threads
+from serving.runtime.app_context import Service
+from serving.runtime.bundle_watcher import limit_threads
+from serving.runtime.settings import Settings, load_settings
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI would ask OpenTelemetry at every request whether it is there; `/metrics` has our figures."""

@@ -20,10 +20,10 @@ from fastapi import FastAPI
 
 from recsys.core.errors import ConfigError
 from serving.app import create_app
-from serving.keys import KeyRing
-from serving.placements import check_placements
-from serving.service import open_store
-from serving.settings import Settings
+from serving.runtime.app_context import open_store
+from serving.runtime.auth import KeyRing
+from serving.runtime.placement_file import check_placements
+from serving.runtime.settings import Settings
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.keys import read_keys
+from serving.runtime.auth import read_keys
 from tests.cli.conftest import Run
 
 

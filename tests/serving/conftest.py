@@ -20,10 +20,13 @@ import pytest
 from fastapi import FastAPI
 
 from serving.app import create_app
-from serving.settings import load_settings
+from serving.runtime.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
-MAIN = "from serving.server import run; from serving.settings import load_settings; run(load_settings(), {on_ready})"
+MAIN = (
+    "from serving.server import run; from serving.runtime.settings import load_settings; "
+    "run(load_settings(), {on_ready})"
+)
 
 
 class Client:

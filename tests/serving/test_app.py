@@ -11,7 +11,7 @@ import pytest
 from recsys.core.request import Recommendations, RecommendedItem
 from recsys.data.dataset import Dataset
 from recsys.pipeline.recommender import Recommender
-from serving.wire import Envelope
+from serving.responses import Envelope
 from tests.serving.conftest import Client, client_of
 from tests.shop import CARDS, ODD_USERS, PHONES, WEEKLY_ITEM
 

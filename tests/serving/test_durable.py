@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.serving.test_keys import keys_of
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import Entry
 from recsys.pipeline.recommender import Recommender
-from serving.keys import write_keys
+from serving.runtime.auth import write_keys
 from tests.serving.conftest import Server
-from tests.serving.test_keys import keys_of
 
 Start = Callable[..., Server]
 

@@ -1,0 +1,1 @@
+"""The HTTP mechanism: parameters, bodies, operations, the OpenAPI document."""

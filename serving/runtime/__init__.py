@@ -1,0 +1,1 @@
+"""The state of a server: settings, bundle, keys, clock, caches, telemetry."""

@@ -1,0 +1,248 @@
+"""The bundle that is being served, and its exchange for a newer one without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from urllib.parse import quote
+
+from threadpoolctl import threadpool_limits
+
+from recsys.bundles.bundle import CURRENT, current_version
+from recsys.core.errors import RecsysError, StoreError
+from recsys.core.placements import Placement
+from recsys.eventlog.store import EventStore
+from recsys.live.view import Live
+from recsys.pipeline.recommender import Examples, Recommender
+from serving.problems import NotReadyError
+from serving.runtime.answer_cache import AnswerCache
+from serving.runtime.clock import Clock
+from serving.runtime.placement_file import PlacementFile
+from serving.runtime.settings import Settings
+from serving.runtime.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
+WARM_UP_ROUNDS = 3
+MAX_RETRY_S = 60.0
+
+OpenLog = Callable[[], EventStore]
+"""Gives the live log of this process."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One bundle in service; a request takes it once and keeps to it.
+
+    Attributes:
+        version: the bundle's name in `CURRENT`.
+        recommender: the library over the bundle and, where there is a live log, over what that says beyond it.
+        cache: encoded answers of this bundle.
+        examples: paths of calls that work with it.
+    """
+
+    version: str
+    recommender: Recommender
+    cache: AnswerCache
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A bundle that could not be opened; it is tried again, for it may be mended, but ever more seldom."""
+
+    version: str
+    wait_s: float
+    retry_at: float
+
+
+class State:
+    """Holds the current snapshot and follows `CURRENT` to newer ones.
+
+    Args:
+        settings: as started.
+        clock: started by the first bundle.
+        telemetry: what is counted.
+        log: the live log, None for bundles alone.
+
+    Attributes:
+        current: what is being served, None before the first good bundle.
+
+    Raises:
+        ConfigError: the file of placements cannot be read, or is wrong.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, log: OpenLog | None = None) -> None:
+        self._settings = settings
+        self._log = log
+        self._is_behind = False
+        self._clock = clock
+        self._telemetry = telemetry
+        self._refusal: Refusal | None = None
+        self._bundle_error: str | None = None
+        self._lists = PlacementFile(settings.placements)
+        self.current: Snapshot | None = None
+        self._looked_at: Snapshot | None = None
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the newest bundle, or the newest file of placements, is not served; None if both are."""
+        return "; ".join(filter(None, (self._bundle_error, self._lists.last_error))) or None
+
+    def snapshot(self) -> Snapshot:
+        """What is being served, up to date with the live log: whatever any process has acknowledged is in it.
+
+        Raises:
+            NotReadyError: if nothing is yet.
+        """
+        current = self.current
+        if current is None:
+            reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
+            raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
+        if current is not self._looked_at:
+            self._catch_up(current)
+            self._looked_this_turn(current)
+        return current
+
+    def up_to_date(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that is kept to for long, with what the live log has got since; a few microseconds."""
+        self._catch_up(snapshot)
+        return snapshot
+
+    def _looked_this_turn(self, snapshot: Snapshot) -> None:
+        """Spare the other requests of this turn of the event loop their look at the log.
+
+        They were all read from their sockets before it, and so is all that is to happen before the turn's end, which
+        queues behind them: nothing that a caller knew to be acknowledged when it asked can be missed.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread of its own looks each time
+            return
+        self._looked_at = snapshot
+        loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._looked_at = None
+
+    def _catch_up(self, snapshot: Snapshot) -> None:
+        """Read what the log has got since; where it cannot be read, what was known serves on."""
+        live = snapshot.recommender.live
+        if live is None or self._log is None:
+            return
+        try:
+            live.catch_up(self._log())
+            self._is_behind = False
+        except StoreError as error:
+            if not self._is_behind:
+                logger.exception("lists are of what was known before: %s", error)
+            self._is_behind = True
+        snapshot.cache.keep_to(live.catalogue_version)
+
+    @property
+    def placements(self) -> Mapping[str, Placement]:
+        """The lists that can be served now; none before the first good bundle."""
+        return self.current.recommender.placements if self.current else NO_PLACEMENTS
+
+    async def follow(self) -> None:
+        """Look at `CURRENT` for ever, in a thread, so that requests go on being answered meanwhile."""
+        while True:
+            await asyncio.to_thread(self.refresh)
+            await asyncio.sleep(self._settings.poll_seconds)
+
+    def refresh(self) -> None:
+        """Take up what is new: the bundle that `CURRENT` names, and the file of placements."""
+        if self.current is None and self._lists.look(None):
+            self._refusal = None  # what kept the bundle from being served may have been the file
+        self._refresh_bundle()
+        current = self.current
+        if current is None or not self._lists.look(current.recommender.current.items_table.schema):
+            return
+        recommender = replace(current.recommender, book=self._lists.book)
+        self.current = replace(current, recommender=recommender, cache=AnswerCache(self._settings.cache_mb << 20))
+
+    def _refresh_bundle(self) -> None:
+        """Open, warm and serve the bundle that `CURRENT` names, unless it is served already or was just refused."""
+        try:
+            version = current_version(self._settings.models)
+        except (RecsysError, OSError) as error:
+            self._bundle_error = str(error)
+            return
+        if version is None or (self.current and version == self.current.version):
+            self._refusal = self._bundle_error = None
+            return
+        if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
+            return
+        try:
+            snapshot = open_snapshot(self._settings, version)
+            self._catch_up(snapshot)  # before it serves, however long it takes
+            book = self._lists.book
+            book.check(snapshot.recommender.current.items_table.schema)
+            snapshot = replace(snapshot, recommender=replace(snapshot.recommender, book=book))
+            warm_up(snapshot.recommender)
+            self._serve(snapshot)
+        except Exception as error:  # whatever is wrong with a new bundle, the old one serves on
+            self._refuse(version, error)
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
+        self._refusal = self._bundle_error = None
+        self.current = snapshot
+        gc.freeze()  # else a full collection walks the whole bundle and stops all requests meanwhile
+        self._telemetry.opened("served")
+        logger.info("bundle %s is being served", snapshot.version)
+
+    def _refuse(self, version: str, error: Exception) -> None:
+        known = isinstance(error, RecsysError)
+        wait_s = self._settings.poll_seconds
+        if self._refusal and self._refusal.version == version:
+            wait_s = min(2 * self._refusal.wait_s, MAX_RETRY_S)
+        self._refusal = Refusal(version, wait_s, time.monotonic() + wait_s)
+        reason = str(error) if known else f"{type(error).__name__} while it was opened; the log says where"
+        self._bundle_error = f"bundle {version} is refused: {reason}"
+        self._telemetry.opened("refused")
+        logger.error("%s", self._bundle_error, exc_info=None if known else error)
+
+
+def activated_at(settings: Settings) -> float:
+    """Since when the current bundle is that, seconds since 1970; 0 where it cannot be told."""
+    try:
+        return (settings.models / CURRENT).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def open_snapshot(settings: Settings, version: str) -> Snapshot:
+    """Open a bundle, with an empty view of what the live log says beyond it.
+
+    Raises:
+        BundleError: if the bundle is missing, altered or of another schema version.
+    """
+    recommender = Recommender.open(settings.models / version)
+    limit_threads(settings)
+    recommender = replace(recommender, live=Live(recommender.engine))
+    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
+
+
+def warm_up(recommender: Recommender) -> None:
+    """Map the bundle's pages and fill its lazy tables."""
+    for _ in range(WARM_UP_ROUNDS):
+        recommender.warm_up()
+
+
+def _paths(examples: Examples) -> tuple[str, ...]:
+    item, user = quote(examples.item_id, safe=""), quote(examples.user_id, safe="")
+    of_item = (f"/v1/items/{item}/recommendations?placement=complementary",)
+    of_user = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))
+    return (of_item if item else ()) + (of_user if user else ())
+
+
+def limit_threads(settings: Settings) -> None:
+    """Bound the threads of BLAS and OpenMP; OpenMP keeps a bound for each thread that calls it."""
+    threadpool_limits(settings.threads)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from recsys.core.schema import ITEMS, USERS
+from recsys.eventlog.store import Entry
+from serving.api.catalog_models import ItemFields, UserFields
+from tests.serving.conftest import Client, client_of
+
+ITEM = {
+    "item_group_id": "g",
+    "title": "手工皮革钱包",
+    "category": ["leather", "wallets"],
+    "tags": ["hand-made"],
+    "brand": "b",
+    "price": 12.5,
+    "list_price": 20,
+    "currency": "CNY",
+    "available": True,
+    "created_at": "2024-06-30T08:00:00+08:00",
+    "attributes": {"colour": "red", "weight": 1.5, "pieces": 3, "vegan": False, "materials": ["wood", "皮"]},
+}
+USER = {"timezone": "Asia/Shanghai", "region": "Hubei", "tags": ["a"], "personalization": False, "attributes": {"n": 1}}
+
+
+@pytest.fixture
+def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
+    with client_of(shop_models, store=tmp_path / "store.sqlite") as client:
+        yield client
+
+
+def send(client: Client, method: str, path: str, body: Any = None) -> httpx.Response:
+    return client.request(method, path, **({} if body is None else {"json": body}))
+
+
+def entries(client: Client) -> list[Entry]:
+    return [stored.entry for stored in client.app.state.service.store.tail(0, 100)]
+
+
+def test_every_column_can_be_said() -> None:
+    assert set(ItemFields.__struct_fields__) == {*ITEMS, "offers", "attributes"} - {"item_id"}
+    assert set(UserFields.__struct_fields__) == {*USERS, "attributes"} - {"user_id"}
+
+
+@pytest.mark.parametrize(("kind", "body"), [("item", ITEM), ("user", USER)])
+@pytest.mark.parametrize("id_", ["纸巾/3层", "🦊", "two words"])
+def test_put_patch_and_delete(shop: Client, kind: str, body: dict[str, Any], id_: str) -> None:
+    path = f"/v1/{kind}s/{quote(id_, safe='')}"
+    answer = send(shop, "PUT", path, body)
+    assert (answer.status_code, answer.json()) == (200, {"seq": 1, "kind": f"{kind}_put", "key": id_})
+    assert send(shop, "PATCH", path, {"tags": None, "attributes": {"colour": None}}).json()["seq"] == 2
+    put, patched = entries(shop)
+    expected = body | ({"created_at": "2024-06-30T00:00:00+00:00"} if kind == "item" else {})
+    assert (put.kind, put.key, put.body) == (f"{kind}_put", id_, expected)
+    assert (patched.kind, patched.body) == (f"{kind}_patch", {"tags": None, "attributes": {"colour": None}})
+    assert abs(put.at - shop.app.state.service.clock.now()) < 5
+    assert put.received_at > put.at
+
+
+def test_an_item_is_deleted(shop: Client) -> None:
+    assert send(shop, "DELETE", "/v1/items/never%20there").json() == {
+        "seq": 1,
+        "kind": "item_delete",
+        "key": "never there",
+    }
+    assert (entries(shop)[0].kind, entries(shop)[0].body) == ("item_delete", {})
+
+
+def test_null_says_nothing_in_a_whole_one(shop: Client) -> None:
+    send(shop, "PUT", "/v1/items/a", {"title": None, "attributes": {"x": None, "y": 1}})
+    assert entries(shop)[0].body == {"attributes": {"y": 1}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/items/a", {"price": -1}, "price"),
+        ("/v1/items/a", {"price": "1"}, "price"),
+        ("/v1/items/a", {"colour": "red"}, "colour"),
+        ("/v1/items/a", {"item_id": "a"}, "item_id"),
+        ("/v1/items/a", {"tags": "a"}, "tags"),
+        ("/v1/items/a", {"tags": ["a", 1]}, "tags[1]"),
+        ("/v1/items/a", {"tags": ["x"] * 101}, "tags"),
+        ("/v1/items/a", {"available": "yes"}, "available"),
+        ("/v1/items/a", {"available": 1}, "available"),
+        ("/v1/items/a", {"created_at": "2024-06-30T08:00:00"}, "created_at"),
+        ("/v1/items/a", {"created_at": "0001-01-01T00:00:00+14:00"}, "created_at"),
+        ("/v1/items/a", {"created_at": "9999-12-31T23:59:59-14:00"}, "created_at"),
+        ("/v1/items/a", {"item_group_id": ""}, "item_group_id"),
+        ("/v1/items/a", {"item_group_id": "茶" * 86}, "item_group_id"),
+        ("/v1/items/a", {"title": "x" * 1001}, "title"),
+        ("/v1/items/a", {"attributes": None}, "attributes"),
+        ("/v1/items/a", {"attributes": {"a": {}}}, "attributes[...]"),
+        ("/v1/items/a", {"attributes": {"a": 1 << 60}}, "attributes[...]"),
+        ("/v1/items/a", {"attributes": {"price": 1}}, "attributes.price"),
+        ("/v1/items/a", {"attributes": {str(n): n for n in range(101)}}, "attributes"),
+        ("/v1/items/a", {"offers": [{"price": 1}, {"store": "武汉一店"}]}, "offers[1]"),
+        ("/v1/items/a", {"offers": [{"price": -1}]}, "offers[0].price"),
+        ("/v1/items/a", {"offers": [{"price": 1, "shop": "x"}]}, "offers[0].shop"),
+        ("/v1/items/a", {"offers": [{"price": 1, "store": ""}]}, "offers[0].store"),
+        ("/v1/items/a", {"offers": [{"price": 1, "valid_to": "9999-12-31T23:59:59-14:00"}]}, "offers[0].valid_to"),
+        (
+            "/v1/items/a",
+            {"offers": [{"price": 1, "valid_from": "2024-06-02T00:00:00Z", "valid_to": "2024-06-01T00:00:00Z"}]},
+            "offers[0].valid_to",
+        ),
+        ("/v1/items/a", {"offers": [{"price": 1}] * 1001}, "offers"),
+        ("/v1/items/a", [], ""),
+        ("/v1/users/u", {"timezone": "Mars/Olympus"}, "timezone"),
+        ("/v1/users/u", {"timezone": "../etc/passwd"}, "timezone"),
+        ("/v1/users/u", {"personalization": "no"}, "personalization"),
+        ("/v1/users/u", {"title": "x"}, "title"),
+        ("/v1/users/u", {"attributes": {"user_id": "x"}}, "attributes.user_id"),
+        ("/v1/users/a%00", {}, "user_id"),
+        (f"/v1/items/{'x' * 257}", {}, "item_id"),
+    ],
+)
+def test_what_is_wrong_is_named(shop: Client, path: str, body: Any, field: str) -> None:
+    for method in ("PUT", "PATCH"):
+        response = send(shop, method, path, body)
+        assert response.status_code == 422, response.text
+        assert [error["field"] for error in response.json()["errors"]] == [field]
+    assert entries(shop) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"title":"\\ud800"}',
+        b'{"attributes":{"\\ud800":1}}',
+        b'{"price":NaN}',
+        b'{"price":1e999}',
+        b'{"tags":[["' * 50_000,
+    ],
+)
+def test_hostile_bodies(shop: Client, body: bytes) -> None:
+    response = shop.request("PUT", "/v1/items/a", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert entries(shop) == []
+
+
+def test_a_change_of_before_an_erasure_is_a_conflict(shop: Client) -> None:
+    service = shop.app.state.service
+    service.store.erase(["u"], 0.0, float(service.clock.now() + 100))
+    assert send(shop, "PUT", "/v1/users/u", USER).status_code == 409
+    assert send(shop, "PUT", "/v1/users/other", USER).status_code == 200

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.core.schema import EVENTS
+from recsys.eventlog.store import Entry
+from serving.api.event_validation import Moments, entries_of, event_id_of, read_micros
+from serving.problems import InvalidRequestError
+from training.readers import read_table
+from training.sieve import DUPLICATE, SieveRules, sift
+
+NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
+MOMENTS = Moments(NOW, NOW + 300, NOW + 0.5)
+FLAT = {"item_id": "tea", "event": "purchase", "user_id": "u", "event_id": "e"}
+
+
+def body(payload: Any) -> dict[str, Any]:
+    (entry,) = entries_of(payload, MOMENTS)
+    return entry.body
+
+
+def faults(payload: Any) -> dict[str, str]:
+    with pytest.raises(InvalidRequestError) as caught:
+        entries_of(payload, MOMENTS)
+    return {error.field: error.message for error in caught.value.errors}
+
+
+def test_a_flat_event_is_one_entry() -> None:
+    (entry,) = entries_of(FLAT | {"quantity": 2, "price": "3.5", "region": None, "received_at": "2020-01-01"}, MOMENTS)
+    content = {"item_id": "tea", "event": "purchase", "user_id": "u", "quantity": 2.0, "price": 3.5}
+    assert entry == Entry("event", "e", float(NOW), NOW + 0.5, content)
+
+
+def test_a_time_that_is_stated_is_content() -> None:
+    (entry,) = entries_of(FLAT | {"timestamp": "2024-06-30T23:59:59.25+08:00"}, MOMENTS)
+    assert entry.at == NOW - 8 * 3600 - 0.75
+    assert entry.body["timestamp"] == "2024-06-30T15:59:59.250000+00:00"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2024-05-01T08:00:00+08:00", "2024-05-01t00:00:00z", 1714521600, 1714521600.0, 1714521600000, 1714521600000000,
+     1714521600000000000, "1714521600", "1714521600000000"],
+)  # fmt: skip
+def test_times_as_payloads_have_them(value: Any) -> None:
+    assert read_micros(value) == 1714521600_000_000
+
+
+GA4 = {
+    "event_name": "purchase",
+    "event_timestamp": (NOW - 60) * 1_000_000,
+    "user_pseudo_id": "v",
+    "event_id": "g",
+    "event_params": [{"key": "transaction_id", "value": {"string_value": "T1"}}],
+    "items": [{"item_id": "tea", "price": 3, "quantity": 1}, {"item_id": "cup"}],
+}
+SEGMENT = {
+    "type": "track",
+    "event": "Product Added",
+    "messageId": "s",
+    "anonymousId": "v",
+    "timestamp": "2024-06-30T00:00:00Z",
+    "context": {"ip": "127.0.0.1"},
+    "properties": {"product_id": "tea", "quantity": 2},
+}
+RETAIL = {
+    "eventType": "purchase-complete",
+    "visitorId": "v",
+    "userInfo": {"userId": "u"},
+    "eventId": "r",
+    "productDetails": [{"product": {"id": "tea"}, "quantity": 1}, {"product": {"id": "cup"}, "quantity": 2}],
+    "purchaseTransaction": {"id": "T2", "currencyCode": "CNY"},
+}
+
+
+def test_payloads_of_others_unfold() -> None:
+    bought = entries_of(GA4, MOMENTS)
+    assert [(each.key, each.body["item_id"], each.at) for each in bought] == [
+        ("g#1", "tea", NOW - 60.0),
+        ("g#2", "cup", NOW - 60.0),
+    ]
+    assert bought[0].body["basket_id"] == "T1"
+    (added,) = entries_of(SEGMENT, MOMENTS)
+    assert (added.key, added.body["event"], added.body["visitor_id"]) == ("s", "add_to_cart", "v")
+    assert [(each.key, each.body["quantity"], each.at) for each in entries_of(RETAIL, MOMENTS)] == [
+        ("r#1", 1.0, float(NOW)),
+        ("r#2", 2.0, float(NOW)),
+    ]
+    assert [event_id_of(each) for each in (FLAT, GA4, SEGMENT, RETAIL)] == ["e", "g", "s", "r"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "told"),
+    [
+        ({"item_id": None}, "item_id", "missing"),
+        ({"item_id": " "}, "item_id", "blanks"),
+        ({"item_id": "茶" * 86}, "item_id", "256 bytes"),
+        ({"user_id": "a\nb"}, "user_id", "control"),
+        ({"user_id": "\ud800"}, "user_id", "Unicode"),
+        ({"user_id": None}, "user_id", "at least one of user_id, visitor_id, session_id, basket_id"),
+        ({"event": "buy"}, "event", "expected one of view_item_list"),
+        ({"event": None}, "event", "missing"),
+        ({"quantity": 0}, "quantity", "more than nothing"),
+        ({"quantity": -1}, "quantity", "0 or more"),
+        ({"price": float("inf")}, "price", "finite"),
+        ({"price": "NaN"}, "price", "finite"),
+        ({"price": True}, "price", "number"),
+        ({"propensity": 0}, "propensity", "above 0"),
+        ({"position": 1.5}, "position", "whole"),
+        ({"position": 1e300}, "position", "place"),
+        ({"timestamp": "2024-07-01T00:05:01Z"}, "timestamp", "the server's clock"),
+        ({"timestamp": "2024-06-01T00:00:00"}, "timestamp", "offset"),
+        ({"timestamp": "2024-06-01"}, "timestamp", "offset"),
+        ({"timestamp": "yesterday"}, "timestamp", "RFC 3339"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "from 1970"),
+        ({"timestamp": -1}, "timestamp", "from 1970"),
+        ({"timestamp": 1e300}, "timestamp", "from 1970"),
+        ({"timestamp": 20240501}, "timestamp", "digits of a date"),
+        ({"timestamp": []}, "timestamp", "a text"),
+        ({"colour": "red"}, "colour", "unknown field"),
+        ({"event_id": "x" * 257}, "event_id", "256"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], field: str, told: str) -> None:
+    found = faults(FLAT | change)
+    assert told in found[field]
+    json.dumps(found).encode()
+
+
+def test_all_that_is_wrong_is_named() -> None:
+    assert set(faults({"item_id": "", "event": "buy", "price": -1})) == {"item_id", "event", "price", "user_id"}
+    assert faults(GA4 | {"items": [{"item_id": "tea", "price": "dear"}]}) == {
+        "items[0].price": "items[0].price: expected a finite number, got 'dear'"
+    }
+
+
+@pytest.mark.parametrize("payload", [None, 1, "x", [], {}, {"items": []}, {"name": "page_view", "params": {}}])
+def test_what_is_no_event_of_an_item(payload: Any) -> None:
+    assert faults(payload)
+
+
+def test_not_more_is_told_than_anyone_reads() -> None:
+    assert len(faults(FLAT | {f"x{n}": n for n in range(5_000)})) == 20
+
+
+def test_an_event_of_too_many_items() -> None:
+    assert "201 items" in faults(GA4 | {"items": [{"item_id": "tea"}] * 201})["items"]
+    assert len(entries_of(GA4 | {"items": [{"item_id": "tea"}] * 200}, MOMENTS)) == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    [*EVENTS, "events", "items", "params", "properties", "products", "eventType", "productDetails", "event_params"]
+)
+
+
+@given(st.dictionaries(NAMES, JSON | st.just("purchase"), max_size=8))
+def test_whatever_comes_is_taken_or_told(payload: dict[str, Any]) -> None:
+    event_id_of(payload)
+    try:
+        entries = entries_of(payload, MOMENTS)
+    except InvalidRequestError as error:
+        assert error.errors  # noqa: PT017
+        json.dumps([[each.field, each.message, each.value] for each in error.errors], ensure_ascii=False).encode()
+    else:
+        assert entries
+        json.dumps([each.body for each in entries], ensure_ascii=False, allow_nan=False).encode()
+
+
+IDS = [None, "", " ", "a", "茶" * 85, "茶" * 86, "a\x00", "a\x85", " padded "]
+MUTATIONS: dict[str, list[Any]] = {
+    **{name: IDS for name in EVENTS if name.endswith("_id")},
+    "event": [None, "", "purchase", "view_item", "Order Completed", "page_view", "buy"],
+    "quantity": [None, 0, 0.5, -0.5, "2", "x", "NaN", "inf"],
+    "price": [None, 0, 0.5, -0.5, "2", "x", "NaN", "inf"],
+    "value": [None, -3, 0, "x"],
+    "position": [None, 0, 3, -1, 1.5],
+    "propensity": [None, 0, 0.5, 1, 1.1, -1],
+    "timestamp": ["2024-05-01T08:00:00+08:00", NOW, NOW * 1000, "2024-07-01T00:05:01Z", "2024-06-01T00:00:00", "x"],
+}  # fmt: skip
+
+
+def test_the_rules_are_those_of_the_tables(tmp_path: Path) -> None:
+    """Each value of each column, alone, is taken by both or by neither."""
+    base = {"item_id": "tea", "event": "purchase", "user_id": "u", "timestamp": "2024-06-01T00:00:00Z"}
+    texts = ("recommendation_id",)
+    changes = [{name: value} for name, values in MUTATIONS.items() if name not in texts for value in values]
+    changes += [{"event": event, "quantity": 0} for event in ("view_item", "purchase", "refund")]
+    rows = [{"event_id": f"e{place}", **base, **change} for place, change in enumerate(changes)]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    latest = datetime.fromtimestamp(MOMENTS.latest, UTC)
+    sifted = sift(read_table(tmp_path / "events.jsonl", "events"), "events", SieveRules(latest))
+    is_faulty = ~sifted.rejects["reason"].str.starts_with(DUPLICATE)
+    rejected = set(sifted.rejects.filter(is_faulty)["row"].to_list())
+    offline = {json.dumps(change): place not in rejected for place, change in enumerate(changes, 1)}
+    live = {json.dumps(change): _is_taken(row) for change, row in zip(changes, rows, strict=True)}
+    assert {key for key in live if live[key] != offline[key]} == set()
+
+
+def _is_taken(row: dict[str, Any]) -> bool:
+    try:
+        return bool(entries_of(row, MOMENTS))
+    except InvalidRequestError:
+        return False

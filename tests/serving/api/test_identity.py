@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from tests.serving.test_changes import entries, send
+
+from recsys.bundles.bundle import current_version
+from tests.serving.conftest import Client, client_of
+
+
+@pytest.fixture
+def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
+    with client_of(shop_models, store=tmp_path / "store.sqlite") as client:
+        yield client
+
+
+def merge(client: Client, source: str, target: str) -> int:
+    return send(client, "POST", f"/v1/users/{quote(target, safe='')}/merge", {"from": source}).status_code
+
+
+def unmerge(client: Client, source: str, target: str) -> int:
+    return send(client, "DELETE", f"/v1/users/{quote(target, safe='')}/merge?from={quote(source, safe='')}").status_code
+
+
+def erase(client: Client, user_id: str) -> dict[str, Any]:
+    response = send(client, "DELETE", f"/v1/users/{quote(user_id, safe='')}")
+    assert response.status_code == 200, response.text
+    told: dict[str, Any] = response.json()
+    return told
+
+
+def view(client: Client, **who: str) -> None:
+    event = {"item_id": "tea", "event": "view_item", **who}
+    assert client.request("POST", "/v1/events", json={"events": [event]}).json()["accepted"] == 1
+
+
+def test_a_merge_and_its_undoing(shop: Client) -> None:
+    answer = send(shop, "POST", "/v1/users/u%2F1/merge", {"from": "访客"})
+    assert (answer.status_code, answer.json()) == (200, {"seq": 1, "kind": "merge", "key": "访客"})
+    assert unmerge(shop, "访客", "u/1") == 200
+    assert unmerge(shop, "访客", "u/1") == 404
+    assert [(each.kind, each.key, each.body) for each in entries(shop)] == [
+        ("merge", "访客", {"into": "u/1"}),
+        ("unmerge", "访客", {"into": "u/1"}),
+    ]
+
+
+def test_no_circles(shop: Client) -> None:
+    assert merge(shop, "u", "u") == 422
+    assert [merge(shop, "a", "b"), merge(shop, "b", "c")] == [200, 200]
+    assert [merge(shop, "b", "a"), merge(shop, "c", "a"), merge(shop, "c", "b")] == [409] * 3
+    assert merge(shop, "a", "c") == 200
+    assert unmerge(shop, "a", "b") == 404
+    assert unmerge(shop, "b", "c") == 200
+    assert merge(shop, "c", "b") == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "from"),
+        *(({"from": wrong}, "from") for wrong in ("", None, "a\n", "茶" * 86)),
+        ({"from": "v", "to": "u"}, "to"),
+    ],
+)
+def test_what_is_wrong_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
+    response = send(shop, "POST", "/v1/users/u/merge", body)
+    assert (response.status_code, [error["field"] for error in response.json()["errors"]]) == (422, [field])
+    told = send(shop, "DELETE", "/v1/users/u/merge").json()
+    assert [error["field"] for error in told["errors"]] == ["from"]
+
+
+def test_an_erasure_takes_all_ids_of_the_shopper(shop: Client, shop_models: Path) -> None:
+    view(shop, user_id="u")
+    view(shop, visitor_id="v")
+    view(shop, user_id="app", visitor_id="w")
+    view(shop, user_id="other")
+    send(shop, "PUT", "/v1/users/u", {"region": "Hubei"})
+    assert [merge(shop, "v", "u"), merge(shop, "app", "v"), merge(shop, "u", "whole")] == [200] * 3
+    told = erase(shop, "u")
+    assert (told["user_id"], told["erased_ids"]) == ("u", ["u", "app", "v"])
+    assert told["removed"] == {"event": 3, "user_put": 1}
+    assert told["purged"] is True
+    assert told["at"] == shop.get("/health/ready").json()["now"] or told["at"] > "2024-07-01"
+    left = entries(shop)
+    assert [each.kind for each in left] == ["event", "merge", "merge", "merge", "erasure", "erasure", "erasure"]
+    assert abs(left[-1].at - shop.app.state.service.clock.now()) < 5
+    assert told["seq"] == shop.app.state.service.store.last_seq()
+    assert f"bundle {current_version(shop_models)}" in [each["what"] for each in told["remains"]]
+
+
+def test_an_erasure_reaches_linked_sessions_and_old_copies(shop: Client) -> None:
+    view(shop, session_id="s")
+    view(shop, user_id="u", session_id="s")
+    view(shop, session_id="t")
+    answer = send(shop, "DELETE", "/v1/users/u?compact=true").json()
+    assert (answer["removed"], answer["linked"], answer["compacted"]) == ({"event": 2}, 1, True)
+    assert not [each for each in answer["remains"] if "copies" in each["what"]]
+    told = erase(shop, "u")
+    assert told["compacted"] is None
+    assert [each for each in told["remains"] if "compact=true" in each["until"]]
+    assert [each for each in told["remains"] if "never seen beside" in each["what"]]
+    assert send(shop, "DELETE", "/v1/users/u?compact=perhaps").status_code == 422
+
+
+def test_an_erasure_of_a_stranger_is_no_error(shop: Client) -> None:
+    told = erase(shop, "谁/🦊")
+    assert (told["erased_ids"], told["removed"]) == (["谁/🦊"], {})
+    assert erase(shop, "谁/🦊")["seq"] == told["seq"] + 1

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.http.parameters import Id, Limit, Moment, Name, Parameters, Reader
+from serving.problems import FieldError, InvalidRequestError
+
+
+class Sample(Parameters, frozen=True):
+    item_id: Id
+    needed: Name
+    limit: Limit = 20
+    as_of: Moment | None = None
+
+
+READER = Reader(Sample, ["item_id"])
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda id_: len(id_.encode()) <= 256)
+
+
+def read(query: str, item: str = "i") -> Sample:
+    return READER.read([item.encode()], query.encode())
+
+
+def faults(query: str, item: str = "i") -> dict[str, str]:
+    with pytest.raises(InvalidRequestError) as caught:
+        read(query, item)
+    return {fault.field: fault.message for fault in caught.value.errors}
+
+
+@given(IDS, IDS, st.integers(1, 100), st.datetimes(timezones=st.just(UTC)))
+def test_whatever_is_encoded_is_read_back(item_id: str, name: str, limit: int, as_of: datetime) -> None:
+    query = urlencode({"needed": name, "limit": limit, "as_of": as_of.isoformat()})
+    assert read(query, quote(item_id, safe="")) == Sample(item_id, name, limit, as_of)
+
+
+@given(st.binary(), st.binary())
+def test_whatever_comes_is_read_or_refused_by_name(item: bytes, query: bytes) -> None:
+    faults: tuple[FieldError, ...] | None = None
+    try:
+        READER.read([item], query)
+    except InvalidRequestError as error:
+        faults = error.errors
+    assert faults != ()
+
+
+def test_defaults() -> None:
+    assert read("needed=x") == Sample("i", "x", 20, None)
+    assert read("&needed=x&&") == Sample("i", "x", 20, None)
+
+
+def test_names_may_be_encoded_too() -> None:
+    assert read("%6eeeded=x").needed == "x"
+
+
+def test_a_plus_is_a_space_in_the_query_and_itself_in_the_path() -> None:
+    assert read("needed=a+b%2Bc", "a+b") == Sample("a+b", "a b+c")
+
+
+@pytest.mark.parametrize("offset", ["+08:00", "%2B08:00", " 08:00", "%2b08%3A00"])
+def test_the_plus_of_an_offset_may_come_as_a_space(offset: str) -> None:
+    east = timezone(timedelta(hours=8))
+    assert read(f"needed=x&as_of=2024-05-01T08:00:00{offset}").as_of == datetime(2024, 5, 1, 8, tzinfo=east)
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "abc", "", "1.5", "1e1", " 5", "9" * 5000, "true", "١"])
+def test_limit(limit: str) -> None:
+    message = faults(f"needed=x&limit={quote(limit)}")["limit"]
+    assert "expected an integer from 1 to 100" in message
+    assert limit[:20] in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    "as_of", ["yesterday", "2024-05-01", "2024-05-01T08:00:00", "1714521600", "", "2024-13-01T00:00:00Z"]
+)
+def test_as_of(as_of: str) -> None:
+    assert "expected an RFC 3339 time with its offset" in faults(f"needed=x&as_of={as_of}")["as_of"]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("", "1 to 256 bytes"),
+        ("a%00b", "control characters"),
+        ("%7f", "control characters"),
+        ("%c2%85", "control characters"),
+        ("a%0A", "control characters"),
+        ("%ff", "not UTF-8"),
+        ("%ed%a0%80", "not UTF-8"),
+        ("a" * 4096, "has 4096 bytes"),
+        (quote("茶" * 86), "has 258 bytes"),
+    ],
+)
+def test_ids(item: str, said: str) -> None:
+    assert said in faults("needed=x", item)["item_id"]
+
+
+def test_all_faults_are_named_at_once() -> None:
+    assert set(faults("limit=0&as_of=x&colour=red", "%00")) == {"item_id", "needed", "limit", "as_of", "colour"}
+
+
+def test_unknown_twice_and_in_the_wrong_place() -> None:
+    assert "takes needed, limit, as_of" in faults("needed=x&size=3")["size"]
+    assert "twice" in faults("needed=x&needed=x")["needed"]
+    assert "unknown" in faults("needed=x&item_id=i")["item_id"]

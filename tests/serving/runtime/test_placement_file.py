@@ -1,0 +1,144 @@
+"""A file of placements over a real server: read at start, followed as it changes, refused when it is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from recsys.core.errors import ConfigError
+from serving.app import create_app
+from serving.runtime.placement_file import PlacementFile, check_placements
+from serving.runtime.settings import load_settings
+from tests.serving.conftest import Server
+from tests.shop import PHONES
+
+GOOD = '[placements.mine]\nextends = "for_you"\nlimit = {limit}\n'
+PATH = "/v1/users/u010/recommendations?placement=mine"
+
+
+def _write(path: Path, text: str) -> None:
+    """Written aside and renamed, as an editor does."""
+    aside = path.with_suffix(".new")
+    aside.write_text(text, encoding="utf-8")
+    aside.rename(path)
+
+
+def test_a_running_server_takes_up_a_new_version_and_refuses_a_broken_one(
+    start: Callable[..., Server], own_models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "placements.toml"
+    _write(path, GOOD.format(limit=3))
+    server = start(own_models, placements=path)
+    server.wait()
+    assert len(server.get(PATH).json()["items"]) == 3
+    _write(path, GOOD.format(limit=5))
+    server.wait(PATH, until=lambda response: len(response.json()["items"]) == 5)
+    _write(path, GOOD.format(limit=5) + 'filter = "prce < 3"\n')
+    told = server.wait(until=lambda response: response.json()["last_error"] is not None).json()["last_error"]
+    assert "'placements.mine.filter'" in told
+    assert "did you mean 'price'?" in told
+    assert len(server.get(PATH).json()["items"]) == 5
+    path.unlink()
+    server.wait(until=lambda response: "cannot be read" in (response.json()["last_error"] or ""))
+    assert server.get(PATH).status_code == 200
+    _write(path, GOOD.format(limit=7))
+    server.wait(PATH, until=lambda response: len(response.json()["items"]) == 7)
+    assert server.get("/health/ready").json()["last_error"] is None
+    code, _, err = server.stop()
+    assert code == 0
+    assert err.count("the newest placements are refused") == 2
+
+
+def test_every_worker_takes_it_up(start: Callable[..., Server], own_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    _write(path, GOOD.format(limit=3))
+    server = start(own_models, placements=path, workers=2)
+    server.wait()
+    _write(path, GOOD.format(limit=6))
+    server.wait(PATH, until=lambda response: len(response.json()["items"]) == 6)
+    server.wait("/health/live", until=lambda response: _all_have(server, 6))
+
+
+def _all_have(server: Server, n_items: int) -> bool:
+    """Each call is a connection of its own, so that both workers get some."""
+    return all(len(server.get(PATH).json()["items"]) == n_items for _ in range(12))
+
+
+@pytest.mark.parametrize("text", ['[placements.mine]\nextends = "for_yuo"\n', 'filter = "price <"\n'])
+def test_a_server_with_a_broken_file_does_not_start(
+    start: Callable[..., Server], own_models: Path, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "placements.toml"
+    _write(path, GOOD.format(limit=3) + text if text.startswith("filter") else text)
+    server = start(own_models, placements=path)
+    code = server.process.wait(timeout=30)
+    assert code != 0
+    err = server.process.stderr.read()  # type: ignore[union-attr]
+    assert "ConfigError" in err
+    assert str(path) in err
+
+
+def test_an_app_with_a_broken_file_is_none(own_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    _write(path, "[placement.x]\n")
+    settings = load_settings(models=own_models, placements=path)
+    for refuse in (create_app, check_placements):
+        with pytest.raises(ConfigError, match="do you mean 'placements'"):
+            refuse(settings)
+
+
+def test_a_file_is_only_read_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "placements.toml"
+    _write(path, GOOD.format(limit=3))
+    follower = PlacementFile(path)
+    monkeypatch.setattr("serving.runtime.placement_file.read_book", lambda *_: pytest.fail("it is the same"))
+    assert not follower.look(None)
+    assert not PlacementFile(None).look(None)
+
+
+def test_two_workers_go_on_with_each_others_pages_though_events_arrive(
+    start: Callable[..., Server], own_models: Path
+) -> None:
+    server = start(own_models, workers=2)
+    server.wait()
+    body = {"placement": "for_you", "user_id": "u010", "limit": 100}
+    whole = _ids(server.request("POST", "/v1/recommendations", json=body))
+    found: list[str] = []
+    token = None
+    for turn in range(40):
+        more = {"page_token": token} if token else {}
+        response = server.request("POST", "/v1/recommendations", json={**body, **more, "limit": 4})
+        found += _ids(response)
+        token = response.json()["next_page_token"]
+        if token is None:
+            break
+        events = [{"event": "purchase", "item_id": PHONES[turn % 4], "user_id": "u010", "event_id": f"e{turn}"}]
+        assert server.request("POST", "/v1/events", json={"events": events}).status_code == 200
+    assert found[: len(whole)] == whole
+    assert len(found) == len(set(found))
+
+
+def test_what_sold_out_since_is_left_out_of_the_next_page(start: Callable[..., Server], own_models: Path) -> None:
+    server = start(own_models)
+    server.wait()
+    body = {"placement": "for_you", "user_id": "u010"}
+    whole = _ids(server.request("POST", "/v1/recommendations", json={**body, "limit": 12}))
+    first = server.request("POST", "/v1/recommendations", json={**body, "limit": 4})
+    assert _ids(first) == whole[:4]
+    path = f"/v1/items/{quote(whole[5], safe='')}"
+    assert server.request("PATCH", path, json={"available": False}).status_code == 200
+    put = server.request("PUT", "/v1/items/brand-new", json={"title": "new", "category": ["食品", "早餐", "牛奶"]})
+    assert put.status_code == 200
+    token = first.json()["next_page_token"]
+    second = server.request("POST", "/v1/recommendations", json={**body, "limit": 4, "page_token": token})
+    assert _ids(second) == [whole[4], *whole[6:9]]
+    assert [item["rank"] for item in second.json()["items"]] == [5, 6, 7, 8]
+
+
+def _ids(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [item["item_id"] for item in response.json()["items"]]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from recsys.core.errors import ConfigError
+from serving.runtime.settings import Settings, load_settings
+
+
+def test_given_then_environment_then_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_PORT", "9001")
+    monkeypatch.setenv("RECSYS_CLOCK", "data")
+    settings = load_settings(clock="wall", host=None)
+    assert (settings.port, settings.clock, settings.host) == (9001, "wall", "127.0.0.1")
+
+
+def test_the_environment_hands_all_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(
+        models=Path("some/models"),
+        workers=3,
+        poll_seconds=0.5,
+        metrics_dir=Path("figures"),
+        keys=Path("k.json"),
+        store=Path("s"),
+        started_at=1764039600.25,
+        logged_until=1.5,
+    )
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback(host: str) -> None:
+    assert load_settings(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example", ""])
+def test_elsewhere_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"setting 'host' is '{re.escape(host)}': only a loopback address"):
+        load_settings(host=host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
+def test_elsewhere_with_keys(host: str) -> None:
+    assert load_settings(host=host, keys=Path("keys.json")).host == host
+
+
+def test_an_empty_host_is_none() -> None:
+    with pytest.raises(ConfigError, match="'host'"):
+        load_settings(host="", keys=Path("keys.json"))
+
+
+def test_the_live_log_is_beside_the_bundles_unless_named() -> None:
+    assert load_settings(models=Path("m")).store_path == Path("m/store.sqlite")
+    assert load_settings(models=Path("m"), store=Path("s.db")).store_path == Path("s.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("port", 0), ("port", "http"), ("workers", 0), ("clock", "lunar"), ("models_dir", "x")]
+)
+def test_what_cannot_be_is_named(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{name}.*{value}"):
+        load_settings(**{name: value})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
