@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,8 @@ from cli.options import AsJson
 from cli.output import show_json, show_lines, show_table
 from recsys.core.metrics import Interval
 from recsys.evaluation.attribution import Attribution
-from training.attribution import attribute
+from recsys.evaluation.attribution import attribution as attribute
+from training.ingest.event_log import open_log
 
 COLUMNS = ("placement", "model", "lists", "impressions", "clicks", "carts", "purchases", "ctr", "conversion", "revenue")
 
@@ -28,7 +30,8 @@ def attribution(
     as_json: AsJson = False,
 ) -> None:
     """Say what came of the lists that were shown, by placement and model: clicks, carts, purchases and revenue."""
-    report = attribute(store, window_days)
+    with closing(open_log(store)) as log:
+        report = attribute(log, window_days)
     show_json(asdict(report)) if as_json else _show(report)
 
 

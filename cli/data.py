@@ -12,9 +12,9 @@ from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 from training.config import read_config
-from training.demo import build_demo
-from training.doctor import examine, render
-from training.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.demo_data import build_demo
+from training.doctor.doctor import examine, render
+from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
 
 Source = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files.")]
 Now = Annotated[

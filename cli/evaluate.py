@@ -17,7 +17,7 @@ from recsys.evaluation.summary import Outcome
 from training.config import read_config
 from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
 from training.evaluate import evaluate as run
-from training.report import write_html
+from training.report.report import write_html
 
 N_COLUMNS: Final = 7
 """Metrics that a table shows; files hold all."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.ingest import Progress as OnProgress
+from training.ingest.ingest import Progress as OnProgress
 
 PIPED_WIDTH: Final = 500
 """Columns of a table that goes to a file or another program."""

@@ -17,7 +17,7 @@ from recsys.core.placements import Anchor, Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
 from recsys.data.dataset import to_seconds
 from recsys.pipeline.recommender import Recommender
-from training.push import Order, PushReport, push
+from training.batch import Order, PushReport, push
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {
     "item": "nothing is known of this item for such a list",

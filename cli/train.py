@@ -12,9 +12,9 @@ from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
 from training.config import check_gate, read_config, render_config
-from training.fit import DEFAULT_KEEP, TrainReport
-from training.fit import train as run
 from training.gate import QUESTIONS
+from training.train import DEFAULT_KEEP, TrainReport
+from training.train import train as run
 
 REFUSED: Final = 1
 

@@ -16,7 +16,7 @@ from recsys.data.dataset import Dataset, build_dataset
 from recsys.fitting.engine import Engine
 from recsys.ranking.fit import fit_engine
 from tests.shop import ShopTables, build_shop, small_config
-from training.demo import TIMEZONE, package_data, raw_tables
+from training.demo_data import TIMEZONE, package_data, raw_tables
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("search", deadline=None, max_examples=500)

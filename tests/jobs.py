@@ -11,8 +11,8 @@ import polars as pl
 
 from recsys.pipeline.recommender import Recommender
 from tests.shop import TIMEZONE, ShopTables, small_config
-from training.fit import TrainReport, train
-from training.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.train import TrainReport, train
 
 NOW: Final = datetime(2024, 7, 2, 12, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import run_jobs
-from training.demo import TIMEZONE, package_data, raw_tables
+from training.demo_data import TIMEZONE, package_data, raw_tables
 
 ROOT: Final = Path(__file__).parents[1]
 COMMAND: Final = (sys.executable, "-c", "from cli.main import main; main()")

@@ -16,7 +16,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from recsys.core.errors import ConfigError
 from recsys.fitting.engine import EngineConfig
 from training.gate import QUESTIONS, GateConfig
-from training.ingest import IngestConfig
+from training.ingest.ingest import IngestConfig
 
 INGEST: Final = "ingest"
 GATE: Final = "gate"

@@ -25,7 +25,7 @@ from recsys.evaluation.splits import Window, WindowName, find_window
 from recsys.evaluation.summary import Outcome, summarize
 from recsys.evaluation.tasks import NOBODY
 from recsys.fitting.engine import EngineConfig
-from training.ingest import Progress, silent
+from training.ingest.ingest import Progress, silent
 
 WINDOWS: Final[tuple[WindowName, ...]] = ("report", "tune")
 DEFAULT_HOLDOUT_DAYS: Final = 28

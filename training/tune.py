@@ -25,7 +25,7 @@ from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig
 from training.config import JobConfig, parse_config, range_of, render_config
 from training.gate import QUESTIONS, Question, ask, intervals
-from training.ingest import Progress, silent
+from training.ingest.ingest import Progress, silent
 
 STUDY: Final = "recsys"
 

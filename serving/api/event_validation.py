@@ -1,7 +1,7 @@
 """One event as a shop sends it, of whatever shape, turned into entries of the live log, or into what is wrong with it.
 
-The rules are those of the offline tables (`training.checks`), so that what is taken here is never rejected there; a
-test holds the two together. Here texts that are no ids are held to the size of an id as well.
+The rules are those of the offline tables (`training.ingest.checks`), so that what is taken here is never rejected
+there; a test holds the two together. Here texts that are no ids are held to the size of an id as well.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.cli.conftest import Run
-from training import demo
+from training import demo_data
 
 GOOD = "item_id,event,timestamp,user_id\n苹果/红,purchase,2024-05-01T08:00:00Z,用户 1\n苹果/红,purchase,2024-05-02,b\n"
 HEADER = GOOD.splitlines()[0]
@@ -180,6 +180,6 @@ def test_settings_that_cannot_be_are_named(
 
 
 def test_the_demo_says_what_it_lacks(recsys: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(demo_data, "PACKAGE", "no_such_package")
     said = recsys("demo-data", "--out", tmp_path / "demo")
     assert (said.code, "completejourney" in said.err) == (2, True)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 

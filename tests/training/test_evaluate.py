@@ -15,7 +15,7 @@ from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import DAY_S, TIMEZONE, ShopTables, small_config
 from training.evaluate import EvaluationReport, evaluate, write_lists, write_report
-from training.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, Sources, ingest
 
 QUICK = ("rolling", "complements", "time_of_day")
 

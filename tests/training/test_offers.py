@@ -9,7 +9,7 @@ from recsys.core.request import Request
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small
 from tests.shop import TIMEZONE, ShopTables
-from training.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, Sources, ingest
 
 
 def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables, tmp_path: Path) -> None:

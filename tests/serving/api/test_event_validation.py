@@ -13,8 +13,8 @@ from recsys.core.schema import EVENTS
 from recsys.eventlog.store import Entry
 from serving.api.event_validation import Moments, entries_of, event_id_of, read_micros
 from serving.problems import InvalidRequestError
-from training.readers import read_table
-from training.sieve import DUPLICATE, SieveRules, sift
+from training.ingest.readers import read_table
+from training.ingest.validation import DUPLICATE, SieveRules, sift
 
 NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
 MOMENTS = Moments(NOW, NOW + 300, NOW + 0.5)

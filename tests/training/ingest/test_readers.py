@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recsys.core.errors import ConfigError, DataError
-from training.readers import read_table
+from training.ingest.readers import read_table
 
 CSV = "item_id,title\n007,手工皮具\n8,茶\n"
 

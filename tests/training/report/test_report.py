@@ -15,8 +15,8 @@ from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import TIMEZONE, ShopTables, small_config
 from training.evaluate import EvaluationReport, evaluate
-from training.ingest import IngestConfig, Sources, ingest
-from training.report import write_html
+from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.report.report import write_html
 
 HOSTILE = "<script>alert('$x^2$ & 饮料')</script>"
 LOADING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}

@@ -19,8 +19,8 @@ from recsys.core.errors import ConfigError, DataError, RequestError
 from recsys.core.request import Recommendations, Request
 from recsys.data.dataset import to_seconds
 from recsys.pipeline.recommender import Recommender
-from training.ingest import Progress, silent
-from training.readers import read_table
+from training.ingest.ingest import Progress, silent
+from training.ingest.readers import read_table
 
 CHUNK: Final = 1000
 COLUMNS: Final[dict[str, pl.DataType]] = {

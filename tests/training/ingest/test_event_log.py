@@ -20,7 +20,7 @@ from recsys.fitting.engine import Engine, Shop
 from recsys.live.view import Live
 from recsys.models.temporal.repeat import own_items
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
-from training.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
 
 NOON = moment(121, 12)
 NOW = datetime.fromtimestamp(NOON + 3600, UTC)

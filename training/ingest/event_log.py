@@ -18,7 +18,7 @@ from recsys.evaluation.attribution import shown_rows, with_what_was_shown
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table
-from training.readers import BROKEN, RawTable
+from training.ingest.readers import BROKEN, RawTable
 
 IDENTITY_CHANGES: Final[tuple[Kind, ...]] = ("merge", "unmerge", "erasure")
 OPTED_OUT: Final = "personalization"

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from recsys.core.metrics import Interval
 from recsys.evaluation.summary import Comparison, Outcome, Segment
 from training.evaluate import EvaluationReport
-from training.plots import plot_dial, plot_importances, plot_scores, plot_segments
+from training.report.plots import plot_dial, plot_importances, plot_scores, plot_segments
 
 MAX_BASELINES: Final = 4
 """Baselines in a plot by segment; tables hold all."""

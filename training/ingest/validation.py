@@ -13,9 +13,9 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
-from training.casts import PROBLEMS, CastRules, cast_table
-from training.checks import ROW, check_rows
-from training.readers import RawTable
+from training.ingest.casts import PROBLEMS, CastRules, cast_table
+from training.ingest.checks import ROW, check_rows
+from training.ingest.readers import RawTable
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),

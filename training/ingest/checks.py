@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
-from training.casts import PROBLEMS
+from training.ingest.casts import PROBLEMS
 
 ROW: Final = "row"
 """Column that numbers the rows of a table, from 0, in the order they came."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
-from training.times import CastColumn, TimeRules, parse_times
+from training.ingest.timestamp_columns import CastColumn, TimeRules, parse_times
 
 PROBLEMS: Final = "problems"
 """Column of a cast table that says what went wrong in a row; null where nothing did."""

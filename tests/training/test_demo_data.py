@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.demo import TIMEZONE, build_demo, readable_name
-from training.doctor import examine
+from training.demo_data import TIMEZONE, build_demo, readable_name
+from training.doctor.doctor import examine
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,14 @@ import matplotlib
 from recsys.core.metrics import Interval
 from recsys.evaluation.curves import DialPoint, ScoreBin
 from recsys.evaluation.summary import Segment
-from training.plots import BASELINE_MARKERS, MAX_FEATURES, plot_dial, plot_importances, plot_scores, plot_segments
+from training.report.plots import (
+    BASELINE_MARKERS,
+    MAX_FEATURES,
+    plot_dial,
+    plot_importances,
+    plot_scores,
+    plot_segments,
+)
 
 SOME = Interval(0.2, 0.1, 0.3)
 UNKNOWN = Interval(math.nan, math.nan, math.nan)

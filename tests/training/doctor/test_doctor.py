@@ -13,8 +13,8 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import load_dataset
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.models.temporal.repeat import RepeatConfig, fit_repeat
-from training.doctor import DoctorReport, examine, render
-from training.ingest import IngestConfig
+from training.doctor.doctor import DoctorReport, examine, render
+from training.ingest.ingest import IngestConfig
 
 START = datetime(2024, 1, 1, 9, 30, tzinfo=UTC)
 

@@ -13,12 +13,12 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
-from training.casts import CastRules, is_zone
-from training.folder import check_replaceable, write_folder
-from training.logbook import Logbook, raw_table, read_logbook, united
-from training.readers import RawTable, read_table
-from training.sieve import REJECTS, SieveRules, Sifted, sift
-from training.times import TimeRules
+from training.ingest.casts import CastRules, is_zone
+from training.ingest.dataset_folder import check_replaceable, write_folder
+from training.ingest.event_log import Logbook, raw_table, read_logbook, united
+from training.ingest.readers import RawTable, read_table
+from training.ingest.timestamp_columns import TimeRules
+from training.ingest.validation import REJECTS, SieveRules, Sifted, sift
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the job that is behind it, in [0, 1]."""

@@ -28,9 +28,9 @@ from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
 from training.config import parse_config
+from training.data_gaps import find_shortfalls
 from training.gate import GateConfig, Verdict, compare, skipped
-from training.ingest import Progress, silent
-from training.shortfalls import find_shortfalls
+from training.ingest.ingest import Progress, silent
 
 DEFAULT_KEEP: Final = 5
 STAGES_HALF_WAY: Final = 8

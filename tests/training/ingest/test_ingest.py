@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENTS, ITEMS, USERS
-from training.ingest import IngestConfig, IngestReport, Sources, ingest, rejects_beside
+from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest, rejects_beside
 
 Run = Callable[..., tuple[IngestReport, Path]]
 Write = Callable[..., Path]

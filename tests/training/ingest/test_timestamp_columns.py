@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.times import NO_ZONE, UNPARSABLE, TimeRules, parse_times
+from training.ingest.timestamp_columns import NO_ZONE, UNPARSABLE, TimeRules, parse_times
 
 EIGHT = datetime(2017, 1, 5, 8, tzinfo=UTC)
 

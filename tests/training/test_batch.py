@@ -10,8 +10,8 @@ import pytest
 from recsys.core.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
 from recsys.pipeline.recommender import Recommender
 from tests.shop import ODD_USERS
-from training import push as module
-from training.push import COLUMNS, Order, push, read_user_ids
+from training import batch as module
+from training.batch import COLUMNS, Order, push, read_user_ids
 
 USERS = [*ODD_USERS, "u010", "nobody knows me"]
 

@@ -1,0 +1,1 @@
+"""A shop's files to checked tables."""
