@@ -12,7 +12,7 @@ from recsys.fitting.engine import EngineConfig
 from recsys.models.temporal.repeat import RepeatConfig
 from tests.jobs import NOW, write_shop
 from tests.shop import ShopTables, small_config
-from training import train
+from training import train as train_job
 from training.config import parse_config, read_config
 from training.gate import QUESTIONS, GateConfig, Verdict, compare, skipped
 from training.train import train
@@ -85,7 +85,7 @@ def test_a_gate_that_fails_leaves_the_last_good_bundle(
     def fail(*_: object, **__: object) -> Verdict:
         raise MemoryError
 
-    monkeypatch.setattr(train, "compare", fail)
+    monkeypatch.setattr(train_job, "compare", fail)
     with pytest.raises(MemoryError):
         train(data, models, HARMFUL, now=NOW.replace(hour=13), gate=GATE)
     assert (current_version(models), versions(models)) == (first.version, (first.version,))
@@ -100,7 +100,7 @@ def test_settings_of_another_release_are_no_obstacle(
     def unreadable(document: object) -> EngineConfig:
         raise ConfigError("'als.n_topics' (3) is no setting")
 
-    monkeypatch.setattr(train, "parse_config", unreadable)
+    monkeypatch.setattr(train_job, "parse_config", unreadable)
     report = train(data, models, HARMFUL, now=NOW.replace(hour=13), gate=GATE)
     assert report.gate["decision"] == "skipped"
     assert "als.n_topics" in report.gate["why"]

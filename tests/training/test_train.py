@@ -13,7 +13,7 @@ from recsys.core.errors import BundleError, ConfigError, DataError
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
-from training import train
+from training import train as train_job
 from training.train import train
 
 
@@ -64,7 +64,7 @@ def test_other_settings_code_or_a_broken_bundle_train_again(
     assert other.is_new
     activate(models, first.version)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "code_fingerprint", lambda: "other code")
+        patch.setattr(train_job, "code_fingerprint", lambda: "other code")
         assert train_small(data, models, later_s=1, if_changed=True).is_new
     activate(models, first.version)
     (models / first.version / "items.parquet").write_bytes(b"broken")
@@ -77,7 +77,7 @@ def test_a_failed_training_leaves_the_current_bundle(data: Path, models: Path, m
     def fail(*_: object) -> None:
         raise DataError("no")
 
-    monkeypatch.setattr(train, "find_shortfalls", fail)
+    monkeypatch.setattr(train_job, "find_shortfalls", fail)
     with pytest.raises(DataError):
         train_small(data, models, later_s=1)
     assert current_version(models) == before
