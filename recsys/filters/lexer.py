@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import Token as SqlToken
+from sqlglot.tokenizer_core import TokenType
 from sqlglot.tokens import Tokenizer
 
 from recsys.core.errors import FilterError
@@ -151,7 +152,7 @@ def _leaves(text: str) -> list[Leaf]:
     return leaves
 
 
-def _leaf(text: str, token: Token, after: Token | None) -> Leaf:
+def _leaf(text: str, token: SqlToken, after: SqlToken | None) -> Leaf:
     word = token.text.upper()
     if token.token_type == TokenType.STRING:
         return Leaf("text", token.start, token.text)

@@ -16,7 +16,8 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.parser import Parser
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import Token as SqlToken
+from sqlglot.tokenizer_core import TokenType
 
 from recsys.filters.lexer import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Leaf, fault, read_leaves
 
@@ -93,15 +94,15 @@ def _parse(text: str, leaves: list[Leaf]) -> exp.Expr:
     return tree
 
 
-def _seal(number: int, leaf: Leaf, before: str) -> Token:
+def _seal(number: int, leaf: Leaf, before: str) -> SqlToken:
     """What the parser sees of a token: an operator as it is, of anything else its number alone."""
     kind = WORDS.get(leaf.kind) or SIGNS.get(leaf.kind)
     if kind is not None:
-        return Token(kind, leaf.kind, 1, number, number, number)
+        return SqlToken(kind, leaf.kind, 1, number, number, number)
     kind = {"name": TokenType.IDENTIFIER, "function": TokenType.VAR}.get(leaf.kind, TokenType.NUMBER)
     if before == "ESCAPE":
         kind = TokenType.STRING
-    return Token(kind, str(number), 1, number, number, number)
+    return SqlToken(kind, str(number), 1, number, number, number)
 
 
 class _Conversion:
