@@ -24,7 +24,7 @@ from pathlib import Path
 from uuid import UUID
 
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 
 PAGE = b"x" * 4096
 BATCHES = (1, 100, 1000)
@@ -34,7 +34,7 @@ VERSION_CALLS = 20_000
 
 
 @dataclass
-class Contender:
+class Subject:
     """One way to store events.
 
     Attributes:
@@ -50,7 +50,7 @@ class Contender:
     rates: list[float] = field(default_factory=list)
 
 
-def make_event(randomness: random.Random) -> Entry:
+def make_event(randomness: random.Random) -> LogEntry:
     """An event with a random id, as shops send them."""
     key = str(UUID(int=randomness.getrandbits(128), version=4))
     body = {
@@ -63,7 +63,7 @@ def make_event(randomness: random.Random) -> Entry:
         "price": 19.9,
         "currency": "CNY",
     }
-    return Entry("event", key, 1714557600.0, 1714557600.5, body)
+    return LogEntry("event", key, 1714557600.0, 1714557600.5, body)
 
 
 def syncs(folder: Path, count: int) -> tuple[int, float]:
@@ -99,16 +99,16 @@ def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[
     return len(outcomes), took
 
 
-def contenders(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Contender]:
+def subjects(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Subject]:
     """The baseline first."""
     return [
-        Contender("fdatasync of a page", 1, partial(syncs, folder)),
-        *(Contender(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
-        Contender(f"{CALLERS} callers", CALLERS, partial(callers, store, randomness)),
+        Subject("fdatasync of a page", 1, partial(syncs, folder)),
+        *(Subject(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
+        Subject(f"{CALLERS} callers", CALLERS, partial(callers, store, randomness)),
     ]
 
 
-def measure(ways: list[Contender], rounds: int, count: int) -> None:
+def measure(ways: list[Subject], rounds: int, count: int) -> None:
     """Interleave the rounds; the first, to warm up, is not counted."""
     for turn in range(rounds + 1):
         for way in ways:
@@ -117,7 +117,7 @@ def measure(ways: list[Contender], rounds: int, count: int) -> None:
                 way.rates.append(events / took)
 
 
-def report(ways: list[Contender]) -> dict[str, dict[str, float]]:
+def report(ways: list[Subject]) -> dict[str, dict[str, float]]:
     """Events a second and their ratio to batch × syncs a second, round by round; medians, and the widest."""
     figures = {}
     for way in ways:
@@ -153,7 +153,7 @@ def main() -> None:
         store = SqliteStore(folder / "events.db")
         for _ in range(options.events // FILL_BATCH):
             batches(store, randomness, FILL_BATCH, 1)
-        ways = contenders(folder, store, randomness)
+        ways = subjects(folder, store, randomness)
         measure(ways, options.rounds, options.syncs)
         figures = report(ways) | {"version": {"us": version_us(store)}}
         store.close()

@@ -40,7 +40,7 @@ filter = "{condition}"
 
 
 @dataclass
-class Contender:
+class Subject:
     """Requests of one kind, and what was measured of them.
 
     Attributes:
@@ -100,7 +100,7 @@ def condition(recommender: Recommender) -> str:
     return f"category = '{category[0]}'" if category else "available"
 
 
-def contenders(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, Contender]:
+def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, Subject]:
     """Start the servers, and make what is asked of them."""
     recommender = Recommender.open(options.models)
     engine = recommender.engine
@@ -123,16 +123,14 @@ def contenders(stack: ExitStack, options: argparse.Namespace, folder: Path) -> d
         for name in ("for_you", "without_ranker", "filtered")
     }
     return {
-        "bare FastAPI, fixed body": Contender(bare, [get("/fixed")]),
-        "complementary": Contender(ours, of_items),
-        "complementary, impressions off": Contender(silent, of_items),
-        "complementary, no cache": Contender(uncached, of_items),
-        "for_you, 50 recent events": Contender(ours, of_users["for_you"], 0.1),
-        "for_you without ranker": Contender(ours, of_users["without_ranker"], 0.1),
-        "for_you with a filter": Contender(ours, of_users["filtered"], 0.1),
-        "for_you, longest histories": Contender(
-            ours, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1
-        ),
+        "bare FastAPI, fixed body": Subject(bare, [get("/fixed")]),
+        "complementary": Subject(ours, of_items),
+        "complementary, impressions off": Subject(silent, of_items),
+        "complementary, no cache": Subject(uncached, of_items),
+        "for_you, 50 recent events": Subject(ours, of_users["for_you"], 0.1),
+        "for_you without ranker": Subject(ours, of_users["without_ranker"], 0.1),
+        "for_you with a filter": Subject(ours, of_users["filtered"], 0.1),
+        "for_you, longest histories": Subject(ours, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1),
     }
 
 
@@ -147,7 +145,7 @@ def measure(options: argparse.Namespace) -> list[Figure]:
     """Interleave the rounds of all contenders, and hold them against the first."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        every = contenders(stack, options, folder)
+        every = subjects(stack, options, folder)
         for turn in range(options.rounds + 1):
             for each in every.values():
                 count = max(int(options.requests * each.share), options.connections)

@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, Goals, command
 from recsys.pipeline.recommender import Recommender
-from recsys.retrieval.audience import bought, tastes
-from recsys.search.batch_top_k import top_items
+from recsys.retrieval.audience import purchase_matrix, user_factors
+from recsys.search.batch_top_k import batch_top_k
 
 N_LISTED = 50
 PEAK_SIZE = 2048
@@ -66,7 +66,7 @@ def compare(name: str, given: Case, rounds: int, goals: Goals) -> Figure:
     for _ in range(rounds):
         with threadpool_limits(1, "blas"):
             theirs_s, theirs = timed(lambda: peer.recommend(everyone, seen, N=N_LISTED))
-        ours_s, ours = timed(lambda: top_items(users, items, N_LISTED, seen))
+        ours_s, ours = timed(lambda: batch_top_k(users, items, N_LISTED, seen))
         with threadpool_limits(len(os.sched_getaffinity(0)), "blas"):
             peak = 2e-9 * PEAK_SIZE**3 / min(timed(product)[0] for _ in range(3))
         spent.append((ours_s, theirs_s, theirs_s / ours_s, n_gflop / ours_s / peak, n_gflop / theirs_s / peak, peak))
@@ -92,7 +92,7 @@ def measure(options: argparse.Namespace) -> list[Figure]:
     """The bundle's factors, and the same of one length."""
     recommender = Recommender.open(options.models)
     engine, until = recommender.engine, recommender.data_end
-    users, items, seen = tastes(engine, until), np.array(engine.als.item_factors), bought(engine, until)
+    users, items, seen = user_factors(engine, until), np.array(engine.als.item_factors), purchase_matrix(engine, until)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # implicit asks for an environment variable
         return [

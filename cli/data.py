@@ -13,8 +13,8 @@ from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 from training.config import read_config
 from training.demo_data import build_demo
-from training.doctor.doctor import examine, render
-from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.doctor.doctor import render, run_doctor
+from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
 
 Source = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files.")]
 Now = Annotated[
@@ -83,13 +83,13 @@ def ingest_tables(
     )
     moment = parse_moment(now, "--now") if now else wall_clock()
     with progress() as on_progress:
-        report = ingest(Sources(events, items, users, offers, from_store), settings, out, moment, on_progress)
+        report = ingest(InputFiles(events, items, users, offers, from_store), settings, out, moment, on_progress)
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 
 def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
     """Say what a folder of tables holds, what is odd in it, and which lists it can feed."""
-    report = examine(data, parse_moment(now, "--now") if now else wall_clock())
+    report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock())
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
 
 

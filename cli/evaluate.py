@@ -13,7 +13,7 @@ from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
 from recsys.evaluation.protocols import PROTOCOLS
 from recsys.evaluation.splits import WindowName
-from recsys.evaluation.summary import Outcome
+from recsys.evaluation.summary import EvaluationSummary
 from training.config import read_config
 from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
 from training.evaluate import evaluate as run
@@ -92,7 +92,7 @@ def _show(report: EvaluationReport) -> None:
     )
 
 
-def _show_question(protocol: str, outcome: Outcome) -> None:
+def _show_question(protocol: str, outcome: EvaluationSummary) -> None:
     best = outcome.best_baseline()
     shown = _columns(outcome)
     against = {
@@ -108,7 +108,7 @@ def _show_question(protocol: str, outcome: Outcome) -> None:
     show_lines([""])
 
 
-def _columns(outcome: Outcome) -> list[str]:
+def _columns(outcome: EvaluationSummary) -> list[str]:
     """The deciding metric, then its parts, then what matters most."""
     names = list(outcome.metrics[outcome.ours[0]])
     parts = [name for name in names if name.startswith(f"{outcome.main}_")]

@@ -17,7 +17,7 @@ from recsys.core.placements import Anchor, Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
 from recsys.data.dataset import to_seconds
 from recsys.pipeline.recommender import Recommender
-from training.batch import Order, PushReport, push
+from training.batch import BatchReport, BatchRequest, batch_recommend
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {
     "item": "nothing is known of this item for such a list",
@@ -66,8 +66,8 @@ def recommend(
             raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
         with progress() as on_progress:
             length = DEFAULT_LIMIT if limit is None else limit
-            order = Order(placement or "for_you", length, moment, placements, context)
-            report = push(models, users, out, order, on_progress)
+            order = BatchRequest(placement or "for_you", length, moment, placements, context)
+            report = batch_recommend(models, users, out, order, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
     if user is not None and not user.strip():
@@ -132,7 +132,7 @@ def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> d
     return {**asdict(answer), "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
 
 
-def _show_push(report: PushReport, out: Path) -> None:
+def _show_push(report: BatchReport, out: Path) -> None:
     show_lines(
         [
             f"{out} is written by {report.model_version}: {report.items:,} items for {report.users:,} users; "

@@ -12,7 +12,7 @@ from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
 from training.config import check_gate, read_config, render_config
-from training.gate import QUESTIONS
+from training.gate import GATE_METRICS
 from training.train import DEFAULT_KEEP, TrainReport
 from training.train import train as run
 
@@ -36,7 +36,7 @@ def train(
         bool | None,
         typer.Option("--gate/--no-gate", help="Whether changed settings must hold their own before they serve."),
     ] = None,
-    gate_metric: Annotated[str | None, typer.Option(help=f"What decides: {', '.join(QUESTIONS)}.")] = None,
+    gate_metric: Annotated[str | None, typer.Option(help=f"What decides: {', '.join(GATE_METRICS)}.")] = None,
     activate_worse: Annotated[
         bool, typer.Option("--activate-worse", help="Serve the new bundle even where the gate finds it worse.")
     ] = False,

@@ -11,7 +11,7 @@ from cli.options import AsJson, ConfigFile, Data
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 from training.config import read_config
-from training.gate import QUESTIONS
+from training.gate import GATE_METRICS
 from training.tune import SPACE, Setting, TuneReport
 from training.tune import tune as run
 
@@ -25,7 +25,7 @@ def tune(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="Write the settings here, a TOML that `train --config` takes.")],
     config: ConfigFile = None,
-    metric: Annotated[str, typer.Option(help=f"What decides: {', '.join(QUESTIONS)}.")] = "next_basket.recall@10",
+    metric: Annotated[str, typer.Option(help=f"What decides: {', '.join(GATE_METRICS)}.")] = "next_basket.recall@10",
     minutes: Annotated[float, typer.Option(help="Time after which no further trial begins.")] = 60.0,
     trials: Annotated[int | None, typer.Option(help="Trials after which none begins.")] = None,
     study: Annotated[Path | None, typer.Option(help="File that keeps the search, to go on with later.")] = None,

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.api.routes import OPERATIONS, described
-from serving.http.operation import Operation, Resource
+from serving.http.operation import Operation, Route
 from serving.problems import MEDIA_TYPE, failure_of
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import limit_threads
 from serving.runtime.settings import Settings, load_settings
 
@@ -39,12 +39,12 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         ConfigError: the file of keys cannot be read, or holds none.
     """
-    service = Service.of(settings)
+    service = AppContext.of(settings)
     app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=_lifespan(service), telemetry=NO_TELEMETRY)
     by_path: dict[str, list[Operation[Any]]] = defaultdict(list)
     for operation in OPERATIONS:
         by_path[operation.path].append(operation)
-    app.router.routes.extend(Resource(path, each, service) for path, each in by_path.items())
+    app.router.routes.extend(Route(path, each, service) for path, each in by_path.items())
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Exception, _problem)
     app.state.service = service
@@ -59,7 +59,7 @@ def from_environment() -> FastAPI:
     return create_app(load_settings())
 
 
-def _lifespan(service: Service) -> Any:
+def _lifespan(service: AppContext) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         limit_threads(service.settings)

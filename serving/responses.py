@@ -14,7 +14,7 @@ from recsys.core.request import Recommendations
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class ResponseMeta(msgspec.Struct, frozen=True):
     """What an answer says of itself, before the fields of the library's `Recommendations`.
 
     Attributes:
@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, frozen=True):
     next_page_token: str | None
 
 
-ANSWER = (Envelope, Recommendations)
+ANSWER = (ResponseMeta, Recommendations)
 """The types whose fields, in this order, are one answer's."""
 
 
@@ -65,7 +65,7 @@ def encode(answer: Any) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def enclose(envelope: Envelope, recommendations: bytes) -> bytes:
+def merge_json(envelope: ResponseMeta, recommendations: bytes) -> bytes:
     """One JSON object of an envelope's fields and of encoded recommendations.
 
     >>> enclose(Envelope("r1", moment(0), None), b'{"placement":"popular"}')
@@ -79,7 +79,7 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class Tickets:
+class IdGenerator:
     """Hands out ids that no other process, and no earlier start of this one, hands out."""
 
     def __init__(self) -> None:

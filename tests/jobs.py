@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys.pipeline.recommender import Recommender
 from tests.shop import TIMEZONE, ShopTables, small_config
-from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
 from training.train import TrainReport, train
 
 NOW: Final = datetime(2024, 7, 2, 12, tzinfo=UTC)
@@ -23,7 +23,7 @@ def write_shop(tables: ShopTables, out: Path) -> Path:
     for name, frame in vars(tables).items():
         sources[name] = out.parent / f"{out.name}-{name}.parquet"
         frame.write_parquet(sources[name])
-    ingest(Sources(**sources), IngestConfig(timezone=TIMEZONE), out, NOW)
+    ingest(InputFiles(**sources), IngestConfig(timezone=TIMEZONE), out, NOW)
     return out
 
 
@@ -45,7 +45,7 @@ def run_jobs(
     sources = {
         name: write_rows(rows, folder / f"{name}.csv") for name, rows in (("events", events), ("items", items)) if rows
     }
-    ingest(Sources(**sources), IngestConfig(timezone="Asia/Shanghai"), folder / "data", NOW)
+    ingest(InputFiles(**sources), IngestConfig(timezone="Asia/Shanghai"), folder / "data", NOW)
     report = train_small(folder / "data", folder / "models")
     return report, Recommender.open(folder / "models")
 

@@ -35,7 +35,7 @@ COLUMNS: Final[dict[str, pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchRequest:
     """Which list is wanted.
 
     Attributes:
@@ -54,7 +54,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class PushReport:
+class BatchReport:
     """What was written.
 
     Attributes:
@@ -76,7 +76,9 @@ Answers = Sequence[tuple[str, Recommendations]]
 Write = Callable[[Answers], None]
 
 
-def push(models: Path, users_file: Path, out: Path, order: Order, progress: Progress = silent) -> PushReport:
+def batch_recommend(
+    models: Path, users_file: Path, out: Path, order: BatchRequest, progress: Progress = silent
+) -> BatchReport:
     """Write a list for each user of a file; `out` appears whole or not at all.
 
     Args:
@@ -111,7 +113,7 @@ def push(models: Path, users_file: Path, out: Path, order: Order, progress: Prog
             write(answers)
             counts.update(_count(answers))
         progress("putting the file in its place", 1.0)
-    return PushReport(recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"])
+    return BatchReport(recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"])
 
 
 def read_user_ids(path: Path) -> list[str]:
@@ -142,7 +144,7 @@ def _lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _check(recommender: Recommender, order: Order) -> None:
+def _check(recommender: Recommender, order: BatchRequest) -> None:
     """Refuse what the first answer would not: a list for items."""
     placement = recommender.placements.get(order.placement)
     if placement is not None and placement.anchor == "item":

@@ -15,7 +15,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from recsys.core.errors import ConfigError
 from recsys.fitting.engine import EngineConfig
-from training.gate import QUESTIONS, GateConfig
+from training.gate import GATE_METRICS, GateConfig
 from training.ingest.ingest import IngestConfig
 
 INGEST: Final = "ingest"
@@ -81,7 +81,7 @@ SCALARS: Final[dict[type, tuple[tuple[type, ...], str]]] = {
 
 
 @dataclass(frozen=True)
-class JobConfig:
+class TrainingConfig:
     """What one file says.
 
     Attributes:
@@ -95,14 +95,14 @@ class JobConfig:
     gate: GateConfig = field(default_factory=GateConfig)
 
 
-def read_config(path: Path | None) -> JobConfig:
+def read_config(path: Path | None) -> TrainingConfig:
     """Read a file of settings; what it leaves out has its default, and so has all where there is no file.
 
     Raises:
         ConfigError: the file cannot be read, or a setting is unknown, of the wrong type or out of range.
     """
     if path is None:
-        return JobConfig()
+        return TrainingConfig()
     try:
         return parse_config(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -113,7 +113,7 @@ def read_config(path: Path | None) -> JobConfig:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def parse_config(document: Mapping[str, Any]) -> JobConfig:
+def parse_config(document: Mapping[str, Any]) -> TrainingConfig:
     """Settings from a parsed file.
 
     >>> parse_config({"als": {"n_factors": 32}}).engine.als.n_factors
@@ -123,7 +123,7 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
     recsys.core.errors.ConfigError: 'als.n_factor' (32) is no setting: do you mean 'als.n_factors'?
     """
     of_engine = {name: value for name, value in document.items() if name not in (INGEST, GATE)}
-    config = JobConfig(
+    config = TrainingConfig(
         engine=_section(EngineConfig, of_engine, "", also=(INGEST, GATE)),
         ingest=_section(IngestConfig, document.get(INGEST, {}), INGEST),
         gate=_section(GateConfig, document.get(GATE, {}), GATE),
@@ -134,13 +134,13 @@ def parse_config(document: Mapping[str, Any]) -> JobConfig:
 
 def check_gate(gate: GateConfig) -> None:
     """Refuse a gate that asks what cannot be asked."""
-    if gate.metric not in QUESTIONS:
-        raise ConfigError(f"'gate.metric' is {gate.metric!r}, expected one of {', '.join(QUESTIONS)}")
+    if gate.metric not in GATE_METRICS:
+        raise ConfigError(f"'gate.metric' is {gate.metric!r}, expected one of {', '.join(GATE_METRICS)}")
     if gate.holdout_days < 1:
         raise ConfigError(f"'gate.holdout_days' is {gate.holdout_days}, expected a whole number >= 1")
 
 
-def render_config(config: JobConfig) -> str:
+def render_config(config: TrainingConfig) -> str:
     """All settings as a TOML file that `read_config` reads back."""
     sections = (_lines(config.engine, ""), _lines(config.ingest, INGEST), _lines(config.gate, GATE))
     return "\n".join(line for section in sections for line in section) + "\n"

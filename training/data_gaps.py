@@ -14,7 +14,7 @@ from recsys.fitting.engine import Engine
 CONTENT = ("title", "category", "tags", "brand")
 
 
-def find_shortfalls(dataset: Dataset, engine: Engine) -> tuple[str, ...]:
+def find_data_gaps(dataset: Dataset, engine: Engine) -> tuple[str, ...]:
     """Say what could not be learned and why, the gravest first; empty where every model had what it needs.
 
     Args:

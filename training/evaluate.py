@@ -18,12 +18,12 @@ from recsys.core.errors import ConfigError
 from recsys.core.ids import IdMap
 from recsys.core.metrics import Interval
 from recsys.data.dataset import load_dataset
-from recsys.evaluation.curves import DialPoint, ScoreBin, bin_scores, turn_dial
-from recsys.evaluation.experiment import Bench, Judged
-from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
+from recsys.evaluation.curves import ScoreBin, TradeoffPoint, calibration_bins, sweep_tail_discount
+from recsys.evaluation.experiment import Experiment, QuestionResults
+from recsys.evaluation.protocols import PROTOCOLS, InsufficientDataError
 from recsys.evaluation.splits import Window, WindowName, find_window
-from recsys.evaluation.summary import Outcome, summarize
-from recsys.evaluation.tasks import NOBODY
+from recsys.evaluation.summary import EvaluationSummary, summarize
+from recsys.evaluation.tasks import ANONYMOUS
 from recsys.fitting.engine import EngineConfig
 from training.ingest.ingest import Progress, silent
 
@@ -67,13 +67,13 @@ class EvaluationReport:
     window_name: WindowName
     window: Window
     timezone: str
-    outcomes: Mapping[str, tuple[Outcome, ...]]
-    judged: Mapping[str, tuple[Judged, ...]]
+    outcomes: Mapping[str, tuple[EvaluationSummary, ...]]
+    judged: Mapping[str, tuple[QuestionResults, ...]]
     skipped: Mapping[str, str]
     seconds: Mapping[str, float]
     users: IdMap
     items: IdMap
-    dial: Sequence[DialPoint] = ()
+    dial: Sequence[TradeoffPoint] = ()
     score_bins: Sequence[ScoreBin] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
 
@@ -136,7 +136,7 @@ def evaluate(
         span = find_window(dataset, window, holdout_days)
         dataset = dataset.until(span.stop)
     with stages.next():
-        bench = Bench.cut(dataset, span, config, stages.track, stages.step)
+        bench = Experiment.cut(dataset, span, config, stages.track, stages.step)
     outcomes, judged, skipped = _run(bench, protocols, stages)
     report = EvaluationReport(
         window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
@@ -169,17 +169,17 @@ def write_lists(report: EvaluationReport, path: Path) -> Path:
 
 
 def _run(
-    bench: Bench, protocols: Sequence[str], stages: _Stages
-) -> tuple[dict[str, tuple[Outcome, ...]], dict[str, tuple[Judged, ...]], dict[str, str]]:
-    outcomes: dict[str, tuple[Outcome, ...]] = {}
-    judged: dict[str, tuple[Judged, ...]] = {}
+    bench: Experiment, protocols: Sequence[str], stages: _Stages
+) -> tuple[dict[str, tuple[EvaluationSummary, ...]], dict[str, tuple[QuestionResults, ...]], dict[str, str]]:
+    outcomes: dict[str, tuple[EvaluationSummary, ...]] = {}
+    judged: dict[str, tuple[QuestionResults, ...]] = {}
     skipped: dict[str, str] = {}
     for protocol in protocols:
-        found: list[Judged] = []
+        found: list[QuestionResults] = []
         with stages.next():
             try:
                 found.extend(PROTOCOLS[protocol](bench))
-            except NothingToAskError as error:
+            except InsufficientDataError as error:
                 skipped[protocol] = str(error)
             rng = np.random.default_rng(0)
             outcomes[protocol] = tuple(summarize(question, rng) for question in found)
@@ -187,13 +187,13 @@ def _run(
     return outcomes, judged, skipped
 
 
-def _dial(bench: Bench, judged: Mapping[str, Sequence[Judged]]) -> list[DialPoint]:
-    return [point for question in judged.get("discovery", ()) for point in turn_dial(bench, question)]
+def _dial(bench: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[TradeoffPoint]:
+    return [point for question in judged.get("discovery", ()) for point in sweep_tail_discount(bench, question)]
 
 
-def _score_bins(bench: Bench, judged: Mapping[str, Sequence[Judged]]) -> list[ScoreBin]:
+def _score_bins(bench: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[ScoreBin]:
     asked = [question.task for question in judged.get("next_basket", ()) if question.task is not None]
-    return [found for task in asked for found in bin_scores(bench, task)]
+    return [found for task in asked for found in calibration_bins(bench, task)]
 
 
 def _check(window: str, holdout_days: int, protocols: Sequence[str]) -> None:
@@ -216,7 +216,7 @@ def _moments(window: Window) -> dict[str, str]:
     return {name: datetime.fromtimestamp(second, UTC).isoformat() for name, second in vars(window).items()}
 
 
-def _question(outcome: Outcome) -> dict[str, Any]:
+def _question(outcome: EvaluationSummary) -> dict[str, Any]:
     """A question without the figures that the report gives already."""
     return {
         "main": outcome.main,
@@ -237,7 +237,7 @@ def _table(frames: Iterable[pl.DataFrame], columns: Mapping[str, pl.DataType]) -
     return pl.concat([pl.DataFrame(schema=columns), *frames])
 
 
-def _numbered(report: EvaluationReport) -> Iterator[tuple[str, int, Judged]]:
+def _numbered(report: EvaluationReport) -> Iterator[tuple[str, int, QuestionResults]]:
     """Protocol, the number of its question's first query, and the question."""
     for protocol, questions in report.judged.items():
         first = 0
@@ -282,7 +282,7 @@ def _column(ids: IdMap) -> pl.Series:
 def _named(ids: pl.Series, rows: np.ndarray[Any, Any]) -> pl.Series:
     """Ids of rows, null for -1."""
     known = pl.Series(rows)
-    return ids.gather(known.set(known == NOBODY, None))
+    return ids.gather(known.set(known == ANONYMOUS, None))
 
 
 class _Stages:

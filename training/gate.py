@@ -14,9 +14,9 @@ from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
-from recsys.evaluation.experiment import Bench, draw
+from recsys.evaluation.experiment import Experiment, draw
 from recsys.evaluation.splits import Window, find_window
-from recsys.evaluation.tasks import NOBODY, Task
+from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import EngineConfig, Progress
 
 Decision = Literal["passed", "refused", "overridden", "skipped"]
@@ -24,7 +24,7 @@ Measure = Callable[[metrics.Lists, Any, int], Values]
 
 
 @dataclass(frozen=True)
-class Question:
+class GateMetric:
     """What the gate can ask: a task, the list that answers it, and how the answer is measured."""
 
     ask: Callable[[Dataset, Window], Task]
@@ -33,11 +33,11 @@ class Question:
     k: int
 
 
-QUESTIONS: Final[Mapping[str, Question]] = {
-    "next_basket.recall@10": Question(tasks.next_basket, "for_you", metrics.recall_at_k, 10),
-    "next_basket.ndcg@10": Question(tasks.next_basket, "for_you", metrics.ndcg_at_k, 10),
-    "discovery.ndcg@20": Question(tasks.discovery, "discover", metrics.ndcg_at_k, 20),
-    "complements.hit_rate@10": Question(
+GATE_METRICS: Final[Mapping[str, GateMetric]] = {
+    "next_basket.recall@10": GateMetric(tasks.next_basket, "for_you", metrics.recall_at_k, 10),
+    "next_basket.ndcg@10": GateMetric(tasks.next_basket, "for_you", metrics.ndcg_at_k, 10),
+    "discovery.ndcg@20": GateMetric(tasks.discovery, "discover", metrics.ndcg_at_k, 20),
+    "complements.hit_rate@10": GateMetric(
         lambda dataset, window: tasks.completion(dataset, window, np.random.default_rng(0)),
         "bought_together",
         metrics.hit_rate_at_k,
@@ -53,7 +53,7 @@ class GateConfig:
 
     Attributes:
         enabled: whether new settings must hold their own before they serve.
-        metric: what decides, one of `QUESTIONS`.
+        metric: what decides, one of `GATE_METRICS`.
         holdout_days: length of the latest part of the data that is held out for the comparison, >= 1.
     """
 
@@ -63,7 +63,7 @@ class GateConfig:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What the gate found.
 
     Attributes:
@@ -92,9 +92,9 @@ class Verdict:
         )
 
 
-def skipped(why: str) -> Verdict:
+def skipped(why: str) -> GateResult:
     """Nothing was compared."""
-    return Verdict("skipped", why, {})
+    return GateResult("skipped", why, {})
 
 
 def compare(
@@ -105,7 +105,7 @@ def compare(
     *,
     activate_worse: bool = False,
     progress: Progress = lambda stage: None,
-) -> Verdict:
+) -> GateResult:
     """Fit both settings on what came before the latest `holdout_days`, and ask both what came in them.
 
     Args:
@@ -116,7 +116,7 @@ def compare(
         activate_worse: whether a worse one serves all the same.
         progress: told the stages.
     """
-    question = QUESTIONS[gate.metric]
+    question = GATE_METRICS[gate.metric]
     try:
         window = find_window(dataset, "report", gate.holdout_days)
     except DataError as error:
@@ -134,7 +134,7 @@ def compare(
     moments = {name: datetime.fromtimestamp(second, UTC).isoformat() for name, second in vars(window).items()}
     figures = {"metric": gate.metric, "holdout": moments, "n_queries": len(task)}
     told = {"new": asdict(found), "current": asdict(old), "difference": asdict(difference)}
-    return Verdict(decision, "", figures | told)
+    return GateResult(decision, "", figures | told)
 
 
 def _named(progress: Progress, who: str) -> Progress:
@@ -142,17 +142,17 @@ def _named(progress: Progress, who: str) -> Progress:
 
 
 def ask(
-    dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: Question, progress: Progress
+    dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: GateMetric, progress: Progress
 ) -> Values:
     """A value a query; the models are gone when it returns."""
-    bench = Bench.cut(dataset, window, config, progress=progress)
+    bench = Experiment.cut(dataset, window, config, progress=progress)
     return question.measure(bench.served(task, question.placement), task.relevant, question.k)
 
 
 def intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:
     """Of the current settings, of the new ones, and of the new less the current, by the same draws."""
     alone = np.arange(len(task)) + task.user_idx.max(initial=0) + 1
-    unit = np.where(task.user_idx == NOBODY, alone, task.user_idx)
+    unit = np.where(task.user_idx == ANONYMOUS, alone, task.user_idx)
     means = resampled_means(values, np.random.default_rng(0), unit)
     mean = values.mean(axis=0)
     current, new = (interval_of(float(mean[place]), means[:, place]) for place in (0, 1))

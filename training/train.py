@@ -28,8 +28,8 @@ from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
 from training.config import parse_config
-from training.data_gaps import find_shortfalls
-from training.gate import GateConfig, Verdict, compare, skipped
+from training.data_gaps import find_data_gaps
+from training.gate import GateConfig, GateResult, compare, skipped
 from training.ingest.ingest import Progress, silent
 
 DEFAULT_KEEP: Final = 5
@@ -141,7 +141,7 @@ def _judge(
     gate: GateConfig,
     activate_worse: bool,
     stages: Callable[[str], None],
-) -> Verdict:
+) -> GateResult:
     """Hold new settings against those of the bundle that serves."""
     if not gate.enabled:
         return skipped("the gate is off")
@@ -162,7 +162,7 @@ def _fit_and_write(
     models: Path,
     config: EngineConfig,
     now: datetime,
-    verdict: Verdict,
+    verdict: GateResult,
     stages: Callable[[str], None],
 ) -> Manifest:
     engine = fit_engine(dataset, config, progress=stages)
@@ -171,7 +171,7 @@ def _fit_and_write(
         created_at=now,
         data_fingerprint=dataset.fingerprint,
         metrics={"rows": _rows(dataset), "gate": verdict.to_dict(), "rankers": _of_rankers(engine)},
-        notes=find_shortfalls(dataset, engine),
+        notes=find_data_gaps(dataset, engine),
     )
     return write_bundle(engine, models, provenance)
 

@@ -23,8 +23,8 @@ from recsys.evaluation.experiment import draw
 from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig
-from training.config import JobConfig, parse_config, range_of, render_config
-from training.gate import QUESTIONS, Question, ask, intervals
+from training.config import TrainingConfig, parse_config, range_of, render_config
+from training.gate import GATE_METRICS, GateMetric, ask, intervals
 from training.ingest.ingest import Progress, silent
 
 STUDY: Final = "recsys"
@@ -103,7 +103,7 @@ class TuneReport:
         ]
         if not self.is_better:
             lines.append("# No trial is better clear of zero: these are the settings that it began with.")
-        return "\n".join([*lines, render_config(JobConfig(engine=self.config))])
+        return "\n".join([*lines, render_config(TrainingConfig(engine=self.config))])
 
 
 def tune(
@@ -127,7 +127,7 @@ def tune(
     Args:
         data_dir: the folder that `ingest` wrote.
         base: settings to begin with; what is not looked for keeps its value.
-        metric: one of `QUESTIONS`.
+        metric: one of `GATE_METRICS`.
         holdout_days: length of the window, in local days, >= 1.
         settings: what is looked for, by key path, from `SPACE` or elsewhere.
         minutes: time after which no further trial begins, > 0.
@@ -140,15 +140,15 @@ def tune(
         ConfigError: a metric or setting that does not exist, or a study of another shop, base or question.
         DataError: the tables cannot be used, or nobody can be asked.
     """
-    if metric not in QUESTIONS:
-        raise ConfigError(f"metric is {metric!r}, expected one of {', '.join(QUESTIONS)}")
+    if metric not in GATE_METRICS:
+        raise ConfigError(f"metric is {metric!r}, expected one of {', '.join(GATE_METRICS)}")
     if minutes <= 0 or (trials is not None and trials < 1):
         raise ConfigError(f"minutes are {minutes:g} and trials {trials}: both must be above 0")
     check_settings(settings, base)
     dataset = load_dataset(data_dir)
     window = find_window(dataset, "tune", holdout_days)
     dataset = dataset.until(window.stop)
-    question = QUESTIONS[metric]
+    question = GATE_METRICS[metric]
     task = draw(question.ask(dataset, window))
     if not len(task):
         raise DataError(f"nobody can be asked {metric} in the tuning window of {holdout_days} days")
@@ -197,7 +197,7 @@ class _Search:
     dataset: Dataset
     window: Window
     task: Task
-    question: Question
+    question: GateMetric
     base: EngineConfig
     settings: Mapping[str, Setting]
     progress: Progress

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from recsys.bundles.serialization import Parts, put_together, take_apart
+from recsys.bundles.serialization import SerializedModel, flatten, unflatten
 from recsys.core.errors import BundleError
-from recsys.data.offers import NOTHING_OFFERED, Offers, OfferTable
+from recsys.data.offers import NO_KNOWN_OFFERS, Offers, OfferTable
 from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import PAIR_FEATURES
@@ -126,7 +126,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
     """
     manifest = verify(folder)
     trees = {name: (folder / file).read_text(encoding="utf-8") for name, file in RANKER_FILES.items()}
-    parts = Parts({}, {}, manifest.values | trees)
+    parts = SerializedModel({}, {}, manifest.values | trees)
     for name in manifest.files:
         path = folder / name
         if name.endswith(".npy"):
@@ -134,7 +134,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
             parts.arrays[name.removesuffix(".npy")] = mapped.view(np.ndarray)
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
-    engine = put_together(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
+    engine = unflatten(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
     rankers = engine.rankers
     for ranker, names in ((rankers.next, FEATURES), (rankers.new, FEATURES), (rankers.pairs, PAIR_FEATURES)):
         if ranker.is_fitted and ranker.feature_names != names:
@@ -245,10 +245,10 @@ def code_fingerprint() -> str:
 
 
 def _write_files(engine: Engine, folder: Path, version: str, provenance: Provenance) -> Manifest:
-    parts = take_apart(engine, skip=("index", "offers"))
+    parts = flatten(engine, skip=("index", "offers"))
     offers = engine.offers.known
     if len(offers):
-        parts.arrays.update({f"{OFFERS}{name}": array for name, array in take_apart(offers).arrays.items()})
+        parts.arrays.update({f"{OFFERS}{name}": array for name, array in flatten(offers).arrays.items()})
     for name, array in parts.arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     for field, name in TABLE_FILES.items():
@@ -277,10 +277,10 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
     return manifest
 
 
-def _offers(parts: Parts) -> Offers:
+def _offers(parts: SerializedModel) -> Offers:
     """The offers among the arrays of a bundle, if it has any."""
     arrays = {name.removeprefix(OFFERS): array for name, array in parts.arrays.items() if name.startswith(OFFERS)}
-    return Offers(put_together(OfferTable, Parts(arrays, {}, {}))) if arrays else NOTHING_OFFERED
+    return Offers(unflatten(OfferTable, SerializedModel(arrays, {}, {}))) if arrays else NO_KNOWN_OFFERS
 
 
 def _seal(document: Mapping[str, Any]) -> str:

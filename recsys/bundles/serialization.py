@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class SerializedModel:
     """A dataclass taken apart.
 
     Attributes:
@@ -33,7 +33,7 @@ class Parts:
     values: dict[str, Any]
 
 
-def take_apart(value: Any, skip: tuple[str, ...] = ()) -> Parts:
+def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
 
     Args:
@@ -41,19 +41,19 @@ def take_apart(value: Any, skip: tuple[str, ...] = ()) -> Parts:
             None, and dataclasses of these.
         skip: fields of the outermost dataclass that the caller stores otherwise.
     """
-    parts = Parts({}, {}, {})
+    parts = SerializedModel({}, {}, {})
     for field in dataclasses.fields(value):
         if field.name not in skip:
             _dump(getattr(value, field.name), field.name, parts)
     return parts
 
 
-def put_together(cls: type[T], parts: Parts, **extra: Any) -> T:
-    """The inverse of `take_apart`.
+def unflatten(cls: type[T], parts: SerializedModel, **extra: Any) -> T:
+    """The inverse of `flatten`.
 
     Args:
         cls: the dataclass.
-        parts: what `take_apart` gave, arrays possibly mapped from files.
+        parts: what `flatten` gave, arrays possibly mapped from files.
         **extra: the fields that were skipped.
 
     Raises:
@@ -68,7 +68,7 @@ def put_together(cls: type[T], parts: Parts, **extra: Any) -> T:
     return cls(**fields, **extra)
 
 
-def _dump(value: Any, name: str, parts: Parts) -> None:
+def _dump(value: Any, name: str, parts: SerializedModel) -> None:
     if isinstance(value, np.ndarray):
         parts.arrays[name] = value
     elif sparse.issparse(value):
@@ -88,7 +88,7 @@ def _dump(value: Any, name: str, parts: Parts) -> None:
         parts.values[name] = list(value) if isinstance(value, tuple) else value
 
 
-def _load(hint: Any, name: str, parts: Parts) -> Any:
+def _load(hint: Any, name: str, parts: SerializedModel) -> Any:
     origin = typing.get_origin(hint)
     try:
         if origin is np.ndarray:
@@ -114,7 +114,7 @@ def _load(hint: Any, name: str, parts: Parts) -> Any:
     return _checked(hint, value, name)
 
 
-def _load_csr(name: str, parts: Parts) -> sparse.csr_matrix:
+def _load_csr(name: str, parts: SerializedModel) -> sparse.csr_matrix:
     arrays = tuple(parts.arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
     return sparse.csr_matrix(arrays, shape=tuple(parts.values[name]), copy=False)
 

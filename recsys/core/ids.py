@@ -59,7 +59,7 @@ class IdMap:
 
 
 @dataclass(frozen=True)
-class GrownIdMap(IdMap):
+class ExtendedIdMap(IdMap):
     """A map with more ids behind its own, and some that are no longer answered for; built without a walk over all.
 
     Attributes:

@@ -23,52 +23,52 @@ import polars as pl
 from recsys.core.ids import IdMap
 from recsys.core.schema import OFFERS
 
-KEYS: Final = ("region", "store", "channel")
+OFFER_KEYS: Final = ("region", "store", "channel")
 """What an offer may name, and a request's context."""
 
 OFFERED_COLUMNS: Final = ("price", "available")
 """Columns of the items' table that offers override."""
 
-UNNAMED: Final = ""
+NO_CONTEXT_VALUE: Final = ""
 """Stands for a key that an offer, or a request, does not name."""
 
-UNSAID: Final = -1
+NO_NAMED_CONTEXT: Final = -1
 MICROSECONDS: Final = 1_000_000
 ALWAYS: Final = np.iinfo(np.int64)
 """Ends of time, for offers whose own are open."""
 
 T = TypeVar("T")
 
-Standing = tuple[tuple[int, int], ...]
+OfferContextKey = tuple[tuple[int, int], ...]
 """Scopes that a request is in, the least specific first, each with the number of its times that have passed."""
 
 
-class Where(NamedTuple):
+class OfferScope(NamedTuple):
     """Where a request comes from; "" where it does not say."""
 
-    region: str = UNNAMED
-    store: str = UNNAMED
-    channel: str = UNNAMED
+    region: str = NO_CONTEXT_VALUE
+    store: str = NO_CONTEXT_VALUE
+    channel: str = NO_CONTEXT_VALUE
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], region: Any = None) -> Where:
+    def of(cls, context: Mapping[str, Any], region: Any = None) -> OfferScope:
         """Read it off a request's context: texts, and whole numbers as texts.
 
         Args:
             context: by name; what is neither text nor a whole number names nothing.
             region: where the context names no region.
         """
-        named = [_name(context.get(key)) for key in KEYS]
+        named = [_name(context.get(key)) for key in OFFER_KEYS]
         return cls(named[0] or _name(region), *named[1:])
 
 
 def _name(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else UNNAMED
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else NO_CONTEXT_VALUE
 
 
-class Terms(NamedTuple):
+class OfferTerms(NamedTuple):
     """What offers of one scope say of items, one entry an offer; of an item's the last that says something counts.
 
     Attributes:
@@ -116,9 +116,9 @@ class OfferTable:
         return len(self.item_idx)
 
     @cached_property
-    def scopes(self) -> dict[Where, int]:
+    def scopes(self) -> dict[OfferScope, int]:
         """The number of each scope."""
-        named = map(Where, self.region, self.store, self.channel)
+        named = map(OfferScope, self.region, self.store, self.channel)
         return {where: scope for scope, where in enumerate(named)}
 
     @cached_property
@@ -126,18 +126,18 @@ class OfferTable:
         """Whether any offer is for a region."""
         return any(self.region)
 
-    def standing(self, where: Where, as_of: int) -> Standing:
+    def standing(self, where: OfferScope, as_of: int) -> OfferContextKey:
         """The scopes that a request is in at a moment; requests of equal standing are shown the same offers."""
         known = self.scopes
-        choices = ((UNNAMED,) if name == UNNAMED else (UNNAMED, name) for name in where)
-        found = sorted(known[names] for each in product(*choices) if (names := Where(*each)) in known)
+        choices = ((NO_CONTEXT_VALUE,) if name == NO_CONTEXT_VALUE else (NO_CONTEXT_VALUE, name) for name in where)
+        found = sorted(known[names] for each in product(*choices) if (names := OfferScope(*each)) in known)
         return tuple((scope, int(self._times(scope).searchsorted(as_of, side="right"))) for scope in found)
 
-    def terms(self, scope: int, as_of: int) -> Terms:
+    def terms(self, scope: int, as_of: int) -> OfferTerms:
         """What the offers of a scope say that apply at a moment."""
         mine = _part(self.ends, scope)
         applies = (self.start[mine] <= as_of) & (as_of < self.end[mine])
-        return Terms(self.item_idx[mine][applies], self.price[mine][applies], self.available[mine][applies])
+        return OfferTerms(self.item_idx[mine][applies], self.price[mine][applies], self.available[mine][applies])
 
     def _times(self, scope: int) -> npt.NDArray[np.int64]:
         return self.times[_part(self.time_ends, scope)]
@@ -154,13 +154,18 @@ def tabulate(offers: pl.DataFrame) -> OfferTable:
         offers: `item_idx`, int32 rows of items, and the columns of `schema.OFFERS` but `item_id`; of rows that are
             alike in precedence the last one speaks.
     """
-    named = offers.with_columns(pl.col(*KEYS).fill_null(UNNAMED))
-    is_named = [pl.col(key) != UNNAMED for key in ("store", "channel", "region")]
-    scopes = named.select(*KEYS).unique().sort(pl.sum_horizontal(is_named), *is_named, *KEYS).with_row_index("scope")
+    named = offers.with_columns(pl.col(*OFFER_KEYS).fill_null(NO_CONTEXT_VALUE))
+    is_named = [pl.col(key) != NO_CONTEXT_VALUE for key in ("store", "channel", "region")]
+    scopes = (
+        named.select(*OFFER_KEYS)
+        .unique()
+        .sort(pl.sum_horizontal(is_named), *is_named, *OFFER_KEYS)
+        .with_row_index("scope")
+    )
     moments = named.with_columns(
         _whole_seconds("valid_from", ALWAYS.min).alias("start"), _whole_seconds("valid_to", ALWAYS.max).alias("end")
     )
-    rows = moments.join(scopes, on=list(KEYS), how="left", maintain_order="left")
+    rows = moments.join(scopes, on=list(OFFER_KEYS), how="left", maintain_order="left")
     rows = rows.sort("scope", "start", maintain_order=True)
     times = pl.concat([rows.select("scope", time=end) for end in ("start", "end")]).unique().sort("scope", "time")
     times = times.filter(pl.col("time").is_between(ALWAYS.min, ALWAYS.max, closed="none"))
@@ -174,7 +179,7 @@ def tabulate(offers: pl.DataFrame) -> OfferTable:
         time_ends=times["scope"].to_numpy().searchsorted(each, side="right").astype(np.int64),
         item_idx=rows["item_idx"].to_numpy(),
         price=rows["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
-        available=rows["available"].cast(pl.Int8).fill_null(UNSAID).to_numpy(),
+        available=rows["available"].cast(pl.Int8).fill_null(NO_NAMED_CONTEXT).to_numpy(),
         start=rows["start"].to_numpy(),
         end=rows["end"].to_numpy(),
     )
@@ -212,7 +217,7 @@ class Offers:
     known: OfferTable = NO_OFFERS
     changed: OfferTable = NO_OFFERS
     replaced: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    taken: tuple[Standing, Standing] = ((), ())
+    taken: tuple[OfferContextKey, OfferContextKey] = ((), ())
 
     def __len__(self) -> int:
         return len(self.known) + len(self.changed)
@@ -222,31 +227,33 @@ class Offers:
         """Whether any offer is for a region."""
         return self.known.names_regions or self.changed.names_regions
 
-    def standing(self, where: Where, as_of: int) -> tuple[Standing, Standing]:
+    def standing(self, where: OfferScope, as_of: int) -> tuple[OfferContextKey, OfferContextKey]:
         """The scopes that a request is in at a moment; see `OfferTable.standing`."""
         return self.known.standing(where, as_of), self.changed.standing(where, as_of)
 
-    def speaking(self, standing: tuple[Standing, Standing], as_of: int) -> Iterator[tuple[Where, Terms]]:
+    def speaking(
+        self, standing: tuple[OfferContextKey, OfferContextKey], as_of: int
+    ) -> Iterator[tuple[OfferScope, OfferTerms]]:
         """What offers say at a moment, in ascending precedence, each with the scope that says it."""
         for table, scopes in zip((self.known, self.changed), standing, strict=True):
             for scope, _ in scopes:
                 terms = table.terms(scope, as_of)
                 if table is self.known and len(self.replaced):
                     counts = ~np.isin(terms.item_idx, self.replaced)
-                    terms = Terms(terms.item_idx[counts], terms.price[counts], terms.available[counts])
-                yield Where(table.region[scope], table.store[scope], table.channel[scope]), terms
+                    terms = OfferTerms(terms.item_idx[counts], terms.price[counts], terms.available[counts])
+                yield OfferScope(table.region[scope], table.store[scope], table.channel[scope]), terms
 
-    def sold_out_by(self, row: int, as_of: int) -> Where | None:
+    def sold_out_by(self, row: int, as_of: int) -> OfferScope | None:
         """The scope whose offer took an item out of the catalogue beside; None where none did."""
-        speaker: tuple[Where, int] | None = None
+        speaker: tuple[OfferScope, int] | None = None
         for where, terms in self.speaking(self.taken, as_of):
             said = terms.available[terms.item_idx == row]
-            said = said[said != UNSAID]
+            said = said[said != NO_NAMED_CONTEXT]
             speaker = (where, int(said[-1])) if len(said) else speaker
         return speaker[0] if speaker is not None and not speaker[1] else None
 
 
-NOTHING_OFFERED: Final = Offers()
+NO_KNOWN_OFFERS: Final = Offers()
 
 
 class Held(Generic[T]):
@@ -254,13 +261,13 @@ class Held(Generic[T]):
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._values: OrderedDict[tuple[Standing, Standing], T] = OrderedDict()
+        self._values: OrderedDict[tuple[OfferContextKey, OfferContextKey], T] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, standing: tuple[Standing, Standing]) -> T | None:
+    def get(self, standing: tuple[OfferContextKey, OfferContextKey]) -> T | None:
         """The value, if it is held."""
         with self._lock:
             value = self._values.get(standing)
@@ -268,7 +275,7 @@ class Held(Generic[T]):
                 self._values.move_to_end(standing)
             return value
 
-    def put(self, standing: tuple[Standing, Standing], value: T) -> None:
+    def put(self, standing: tuple[OfferContextKey, OfferContextKey], value: T) -> None:
         """Hold a value, and let go of others until there is room."""
         with self._lock:
             self._values[standing] = value

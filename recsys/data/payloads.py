@@ -15,10 +15,10 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, EVENTS, TIMESTAMP
 
-Row = dict[str, Any]
+RawEvent = dict[str, Any]
 
 
-class ItemlessRow(Row):
+class ItemlessRow(RawEvent):
     """The row of an event that names no item and is none of ours, such as GA4's `page_view`: not about an item."""
 
 
@@ -29,7 +29,7 @@ PASSED_ON: Final = ("session_id", "channel", "region", "recommendation_id", "pla
 ORDERS: Final = ("purchase", "refund")
 
 
-def unfold(payload: Any) -> list[Row]:
+def parse_payload(payload: Any) -> list[RawEvent]:
     """Turn one event payload into flat rows, one an item.
 
     An object with an `item_id` is a flat row already, whatever else it holds. Else `eventType` tells Google
@@ -68,8 +68,8 @@ def unfold(payload: Any) -> list[Row]:
     return [_flat(payload)]
 
 
-def _flat(payload: Mapping[str, Any]) -> Row:
-    row: Row = {}
+def _flat(payload: Mapping[str, Any]) -> RawEvent:
+    row: RawEvent = {}
     for name, value in payload.items():
         read = READERS.get(name)
         row[name] = value if read is None else read(payload, name, "")
@@ -78,7 +78,7 @@ def _flat(payload: Mapping[str, Any]) -> Row:
     return row
 
 
-def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
+def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
     """One GA4 event, as gtag, the Measurement Protocol or the BigQuery export write it."""
     params = _params(payload, path)
     name_field = "event_name" if "event_name" in payload else "name"
@@ -87,7 +87,7 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
     transaction = _first_text(
         (commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params.")
     )
-    shared: Row = {name: _text(params, name, f"{path}params.") for name in PASSED_ON}
+    shared: RawEvent = {name: _text(params, name, f"{path}params.") for name in PASSED_ON}
     shared |= {
         "event": event,
         "timestamp": _ga4_time(payload, path),
@@ -115,9 +115,9 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[Row]:
     return rows or [_without_item(shared)]
 
 
-def _measurement(payload: Mapping[str, Any]) -> list[Row]:
+def _measurement(payload: Mapping[str, Any]) -> list[RawEvent]:
     """GA4's Measurement Protocol: who and when once, then a list of events."""
-    rows: list[Row] = []
+    rows: list[RawEvent] = []
     outer = {name: payload[name] for name in ("client_id", "user_id", "timestamp_micros") if name in payload}
     for place, event in enumerate(_array(payload, "events", "")):
         path = f"events[{place}]"
@@ -130,7 +130,7 @@ def _params(payload: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     exported = payload.get("event_params")
     if not isinstance(exported, list | tuple):
         return _object(payload, "params", path)
-    params: Row = {}
+    params: RawEvent = {}
     for place, pair in enumerate(exported):
         at = f"{path}event_params[{place}]"
         fields = _as_object(pair, at)
@@ -153,11 +153,11 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
     return _moment(payload, "timestamp", path)
 
 
-def _segment(payload: Mapping[str, Any]) -> list[Row]:
+def _segment(payload: Mapping[str, Any]) -> list[RawEvent]:
     properties = _object(payload, "properties", "")
     event = _event(payload, "event", "")
     cart = [(properties, name, "properties.") for name in ("order_id", "cart_id", "checkout_id")]
-    shared: Row = {name: _text(properties, name, "properties.") for name in PASSED_ON}
+    shared: RawEvent = {name: _text(properties, name, "properties.") for name in PASSED_ON}
     shared |= {
         "event": event,
         "timestamp": _moment(payload, "timestamp" if "timestamp" in payload else "originalTimestamp", ""),
@@ -178,7 +178,7 @@ def _segment(payload: Mapping[str, Any]) -> list[Row]:
     return rows or [_without_item(shared)]
 
 
-def _segment_product(product: Mapping[str, Any], path: str) -> Row:
+def _segment_product(product: Mapping[str, Any], path: str) -> RawEvent:
     return {
         "item_id": _first_text((product, "product_id", path), (product, "sku", path)),
         "price": _number(product, "price", path),
@@ -187,10 +187,10 @@ def _segment_product(product: Mapping[str, Any], path: str) -> Row:
     }
 
 
-def _retail(payload: Mapping[str, Any]) -> list[Row]:
+def _retail(payload: Mapping[str, Any]) -> list[RawEvent]:
     order = _object(payload, "purchaseTransaction", "")
     person = _object(payload, "userInfo", "")
-    shared: Row = {
+    shared: RawEvent = {
         "event": _event(payload, "eventType", ""),
         "timestamp": _moment(payload, "eventTime", ""),
         "event_id": _text(payload, "eventId", ""),
@@ -218,12 +218,12 @@ def _retail(payload: Mapping[str, Any]) -> list[Row]:
     return rows or [_without_item(shared)]
 
 
-def _without_item(row: Row) -> Row:
+def _without_item(row: RawEvent) -> RawEvent:
     is_known = row["event"] is None or row["event"] in EVENT_NAMES
     return row | {"item_id": None} if is_known else ItemlessRow(row, item_id=None)
 
 
-def _numbered(rows: list[Row]) -> list[Row]:
+def _numbered(rows: list[RawEvent]) -> list[RawEvent]:
     """Rows of one payload with ids of their own: `<id>#1`, `<id>#2`, … where there are several."""
     if len(rows) < 2 or rows[0].get("event_id") is None:
         return rows

@@ -12,7 +12,7 @@ import polars as pl
 from recsys.core.schema import TIMESTAMP
 from recsys.data.catalog import PATH_SEPARATOR
 
-Row = dict[str, Any]
+RowDict = dict[str, Any]
 """Values of a row by column, as Python has them; a column that is absent is null."""
 
 ATTRIBUTES: Final = "attributes"
@@ -29,7 +29,7 @@ _NUMBERS: Final = (pl.Int64(), pl.Float64())
 _INT64_END: Final = 2**63
 
 
-def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
+def apply_patch(row: RowDict | None, kind: str, body: Mapping[str, Any]) -> RowDict | None:
     """A row after a change.
 
     Args:
@@ -47,22 +47,22 @@ def changed(row: Row | None, kind: str, body: Mapping[str, Any]) -> Row | None:
     return (dict(row or {}) if kind.endswith("_patch") else {}) | given
 
 
-def offers_after(kind: str, body: Mapping[str, Any]) -> list[Row] | None:
-    """All offers of an item after a change, None where it leaves them as they are; see `changed`."""
+def offers_after(kind: str, body: Mapping[str, Any]) -> list[RowDict] | None:
+    """All offers of an item after a change, None where it leaves them as they are; see `apply_patch`."""
     if kind == "item_patch" and OFFERS not in body:
         return None
     given = None if kind == "item_delete" else body.get(OFFERS)
     return list(given or ())
 
 
-def table_of(rows: Iterable[Row], columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def to_frame(rows: Iterable[RowDict], columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Rows as a frame of the given columns, and of any others that they name; what fits no column is null."""
     kept = list(rows)
     names = dict.fromkeys([*columns, *(name for row in kept for name in row)])
     return pl.DataFrame([_series(name, [row.get(name) for row in kept], columns.get(name)) for name in names])
 
 
-def wider(dtype: pl.DataType, value: Any) -> pl.DataType:
+def promote_dtype(dtype: pl.DataType, value: Any) -> pl.DataType:
     """The type of a column of the shop's own that is to hold one value more.
 
     It is the same in whatever order, and in whatever parts, values come: booleans, whole numbers, numbers, texts for
@@ -95,7 +95,7 @@ def _type_of(value: Any) -> pl.DataType:
 def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None:
         nothing: pl.DataType = pl.Null()
-        dtype = reduce(wider, values, nothing)
+        dtype = reduce(promote_dtype, values, nothing)
     if dtype == TIMESTAMP:
         return pl.Series(name, [_moment(value) for value in values], dtype)
     if isinstance(dtype, pl.List):

@@ -13,7 +13,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
 from recsys.data.dataset import DAY_S
-from recsys.eventlog.store import Entry, EventStore, read_entries
+from recsys.eventlog.store import EventStore, LogEntry, read_entries
 
 READ_AT_ONCE: Final = 20_000
 Z_95: Final = 1.959964
@@ -24,7 +24,7 @@ STAGES: Final = {"clicks": CLICKS, "carts": ("add_to_cart",), "purchases": ("pur
 
 PAIR: Final = ("recommendation_id", "item_id")
 KIND: Final = ("placement", "model_version")
-SHOWN: Final[dict[str, pl.DataType]] = {
+IMPRESSION_COLUMNS: Final[dict[str, pl.DataType]] = {
     "recommendation_id": pl.String(),
     "item_id": pl.String(),
     "placement": pl.String(),
@@ -35,7 +35,7 @@ SHOWN: Final[dict[str, pl.DataType]] = {
 }
 """Columns of what lists showed, one row an item; `shown_at` in seconds since 1970."""
 
-FOLLOWED: Final[dict[str, pl.DataType]] = {
+ATTRIBUTED_COLUMNS: Final[dict[str, pl.DataType]] = {
     "recommendation_id": pl.String(),
     "item_id": pl.String(),
     "event": pl.String(),
@@ -48,7 +48,7 @@ FOLLOWED: Final[dict[str, pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Yield:
+class PlacementStats:
     """What came of the lists of one placement and model.
 
     An item of a list counts once a stage, however often its event came.
@@ -86,7 +86,7 @@ class Attribution:
         unmatched: events whose list is not in the log, or did not show the item.
     """
 
-    yields: tuple[Yield, ...]
+    yields: tuple[PlacementStats, ...]
     window_days: float
     late: int
     unmatched: int
@@ -110,7 +110,7 @@ def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
     until = store.last_seq()
     events = _followed(store, until)
     lists, impressions = _shown_counts(store, until)
-    joined = events.join(shown_rows(store, events["recommendation_id"], until), on=PAIR)
+    joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
     in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
     counts = {stage: _pairs(in_time, names) for stage, names in STAGES.items()}
     revenue = _revenue(in_time)
@@ -121,7 +121,7 @@ def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
     return Attribution(yields, window_days, len(joined) - len(in_time), len(events) - len(joined))
 
 
-def shown_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_seq: int | None = None) -> pl.DataFrame:
+def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_seq: int | None = None) -> pl.DataFrame:
     """What the lists of some ids showed.
 
     Args:
@@ -130,25 +130,25 @@ def shown_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_seq: 
         up_to_seq: the last number to be read.
 
     Returns:
-        The columns of `SHOWN`; `propensity` is null where chance had no part.
+        The columns of `IMPRESSION_COLUMNS`; `propensity` is null where chance had no part.
     """
     wanted = set(recommendation_ids)
     rows = (
         {**entry.body, "recommendation_id": id_, "shown_at": at, "position": place, **shown}
         for entry in _of_kind(store, "impression", up_to_seq)
-        for id_, at in showings(entry)
+        for id_, at in impressions(entry)
         if id_ in wanted
         for place, shown in enumerate(entry.body.get("items", ()), 1)
     )
-    return _frame(rows if wanted else (), SHOWN).unique(PAIR, keep="first", maintain_order=True)
+    return _frame(rows if wanted else (), IMPRESSION_COLUMNS).unique(PAIR, keep="first", maintain_order=True)
 
 
-def with_what_was_shown(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
+def join_impressions(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     """Events that carry a list's id, with the list's placement, position and propensity where they lack their own.
 
     Args:
         events: the columns of `recsys.core.schema.EVENTS`.
-        shown: from `shown_rows`.
+        shown: from `impression_rows`.
     """
     names = ("placement", "position", "propensity")
     given = shown.select(*PAIR, *(pl.col(name).alias(f"{name} shown") for name in names))
@@ -156,7 +156,7 @@ def with_what_was_shown(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFra
     return joined.with_columns(pl.coalesce(name, f"{name} shown").alias(name) for name in names).select(events.columns)
 
 
-def showings(entry: Entry) -> list[tuple[str | None, float]]:
+def impressions(entry: LogEntry) -> list[tuple[str | None, float]]:
     """The `recommendation_id` and time (seconds since 1970) of each list that an impression stands for."""
     if (many := entry.body.get("shown")) is None:
         return [(entry.key, entry.at)]
@@ -183,7 +183,7 @@ def wilson(hits: int, trials: int) -> Interval:
     return Interval(share, min(max(low, 0.0), share), max(min(high, 1.0), share))  # rounding must not cross them
 
 
-def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[Entry]:
+def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[LogEntry]:
     for entries in read_entries(store, READ_AT_ONCE, up_to_seq):
         yield from (stored.entry for stored in entries if stored.entry.kind == kind)
 
@@ -196,20 +196,20 @@ def _followed(store: EventStore, up_to_seq: int) -> pl.DataFrame:
         for entry in _of_kind(store, "event", up_to_seq)
         if entry.body.get("recommendation_id") is not None and entry.body.get("event") in counted
     )
-    return _frame(rows, FOLLOWED)
+    return _frame(rows, ATTRIBUTED_COLUMNS)
 
 
 def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
     """Lists and impressions by placement and model version."""
     lists: Counter[tuple[str, str]] = Counter()
-    impressions: Counter[tuple[str, str]] = Counter()
+    n_shown: Counter[tuple[str, str]] = Counter()
     for entry in _of_kind(store, "impression", up_to_seq):
         placement, model_version = (entry.body.get(name) for name in KIND)
         kind = (str(placement or ""), str(model_version or ""))
-        count = len(showings(entry))
+        count = len(impressions(entry))
         lists[kind] += count
-        impressions[kind] += count * len(entry.body.get("items", ()))
-    return lists, impressions
+        n_shown[kind] += count * len(entry.body.get("items", ()))
+    return lists, n_shown
 
 
 def _pairs(joined: pl.DataFrame, names: Iterable[str]) -> dict[tuple[str, str], int]:
@@ -235,12 +235,12 @@ def _yield(
     impressions: int,
     counts: dict[str, int],
     revenue: dict[tuple[str, str], dict[str, float]],
-) -> Yield:
+) -> PlacementStats:
     ctr, conversion = (wilson(counts[stage], impressions) for stage in ("clicks", "purchases"))
     placement, model_version = kind
     clicks, carts, purchases = (counts[stage] for stage in STAGES)
     paid = revenue.get(kind, {})
-    return Yield(placement, model_version, lists, impressions, clicks, carts, purchases, ctr, conversion, paid)
+    return PlacementStats(placement, model_version, lists, impressions, clicks, carts, purchases, ctr, conversion, paid)
 
 
 def _frame(rows: Iterable[dict[str, Any]], columns: dict[str, pl.DataType]) -> pl.DataFrame:

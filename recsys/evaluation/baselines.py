@@ -30,7 +30,7 @@ Scorer = Callable[[npt.NDArray[np.int32]], Scores]
 
 
 @dataclass(frozen=True)
-class Past:
+class TrainingSlice:
     """What a baseline may know: the shop before `now`, as matrices.
 
     Attributes:
@@ -87,29 +87,29 @@ class Past:
         return back[np.searchsorted(baskets, self.events.basket_idx)]
 
 
-def popularity(past: Past) -> Scorer:
+def popularity(past: TrainingSlice) -> Scorer:
     """Share of the last four weeks' purchases."""
     return lambda users: np.broadcast_to(past.popularity, (len(users), past.shape[1]))
 
 
-def personal_frequency(past: Past) -> Scorer:
+def personal_frequency(past: TrainingSlice) -> Scorer:
     """How often the shopper bought each item; nothing else."""
     return lambda users: past.counts[users].toarray()
 
 
-def gp_topfreq(past: Past) -> Scorer:
+def gp_topfreq(past: TrainingSlice) -> Scorer:
     """Own frequency first, everyone's popularity behind it (Li et al. 2023, TOIS)."""
     return lambda users: past.counts[users].toarray() + past.popularity
 
 
-def exponential_decay(past: Past, decay_days: float = 150.0) -> Scorer:
+def exponential_decay(past: TrainingSlice, decay_days: float = 150.0) -> Scorer:
     """`Σ exp(−age/τ)` over own purchases, popularity behind it."""
     own = past.matrix(np.exp(-past.age_days / decay_days))
     return lambda users: own[users].toarray() + 0.1 * past.popularity
 
 
 def tifu_knn(
-    past: Past,
+    past: TrainingSlice,
     *,
     group_size: int = 7,
     within: float = 0.9,
@@ -127,7 +127,7 @@ def tifu_knn(
     return _with_neighbors(vectors, vectors, alpha, n_neighbors, past.popularity)
 
 
-def up_cf(past: Past, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.75) -> Scorer:
+def up_cf(past: TrainingSlice, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.75) -> Scorer:
     """Recency-aware user-wise popularity, spread by asymmetric user similarity (Faggioli et al. 2020, UMAP)."""
     recent = past.back_places < recency
     n_baskets = np.zeros(past.shape[0], np.int64)
@@ -147,7 +147,7 @@ def up_cf(past: Past, *, recency: int = 50, sharpness: float = 10.0, asymmetry: 
     return score
 
 
-def user_knn(past: Past, n_neighbors: int = 50) -> Scorer:
+def user_knn(past: TrainingSlice, n_neighbors: int = 50) -> Scorer:
     """What the nearest shoppers have bought, however often, by cosine of it."""
     bought = past.counts.copy()
     bought.data[:] = 1
@@ -175,7 +175,7 @@ def _with_neighbors(
     return score
 
 
-def ease(past: Past, *, n_items: int = 6000, regularization: float = 500.0) -> Scorer:
+def ease(past: TrainingSlice, *, n_items: int = 6000, regularization: float = 500.0) -> Scorer:
     """A closed-form linear model between the best-selling items, on `ln(1 + count)` (Steck 2019, WWW)."""
     bought = past.counts.log1p()
     best = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
@@ -194,14 +194,14 @@ def ease(past: Past, *, n_items: int = 6000, regularization: float = 500.0) -> S
     return score
 
 
-def als(past: Past, *, half_life_days: float = 30.0) -> Scorer:
+def als(past: TrainingSlice, *, half_life_days: float = 30.0) -> Scorer:
     """Implicit's ALS on decayed counts."""
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(factors=256, regularization=10.0, alpha=1.0, iterations=15, random_state=0)
     return _by_factors(model, past.matrix(np.exp2(-past.age_days / half_life_days)))
 
 
-def bpr(past: Past) -> Scorer:
+def bpr(past: TrainingSlice) -> Scorer:
     """Implicit's BPR on counts."""
     model = BayesianPersonalizedRanking(
         factors=16, learning_rate=0.01, regularization=0.01, iterations=30, random_state=0, num_threads=1
@@ -216,19 +216,19 @@ def _by_factors(model: Any, user_items: sparse.csr_matrix) -> Scorer:
     return lambda block: users[block] @ items.T
 
 
-def item_bm25(past: Past) -> Scorer:
+def item_bm25(past: TrainingSlice) -> Scorer:
     """Implicit's item-item neighbours by BM25."""
     return _by_neighbors(BM25Recommender(K=20, K1=1.2, B=0.2), past.counts, past)
 
 
-def item_cosine(past: Past) -> Scorer:
+def item_cosine(past: TrainingSlice) -> Scorer:
     """Implicit's item-item neighbours by cosine of who bought them."""
     bought = past.counts.copy()
     bought.data[:] = 1
     return _by_neighbors(CosineRecommender(K=20), bought, past)
 
 
-def _by_neighbors(model: Any, user_items: sparse.csr_matrix, past: Past) -> Scorer:
+def _by_neighbors(model: Any, user_items: sparse.csr_matrix, past: TrainingSlice) -> Scorer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ParameterWarning)  # implicit transposes to COO itself
         model.fit(user_items, show_progress=False)
@@ -236,7 +236,7 @@ def _by_neighbors(model: Any, user_items: sparse.csr_matrix, past: Past) -> Scor
     return lambda users: (past.counts[users] @ similarity).toarray()
 
 
-PERSONAL: Final[Mapping[str, Callable[[Past], Scorer]]] = MappingProxyType(
+PERSONAL: Final[Mapping[str, Callable[[TrainingSlice], Scorer]]] = MappingProxyType(
     {
         "popularity": popularity,
         "personal_frequency": personal_frequency,

@@ -15,18 +15,18 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
-from recsys.evaluation.baselines import Past, popularity
-from recsys.evaluation.experiment import Judged, draw
+from recsys.evaluation.baselines import TrainingSlice, popularity
+from recsys.evaluation.experiment import QuestionResults, draw
 from recsys.evaluation.methods import Track, untracked
 from recsys.evaluation.splits import Window
-from recsys.evaluation.tasks import NOBODY, Task, next_basket
+from recsys.evaluation.tasks import ANONYMOUS, Task, next_basket
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommend import rank
 from recsys.ranking.fit import fit_engine
 from recsys.retrieval.audience import audience_scores
 from recsys.retrieval.query import Query
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
 MIN_BUYERS = 20
 COLD_SHARE = 0.05
@@ -38,7 +38,7 @@ NOON = 12
 
 
 @dataclass(frozen=True)
-class ColdItems:
+class ColdItemsTask:
     """Items whose every interaction is hidden, and who bought them.
 
     Attributes:
@@ -51,10 +51,12 @@ class ColdItems:
     item_idx: npt.NDArray[np.int32]
     buyers: sparse.csc_matrix
     engine: Engine
-    past: Past
+    past: TrainingSlice
 
 
-def hide_items(dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator) -> ColdItems | None:
+def hide_items(
+    dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator
+) -> ColdItemsTask | None:
     """Hide a share of the items that enough shoppers bought before the window; None where there are none."""
     known = dataset.until(window.start)
     bought = known.successes
@@ -69,10 +71,10 @@ def hide_items(dataset: Dataset, window: Window, config: EngineConfig, rng: np.r
     cold = np.sort(rng.choice(candidates, n_cold, replace=False)).astype(np.int32)
     hidden = replace(known, events=known.events.take(~np.isin(known.events.item_idx, cold)))
     engine = fit_models(hidden, config, now=window.start, for_shoppers_only=True)
-    return ColdItems(cold, held[:, cold].tocsc(), engine, Past(hidden, window.start))
+    return ColdItemsTask(cold, held[:, cold].tocsc(), engine, TrainingSlice(hidden, window.start))
 
 
-def judge_hidden_items(hidden: ColdItems, window: Window) -> Iterator[Judged]:
+def judge_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[QuestionResults]:
     """AUC of each hidden item over shoppers, then each shopper's recall@50 over the hidden items.
 
     The baseline takes whoever buys many different items for the likelier buyer of any; it cannot tell items apart.
@@ -82,7 +84,7 @@ def judge_hidden_items(hidden: ColdItems, window: Window) -> Iterator[Judged]:
         "engine": audience_scores(hidden.engine, hidden.item_idx, window.start - 1),
         "shopper_activity": np.repeat(activity[:, None], len(hidden.item_idx), axis=1),
     }
-    yield Judged(("engine",), "auc", {name: {"auc": _areas(hidden, score)} for name, score in scores.items()})
+    yield QuestionResults(("engine",), "auc", {name: {"auc": _areas(hidden, score)} for name, score in scores.items()})
     task = _buyers_asked(hidden, window)
     lists = {
         name: hidden.item_idx[np.argsort(-score[task.user_idx], axis=1, kind="stable")[:, :N_COLD_LISTED]]
@@ -92,10 +94,10 @@ def judge_hidden_items(hidden: ColdItems, window: Window) -> Iterator[Judged]:
         name: {f"recall@{N_COLD_LISTED}": metrics.recall_at_k(rows, task.relevant, N_COLD_LISTED)}
         for name, rows in lists.items()
     }
-    yield Judged(("engine",), f"recall@{N_COLD_LISTED}", values, lists, task)
+    yield QuestionResults(("engine",), f"recall@{N_COLD_LISTED}", values, lists, task)
 
 
-def _areas(hidden: ColdItems, scores: npt.NDArray[np.float32]) -> Values:
+def _areas(hidden: ColdItemsTask, scores: npt.NDArray[np.float32]) -> Values:
     areas = np.empty(len(hidden.item_idx))
     for column in range(len(areas)):
         is_buyer = np.zeros(len(scores), np.bool_)
@@ -104,7 +106,7 @@ def _areas(hidden: ColdItems, scores: npt.NDArray[np.float32]) -> Values:
     return areas
 
 
-def _buyers_asked(hidden: ColdItems, window: Window) -> Task:
+def _buyers_asked(hidden: ColdItemsTask, window: Window) -> Task:
     bought = hidden.buyers.tocoo()
     n_users, n_items = hidden.buyers.shape[0], len(hidden.past.dataset.items)
     relevant = sparse.csr_matrix((bought.data, (bought.row, hidden.item_idx[bought.col])), shape=(n_users, n_items))
@@ -112,14 +114,14 @@ def _buyers_asked(hidden: ColdItems, window: Window) -> Task:
     return Task(
         user_idx=asked.astype(np.int32),
         as_of=np.full(len(asked), window.start - 1, np.int64),
-        seed=np.full(len(asked), NOBODY, np.int32),
+        seed=np.full(len(asked), ANONYMOUS, np.int32),
         relevant=relevant[asked],
         hour=np.full(len(asked), -1, np.int8),
     )
 
 
 @dataclass(frozen=True)
-class ColdUsers:
+class ColdUsersTask:
     """Shoppers whom the models never saw, asked about their next basket.
 
     Attributes:
@@ -132,25 +134,25 @@ class ColdUsers:
     task: Task
     history: History
     engine: Engine
-    past: Past
+    past: TrainingSlice
 
 
-def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator) -> ColdUsers:
+def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator) -> ColdUsersTask:
     """Leave a third of the shoppers out of training."""
     is_out = rng.random(len(dataset.users)) < LEFT_OUT_SHARE
     known = dataset.until(window.start)
     is_seen = (known.events.user_idx < 0) | ~is_out[known.events.user_idx]
     rest = replace(known, events=known.events.take(is_seen))
     task = draw(next_basket(dataset, window))
-    return ColdUsers(
+    return ColdUsersTask(
         task=task.take(is_out[task.user_idx]),
         history=build_history(known, config.history),
         engine=fit_engine(rest, config, now=window.start),
-        past=Past(rest, window.start),
+        past=TrainingSlice(rest, window.start),
     )
 
 
-def judge_cold_users(cold: ColdUsers, n_kept: int, track: Track = untracked) -> Judged:
+def judge_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked) -> QuestionResults:
     """Recall@10 of `for_you`, and of own items before popular ones, from the last `n_kept` items alone."""
     placement, engine = PLACEMENTS["for_you"], cold.engine
     shape = (len(cold.task), N_LISTED)
@@ -162,7 +164,7 @@ def judge_cold_users(cold: ColdUsers, n_kept: int, track: Track = untracked) -> 
         history = cold.history.of(int(cold.task.user_idx[place]), moment)
         history = last_items(history, engine.shop.goal, n_kept)
         query = Query(-1, moment, NOON, bucket, N_LISTED, history, allowed=allowed)
-        rows = rank(placement, Shopper(engine, query)).item_idx
+        rows = rank(placement, UserState(engine, query)).item_idx
         lists[place, : len(rows)] = rows
         own = popular.copy()
         own[np.unique(history.item_idx)] += 1
@@ -170,4 +172,4 @@ def judge_cold_users(cold: ColdUsers, n_kept: int, track: Track = untracked) -> 
         baseline[place, : len(best)] = best
     both, metric = {"engine": lists, "own_and_popular": baseline}, f"recall@{N_LISTED}_n{n_kept}"
     recall = {name: {metric: metrics.recall_at_k(rows, cold.task.relevant, N_LISTED)} for name, rows in both.items()}
-    return Judged(("engine",), metric, recall, both, cold.task)
+    return QuestionResults(("engine",), metric, recall, both, cold.task)

@@ -11,18 +11,18 @@ import numpy.typing as npt
 from recsys.core import metrics
 from recsys.core.metrics import Interval, Lists, Values, interval_of, resampled_means
 from recsys.core.placements import PLACEMENTS
-from recsys.evaluation.experiment import N_LISTED, Bench, Judged
+from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.tasks import Task
 
 TAIL_DISCOUNTS: Final = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)
-MAX_DIAL_QUERIES: Final = 600
+MAX_SWEEP_QUERIES: Final = 600
 MAX_SCORE_QUERIES: Final = 2000
 N_SCORE_BINS: Final = 10
 
 
 @dataclass(frozen=True)
-class DialPoint:
+class TradeoffPoint:
     """How good lists for discovery are, and how far from the head.
 
     Attributes:
@@ -61,7 +61,9 @@ class ScoreBin:
     precision: Interval
 
 
-def turn_dial(bench: Bench, judged: Judged, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS) -> list[DialPoint]:
+def sweep_tail_discount(
+    bench: Experiment, judged: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
+) -> list[TradeoffPoint]:
     """Serve `discover` at each setting of its popularity discount, beside what `discovery` judged already.
 
     All methods answer the same part of the queries, and share the draws of their intervals.
@@ -75,7 +77,7 @@ def turn_dial(bench: Bench, judged: Judged, tail_discounts: tuple[float, ...] = 
         The settings in order, then all others as they stand.
     """
     assert judged.task is not None, "discovery asks about shoppers"
-    chosen = _sample(judged.n_queries, MAX_DIAL_QUERIES)
+    chosen = _sample(judged.n_queries, MAX_SWEEP_QUERIES)
     task, served = judged.task.take(chosen), PLACEMENTS["discover"]
     points = []
     for discount in sorted({*tail_discounts, served.tail_discount}):
@@ -89,7 +91,9 @@ def turn_dial(bench: Bench, judged: Judged, tail_discounts: tuple[float, ...] = 
     return points
 
 
-def bin_scores(bench: Bench, task: Task, placement: str = "for_you", n_bins: int = N_SCORE_BINS) -> list[ScoreBin]:
+def calibration_bins(
+    bench: Experiment, task: Task, placement: str = "for_you", n_bins: int = N_SCORE_BINS
+) -> list[ScoreBin]:
     """How often a listed item was taken, by its score.
 
     The bins are quantiles, so that each holds as many items; lists of the fallback, scored on another scale, are left
@@ -126,7 +130,7 @@ def bin_scores(bench: Bench, task: Task, placement: str = "for_you", n_bins: int
     return bins
 
 
-def _point(bench: Bench, task: Task, method: str, lists: Lists) -> DialPoint:
+def _point(bench: Experiment, task: Task, method: str, lists: Lists) -> TradeoffPoint:
     is_tail = bench.engine.is_tail
     values = (
         metrics.ndcg_at_k(lists, task.relevant, N_LISTED),
@@ -135,7 +139,7 @@ def _point(bench: Bench, task: Task, method: str, lists: Lists) -> DialPoint:
     )
     means = resampled_means(np.column_stack(values), np.random.default_rng(0), task.user_idx)
     ndcg, tail_share, recall = (interval_of(_mean(value), means[:, place]) for place, value in enumerate(values))
-    return DialPoint(method, None, False, ndcg, tail_share, recall, metrics.coverage_at_k(lists, N_LISTED))
+    return TradeoffPoint(method, None, False, ndcg, tail_share, recall, metrics.coverage_at_k(lists, N_LISTED))
 
 
 def _share(hits: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_], task: Task) -> Interval:

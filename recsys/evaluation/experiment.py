@@ -16,10 +16,10 @@ from recsys.core.metrics import Lists, Values
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.evaluation import tasks
-from recsys.evaluation.baselines import Past
+from recsys.evaluation.baselines import TrainingSlice
 from recsys.evaluation.methods import Track, served_lists, untracked
 from recsys.evaluation.splits import Window
-from recsys.evaluation.tasks import NOBODY, Task
+from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine, EngineConfig, Progress
 from recsys.ranking.fit import fit_engine
 
@@ -34,7 +34,7 @@ Masks = Mapping[str, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Bench:
+class Experiment:
     """A shop cut at a window, and the models fitted on the past.
 
     Attributes:
@@ -48,7 +48,7 @@ class Bench:
     dataset: Dataset
     window: Window
     engine: Engine
-    past: Past
+    past: TrainingSlice
     track: Track = untracked
 
     @classmethod
@@ -59,11 +59,11 @@ class Bench:
         config: EngineConfig,
         track: Track = untracked,
         progress: Progress = lambda stage: None,
-    ) -> Bench:
+    ) -> Experiment:
         """Fit on the past of a window, telling the stages; what comes after the window is not looked at."""
         known = dataset.until(window.start)
         engine = fit_engine(known, config, now=window.start, progress=progress)
-        return cls(dataset.until(window.stop), window, engine, Past(known, window.start), track)
+        return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), track)
 
     @cached_property
     def rolling_engine(self) -> Engine:
@@ -94,7 +94,7 @@ class Bench:
     def segments(self, task: Task) -> dict[str, Masks]:
         """Parts of a task to tell apart: by `history` and by `hour`, the queries of each, bool (n_queries,)."""
         parts: dict[str, Masks] = {}
-        if (task.user_idx != NOBODY).all():
+        if (task.user_idx != ANONYMOUS).all():
             parts["history"] = dict(_by_history(self.n_baskets[task.user_idx]))
         if self.engine.timeofday.is_fitted and (task.hour >= 0).any():
             parts["hour"] = dict(by_hour(self.engine, task))
@@ -102,7 +102,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Judged:
+class QuestionResults:
     """The outcome of one question; a protocol asks one or more.
 
     Attributes:
@@ -135,15 +135,15 @@ class Judged:
         if self.task is None:
             return alone
         user = self.task.user_idx
-        return np.where(user == NOBODY, user.max(initial=0) + 1 + alone, user)
+        return np.where(user == ANONYMOUS, user.max(initial=0) + 1 + alone, user)
 
 
-Measure = Callable[[Bench, Task, Lists], dict[str, Values]]
+Measure = Callable[[Experiment, Task, Lists], dict[str, Values]]
 
 
-def judge(
-    bench: Bench, task: Task, lists: Mapping[str, Lists], measure: Measure, *, ours: tuple[str, ...], main: str
-) -> Judged:
+def score_lists(
+    bench: Experiment, task: Task, lists: Mapping[str, Lists], measure: Measure, *, ours: tuple[str, ...], main: str
+) -> QuestionResults:
     """Measure the lists of every method for one task."""
     n_items, prefix = len(bench.dataset.items), "acc_" if main.startswith("acc_") else ""
     totals = {
@@ -154,10 +154,10 @@ def judge(
         for name, rows in lists.items()
     }
     values = {name: measure(bench, task, rows) for name, rows in lists.items()}
-    return Judged(ours, main, values, lists, task, totals, bench.segments(task))
+    return QuestionResults(ours, main, values, lists, task, totals, bench.segments(task))
 
 
-def accuracy(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """How much of what was taken the lists foretell."""
     values = {}
     for k in (10, 20):
@@ -169,7 +169,7 @@ def accuracy(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
     return values
 
 
-def accuracy_and_exposure(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy_and_exposure(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Accuracy, and which part of the catalogue the lists show."""
     engine, k = bench.engine, N_LISTED
     values = accuracy(bench, task, lists)
@@ -180,7 +180,7 @@ def accuracy_and_exposure(bench: Bench, task: Task, lists: Lists) -> dict[str, V
     return values
 
 
-def accuracy_by_hour(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy_by_hour(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Accuracy, and recall in each part of the day."""
     values = accuracy(bench, task, lists)
     for name, mask in by_hour(bench.engine, task):
@@ -188,7 +188,7 @@ def accuracy_by_hour(bench: Bench, task: Task, lists: Lists) -> dict[str, Values
     return values
 
 
-def completion(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+def completion(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Whether and where the rest of a basket is found; seeds of the tail apart."""
     hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
     return {
@@ -203,7 +203,7 @@ OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def completion_by_other_types(bench: Bench, task: Task, lists: Lists) -> dict[str, Values]:
+def completion_by_other_types(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """The same where only other product types count."""
     return {OF_OTHER_TYPES[name]: value for name, value in completion(bench, task, lists).items()}
 

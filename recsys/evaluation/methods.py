@@ -11,13 +11,13 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
-from recsys.evaluation.baselines import PERSONAL, Past
-from recsys.evaluation.tasks import NOBODY, Task
+from recsys.evaluation.baselines import PERSONAL, TrainingSlice
+from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
-from recsys.pipeline.offer_view import offered
+from recsys.pipeline.offer_view import with_offers
 from recsys.pipeline.recommend import Ranking, rank
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Wraps a loop to show its progress; told a label."""
@@ -65,16 +65,16 @@ def served_rankings(
             placement=chosen.name,
             as_of=int(task.as_of[query_idx]),
             limit=k,
-            user_id=users[user] if user != NOBODY else None,
-            item_ids=(items[seed],) if seed != NOBODY else (),
+            user_id=users[user] if user != ANONYMOUS else None,
+            item_ids=(items[seed],) if seed != ANONYMOUS else (),
         )
-        seen = offered(engine, request)
+        seen = with_offers(engine, request)
         query, _ = resolve(seen, request, chosen)
-        yield rank(chosen, Shopper(seen, query))
+        yield rank(chosen, UserState(seen, query))
 
 
 def baseline_lists(
-    past: Past, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
+    past: TrainingSlice, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
 ) -> dict[str, npt.NDArray[np.int32]]:
     """The lists of baselines from `PERSONAL`, by name, int32 (n_queries, k).
 
@@ -101,7 +101,7 @@ def baseline_lists(
 
 
 def recent_own_lists(
-    engine: Engine, past: Past, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
+    engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
 ) -> npt.NDArray[np.int32]:
     """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity behind it, int32 (n_queries, k).
 

@@ -23,7 +23,7 @@ from recsys.evaluation.cold_start import (
     judge_hidden_items,
     leave_users_out,
 )
-from recsys.evaluation.experiment import N_LISTED, Bench, Judged, draw, judge
+from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults, draw, score_lists
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.tasks import Task
 
@@ -34,83 +34,83 @@ FINDERS: Final = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", 
 """Baselines that can speak for what a shopper never bought."""
 
 
-UNKNOWN_SHOPPERS: Final = "No shopper bought both before the window and in it"
+COLD_USERS: Final = "No shopper bought both before the window and in it"
 
 
-class NothingToAskError(DataError):
+class InsufficientDataError(DataError):
     """The data cannot feed a question; says why."""
 
 
-Protocol = Callable[[Bench], Iterator[Judged]]
+Protocol = Callable[[Experiment], Iterator[QuestionResults]]
 
 
-def next_basket(bench: Bench) -> Iterator[Judged]:
+def next_basket(bench: Experiment) -> Iterator[QuestionResults]:
     """`for_you` against each shopper's first basket in the window."""
-    task = _asked(draw(tasks.next_basket(bench.dataset, bench.window)), UNKNOWN_SHOPPERS)
+    task = _asked(draw(tasks.next_basket(bench.dataset, bench.window)), COLD_USERS)
     names = [name for name in PERSONAL if name != "user_knn"]
     lists = {"for_you": bench.served(task, "for_you")}
     lists |= baseline_lists(bench.past, task, names, N_LISTED, bench.track)
-    yield judge(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
+    yield score_lists(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
 
 
-def rolling(bench: Bench) -> Iterator[Judged]:
+def rolling(bench: Experiment) -> Iterator[QuestionResults]:
     """`for_you` against every basket, with the history up to it."""
-    task = _asked(bench.rolling_task, UNKNOWN_SHOPPERS)
+    task = _asked(bench.rolling_task, COLD_USERS)
     lists = {"for_you": bench.rolling_for_you}
     for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", ROLLING_DECAY_DAYS)):
         lists[name] = recent_own_lists(bench.rolling_engine, bench.past, task, N_LISTED, decay_days, bench.track)
-    yield judge(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
+    yield score_lists(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
 
 
-def discovery(bench: Bench) -> Iterator[Judged]:
+def discovery(bench: Experiment) -> Iterator[QuestionResults]:
     """`discover` and `long_tail` against what shoppers took for the first time."""
     task = _asked(draw(tasks.discovery(bench.dataset, bench.window)), "No known shopper bought anything new")
     ours = ("discover", "long_tail")
     lists = {name: bench.served(task, name) for name in ours}
     lists |= baseline_lists(bench.past, task, FINDERS, N_LISTED, bench.track, only_new=True)
-    yield judge(bench, task, lists, measures.accuracy_and_exposure, ours=ours, main="ndcg@20")
+    yield score_lists(bench, task, lists, measures.accuracy_and_exposure, ours=ours, main="ndcg@20")
 
 
-def complements(bench: Bench) -> Iterator[Judged]:
+def complements(bench: Experiment) -> Iterator[QuestionResults]:
     """From one item of a basket: `bought_together` its others, `complementary` its others of other types."""
     rng = np.random.default_rng(0)
     task = _asked(draw(tasks.completion(bench.dataset, bench.window, rng)), "No basket of the window holds two items")
     lists = {"bought_together": bench.served(task, "bought_together")} | _associations(bench, task)
-    yield judge(bench, task, lists, measures.completion, ours=("bought_together",), main="hit_rate@10")
+    yield score_lists(bench, task, lists, measures.completion, ours=("bought_together",), main="hit_rate@10")
     others = tasks.of_other_types(task, bench.engine.catalog.item_type)
     task = _asked(others, "No basket of the window holds items of two product types")
     lists = {"complementary": bench.served(task, "complementary")} | _associations(bench, task, of_other_types=True)
     measure = measures.completion_by_other_types
-    yield judge(bench, task, lists, measure, ours=("complementary",), main="acc_hit_rate@10")
+    yield score_lists(bench, task, lists, measure, ours=("complementary",), main="acc_hit_rate@10")
 
 
-def time_of_day(bench: Bench) -> Iterator[Judged]:
+def time_of_day(bench: Experiment) -> Iterator[QuestionResults]:
     """`popular` at the hour of each basket against the same at no hour; `time_of_day` against `for_you`."""
     if not bench.engine.timeofday.is_fitted:
-        raise NothingToAskError("The times are dates without hours: nothing can be asked by the hour.")
+        raise InsufficientDataError("The times are dates without hours: nothing can be asked by the hour.")
     task = _asked(draw(tasks.anonymous(bench.dataset, bench.window)), "Nothing was bought in the window")
     model = bench.engine.timeofday
     hourless = replace(bench.engine, timeofday=replace(model, lift=np.ones_like(model.lift)))
     one = served_lists(hourless, task.take(np.arange(1)), "popular", N_LISTED)
     lists = {"popular": bench.served(task, "popular"), "popular_without_hour": np.repeat(one, len(task), axis=0)}
-    yield judge(bench, task, lists, measures.accuracy_by_hour, ours=("popular",), main="recall@10")
-    task = _asked(bench.rolling_task, UNKNOWN_SHOPPERS)
+    yield score_lists(bench, task, lists, measures.accuracy_by_hour, ours=("popular",), main="recall@10")
+    task = _asked(bench.rolling_task, COLD_USERS)
     by_hour = served_lists(bench.rolling_engine, task, "time_of_day", N_LISTED, bench.track)
     lists = {"time_of_day": by_hour, "for_you": bench.rolling_for_you}
-    yield judge(bench, task, lists, measures.accuracy_by_hour, ours=("time_of_day",), main="recall@10")
+    yield score_lists(bench, task, lists, measures.accuracy_by_hour, ours=("time_of_day",), main="recall@10")
 
 
-def cold_items(bench: Bench) -> Iterator[Judged]:
+def cold_items(bench: Experiment) -> Iterator[QuestionResults]:
     """Who buys an item of which no sale is known."""
     hidden = hide_items(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
     if hidden is None:
-        raise NothingToAskError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
+        raise InsufficientDataError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
     yield from judge_hidden_items(hidden, bench.window)
 
 
-def cold_users(bench: Bench) -> Iterator[Judged]:
+def cold_users(bench: Experiment) -> Iterator[QuestionResults]:
     """`for_you` for shoppers whom no model saw, from their last items alone."""
-    _asked(tasks.next_basket(bench.dataset, bench.window), UNKNOWN_SHOPPERS)
+    _asked(tasks.next_basket(bench.dataset, bench.window), COLD_USERS)
     cold = leave_users_out(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
     _asked(cold.task, "No shopper who could be left out bought both before and in the window")
     for n_kept in KEPT_ITEMS:
@@ -127,11 +127,11 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
 
 def _asked(task: Task, why_not: str) -> Task:
     if not len(task):
-        raise NothingToAskError(f"{why_not}.")
+        raise InsufficientDataError(f"{why_not}.")
     return task
 
 
-def _associations(bench: Bench, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
+def _associations(bench: Experiment, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
     counts = count_baskets(bench.past.dataset)
     types = bench.engine.catalog.item_type if of_other_types else None
     return {

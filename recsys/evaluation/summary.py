@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
-from recsys.evaluation.experiment import Judged
+from recsys.evaluation.experiment import QuestionResults
 
 Column = tuple[str, str, tuple[str, str] | None]
 """Method, metric, and the kind and name of a segment; None for all queries."""
@@ -52,7 +52,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationSummary:
     """One question's figures.
 
     Attributes:
@@ -84,7 +84,7 @@ class Outcome:
         return max(value, key=value.__getitem__, default=None)
 
 
-def summarize(judged: Judged, rng: np.random.Generator, n_resamples: int = 1000) -> Outcome:
+def summarize(judged: QuestionResults, rng: np.random.Generator, n_resamples: int = 1000) -> EvaluationSummary:
     """Estimate every figure of a question, all by the same draws.
 
     Figures of all lists together, such as coverage, are counted and not estimated: their interval is a point.
@@ -109,12 +109,14 @@ def summarize(judged: Judged, rng: np.random.Generator, n_resamples: int = 1000)
         for (method, metric, segment), found in estimates.items()
         if segment is not None
     )
-    outcome = Outcome(judged.main, judged.ours, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments)
+    outcome = EvaluationSummary(
+        judged.main, judged.ours, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments
+    )
     whole = {(method, metric): found for (method, metric, segment), found in estimates.items() if segment is None}
-    return Outcome(**vars(outcome) | {"comparisons": tuple(_comparisons(outcome, whole))})
+    return EvaluationSummary(**vars(outcome) | {"comparisons": tuple(_comparisons(outcome, whole))})
 
 
-def _columns(judged: Judged) -> Iterator[tuple[Column, Values]]:
+def _columns(judged: QuestionResults) -> Iterator[tuple[Column, Values]]:
     for method, metrics in judged.values.items():
         for metric, value in metrics.items():
             if not np.isnan(value).all():
@@ -127,7 +129,7 @@ def _columns(judged: Judged) -> Iterator[tuple[Column, Values]]:
 
 
 def _comparisons(
-    outcome: Outcome, whole: dict[tuple[str, str], tuple[float, npt.NDArray[np.float64]]]
+    outcome: EvaluationSummary, whole: dict[tuple[str, str], tuple[float, npt.NDArray[np.float64]]]
 ) -> Iterator[Comparison]:
     for (method, metric), (value, means) in whole.items():
         for (baseline, same), (other, others) in whole.items():

@@ -11,7 +11,7 @@ from scipy import sparse
 from recsys.data.dataset import Dataset, Events
 from recsys.evaluation.splits import Window
 
-NOBODY = -1
+ANONYMOUS = -1
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def anonymous(dataset: Dataset, window: Window) -> Task:
     """Every basket in the window whose hour is known, asked for nobody just before it."""
     baskets = _baskets(dataset, window, with_nobody=True)
     baskets = baskets.take(baskets.hour >= 0)
-    return replace(baskets, user_idx=np.full(len(baskets), NOBODY, np.int32))
+    return replace(baskets, user_idx=np.full(len(baskets), ANONYMOUS, np.int32))
 
 
 def discovery(dataset: Dataset, window: Window) -> Task:
@@ -78,7 +78,7 @@ def discovery(dataset: Dataset, window: Window) -> Task:
     task = Task(
         user_idx=users.astype(np.int32),
         as_of=np.full(len(users), window.start - 1, np.int64),
-        seed=np.full(len(users), NOBODY, np.int32),
+        seed=np.full(len(users), ANONYMOUS, np.int32),
         relevant=new,
         hour=np.full(len(users), -1, np.int8),
     )
@@ -96,7 +96,7 @@ def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Ta
     others = (baskets.relevant - drawn).tocsr()
     others.eliminate_zeros()
     return Task(
-        user_idx=np.full(len(seed), NOBODY, np.int32),
+        user_idx=np.full(len(seed), ANONYMOUS, np.int32),
         as_of=np.full(len(seed), window.start - 1, np.int64),
         seed=seed,
         relevant=others,
@@ -132,7 +132,7 @@ def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> 
     return Task(
         user_idx=events.user_idx[first],
         as_of=events.timestamp[first] - 1,
-        seed=np.full(len(first), NOBODY, np.int32),
+        seed=np.full(len(first), ANONYMOUS, np.int32),
         relevant=_ones(place[row], events.item_idx, (len(first), len(dataset.items))),
         hour=events.hour[first],
     )
@@ -142,7 +142,7 @@ def _is_known(dataset: Dataset, window: Window, user_idx: npt.NDArray[np.int32])
     before = dataset.until(window.start).successes.user_idx
     known = np.zeros(len(dataset.users) + 1, np.bool_)
     known[before] = True
-    known[NOBODY] = False
+    known[ANONYMOUS] = False
     return known[user_idx]
 
 

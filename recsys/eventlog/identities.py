@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 
 SESSION: Final = "\0session "
 """Begins the key of a shopper of whom only a session is known; ids hold no control characters, so it is nobody's id."""
 
 
-def shopper_key(user_id: str | None, visitor_id: str | None = None, session_id: str | None = None) -> str | None:
+def user_key(user_id: str | None, visitor_id: str | None = None, session_id: str | None = None) -> str | None:
     """Under what a shopper's events are kept: the user, else the visitor, as in the tables, else the session."""
     if user_id is not None:
         return user_id
@@ -38,7 +38,7 @@ class Identities:
         for source, target in (merges or {}).items():
             self.merge(source, target)
 
-    def take(self, entry: Entry) -> bool:
+    def take(self, entry: LogEntry) -> bool:
         """Follow an entry of the log, if it is about identities; False if it is a merge that is ignored."""
         if entry.key is None:
             return True

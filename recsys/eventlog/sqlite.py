@@ -25,10 +25,29 @@ import msgspec
 from recsys.core.errors import DataError
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.identities import SESSION, Identities
-from recsys.eventlog.sqlite_dedup import KnownIds
-from recsys.eventlog.sqlite_erasure import Traces
-from recsys.eventlog.sqlite_schema import POLL_S, Row, connect, count, encode, open_file, patiently, row_of, store_error
-from recsys.eventlog.store import ITEM_CHANGES, KEYED, USER_CHANGES, Entry, Kind, Outcome, Receipt, Stored
+from recsys.eventlog.sqlite_dedup import DedupIndex
+from recsys.eventlog.sqlite_erasure import ErasureScan
+from recsys.eventlog.sqlite_schema import (
+    POLL_S,
+    LogRow,
+    connect,
+    encode,
+    fetch_count,
+    open_file,
+    row_of,
+    store_error,
+    with_retry,
+)
+from recsys.eventlog.store import (
+    ITEM_CHANGES,
+    KEYED,
+    USER_CHANGES,
+    AppendOutcome,
+    EntryType,
+    ErasureReceipt,
+    LogEntry,
+    StoredEntry,
+)
 
 # Queries repeat the condition of the partial index that is to serve them: without it SQLite does not see that it can.
 _INSERT: Final = (
@@ -59,7 +78,7 @@ REMOVED_AT_ONCE: Final = 10_000
 """Numbers that one transaction of retention covers: bounds how long it keeps writers out."""
 
 _MERGES: Final = '["merge", "unmerge"]'
-_REFUSED: Final[tuple[Outcome, ...]] = ("conflict", "erased")
+_REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that are those of its whole event, the first that there is."""
 
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
@@ -82,22 +101,22 @@ class SqliteStore:
         self._path, self._timeout_s = path, timeout_s
         self._erased: dict[str, float] = {}
         self._erased_seq = 0
-        self._ids = KnownIds()
+        self._ids = DedupIndex()
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
         self._reader = connect(path, timeout_s)
         self._watcher = connect(path, timeout_s)
         self._group = GroupCommit(self._commit, max_waiting, f"store {path.name}")
 
-    def append(self, entries: Sequence[Entry]) -> list[Outcome]:
+    def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
         """See `EventStore`; many callers at once share a sync of the disk."""
         return self.submit(entries).result()
 
-    def submit(self, entries: Sequence[Entry]) -> Future[list[Outcome]]:
+    def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
         """See `EventStore`. Encodes in the caller's thread; the commit is another thread's."""
         return self._group.submit([row_of(entry, place) for place, entry in enumerate(entries)])
 
-    def tail(self, after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
+    def tail(self, after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
         """See `EventStore`."""
         with self._reading, self._errors("read"):
             rows = self._reader.execute(_TAIL, (after_seq, encode(list(without)).decode(), limit)).fetchall()
@@ -112,7 +131,7 @@ class SqliteStore:
         with self._watching, self._errors("read"):
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
-    def of_kinds(self, kinds: Sequence[Kind]) -> list[Stored]:
+    def of_kinds(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
         """See `EventStore`. An index holds the rare kinds."""
         if common := sorted(set(kinds) & set(KEYED)):
             raise DataError(f"{common[0]!r} is no rare kind: read all entries with `tail`")
@@ -125,29 +144,29 @@ class SqliteStore:
         with self._reading, self._errors("read"):
             return int(self._reader.execute(_LAST_SEQ).fetchone()[0])
 
-    def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> Receipt:
+    def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> ErasureReceipt:
         """See `EventStore`. Removed bytes are overwritten, in the file and, once `purged`, in its write-ahead log."""
         erased = sorted(set(keys))
         if not erased:
             raise DataError("there is no key to erase: name a user's or a visitor's id")
-        at, traces = received_at if at is None else at, Traces(erased)
+        at, traces = received_at if at is None else at, ErasureScan(erased)
         # Most is found without keeping writers out; what came meanwhile is found within the transaction.
         self._find(traces)
         with self._transaction() as db:
-            traces.find(db, count(db, _LAST_SEQ))
+            traces.find(db, fetch_count(db, _LAST_SEQ))
             removed = traces.remove(db)
             gone = [*erased, *(SESSION + session_id for session_id in sorted(traces.sessions))]
-            tombstones = [Entry("erasure", key, at, received_at, {}) for key in gone]
+            tombstones = [LogEntry("erasure", key, at, received_at, {}) for key in gone]
             db.executemany(_INSERT, [row_of(each, place).stored for place, each in enumerate(tombstones)])
-            last = count(db, _LAST_SEQ)
-        return Receipt(last, removed, len(traces.linked), self.purge())
+            last = fetch_count(db, _LAST_SEQ)
+        return ErasureReceipt(last, removed, len(traces.linked), self.purge())
 
     def purge(self) -> bool:
         """See `EventStore`. Works the write-ahead log into the file and cuts it to nothing."""
         deadline = time.monotonic() + self._timeout_s
         while True:
             with self._writing, self._errors("purged"):
-                is_busy = bool(count(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)"))
+                is_busy = bool(fetch_count(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)"))
             if not is_busy or time.monotonic() > deadline:
                 return not is_busy
             time.sleep(POLL_S)
@@ -155,20 +174,20 @@ class SqliteStore:
     def compact(self) -> bool:
         """See `EventStore`. Writes the file anew, which keeps writers out for seconds a gigabyte."""
         with self._writing, self._errors("compacted"):
-            patiently(lambda: self._writer.execute("VACUUM"), self._timeout_s)
+            with_retry(lambda: self._writer.execute("VACUUM"), self._timeout_s)
         return self.purge()
 
     def forget(self, before: float) -> int:
         """See `EventStore`. In many short transactions, between which others write."""
         removed = 0
         with self._reading, self._errors("read"):
-            first = count(self._reader, _FIRST_SEQ)
+            first = fetch_count(self._reader, _FIRST_SEQ)
         for low in range(first - 1, self.last_seq(), REMOVED_AT_ONCE):
             with self._transaction() as db:
                 removed += db.execute(_FORGET, (low, low + REMOVED_AT_ONCE, before)).rowcount
         return removed
 
-    def drop_changes(self, up_to_seq: int, kinds: Sequence[Kind] = ITEM_CHANGES) -> int:
+    def drop_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
         """See `EventStore`. In short transactions, as `forget`."""
         changes = {*ITEM_CHANGES, *USER_CHANGES}
         if others := sorted(set(kinds) - changes):
@@ -188,7 +207,7 @@ class SqliteStore:
             with lock:
                 db.close()
 
-    def _commit(self, rows: list[Row]) -> list[Outcome]:
+    def _commit(self, rows: list[LogRow]) -> list[AppendOutcome]:
         """One transaction for the rows of all callers."""
         with self._transaction() as db:
             self._learn_erasures(db)
@@ -199,12 +218,12 @@ class SqliteStore:
             self._ids.fold(db)
         return outcomes
 
-    def _judge(self, db: sqlite3.Connection, rows: list[Row]) -> list[Outcome]:
+    def _judge(self, db: sqlite3.Connection, rows: list[LogRow]) -> list[AppendOutcome]:
         """What becomes of rows; of those with one id, the first that can be stored is."""
         known = self._ids.find(db, {row.digest for row in rows if row.digest is not None})
         circles = self._circles(db, rows) if any(row.kind == "merge" for row in rows) else set()
-        taken: dict[int, Row] = {}
-        outcomes: list[Outcome] = []
+        taken: dict[int, LogRow] = {}
+        outcomes: list[AppendOutcome] = []
         start = 0
         for stop in (*(place for place, row in enumerate(rows) if place and not row.follows), len(rows)):
             parts = rows[start:stop]
@@ -222,7 +241,7 @@ class SqliteStore:
                     taken[row.digest] = row
         return outcomes
 
-    def _circles(self, db: sqlite3.Connection, rows: list[Row]) -> set[int]:
+    def _circles(self, db: sqlite3.Connection, rows: list[LogRow]) -> set[int]:
         """Places of the merges that would close a circle, with those in the log and those before them."""
         identities = Identities()
         for row in db.execute(_OF_KINDS, (_MERGES,)).fetchall():
@@ -233,7 +252,9 @@ class SqliteStore:
             if row.kind in ("merge", "unmerge") and not identities.take(_entry(row))
         }
 
-    def _outcome(self, db: sqlite3.Connection, row: Row, known: Mapping[int, int], taken: Mapping[int, Row]) -> Outcome:
+    def _outcome(
+        self, db: sqlite3.Connection, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
+    ) -> AppendOutcome:
         """What becomes of a row by itself: `known` by the log, or `taken` earlier in this commit."""
         if self._erased and self._is_erased(row):
             return "erased"
@@ -242,7 +263,7 @@ class SqliteStore:
         if row.digest in taken:
             return _again(row, taken[row.digest])
         if row.digest in known and (found := db.execute(_KNOWN, (known[row.digest],)).fetchone()):
-            return _again(row, Row(*found))
+            return _again(row, LogRow(*found))
         return "stored"
 
     def _learn_erasures(self, db: sqlite3.Connection) -> None:
@@ -251,15 +272,15 @@ class SqliteStore:
             self._erased[key] = max(at, self._erased.get(key, -math.inf))
             self._erased_seq = seq
 
-    def _is_erased(self, row: Row) -> bool:
+    def _is_erased(self, row: LogRow) -> bool:
         return any(
             row.at < self._erased.get(who, -math.inf) for who in (row.user_id, row.visitor_id, row.session) if who
         )
 
-    def _find(self, traces: Traces) -> None:
+    def _find(self, traces: ErasureScan) -> None:
         """Look through the log on a connection of its own."""
         with self._errors("read"), closing(connect(self._path, self._timeout_s)) as db:
-            traces.find(db, count(db, _LAST_SEQ))
+            traces.find(db, fetch_count(db, _LAST_SEQ))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -267,7 +288,7 @@ class SqliteStore:
         db = self._writer
         with self._writing, self._errors("written"):
             try:
-                patiently(lambda: db.execute("BEGIN IMMEDIATE"), self._timeout_s)
+                with_retry(lambda: db.execute("BEGIN IMMEDIATE"), self._timeout_s)
                 yield db
                 db.execute("COMMIT")
             finally:
@@ -283,7 +304,7 @@ class SqliteStore:
             raise store_error(self._path, done, error) from error
 
 
-def _again(row: Row, known: Row) -> Outcome:
+def _again(row: LogRow, known: LogRow) -> AppendOutcome:
     """What becomes of a row whose digest another has."""
     if (row.kind, row.key) != (known.kind, known.key):
         return "conflict"
@@ -291,10 +312,10 @@ def _again(row: Row, known: Row) -> Outcome:
     return "duplicate" if is_same else "conflict"
 
 
-def _entry(row: Row) -> Entry:
-    return Entry(row.kind, row.key, row.at, row.received_at, _decode(row.body))
+def _entry(row: LogRow) -> LogEntry:
+    return LogEntry(row.kind, row.key, row.at, row.received_at, _decode(row.body))
 
 
-def _stored(row: tuple[int, Kind, str | None, float, float, str]) -> Stored:
+def _stored(row: tuple[int, EntryType, str | None, float, float, str]) -> StoredEntry:
     seq, kind, key, at, received_at, body = row
-    return Stored(seq, Entry(kind, key, at, received_at, _decode(body)))
+    return StoredEntry(seq, LogEntry(kind, key, at, received_at, _decode(body)))

@@ -50,7 +50,7 @@ def digest_of(kind: str, key: str) -> int:
     return int.from_bytes(blake2b(f"{kind} {key}".encode(), digest_size=DIGEST_BYTES).digest(), "little", signed=True)
 
 
-class KnownIds:
+class DedupIndex:
     """What one writer knows of the ids in the log; to be used within its transactions alone."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ OWNED: Final = (
     " WHERE seq > ?1 AND seq <= ?2 AND (user_id IN (SELECT value FROM json_each(?3))"
     " OR visitor_id IN (SELECT value FROM json_each(?3)))"
 )
-NOBODYS: Final = (
+ANONYMOUS: Final = (
     "SELECT seq, kind, json_extract(body, '$.session_id') FROM log WHERE seq > ?1 AND seq <= ?2"
     " AND kind IN ('event', 'impression') AND user_id IS NULL AND visitor_id IS NULL"
     " AND (json_extract(body, '$.session_id') IN (SELECT value FROM json_each(?3))"
@@ -38,7 +38,7 @@ SCANNED_AT_ONCE: Final = 50_000
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Traces:
+class ErasureScan:
     """Entries of some shoppers, and those that name nobody but a session or basket that was theirs.
 
     Args:
@@ -72,7 +72,7 @@ class Traces:
         counts = tuple(map(len, self._links))
         if any(counts):
             for span in _spans(self._seen if counts == before else 0, last):
-                for seq, kind, session_id in db.execute(NOBODYS, (*span, *map(_json, self._links))).fetchall():
+                for seq, kind, session_id in db.execute(ANONYMOUS, (*span, *map(_json, self._links))).fetchall():
                     self.linked[seq] = kind
                     self.sessions.update([] if session_id is None else [session_id])
         self._seen = last

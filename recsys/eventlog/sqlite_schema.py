@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from recsys.core.errors import DataError, StoreError
-from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.identities import user_key
 from recsys.eventlog.sqlite_dedup import FILL, IDS_SCHEMA, digest_of
-from recsys.eventlog.store import KEYED, USER_CHANGES, Entry, Kind
+from recsys.eventlog.store import KEYED, USER_CHANGES, EntryType, LogEntry
 
 STORE_SCHEMA_VERSION: Final = 2
 
@@ -47,14 +47,14 @@ T = TypeVar("T")
 encode: Final = msgspec.json.Encoder().encode
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """An entry as the table holds it, and what is asked of it before.
 
     Its id is looked up by a digest; the first part of an event has that of the event's own id. It `follows` if it
     is a further part. `session` is the key of who is known by a session alone.
     """
 
-    kind: Kind
+    kind: EntryType
     key: str | None
     at: float
     received_at: float
@@ -71,7 +71,7 @@ class Row(NamedTuple):
         return self[:-2]
 
 
-def row_of(entry: Entry, place: int) -> Row:
+def row_of(entry: LogEntry, place: int) -> LogRow:
     """The row of an entry, its body as JSON.
 
     Args:
@@ -88,7 +88,7 @@ def row_of(entry: Entry, place: int) -> Row:
     user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
     visitor_id = body.get("visitor_id") if is_keyed else None
     is_nobodys = is_keyed and user_id is None and visitor_id is None
-    session = shopper_key(None, None, body.get("session_id")) if is_nobodys else None
+    session = user_key(None, None, body.get("session_id")) if is_nobodys else None
     try:
         text = encode(body).decode()
         event_id, part = entry.part or (None, 1)
@@ -99,7 +99,7 @@ def row_of(entry: Entry, place: int) -> Row:
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    return Row(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
+    return LogRow(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
 
 
 def _text(value: Any) -> str | None:
@@ -109,7 +109,7 @@ def _text(value: Any) -> str | None:
 def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
     """A connection that writes, to a store that is made if there is none.
 
-    It does not wait by itself where another process writes: `patiently` does.
+    It does not wait by itself where another process writes: `with_retry` does.
 
     Args:
         path: the file.
@@ -122,7 +122,7 @@ def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
         db = connect(path, 0.0)
         try:
             db.create_function("digest_of", 2, digest_of, deterministic=True)
-            patiently(lambda: _prepare(db, path), timeout_s)
+            with_retry(lambda: _prepare(db, path), timeout_s)
         except BaseException:
             db.close()
             raise
@@ -136,7 +136,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
 
 
-def patiently(action: Callable[[], T], timeout_s: float) -> T:
+def with_retry(action: Callable[[], T], timeout_s: float) -> T:
     """Do something once no other process stands in its way; SQLite's own waiting grows as coarse as 0.1 s.
 
     Raises:
@@ -152,7 +152,7 @@ def patiently(action: Callable[[], T], timeout_s: float) -> T:
         time.sleep(POLL_S)
 
 
-def count(db: sqlite3.Connection, sql: str) -> int:
+def fetch_count(db: sqlite3.Connection, sql: str) -> int:
     """The first value of what a query gives, a whole number."""
     return int(db.execute(sql).fetchone()[0])
 
@@ -171,10 +171,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     """Check the file, bring an older one up to date, or fill an empty one; other processes may be doing the same."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        found, n_tables = count(db, "PRAGMA user_version"), count(db, "SELECT count(*) FROM sqlite_master")
+        found, n_tables = fetch_count(db, "PRAGMA user_version"), fetch_count(db, "SELECT count(*) FROM sqlite_master")
         if not found and not n_tables:
             _run(db, SCHEMA)
-        while (found := count(db, "PRAGMA user_version")) in MIGRATIONS:
+        while (found := fetch_count(db, "PRAGMA user_version")) in MIGRATIONS:
             _run(db, MIGRATIONS[found])
         if found != STORE_SCHEMA_VERSION:
             raise StoreError(

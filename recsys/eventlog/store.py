@@ -18,7 +18,7 @@ import polars as pl
 
 from recsys.core.schema import EVENTS, TIMESTAMP, WHO
 
-Kind = Literal[
+EntryType = Literal[
     "event",
     "impression",
     "item_put",
@@ -32,13 +32,13 @@ Kind = Literal[
     "erasure",
 ]
 
-KEYED: Final[tuple[Kind, ...]] = ("event", "impression")
+KEYED: Final[tuple[EntryType, ...]] = ("event", "impression")
 """Kinds whose keys name one entry each: a second one under the same key is a duplicate or a conflict."""
 
-ITEM_CHANGES: Final[tuple[Kind, ...]] = ("item_put", "item_patch", "item_delete")
-USER_CHANGES: Final[tuple[Kind, ...]] = ("user_put", "user_patch", "user_delete")
+ITEM_CHANGES: Final[tuple[EntryType, ...]] = ("item_put", "item_patch", "item_delete")
+USER_CHANGES: Final[tuple[EntryType, ...]] = ("user_put", "user_patch", "user_delete")
 
-Outcome = Literal["stored", "duplicate", "conflict", "erased"]
+AppendOutcome = Literal["stored", "duplicate", "conflict", "erased"]
 """What became of an entry.
 
 `stored`: new, and durable. `duplicate`: its key is known with the same content, nothing to do. `conflict`: its key is
@@ -50,7 +50,7 @@ EXPORT_BATCH: Final = 20_000
 MICROSECONDS: Final = 1_000_000
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True):
     """One thing that the server was told.
 
     Attributes:
@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, frozen=True):
             id. Not told by readers.
     """
 
-    kind: Kind
+    kind: EntryType
     key: str | None
     at: float
     received_at: float
@@ -78,7 +78,7 @@ class Entry(msgspec.Struct, frozen=True):
     part: tuple[str, int] | None = None
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredEntry(msgspec.Struct, frozen=True):
     """An entry in its place.
 
     Attributes:
@@ -87,11 +87,11 @@ class Stored(msgspec.Struct, frozen=True):
     """
 
     seq: int
-    entry: Entry
+    entry: LogEntry
 
 
 @dataclass(frozen=True)
-class Receipt:
+class ErasureReceipt:
     """What an erasure did.
 
     Attributes:
@@ -114,7 +114,7 @@ class EventStore(Protocol):
     Methods raise `StoreError` where the store fails, and `StoreBusyError` where more waits than it takes.
     """
 
-    def append(self, entries: Sequence[Entry]) -> list[Outcome]:
+    def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
         """Store entries; those that were stored survive a crash once this returns.
 
         Returns:
@@ -126,7 +126,7 @@ class EventStore(Protocol):
             StoreError: nothing of this call is stored; a later one may succeed.
         """
 
-    def submit(self, entries: Sequence[Entry]) -> Future[list[Outcome]]:
+    def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
         """As `append`, without waiting: the future's result are the outcomes, or its exception the `StoreError`.
 
         Raises:
@@ -134,7 +134,7 @@ class EventStore(Protocol):
             StoreBusyError: too many entries wait already.
         """
 
-    def tail(self, after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
+    def tail(self, after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
         """The first `limit` entries after a number, in order; empty where there are none.
 
         A reader that goes on from the last number that it got misses nothing, whoever writes meanwhile. What is
@@ -152,7 +152,7 @@ class EventStore(Protocol):
         Ask it before `tail`, so that what is committed in between is read again rather than missed.
         """
 
-    def of_kinds(self, kinds: Sequence[Kind]) -> list[Stored]:
+    def of_kinds(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
         """All entries of some kinds that are rare, such as merges, in order; events and impressions are none.
 
         Raises:
@@ -162,12 +162,12 @@ class EventStore(Protocol):
     def last_seq(self) -> int:
         """The highest number given so far, 0 in a new store; what had it may be gone."""
 
-    def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> Receipt:
+    def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> ErasureReceipt:
         """Remove the events, impressions and changes of shoppers, and leave a tombstone for each.
 
         An entry goes if its `user_id` or `visitor_id` is one of the keys, whatever its time; whoever knows that an id
         was merged names all of its ids. One that names nobody goes if its session or basket is that of an entry which
-        goes for its ids; each such session gets a tombstone too, under `recsys.eventlog.identities.shopper_key`.
+        goes for its ids; each such session gets a tombstone too, under `recsys.eventlog.identities.user_key`.
         Merges stay,
         they hold ids alone, and so does the tombstone: it must know whom to keep away. From then on, entries for these
         ids and sessions with an earlier `at` are refused as `erased`, however late they come; those of `at` or later
@@ -195,7 +195,7 @@ class EventStore(Protocol):
         Changes, merges and tombstones stay. A forgotten `event_id` is unknown again.
         """
 
-    def drop_changes(self, up_to_seq: int, kinds: Sequence[Kind] = ITEM_CHANGES) -> int:
+    def drop_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
         """Remove changes up to a number, inclusive: those that the oldest bundle in use was built with.
 
         Args:
@@ -210,7 +210,7 @@ class EventStore(Protocol):
         """Store what waits, then let go of everything; later calls raise `StoreError`."""
 
 
-def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) -> Iterator[list[Stored]]:
+def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) -> Iterator[list[StoredEntry]]:
     """All entries that the store holds now, or up to a number, in order, in lists of at most `batch`."""
     after, last = 0, store.last_seq() if up_to_seq is None else up_to_seq
     while after < last and (entries := store.tail(after, batch)):
@@ -236,7 +236,7 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
     return pl.concat([_frame(()), *frames])
 
 
-def _rows(entry: Entry) -> Iterator[Mapping[str, Any]]:
+def _rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
     """The rows of the events table that an entry stands for, times in microseconds."""
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
     if entry.kind == "event":

@@ -16,10 +16,10 @@ from recsys.filters.like import MAX_PATTERN_CHARACTERS, matches, read_pattern
 from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, shares, shares_any
 from recsys.filters.parser import Node
 from recsys.filters.scope import Scope, bound, column, literal
-from recsys.filters.values import Kind, Term, constant_term, finite
+from recsys.filters.values import TypedValue, ValueType, constant_value, finite
 
 
-def build_predicate(root: Node, scope: Scope) -> pl.Expr:
+def compile_predicate(root: Node, scope: Scope) -> pl.Expr:
     """The condition that a filter states: Boolean, NULL where it is unknown.
 
     Raises:
@@ -28,8 +28,8 @@ def build_predicate(root: Node, scope: Scope) -> pl.Expr:
     return _condition(root, scope)
 
 
-def _build(node: Node, scope: Scope) -> Term:
-    rule = RULES.get(node.op)
+def _build(node: Node, scope: Scope) -> TypedValue:
+    rule = OPERATORS.get(node.op)
     if rule is None:
         raise scope.fault(node.at, f"{node.op} cannot stand here")
     return rule(node, scope)
@@ -39,29 +39,29 @@ def _condition(node: Node, scope: Scope) -> pl.Expr:
     term = _build(node, scope)
     if term.is_null:
         return UNKNOWN
-    if term.kind is not Kind.BOOLEAN or term.is_list:
+    if term.kind is not ValueType.BOOLEAN or term.is_list:
         raise scope.fault(node.at, f"expected a condition, found {term}")
     return term.expr
 
 
-def _holds(node: Node, expr: pl.Expr) -> Term:
-    return Term(Kind.BOOLEAN, expr, node.at, f"the condition with {node.op}")
+def _holds(node: Node, expr: pl.Expr) -> TypedValue:
+    return TypedValue(ValueType.BOOLEAN, expr, node.at, f"the condition with {node.op}")
 
 
 # Logic
 
 
-def _connect(node: Node, scope: Scope) -> Term:
+def _connect(node: Node, scope: Scope) -> TypedValue:
     operands = [_condition(arg, scope) for arg in node.args]
     joined = pl.all_horizontal(operands) if node.op == "AND" else pl.any_horizontal(operands)
     return _holds(node, joined)
 
 
-def _not(node: Node, scope: Scope) -> Term:
+def _not(node: Node, scope: Scope) -> TypedValue:
     return _holds(node, ~_condition(node.args[0], scope))
 
 
-def _is(node: Node, scope: Scope) -> Term:
+def _is(node: Node, scope: Scope) -> TypedValue:
     subject, wanted = node.args
     if wanted.op == "NULL":
         term = _build(subject, scope)
@@ -75,7 +75,7 @@ def _is(node: Node, scope: Scope) -> Term:
 # Comparisons
 
 
-def _compare(node: Node, scope: Scope) -> Term:
+def _compare(node: Node, scope: Scope) -> TypedValue:
     left, right = (_build(arg, scope) for arg in node.args)
     if node.op in ("=", "<>"):
         same = shares(left, right, scope)
@@ -83,22 +83,22 @@ def _compare(node: Node, scope: Scope) -> Term:
     return _holds(node, _order(node.op, left, right, scope))
 
 
-def _order(op: str, left: Term, right: Term, scope: Scope) -> pl.Expr:
+def _order(op: str, left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
     for term in (left, right):
-        if term.is_list or term.kind is Kind.BOOLEAN:
+        if term.is_list or term.kind is ValueType.BOOLEAN:
             raise scope.fault(term.at, f"{op} cannot order {term}: expected a number, text or a time")
     left, right = matched(left, right, scope)
     if left.is_null or right.is_null:
         return UNKNOWN
-    return ORDERS[op](left.expr, right.expr)
+    return ORDERINGS[op](left.expr, right.expr)
 
 
-def _between(node: Node, scope: Scope) -> Term:
+def _between(node: Node, scope: Scope) -> TypedValue:
     subject, low, high = (_build(arg, scope) for arg in node.args)
     return _holds(node, _order(">=", subject, low, scope) & _order("<=", subject, high, scope))
 
 
-def _in(node: Node, scope: Scope) -> Term:
+def _in(node: Node, scope: Scope) -> TypedValue:
     subject, *entries = (_build(arg, scope) for arg in node.args)
     for entry in entries:
         if entry.constant is None:
@@ -106,7 +106,7 @@ def _in(node: Node, scope: Scope) -> Term:
     return _holds(node, shares_any(subject, entries, scope))
 
 
-def _has(node: Node, scope: Scope) -> Term:
+def _has(node: Node, scope: Scope) -> TypedValue:
     """`has`, `has_any` and `has_all`: what is asked for may itself be lists."""
     subject, *wanted = (_build(arg, scope) for arg in node.args)
     if not subject.is_list and subject.constant is None:
@@ -122,13 +122,13 @@ def _has(node: Node, scope: Scope) -> Term:
 # Text
 
 
-def _like(node: Node, scope: Scope) -> Term:
+def _like(node: Node, scope: Scope) -> TypedValue:
     subject, pattern = (_build(arg, scope) for arg in node.args[:2])
     escape = node.args[2].value if len(node.args) > 2 else ""
     if node.args[1].op != "text" or len(node.args[1].value) > MAX_PATTERN_CHARACTERS:
         limit = f"expected a text literal of at most {MAX_PATTERN_CHARACTERS} characters as the pattern of {node.op}"
         raise scope.fault(pattern.at, limit)
-    if subject.kind not in (Kind.TEXT, Kind.NULL):
+    if subject.kind not in (ValueType.TEXT, ValueType.NULL):
         raise scope.fault(subject.at, f"{node.op} expects text, found {subject}")
     if subject.is_null:
         return _holds(node, UNKNOWN)
@@ -142,69 +142,69 @@ def _like(node: Node, scope: Scope) -> Term:
     return _holds(node, any_entry(subject, lambda entry: matches(entry, pieces, fold=node.op == "ILIKE")))
 
 
-def _text_function(node: Node, scope: Scope) -> Term:
+def _text_function(node: Node, scope: Scope) -> TypedValue:
     term = _build(node.args[0], scope)
-    if term.is_list or term.kind not in (Kind.TEXT, Kind.NULL):
+    if term.is_list or term.kind not in (ValueType.TEXT, ValueType.NULL):
         raise scope.fault(term.at, f"{node.op} expects text, found {term}")
     if term.is_null:
-        return constant_term(None, node.at, node.op)
+        return constant_value(None, node.at, node.op)
     changed = term.expr.str.to_lowercase() if node.op == "lower()" else term.expr.str.to_uppercase()
-    return Term(Kind.TEXT, changed, node.at, node.op)
+    return TypedValue(ValueType.TEXT, changed, node.at, node.op)
 
 
-def _length(node: Node, scope: Scope) -> Term:
+def _length(node: Node, scope: Scope) -> TypedValue:
     term = _build(node.args[0], scope)
     if term.is_list and term.constant is not None:
-        return constant_term(float(len(term.constant)), node.at, node.op)
+        return constant_value(float(len(term.constant)), node.at, node.op)
     if term.is_null:
-        return constant_term(None, node.at, node.op)
+        return constant_value(None, node.at, node.op)
     if term.is_list:
         count = term.expr.list.eval(pl.element().is_not_null()).list.sum()
-    elif term.kind is Kind.TEXT:
+    elif term.kind is ValueType.TEXT:
         count = term.expr.str.len_chars()
     else:
         raise scope.fault(term.at, f"length() expects text or a list, found {term}")
-    return Term(Kind.NUMBER, count.cast(pl.Float64), node.at, node.op)
+    return TypedValue(ValueType.NUMBER, count.cast(pl.Float64), node.at, node.op)
 
 
 # Numbers
 
 
-def _arithmetic(node: Node, scope: Scope) -> Term:
+def _arithmetic(node: Node, scope: Scope) -> TypedValue:
     terms = [_number(arg, node.op, scope) for arg in node.args]
     if any(term.is_null for term in terms):
-        return constant_term(None, node.at, node.op)
+        return constant_value(None, node.at, node.op)
     constants = [entry for entry in terms[0].constant or () if isinstance(entry, float)]
     if node.op == "NEG" and constants:
-        return constant_term(-constants[0], node.at, f"-{terms[0].name}")
+        return constant_value(-constants[0], node.at, f"-{terms[0].name}")
     computed = ARITHMETIC[node.op](*(term.expr for term in terms))
-    return Term(Kind.NUMBER, finite(computed), node.at, f"the result of {node.op}")
+    return TypedValue(ValueType.NUMBER, finite(computed), node.at, f"the result of {node.op}")
 
 
-def _number(node: Node, op: str, scope: Scope) -> Term:
+def _number(node: Node, op: str, scope: Scope) -> TypedValue:
     term = _build(node, scope)
-    if term.is_list or term.kind not in (Kind.NUMBER, Kind.NULL):
+    if term.is_list or term.kind not in (ValueType.NUMBER, ValueType.NULL):
         raise scope.fault(term.at, f"{op} expects numbers, found {term}")
     return term
 
 
-def _coalesce(node: Node, scope: Scope) -> Term:
+def _coalesce(node: Node, scope: Scope) -> TypedValue:
     terms = [_build(arg, scope) for arg in node.args]
     for term in terms:
         if term.is_list:
             raise scope.fault(term.at, f"coalesce() expects single values, found {term}")
     known = [term for term in terms if not term.is_null]
     if not known:
-        return constant_term(None, node.at, node.op)
-    leading = next((term for term in known if term.kind is Kind.MOMENT), known[0])
+        return constant_value(None, node.at, node.op)
+    leading = next((term for term in known if term.kind is ValueType.MOMENT), known[0])
     known = [matched(leading, term, scope)[1] for term in known]
     # A constant stays one, so that a text among times can still be read as a time where it is compared with one.
     if known[0].constant is not None:
         return known[0]
-    return Term(leading.kind, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
+    return TypedValue(leading.kind, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
 
 
-ORDERS: Final[Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = MappingProxyType(
+ORDERINGS: Final[Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = MappingProxyType(
     {
         "<": lambda left, right: left < right,
         "<=": lambda left, right: left <= right,
@@ -224,7 +224,7 @@ ARITHMETIC: Final[Mapping[str, Callable[..., pl.Expr]]] = MappingProxyType(
     }
 )
 
-RULES: Final[Mapping[str, Callable[[Node, Scope], Term]]] = MappingProxyType(
+OPERATORS: Final[Mapping[str, Callable[[Node, Scope], TypedValue]]] = MappingProxyType(
     {
         "column": column,
         **dict.fromkeys(("user", "context"), bound),
@@ -232,7 +232,7 @@ RULES: Final[Mapping[str, Callable[[Node, Scope], Term]]] = MappingProxyType(
         **dict.fromkeys(("AND", "OR"), _connect),
         "NOT": _not,
         "IS": _is,
-        **dict.fromkeys(("=", "<>", *ORDERS), _compare),
+        **dict.fromkeys(("=", "<>", *ORDERINGS), _compare),
         "BETWEEN": _between,
         "IN": _in,
         **dict.fromkeys(("has()", "has_any()", "has_all()"), _has),

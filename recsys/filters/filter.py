@@ -12,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.filters.compiler import build_predicate
-from recsys.filters.parser import Node, read_expression
+from recsys.filters.compiler import compile_predicate
+from recsys.filters.parser import Node, parse
 from recsys.filters.scope import Scope
 from recsys.filters.values import Value, bound_value
 
@@ -77,7 +77,7 @@ class Filter:
             raise DataError("the items table has other columns than the filter was compiled for: compile it again")
         predicate = self._predicate
         if any(value is not None for value in values.values()):
-            predicate = build_predicate(self._root, Scope(self.text, self.schema, values))
+            predicate = compile_predicate(self._root, Scope(self.text, self.schema, values))
         column = items.select(predicate.fill_null(value=False).alias("mask")).to_series()
         # A condition without a column has one value, whatever the number of items.
         if len(column) != items.height:
@@ -100,8 +100,8 @@ def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
         >>> compile_filter("price < 10 AND has(tags, 'vegan')", items.schema).mask(items).tolist()
         [True, False, False]
     """
-    root = read_expression(text)
-    predicate = build_predicate(root, Scope(text, schema, {}))
+    root = parse(text)
+    predicate = compile_predicate(root, Scope(text, schema, {}))
     names = {(f"{node.op}.{node.value}", node.op, node.value) for node in _walk(root) if node.op in ("user", "context")}
     depends_on = frozenset(name for name, _, _ in names)
     columns = frozenset(node.value for node in _walk(root) if node.op == "column")

@@ -66,7 +66,7 @@ _RESERVED: Final = frozenset(
     | {"OVER", "ANY", "ALL", "SOME", "INTERVAL", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE", "ALTER", "ATTACH"}
     | {"COPY", "EXECUTE", "SET", "PRAGMA", "CALL"}
 )
-_MOMENTS: Final = frozenset({"DATE", "TIMESTAMP"})
+_TIMESTAMPS: Final = frozenset({"DATE", "TIMESTAMP"})
 _SCOPES: Final = frozenset({"user", "context"})
 _BEFORE_NOT: Final = frozenset({"", "(", ",", "AND", "OR", "NOT", "IS"})
 _AFTER_NOT: Final = frozenset({"IN", "LIKE", "ILIKE", "BETWEEN"})
@@ -76,7 +76,7 @@ _VALUES: Final = frozenset({"name", "number", "text", "moment", "boolean", ")", 
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class Token:
     """A token of a filter.
 
     Attributes:
@@ -91,23 +91,23 @@ class Leaf:
     value: str = ""
 
 
-def read_leaves(text: str) -> list[Leaf]:
+def tokenize(text: str) -> list[Token]:
     """The tokens of a filter, each in a place where it can mean something.
 
     Raises:
         FilterError: the text is too long or too deep, or holds what is not of the language.
     """
     _check_characters(text)
-    leaves = _leaves(text)
+    leaves = _tokens(text)
     _check_nesting(text, leaves)
-    before = Leaf("", 0)
-    for leaf, after in zip(leaves, [*leaves[1:], Leaf("", len(text))], strict=True):
+    before = Token("", 0)
+    for leaf, after in zip(leaves, [*leaves[1:], Token("", len(text))], strict=True):
         _check_place(text, before, leaf, after)
-        before = Leaf("IS NOT", leaf.at) if before.kind == "IS" and leaf.kind == "NOT" else leaf
+        before = Token("IS NOT", leaf.at) if before.kind == "IS" and leaf.kind == "NOT" else leaf
     return leaves
 
 
-def fault(text: str, at: int, message: str) -> FilterError:
+def filter_error(text: str, at: int, message: str) -> FilterError:
     """The error for a fault at a 0-based character of a filter, with a short echo of what stands there."""
     rest = text[at : at + ECHO_CHARACTERS]
     echo = f"at {rest!r}" if rest.strip() else "at its end"
@@ -116,72 +116,78 @@ def fault(text: str, at: int, message: str) -> FilterError:
 
 def _check_characters(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
-        raise fault(text, MAX_CHARACTERS, f"{len(text)} characters: expected at most {MAX_CHARACTERS}")
+        raise filter_error(text, MAX_CHARACTERS, f"{len(text)} characters: expected at most {MAX_CHARACTERS}")
     if not text.strip():
-        raise fault(text, 0, "the filter is empty: expected a condition such as price < 10")
+        raise filter_error(text, 0, "the filter is empty: expected a condition such as price < 10")
     if found := _UNPRINTABLE.search(text):
-        raise fault(text, found.start(), "a control character or half a surrogate pair: remove it")
+        raise filter_error(text, found.start(), "a control character or half a surrogate pair: remove it")
     outside = list(text)
     for quoted in _QUOTED.finditer(text):
         start, end = quoted.span()
         if quoted.lastindex:
-            raise fault(text, start, "the quote is never closed: end it, and double a quote inside of it")
+            raise filter_error(text, start, "the quote is never closed: end it, and double a quote inside of it")
         if start and (text[start - 1].isalnum() or text[start - 1] == "_"):
-            raise fault(text, start - 1, "a quote right after a word: expected a space or an operator before it")
+            raise filter_error(text, start - 1, "a quote right after a word: expected a space or an operator before it")
         outside[start:end] = " " * (end - start)
     if found := _FOREIGN.search("".join(outside)):
-        raise fault(text, found.start(), f"{found.group()!r} is not part of the filter language: expected {_LANGUAGE}")
+        raise filter_error(
+            text, found.start(), f"{found.group()!r} is not part of the filter language: expected {_LANGUAGE}"
+        )
 
 
-def _leaves(text: str) -> list[Leaf]:
+def _tokens(text: str) -> list[Token]:
     """The text's tokens in our own terms, dates joined with the word before them."""
     try:
         tokens = Tokenizer().tokenize(text)
     except SqlglotError as error:
-        raise fault(text, 0, "the filter cannot be read: check its quotes and operators") from error
+        raise filter_error(text, 0, "the filter cannot be read: check its quotes and operators") from error
     if len(tokens) > MAX_TOKENS:
         at = tokens[MAX_TOKENS].start
-        raise fault(text, at, f"{len(tokens)} words and signs: expected at most {MAX_TOKENS}; split the filter")
-    leaves: list[Leaf] = []
+        raise filter_error(text, at, f"{len(tokens)} words and signs: expected at most {MAX_TOKENS}; split the filter")
+    leaves: list[Token] = []
     for number, token in enumerate(tokens):
         after = tokens[number + 1] if number + 1 < len(tokens) else None
-        leaf = _leaf(text, token, after)
+        leaf = _token(text, token, after)
         if leaf.kind == "text" and leaves and leaves[-1].kind == "moment word":
-            leaf = Leaf("moment", leaves.pop().at, leaf.value)
+            leaf = Token("moment", leaves.pop().at, leaf.value)
         leaves.append(leaf)
     return leaves
 
 
-def _leaf(text: str, token: SqlToken, after: SqlToken | None) -> Leaf:
+def _token(text: str, token: SqlToken, after: SqlToken | None) -> Token:
     word = token.text.upper()
     if token.token_type == TokenType.STRING:
-        return Leaf("text", token.start, token.text)
+        return Token("text", token.start, token.text)
     if token.token_type == TokenType.IDENTIFIER:
-        return Leaf("name", token.start, token.text)
+        return Token("name", token.start, token.text)
     if token.token_type == TokenType.NUMBER:
         if not _NUMBER.fullmatch(token.text) or len(token.text) > MAX_NUMBER_CHARACTERS:
-            raise fault(text, token.start, "not a number that can be read: expected one such as 12, 0.5 or 1e3")
-        return Leaf("number", token.start, token.text)
+            raise filter_error(text, token.start, "not a number that can be read: expected one such as 12, 0.5 or 1e3")
+        return Token("number", token.start, token.text)
     if word in ("TRUE", "FALSE"):
-        return Leaf("boolean", token.start, word)
+        return Token("boolean", token.start, word)
     if word in WORDS or word in SIGNS:
-        return Leaf(word, token.start)
+        return Token(word, token.start)
     if word in _RESERVED:
-        raise fault(text, token.start, f"{word} is not part of the filter language: quote it if it names a column")
+        raise filter_error(
+            text, token.start, f"{word} is not part of the filter language: quote it if it names a column"
+        )
     if not token.text.isidentifier():
-        raise fault(text, token.start, f"expected {_LANGUAGE}; a name that holds anything else goes in double quotes")
+        raise filter_error(
+            text, token.start, f"expected {_LANGUAGE}; a name that holds anything else goes in double quotes"
+        )
     if after is not None and after.token_type == TokenType.L_PAREN:
         if token.text.lower() not in FUNCTIONS:
-            raise fault(text, token.start, f"no such function: expected one of {', '.join(FUNCTIONS)}")
-        return Leaf("function", token.start, token.text.lower())
-    if word in _MOMENTS and after is not None and after.token_type == TokenType.STRING:
-        return Leaf("moment word", token.start)
-    return Leaf("name", token.start, token.text)
+            raise filter_error(text, token.start, f"no such function: expected one of {', '.join(FUNCTIONS)}")
+        return Token("function", token.start, token.text.lower())
+    if word in _TIMESTAMPS and after is not None and after.token_type == TokenType.STRING:
+        return Token("moment word", token.start)
+    return Token("name", token.start, token.text)
 
 
-def _check_nesting(text: str, leaves: list[Leaf]) -> None:
+def _check_nesting(text: str, leaves: list[Token]) -> None:
     """Refuse what the parser would have to descend too deep for, counted on tokens before it runs."""
-    opened: list[Leaf] = []
+    opened: list[Token] = []
     prefixes = [0]
     before = ""
     for leaf in leaves:
@@ -192,29 +198,35 @@ def _check_nesting(text: str, leaves: list[Leaf]) -> None:
             prefixes.append(0)
         elif leaf.kind == ")":
             if not opened:
-                raise fault(text, leaf.at, "a closing parenthesis without its opening one")
+                raise filter_error(text, leaf.at, "a closing parenthesis without its opening one")
             opened.pop()
             prefixes.pop()
         elif leaf.kind != "function":
             prefixes[-1] = 0
         if len(opened) + sum(prefixes) > MAX_DEPTH:
-            raise fault(text, leaf.at, f"nested deeper than {MAX_DEPTH} levels: remove parentheses, NOT or signs")
+            raise filter_error(
+                text, leaf.at, f"nested deeper than {MAX_DEPTH} levels: remove parentheses, NOT or signs"
+            )
         before = leaf.kind
     if opened:
-        raise fault(text, opened[-1].at, "the parenthesis is never closed")
+        raise filter_error(text, opened[-1].at, "the parenthesis is never closed")
 
 
-def _check_place(text: str, before: Leaf, leaf: Leaf, after: Leaf) -> None:
+def _check_place(text: str, before: Token, leaf: Token, after: Token) -> None:
     """Refuse the tokens that mean something else, or nothing, where they stand."""
     if leaf.kind == "NOT" and before.kind not in _BEFORE_NOT and after.kind not in _AFTER_NOT:
-        raise fault(text, leaf.at, "NOT cannot stand here: put it before a condition, in parentheses if need be")
+        raise filter_error(text, leaf.at, "NOT cannot stand here: put it before a condition, in parentheses if need be")
     if leaf.kind == "NULL" and before.kind not in ("IS", "IS NOT"):
-        raise fault(text, leaf.at, "NULL cannot be compared or listed: expected IS NULL or IS NOT NULL")
+        raise filter_error(text, leaf.at, "NULL cannot be compared or listed: expected IS NULL or IS NOT NULL")
     if leaf.kind == "IN" and after.kind != "(":
-        raise fault(text, leaf.at, "expected literals in parentheses after IN; for a list column write has(tags, 'a')")
+        raise filter_error(
+            text, leaf.at, "expected literals in parentheses after IN; for a list column write has(tags, 'a')"
+        )
     if leaf.kind in _INFIX and (before.kind not in _VALUES or after.kind in _CLOSERS):
-        raise fault(text, leaf.at, f"expected a value on both sides of {leaf.kind}")
+        raise filter_error(text, leaf.at, f"expected a value on both sides of {leaf.kind}")
     if leaf.kind == ")" and before.kind == "(":
-        raise fault(text, before.at, "expected something in the parentheses")
+        raise filter_error(text, before.at, "expected something in the parentheses")
     if leaf.kind == "." and not (before.kind == after.kind == "name" and before.value in _SCOPES):
-        raise fault(text, before.at if before.kind == "name" else leaf.at, "expected user.NAME, context.NAME or 0.5")
+        raise filter_error(
+            text, before.at if before.kind == "name" else leaf.at, "expected user.NAME, context.NAME or 0.5"
+        )

@@ -12,31 +12,39 @@ from typing import Final
 import polars as pl
 
 from recsys.filters.scope import Scope
-from recsys.filters.values import DTYPES, MOMENT_EXAMPLES, Kind, Scalar, Term, as_moment, constant_term
+from recsys.filters.values import (
+    DTYPES,
+    TIMESTAMP_EXAMPLES,
+    Scalar,
+    TypedValue,
+    ValueType,
+    as_timestamp,
+    constant_value,
+)
 
 UNKNOWN: Final = pl.lit(None, pl.Boolean())
 
 
-def matched(left: Term, right: Term, scope: Scope) -> tuple[Term, Term]:
+def matched(left: TypedValue, right: TypedValue, scope: Scope) -> tuple[TypedValue, TypedValue]:
     """Both terms in one kind; a constant text beside a moment is read as one."""
-    if left.kind is right.kind or Kind.NULL in (left.kind, right.kind):
+    if left.kind is right.kind or ValueType.NULL in (left.kind, right.kind):
         return left, right
-    if left.kind is Kind.MOMENT and right.kind is Kind.TEXT and right.constant is not None:
-        return left, _read_as_moment(right, scope)
-    if right.kind is Kind.MOMENT and left.kind is Kind.TEXT and left.constant is not None:
-        return _read_as_moment(left, scope), right
+    if left.kind is ValueType.MOMENT and right.kind is ValueType.TEXT and right.constant is not None:
+        return left, _read_as_timestamp(right, scope)
+    if right.kind is ValueType.MOMENT and left.kind is ValueType.TEXT and left.constant is not None:
+        return _read_as_timestamp(left, scope), right
     kinds = f"{left.name} is {left.kind.value}, {right.name} is {right.kind.value}"
     raise scope.fault(right.at, f"{kinds}: expected two of one kind")
 
 
-def _read_as_moment(term: Term, scope: Scope) -> Term:
-    moment = as_moment(term)
+def _read_as_timestamp(term: TypedValue, scope: Scope) -> TypedValue:
+    moment = as_timestamp(term)
     if moment is None:
-        raise scope.fault(term.at, f"{term.name} is no time: expected {MOMENT_EXAMPLES}")
+        raise scope.fault(term.at, f"{term.name} is no time: expected {TIMESTAMP_EXAMPLES}")
     return moment
 
 
-def shares(left: Term, right: Term, scope: Scope) -> pl.Expr:
+def shares(left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
     """Whether two values are equal, or any entry of a list is; entries that are NULL are passed over."""
     left, right = matched(left, right, scope)
     if left.is_null or right.is_null:
@@ -54,7 +62,7 @@ def shares(left: Term, right: Term, scope: Scope) -> pl.Expr:
     return many.expr == one.expr
 
 
-def shares_any(subject: Term, others: list[Term], scope: Scope) -> pl.Expr:
+def shares_any(subject: TypedValue, others: list[TypedValue], scope: Scope) -> pl.Expr:
     """Whether the subject shares a value with any of the others; constants are looked up together."""
     others = [matched(subject, other, scope)[1] for other in others]
     kinds = {other.kind for other in others if other.constant}
@@ -63,12 +71,12 @@ def shares_any(subject: Term, others: list[Term], scope: Scope) -> pl.Expr:
     known = tuple(entry for other in others for entry in other.constant or ())
     parts = [shares(subject, other, scope) for other in others if other.constant is None or other.is_null]
     if known or not parts:
-        together = constant_term(known, others[0].at, "the list")
+        together = constant_value(known, others[0].at, "the list")
         parts.append(shares(subject, together, scope))
     return parts[0] if len(parts) == 1 else pl.any_horizontal(parts)
 
 
-def covers(subject: Term, term: Term, scope: Scope) -> list[pl.Expr]:
+def covers(subject: TypedValue, term: TypedValue, scope: Scope) -> list[pl.Expr]:
     """Conditions that together say that the subject holds all entries of a term."""
     if not term.is_list:
         return [shares(subject, term, scope)]
@@ -95,12 +103,12 @@ def _some(entries: pl.Expr) -> pl.Expr:
     return entries.list.eval(pl.element().is_not_null()).list.any()
 
 
-def any_entry(term: Term, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+def any_entry(term: TypedValue, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
     """Whether a value, or any entry of a list column, passes a test; entries for which it is unknown do not."""
     return term.expr.list.eval(test(pl.element())).list.any() if term.is_list else test(term.expr)
 
 
-def _among(expr: pl.Expr, values: tuple[Scalar, ...], kind: Kind) -> pl.Expr:
+def _among(expr: pl.Expr, values: tuple[Scalar, ...], kind: ValueType) -> pl.Expr:
     if not values:
         return pl.when(expr.is_not_null()).then(False)
     if len(values) == 1:

@@ -19,7 +19,7 @@ from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token as SqlToken
 from sqlglot.tokenizer_core import TokenType
 
-from recsys.filters.lexer import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Leaf, fault, read_leaves
+from recsys.filters.lexer import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Token, filter_error, tokenize
 
 _OPERATORS: Final[dict[type[exp.Expr], str]] = {
     exp.And: "AND",
@@ -65,7 +65,7 @@ class Node:
     value: str = ""
 
 
-def read_expression(text: str) -> Node:
+def parse(text: str) -> Node:
     """Read a filter, within bounds on its size that hold before any work is done.
 
     Args:
@@ -74,11 +74,11 @@ def read_expression(text: str) -> Node:
     Raises:
         FilterError: it is too long, too deep or not of the language; says what was found, where, and what is expected.
     """
-    leaves = read_leaves(text)
+    leaves = tokenize(text)
     return _Conversion(text, leaves).root(_parse(text, leaves))
 
 
-def _parse(text: str, leaves: list[Leaf]) -> exp.Expr:
+def _parse(text: str, leaves: list[Token]) -> exp.Expr:
     tokens = [_seal(number, leaf, leaves[number - 1].kind if number else "") for number, leaf in enumerate(leaves)]
     try:
         tree = Parser().parse_into(exp.Condition, tokens, " " * len(tokens))[0]
@@ -86,15 +86,15 @@ def _parse(text: str, leaves: list[Leaf]) -> exp.Expr:
         number = error.errors[0].get("col") if error.errors else None
         at = leaves[number].at if isinstance(number, int) and number < len(leaves) else len(text)
         message = "a value or an operator is missing or misplaced: expected conditions such as price < 10 AND available"
-        raise fault(text, at, message) from error
+        raise filter_error(text, at, message) from error
     except (SqlglotError, RecursionError) as error:
-        raise fault(text, 0, "the filter cannot be read: make it simpler") from error
+        raise filter_error(text, 0, "the filter cannot be read: make it simpler") from error
     if tree is None:
-        raise fault(text, 0, "expected a condition such as price < 10")
+        raise filter_error(text, 0, "expected a condition such as price < 10")
     return tree
 
 
-def _seal(number: int, leaf: Leaf, before: str) -> SqlToken:
+def _seal(number: int, leaf: Token, before: str) -> SqlToken:
     """What the parser sees of a token: an operator as it is, of anything else its number alone."""
     kind = WORDS.get(leaf.kind) or SIGNS.get(leaf.kind)
     if kind is not None:
@@ -108,7 +108,7 @@ def _seal(number: int, leaf: Leaf, before: str) -> SqlToken:
 class _Conversion:
     """One tree of the parser's turned into ours, node by node, nothing passed on that is not on the allow-list."""
 
-    def __init__(self, text: str, leaves: list[Leaf]) -> None:
+    def __init__(self, text: str, leaves: list[Token]) -> None:
         self._text = text
         self._leaves = leaves
         self._nodes = 0
@@ -122,27 +122,31 @@ class _Conversion:
             tree = tree.this
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise fault(self._text, self._at, f"more than {MAX_NODES} names, values and operators: split the filter")
+            raise filter_error(
+                self._text, self._at, f"more than {MAX_NODES} names, values and operators: split the filter"
+            )
         if depth > MAX_DEPTH:
-            raise fault(self._text, self._at, f"nested deeper than {MAX_DEPTH} levels: split the filter")
+            raise filter_error(self._text, self._at, f"nested deeper than {MAX_DEPTH} levels: split the filter")
         if isinstance(tree, exp.Column | exp.Literal | exp.Null | exp.Anonymous):
             return self._leaf(tree, depth)
         op = _OPERATORS.get(type(tree))
         if op is None or any(value for name, value in tree.args.items() if name not in _HARMLESS):
             message = f"{type(tree).__name__} is not part of the filter language"
-            raise fault(self._text, self._begin(tree), message)
+            raise filter_error(self._text, self._begin(tree), message)
         node = self._operation(op, tuple(self._node(part, depth + 1) for part in _parts(tree)))
         return Node("NOT", node.at, (node,)) if tree.args.get("negate") else node
 
     def _operation(self, op: str, args: tuple[Node, ...]) -> Node:
         first, last = args[0], args[-1]
         if op == "IS" and last.op not in ("NULL", "boolean"):
-            raise fault(self._text, last.at, "expected NULL, TRUE or FALSE after IS")
+            raise filter_error(self._text, last.at, "expected NULL, TRUE or FALSE after IS")
         if op == "ESCAPE" and first.op == "NOT":
             return Node("NOT", first.at, (self._operation(op, (first.args[0], last)),))
         if op == "ESCAPE":
             if first.op not in ("LIKE", "ILIKE") or len(last.value) != 1:
-                raise fault(self._text, last.at, "expected one character after ESCAPE, and LIKE or ILIKE before it")
+                raise filter_error(
+                    self._text, last.at, "expected one character after ESCAPE, and LIKE or ILIKE before it"
+                )
             return Node(first.op, first.at, (*first.args, last))
         return Node(op, first.at, args)
 
@@ -169,13 +173,13 @@ class _Conversion:
         least, most = FUNCTIONS[leaf.value]
         if not least <= len(args) <= most:
             wanted = str(least) if least == most else f"at least {least}"
-            raise fault(self._text, leaf.at, f"{leaf.value}() with {len(args)} arguments: expected {wanted}")
+            raise filter_error(self._text, leaf.at, f"{leaf.value}() with {len(args)} arguments: expected {wanted}")
         return Node(f"{leaf.value}()", leaf.at, args)
 
-    def _place(self, number: object) -> Leaf:
+    def _place(self, number: object) -> Token:
         """The token that a sealed leaf stands for; what comes after it in the text is the next to be at fault."""
         if not isinstance(number, str) or not number.isdecimal() or int(number) >= len(self._leaves):
-            raise fault(self._text, self._at, "expected a name or a value")
+            raise filter_error(self._text, self._at, "expected a name or a value")
         leaf = self._leaves[int(number)]
         self._at = leaf.at
         return leaf

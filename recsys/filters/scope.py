@@ -10,9 +10,9 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import FilterError
-from recsys.filters.lexer import fault
+from recsys.filters.lexer import filter_error
 from recsys.filters.parser import Node
-from recsys.filters.values import MOMENT_EXAMPLES, Term, Value, column_term, constant_term, read_moment
+from recsys.filters.values import TIMESTAMP_EXAMPLES, TypedValue, Value, column_value, constant_value, read_timestamp
 
 NAMES_SHOWN: Final = 20
 SUGGESTED_UP_TO_CHARACTERS: Final = 64
@@ -35,10 +35,10 @@ class Scope:
 
     def fault(self, at: int, message: str) -> FilterError:
         """An error about the character `at` of the text."""
-        return fault(self.text, at, message)
+        return filter_error(self.text, at, message)
 
 
-def column(node: Node, scope: Scope) -> Term:
+def column(node: Node, scope: Scope) -> TypedValue:
     """A column of the items table.
 
     Raises:
@@ -47,7 +47,7 @@ def column(node: Node, scope: Scope) -> Term:
     dtype = scope.schema.get(node.value)
     if dtype is None:
         raise scope.fault(node.at, _unknown_column(node.value, scope))
-    term = column_term(node.value, dtype, node.at)
+    term = column_value(node.value, dtype, node.at)
     if term is None:
         raise scope.fault(node.at, f"column {node.value!r} holds {dtype}, which filters cannot read")
     return term
@@ -64,28 +64,28 @@ def _unknown_column(name: str, scope: Scope) -> str:
     return f"unknown column {shown!r}: {hint}"
 
 
-def bound(node: Node, scope: Scope) -> Term:
+def bound(node: Node, scope: Scope) -> TypedValue:
     """A value of the user's or the context's; NULL where nothing is bound."""
     name = f"{node.op}.{node.value}"
-    return constant_term(scope.values.get(name), node.at, name)
+    return constant_value(scope.values.get(name), node.at, name)
 
 
-def literal(node: Node, scope: Scope) -> Term:
+def literal(node: Node, scope: Scope) -> TypedValue:
     """A number, text, time, TRUE or FALSE.
 
     Raises:
         FilterError: it is no time, or too large a number.
     """
     if node.op == "boolean":
-        return constant_term(node.value == "TRUE", node.at, node.value)
+        return constant_value(node.value == "TRUE", node.at, node.value)
     if node.op == "text":
-        return constant_term(node.value, node.at, repr(node.value))
+        return constant_value(node.value, node.at, repr(node.value))
     if node.op == "moment":
-        moment = read_moment(node.value)
+        moment = read_timestamp(node.value)
         if moment is None:
-            raise scope.fault(node.at, f"expected {MOMENT_EXAMPLES}")
-        return constant_term(moment, node.at, repr(node.value))
+            raise scope.fault(node.at, f"expected {TIMESTAMP_EXAMPLES}")
+        return constant_value(moment, node.at, repr(node.value))
     number = float(node.value)
     if number == float("inf"):
         raise scope.fault(node.at, "the number is too large")
-    return constant_term(number, node.at, node.value)
+    return constant_value(number, node.at, node.value)

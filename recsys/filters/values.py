@@ -18,7 +18,7 @@ import polars as pl
 from recsys.core.errors import FilterError
 from recsys.core.schema import TIMESTAMP
 
-MOMENT_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00+08:00'"
+TIMESTAMP_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00+08:00'"
 MAX_BOUND_ENTRIES: Final = 1000
 MAX_BOUND_CHARACTERS: Final = 10_000
 
@@ -26,7 +26,7 @@ Scalar = float | str | bool | datetime
 Value = Scalar | tuple[Scalar, ...] | None
 
 
-class Kind(Enum):
+class ValueType(Enum):
     """What a value is, in the words of messages."""
 
     NUMBER = "a number"
@@ -36,17 +36,17 @@ class Kind(Enum):
     NULL = "NULL"
 
 
-DTYPES: Final[dict[Kind, pl.DataType]] = {
-    Kind.NUMBER: pl.Float64(),
-    Kind.TEXT: pl.String(),
-    Kind.BOOLEAN: pl.Boolean(),
-    Kind.MOMENT: TIMESTAMP,
-    Kind.NULL: pl.Null(),
+DTYPES: Final[dict[ValueType, pl.DataType]] = {
+    ValueType.NUMBER: pl.Float64(),
+    ValueType.TEXT: pl.String(),
+    ValueType.BOOLEAN: pl.Boolean(),
+    ValueType.MOMENT: TIMESTAMP,
+    ValueType.NULL: pl.Null(),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class TypedValue:
     """A typed part of a filter.
 
     Attributes:
@@ -58,7 +58,7 @@ class Term:
         constant: its entries where they are the same for every item (none for NULL), else None.
     """
 
-    kind: Kind
+    kind: ValueType
     expr: pl.Expr
     at: int
     name: str
@@ -68,37 +68,37 @@ class Term:
     @property
     def is_null(self) -> bool:
         """Whether it is NULL for every item."""
-        return self.kind is Kind.NULL and not self.is_list
+        return self.kind is ValueType.NULL and not self.is_list
 
     def __str__(self) -> str:
         return f"{self.name} ({'a list' if self.is_list else self.kind.value})"
 
 
-def column_term(name: str, dtype: pl.DataType, at: int) -> Term | None:
+def column_value(name: str, dtype: pl.DataType, at: int) -> TypedValue | None:
     """A column of the items table brought to its kind; None where filters cannot read such a column."""
     column = pl.col(name)
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     kind = _kind(inner)
     if kind is None:
         return None
-    if kind is Kind.NULL:
-        return constant_term(None, at, name)
-    canonical = inner == DTYPES[kind] and kind is not Kind.NUMBER
+    if kind is ValueType.NULL:
+        return constant_value(None, at, name)
+    canonical = inner == DTYPES[kind] and kind is not ValueType.NUMBER
     if isinstance(dtype, pl.List):
         expr = column if canonical else column.list.eval(_canonical(pl.element(), inner, kind))
-        return Term(kind, expr, at, name, is_list=True)
-    return Term(kind, column if canonical else _canonical(column, inner, kind), at, name)
+        return TypedValue(kind, expr, at, name, is_list=True)
+    return TypedValue(kind, column if canonical else _canonical(column, inner, kind), at, name)
 
 
-def constant_term(value: Value, at: int, name: str) -> Term:
+def constant_value(value: Value, at: int, name: str) -> TypedValue:
     """A value that is the same for every item."""
     if value is None:
-        return Term(Kind.NULL, pl.lit(None), at, name, constant=())
+        return TypedValue(ValueType.NULL, pl.lit(None), at, name, constant=())
     entries = value if isinstance(value, tuple) else (value,)
-    kind = kind_of(entries[0]) if entries else Kind.NULL
+    kind = value_type_of(entries[0]) if entries else ValueType.NULL
     is_list = isinstance(value, tuple)
     expr = pl.lit(None) if is_list else pl.lit(value, DTYPES[kind])
-    return Term(kind, expr, at, name, is_list, entries)
+    return TypedValue(kind, expr, at, name, is_list, entries)
 
 
 def finite(expr: pl.Expr) -> pl.Expr:
@@ -106,27 +106,27 @@ def finite(expr: pl.Expr) -> pl.Expr:
     return pl.when(expr.is_finite()).then(expr)
 
 
-def kind_of(value: Scalar) -> Kind:
+def value_type_of(value: Scalar) -> ValueType:
     """The kind of one value."""
     if isinstance(value, bool):
-        return Kind.BOOLEAN
+        return ValueType.BOOLEAN
     if isinstance(value, str):
-        return Kind.TEXT
-    return Kind.MOMENT if isinstance(value, datetime) else Kind.NUMBER
+        return ValueType.TEXT
+    return ValueType.MOMENT if isinstance(value, datetime) else ValueType.NUMBER
 
 
-def as_moment(term: Term) -> Term | None:
+def as_timestamp(term: TypedValue) -> TypedValue | None:
     """A constant text read as a moment; None where it is none."""
-    moments = [read_moment(entry) for entry in term.constant or () if isinstance(entry, str)]
+    moments = [read_timestamp(entry) for entry in term.constant or () if isinstance(entry, str)]
     known = tuple(moment for moment in moments if moment is not None)
     if not known or len(known) < len(moments):
         return None
     if term.is_list:
-        return replace(term, kind=Kind.MOMENT, constant=known)
-    return constant_term(known[0], term.at, term.name)
+        return replace(term, kind=ValueType.MOMENT, constant=known)
+    return constant_value(known[0], term.at, term.name)
 
 
-def read_moment(text: str) -> datetime | None:
+def read_timestamp(text: str) -> datetime | None:
     """An ISO 8601 date or time, in UTC unless it names its offset; None where it is none."""
     try:
         moment = datetime.fromisoformat(text)
@@ -150,7 +150,7 @@ def bound_value(name: str, raw: Any) -> Value:
         entries = tuple(dict.fromkeys(_entries(name, raw)))
         if set(map(type, entries)) <= {str}:
             return entries
-        if len({kind_of(entry) for entry in entries}) > 1:
+        if len({value_type_of(entry) for entry in entries}) > 1:
             raise FilterError(f"{name} is a list of several kinds: expected entries of one kind", 0, name)
         return entries
     return next(iter(_entries(name, (raw,))), None)
@@ -197,21 +197,21 @@ def _text(name: str, raw: str) -> str:
     return raw
 
 
-def _kind(dtype: Any) -> Kind | None:
+def _kind(dtype: Any) -> ValueType | None:
     if dtype.is_numeric():
-        return Kind.NUMBER
+        return ValueType.NUMBER
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return Kind.TEXT
+        return ValueType.TEXT
     if isinstance(dtype, pl.Datetime | pl.Date):
-        return Kind.MOMENT
-    return {pl.Boolean(): Kind.BOOLEAN, pl.Null(): Kind.NULL}.get(dtype)
+        return ValueType.MOMENT
+    return {pl.Boolean(): ValueType.BOOLEAN, pl.Null(): ValueType.NULL}.get(dtype)
 
 
-def _canonical(expr: pl.Expr, dtype: Any, kind: Kind) -> pl.Expr:
-    if kind is Kind.NUMBER:
+def _canonical(expr: pl.Expr, dtype: Any, kind: ValueType) -> pl.Expr:
+    if kind is ValueType.NUMBER:
         number = expr.cast(pl.Float64)
         return finite(number) if dtype.is_float() else number
-    if kind is Kind.MOMENT:
+    if kind is ValueType.MOMENT:
         moment = expr.cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
         zone = getattr(dtype, "time_zone", None)
         return moment.dt.convert_time_zone("UTC") if zone else moment.dt.replace_time_zone("UTC")

@@ -15,7 +15,7 @@ from recsys.core.ids import IdMap
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
-from recsys.data.offers import NOTHING_OFFERED, Held, Offers
+from recsys.data.offers import NO_KNOWN_OFFERS, Held, Offers
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSConfig, ALSModel
@@ -60,7 +60,7 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
-class Shop:
+class FittedDataInfo:
     """What the models were fitted on, beside the arrays.
 
     Attributes:
@@ -84,7 +84,7 @@ class Shop:
     merged_into: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Shop:
+    def of(cls, dataset: Dataset) -> FittedDataInfo:
         """What a dataset says of its shop."""
         return cls(
             timezone=dataset.timezone,
@@ -125,7 +125,7 @@ class Engine:
     """
 
     config: EngineConfig
-    shop: Shop
+    shop: FittedDataInfo
     items_table: pl.DataFrame
     users_table: pl.DataFrame
     catalog: Catalog
@@ -141,7 +141,7 @@ class Engine:
     timeofday: TimeOfDayModel
     index: FlatIndex
     rankers: Rankers = field(default_factory=Rankers)
-    offers: Offers = NOTHING_OFFERED
+    offers: Offers = NO_KNOWN_OFFERS
 
     @cached_property
     def items(self) -> IdMap:

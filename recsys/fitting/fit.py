@@ -12,7 +12,7 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.data.offers import Offers
-from recsys.fitting.engine import Engine, EngineConfig, Progress, Shop
+from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo, Progress
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
@@ -77,7 +77,7 @@ def fit_models(
     progress("history and index")
     return Engine(
         config=config,
-        shop=Shop.of(dataset),
+        shop=FittedDataInfo.of(dataset),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,

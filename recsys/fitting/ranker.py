@@ -78,7 +78,7 @@ class RankerConfig:
 
 
 @dataclass(frozen=True)
-class Examples:
+class TrainingGroups:
     """Candidates of past requests, and which were taken.
 
     Attributes:
@@ -100,22 +100,24 @@ class Examples:
         """The request of each candidate, int64 (n,)."""
         return np.repeat(np.arange(len(self.size)), self.size)
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> Examples:
+    def take(self, kept: npt.NDArray[np.bool_]) -> TrainingGroups:
         """The chosen candidates; requests that keep none go."""
         size = np.bincount(self.request[kept], minlength=len(self.size))
-        return Examples(self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], size[size > 0])
+        return TrainingGroups(
+            self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], size[size > 0]
+        )
 
-    def with_answer(self) -> Examples:
+    def with_answer(self) -> TrainingGroups:
         """The requests with something to learn from: a candidate that was taken beside others."""
         n_taken = np.bincount(self.request, self.taken, len(self.size))
         useful = (n_taken > 0) & (n_taken < self.size)
         return self.take(useful[self.request])
 
 
-def no_examples(n_features: int) -> Examples:
+def no_groups(n_features: int) -> TrainingGroups:
     """Examples of no request."""
     nothing = np.empty(0, np.float32)
-    return Examples(
+    return TrainingGroups(
         np.empty((0, n_features), np.float32), np.empty(0, np.int8), nothing, nothing, np.empty(0, np.int64)
     )
 
@@ -176,7 +178,7 @@ NO_RANKER = Ranker("")
 
 
 def fit_ranker(
-    past: Sequence[Examples],
+    past: Sequence[TrainingGroups],
     names: tuple[str, ...],
     config: RankerConfig,
     trees: TreesConfig,
@@ -214,13 +216,13 @@ def fit_ranker(
     return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
 
 
-def joined(parts: Sequence[Examples]) -> Examples:
+def joined(parts: Sequence[TrainingGroups]) -> TrainingGroups:
     """Examples one after the other."""
-    columns = ([getattr(part, column.name) for part in parts] for column in fields(Examples))
-    return Examples(*(np.concatenate(column) for column in columns))
+    columns = ([getattr(part, column.name) for part in parts] for column in fields(TrainingGroups))
+    return TrainingGroups(*(np.concatenate(column) for column in columns))
 
 
-def mean_ndcg(score: npt.NDArray[np.floating], examples: Examples, k: int = 10) -> float:
+def mean_ndcg(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int = 10) -> float:
     """Mean nDCG@k of the requests' orders by a score; ties count against it."""
     request = examples.request
     order = np.lexsort((examples.taken, -np.asarray(score), request))
@@ -233,7 +235,7 @@ def mean_ndcg(score: npt.NDArray[np.floating], examples: Examples, k: int = 10) 
     return float((gain / ideal).mean())
 
 
-def _apart(past: Sequence[Examples], horizon: int) -> tuple[Examples, Examples]:
+def _apart(past: Sequence[TrainingGroups], horizon: int) -> tuple[TrainingGroups, TrainingGroups]:
     """What is learned from, and what it is tried on: the latest cut-off and those whose answers were in before it.
 
     Where there is no such pair, halves of all requests. `horizon` is how many cut-offs lie within that of answers.
@@ -245,7 +247,7 @@ def _apart(past: Sequence[Examples], horizon: int) -> tuple[Examples, Examples]:
     return only.take(is_even), only.take(~is_even)
 
 
-def _boost(examples: Examples, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
+def _boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
     """Grow trees, by one thread: on a busy machine LightGBM's threads wait for each other ten times as long."""
     table = lightgbm.Dataset(
         examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}

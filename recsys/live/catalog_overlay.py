@@ -12,17 +12,17 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.core.ids import UNKNOWN, GrownIdMap
+from recsys.core.ids import UNKNOWN, ExtendedIdMap
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
-from recsys.data.row_changes import Row, changed, offers_after, table_of, wider
+from recsys.data.row_changes import RowDict, apply_patch, offers_after, promote_dtype, to_frame
 from recsys.fitting.engine import Engine
-from recsys.live.cold_items import Newcomers
-from recsys.live.offer_overlay import OfferChanges
+from recsys.live.cold_items import ColdItems
+from recsys.live.offer_overlay import OfferOverlay
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.ease import NO_ITEM
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
-from recsys.models.pairs.purchase_order import BackwardTypes
-from recsys.search.vector_index import GrownIndex
+from recsys.models.pairs.purchase_order import ReversedTypePairs
+from recsys.search.vector_index import ExtendedIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
 """Columns that say nothing of what an item is like; nor does a price that is not an item's first."""
@@ -31,7 +31,7 @@ MAX_CHUNKS: Final = 64
 """Parts of a table's columns, one for each time that items were added, beyond which it is copied into one."""
 
 
-class Overlay:
+class CatalogOverlay:
     """Changes of items over one engine, and the engine that has them; the latter is built once it is asked for.
 
     Rows of new items follow the bundle's. A deleted item keeps its row, and histories their sense, but it is in no list
@@ -44,7 +44,7 @@ class Overlay:
     def __init__(self, base: Engine) -> None:
         self._base, self._engine = base, base
         self._rows: dict[str, int] = {}
-        self._changed: dict[int, Row] = {}
+        self._changed: dict[int, RowDict] = {}
         self._pending: set[int] = set()
         self._columns: set[str] = set()
         self._own: dict[str, pl.DataType] = {}
@@ -52,8 +52,8 @@ class Overlay:
         self._types = {name: code for code, name in enumerate(base.catalog.type_names)}
         self._categories: dict[str, int] | None = None
         self._groups: dict[str, int] | None = None
-        self._newcomers = Newcomers(base)
-        self._offers = OfferChanges(base.offers)
+        self._newcomers = ColdItems(base)
+        self._offers = OfferOverlay(base.offers)
         self._is_same_shape = True
         self.version = 0
 
@@ -86,7 +86,7 @@ class Overlay:
         """Take a change: `item_put`, `item_patch` or `item_delete`."""
         row = self.row(item_id)
         before = self._changed.get(row) or self._base.items_table.row(row, named=True)
-        after = changed(before, kind, body)
+        after = apply_patch(before, kind, body)
         if after is None:
             self._deleted.add(item_id)
             after = before | {"available": False}
@@ -97,7 +97,7 @@ class Overlay:
             self._offers.replace(row, offers)
         for name in after:
             if name not in self._base.items_table.schema:
-                self._own[name] = wider(self._own.get(name, pl.Null()), after[name])
+                self._own[name] = promote_dtype(self._own.get(name, pl.Null()), after[name])
         differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
         passes = NOT_CONTENT if row >= len(self._base.items) else NOT_CONTENT | {"price"}
         if differs - passes:
@@ -105,7 +105,7 @@ class Overlay:
         same_shape = "category" not in differs and row not in self._newcomers.stale
         self._change(row, after | {"item_id": item_id}, differs, same_shape=same_shape)
 
-    def _change(self, row: int, values: Row, differs: set[str], *, same_shape: bool) -> None:
+    def _change(self, row: int, values: RowDict, differs: set[str], *, same_shape: bool) -> None:
         self._changed[row] = values
         self._pending.add(row)
         self._columns |= differs
@@ -114,7 +114,7 @@ class Overlay:
 
     def _build(self) -> Engine:
         rows, before = sorted(self._pending), self._engine
-        changes = table_of([self._changed[row] for row in rows], {**before.items_table.schema, **self._own})
+        changes = to_frame([self._changed[row] for row in rows], {**before.items_table.schema, **self._own})
         table = self._table(rows, changes)
         catalog = self._catalog(rows, changes)
         grown = before
@@ -146,7 +146,7 @@ class Overlay:
         said = [{name: self._changed[row].get(name) for name in names} for row in rows]
         place = np.full(n_items, len(rows))
         place[rows] = np.arange(len(rows))
-        return table_of([*said, {}], {name: self._own[name] for name in names})[place]
+        return to_frame([*said, {}], {name: self._own[name] for name in names})[place]
 
     def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
         before = self._engine.catalog
@@ -208,7 +208,7 @@ class Overlay:
             ),
             ease=replace(base.ease, row_of=_with(base.ease.row_of, n_new, NO_ITEM)),
             copurchase=self._copurchase(catalog, n_new),
-            index=GrownIndex.over(base.index, new.own_vectors),
+            index=ExtendedIndex.over(base.index, new.own_vectors),
         )
 
     def _copurchase(self, catalog: Catalog, n_new: int) -> CopurchaseModel:
@@ -224,7 +224,7 @@ class Overlay:
                 for name, part in lists.items()
             },
             is_paired_type=_with(model.is_paired_type, n_more, False),
-            backward=BackwardTypes(
+            backward=ReversedTypePairs(
                 sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),
                 model.backward.min_price_ratio,
             ),
@@ -239,7 +239,7 @@ class Overlay:
         newest = np.arange(len(base.items), len(base.items) + n_new, dtype=np.int32)
         rows_of_new, hidden = MappingProxyType(self._rows.copy()), frozenset(self._deleted)
         vars(engine).update(
-            items=GrownIdMap((*base.items.ids, *self._rows), base.items, rows_of_new, hidden),
+            items=ExtendedIdMap((*base.items.ids, *self._rows), base.items, rows_of_new, hidden),
             titles=tuple(titles),
             by_popularity=np.concatenate([base.by_popularity, newest]),
             users=base.users,

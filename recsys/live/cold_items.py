@@ -18,22 +18,22 @@ import polars as pl
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
-from recsys.live.patched_array import Numbers, Spliced
-from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, lend_factors
+from recsys.live.patched_array import Numbers, PatchedArray
+from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, impute_factors
 from recsys.models.pairs.copurchase import RelatedItems
 
-PLACED_AT_ONCE: Final = 64
+PLACEMENT_CHUNK: Final = 64
 """New items that are compared with a part of the catalogue in one product of matrices; bounds the memory."""
 
-BEST_SELLERS: Final = 20
+N_PROXY_BEST_SELLERS: Final = 20
 """Items of a type whose lists speak for a new one of the type."""
 
-LEAST_SHARE: Final = 1e-9
+MIN_SHARE: Final = 1e-9
 
-STAND_INS: Final = 5
+N_PROXY_ITEMS: Final = 5
 """Known items that are most like a new one: what goes with them is thought to go with it."""
 
-STAND_IN_DISCOUNT: Final = 0.5
+PROXY_DISCOUNT: Final = 0.5
 """A new item has this part of its stand-in's score in a list, times how much it is like it."""
 
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
@@ -54,7 +54,7 @@ class _Column:
         return None if found is None else found[self.place]
 
 
-class Newcomers:
+class ColdItems:
     """Vectors and lists of the new items of one engine.
 
     Args:
@@ -106,7 +106,7 @@ class Newcomers:
         """Keep what new items are like, and lend them vectors."""
         base = self._base
         self._content[place] = content
-        self._vectors[place] = lend_factors(
+        self._vectors[place] = impute_factors(
             base.als.item_factors, base.content.embedding, base.popularity.n_buyers, content, base.config.hybrid
         )
 
@@ -122,7 +122,7 @@ class Newcomers:
         base = self._base
         _ = self._lengths, self._median_shares
         of_one = base.content.embed(base.items_table.head(1))
-        lend_factors(
+        impute_factors(
             base.als.item_factors, base.content.embedding, base.popularity.n_buyers, of_one, base.config.hybrid
         )
 
@@ -134,20 +134,20 @@ class Newcomers:
     @property
     def vectors(self) -> Numbers:
         """Hybrid vectors of all items."""
-        return Spliced.array(self._base.hybrid.vectors, self._vectors)
+        return PatchedArray.array(self._base.hybrid.vectors, self._vectors)
 
     @property
     def item_factors(self) -> Numbers:
         """ALS factors of all items: none of the new ones has any."""
-        return Spliced.array(self._base.als.item_factors, np.zeros_like(self._vectors))
+        return PatchedArray.array(self._base.als.item_factors, np.zeros_like(self._vectors))
 
     @property
     def expected_share(self) -> npt.NDArray[np.float32]:
         """Share of sales to be expected of each new item: the median of its type's, float32 (n_new,)."""
         # One more than there are types: a shop may have none, and what has no type reads the last.
-        medians = np.append(self._median_shares, [LEAST_SHARE] * (int(self._types.max(initial=-1)) + 2))
+        medians = np.append(self._median_shares, [MIN_SHARE] * (int(self._types.max(initial=-1)) + 2))
         types = self._types[self._n :]
-        return np.where(types >= 0, np.maximum(medians[types], LEAST_SHARE), 0).astype(np.float32)
+        return np.where(types >= 0, np.maximum(medians[types], MIN_SHARE), 0).astype(np.float32)
 
     def of_type(self, values: npt.NDArray[np.float32], default: float | None = None) -> npt.NDArray[np.float32]:
         """What is known of the items of a type stands for a new one of it: their mean, else the default.
@@ -170,9 +170,9 @@ class Newcomers:
         """Lists of similar items and their scores, the new items among them and with lists of their own."""
         hybrid = self._base.hybrid
         shape = (len(self._vectors), hybrid.similar_idx.shape[1])
-        idx = Spliced.array(hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(self._list, 0))
+        idx = PatchedArray.array(hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(self._list, 0))
         none = np.broadcast_to(np.float32(0), shape)
-        return idx, Spliced.array(hybrid.similar_score, none, _Column(self._list, 1))
+        return idx, PatchedArray.array(hybrid.similar_score, none, _Column(self._list, 1))
 
     def related(self, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
         """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together.
@@ -193,9 +193,9 @@ class Newcomers:
 
         return replace(
             lists,
-            item_idx=Spliced.array(lists.item_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(of, 0)),
-            score=Spliced.array(lists.score, np.broadcast_to(np.float32(0), shape), _Column(of, 1)),
-            n_together=Spliced.array(lists.n_together, np.broadcast_to(np.int32(0), shape), _Column(of, 2)),
+            item_idx=PatchedArray.array(lists.item_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(of, 0)),
+            score=PatchedArray.array(lists.score, np.broadcast_to(np.float32(0), shape), _Column(of, 1)),
+            n_together=PatchedArray.array(lists.n_together, np.broadcast_to(np.int32(0), shape), _Column(of, 2)),
         )
 
     def _with_new(self, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
@@ -206,7 +206,7 @@ class Newcomers:
             best: dict[int, float] = {}
             for partner, worth in zip(near.tolist(), score.tolist(), strict=True):
                 for item, likeness in self._stands_for.get(partner, {}).items():
-                    best[item] = max(best.get(item, 0.0), STAND_IN_DISCOUNT * likeness * worth)
+                    best[item] = max(best.get(item, 0.0), PROXY_DISCOUNT * likeness * worth)
             if not substitutes:
                 best = {item: worth for item, worth in best.items() if not self._could_replace(item, row)}
             more, worths = np.array(list(best), np.int32), np.array(list(best.values()), np.float32)
@@ -238,7 +238,7 @@ class Newcomers:
             catalog = self._base.catalog
             labels = (catalog.item_type, catalog.item_category)[level]
             members = np.flatnonzero(labels == code) if code >= 0 else np.empty(0, np.int64)
-            best = members[top_k(self._base.popularity.share[members], BEST_SELLERS)]
+            best = members[top_k(self._base.popularity.share[members], N_PROXY_BEST_SELLERS)]
             near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
             rows, place = np.unique(near[near >= 0], return_inverse=True)
             mean = np.bincount(place, score[near >= 0], len(rows)) / max(len(best), 1)
@@ -281,7 +281,7 @@ class Newcomers:
                     self._near[row][item] = self._near[item][row] = score
                     self._similar.pop(row, None)
             self._similar.pop(item, None)
-            known = best[pool[best] < self._n][: STAND_INS if item >= self._n else 0]
+            known = best[pool[best] < self._n][: N_PROXY_ITEMS if item >= self._n else 0]
             self._stand_ins[item] = pool[known].tolist()
             for row, score in zip(self._stand_ins[item], scores[known].tolist(), strict=True):
                 self._stands_for[row][item] = score
@@ -294,8 +294,8 @@ class Newcomers:
         for code in np.unique(np.where(alone, categories[fresh], -1)).tolist():
             pool = np.flatnonzero(categories == code) if code >= 0 else np.arange(len(categories))
             mine = fresh[alone & (categories[fresh] == code)] if code >= 0 else fresh[~alone]
-            for start in range(0, len(mine), PLACED_AT_ONCE):
-                yield mine[start : start + PLACED_AT_ONCE], pool
+            for start in range(0, len(mine), PLACEMENT_CHUNK):
+                yield mine[start : start + PLACEMENT_CHUNK], pool
 
     def _likeness(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """How much new items are like those of a pool, float32 (len(pool), len(fresh))."""

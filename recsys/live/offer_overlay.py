@@ -9,10 +9,10 @@ import polars as pl
 
 from recsys.core.schema import OFFERS
 from recsys.data.offers import Offers, tabulate
-from recsys.data.row_changes import Row, table_of
+from recsys.data.row_changes import RowDict, to_frame
 
 
-class OfferChanges:
+class OfferOverlay:
     """Offers of one engine, item by item replaced.
 
     Args:
@@ -21,11 +21,11 @@ class OfferChanges:
 
     def __init__(self, base: Offers) -> None:
         self._base, self._offers = base, base
-        self._pending: dict[int, list[Row]] = {}
+        self._pending: dict[int, list[RowDict]] = {}
         self._rows = pl.DataFrame(schema={"item_idx": pl.Int32(), **OFFERS})
         self._replaced: set[int] = set()
 
-    def replace(self, item_idx: int, offers: Sequence[Row]) -> None:
+    def replace(self, item_idx: int, offers: Sequence[RowDict]) -> None:
         """Let these be all offers of an item, the last of equals first; where it never had any, none is no change."""
         if offers or len(self._base) or item_idx in self._replaced:
             self._replaced.add(item_idx)
@@ -36,7 +36,7 @@ class OfferChanges:
         """All offers."""
         if self._pending:
             kept = self._rows.filter(~pl.col("item_idx").is_in(list(self._pending)))
-            new = table_of([row for rows in self._pending.values() for row in rows], OFFERS).select(*OFFERS)
+            new = to_frame([row for rows in self._pending.values() for row in rows], OFFERS).select(*OFFERS)
             item_idx = [row for row, rows in self._pending.items() for _ in rows]
             own = new.insert_column(0, pl.Series("item_idx", item_idx, pl.Int32()))
             self._rows = pl.concat([kept, own])

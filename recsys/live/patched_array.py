@@ -11,7 +11,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """Rows that stand in the place of others."""
 
     def get(self, row: int) -> Numbers | None:
@@ -19,7 +19,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class Spliced:
+class PatchedArray:
     """An array that is read as arrays are: by rows, and then by columns.
 
     Attributes:
@@ -30,10 +30,10 @@ class Spliced:
 
     base: Numbers
     extra: Numbers
-    others: Rows | None = None
+    others: RowSource | None = None
 
     @classmethod
-    def array(cls, base: Numbers, extra: Numbers, others: Rows | None = None) -> Numbers:
+    def array(cls, base: Numbers, extra: Numbers, others: RowSource | None = None) -> Numbers:
         """One that passes for an array; of arrays of the same type and width."""
         return cast(Numbers, cls(base, extra, others))
 

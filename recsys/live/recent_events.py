@@ -14,7 +14,7 @@ import numpy.typing as npt
 from recsys.data.dataset import MAX_STRENGTH, NO_HOUR
 from recsys.data.history import UserHistory
 
-Run = npt.NDArray[np.void]
+EventBuffer = npt.NDArray[np.void]
 """Events of one shopper, ascending by `at` and then `seq`."""
 
 RUN: Final = np.dtype(
@@ -32,7 +32,7 @@ RUN: Final = np.dtype(
 LARGEST_INT32: Final = 2**31 - 1
 
 
-class Clockwork:
+class EventEncoder:
     """Turns the times and names of live events into the numbers that the bundle's events have.
 
     Args:
@@ -64,7 +64,7 @@ class Clockwork:
         basket = self._number(named or day)
         return at, seq, item_idx, basket, self._strength(body.get("value")), kind, hour, named is None
 
-    def moved(self, run: Run, timezone: str | None) -> Run:
+    def moved(self, run: EventBuffer, timezone: str | None) -> EventBuffer:
         """The same events for a shopper who lives in another zone."""
         run = run.copy()
         for event in run:
@@ -102,9 +102,9 @@ class RecentEvents:
 
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, EventBuffer] = {}
         self._keys: list[str] = []
-        self._parts: list[Run] = []
+        self._parts: list[EventBuffer] = []
         self._waiting: list[tuple[Any, ...]] = []
 
     def __len__(self) -> int:
@@ -123,12 +123,12 @@ class RecentEvents:
             self._parts.append(np.array(self._waiting, RUN))
             self._waiting = []
 
-    def of(self, key: str) -> Run | None:
+    def of(self, key: str) -> EventBuffer | None:
         """The events of a shopper, None where there are none."""
         self._settle()
         return self._runs.get(key)
 
-    def change(self, key: str, changed: Callable[[Run], Run]) -> None:
+    def change(self, key: str, changed: Callable[[EventBuffer], EventBuffer]) -> None:
         """Put another run in the place of a shopper's own, if there is one."""
         run = self.of(key)
         if run is not None:
@@ -153,14 +153,14 @@ class RecentEvents:
         for place, key in enumerate(codes):
             self._join(key, rows[starts[place] : starts[place + 1]])
 
-    def _join(self, key: str, run: Run) -> None:
+    def _join(self, key: str, run: EventBuffer) -> None:
         known = self._runs.get(key)
         if known is not None:
             run = in_order(np.concatenate([known, run]))
         self._runs[key] = run[-self._max_events :]
 
 
-def in_order(run: Run) -> Run:
+def in_order(run: EventBuffer) -> EventBuffer:
     """Events by time, those of one moment as the log has them."""
     at = run["at"]
     if (at[1:] > at[:-1]).all():
@@ -168,7 +168,7 @@ def in_order(run: Run) -> Run:
     return run[np.lexsort((run["seq"], at))]
 
 
-def joined(parts: Sequence[UserHistory], runs: Sequence[Run], max_events: int) -> UserHistory:
+def joined(parts: Sequence[UserHistory], runs: Sequence[EventBuffer], max_events: int) -> UserHistory:
     """One history of several: the bundle's own first among events of one second, then those of the runs.
 
     Args:

@@ -7,13 +7,13 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from recsys.core.ids import UNKNOWN
-from recsys.data.row_changes import Row, changed
+from recsys.data.row_changes import RowDict, apply_patch
 from recsys.fitting.engine import Engine
 
 OPTED_OUT: Final = "personalization"
 
 
-class Profiles:
+class UserProfiles:
     """Rows of users over one engine.
 
     Args:
@@ -22,17 +22,17 @@ class Profiles:
 
     def __init__(self, base: Engine) -> None:
         self._base = base
-        self._changed: dict[str, Row] = {}
+        self._changed: dict[str, RowDict] = {}
 
     def apply(self, user_id: str, kind: str, body: Mapping[str, Any]) -> None:
         """Take a change: `user_put`, `user_patch` or `user_delete`."""
-        self._changed[user_id] = changed(self.of(user_id), kind, body) or {}
+        self._changed[user_id] = apply_patch(self.of(user_id), kind, body) or {}
 
     def erase(self, user_id: str) -> None:
         """Forget everything but a wish to be left alone."""
         self._changed[user_id] = {OPTED_OUT: False} if self.is_opted_out(user_id) else {}
 
-    def of(self, user_id: str) -> Row:
+    def of(self, user_id: str) -> RowDict:
         """All columns that are known of a user, nulls apart from none; empty for a stranger."""
         known = self._changed.get(user_id)
         if known is not None:

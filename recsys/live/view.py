@@ -18,20 +18,20 @@ from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
-from recsys.eventlog.identities import Identities, shopper_key
-from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Entry, EventStore, Stored
+from recsys.eventlog.identities import Identities, user_key
+from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EventStore, LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
-from recsys.live.catalog_overlay import Overlay
-from recsys.live.recent_events import Clockwork, RecentEvents, joined
-from recsys.live.user_profiles import Profiles
+from recsys.live.catalog_overlay import CatalogOverlay
+from recsys.live.recent_events import EventEncoder, RecentEvents, joined
+from recsys.live.user_profiles import UserProfiles
 
 READ_AT_ONCE: Final = 20_000
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
-NEVER_READ: Final = -1
+NO_READ_YET: Final = -1
 
 
 @dataclass(frozen=True)
-class Person:
+class ResolvedUser:
     """Who asks, as far as lists need to know.
 
     Attributes:
@@ -45,7 +45,7 @@ class Person:
     timezone: str
 
 
-class Live:
+class LiveView:
     """The live log's view over one engine.
 
     Entries come in the order of the log; events may come in any order of time. Nothing here is written to by requests,
@@ -59,13 +59,13 @@ class Live:
         shop, baskets = base.shop, base.history.basket_idx
         n_baskets = int(baskets.max(initial=-1)) + 1
         self._base = base
-        self._clockwork = Clockwork(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
+        self._clockwork = EventEncoder(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
         self._events = RecentEvents(base.config.history.max_events)
-        self._catalogue = Overlay(base)
-        self._seen = NEVER_READ
+        self._catalogue = CatalogOverlay(base)
+        self._seen = NO_READ_YET
         self._lock = threading.RLock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
-        self.profiles = Profiles(base)
+        self.profiles = UserProfiles(base)
         self.seq = shop.store_seq
 
     @property
@@ -99,7 +99,7 @@ class Live:
         """Work out what the first new item would else wait for."""
         self._catalogue.warm_up()
 
-    def apply(self, entries: Iterable[Stored]) -> None:
+    def apply(self, entries: Iterable[StoredEntry]) -> None:
         """Take entries of the log; those that the bundle knows are passed over."""
         for stored in entries:
             if stored.seq > self._base.shop.store_seq:
@@ -111,16 +111,16 @@ class Live:
         """Whether anything of an id is to be seen: a row in the bundle, or events since."""
         return self._base.users.row(key) != UNKNOWN or self._events.of(key) is not None
 
-    def person(self, request: Request) -> Person:
+    def person(self, request: Request) -> ResolvedUser:
         """Whom a request is for, with the events that can be seen at its moment."""
-        key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+        key = user_key(request.user_id, request.visitor_id, request.session_id)
         if key is None:
-            return Person(UNKNOWN, NO_HISTORY, self._base.shop.timezone)
+            return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.shop.timezone)
         key = self.identities.target(key)
         zone = self.profiles.timezone(key) or self._base.shop.timezone
         if self.profiles.is_opted_out(key):
-            return Person(UNKNOWN, NO_HISTORY, zone)
-        return Person(self._base.users.row(key), self.history(key, request.as_of), zone)
+            return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
+        return ResolvedUser(self._base.users.row(key), self.history(key, request.as_of), zone)
 
     def history(self, key: str, until: int) -> UserHistory:
         """All events of a shopper at or before a moment, merged ids' too, the oldest first.
@@ -147,7 +147,7 @@ class Live:
             return history.take(slice(int(history.timestamp.searchsorted(erased_at, side="right")), None))
         return history
 
-    def _take(self, seq: int, entry: Entry) -> None:
+    def _take(self, seq: int, entry: LogEntry) -> None:
         kind, key, body = entry.kind, entry.key, entry.body
         self.identities.take(entry)
         if kind == "event":
@@ -166,9 +166,9 @@ class Live:
             self.profiles.erase(key)
             self._move(key, before)
 
-    def _take_event(self, seq: int, entry: Entry) -> None:
+    def _take_event(self, seq: int, entry: LogEntry) -> None:
         body = entry.body
-        who = shopper_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        who = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
         if who is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(who):
             return
@@ -184,11 +184,11 @@ class Live:
             self._events.change(key, lambda run: self._clockwork.moved(run, zone))
 
 
-def person_of(engine: Engine, request: Request) -> Person:
+def resolve_user(engine: Engine, request: Request) -> ResolvedUser:
     """Whom a request is for, by the bundle alone."""
     key = request.user_id if request.user_id is not None else request.visitor_id
     user_idx = engine.users.row(key) if key is not None else UNKNOWN
     zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.shop.timezone
     if user_idx == UNKNOWN or engine.is_opted_out[user_idx]:
-        return Person(UNKNOWN, NO_HISTORY, zone)
-    return Person(user_idx, engine.history.of(user_idx, request.as_of), zone)
+        return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
+    return ResolvedUser(user_idx, engine.history.of(user_idx, request.as_of), zone)

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 
 from recsys.core.placements import Placement
-from recsys.data.offers import KEYS, Where
-from recsys.pipeline.recommend import Answer, rank
+from recsys.data.offers import OFFER_KEYS, OfferScope
+from recsys.pipeline.recommend import RankedResult, rank
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import ranker_of
-from recsys.retrieval.candidates import QUOTAS, gather
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.candidates import QUOTAS, generate
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 
 N_STRONGEST: Final = 8
 """Features that are named, those that moved the score most."""
@@ -51,11 +51,11 @@ STAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """What each stage says, in English and in Chinese."""
 
 KEYS_ZH: Final = ("地区", "门店", "渠道")
-"""`KEYS` in Chinese."""
+"""`OFFER_KEYS` in Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SourceRank:
     """Where an item stands with one source.
 
     Attributes:
@@ -76,7 +76,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class FeatureContribution:
     """How much one feature moved the ranker's score.
 
     Attributes:
@@ -122,11 +122,11 @@ class Explanation:
     last_score: float | None
     distance: float | None
     fallback_used: bool
-    sources: tuple[Standing, ...]
-    effects: tuple[Effect, ...]
+    sources: tuple[SourceRank, ...]
+    effects: tuple[FeatureContribution, ...]
 
 
-def explain(answer: Answer, item_id: str) -> Explanation:
+def explain(answer: RankedResult, item_id: str) -> Explanation:
     """Say why an item is, or is not, in an answered list.
 
     Args:
@@ -176,7 +176,7 @@ def explain(answer: Answer, item_id: str) -> Explanation:
     )
 
 
-def _stage(shopper: Shopper, row: int, rule: str | None, place: int | None, sources: tuple[Standing, ...]) -> str:
+def _stage(shopper: UserState, row: int, rule: str | None, place: int | None, sources: tuple[SourceRank, ...]) -> str:
     allowed = shopper.query.allowed
     engine = shopper.engine
     if not engine.catalog.available[row]:
@@ -187,31 +187,33 @@ def _stage(shopper: Shopper, row: int, rule: str | None, place: int | None, sour
         return "too_low"
     if rule is not None:
         return "removed"
-    candidates = gather({each.source: SOURCES[each.source] for each in sources}, shopper) if sources else None
+    candidates = (
+        generate({each.source: CANDIDATE_SOURCES[each.source] for each in sources}, shopper) if sources else None
+    )
     return "arranged_out" if candidates is not None and (candidates.item_idx == row).any() else "no_candidate"
 
 
-def _named(where: Where | None, keys: tuple[str, ...] = KEYS, comma: str = ", ") -> str:
+def _named(where: OfferScope | None, keys: tuple[str, ...] = OFFER_KEYS, comma: str = ", ") -> str:
     """A scope in words, such as `region 湖北, store 武汉一店`; "" where it names nothing."""
     return comma.join(f"{key} {name}" for key, name in zip(keys, where or (), strict=False) if name)
 
 
-def _sources(answer: Answer) -> tuple[str, ...]:
+def _sources(answer: RankedResult) -> tuple[str, ...]:
     """The sources that were asked for the list."""
     told = answer.recommendations
     if told.fallback_used:
         spoke = {item.source for item in told.items}
-        return tuple(name for name in SOURCES if name in spoke)
+        return tuple(name for name in CANDIDATE_SOURCES if name in spoke)
     return tuple(answer.placement.sources)
 
 
-def _standing(name: str, row: int, shopper: Shopper) -> Standing:
-    rows, score = SOURCES[name](shopper)
+def _standing(name: str, row: int, shopper: UserState) -> SourceRank:
+    rows, score = CANDIDATE_SOURCES[name](shopper)
     quota = QUOTAS.get(name)
     order = np.lexsort((rows, -score))
     place = np.flatnonzero(rows[order] == row)
     last = order[min(len(order), quota or len(order)) - 1] if len(order) else None
-    return Standing(
+    return SourceRank(
         source=name,
         rank=int(place[0]) + 1 if len(place) else None,
         score=float(score[order[place[0]]]) if len(place) else 0.0,
@@ -221,9 +223,11 @@ def _standing(name: str, row: int, shopper: Shopper) -> Standing:
     )
 
 
-def _effects(placement: Placement, shopper: Shopper, names: tuple[str, ...], row: int) -> tuple[Effect, ...]:
+def _effects(
+    placement: Placement, shopper: UserState, names: tuple[str, ...], row: int
+) -> tuple[FeatureContribution, ...]:
     ranker = ranker_of(placement, shopper)
-    candidates = gather({name: SOURCES[name] for name in names}, shopper)
+    candidates = generate({name: CANDIDATE_SOURCES[name] for name in names}, shopper)
     place = np.flatnonzero(candidates.item_idx == row)
     if not ranker.is_fitted or not len(place):
         return ()
@@ -231,7 +235,7 @@ def _effects(placement: Placement, shopper: Shopper, names: tuple[str, ...], row
     effect = ranker.slope * np.asarray(ranker.booster.predict(table, pred_contrib=True, num_threads=1))[0, :-1]
     strongest = np.argsort(-np.abs(effect), kind="stable")[:N_STRONGEST]
     return tuple(
-        Effect(
+        FeatureContribution(
             feature=FEATURES[column],
             value=float(table[0, column]) if np.isfinite(table[0, column]) else None,
             effect=float(effect[column]),

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from recsys.core.request import Request
-from recsys.data.offers import UNSAID, Standing, Where
+from recsys.data.offers import NO_NAMED_CONTEXT, OfferContextKey, OfferScope
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
-from recsys.rules.masks import attributes_of
+from recsys.live.view import LiveView
+from recsys.rules.masks import read_attributes
 
-NOWHERE: Final[tuple[Standing, Standing]] = ((), ())
+NO_SCOPE: Final[tuple[OfferContextKey, OfferContextKey]] = ((), ())
 """Where no offer applies."""
 
 SHARED: Final = (
@@ -31,7 +31,7 @@ SHARED: Final = (
 """What an engine works out of things that no offer speaks of."""
 
 
-def offered(engine: Engine, request: Request, live: Live | None = None) -> Engine:
+def with_offers(engine: Engine, request: Request, live: LiveView | None = None) -> Engine:
     """An engine whose catalogue says what offers say of the items, as the request is to see them.
 
     Args:
@@ -42,8 +42,8 @@ def offered(engine: Engine, request: Request, live: Live | None = None) -> Engin
     Returns:
         The engine itself where no offer applies.
     """
-    standing = standing_of(engine, request, live)
-    if standing == NOWHERE:
+    standing = offer_context_key(engine, request, live)
+    if standing == NO_SCOPE:
         return engine
     found = engine.offered.get(standing)
     if found is None:
@@ -52,22 +52,24 @@ def offered(engine: Engine, request: Request, live: Live | None = None) -> Engin
     return found
 
 
-def standing_of(engine: Engine, request: Request, live: Live | None = None) -> tuple[Standing, Standing]:
-    """What decides which offers a request sees; `NOWHERE` for none."""
+def offer_context_key(
+    engine: Engine, request: Request, live: LiveView | None = None
+) -> tuple[OfferContextKey, OfferContextKey]:
+    """What decides which offers a request sees; `NO_SCOPE` for none."""
     if not len(engine.offers):
-        return NOWHERE
+        return NO_SCOPE
     own = None
     if engine.offers.names_regions and request.context.get("region") is None:
-        own = attributes_of(engine, request, live).get("region")
-    return engine.offers.standing(Where.of(request.context, own), request.as_of)
+        own = read_attributes(engine, request, live).get("region")
+    return engine.offers.standing(OfferScope.of(request.context, own), request.as_of)
 
 
-def _with_offers(engine: Engine, standing: tuple[Standing, Standing], as_of: int) -> Engine:
+def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKey], as_of: int) -> Engine:
     table, catalog = engine.items_table, engine.catalog
     price = table["price"].fill_null(float("nan")).to_numpy(writable=True)
     available, is_said = catalog.available.copy(), np.zeros(len(catalog.available), np.bool_)
     for _, terms in engine.offers.speaking(standing, as_of):
-        priced, said = ~np.isnan(terms.price), terms.available != UNSAID
+        priced, said = ~np.isnan(terms.price), terms.available != NO_NAMED_CONTEXT
         # Of entries for one item numpy keeps the last, which is the one that counts.
         price[terms.item_idx[priced]] = terms.price[priced]
         available[terms.item_idx[said]] = terms.available[said] == 1

@@ -8,7 +8,7 @@ from typing import Final
 
 from recsys.core.placements import Page
 from recsys.core.request import Recommendations, Request
-from recsys.pipeline.recommend import Answer
+from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 
 IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned"})
@@ -21,11 +21,11 @@ Ask = Callable[[str], Request]
 """Gives the request of one placement."""
 
 
-def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Answer]:
+def compose_page(recommender: Recommender, page: Page, ask: Ask) -> list[RankedResult]:
     """Fill the lists of a page in one go.
 
     In the order of the file each list has its choice of the items, and variants of products, that none before it took.
-    They are shown in the order of `evidence_share`, equal ones as in the file. Lists for an item are left out
+    They are shown in the order of `personalization_share`, equal ones as in the file. Lists for an item are left out
     where the request names none, and so are lists that stay empty.
 
     Args:
@@ -36,7 +36,7 @@ def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Answer]:
     Raises:
         RequestError: naming the field that cannot be served.
     """
-    shelves: list[Answer] = []
+    shelves: list[RankedResult] = []
     taken: tuple[str, ...] = ()
     for name in page.placements:
         request = ask(name)
@@ -47,10 +47,10 @@ def fill_page(recommender: Recommender, page: Page, ask: Ask) -> list[Answer]:
         taken = (*taken, *(item.item_id for item in items))
         if items:
             shelves.append(shelf)
-    return sorted(shelves, key=lambda shelf: evidence_share(shelf.recommendations), reverse=True)
+    return sorted(shelves, key=lambda shelf: personalization_share(shelf.recommendations), reverse=True)
 
 
-def evidence_share(shelf: Recommendations) -> float:
+def personalization_share(shelf: Recommendations) -> float:
     """Of the items of a list that are seen at a glance, the share that is there by evidence of this shopper, in [0, 1].
 
     Scores of different lists cannot be compared, where a list knows nothing of a shopper it says so.

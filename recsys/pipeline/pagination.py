@@ -19,14 +19,14 @@ from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline.recommend import Answer, rank, told_of
+from recsys.pipeline.recommend import RankedResult, rank, to_recommendations
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import find_placement, resolve
 from recsys.reasons.labels import PINNED
 from recsys.retrieval.query import Ranking
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
-from recsys.rules.rerank import FILLER
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
+from recsys.rules.rerank import BACKFILL_SOURCE
 
 MAX_REST: Final = 500
 """Items beyond the first page that a token holds at most."""
@@ -35,12 +35,12 @@ MAX_TOKEN_CHARS: Final = 16_384
 MAX_TOKEN_BYTES: Final = 1 << 18
 DIGEST_BYTES: Final = 8
 FIELD: Final = "page_token"
-ALWAYS_TRUE: Final = frozenset({"popular", "popular_by_hour", FILLER})
+ALWAYS_TRUE: Final = frozenset({"popular", "popular_by_hour", BACKFILL_SOURCE})
 """Sources whose reasons hold of any item."""
 
 
 @dataclass(frozen=True)
-class Rest:
+class PageState:
     """What a token says.
 
     Attributes:
@@ -75,12 +75,12 @@ def start_token(recommender: Recommender, request: Request, told: Recommendation
         return None
     rows = recommender.current.items.rows([item.item_id for item in told.items])
     ranking = Ranking(rows, np.zeros(n_told, np.float32), ("",) * n_told, told.fallback_used, {})
-    question = question_of(request)
-    rest = Rest(recommender.version, request.placement, question, request.as_of, n_told, ranking, is_start=True)
+    question = request_fingerprint(request)
+    rest = PageState(recommender.version, request.placement, question, request.as_of, n_told, ranking, is_start=True)
     return write_token(rest, recommender.current, len(recommender.engine.items))
 
 
-def first_page(recommender: Recommender, request: Request) -> tuple[Answer, str | None]:
+def first_page(recommender: Recommender, request: Request) -> tuple[RankedResult, str | None]:
     """Answer a request; the second part is the token of the page that follows, None where there is none.
 
     Raises:
@@ -88,11 +88,13 @@ def first_page(recommender: Recommender, request: Request) -> tuple[Answer, str 
     """
     found = recommender.full_answer(replace(request, n_more=MAX_REST))
     n_told = len(found.recommendations.items)
-    rest = Rest(recommender.version, request.placement, question_of(request), request.as_of, n_told, found.rest)
+    rest = PageState(
+        recommender.version, request.placement, request_fingerprint(request), request.as_of, n_told, found.rest
+    )
     return found, write_token(rest, recommender.current, len(recommender.engine.items))
 
 
-def next_page(recommender: Recommender, request: Request, token: str) -> tuple[Answer, str | None]:
+def next_page(recommender: Recommender, request: Request, token: str) -> tuple[RankedResult, str | None]:
     """The page that a token stands for, of `request.limit` items; what has sold out since is left out.
 
     The list is for the moment of its first page, and goes on in the order that it had then.
@@ -113,7 +115,7 @@ def next_page(recommender: Recommender, request: Request, token: str) -> tuple[A
     engine = recommender.seen_by(request)
     asked = replace(request, limit=rest.n_told, n_more=MAX_REST) if rest.is_start else request
     query, missing = resolve(engine, asked, placement, recommender.live, recommender.masks)
-    shopper = Shopper(engine, query)
+    shopper = UserState(engine, query)
     if rest.is_start:
         whole = rank(placement, shopper)
         ranking = whole.take(~np.isin(whole.item_idx, rest.ranking.item_idx))
@@ -121,14 +123,14 @@ def next_page(recommender: Recommender, request: Request, token: str) -> tuple[A
         ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
     page = ranking.take(slice(request.limit))
     page = replace(page, source=_true_sources(shopper, page))
-    told = told_of(placement, shopper, page, recommender.version, missing, rest.n_told + 1)
+    told = to_recommendations(placement, shopper, page, recommender.version, missing, rest.n_told + 1)
     left = ranking.take(slice(request.limit, None))
     rest = replace(rest, n_told=rest.n_told + len(told.items), ranking=left, is_start=False)
-    found = Answer(told, placement, shopper, rest.ranking)
+    found = RankedResult(told, placement, shopper, rest.ranking)
     return found, write_token(rest, engine, len(recommender.engine.items))
 
 
-def question_of(request: Request) -> str:
+def request_fingerprint(request: Request) -> str:
     """Fingerprint of all that a list depends on beside its placement and moment."""
     who = (request.user_id, request.visitor_id, request.session_id)
     dials = (request.filter, sorted(request.context.items()), request.diversity, request.tail_share)
@@ -136,7 +138,7 @@ def question_of(request: Request) -> str:
     return blake2b(told.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
+def write_token(rest: PageState, engine: Engine, n_fixed: int) -> str | None:
     """A token as text, None where nothing is left.
 
     Rows of the bundle are told as they are, items that came after it by their ids: another process may number those
@@ -174,7 +176,7 @@ def write_token(rest: Rest, engine: Engine, n_fixed: int) -> str | None:
     return urlsafe_b64encode(_digest(packed) + packed).decode().rstrip("=")
 
 
-def read_token(token: str, engine: Engine, n_fixed: int) -> Rest:
+def read_token(token: str, engine: Engine, n_fixed: int) -> PageState:
     """What a token says; see `write_token`. Items that are no longer known are left out.
 
     Raises:
@@ -192,7 +194,7 @@ def read_token(token: str, engine: Engine, n_fixed: int) -> Rest:
         raise _refused("is not a token of this server, or was altered") from None
 
 
-def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) -> Rest:
+def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) -> PageState:
     n = int(head["n"])
     rows = np.frombuffer(body, "<i4", n).astype(np.int32)
     score = np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32)
@@ -210,24 +212,26 @@ def _rest_of(head: dict[str, Any], body: bytes, engine: Engine, n_fixed: int) ->
     )
     known = (rows != UNKNOWN) & (rows < len(engine.items))
     names = {name: head[name] for name in ("version", "placement", "question", "as_of", "n_told", "is_start")}
-    return Rest(**names, ranking=ranking.take(known))
+    return PageState(**names, ranking=ranking.take(known))
 
 
-def _check(rest: Rest, request: Request, version: str) -> None:
+def _check(rest: PageState, request: Request, version: str) -> None:
     if rest.placement != request.placement:
         raise _refused(f"goes on with placement {rest.placement!r}, not with {request.placement!r}")
     if rest.version != version:
         raise _refused(f"is of bundle {rest.version}, and {version} is being served")
-    if rest.question != question_of(request):
+    if rest.question != request_fingerprint(request):
         raise _refused("goes on with a list for another user, other items, or another filter, context or dial")
 
 
-def _true_sources(shopper: Shopper, page: Ranking) -> tuple[str, ...]:
+def _true_sources(shopper: UserState, page: Ranking) -> tuple[str, ...]:
     """Sources of items; a source that has nothing more to say of one, after an erasure say, speaks no more for it."""
     pinned = {row for row, _ in shopper.query.dials.pins}
-    found = {name: set(SOURCES[name](shopper)[0].tolist()) for name in set(page.source) - ALWAYS_TRUE - {PINNED}}
+    found = {
+        name: set(CANDIDATE_SOURCES[name](shopper)[0].tolist()) for name in set(page.source) - ALWAYS_TRUE - {PINNED}
+    }
     return tuple(
-        source if source in ALWAYS_TRUE or row in (pinned if source == PINNED else found[source]) else FILLER
+        source if source in ALWAYS_TRUE or row in (pinned if source == PINNED else found[source]) else BACKFILL_SOURCE
         for row, source in zip(page.item_idx.tolist(), page.source, strict=True)
     )
 

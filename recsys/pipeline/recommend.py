@@ -12,25 +12,25 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
-from recsys.pipeline.offer_view import offered
+from recsys.live.view import LiveView
+from recsys.pipeline.offer_view import with_offers
 from recsys.pipeline.resolve import find_placement, resolve
 from recsys.ranking.scoring import contributions, score_of
-from recsys.reasons.labels import reasons_of
-from recsys.retrieval.candidates import Candidates, gather
-from recsys.retrieval.query import NO_DIALS
+from recsys.reasons.labels import rule_reasons
+from recsys.retrieval.candidates import Candidates, generate
+from recsys.retrieval.query import NO_OVERRIDES
 from recsys.retrieval.query import Ranking as Ranking
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
-from recsys.rules.diversity import with_tail
-from recsys.rules.eligibility import RULES as RULES
-from recsys.rules.eligibility import first_of_group
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
+from recsys.rules.diversity import apply_tail_quota
+from recsys.rules.eligibility import ELIGIBILITY_RULES as RULES
+from recsys.rules.eligibility import dedupe_variants
 from recsys.rules.masks import Masks
-from recsys.rules.rerank import arrange, boosts
+from recsys.rules.rerank import boosts, rerank
 
 
 @dataclass(frozen=True)
-class Answer:
+class RankedResult:
     """A list, and what there is to know of it beside.
 
     Attributes:
@@ -42,23 +42,25 @@ class Answer:
 
     recommendations: Recommendations
     placement: Placement
-    shopper: Shopper
+    shopper: UserState
     rest: Ranking
 
 
-def recommend(engine: Engine, request: Request, model_version: str = "", live: Live | None = None) -> Recommendations:
-    """Answer a request for one of the lists that are built in; see `answer`."""
-    return answer(engine, request, model_version, live).recommendations
+def recommend(
+    engine: Engine, request: Request, model_version: str = "", live: LiveView | None = None
+) -> Recommendations:
+    """Answer a request for one of the lists that are built in; see `recommend_with_trace`."""
+    return recommend_with_trace(engine, request, model_version, live).recommendations
 
 
-def answer(
+def recommend_with_trace(
     engine: Engine,
     request: Request,
     model_version: str = "",
-    live: Live | None = None,
+    live: LiveView | None = None,
     placements: Mapping[str, Placement] = PLACEMENTS,
     masks: Masks | None = None,
-) -> Answer:
+) -> RankedResult:
     """Answer a request, over the catalogue with the offers in place that apply to it.
 
     Args:
@@ -77,18 +79,18 @@ def answer(
         FilterError: if the request's filter cannot be read.
     """
     placement = find_placement(request, placements)
-    engine = offered(engine, request, live)
+    engine = with_offers(engine, request, live)
     query, missing = resolve(engine, request, placement, live, masks)
-    shopper = Shopper(engine, query)
+    shopper = UserState(engine, query)
     ranking = rank(placement, shopper)
     page, rest = ranking.take(slice(query.limit)), ranking.take(slice(query.limit, None))
-    told = told_of(placement, shopper, page, model_version, missing)
-    return Answer(told, placement, shopper, rest)
+    told = to_recommendations(placement, shopper, page, model_version, missing)
+    return RankedResult(told, placement, shopper, rest)
 
 
-def told_of(
+def to_recommendations(
     placement: Placement,
-    shopper: Shopper,
+    shopper: UserState,
     ranking: Ranking,
     model_version: str,
     missing: tuple[str, ...],
@@ -105,7 +107,7 @@ def told_of(
         first: rank of the first item.
     """
     engine, query = shopper.engine, shopper.query
-    reasons = reasons_of(placement, shopper, ranking.item_idx, ranking.source)
+    reasons = rule_reasons(placement, shopper, ranking.item_idx, ranking.source)
     ids = engine.items.ids
     chance = repeat(1.0, len(reasons)) if ranking.propensity is None else ranking.propensity.tolist()
     items = tuple(
@@ -127,23 +129,23 @@ def told_of(
     )
 
 
-def rank(placement: Placement, shopper: Shopper) -> Ranking:
+def rank(placement: Placement, shopper: UserState) -> Ranking:
     """Gather candidates, score them, filter and order, then arrange the list by the placement's dials.
 
     Where the placement's sources find nothing, its substitutes serve and then its fallback.
     """
     query = shopper.query
     ranking = _first_that_fills(placement, shopper)
-    if placement.arranges or query.dials is not NO_DIALS or query.n_more:
-        return arrange(placement, shopper, ranking)
+    if placement.arranges or query.dials is not NO_OVERRIDES or query.n_more:
+        return rerank(placement, shopper, ranking)
     return ranking
 
 
-def _first_that_fills(placement: Placement, shopper: Shopper) -> Ranking:
+def _first_that_fills(placement: Placement, shopper: UserState) -> Ranking:
     query = shopper.query
     nothing_known = placement.anchor == "user" and not len(query.history)
     if not nothing_known:
-        candidates = gather({name: SOURCES[name] for name in placement.sources}, shopper)
+        candidates = generate({name: CANDIDATE_SOURCES[name] for name in placement.sources}, shopper)
         ranking = _order(placement, shopper, candidates, fallback_used=False)
         if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking
@@ -151,7 +153,7 @@ def _first_that_fills(placement: Placement, shopper: Shopper) -> Ranking:
     for substitute in placement.substitutes:
         if substitute.anchor == "user" and not len(query.history):
             continue
-        candidates = gather({name: SOURCES[name] for name in substitute.sources}, shopper)
+        candidates = generate({name: CANDIDATE_SOURCES[name] for name in substitute.sources}, shopper)
         found = _order(substitute, shopper, candidates, fallback_used=True, with_ranker=True)
         if len(found.item_idx) >= query.limit:
             return found
@@ -159,13 +161,13 @@ def _first_that_fills(placement: Placement, shopper: Shopper) -> Ranking:
     if longest is not None and (len(longest.item_idx) or not placement.fallback):
         return longest
     fallback = placement.fallback or "popular_by_hour"
-    candidates = gather({fallback: SOURCES[fallback]}, shopper)
+    candidates = generate({fallback: CANDIDATE_SOURCES[fallback]}, shopper)
     return _order(placement, shopper, candidates, fallback_used=True)
 
 
 def _order(
     placement: Placement,
-    shopper: Shopper,
+    shopper: UserState,
     candidates: Candidates,
     *,
     fallback_used: bool,
@@ -188,16 +190,16 @@ def _order(
     if not speaks.all():
         removed["no evidence"] = candidates.item_idx[~speaks]
         candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
-    is_arranged = placement.arranges or query.dials is not NO_DIALS or query.n_more > 0
+    is_arranged = placement.arranges or query.dials is not NO_OVERRIDES or query.n_more > 0
     wants_all = is_arranged or placement.tail_share > 0 or engine.catalog.has_groups
     best = top_k(score, len(score) if wants_all else query.limit, candidates.item_idx)
-    leads = first_of_group(engine, candidates.item_idx[best])
+    leads = dedupe_variants(engine, candidates.item_idx[best])
     if not leads.all():
         removed["variant"] = candidates.item_idx[best[~leads]]
         best = best[leads]
     if not is_arranged:
         n_tail = int(placement.tail_share * query.limit)
-        best = with_tail(best, engine.is_tail[candidates.item_idx[best]], n_tail, query.limit)
+        best = apply_tail_quota(best, engine.is_tail[candidates.item_idx[best]], n_tail, query.limit)
     names = tuple(candidates.scores)
     return Ranking(
         item_idx=candidates.item_idx[best],

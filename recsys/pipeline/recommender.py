@@ -16,20 +16,20 @@ from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import to_seconds
-from recsys.data.offers import Standing
+from recsys.data.offers import OfferContextKey
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
+from recsys.live.view import LiveView
 from recsys.pipeline.explain import Explanation, explain
-from recsys.pipeline.offer_view import offered, standing_of
-from recsys.pipeline.recommend import Answer, answer
+from recsys.pipeline.offer_view import offer_context_key, with_offers
+from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.retrieval.audience import audience_scores
-from recsys.rules.loader import read_book
+from recsys.rules.loader import read_placements
 from recsys.rules.masks import Masks
-from recsys.rules.placement_registry import BUILT_IN, Book
+from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
 
 
 @dataclass(frozen=True)
-class Examples:
+class SampleIds:
     """Ids worth trying first.
 
     Attributes:
@@ -59,8 +59,8 @@ class Recommender:
 
     engine: Engine
     manifest: Manifest
-    live: Live | None = None
-    book: Book = BUILT_IN
+    live: LiveView | None = None
+    book: PlacementRegistry = BUILT_IN
     masks: Masks = field(default_factory=Masks, repr=False, compare=False)
 
     @classmethod
@@ -82,7 +82,7 @@ class Recommender:
                 raise BundleError(f"{folder} has no current bundle: run `recsys train --models {folder}` first")
             folder = folder / version
         engine, manifest = read_bundle(folder)
-        book = BUILT_IN if placements is None else read_book(Path(placements), engine.items_table.schema)
+        book = BUILT_IN if placements is None else read_placements(Path(placements), engine.items_table.schema)
         return cls(engine, manifest, book=book)
 
     @property
@@ -122,26 +122,26 @@ class Recommender:
         """
         return self.full_answer(request).recommendations
 
-    def full_answer(self, request: Request) -> Answer:
+    def full_answer(self, request: Request) -> RankedResult:
         """The same, with what follows the list and what it was made of.
 
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return answer(self.current, request, self.version, self.live, self.placements, self.masks)
+        return recommend_with_trace(self.current, request, self.version, self.live, self.placements, self.masks)
 
     def seen_by(self, request: Request) -> Engine:
         """The models over the catalogue as a request is to see it: with the offers that apply to it."""
-        return offered(self.current, request, self.live)
+        return with_offers(self.current, request, self.live)
 
     @property
     def has_offers(self) -> bool:
         """Whether there are any offers at all."""
         return len(self.current.offers) > 0
 
-    def standing(self, request: Request) -> tuple[Standing, Standing]:
+    def standing(self, request: Request) -> tuple[OfferContextKey, OfferContextKey]:
         """What decides which offers a request sees."""
-        return standing_of(self.current, request, self.live)
+        return offer_context_key(self.current, request, self.live)
 
     def explain(self, request: Request, item_id: str) -> Explanation:
         """Why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.
@@ -225,14 +225,14 @@ class Recommender:
             )
         return lists
 
-    def examples(self) -> Examples:
+    def examples(self) -> SampleIds:
         """Ids that show the lists at their best: a shopper with more history than nine in ten, the best seller."""
         engine = self.engine
         lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
         order = lengths.argsort(kind="stable")
         user_id = engine.users.ids[int(order[int(0.9 * (len(order) - 1))])] if len(order) else ""
         item_id = engine.items.ids[int(engine.by_popularity[0])] if len(engine.items) else ""
-        return Examples(user_id, item_id)
+        return SampleIds(user_id, item_id)
 
     def warm_up(self) -> None:
         """Touch what the first requests need, so that they are as fast as the next."""

@@ -13,17 +13,17 @@ from recsys.core.request import Request
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.scoring import contributions, score_of
-from recsys.retrieval.candidates import chosen, united
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.candidates import top_per_source, union
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 
 ORDERED_BY: Final = "for_you"
 """The list whose sources and ranker say what a shopper will want next."""
 
-MAX_GIVEN: Final = 1000
+MAX_RERANK_ITEMS: Final = 1000
 
 
-def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, float]]:
+def rerank_items(recommender: Recommender, request: Request) -> list[tuple[str, float]]:
     """Order a request's items by how likely its shopper takes them next.
 
     A candidate of the list `for_you` has the score that it has there, the others what the same features make of them.
@@ -43,7 +43,7 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
     query, _ = resolve(engine, _for_nobody_s_items(request), placement, recommender.live)
     given = engine.items.rows(asked)
     rows = np.sort(given[given != UNKNOWN])
-    shopper = Shopper(engine, query)
+    shopper = UserState(engine, query)
     score = _likelihood(placement, shopper, rows) if len(query.history) else _general(shopper, rows)
     order = np.lexsort((rows, np.where(score > 0, 0, -engine.popularity.share[rows]), -score))
     ids = engine.items.ids
@@ -51,16 +51,16 @@ def rank_given(recommender: Recommender, request: Request) -> list[tuple[str, fl
     return ranked + [(id_, 0.0) for id_, row in zip(asked, given.tolist(), strict=True) if row == UNKNOWN]
 
 
-def _likelihood(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _likelihood(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """The score of each row beside the list's own candidates, float64 (n,): the blend is a share of them all."""
-    found = {name: SOURCES[name](shopper) for name in placement.sources}
-    both = np.union1d(chosen(found, shopper), rows)
-    candidates = united(found, both, len(shopper.engine.items))
+    found = {name: CANDIDATE_SOURCES[name](shopper) for name in placement.sources}
+    both = np.union1d(top_per_source(found, shopper), rows)
+    candidates = union(found, both, len(shopper.engine.items))
     score = score_of(placement, shopper, candidates, contributions(placement, shopper, candidates), with_ranker=True)
     return score[both.searchsorted(rows)]
 
 
-def _general(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _general(shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """What sells at this hour, float64 (n,), as the list's fallback has it."""
     engine = shopper.engine
     worth: npt.NDArray[np.float64] = engine.popularity.share[rows].astype(np.float64)

@@ -15,11 +15,11 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
-from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.identities import user_key
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live, Person, person_of
+from recsys.live.view import LiveView, ResolvedUser, resolve_user
 from recsys.retrieval.query import Query
-from recsys.rules.masks import Masks, dialled, find_dials, without
+from recsys.rules.masks import Masks, apply_overrides, exclude_rows, resolve_overrides
 
 VIEWED: Final = EVENT_NAMES.index("view_item")
 """What items of a request are to a shopper of whom nothing else is known: things just looked at."""
@@ -36,27 +36,27 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
         raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:
         raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
-    return dialled(placement, request)
+    return apply_overrides(placement, request)
 
 
 def resolve(
     engine: Engine,
     request: Request,
     placement: Placement,
-    live: Live | None = None,
+    live: LiveView | None = None,
     masks: Masks | None = None,
 ) -> tuple[Query, tuple[str, ...]]:
     """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
-    person = person_of(engine, request) if live is None else live.person(request)
+    person = resolve_user(engine, request) if live is None else live.person(request)
     seeds = engine.items.rows(request.item_ids)
     known = seeds[seeds >= 0]
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
     allowed = engine.listable[placement.pool]
-    dials, kept = find_dials(engine, request, placement, live, masks or Masks(0), person.timezone)
+    dials, kept = resolve_overrides(engine, request, placement, live, masks or Masks(0), person.timezone)
     if kept is not None:
         allowed = kept if allowed is None else kept & allowed
     if request.exclude:
-        allowed = without(engine, allowed, request.exclude)
+        allowed = exclude_rows(engine, allowed, request.exclude)
     history = person.history
     if placement.anchor == "user" and len(known) and not len(history):
         history = _session(known, request.as_of, local.hour)
@@ -91,9 +91,9 @@ def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
     )
 
 
-def _who(request: Request, person: Person, live: Live | None) -> str:
+def _who(request: Request, person: ResolvedUser, live: LiveView | None) -> str:
     """Whom the day's chance is for; whoever wants no personal lists is nobody."""
-    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    key = user_key(request.user_id, request.visitor_id, request.session_id)
     if key is None or (person.user_idx < 0 and not len(person.history)):
         return ""
     return key if live is None else live.identities.target(key)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.pipeline.recommend import Answer
+from recsys.pipeline.recommend import RankedResult
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import contributions, ranker_of
-from recsys.retrieval.candidates import gather
-from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.candidates import generate
+from recsys.retrieval.sources import CANDIDATE_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
-class Breakdown:
+class ScoreBreakdown:
     """What the score of one item is made of.
 
     Attributes:
@@ -30,16 +30,22 @@ class Breakdown:
     features: dict[str, float | None]
 
 
-def breakdown_of(answer: Answer) -> tuple[Breakdown, ...]:
+def score_breakdown(answer: RankedResult) -> tuple[ScoreBreakdown, ...]:
     """What the scores of a list are made of, in its order.
 
     Where the fallback served it is the fallback's source that speaks, and no ranker.
     """
     placement, shopper, told = answer.placement, answer.shopper, answer.recommendations
-    names = {item.source for item in told.items} & set(SOURCES) if told.fallback_used else set(placement.sources)
-    candidates = gather({name: SOURCES[name] for name in SOURCES if name in names}, shopper) if names else None
+    names = (
+        {item.source for item in told.items} & set(CANDIDATE_SOURCES) if told.fallback_used else set(placement.sources)
+    )
+    candidates = (
+        generate({name: CANDIDATE_SOURCES[name] for name in CANDIDATE_SOURCES if name in names}, shopper)
+        if names
+        else None
+    )
     if candidates is None:
-        return tuple(Breakdown(item.item_id, {}, {}) for item in told.items)
+        return tuple(ScoreBreakdown(item.item_id, {}, {}) for item in told.items)
     parts = contributions(placement, shopper, candidates)
     is_ranked = ranker_of(placement, shopper).is_fitted and not told.fallback_used
     table = features(shopper, candidates) if is_ranked and len(candidates.item_idx) else None
@@ -57,9 +63,9 @@ def _one(
     names: tuple[str, ...],
     parts: npt.NDArray[np.float64],
     table: npt.NDArray[np.float32] | None,
-) -> Breakdown:
+) -> ScoreBreakdown:
     if place is None:
-        return Breakdown(item_id, {}, {})
+        return ScoreBreakdown(item_id, {}, {})
     scores = {name: float(part) for name, part in zip(names, parts[:, place], strict=True) if part > 0}
     seen: dict[str, float | None] = {}
     if table is not None:
@@ -67,4 +73,4 @@ def _one(
         seen = {
             name: float(value) if np.isfinite(value) else None for name, value in zip(FEATURES, values, strict=True)
         }
-    return Breakdown(item_id, scores, seen)
+    return ScoreBreakdown(item_id, scores, seen)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recsys.data.dataset import DAY_S
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
 Column = npt.NDArray[np.floating | np.integer]
 
@@ -76,7 +76,7 @@ FEATURES: Final = (*OF_SHOPPER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 """Names of the columns, in order."""
 
 
-def features(shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float32]:
+def features(shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
     """Describe each candidate to a ranker; the same for a batch of past requests as for one live request.
 
     Ages and gaps are in days; counts are of baskets; what is not known of a candidate is NaN.
@@ -124,7 +124,7 @@ class _Runs:
     line: npt.NDArray[np.int32]
 
     @classmethod
-    def of_items(cls, shopper: Shopper) -> _Runs:
+    def of_items(cls, shopper: UserState) -> _Runs:
         """By item."""
         bought = shopper.bought
         return cls._sorted(bought.item_idx, bought.timestamp, bought.basket_idx)
@@ -171,7 +171,7 @@ class _Runs:
         return stacked[np.where(self.label[place] == rows, place, len(self))]
 
 
-def _basket_times(shopper: Shopper) -> npt.NDArray[np.int64]:
+def _basket_times(shopper: UserState) -> npt.NDArray[np.int64]:
     """When each basket of the shopper began, ascending, in seconds."""
     bought = shopper.bought
     order = np.argsort(bought.basket_idx, kind="stable")
@@ -180,7 +180,7 @@ def _basket_times(shopper: Shopper) -> npt.NDArray[np.int64]:
     return np.sort(bought.timestamp[order[is_first]])
 
 
-def _of_shopper(shopper: Shopper, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _of_shopper(shopper: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     n_lines, now = len(runs.timestamp), shopper.query.now
     if not n_lines:
         return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)
@@ -192,7 +192,7 @@ def _of_shopper(shopper: Shopper, runs: _Runs, times: npt.NDArray[np.int64]) -> 
 
 
 def _of_own(
-    shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
+    shopper: UserState, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
@@ -228,7 +228,7 @@ def _of_own(
     return runs.spread(columns, rows, empty)
 
 
-def _of_type(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _of_type(shopper: UserState, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     empty, types = [0.0, 0.0, 0.0, np.nan, np.nan], shopper.engine.catalog.item_type
     of_type = runs.by(types)
     if not len(of_type):
@@ -246,7 +246,7 @@ def _of_type(shopper: Shopper, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.
     return of_type.spread(columns, types[rows], empty)
 
 
-def _of_item(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _of_item(shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     engine = shopper.engine
     popularity, repeat = engine.popularity, engine.repeat
     block = np.empty((len(rows), len(OF_ITEM)), np.float32)
@@ -260,7 +260,7 @@ def _of_item(shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.fl
     return block
 
 
-def _of_pair(shopper: Shopper, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
+def _of_pair(shopper: UserState, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
     """Columns that set the others in relation, and what the sources say."""
     engine, rows = shopper.engine, candidates.item_idx
     own_rows, weight = shopper.own.item_idx, shopper.heaviest[1]

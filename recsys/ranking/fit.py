@@ -13,7 +13,7 @@ from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import fit_ranker
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs
-from recsys.ranking.training_examples import PastRequests, cutoffs, past_requests
+from recsys.ranking.training_examples import TrainingRequests, cutoffs, training_requests
 
 
 def fit_engine(
@@ -48,10 +48,10 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
     """
     rng = np.random.default_rng(config.seed)
     moments = cutoffs(dataset, now, config.ranker)
-    past: list[PastRequests] = []
+    past: list[TrainingRequests] = []
     for place, cutoff in enumerate(moments, 1):
         progress(f"examples of the past, {place} of {len(moments)}")
-        found = past_requests(dataset, config, cutoff, rng)
+        found = training_requests(dataset, config, cutoff, rng)
         past.extend([found] if found else [])
     progress("learned ranking")
     if not past:

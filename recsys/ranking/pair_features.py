@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from recsys.data.dataset import Events
 from recsys.fitting.engine import Engine
-from recsys.fitting.ranker import Examples, Ranker, RankerConfig
+from recsys.fitting.ranker import Ranker, RankerConfig, TrainingGroups
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.temporal.popularity import MOMENTUM_DAYS
 
@@ -41,7 +41,7 @@ PAIR_FEATURES: Final = (
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ItemPairs:
     """Partners of items, one after the other; arrays of one length.
 
     Attributes:
@@ -59,12 +59,12 @@ class Pairs:
     size: npt.NDArray[np.int64]
 
 
-def first_pairs(lists: RelatedItems, seeds: npt.NDArray[np.int32]) -> Pairs:
+def first_pairs(lists: RelatedItems, seeds: npt.NDArray[np.int32]) -> ItemPairs:
     """The first `N_ORDERED` of each seed's list."""
     near = lists.item_idx[seeds, :N_ORDERED]
     listed = near >= 0
     size = listed.sum(axis=1)
-    return Pairs(
+    return ItemPairs(
         seed=np.repeat(seeds, size).astype(np.int32),
         item_idx=near[listed],
         chance=lists.score[seeds, :N_ORDERED][listed],
@@ -73,7 +73,7 @@ def first_pairs(lists: RelatedItems, seeds: npt.NDArray[np.int32]) -> Pairs:
     )
 
 
-def pair_features(engine: Engine, pairs: Pairs) -> npt.NDArray[np.float32]:
+def pair_features(engine: Engine, pairs: ItemPairs) -> npt.NDArray[np.float32]:
     """Describe each pair to a ranker; what is not known is NaN.
 
     Args:
@@ -112,7 +112,7 @@ def pair_features(engine: Engine, pairs: Pairs) -> npt.NDArray[np.float32]:
     return table
 
 
-def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.random.Generator) -> Examples:
+def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.random.Generator) -> TrainingGroups:
     """Of baskets of the past, one random item each, its partners as they were listed then, and which the basket held.
 
     Args:
@@ -133,7 +133,7 @@ def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.rand
     held = np.repeat(basket[chosen], pairs.size) * n_items + pairs.item_idx
     taken = np.isin(held, line)
     kept = taken | (rng.random(len(taken)) < config.negative_share)
-    return Examples(
+    return TrainingGroups(
         features=pair_features(engine, pairs),
         taken=taken.astype(np.int8),
         blend=pairs.chance,

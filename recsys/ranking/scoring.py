@@ -12,25 +12,25 @@ from recsys.fitting.engine import Engine
 from recsys.fitting.ranker import NO_RANKER, Ranker
 from recsys.ranking.features import features
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
-LAST_RESORT: Final = 1e-3
+REPEAT_FLOOR_SCORE: Final = 1e-3
 """Keeps what the shopper has already in the list, behind all that is new, where nothing is ever bought twice."""
 
 BLEND_HOUR_WEIGHT: Final = 0.8
 """How much an item's lift at the hour counts where no ranker has learned it."""
 
-FEWEST_KNOWN: Final = 2
+MIN_ITEMS_FOR_RANKER: Final = 2
 """Distinct items of a shopper below which the blend orders: one says too little for trees to part shoppers by."""
 
-STRANGENESS: Final = 300.0
+POPULARITY_DOUBLING_ITEMS: Final = 300.0
 """Distinct items at which what everyone buys counts double."""
 
-RARE_REPEATS: Final = 0.1
+REPEAT_SHARE_HALF_POINT: Final = 0.1
 """Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
 
 
-def contributions(placement: Placement, shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float64]:
+def contributions(placement: Placement, shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
     """What each source adds to each candidate's score, (n_sources, n_candidates).
 
     Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
@@ -42,23 +42,25 @@ def contributions(placement: Placement, shopper: Shopper, candidates: Candidates
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
         share = shopper.engine.repeat.repeat_share
-        parts *= np.where(candidates.scores["repeat"] > 0, (share + LAST_RESORT) / (share + RARE_REPEATS), 1)
+        parts *= np.where(
+            candidates.scores["repeat"] > 0, (share + REPEAT_FLOOR_SCORE) / (share + REPEAT_SHARE_HALF_POINT), 1
+        )
         again, taste = (max(parts[side].sum(), 1e-12) for side in (is_repeat, ~is_repeat))
         parts *= np.where(is_repeat, share / again, (1 - share) / taste)[:, None]
     return parts
 
 
-def _weight(placement: Placement, source: str, shopper: Shopper) -> float:
+def _weight(placement: Placement, source: str, shopper: UserState) -> float:
     """A source's weight; the less is known of a shopper, the more counts what everyone buys."""
     weight = placement.sources.get(source, 1.0)
     if source == "popular":
-        weight *= 1 + STRANGENESS / max(len(shopper.weighted[0]), 1)
+        weight *= 1 + POPULARITY_DOUBLING_ITEMS / max(len(shopper.weighted[0]), 1)
     return weight
 
 
 def score_of(
     placement: Placement,
-    shopper: Shopper,
+    shopper: UserState,
     candidates: Candidates,
     parts: npt.NDArray[np.float64],
     *,
@@ -83,9 +85,9 @@ def score_of(
     return score / (1 + score) if ranker.is_fitted else score
 
 
-def ranker_of(placement: Placement, shopper: Shopper) -> Ranker:
+def ranker_of(placement: Placement, shopper: UserState) -> Ranker:
     """The ranker that a placement names; an unfitted one where it names none, or next to nothing is known."""
-    if not placement.ranker or len(shopper.weighted[0]) < FEWEST_KNOWN:
+    if not placement.ranker or len(shopper.weighted[0]) < MIN_ITEMS_FOR_RANKER:
         return NO_RANKER
     ranker: Ranker = getattr(shopper.engine.rankers, placement.ranker)
     return ranker

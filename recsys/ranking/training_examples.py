@@ -14,14 +14,14 @@ from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker import Examples, RankerConfig, no_examples
+from recsys.fitting.ranker import RankerConfig, TrainingGroups, no_groups
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pair_features import past_pairs
 from recsys.ranking.scoring import blend, contributions
-from recsys.retrieval.candidates import Candidates, gather, is_among
+from recsys.retrieval.candidates import Candidates, generate, is_among
 from recsys.retrieval.query import Query
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 
 NOON = 12
 ASKED_NEXT = PLACEMENTS["for_you"]
@@ -29,7 +29,7 @@ ASKED_NEW = PLACEMENTS["discover"]
 
 
 @dataclass(frozen=True)
-class PastRequests:
+class TrainingRequests:
     """The requests of one cut-off.
 
     Attributes:
@@ -38,9 +38,9 @@ class PastRequests:
         pairs: partners of one item of each basket; taken is what the basket held.
     """
 
-    next: Examples
-    new: Examples
-    pairs: Examples
+    next: TrainingGroups
+    new: TrainingGroups
+    pairs: TrainingGroups
 
 
 def cutoffs(dataset: Dataset, now: int, config: RankerConfig) -> tuple[int, ...]:
@@ -51,7 +51,9 @@ def cutoffs(dataset: Dataset, now: int, config: RankerConfig) -> tuple[int, ...]
     return tuple(moment for moment in moments if moment >= earliest)
 
 
-def past_requests(dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.random.Generator) -> PastRequests | None:
+def training_requests(
+    dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.random.Generator
+) -> TrainingRequests | None:
     """Ask for shoppers and for items at a cut-off, and see what was taken after it; None where nothing was.
 
     Of some shoppers a second example is made that has forgotten all but their latest items, so that shoppers who are
@@ -80,7 +82,7 @@ def past_requests(dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.r
             history = engine.history.of(user_idx, cutoff - 1)
             rows.extend(_answer(engine, given, history, taken, cutoff, rng) for given in _given(engine, history, rng))
     pairs = past_pairs(engine, later, asked, rng)
-    return PastRequests(_stack(rows, only_new=False), _stack(rows, only_new=True), pairs)
+    return TrainingRequests(_stack(rows, only_new=False), _stack(rows, only_new=True), pairs)
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def _answer(
     hour = int(taken.hour[0])
     bucket = int(engine.timeofday.bucket_of_hour[hour if hour >= 0 else NOON])
     query = Query(-1, cutoff - 1, hour, bucket, 1, given, allowed=engine.listable["all"])
-    shopper = Shopper(engine, query)
-    candidates = gather({name: SOURCES[name] for name in ASKED_NEXT.sources}, shopper)
+    shopper = UserState(engine, query)
+    candidates = generate({name: CANDIDATE_SOURCES[name] for name in ASKED_NEXT.sources}, shopper)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
     owned = np.unique(history.of_kind(engine.shop.goal).item_idx)
@@ -144,20 +146,20 @@ def _answer(
     )
 
 
-def _blended(placement: Placement, shopper: Shopper, candidates: Candidates) -> npt.NDArray[np.float32]:
+def _blended(placement: Placement, shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
     """The order of a placement that has no ranker; of its own sources alone."""
     own_sources = {name: score for name, score in candidates.scores.items() if name in placement.sources}
     asked = Candidates(candidates.item_idx, own_sources, candidates.best)
     return blend(placement, shopper.engine, asked, contributions(placement, shopper, asked)).astype(np.float32)
 
 
-def _stack(rows: list[_Answered], *, only_new: bool) -> Examples:
+def _stack(rows: list[_Answered], *, only_new: bool) -> TrainingGroups:
     if not rows:
-        return no_examples(len(FEATURES))
+        return no_groups(len(FEATURES))
     chosen = [row.speaks_new if only_new else row.speaks_next for row in rows]
     blends = [(row.blend_new if only_new else row.blend_next)[kept] for row, kept in zip(rows, chosen, strict=True)]
     taken = [(row.taken_ever if only_new else row.taken_next)[kept] for row, kept in zip(rows, chosen, strict=True)]
-    return Examples(
+    return TrainingGroups(
         features=np.concatenate([row.features[kept] for row, kept in zip(rows, chosen, strict=True)]),
         taken=np.concatenate(taken).astype(np.int8),
         blend=np.concatenate(blends),

@@ -19,13 +19,13 @@ from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
-from recsys.models.temporal.repeat import OwnItems
+from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.reasons.templates import PHRASES, Figure, Phrasebook, phrasebook
+from recsys.reasons.templates import PHRASES, Figure, ReasonTemplates, phrasebook
 from recsys.retrieval.candidates import is_among
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import N_NEIGHBORS
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
 Rows = npt.NDArray[np.int32]
 Told = tuple[Reason, ...]
@@ -36,11 +36,11 @@ NOTHING: Final[Told] = ()
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReasonContext:
     """What a reason may speak of: the models, the shopper, and the list that is explained."""
 
     engine: Engine
-    shopper: Shopper
+    shopper: UserState
     query: Query
 
     @property
@@ -49,7 +49,7 @@ class Evidence:
         return EVENT_NAMES[self.engine.shop.goal]
 
     @cached_property
-    def phrases(self) -> Phrasebook:
+    def phrases(self) -> ReasonTemplates:
         """What can be said, in the shop's words."""
         return phrasebook(self.goal, self.engine.copurchase.by_basket, len(self.engine.users) > 0)
 
@@ -84,7 +84,7 @@ class Evidence:
 
 
 def reasons_for(
-    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+    placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item: the placement's own evidence first, then that of the source that found it.
 
@@ -94,32 +94,32 @@ def reasons_for(
         rows: int32 (n,), listed items.
         sources: for each item, the source that spoke most for it.
     """
-    evidence = Evidence(shopper.engine, shopper, shopper.query)
+    evidence = ReasonContext(shopper.engine, shopper, shopper.query)
     spoken: list[dict[str, Reason]] = [{} for _ in sources]
     for kind in placement.evidence:
-        _hear(spoken, range(len(rows)), REASONS[kind](evidence, rows))
+        _collect(spoken, range(len(rows)), REASONS[kind](evidence, rows))
     for source in dict.fromkeys(sources):
         places = [place for place, name in enumerate(sources) if name == source]
-        _hear(spoken, places, REASONS[source](evidence, rows[places]))
+        _collect(spoken, places, REASONS[source](evidence, rows[places]))
     silent = [place for place, reasons in enumerate(spoken) if not reasons]
     if silent:
-        _hear(spoken, silent, _popular(evidence, rows[silent]))
+        _collect(spoken, silent, _popular(evidence, rows[silent]))
     return [tuple(reasons.values()) for reasons in spoken]
 
 
-def _hear(spoken: list[dict[str, Reason]], places: list[int] | range, told: list[Told]) -> None:
+def _collect(spoken: list[dict[str, Reason]], places: list[int] | range, told: list[Told]) -> None:
     for place, reasons in zip(places, told, strict=True):
         for reason in reasons:
             spoken[place].setdefault(reason.code, reason)
 
 
-def _own_places(own: OwnItems, rows: Rows) -> list[int]:
+def _own_places(own: PurchaseStats, rows: Rows) -> list[int]:
     """Where each row is among the shopper's own, -1 where it is not."""
     place = own.item_idx.searchsorted(rows)
     return np.where(is_among(rows, own.item_idx), place, -1).tolist()
 
 
-def _again(evidence: Evidence, rows: Rows) -> list[Told]:
+def _again(evidence: ReasonContext, rows: Rows) -> list[Told]:
     own = evidence.shopper.own
     told: list[Told] = []
     for place in _own_places(own, rows):
@@ -134,7 +134,7 @@ def _again(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-def _due(evidence: Evidence, rows: Rows) -> list[Told]:
+def _due(evidence: ReasonContext, rows: Rows) -> list[Told]:
     own = evidence.shopper.own
     told: list[Told] = []
     for place in _own_places(own, rows):
@@ -152,22 +152,22 @@ def _due(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-def _alike(evidence: Evidence, rows: Rows) -> list[Told]:
+def _alike(evidence: ReasonContext, rows: Rows) -> list[Told]:
     n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
     return [(evidence.say("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
 
 
-def _with_own(evidence: Evidence, rows: Rows) -> list[Told]:
+def _with_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
     return _together(evidence, rows, evidence.engine.copurchase.partners, *evidence.shopper.heaviest)
 
 
-def _with_seed(evidence: Evidence, rows: Rows) -> list[Told]:
+def _with_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
     seeds = evidence.query.seeds
     lists = evidence.engine.copurchase.bought_together
     return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
 
 
-def _goes_with_seed(evidence: Evidence, rows: Rows) -> list[Told]:
+def _goes_with_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
     seeds = evidence.query.seeds
     lists = evidence.engine.copurchase.complementary
     return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
@@ -196,7 +196,7 @@ def _strongest(
 
 
 def _together(
-    evidence: Evidence, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
+    evidence: ReasonContext, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
 ) -> list[Told]:
     """The seed that spoke most for each item, and how often the two were taken together."""
     copurchase = evidence.engine.copurchase
@@ -223,7 +223,7 @@ def _together(
     return told
 
 
-def _of_type(evidence: Evidence, rows: Rows) -> list[Told]:
+def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
     engine, own = evidence.engine, evidence.shopper.own
     types, is_sold = engine.catalog.item_type, evidence.goal == "purchase"
     owned = set(types[own.item_idx].tolist()) if is_sold else set()
@@ -238,17 +238,17 @@ def _of_type(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-def _like_own(evidence: Evidence, rows: Rows) -> list[Told]:
+def _like_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
     return _like(evidence, rows, *evidence.shopper.heaviest, N_NEIGHBORS)
 
 
-def _like_seed(evidence: Evidence, rows: Rows) -> list[Told]:
+def _like_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
     seeds = evidence.query.seeds
     return _like(evidence, rows, seeds, np.ones(len(seeds), np.float32))
 
 
 def _like(
-    evidence: Evidence,
+    evidence: ReasonContext,
     rows: Rows,
     seeds: Rows,
     weight: npt.NDArray[np.float32],
@@ -271,7 +271,7 @@ def _like(
     return told
 
 
-def _spoken_for(evidence: Evidence, rows: Rows) -> list[Told]:
+def _supporting_items(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """The own item that speaks most for each."""
     own, model = evidence.shopper.own, evidence.engine.ease
     place = model.row_of[own.item_idx]
@@ -290,7 +290,7 @@ def _spoken_for(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-def _touched(evidence: Evidence, rows: Rows) -> list[Told]:
+def _touched(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """The latest thing that the shopper did with each."""
     history = evidence.query.history
     told: list[Told] = []
@@ -307,12 +307,12 @@ def _touched(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-def _popular(evidence: Evidence, rows: Rows) -> list[Told]:
+def _popular(evidence: ReasonContext, rows: Rows) -> list[Told]:
     n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
     return [(evidence.say("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
 
 
-def _hour(evidence: Evidence, rows: Rows) -> list[Told]:
+def _hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """What the hour says for each item; nothing where it speaks against it, or no hours are known."""
     timeofday, bucket = evidence.engine.timeofday, evidence.query.bucket
     if not timeofday.is_fitted:
@@ -325,12 +325,12 @@ def _hour(evidence: Evidence, rows: Rows) -> list[Told]:
     ]
 
 
-def _popular_by_hour(evidence: Evidence, rows: Rows) -> list[Told]:
+def _popular_by_hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
     both = zip(_popular(evidence, rows), _hour(evidence, rows), strict=True)
     return [(*popular, *hour) for popular, hour in both]
 
 
-def _tail(evidence: Evidence, rows: Rows) -> list[Told]:
+def _tail(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """How few know each item, and that it is of a type that the shopper bought."""
     popularity, types = evidence.engine.popularity, evidence.engine.catalog.item_type
     owned = set(types[evidence.shopper.own.item_idx].tolist())
@@ -344,14 +344,14 @@ def _tail(evidence: Evidence, rows: Rows) -> list[Told]:
     return told
 
 
-REASONS: Final[Mapping[str, Callable[[Evidence, Rows], list[Told]]]] = MappingProxyType(
+REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[Told]]]] = MappingProxyType(
     {
         "repeat": _again,
         "due": _due,
         "als": _alike,
         "together": _with_own,
         "affinity": _of_type,
-        "ease": _spoken_for,
+        "ease": _supporting_items,
         "touched": _touched,
         "content": _like_own,
         "popular": _popular,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from recsys.reasons.evidence import reasons_for
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
 PINNED: Final = "pinned"
 """Source of an item that is in a list because the shop put it there."""
@@ -19,8 +19,8 @@ PINNED_REASON: Final = Reason("pinned", "chosen by the shop", text_zh="店铺精
 PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop", text_zh="店铺推广")
 
 
-def reasons_of(
-    placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+def rule_reasons(
+    placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item; what is pinned or promoted says so.
 

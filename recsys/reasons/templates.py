@@ -14,7 +14,7 @@ Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
-class Phrase:
+class ReasonTemplate:
     """One thing that a reason may say; `{name:form}` is a figure in a form of `FORMS`, or a word of the shop's.
 
     Attributes:
@@ -33,60 +33,66 @@ class Phrase:
         return {"en": self.en, "zh": self.zh}
 
 
-PHRASES: Final[Mapping[str, Phrase]] = MappingProxyType(
+PHRASES: Final[Mapping[str, ReasonTemplate]] = MappingProxyType(
     {
-        "bought_before": Phrase(
+        "bought_before": ReasonTemplate(
             "bought_before",
             "you {did} it {n_baskets:times}, last {last_days_ago:ago}",
             "您{do}过{n_baskets:times}，最近一次是{last_days_ago:ago}",
         ),
-        "due_again": Phrase(
+        "due_again": ReasonTemplate(
             "due_again",
             "{did} {n_baskets:times}, {interval_days:every}; last {last_days_ago:ago}, due {due_at:date}",
             "您{do}过{n_baskets:times}，{interval_days:every}；上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}",
         ),
-        "due_a_second_time": Phrase(
+        "due_a_second_time": ReasonTemplate(
             "due_again",
             "{did} {n_baskets:times}, usually again after about {interval_days:days}; last {last_days_ago:ago}, "
             "due {due_at:date}",
             "您{do}过{n_baskets:times}，通常约{interval_days:days}后会再{do}；上次是{last_days_ago:ago}，"
             "按规律应在{due_at:date}再{do}",
         ),
-        "shoppers_alike": Phrase(
+        "shoppers_alike": ReasonTemplate(
             "shoppers_alike",
             "{did} by shoppers with a taste like yours (by {n_buyers:takers} in all)",
             "与您喜好相近的顾客{do}过它（共{n_buyers:takers}）",
         ),
-        "bought_together": Phrase(
+        "bought_together": ReasonTemplate(
             "bought_together",
             "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance",
             "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍",
         ),
-        "goes_with_type": Phrase("goes_with_type", "often {did} with {type}", "常与“{type}”一起{do}"),
-        "first_of_type_you_buy": Phrase(
+        "goes_with_type": ReasonTemplate("goes_with_type", "often {did} with {type}", "常与“{type}”一起{do}"),
+        "first_of_type_you_buy": ReasonTemplate(
             "type_you_buy", "among the first in {type}, which you buy", "您买过的“{type}”类商品中的热门款"
         ),
-        "type_you_buy": Phrase("type_you_buy", "from {type}, which you buy", "属于您买过的“{type}”类商品"),
-        "first_of_type_you_view": Phrase(
+        "type_you_buy": ReasonTemplate("type_you_buy", "from {type}, which you buy", "属于您买过的“{type}”类商品"),
+        "first_of_type_you_view": ReasonTemplate(
             "type_you_view", "among the first in {type}, which you look at", "您看过的“{type}”类商品中的热门款"
         ),
-        "type_you_view": Phrase("type_you_view", "from {type}, which you look at", "属于您看过的“{type}”类商品"),
-        "similar": Phrase("similar", "like {title}", "与“{title}”相似"),
-        "goes_with_own": Phrase("goes_with_own", "{did} by shoppers of {title}", "{do}过“{title}”的顾客也{do}了它"),
-        "touched": Phrase("touched", "you {event:did_it} {last_days_ago:ago}", "您{last_days_ago:ago}{event:do}过它"),
-        "new": Phrase("new", "not {did} by anybody yet", "还没有人{do}过"),
-        "popular": Phrase("popular", "{did} by {n_buyers:takers}", "已有{n_buyers:takers}"),
-        "hour": Phrase(
+        "type_you_view": ReasonTemplate(
+            "type_you_view", "from {type}, which you look at", "属于您看过的“{type}”类商品"
+        ),
+        "similar": ReasonTemplate("similar", "like {title}", "与“{title}”相似"),
+        "goes_with_own": ReasonTemplate(
+            "goes_with_own", "{did} by shoppers of {title}", "{do}过“{title}”的顾客也{do}了它"
+        ),
+        "touched": ReasonTemplate(
+            "touched", "you {event:did_it} {last_days_ago:ago}", "您{last_days_ago:ago}{event:do}过它"
+        ),
+        "new": ReasonTemplate("new", "not {did} by anybody yet", "还没有人{do}过"),
+        "popular": ReasonTemplate("popular", "{did} by {n_buyers:takers}", "已有{n_buyers:takers}"),
+        "hour": ReasonTemplate(
             "hour",
             "{did} {lift:hundredths} times as often as usual from {from_hour} to {to_hour} h",
             "{from_hour}点到{to_hour}点，大家{do}它的频率是平时的{lift:hundredths}倍",
         ),
-        "niche": Phrase(
+        "niche": ReasonTemplate(
             "niche",
             "outside the bestsellers: {did} by {buyer_share:percent} of shoppers",
             "小众之选：只有{buyer_share:percent}的顾客{do}过",
         ),
-        "close_to_yours": Phrase("close_to_yours", "close to your {type}", "与您{do}过的“{type}”相近"),
+        "close_to_yours": ReasonTemplate("close_to_yours", "close to your {type}", "与您{do}过的“{type}”相近"),
     }
 )
 
@@ -181,7 +187,7 @@ Part = tuple[str, str | None, Callable[[Figure], str]]
 
 
 @dataclass(frozen=True)
-class Phrasebook:
+class ReasonTemplates:
     """Phrases with one shop's own words in their places.
 
     Attributes:
@@ -201,7 +207,7 @@ class Phrasebook:
 
 
 @lru_cache(maxsize=64)
-def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> Phrasebook:
+def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> ReasonTemplates:
     """The phrases in the words of a shop: where nothing is sold, nobody "bought".
 
     Args:
@@ -229,7 +235,7 @@ def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> Phrasebook:
         "en": lambda n: f"one {unit}" if n == 1 else f"{n} {unit}s",
         "zh": lambda n: f"{n}{taken}",
     }
-    return Phrasebook(
+    return ReasonTemplates(
         {
             name: {
                 language: _parsed(text, words[language], FORMS[language] | {"takers": takers[language]})

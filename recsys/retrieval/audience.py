@@ -39,9 +39,9 @@ def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int)
         Gantner et al. (2010), Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM; here the
         neighbours' buyers are summed, not their factors.
     """
-    purchases = bought(engine, until)
+    purchases = purchase_matrix(engine, until)
     liked = np.asarray((purchases @ _neighbours(engine, item_idx).T).todense(), np.float32)
-    taste = np.maximum(tastes(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
+    taste = np.maximum(user_factors(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
     return _of_mean(liked) + TASTE_WEIGHT * _of_mean(taste)
 
 
@@ -49,7 +49,7 @@ def _of_mean(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return score / max(float(score.sum()) / max(score.size, 1), 1e-12)
 
 
-def bought(engine: Engine, until: int) -> sparse.csr_matrix:
+def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     """Ones where a shopper bought an item by then, float32 CSR (n_users, n_items)."""
     history = engine.history
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
@@ -81,7 +81,7 @@ def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_m
     return sparse.csr_matrix((np.concatenate(weights) if weights else [], cells), shape=(len(item_idx), n_items))
 
 
-def tastes(engine: Engine, until: int) -> npt.NDArray[np.float32]:
+def user_factors(engine: Engine, until: int) -> npt.NDArray[np.float32]:
     """Every shopper's folded-in vector, float32 (n_users, n_factors)."""
     taste = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
     for user_idx in range(len(taste)):

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.topk import top_k
-from recsys.retrieval.user_state import Scored, Shopper
+from recsys.retrieval.user_state import Scored, UserState
 
 QUOTAS: Final[Mapping[str, int]] = MappingProxyType(
     {"repeat": 150, "als": 80, "together": 80, "affinity": 80, "ease": 60, "popular": 60, "touched": 60, "content": 40}
 )
 """Most candidates that a source may bring to a list that is ranked; all that any source knows of them counts."""
 
-Source = Callable[[Shopper], Scored]
+Source = Callable[[UserState], Scored]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Candidates:
         return Candidates(self.item_idx[kept], {name: score[kept] for name, score in self.scores.items()}, self.best)
 
 
-def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
+def generate(sources: Mapping[str, Source], shopper: UserState) -> Candidates:
     """Ask every source and unite what they found.
 
     Args:
@@ -48,10 +48,10 @@ def gather(sources: Mapping[str, Source], shopper: Shopper) -> Candidates:
         shopper: whom, and what, the request is about.
     """
     found = {name: source(shopper) for name, source in sources.items()}
-    return united(found, chosen(found, shopper), len(shopper.engine.items))
+    return union(found, top_per_source(found, shopper), len(shopper.engine.items))
 
 
-def chosen(found: Mapping[str, Scored], shopper: Shopper) -> npt.NDArray[np.int32]:
+def top_per_source(found: Mapping[str, Scored], shopper: UserState) -> npt.NDArray[np.int32]:
     """The rows that are within their sources' quotas, int32, distinct, ascending.
 
     What the shopper owns comes from the source that knows it best, `repeat`, if from any; the quotas of the others are
@@ -77,7 +77,7 @@ def chosen(found: Mapping[str, Scored], shopper: Shopper) -> npt.NDArray[np.int3
     return distinct(np.concatenate(kept))
 
 
-def united(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
+def union(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
     """Rows with all that any source knows of them.
 
     Args:

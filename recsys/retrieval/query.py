@@ -15,7 +15,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Dials:
+class RuleOverrides:
     """Rules in rows.
 
     Attributes:
@@ -31,7 +31,7 @@ class Dials:
     pins: tuple[tuple[int, int], ...] = ()
 
 
-NO_DIALS: Final = Dials()
+NO_OVERRIDES: Final = RuleOverrides()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Query:
     day: int = 0
     who: str = ""
     n_more: int = 0
-    dials: Dials = NO_DIALS
+    dials: RuleOverrides = NO_OVERRIDES
 
 
 @dataclass(frozen=True)

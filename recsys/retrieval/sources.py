@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.core.topk import top_k
 from recsys.retrieval.candidates import Source, distinct, is_among, places
 from recsys.retrieval.query import Query
-from recsys.retrieval.user_state import Scored, Shopper
+from recsys.retrieval.user_state import Scored, UserState
 
 N_PER_SOURCE: Final = 120
 MAX_OWN_FOUND: Final = 300
@@ -20,26 +20,26 @@ N_NEIGHBORS: Final = 40
 EARLIEST_DUE: Final = 0.8
 LATEST_DUE: Final = 3.0
 DUE_SPREAD: Final = 0.5
-MIN_CHANCE_OF_ANOTHER: Final = 0.2
+MIN_REPEAT_PROBABILITY: Final = 0.2
 
 
-def repeat_source(shopper: Shopper) -> Scored:
+def repeat_source(shopper: UserState) -> Scored:
     """What the shopper bought, by recency-weighted count."""
     own = shopper.own
     return _allowed(shopper.query, own.item_idx, own.score)
 
 
-def due_source(shopper: Shopper) -> Scored:
+def due_source(shopper: UserState) -> Scored:
     """What the shopper is due to buy again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
     own, query = shopper.own, shopper.query
     elapsed = own.elapsed(query.now)
     chance = shopper.engine.repeat.chance_of_another(own)
-    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_CHANCE_OF_ANOTHER)
+    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_REPEAT_PROBABILITY)
     score = chance[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
     return _allowed(query, own.item_idx[due], score.astype(np.float32))
 
 
-def als_source(shopper: Shopper) -> Scored:
+def als_source(shopper: UserState) -> Scored:
     """What shoppers alike buy: the hybrid index searched with a vector folded in from the history."""
     rows, weight = shopper.weighted
     if not (weight > 0).any():
@@ -51,7 +51,7 @@ def als_source(shopper: Shopper) -> Scored:
     return found[0][kept], scores[0][kept]
 
 
-def together_source(shopper: Shopper) -> Scored:
+def copurchase_source(shopper: UserState) -> Scored:
     """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
     rows, weight = shopper.heaviest
     partners = shopper.engine.copurchase.partners
@@ -60,7 +60,7 @@ def together_source(shopper: Shopper) -> Scored:
     return _summed(shopper, near.ravel(), score.ravel())
 
 
-def affinity_source(shopper: Shopper) -> Scored:
+def affinity_source(shopper: UserState) -> Scored:
     """What sells of the types that the shopper buys."""
     rows, weight = shopper.weighted
     found, score = shopper.engine.affinity.score(rows, weight, shopper.query.allowed)
@@ -68,20 +68,20 @@ def affinity_source(shopper: Shopper) -> Scored:
     return found[positive], score[positive]
 
 
-def ease_source(shopper: Shopper) -> Scored:
+def ease_source(shopper: UserState) -> Scored:
     """What the shopper's items speak for, by a linear model between the best sellers."""
     own = shopper.own
     return _allowed(shopper.query, *shopper.engine.ease.score(own.item_idx, own.n_baskets))
 
 
-def touched_source(shopper: Shopper) -> Scored:
+def recent_items_source(shopper: UserState) -> Scored:
     """What the shopper looked at, or put into a cart, and never bought."""
     rows, weight = shopper.weighted
     kept = (weight > 0) & ~is_among(rows, shopper.own.item_idx)
     return _allowed(shopper.query, rows[kept], weight[kept])
 
 
-def content_source(shopper: Shopper) -> Scored:
+def content_source(shopper: UserState) -> Scored:
     """What is like the shopper's items: serves items that nobody bought yet."""
     rows, weight = shopper.heaviest
     hybrid = shopper.engine.hybrid
@@ -90,7 +90,7 @@ def content_source(shopper: Shopper) -> Scored:
     return _summed(shopper, near.ravel(), score.ravel())
 
 
-def popular_source(shopper: Shopper) -> Scored:
+def popular_source(shopper: UserState) -> Scored:
     """What everyone buys."""
     engine, query = shopper.engine, shopper.query
     best = engine.by_popularity
@@ -100,7 +100,7 @@ def popular_source(shopper: Shopper) -> Scored:
     return best, np.maximum(engine.popularity.share[best], 1e-12)
 
 
-def popular_by_hour_source(shopper: Shopper) -> Scored:
+def popular_by_hour_source(shopper: UserState) -> Scored:
     """What sells at this hour: `P(item) · lift(item | part of the day)`."""
     engine, query = shopper.engine, shopper.query
     score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
@@ -111,36 +111,36 @@ def popular_by_hour_source(shopper: Shopper) -> Scored:
     return best.astype(np.int32), score[best].astype(np.float32)
 
 
-def bought_together_source(shopper: Shopper) -> Scored:
+def bought_together_source(shopper: UserState) -> Scored:
     """What ends up in baskets with the seeds."""
     lists = shopper.engine.copurchase.bought_together
     seeds = shopper.query.seeds
     return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
-def complementary_source(shopper: Shopper) -> Scored:
+def complementary_source(shopper: UserState) -> Scored:
     """What goes with the seeds and could replace none of them."""
     lists = shopper.engine.copurchase.complementary
     seeds = shopper.query.seeds
     return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
-def similar_source(shopper: Shopper) -> Scored:
+def similar_source(shopper: UserState) -> Scored:
     """What could replace the seeds."""
     hybrid = shopper.engine.hybrid
     seeds = shopper.query.seeds
     return _summed(shopper, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
 
 
-SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
+CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
     {
         "repeat": repeat_source,
         "due": due_source,
         "als": als_source,
-        "together": together_source,
+        "together": copurchase_source,
         "affinity": affinity_source,
         "ease": ease_source,
-        "touched": touched_source,
+        "touched": recent_items_source,
         "content": content_source,
         "popular": popular_source,
         "popular_by_hour": popular_by_hour_source,
@@ -162,7 +162,7 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
     return rows[kept], score[kept]
 
 
-def _summed(shopper: Shopper, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+def _summed(shopper: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
     """Sum scores of equal rows; -1 marks the end of a list."""
     kept, n_items = (rows >= 0) & (score > 0), len(shopper.engine.items)
     rows = rows[kept]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
-from recsys.models.temporal.repeat import OwnItems, own_items
+from recsys.models.temporal.repeat import PurchaseStats, purchase_stats
 from recsys.retrieval.query import Query
 
 N_HEAVIEST: Final = 60
@@ -22,7 +22,7 @@ Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Shopper:
+class UserState:
     """What several sources ask of the shopper's history, worked out once a request."""
 
     engine: Engine
@@ -46,9 +46,9 @@ class Shopper:
         return self.engine.als.fold_in(*self.weighted)
 
     @cached_property
-    def own(self) -> OwnItems:
+    def own(self) -> PurchaseStats:
         """What the shopper bought."""
-        return own_items(self.engine.repeat, self.bought, self.engine.shop.goal, self.query.now)
+        return purchase_stats(self.engine.repeat, self.bought, self.engine.shop.goal, self.query.now)
 
     def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.

@@ -20,7 +20,7 @@ LEAST_PROPENSITY = 1e-12
 """No chance is told as none."""
 
 
-def daily_chance(ids: Sequence[str], seed: str) -> npt.NDArray[np.float64]:
+def seeded_uniform(ids: Sequence[str], seed: str) -> npt.NDArray[np.float64]:
     """A number in (0, 1) for each id, float64 (n,), the same whenever the id and the seed are."""
     hashes = np.fromiter(map(crc32, (id_.encode() for id_ in ids)), np.uint64, len(ids))
     mixed = hashes + (np.uint64(crc32(seed.encode())) << np.uint64(32))
@@ -31,7 +31,7 @@ def daily_chance(ids: Sequence[str], seed: str) -> npt.NDArray[np.float64]:
     return ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
 
 
-def rotated_keys(n: int, chance: npt.NDArray[np.float64], rotation: float) -> npt.NDArray[np.float64]:
+def gumbel_keys(n: int, chance: npt.NDArray[np.float64], rotation: float) -> npt.NDArray[np.float64]:
     """What a list is ordered by once chance has its say, float64 (n,), > 0.
 
     `(1 / place) · g^rotation` with `g = 1 / −ln(chance)`: at 1 the order is a draw without replacement, each item
@@ -49,7 +49,7 @@ def rotated_keys(n: int, chance: npt.NDArray[np.float64], rotation: float) -> np
 def propensities(order: Places, rotation: float) -> npt.NDArray[np.float64]:
     """How likely each item was to be drawn for its place, those drawn before it given; float64 (n,), in (0, 1].
 
-    `w(item) / Σ w` of all that was left, with `w = place^(−1/rotation)`: the order by `rotated_keys` is that of
+    `w(item) / Σ w` of all that was left, with `w = place^(−1/rotation)`: the order by `gumbel_keys` is that of
     exponential clocks with such rates. The product over a list is how likely the whole list was.
 
     Args:
@@ -61,7 +61,7 @@ def propensities(order: Places, rotation: float) -> npt.NDArray[np.float64]:
     return np.clip(np.exp(log_weight - log_left), LEAST_PROPENSITY, 1.0)
 
 
-def diverse(key: npt.NDArray[np.float64], vectors: npt.NDArray[np.float32], diversity: float, n_chosen: int) -> Places:
+def mmr(key: npt.NDArray[np.float64], vectors: npt.NDArray[np.float32], diversity: float, n_chosen: int) -> Places:
     """Maximal marginal relevance: `argmax (1 − d)·key − d·max cosine to what was chosen`, place by place.
 
     Carbonell & Goldstein 1998, SIGIR; the key is divided by the best.
@@ -86,7 +86,7 @@ def diverse(key: npt.NDArray[np.float64], vectors: npt.NDArray[np.float32], dive
     return np.concatenate([np.array(chosen, np.int64), np.flatnonzero(left)])
 
 
-def in_rounds(category: npt.NDArray[np.int64], n_each: int) -> Places:
+def cap_per_category(category: npt.NDArray[np.int64], n_each: int) -> Places:
     """In the first round come up to `n_each` items of each category, in the next round as many again, and so on.
 
     So no category has more than its bound before all others had their part.
@@ -104,7 +104,7 @@ def in_rounds(category: npt.NDArray[np.int64], n_each: int) -> Places:
     return np.argsort(np.where(category < 0, 0, nth // n_each), kind="stable")
 
 
-def with_shares(matches: Sequence[npt.NDArray[np.bool_]], shares: Sequence[float], n: int) -> Places:
+def apply_promotions(matches: Sequence[npt.NDArray[np.bool_]], shares: Sequence[float], n: int) -> Places:
     """Give kinds of items their shares: of the first m places, each has `⌊share·m⌋`, as long as there are enough.
 
     Items that are there by their own right count. The others keep their order.
@@ -161,7 +161,7 @@ def _deadline(share: float, m: int) -> int:
     return n if _floor(share, n) >= m else n + 1
 
 
-def with_pins(n: int, pins: Sequence[tuple[int, int]]) -> Places:
+def apply_pins(n: int, pins: Sequence[tuple[int, int]]) -> Places:
     """Put items at their ranks; the others flow around them.
 
     Args:
@@ -174,7 +174,7 @@ def with_pins(n: int, pins: Sequence[tuple[int, int]]) -> Places:
     return np.array(order, np.int64)
 
 
-def with_tail(order: Places, is_tail: npt.NDArray[np.bool_], n_tail: int, limit: int) -> Places:
+def apply_tail_quota(order: Places, is_tail: npt.NDArray[np.bool_], n_tail: int, limit: int) -> Places:
     """The first `limit` of an order with at least `n_tail` of the tail, if it has so many.
 
     The best of the tail that did not get in take the places of the last others, behind all that stays.

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 
-SOON: Final = 0.5
+REPURCHASE_COOLDOWN_SHARE: Final = 0.5
 """Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
 
 
-def _is_listable(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_listable(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     allowed = shopper.query.allowed
     return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
 
 
-def _is_no_seed(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_no_seed(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     seeds = shopper.query.seeds
     if not len(seeds):
         return np.ones(len(rows), np.bool_)
@@ -32,17 +32,17 @@ def _is_no_seed(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int
     return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
 
 
-def _is_wanted(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_wanted(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     if placement.own == "keep" or not len(shopper.query.history):
         return np.ones(len(rows), np.bool_)
     own = shopper.own
     dropped = own.item_idx
     if placement.own == "not_yet_due":
-        dropped = dropped[own.elapsed(shopper.query.now) < SOON]
+        dropped = dropped[own.elapsed(shopper.query.now) < REPURCHASE_COOLDOWN_SHARE]
     return ~np.isin(rows, dropped)
 
 
-def _complements_seeds(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _complements_seeds(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     kept = np.ones(len(rows), np.bool_)
     if placement.only_complements:
         catalog, backward = shopper.engine.catalog, shopper.engine.copurchase.backward
@@ -53,7 +53,7 @@ def _complements_seeds(placement: Placement, shopper: Shopper, rows: npt.NDArray
     return kept
 
 
-def _is_unseen(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_unseen(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Without what the shopper did anything with of late, but for buying it: that is `own`'s."""
     query = shopper.query
     history = query.history
@@ -64,29 +64,29 @@ def _is_unseen(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int3
     return ~np.isin(rows, seen)
 
 
-RULES: Final[Mapping[str, Callable[[Placement, Shopper, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]] = (
-    MappingProxyType(
-        {
-            "unavailable": _is_listable,
-            "seed": _is_no_seed,
-            "no complement": _complements_seeds,
-            "own": _is_wanted,
-            "seen": _is_unseen,
-        }
-    )
+ELIGIBILITY_RULES: Final[
+    Mapping[str, Callable[[Placement, UserState, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]
+] = MappingProxyType(
+    {
+        "unavailable": _is_listable,
+        "seed": _is_no_seed,
+        "no complement": _complements_seeds,
+        "own": _is_wanted,
+        "seen": _is_unseen,
+    }
 )
 """What may leave a list, in order; each says which candidates it keeps."""
 
 
-def may_stay(placement: Placement, shopper: Shopper, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def eligible_mask(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Which items no rule takes out, bool (n,)."""
     kept = np.ones(len(rows), np.bool_)
-    for keep in RULES.values():
+    for keep in ELIGIBILITY_RULES.values():
         kept &= keep(placement, shopper, rows)
     return kept
 
 
-def first_of_group(engine: Engine, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def dedupe_variants(engine: Engine, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Which rows are the first variant of their product, bool (n,)."""
     if not engine.catalog.has_groups:
         return np.ones(len(rows), np.bool_)

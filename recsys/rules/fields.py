@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from recsys.core.placements import Boost, Freshness, Pin, Promotion
 from recsys.core.request import MAX_LIMIT
-from recsys.retrieval.sources import SOURCES
+from recsys.retrieval.sources import CANDIDATE_SOURCES
 
 MAX_SHOWN: Final = 80
 ROUNDING: Final = 1e-9
@@ -112,8 +112,8 @@ def weights(value: Any, path: str, faults: Faults) -> dict[str, float]:
         return {}
     found = {}
     for name, weight in value.items():
-        if name not in SOURCES:
-            faults.unknown(f"{path}.{name}", name, tuple(SOURCES), "source")
+        if name not in CANDIDATE_SOURCES:
+            faults.unknown(f"{path}.{name}", name, tuple(CANDIDATE_SOURCES), "source")
         found[name] = POSITIVE(weight, f"{path}.{name}", faults)
     return found
 
@@ -184,7 +184,7 @@ NOT_NEGATIVE: Final = number("a number >= 0", lambda value: value >= 0)
 _PINS: Final = list_of(table_of(Pin, {"item_id": text, "rank": whole(1, MAX_LIMIT)}))
 _PROMOTIONS: Final = list_of(table_of(Promotion, {"filter": text, "share": SHARE}))
 
-KEYS: Final[Mapping[str, Read]] = {
+PLACEMENT_KEYS: Final[Mapping[str, Read]] = {
     "sources": weights,
     "ranker": choice(("", "next", "new")),
     "pool": choice(("all", "tail")),

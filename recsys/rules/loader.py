@@ -13,9 +13,9 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Page, Placement
-from recsys.retrieval.sources import SOURCES
-from recsys.rules.fields import KEYS, Faults, names, text
-from recsys.rules.placement_registry import Book
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.rules.fields import PLACEMENT_KEYS, Faults, names, text
+from recsys.rules.placement_registry import PlacementRegistry
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"
@@ -23,10 +23,10 @@ OF_SEEDS: Final = frozenset({"bought_together", "complementary", "similar"})
 """Sources that speak of the item that a list stands beside."""
 
 MAX_FILE_BYTES: Final = 1 << 20
-MAX_SHELVES: Final = 20
+MAX_LISTS_PER_PAGE: Final = 20
 
 
-def read_book(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> Book:
+def read_placements(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> PlacementRegistry:
     """Read a file of placements.
 
     Args:
@@ -40,7 +40,7 @@ def read_book(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> Bo
         raw = path.read_bytes()
         if len(raw) > MAX_FILE_BYTES:
             raise ConfigError(f"{path} has {len(raw)} bytes: expected at most {MAX_FILE_BYTES}")
-        book = parse_book(tomllib.loads(raw.decode()))
+        book = parse_placements(tomllib.loads(raw.decode()))
         if schema is not None:
             book.check(schema)
     except OSError as error:
@@ -54,7 +54,7 @@ def read_book(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> Bo
     return book
 
 
-def parse_book(document: Mapping[str, Any]) -> Book:
+def parse_placements(document: Mapping[str, Any]) -> PlacementRegistry:
     """Placements and pages from a parsed file.
 
     >>> parse_book({"placements": {"night": {"extends": "for_you", "rotation": 0.5}}}).placements["night"].rotation
@@ -64,7 +64,8 @@ def parse_book(document: Mapping[str, Any]) -> Book:
     recsys.core.errors.ConfigError: 'placements.night.rotations' names no key ('rotations'): do you mean 'rotation'?
 
     Raises:
-        ConfigError: naming everything that is wrong, beside the filters: `Book.check` holds them against a catalogue.
+        ConfigError: naming everything that is wrong, beside the filters: `PlacementRegistry.check` holds them against
+        a catalogue.
     """
     faults = Faults()
     for key in document:
@@ -78,7 +79,7 @@ def parse_book(document: Mapping[str, Any]) -> Book:
     }
     if faults.told:
         raise ConfigError("; ".join(faults.told))
-    return Book(MappingProxyType(placements), MappingProxyType(pages))
+    return PlacementRegistry(MappingProxyType(placements), MappingProxyType(pages))
 
 
 class _Placements:
@@ -139,9 +140,13 @@ class _Placements:
     def _read(self, name: str, table: Mapping[str, Any], parent: Placement) -> Placement:
         faults, path = self._faults, f"placements.{name}"
         for key in table:
-            if key not in KEYS and key not in (EXTENDS, FALLBACK):
-                faults.unknown(f"{path}.{key}", key, (*KEYS, EXTENDS, FALLBACK))
-        values = {key: KEYS[key](value, f"{path}.{key}", faults) for key, value in table.items() if key in KEYS}
+            if key not in PLACEMENT_KEYS and key not in (EXTENDS, FALLBACK):
+                faults.unknown(f"{path}.{key}", key, (*PLACEMENT_KEYS, EXTENDS, FALLBACK))
+        values = {
+            key: PLACEMENT_KEYS[key](value, f"{path}.{key}", faults)
+            for key, value in table.items()
+            if key in PLACEMENT_KEYS
+        }
         if FALLBACK in table:
             self._chains[name] = () if table[FALLBACK] == "" else names(table[FALLBACK], f"{path}.{FALLBACK}", faults)
         if values.get("freshness", "") is None:
@@ -161,8 +166,8 @@ class _Placements:
         substitutes = []
         for place, other in enumerate(chain):
             path = f"placements.{name}.{FALLBACK}[{place}]"
-            if other == name or (other not in self._done and other not in SOURCES):
-                known = [each for each in (*self._done, *SOURCES) if each != name]
+            if other == name or (other not in self._done and other not in CANDIDATE_SOURCES):
+                known = [each for each in (*self._done, *CANDIDATE_SOURCES) if each != name]
                 self._faults.unknown(path, other, known, "other placement and no source")
             elif other in self._done:
                 like = self._done[other]
@@ -180,8 +185,8 @@ def _page(name: str, table: Mapping[str, Any], placements: Mapping[str, Placemen
         if key != "placements":
             faults.unknown(f"{path}.{key}", key, ("placements",))
     chosen = names(table.get("placements", []), f"{path}.placements", faults)
-    if not 1 <= len(chosen) <= MAX_SHELVES:
-        faults.refuse(f"{path}.placements", list(chosen), f"1 to {MAX_SHELVES} names of placements")
+    if not 1 <= len(chosen) <= MAX_LISTS_PER_PAGE:
+        faults.refuse(f"{path}.placements", list(chosen), f"1 to {MAX_LISTS_PER_PAGE} names of placements")
     for place, placement in enumerate(chosen):
         if placement not in placements:
             faults.unknown(f"{path}.placements[{place}]", placement, tuple(placements), "placement")

@@ -16,12 +16,12 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import Request
 from recsys.data.offers import OFFERED_COLUMNS
-from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.identities import user_key
 from recsys.filters.cache import FilterCache
 from recsys.filters.filter import NOTHING
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
-from recsys.retrieval.query import NO_DIALS, Dials, Mask
+from recsys.live.view import LiveView
+from recsys.retrieval.query import NO_OVERRIDES, Mask, RuleOverrides
 
 MASK_BYTES: Final = 64 * 2**20
 
@@ -58,9 +58,9 @@ class Masks:
         return any(name.startswith("user.") for name in self._cache.compiled(text, items.schema).depends_on)
 
 
-def find_dials(
-    engine: Engine, request: Request, placement: Placement, live: Live | None, masks: Masks, timezone: str
-) -> tuple[Dials, Mask | None]:
+def resolve_overrides(
+    engine: Engine, request: Request, placement: Placement, live: LiveView | None, masks: Masks, timezone: str
+) -> tuple[RuleOverrides, Mask | None]:
     """What the rules of a placement and the filter of a request say of the rows.
 
     Args:
@@ -81,12 +81,12 @@ def find_dials(
     """
     texts = [text for _, text in placement.filters]
     if not texts and not request.filter:
-        return (Dials(pins=_pins(engine, placement)) if placement.pins else NO_DIALS), None
+        return (RuleOverrides(pins=_pins(engine, placement)) if placement.pins else NO_OVERRIDES), None
     table = engine.items_table
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(timezone))
     context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context}
     reads_user = any(masks.reads_user(text, table) for text in (*texts, request.filter) if text)
-    user = attributes_of(engine, request, live) if reads_user else NOTHING
+    user = read_attributes(engine, request, live) if reads_user else NOTHING
 
     def own(text: str) -> Mask:
         try:
@@ -98,7 +98,7 @@ def find_dials(
     if request.filter:
         asked = masks.of(request.filter, engine, user, context)
         kept = asked if kept is None else kept & asked
-    dials = Dials(
+    dials = RuleOverrides(
         is_filtered=kept is not None,
         boosts=tuple((own(each.filter), each.factor) for each in placement.boosts),
         promotions=tuple((own(each.filter), each.share) for each in placement.promotions),
@@ -107,9 +107,9 @@ def find_dials(
     return dials, kept
 
 
-def attributes_of(engine: Engine, request: Request, live: Live | None) -> Mapping[str, Any]:
+def read_attributes(engine: Engine, request: Request, live: LiveView | None) -> Mapping[str, Any]:
     """What is known of the shopper of a request beside events, nulls apart from none; empty for nobody."""
-    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    key = user_key(request.user_id, request.visitor_id, request.session_id)
     if key is None:
         return NOTHING
     if live is not None:
@@ -118,7 +118,7 @@ def attributes_of(engine: Engine, request: Request, live: Live | None) -> Mappin
     return engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
 
 
-def dialled(placement: Placement, request: Request) -> Placement:
+def apply_overrides(placement: Placement, request: Request) -> Placement:
     """The placement with what the request turns of it."""
     if request.diversity is None and request.tail_share is None:
         return placement
@@ -129,7 +129,7 @@ def dialled(placement: Placement, request: Request) -> Placement:
     )
 
 
-def without(engine: Engine, allowed: Mask | None, excluded: tuple[str, ...]) -> Mask:
+def exclude_rows(engine: Engine, allowed: Mask | None, excluded: tuple[str, ...]) -> Mask:
     """What is allowed, without some items and their variants, bool (n_items,)."""
     kept = np.ones(len(engine.items), np.bool_) if allowed is None else allowed.copy()
     rows = engine.items.rows(excluded)

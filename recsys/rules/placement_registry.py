@@ -17,7 +17,7 @@ NO_PAGES: Final[Mapping[str, Page]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Book:
+class PlacementRegistry:
     """What a shop's lists are.
 
     Attributes:
@@ -49,4 +49,4 @@ class Book:
             raise ConfigError("; ".join(found))
 
 
-BUILT_IN: Final = Book()
+BUILT_IN: Final = PlacementRegistry()

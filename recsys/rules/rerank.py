@@ -16,33 +16,33 @@ from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.reasons.labels import PINNED
 from recsys.retrieval.query import Mask, Ranking
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 from recsys.rules.diversity import (
     Places,
-    daily_chance,
-    diverse,
-    in_rounds,
+    apply_pins,
+    apply_promotions,
+    apply_tail_quota,
+    cap_per_category,
+    gumbel_keys,
+    mmr,
     propensities,
-    rotated_keys,
-    with_pins,
-    with_shares,
-    with_tail,
+    seeded_uniform,
 )
-from recsys.rules.eligibility import first_of_group, may_stay
+from recsys.rules.eligibility import dedupe_variants, eligible_mask
 
 Rows = npt.NDArray[np.int32]
-FILLER: Final = "popular"
+BACKFILL_SOURCE: Final = "popular"
 """Source of what fills a list: all that is known for it is how well it sells."""
 
 FIRST_LOOK: Final = 4
 FEW_VARIANTS: Final = 2
 """Of what may fill a list, so many times as much as it lacks is looked at first, and is enough if so much is left."""
 
-BEHIND: Final = 0.5
+BACKFILL_SCORE_RATIO: Final = 0.5
 """Scores of what fills a list start at this part of the last score before."""
 
 
-def boosts(placement: Placement, shopper: Shopper, rows: Rows) -> npt.NDArray[np.float64]:
+def boosts(placement: Placement, shopper: UserState, rows: Rows) -> npt.NDArray[np.float64]:
     """What each item's score is multiplied by, float64 (n,), > 0: boosts, and what being new is worth."""
     factors = np.ones(len(rows))
     for mask, factor in shopper.query.dials.boosts:
@@ -54,7 +54,7 @@ def boosts(placement: Placement, shopper: Shopper, rows: Rows) -> npt.NDArray[np
     return factors
 
 
-def arrange(placement: Placement, shopper: Shopper, ranking: Ranking) -> Ranking:
+def rerank(placement: Placement, shopper: UserState, ranking: Ranking) -> Ranking:
     """Turn the dials, in this order: rotation, diversity, filling, bound of a category, tail, promotions, pins.
 
     Args:
@@ -67,36 +67,36 @@ def arrange(placement: Placement, shopper: Shopper, ranking: Ranking) -> Ranking
     """
     query, engine = shopper.query, shopper.engine
     wanted = query.limit + query.n_more
-    found = _by_dials(placement, shopper, ranking, wanted)
+    found = _by_overrides(placement, shopper, ranking, wanted)
     found = _filled(placement, shopper, found, wanted)
     if placement.max_per_category:
-        found = _taken(found, in_rounds(_categories(engine, found.item_idx), placement.max_per_category))
+        found = _taken(found, cap_per_category(_categories(engine, found.item_idx), placement.max_per_category))
     if placement.tail_share:
         n_tail = int(placement.tail_share * query.limit)
-        first = with_tail(np.arange(len(found.item_idx)), engine.is_tail[found.item_idx], n_tail, query.limit)
+        first = apply_tail_quota(np.arange(len(found.item_idx)), engine.is_tail[found.item_idx], n_tail, query.limit)
         found = _taken(found, np.concatenate([first, np.setdiff1d(np.arange(len(found.item_idx)), first)]))
     if query.dials.promotions:
         matches, shares = zip(*query.dials.promotions, strict=True)
-        order = with_shares([mask[found.item_idx] for mask in matches], shares, len(found.item_idx))
+        order = apply_promotions([mask[found.item_idx] for mask in matches], shares, len(found.item_idx))
         found = _taken(found, order)
     return _pinned(shopper, found).take(slice(wanted))
 
 
-def _by_dials(placement: Placement, shopper: Shopper, ranking: Ranking, wanted: int) -> Ranking:
+def _by_overrides(placement: Placement, shopper: UserState, ranking: Ranking, wanted: int) -> Ranking:
     """The list by rotation and diversity; what chance did to it is told, diversity does the same to the same draw."""
     query, n = shopper.query, len(ranking.item_idx)
     key = ranking.score.astype(np.float64)
     if placement.rotation and n:
         ids = shopper.engine.items.ids
         seed = f"{query.who}\n{placement.name}\n{query.day}"
-        chance = daily_chance([ids[row] for row in ranking.item_idx.tolist()], seed)
-        key = rotated_keys(n, chance, placement.rotation)
+        chance = seeded_uniform([ids[row] for row in ranking.item_idx.tolist()], seed)
+        key = gumbel_keys(n, chance, placement.rotation)
         order = top_k(key, n)
         key = key[order]
         ranking = replace(ranking.take(order), propensity=propensities(order, placement.rotation))
     if placement.diversity and n:
         vectors = embeddings(shopper.engine, ranking.item_idx)
-        ranking = _taken(ranking, diverse(key, vectors, placement.diversity, wanted))
+        ranking = _taken(ranking, mmr(key, vectors, placement.diversity, wanted))
     return ranking
 
 
@@ -110,7 +110,7 @@ def embeddings(engine: Engine, rows: Rows) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def _filled(placement: Placement, shopper: Shopper, found: Ranking, wanted: int) -> Ranking:
+def _filled(placement: Placement, shopper: UserState, found: Ranking, wanted: int) -> Ranking:
     """Add what the list lacks: a filtered one is filled from all that may be in it, and promotions get their items."""
     dials = shopper.query.dials
     fills = bool(placement.fallback or placement.substitutes)
@@ -124,7 +124,7 @@ def _filled(placement: Placement, shopper: Shopper, found: Ranking, wanted: int)
     return found
 
 
-def _with_more(placement: Placement, shopper: Shopper, found: Ranking, mask: Mask | None, n_more: int) -> Ranking:
+def _with_more(placement: Placement, shopper: UserState, found: Ranking, mask: Mask | None, n_more: int) -> Ranking:
     """Add the best `n_more` of the items that may be listed and are not yet, behind all others."""
     engine, allowed = shopper.engine, shopper.query.allowed
     free = np.ones(len(engine.items), np.bool_) if allowed is None else allowed.copy()
@@ -133,21 +133,21 @@ def _with_more(placement: Placement, shopper: Shopper, found: Ranking, mask: Mas
     free[found.item_idx] = False
     free[np.isin(engine.catalog.group, _groups(engine, found.item_idx))] = False
     rows = _best_free(placement, shopper, free, n_more)
-    score = _general_worth(placement, shopper, rows)
+    score = _general_score(placement, shopper, rows)
     best = top_k(score, len(score), rows)
-    best = best[first_of_group(engine, rows[best])][:n_more]
-    floor = float(found.score.min(initial=1.0)) * BEHIND
+    best = best[dedupe_variants(engine, rows[best])][:n_more]
+    floor = float(found.score.min(initial=1.0)) * BACKFILL_SCORE_RATIO
     behind = floor * score[best] / max(float(score.max(initial=0)), 1e-300)
     return replace(
         found,
         item_idx=np.concatenate([found.item_idx, rows[best]]),
         score=np.concatenate([found.score, behind.astype(np.float32)]),
-        source=(*found.source, *[FILLER] * len(best)),
+        source=(*found.source, *[BACKFILL_SOURCE] * len(best)),
         propensity=None if found.propensity is None else np.concatenate([found.propensity, np.ones(len(best))]),
     )
 
 
-def _best_free(placement: Placement, shopper: Shopper, free: Mask, n_more: int) -> Rows:
+def _best_free(placement: Placement, shopper: UserState, free: Mask, n_more: int) -> Rows:
     """The best of the free items that no rule takes out, `n_more` or a few more, if there are so many."""
     engine, seeds = shopper.engine, shopper.query.seeds
     n_free = int(free.sum())
@@ -160,13 +160,13 @@ def _best_free(placement: Placement, shopper: Shopper, free: Mask, n_more: int) 
             rows = np.unique(found[found >= 0])
         else:
             rows = ordered[:n_looked]
-        rows = rows[may_stay(placement, shopper, rows)]
+        rows = rows[eligible_mask(placement, shopper, rows)]
         if len(rows) >= FEW_VARIANTS * n_more:
             break
     return rows
 
 
-def _general_worth(placement: Placement, shopper: Shopper, rows: Rows) -> npt.NDArray[np.float64]:
+def _general_score(placement: Placement, shopper: UserState, rows: Rows) -> npt.NDArray[np.float64]:
     """What fills a list best, float64 (n,), > 0: what is most like the seeds of `similar`, else what sells best."""
     engine, seeds = shopper.engine, shopper.query.seeds
     if "similar" in placement.sources and len(seeds):
@@ -177,7 +177,7 @@ def _general_worth(placement: Placement, shopper: Shopper, rows: Rows) -> npt.ND
     return worth * boosts(placement, shopper, rows)
 
 
-def _pinned(shopper: Shopper, found: Ranking) -> Ranking:
+def _pinned(shopper: UserState, found: Ranking) -> Ranking:
     """Put pinned items at their ranks, if they may be listed and are no seed's; their variants leave."""
     engine, query = shopper.engine, shopper.query
     group = engine.catalog.group
@@ -190,7 +190,7 @@ def _pinned(shopper: Shopper, found: Ranking) -> Ranking:
     if not pins:
         return found
     rows = np.array([row for row, _ in pins], np.int32)
-    pins = [pin for pin, is_first in zip(pins, first_of_group(engine, rows), strict=True) if is_first]
+    pins = [pin for pin, is_first in zip(pins, dedupe_variants(engine, rows), strict=True) if is_first]
     rows = np.array([row for row, _ in pins], np.int32)
     leaves = np.isin(found.item_idx, rows) | np.isin(group[found.item_idx], _groups(engine, rows))
     displaced = found.item_idx[leaves & ~np.isin(found.item_idx, rows)]
@@ -207,7 +207,7 @@ def _pinned(shopper: Shopper, found: Ranking) -> Ranking:
         propensity=None if rest.propensity is None else np.concatenate([np.ones(len(pins)), rest.propensity]),
         removed=removed,
     )
-    return _taken(both, with_pins(len(both.item_idx), [(place, rank) for place, (_, rank) in enumerate(pins)]))
+    return _taken(both, apply_pins(len(both.item_idx), [(place, rank) for place, (_, rank) in enumerate(pins)]))
 
 
 def _taken(ranking: Ranking, order: Places) -> Ranking:

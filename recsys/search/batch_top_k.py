@@ -29,7 +29,7 @@ LOWEST: Final = np.finfo(np.float32).min
 Keys = npt.NDArray[np.int64]
 
 
-def top_items(
+def batch_top_k(
     user_vectors: npt.NDArray[np.float32],
     item_vectors: npt.NDArray[np.float32],
     k: int,

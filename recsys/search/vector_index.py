@@ -19,7 +19,7 @@ MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
-STEPS: Final = (24_576, 8192)
+IVF_PLANS: Final = (24_576, 8192)
 """Vectors that are searched at a time, the longest first; the whole index follows. A step costs a few calls, and those
 cost more than the vectors that more of them would spare."""
 
@@ -28,7 +28,7 @@ ROUNDING: Final = 1e-4
 
 
 @dataclass(frozen=True)
-class Step:
+class IVFPlan:
     """Some of an index's vectors, copied out of it.
 
     Attributes:
@@ -91,28 +91,28 @@ class FlatIndex:
             Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if len(queries) == 1 and self.steps and k <= STEPS[0]:
+        if len(queries) == 1 and self.steps and k <= IVF_PLANS[0]:
             found = self._from_the_longest(queries, k, allowed)
             if found is not None:
                 return found
         return _search(self.faiss_index, queries, k, allowed)
 
     @cached_property
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[IVFPlan]:
         """The longest vectors, the first step's the longest of all; none where the index is small."""
         n = self.faiss_index.ntotal
-        if n < 2 * sum(STEPS):
+        if n < 2 * sum(IVF_PLANS):
             return ()
         length = np.empty(n, np.float32)
-        for start in range(0, n, STEPS[0]):
-            some = self.faiss_index.reconstruct_n(start, min(STEPS[0], n - start))
+        for start in range(0, n, IVF_PLANS[0]):
+            some = self.faiss_index.reconstruct_n(start, min(IVF_PLANS[0], n - start))
             length[start : start + len(some)] = np.linalg.norm(some, axis=1)
         order = np.argsort(-length, kind="stable")
         steps, start = [], 0
-        for size in STEPS:
+        for size in IVF_PLANS:
             rows = order[start : start + size]
             copied = FlatIndex.build(self.faiss_index.reconstruct_batch(rows)).faiss_index
-            steps.append(Step(copied, rows.astype(np.int32), float(length[order[start + size]])))
+            steps.append(IVFPlan(copied, rows.astype(np.int32), float(length[order[start + size]])))
             start += size
         return tuple(steps)
 
@@ -146,7 +146,7 @@ def _search(
 
 
 @dataclass(frozen=True)
-class GrownIndex(FlatIndex):
+class ExtendedIndex(FlatIndex):
     """An index with a few more vectors behind its own, which are searched exhaustively in memory.
 
     Attributes:
@@ -158,7 +158,7 @@ class GrownIndex(FlatIndex):
     extra: npt.NDArray[np.float32]
 
     @classmethod
-    def over(cls, index: FlatIndex, extra: npt.NDArray[np.float32]) -> GrownIndex:
+    def over(cls, index: FlatIndex, extra: npt.NDArray[np.float32]) -> ExtendedIndex:
         """An index with more vectors behind its own; what it keeps for its searches is shared, not worked out anew."""
         grown = cls(index.faiss_index, index.faiss_index.ntotal, extra)
         vars(grown)["steps"] = index.steps

@@ -16,13 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
 from serving.api.lists import listed
-from serving.api.request_models import ListQuestion
+from serving.api.request_models import ListRequest
 from serving.http.body import JSON, Body
 from serving.http.operation import Operation
 from serving.http.parameters import Nothing
 from serving.problems import FieldError, InvalidRequestError, Problem, failure_of
 from serving.responses import encode
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
 
 NDJSON: Final = "application/x-ndjson"
@@ -37,7 +37,7 @@ PART_BYTES: Final = 16_384
 LineId = Annotated[str, Meta(max_length=256)] | Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None
 
 
-class BatchQuestion(ListQuestion, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BatchRequestLine(ListRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One line: a question as `POST /v1/recommendations` takes it, and the caller's own mark on it.
 
     Attributes:
@@ -47,7 +47,7 @@ class BatchQuestion(ListQuestion, frozen=True, forbid_unknown_fields=True, kw_on
     id: LineId = None
 
 
-class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class BatchResponseLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line: what a question's line came to.
 
     Attributes:
@@ -70,15 +70,15 @@ class _Marked(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Lines(Body[BatchQuestion]):
+class NdjsonBody(Body[BatchRequestLine]):
     """Lines of JSON, each read when its turn comes; `application/json` is a single one."""
 
-    struct: type[BatchQuestion] = BatchQuestion
+    struct: type[BatchRequestLine] = BatchRequestLine
     media_type: str = NDJSON
     others: tuple[str, ...] = (JSON,)
 
-    async def read(self, scope: Scope, receive: Receive, max_bytes: int) -> Any:  # a `Reader` as well
-        """A `Reader` of what comes, or the one question.
+    async def read(self, scope: Scope, receive: Receive, max_bytes: int) -> Any:  # a `BatchReader` as well
+        """A `BatchReader` of what comes, or the one question.
 
         Raises:
             HTTPException: 413 or 415, as every body.
@@ -87,14 +87,14 @@ class Lines(Body[BatchQuestion]):
         headers = dict(scope["headers"])
         essence = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if essence == JSON.encode():
-            return await Body(BatchQuestion).read(scope, receive, max_bytes)
+            return await Body(BatchRequestLine).read(scope, receive, max_bytes)
         self._check_type({name: value.decode("latin-1") for name, value in headers.items()})
         if int(headers.get(b"content-length", b"0")) > MAX_BYTES:
             raise HTTPException(413, f"the body is larger than {MAX_BYTES} bytes: send it in several calls")
-        return Reader(receive)
+        return BatchReader(receive)
 
 
-class Reader:
+class BatchReader:
     """Takes what a caller sends while its lines are worked on, so that one who sends all before reading never hangs.
 
     Args:
@@ -160,7 +160,7 @@ class Reader:
 
 
 async def recommend_batch(
-    service: Service, call: Nothing, lines: Reader | BatchQuestion
+    service: AppContext, call: Nothing, lines: BatchReader | BatchRequestLine
 ) -> bytes | AsyncIterator[bytes]:
     """List for many at once: a question a line, each as `POST /v1/recommendations` takes it, with a mark `id`.
 
@@ -169,12 +169,12 @@ async def recommend_batch(
     single question, and if that is wrong so is the call.
     """
     snapshot = service.state.snapshot()
-    if isinstance(lines, BatchQuestion):
+    if isinstance(lines, BatchRequestLine):
         return _line(1, lines.id, b"answer", listed(service, snapshot, lines))
     return _answers(service, snapshot, lines)
 
 
-async def _answers(service: Service, snapshot: Snapshot, reader: Reader) -> AsyncIterator[bytes]:
+async def _answers(service: AppContext, snapshot: Snapshot, reader: BatchReader) -> AsyncIterator[bytes]:
     """Answers, gathered while more lines wait."""
     pump = asyncio.create_task(reader.pump())
     part = b""
@@ -196,7 +196,7 @@ async def _answers(service: Service, snapshot: Snapshot, reader: Reader) -> Asyn
             await pump
 
 
-def _answer(service: Service, snapshot: Snapshot, number: int, raw: bytes) -> bytes:
+def _answer(service: AppContext, snapshot: Snapshot, number: int, raw: bytes) -> bytes:
     """One line for another; nothing for an empty one."""
     if not raw.strip():
         return b""
@@ -230,7 +230,7 @@ def _line(number: int, mark: LineId, name: bytes, value: bytes) -> bytes:
     return b'{"line":%d,"id":%b,"%b":%b}\n' % (number, encode(mark), name, value)
 
 
-QUESTION: Final = Body(BatchQuestion)
+QUESTION: Final = Body(BatchRequestLine)
 
 OPERATIONS: Final = (
     Operation(
@@ -238,10 +238,10 @@ OPERATIONS: Final = (
         "/v1/batch",
         Nothing,
         recommend_batch,
-        (BatchAnswer,),
+        (BatchResponseLine,),
         failures=(414, 422, 503),
         media_type=NDJSON,
         scope="recommend",
-        body=Lines(),
+        body=NdjsonBody(),
     ),
 )

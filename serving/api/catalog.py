@@ -9,14 +9,14 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.core.schema import ITEMS, USERS
-from recsys.eventlog.store import Entry, Kind
+from recsys.eventlog.store import EntryType, LogEntry
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
 from serving.http.body import Body
 from serving.http.operation import Operation
 from serving.http.parameters import Id, Parameters
 from serving.problems import shown
 from serving.responses import encode
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 
 
 class OneItem(Parameters, frozen=True):
@@ -39,7 +39,7 @@ class OneUser(Parameters, frozen=True):
     user_id: Id
 
 
-class Logged(msgspec.Struct, frozen=True):
+class ChangeAccepted(msgspec.Struct, frozen=True):
     """A change that is durable.
 
     Attributes:
@@ -53,7 +53,7 @@ class Logged(msgspec.Struct, frozen=True):
     key: str
 
 
-async def put_item(service: Service, call: OneItem, item: ItemFields) -> bytes:
+async def put_item(service: AppContext, call: OneItem, item: ItemFields) -> bytes:
     """Put an item into the catalogue, whole: what is not given is not known of it.
 
     An item that is there already is replaced.
@@ -61,7 +61,7 @@ async def put_item(service: Service, call: OneItem, item: ItemFields) -> bytes:
     return encode(await log_change(service, "item_put", call.item_id, given_fields(item, ITEMS, keep_null=False)))
 
 
-async def patch_item(service: Service, call: OneItem, item: ItemFields) -> bytes:
+async def patch_item(service: AppContext, call: OneItem, item: ItemFields) -> bytes:
     """Change the given fields of an item, and leave the others; null clears a field, or an attribute.
 
     A price, say, or that it is sold out. Of an item that is not known yet it is the first that is.
@@ -69,7 +69,7 @@ async def patch_item(service: Service, call: OneItem, item: ItemFields) -> bytes
     return encode(await log_change(service, "item_patch", call.item_id, given_fields(item, ITEMS, keep_null=True)))
 
 
-async def delete_item(service: Service, call: OneItem) -> bytes:
+async def delete_item(service: AppContext, call: OneItem) -> bytes:
     """Take an item out of the catalogue: no list has it any more. What shoppers did with it stays.
 
     To take out one that is not there is no error.
@@ -77,7 +77,7 @@ async def delete_item(service: Service, call: OneItem) -> bytes:
     return encode(await log_change(service, "item_delete", call.item_id, {}))
 
 
-async def put_user(service: Service, call: OneUser, user: UserFields) -> bytes:
+async def put_user(service: AppContext, call: OneUser, user: UserFields) -> bytes:
     """Say what is known of a shopper, whole: what is not given is not known.
 
     What they did is not touched. 409 where an erasure came in between.
@@ -85,7 +85,7 @@ async def put_user(service: Service, call: OneUser, user: UserFields) -> bytes:
     return encode(await log_change(service, "user_put", call.user_id, given_fields(user, USERS, keep_null=False)))
 
 
-async def patch_user(service: Service, call: OneUser, user: UserFields) -> bytes:
+async def patch_user(service: AppContext, call: OneUser, user: UserFields) -> bytes:
     """Change the given fields of a shopper, and leave the others; null clears a field, or an attribute.
 
     409 where an erasure came in between.
@@ -93,21 +93,21 @@ async def patch_user(service: Service, call: OneUser, user: UserFields) -> bytes
     return encode(await log_change(service, "user_patch", call.user_id, given_fields(user, USERS, keep_null=True)))
 
 
-async def log_change(service: Service, kind: Kind, key: str, body: dict[str, Any]) -> Logged:
+async def log_change(service: AppContext, kind: EntryType, key: str, body: dict[str, Any]) -> ChangeAccepted:
     """Store one change.
 
     Raises:
         HTTPException: 409 if it is of before an erasure of the shopper, or a merge that would close a circle.
         StoreError: it is not stored.
     """
-    entry = Entry(kind, key, float(service.now()), service.clock.received_at(), body)
+    entry = LogEntry(kind, key, float(service.now()), service.clock.received_at(), body)
     (outcome,) = await service.stored([entry])
     if outcome == "erased":
         raise HTTPException(409, f"{shown(key)!r} was erased just now, and this change is of before: send it again")
     if outcome == "conflict":
         into = shown(body["into"])
         raise HTTPException(409, f"{into!r} is joined to {shown(key)!r} already: undo that merge first")
-    return Logged(await asyncio.to_thread(service.store.last_seq), kind, key)
+    return ChangeAccepted(await asyncio.to_thread(service.store.last_seq), kind, key)
 
 
 def _operation(method: str, of: type[Parameters], respond: Any, takes: type[msgspec.Struct] | None) -> Operation[Any]:
@@ -117,7 +117,7 @@ def _operation(method: str, of: type[Parameters], respond: Any, takes: type[msgs
         "/v1/items/{item_id}" if is_item else "/v1/users/{user_id}",
         of,
         respond,
-        (Logged,),
+        (ChangeAccepted,),
         failures=(414, 422, 503) if is_item else (409, 414, 422, 503),
         scope="catalog",
         body=None if takes is None else Body(takes),

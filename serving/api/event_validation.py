@@ -17,8 +17,8 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.data.payloads import ItemlessRow, unfold
-from recsys.eventlog.store import MICROSECONDS, Entry
+from recsys.data.payloads import ItemlessRow, parse_payload
+from recsys.eventlog.store import MICROSECONDS, LogEntry
 from serving.http.body import CONTROL
 from serving.http.parameters import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
@@ -39,7 +39,7 @@ _DIGITS: Final = re.compile(r"\d{9,19}(\.\d+)?\Z")
 
 
 @dataclass(frozen=True)
-class Moments:
+class TimestampBounds:
     """When a call came.
 
     Attributes:
@@ -53,7 +53,7 @@ class Moments:
     received_at: float
 
 
-def entries_of(payload: Any, moments: Moments) -> list[Entry]:
+def entries_of(payload: Any, moments: TimestampBounds) -> list[LogEntry]:
     """The entries of one event, one an item.
 
     Args:
@@ -64,7 +64,7 @@ def entries_of(payload: Any, moments: Moments) -> list[Entry]:
         InvalidRequestError: naming each field that is wrong; then nothing of the event is to be kept.
     """
     try:
-        rows = unfold(payload)
+        rows = parse_payload(payload)
     except DataError as error:
         field, _, message = str(error).partition(": ")
         raise InvalidRequestError([FieldError(shown(field), f"{shown(field)}: {message}")]) from None
@@ -118,7 +118,7 @@ def read_micros(value: Any) -> int:
     return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
 
 
-def _entry(row: dict[str, Any], moments: Moments, faults: list[FieldError]) -> Entry:
+def _entry(row: dict[str, Any], moments: TimestampBounds, faults: list[FieldError]) -> LogEntry:
     """The entry of one row; what is wrong with it is added to `faults`."""
     if isinstance(row, ItemlessRow):
         message = f"event is {shown(str(row['event']))!r}, which is not about an item: it is not kept"
@@ -128,22 +128,22 @@ def _entry(row: dict[str, Any], moments: Moments, faults: list[FieldError]) -> E
     micros = _micros(row.get("timestamp"), moments, faults)
     body = {name: value for name, value in row.items() if value is not None and name not in NOT_KEPT}
     if micros is None:
-        return Entry("event", row.get("event_id"), float(moments.now), moments.received_at, body)
+        return LogEntry("event", row.get("event_id"), float(moments.now), moments.received_at, body)
     seconds, rest = divmod(micros, MICROSECONDS)
     body["timestamp"] = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
-    return Entry("event", row.get("event_id"), micros / MICROSECONDS, moments.received_at, body)
+    return LogEntry("event", row.get("event_id"), micros / MICROSECONDS, moments.received_at, body)
 
 
-def _in_parts(entries: list[Entry]) -> list[Entry]:
-    """Say of the items of one event, which `unfold` has numbered from `<event_id>#1`, how many there are."""
-    events: list[list[Entry]] = []
+def _in_parts(entries: list[LogEntry]) -> list[LogEntry]:
+    """Say of the items of one event, which `parse_payload` has numbered from `<event_id>#1`, how many there are."""
+    events: list[list[LogEntry]] = []
     for entry in entries:
         first = events[-1][0].key if events else None
         if first and first.endswith("#1") and entry.key == f"{first[:-1]}{len(events[-1]) + 1}":
             events[-1].append(entry)
         else:
             events.append([entry])
-    parts: list[Entry] = []
+    parts: list[LogEntry] = []
     for event in events:
         if len(event) == 1:
             parts += event
@@ -155,7 +155,7 @@ def _in_parts(entries: list[Entry]) -> list[Entry]:
     return parts
 
 
-def _micros(value: Any, moments: Moments, faults: list[FieldError]) -> int | None:
+def _micros(value: Any, moments: TimestampBounds, faults: list[FieldError]) -> int | None:
     """The time that a row states, None where it states none or a wrong one."""
     if value is None:
         return None
@@ -215,7 +215,7 @@ def _wrong_propensity(chance: float) -> str | None:
 
 
 def _anything(value: object) -> None:
-    """What `unfold` has read is right as it is, or is looked at elsewhere."""
+    """What `parse_payload` has read is right as it is, or is looked at elsewhere."""
 
 
 CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {

@@ -12,24 +12,24 @@ import msgspec
 from msgspec import Meta
 
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.eventlog.store import Entry, Outcome
-from serving.api.event_validation import Moments, entries_of, event_id_of
+from recsys.eventlog.store import AppendOutcome, LogEntry
+from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
 from serving.http.body import Body
 from serving.http.operation import Operation
 from serving.http.parameters import Nothing
 from serving.problems import FieldError, InvalidRequestError
 from serving.responses import encode
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 
 MAX_EVENTS: Final = 1_000
 MAX_ENTRIES: Final = 10_000
 """Items of all events of one call: more would keep others' events waiting."""
 
-TURN: Final = 25
+YIELD_EVERY: Final = 25
 """Events that are judged in one go; other requests get their turn after each, for a full call takes tens of ms."""
 
 Status = Literal["accepted", "duplicate", "rejected", "conflict", "erased"]
-MEANS: Final[dict[Outcome, Status]] = {
+MEANS: Final[dict[AppendOutcome, Status]] = {
     "stored": "accepted",
     "duplicate": "duplicate",
     "conflict": "conflict",
@@ -107,7 +107,7 @@ class EventResults(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Judged:
+class ParsedEvent:
     """One event, looked at.
 
     Attributes:
@@ -117,11 +117,11 @@ class Judged:
     """
 
     event_id: str | None
-    entries: list[Entry]
+    entries: list[LogEntry]
     errors: tuple[FieldError, ...] = ()
 
 
-async def take_events(service: Service, call: Nothing, batch: EventBatch) -> bytes:
+async def take_events(service: AppContext, call: Nothing, batch: EventBatch) -> bytes:
     """Take events, each by itself.
 
     An event may have our own flat shape or be a payload of GA4, Segment or Google Retail; one of several items counts
@@ -130,11 +130,11 @@ async def take_events(service: Service, call: Nothing, batch: EventBatch) -> byt
     same `event_id` with the same content may be sent again; without one, an event is new each time.
     """
     now = service.now()
-    moments = Moments(now, now + service.settings.future_tolerance_seconds, service.clock.received_at())
-    judged: list[Judged] = []
+    moments = TimestampBounds(now, now + service.settings.future_tolerance_seconds, service.clock.received_at())
+    judged: list[ParsedEvent] = []
     room = MAX_ENTRIES
     for place, payload in enumerate(batch.events):
-        if place % TURN == TURN - 1:
+        if place % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
         judged.append(_judge(payload, moments, room))
         room -= len(judged[-1].entries)
@@ -147,23 +147,23 @@ async def take_events(service: Service, call: Nothing, batch: EventBatch) -> byt
     return encode(EventResults(len(results) - refused, refused, results))
 
 
-def _judge(payload: Any, moments: Moments, room: int) -> Judged:
+def _judge(payload: Any, moments: TimestampBounds, room: int) -> ParsedEvent:
     event_id = event_id_of(payload)
     try:
         entries = entries_of(payload, moments)
     except InvalidRequestError as error:
-        return Judged(event_id, [], error.errors)
+        return ParsedEvent(event_id, [], error.errors)
     if len(entries) > room:
         full = FieldError("", f"the call has more than {MAX_ENTRIES} items by now: send this event in another one")
-        return Judged(event_id, [], (full,))
-    return Judged(event_id, entries)
+        return ParsedEvent(event_id, [], (full,))
+    return ParsedEvent(event_id, entries)
 
 
-def _result(judged: Judged, outcomes: Sequence[Outcome]) -> EventResult:
+def _result(judged: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResult:
     """One result of what became of an event's items: the worst, and new where any is."""
     if judged.errors:
         return EventResult("rejected", judged.event_id, judged.errors)
-    worst: Outcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
+    worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
     status = MEANS[worst]
     return EventResult(status, judged.event_id, (REASONS[status],) if status in REASONS else ())
 

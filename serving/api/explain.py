@@ -10,15 +10,15 @@ from recsys.core.request import Request
 from recsys.pipeline.explain import Explanation
 from serving.api.request_models import as_of_or_now, check_placement, limit_of
 from serving.http.operation import Operation
-from serving.http.parameters import Condition, Id, Limit, Moment, Name, Parameters, Place, context_of
+from serving.http.parameters import Condition, Id, Limit, Name, Parameters, Place, Timestamp, context_of
 from serving.problems import FieldError, InvalidRequestError
 from serving.responses import encode
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 
-ALL: Final[frozenset[Anchor]] = frozenset({"item", "user", "none"})
+ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset({"item", "user", "none"})
 
 
-class WhyNot(Parameters, frozen=True):
+class ExplainParams(Parameters, frozen=True):
     """Which item, in which list.
 
     Attributes:
@@ -39,21 +39,21 @@ class WhyNot(Parameters, frozen=True):
     placement: Name = "for_you"
     seed_id: Id | None = None
     limit: Limit | None = None
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     filter: Condition | None = None
     region: Place | None = None
     store: Place | None = None
     channel: Place | None = None
 
 
-async def explain_item(service: Service, call: WhyNot) -> bytes:
+async def explain_item(service: AppContext, call: ExplainParams) -> bytes:
     """Say why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.
 
     An item that is not known is 404.
     """
     snapshot = service.state.snapshot()
     recommender = snapshot.recommender
-    check_placement(snapshot, call.placement, ALL)
+    check_placement(snapshot, call.placement, ALL_ANCHORS)
     if recommender.placements[call.placement].anchor == "item" and call.seed_id is None:
         message = f"placement {call.placement!r} is a list beside an item: name that item in seed_id"
         raise InvalidRequestError([FieldError("seed_id", message, None)])
@@ -71,11 +71,11 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         "/v1/explain",
-        WhyNot,
+        ExplainParams,
         explain_item,
         (Explanation,),
         failures=(404, 414, 422, 503),
-        anchors=ALL,
+        anchors=ALL_ANCHORS,
         scope="recommend",
     ),
 )

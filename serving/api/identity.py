@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from recsys.bundles.bundle import versions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
-from serving.api.catalog import Logged, OneUser, log_change
+from serving.api.catalog import ChangeAccepted, OneUser, log_change
 from serving.http.body import Body, BodyId, wrong_ids
 from serving.http.operation import Operation
 from serving.http.parameters import Flag, Id, Parameters
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import Time, encode, moment
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 
 PATH: Final = "/v1/users/{user_id}"
 
@@ -57,7 +57,7 @@ class ErasedUser(Parameters, frozen=True):
     compact: Flag = False
 
 
-class Remains(msgspec.Struct, frozen=True):
+class RemainingCopies(msgspec.Struct, frozen=True):
     """What an erasure cannot reach, and until when.
 
     Attributes:
@@ -69,7 +69,7 @@ class Remains(msgspec.Struct, frozen=True):
     until: str
 
 
-class Erasure(msgspec.Struct, frozen=True):
+class ErasureResult(msgspec.Struct, frozen=True):
     """The receipt of an erasure.
 
     Attributes:
@@ -93,10 +93,10 @@ class Erasure(msgspec.Struct, frozen=True):
     linked: int
     purged: bool
     compacted: bool | None
-    remains: tuple[Remains, ...]
+    remains: tuple[RemainingCopies, ...]
 
 
-async def merge_user(service: Service, call: OneUser, merge: Merge) -> bytes:
+async def merge_user(service: AppContext, call: OneUser, merge: Merge) -> bytes:
     """Join another id's history to this shopper's: app and web, before and after log-in.
 
     Merges chain, and the latest of an id counts. 409 where this shopper is joined to the other id already, directly or
@@ -110,7 +110,7 @@ async def merge_user(service: Service, call: OneUser, merge: Merge) -> bytes:
     return encode(await log_change(service, "merge", merge.from_id, {"into": call.user_id}))
 
 
-async def unmerge_user(service: Service, call: Unmerge) -> bytes:
+async def unmerge_user(service: AppContext, call: Unmerge) -> bytes:
     """Undo a merge: what either id did is its own again.
 
     404 where the other id is not joined to this shopper, or is by now to another.
@@ -122,7 +122,7 @@ async def unmerge_user(service: Service, call: Unmerge) -> bytes:
     return encode(await log_change(service, "unmerge", call.from_id, {"into": call.user_id}))
 
 
-async def erase_user(service: Service, call: ErasedUser) -> bytes:
+async def erase_user(service: AppContext, call: ErasedUser) -> bytes:
     """Erase a shopper, with all ids that were merged into theirs: events, impressions and what was known of them.
 
     So is what was done unnamed in a session, or of a basket, that the live log has seen beside one of these ids.
@@ -137,7 +137,7 @@ async def erase_user(service: Service, call: ErasedUser) -> bytes:
     compacted = await asyncio.to_thread(service.store.compact) if call.compact else None
     remains = await asyncio.to_thread(lambda: tuple(_remains(service, compacted)))
     return encode(
-        Erasure(
+        ErasureResult(
             user_id=call.user_id,
             erased_ids=erased,
             at=moment(now),
@@ -162,32 +162,46 @@ def identities_of(store: EventStore) -> Identities:
     return identities
 
 
-def _remains(service: Service, compacted: bool | None) -> Iterator[Remains]:
-    yield Remains("the live log's merges and tombstone: ids alone", "the tombstone stays, it keeps the shopper away")
-    yield Remains("what was done in sessions or baskets that were never seen beside an id of theirs", "retention")
+def _remains(service: AppContext, compacted: bool | None) -> Iterator[RemainingCopies]:
+    yield RemainingCopies(
+        "the live log's merges and tombstone: ids alone", "the tombstone stays, it keeps the shopper away"
+    )
+    yield RemainingCopies(
+        "what was done in sessions or baskets that were never seen beside an id of theirs", "retention"
+    )
     if not compacted:
-        yield Remains(
+        yield RemainingCopies(
             "copies in unused parts of the live log's file, where an earlier removal may have left any",
             "the next erasure with compact=true",
         )
     for version in versions(service.settings.models):
-        yield Remains(f"bundle {version}", "it is pruned, once trainings have replaced it; the next has none of it")
-    yield Remains("tables and exports outside of this server", "the next ingest from the live log, and the shop itself")
+        yield RemainingCopies(
+            f"bundle {version}", "it is pruned, once trainings have replaced it; the next has none of it"
+        )
+    yield RemainingCopies(
+        "tables and exports outside of this server", "the next ingest from the live log, and the shop itself"
+    )
 
 
 OPERATIONS: Final = (
-    Operation("DELETE", PATH, ErasedUser, erase_user, (Erasure,), failures=(414, 422, 503), scope="catalog"),
+    Operation("DELETE", PATH, ErasedUser, erase_user, (ErasureResult,), failures=(414, 422, 503), scope="catalog"),
     Operation(
         "POST",
         f"{PATH}/merge",
         OneUser,
         merge_user,
-        (Logged,),
+        (ChangeAccepted,),
         failures=(409, 414, 422, 503),
         scope="catalog",
         body=Body(Merge),
     ),
     Operation(
-        "DELETE", f"{PATH}/merge", Unmerge, unmerge_user, (Logged,), failures=(404, 414, 422, 503), scope="catalog"
+        "DELETE",
+        f"{PATH}/merge",
+        Unmerge,
+        unmerge_user,
+        (ChangeAccepted,),
+        failures=(404, 414, 422, 503),
+        scope="catalog",
     ),
 )

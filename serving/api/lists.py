@@ -13,15 +13,15 @@ from starlette.exceptions import HTTPException
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Anchor
 from recsys.core.request import Recommendations, Request
-from recsys.pipeline.pages import fill_page
+from recsys.pipeline.pages import compose_page
 from recsys.pipeline.pagination import first_page, next_page
-from recsys.pipeline.recommend import Answer
-from recsys.pipeline.rerank_items import rank_given
-from recsys.pipeline.score_breakdown import Breakdown, breakdown_of
+from recsys.pipeline.recommend import RankedResult
+from recsys.pipeline.rerank_items import rerank_items
+from recsys.pipeline.score_breakdown import ScoreBreakdown, score_breakdown
 from serving.api.request_models import (
-    ListQuestion,
-    PageQuestion,
-    RankQuestion,
+    ListRequest,
+    PageRequest,
+    RankRequest,
     as_of_or_now,
     check_ids,
     check_placement,
@@ -31,12 +31,12 @@ from serving.http.body import Body
 from serving.http.operation import Operation
 from serving.http.parameters import Name, Nothing, Parameters
 from serving.problems import shown
-from serving.responses import ANSWER, Envelope, Time, enclose, encode, moment
-from serving.runtime.app_context import Service
+from serving.responses import ANSWER, ResponseMeta, Time, encode, merge_json, moment
+from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
-from serving.runtime.impressions import Shown, shown_of, who_of
+from serving.runtime.impressions import ImpressionPayload, shown_of, who_of
 
-ANY: Final[frozenset[Anchor]] = frozenset({"item", "user", "none"})
+ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset({"item", "user", "none"})
 
 RANKED: Final = "rank"
 """What the log of impressions calls a given list in order."""
@@ -59,11 +59,11 @@ class Explained(msgspec.Struct, frozen=True, omit_defaults=True):
         explanations: for each item, in the order of the list, what its score is made of; only with `explain`.
     """
 
-    explanations: tuple[Breakdown, ...] | UnsetType = UNSET
+    explanations: tuple[ScoreBreakdown, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf(Recommendations):
+class PageList(Recommendations):
     """One list of a page.
 
     Attributes:
@@ -82,10 +82,10 @@ class Shelf(Recommendations):
 
     recommendation_id: str
     titles: dict[str, str]
-    explanations: tuple[Breakdown, ...] | UnsetType = UNSET
+    explanations: tuple[ScoreBreakdown, ...] | UnsetType = UNSET
 
 
-class FilledPage(msgspec.Struct, frozen=True):
+class PageResponse(msgspec.Struct, frozen=True):
     """All lists of a page.
 
     Attributes:
@@ -98,7 +98,7 @@ class FilledPage(msgspec.Struct, frozen=True):
     page: str
     as_of: Time
     model_version: str
-    shelves: tuple[Shelf, ...]
+    shelves: tuple[PageList, ...]
 
 
 class RankedItem(msgspec.Struct, frozen=True):
@@ -133,7 +133,7 @@ class RankedItems(msgspec.Struct, frozen=True):
     missing_ids: tuple[str, ...]
 
 
-async def recommend_items(service: Service, call: Nothing, question: ListQuestion) -> bytes:
+async def recommend_items(service: AppContext, call: Nothing, question: ListRequest) -> bytes:
     """List what one placement holds for a shopper, a session or a cart: the form that can say everything.
 
     `page_token` goes on where the page before ended, with no repeats and no gaps though events arrive in between.
@@ -141,7 +141,7 @@ async def recommend_items(service: Service, call: Nothing, question: ListQuestio
     return listed(service, service.state.snapshot(), question)
 
 
-def listed(service: Service, snapshot: Snapshot, question: ListQuestion) -> bytes:
+def listed(service: AppContext, snapshot: Snapshot, question: ListRequest) -> bytes:
     """The encoded list that a question asks for.
 
     Raises:
@@ -149,26 +149,28 @@ def listed(service: Service, snapshot: Snapshot, question: ListQuestion) -> byte
     """
     check_ids(question)
     as_of = as_of_or_now(service, question.as_of)
-    check_placement(snapshot, question.placement, ANY)
+    check_placement(snapshot, question.placement, ALL_ANCHORS)
     request = request_of(snapshot, question, question.placement, as_of)
     if question.page_token is None:
         found, token = first_page(snapshot.recommender, request)
     else:
         found, token = next_page(snapshot.recommender, request, question.page_token)
-    body = told_page(service, snapshot, request, found, token)
+    body = page_response(service, snapshot, request, found, token)
     if not question.explain:
         return body
-    return b"%b,%b" % (body[:-1], encode(Explained(breakdown_of(found)))[1:])
+    return b"%b,%b" % (body[:-1], encode(Explained(score_breakdown(found)))[1:])
 
 
-def told_page(service: Service, snapshot: Snapshot, request: Request, found: Answer, token: str | None) -> bytes:
+def page_response(
+    service: AppContext, snapshot: Snapshot, request: Request, found: RankedResult, token: str | None
+) -> bytes:
     """An encoded page, noted as shown, with the token of the one that follows."""
     as_of = found.shopper.query.now
-    ticket = note(service, snapshot, request, found.recommendations, as_of)
-    return enclose(Envelope(ticket, moment(as_of), token), encode(found.recommendations))
+    ticket = record_impression(service, snapshot, request, found.recommendations, as_of)
+    return merge_json(ResponseMeta(ticket, moment(as_of), token), encode(found.recommendations))
 
 
-async def fill_page_of_shop(service: Service, call: OnePage, question: PageQuestion) -> bytes:
+async def fill_page_of_shop(service: AppContext, call: OnePage, question: PageRequest) -> bytes:
     """Fill all lists of a page in one call, no item twice, those first that know most of this shopper.
 
     404 where the file of placements names no such page. Lists for an item are left out without `item_ids`.
@@ -183,17 +185,17 @@ async def fill_page_of_shop(service: Service, call: OnePage, question: PageQuest
         raise HTTPException(404, f"there is no page {shown(call.page)!r}: there are {known}")
     requests = {name: request_of(snapshot, question, name, as_of) for name in page.placements}
     shelves = []
-    for found in fill_page(recommender, page, requests.__getitem__):
+    for found in compose_page(recommender, page, requests.__getitem__):
         told = found.recommendations
-        ticket = note(service, snapshot, requests[told.placement], told, as_of)
+        ticket = record_impression(service, snapshot, requests[told.placement], told, as_of)
         fields = {each.name: getattr(told, each.name) for each in dataclass_fields(Recommendations)}
         titles = dict(recommender.placements[told.placement].titles)
-        why = breakdown_of(found) if question.explain else UNSET
-        shelves.append(Shelf(**fields, recommendation_id=ticket, titles=titles, explanations=why))
-    return encode(FilledPage(page.name, moment(as_of), recommender.version, tuple(shelves)))
+        why = score_breakdown(found) if question.explain else UNSET
+        shelves.append(PageList(**fields, recommendation_id=ticket, titles=titles, explanations=why))
+    return encode(PageResponse(page.name, moment(as_of), recommender.version, tuple(shelves)))
 
 
-async def rank_items(service: Service, call: Nothing, question: RankQuestion) -> bytes:
+async def rank_items(service: AppContext, call: Nothing, question: RankRequest) -> bytes:
     """Order a given list of items by how likely a shopper takes each next.
 
     Nothing is left out: what is sold out has its place too, and what is not known comes last.
@@ -211,17 +213,19 @@ async def rank_items(service: Service, call: Nothing, question: RankQuestion) ->
         session_id=question.session_id,
         context=question.context,
     )
-    ranked = rank_given(recommender, request)
+    ranked = rerank_items(recommender, request)
     items = tuple(RankedItem(item_id, score, rank) for rank, (item_id, score) in enumerate(ranked, 1))
     rows = recommender.current.items.rows(item.item_id for item in items).tolist()
     missing = tuple(item.item_id for item, row in zip(items, rows, strict=True) if row == UNKNOWN)
     ticket = service.tickets.next()
-    ordered = Shown(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
+    ordered = ImpressionPayload(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
     service.impressions.note(ticket, as_of, ordered, who_of(recommender.live, request))
     return encode(RankedItems(ticket, moment(as_of), recommender.version, items, missing))
 
 
-def note(service: Service, snapshot: Snapshot, request: Request, told: Recommendations, as_of: int) -> str:
+def record_impression(
+    service: AppContext, snapshot: Snapshot, request: Request, told: Recommendations, as_of: int
+) -> str:
     """Note that a list is shown; returns the id that it goes by."""
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, shown_of(told), who_of(snapshot.recommender.live, request))
@@ -237,17 +241,17 @@ OPERATIONS: Final = (
         (*ANSWER, Explained),
         failures=(414, 422, 503),
         scope="recommend",
-        body=Body(ListQuestion),
+        body=Body(ListRequest),
     ),
     Operation(
         "POST",
         "/v1/pages/{page}",
         OnePage,
         fill_page_of_shop,
-        (FilledPage,),
+        (PageResponse,),
         failures=(404, 414, 422, 503),
         scope="recommend",
-        body=Body(PageQuestion),
+        body=Body(PageRequest),
     ),
     Operation(
         "POST",
@@ -257,6 +261,6 @@ OPERATIONS: Final = (
         (RankedItems,),
         failures=(414, 422, 503),
         scope="recommend",
-        body=Body(RankQuestion),
+        body=Body(RankRequest),
     ),
 )

@@ -11,12 +11,12 @@ from recsys.core.placements import Anchor
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT, Request
 from recsys.filters.lexer import MAX_CHARACTERS
 from recsys.pipeline.pagination import MAX_TOKEN_CHARS
-from recsys.pipeline.rerank_items import MAX_GIVEN
+from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
 from serving.http.body import BodyId, wrong_ids
-from serving.http.parameters import Moment
+from serving.http.parameters import Timestamp
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 from serving.responses import moment
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
 
 MAX_ITEMS: Final = 100
@@ -38,7 +38,7 @@ BodyName = Annotated[str, Meta(min_length=1, max_length=MAX_VALUE)]
 Token = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS)]
 
 
-class PageQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom and what the lists of a page are for.
 
     Attributes:
@@ -60,7 +60,7 @@ class PageQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visitor_id: BodyId | None = None
     session_id: BodyId | None = None
     item_ids: Items = []
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     context: Context = {}
     filter: Filter | None = None
     diversity: Share | None = None
@@ -69,7 +69,7 @@ class PageQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class ListQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which list, and whom and what it is for.
 
     Attributes:
@@ -94,7 +94,7 @@ class ListQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visitor_id: BodyId | None = None
     session_id: BodyId | None = None
     item_ids: Items = []
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     context: Context = {}
     filter: Filter | None = None
     diversity: Share | None = None
@@ -104,7 +104,7 @@ class ListQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class RankQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which items to order, and for whom.
 
     Attributes:
@@ -116,15 +116,15 @@ class RankQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         context: where the request comes from: `region`, `store` and `channel` choose among offers.
     """
 
-    item_ids: Annotated[list[BodyId], Meta(min_length=1, max_length=MAX_GIVEN)]
+    item_ids: Annotated[list[BodyId], Meta(min_length=1, max_length=MAX_RERANK_ITEMS)]
     user_id: BodyId | None = None
     visitor_id: BodyId | None = None
     session_id: BodyId | None = None
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     context: Context = {}
 
 
-Question = PageQuestion | ListQuestion | RankQuestion
+Question = PageRequest | ListRequest | RankRequest
 
 
 def check_ids(question: Question) -> None:
@@ -139,7 +139,7 @@ def check_ids(question: Question) -> None:
         raise InvalidRequestError(faults)
 
 
-def request_of(snapshot: Snapshot, question: PageQuestion | ListQuestion, placement: str, as_of: int) -> Request:
+def request_of(snapshot: Snapshot, question: PageRequest | ListRequest, placement: str, as_of: int) -> Request:
     """The library's request for one list."""
     return Request(
         placement=placement,
@@ -164,7 +164,7 @@ def limit_of(snapshot: Snapshot, placement: str, given: int | None) -> int:
     return DEFAULT_LIMIT if known is None else known.limit
 
 
-def as_of_or_now(service: Service, given: Moment | None) -> int:
+def as_of_or_now(service: AppContext, given: Timestamp | None) -> int:
     """The moment that an answer is for, seconds since 1970.
 
     Raises:

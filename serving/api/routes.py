@@ -7,8 +7,8 @@ from typing import Any, Final
 from recsys.core.errors import UnknownItemError
 from recsys.core.placements import Anchor
 from recsys.core.request import Request
-from recsys.data.offers import UNNAMED, Where
-from recsys.pipeline.offer_view import NOWHERE
+from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
+from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, start_token
 from serving.api import batch, catalog, events, explain, identity, lists, versions
 from serving.api.request_models import as_of_or_now, check_placement, limit_of
@@ -18,18 +18,18 @@ from serving.http.parameters import (
     Condition,
     Id,
     Limit,
-    Moment,
     Name,
     Nothing,
     PageToken,
     Parameters,
     Place,
+    Timestamp,
     context_of,
 )
-from serving.responses import ANSWER, Alive, Envelope, Readiness, enclose, encode, moment
+from serving.responses import ANSWER, Alive, Readiness, ResponseMeta, encode, merge_json, moment
 from serving.runtime import telemetry
-from serving.runtime.answer_cache import QUARTER_S, AnswerKey, Held
-from serving.runtime.app_context import Service
+from serving.runtime.answer_cache import QUARTER_S, AnswerKey, CachedAnswer
+from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import shown_of, who_of
 
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
@@ -56,7 +56,7 @@ class ItemList(Parameters, frozen=True):
     placement: Name = "complementary"
     user_id: Id | None = None
     limit: Limit | None = None
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     filter: Condition | None = None
     region: Place | None = None
     store: Place | None = None
@@ -82,7 +82,7 @@ class UserList(Parameters, frozen=True):
     user_id: Id
     placement: Name = "for_you"
     limit: Limit | None = None
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
     filter: Condition | None = None
     region: Place | None = None
     store: Place | None = None
@@ -90,7 +90,7 @@ class UserList(Parameters, frozen=True):
     page_token: PageToken | None = None
 
 
-async def recommend_for_item(service: Service, call: ItemList) -> bytes:
+async def recommend_for_item(service: AppContext, call: ItemList) -> bytes:
     """List what goes with an item, or could replace it.
 
     An item that the bundle does not know is 404. Without `user_id` and `filter` the list is the same for everybody.
@@ -102,26 +102,28 @@ async def recommend_for_item(service: Service, call: ItemList) -> bytes:
     is_alike = call.user_id is None and call.filter is None and call.page_token is None
     key, held, who = None, None, None
     if is_alike:
-        where = Where(call.region or UNNAMED, call.store or UNNAMED, call.channel or UNNAMED)
-        standing = recommender.standing(_beside_item(call, as_of, limit)) if recommender.has_offers else NOWHERE
+        where = OfferScope(
+            call.region or NO_CONTEXT_VALUE, call.store or NO_CONTEXT_VALUE, call.channel or NO_CONTEXT_VALUE
+        )
+        standing = recommender.standing(_beside_item(call, as_of, limit)) if recommender.has_offers else NO_SCOPE
         key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
         held = snapshot.cache.get(key)
     if held is None:
         request = _beside_item(call, as_of, limit)
         check_placement(snapshot, call.placement, FOR_ITEM)
         if call.page_token is not None:
-            return lists.told_page(service, snapshot, request, *next_page(recommender, request, call.page_token))
+            return lists.page_response(service, snapshot, request, *next_page(recommender, request, call.page_token))
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         answer = recommender.answer(request)
-        held = Held(encode(answer), shown_of(answer), start_token(recommender, request, answer))
+        held = CachedAnswer(encode(answer), shown_of(answer), start_token(recommender, request, answer))
         if key is not None:
             snapshot.cache.put(key, held)
         elif call.user_id is not None:
             who = who_of(recommender.live, request)
     ticket = service.tickets.next()
     service.impressions.note(ticket, as_of, held.shown, who)
-    return enclose(Envelope(ticket, moment(as_of), held.token), held.body)
+    return merge_json(ResponseMeta(ticket, moment(as_of), held.token), held.body)
 
 
 def _beside_item(call: ItemList, as_of: int, limit: int) -> Request:
@@ -131,7 +133,7 @@ def _beside_item(call: ItemList, as_of: int, limit: int) -> Request:
     )
 
 
-async def recommend_for_user(service: Service, call: UserList) -> bytes:
+async def recommend_for_user(service: AppContext, call: UserList) -> bytes:
     """List what a user is likely to want.
 
     A user that the bundle does not know is no error: the fallback's list comes, and `fallback_used` says so.
@@ -143,19 +145,21 @@ async def recommend_for_user(service: Service, call: UserList) -> bytes:
     context = context_of(region=call.region, store=call.store, channel=call.channel)
     request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "", context=context)
     if call.page_token is not None:
-        return lists.told_page(service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token))
+        return lists.page_response(
+            service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token)
+        )
     answer = snapshot.recommender.answer(request)
-    ticket = lists.note(service, snapshot, request, answer, as_of)
+    ticket = lists.record_impression(service, snapshot, request, answer, as_of)
     token = start_token(snapshot.recommender, request, answer)
-    return enclose(Envelope(ticket, moment(as_of), token), encode(answer))
+    return merge_json(ResponseMeta(ticket, moment(as_of), token), encode(answer))
 
 
-async def live(service: Service, call: Nothing) -> bytes:
+async def live(service: AppContext, call: Nothing) -> bytes:
     """Say that the process answers, with or without a bundle."""
     return encode(Alive("live"))
 
 
-async def ready(service: Service, call: Nothing) -> bytes:
+async def ready(service: AppContext, call: Nothing) -> bytes:
     """Say which bundle is being served and what time it is for the server.
 
     Without a bundle the answer is 503 and says why. Where keys are asked for there are no examples: this call is open
@@ -167,17 +171,17 @@ async def ready(service: Service, call: Nothing) -> bytes:
     return encode(Readiness(version, now, service.clock.kind, service.state.last_error, examples))
 
 
-async def metrics(service: Service, call: Nothing) -> bytes:
+async def metrics(service: AppContext, call: Nothing) -> bytes:
     """Give the server's figures in the text format of Prometheus."""
     return service.telemetry.exposition()
 
 
-async def openapi(service: Service, call: Nothing) -> bytes:
+async def openapi(service: AppContext, call: Nothing) -> bytes:
     """Give this document, with the placements that can be served now."""
     return encode(described(service))
 
 
-def described(service: Service) -> dict[str, Any]:
+def described(service: AppContext) -> dict[str, Any]:
     """The OpenAPI document of all calls, as they are served now."""
     return document(OPERATIONS, service.state.placements, with_keys=service.keys is not None)
 

@@ -15,7 +15,7 @@ from serving.http.operation import Operation
 from serving.http.parameters import Name, Nothing, Parameters
 from serving.problems import shown
 from serving.responses import encode
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 
 
 class OneVersion(Parameters, frozen=True):
@@ -28,7 +28,7 @@ class OneVersion(Parameters, frozen=True):
     version: Name
 
 
-class Bundle(msgspec.Struct, frozen=True):
+class BundleInfo(msgspec.Struct, frozen=True):
     """One bundle on the shelf.
 
     Attributes:
@@ -48,7 +48,7 @@ class Bundle(msgspec.Struct, frozen=True):
     problem: str | None
 
 
-class Bundles(msgspec.Struct, frozen=True):
+class BundleList(msgspec.Struct, frozen=True):
     """The bundles on the shelf.
 
     Attributes:
@@ -59,7 +59,7 @@ class Bundles(msgspec.Struct, frozen=True):
 
     current: str | None
     serving: str | None
-    models: tuple[Bundle, ...]
+    models: tuple[BundleInfo, ...]
 
 
 class Activated(msgspec.Struct, frozen=True):
@@ -74,15 +74,15 @@ class Activated(msgspec.Struct, frozen=True):
     previous: str | None
 
 
-async def list_models(service: Service, call: Nothing) -> bytes:
+async def list_models(service: AppContext, call: Nothing) -> bytes:
     """List the bundles that there are, and which one serves."""
     snapshot = service.state.current
     serving = None if snapshot is None else snapshot.version
-    current, bundles = await asyncio.to_thread(_shelf, service.settings.models)
-    return encode(Bundles(current, serving, bundles))
+    current, bundles = await asyncio.to_thread(_bundle_list, service.settings.models)
+    return encode(BundleList(current, serving, bundles))
 
 
-async def activate_model(service: Service, call: OneVersion) -> bytes:
+async def activate_model(service: AppContext, call: OneVersion) -> bytes:
     """Make a bundle the current one, once every file of it is checked; all workers take it up in about a second.
 
     404 where there is no such bundle, 409 where it is not whole: then nothing changes.
@@ -90,17 +90,17 @@ async def activate_model(service: Service, call: OneVersion) -> bytes:
     return encode(await asyncio.to_thread(_activate, service.settings.models, call.version))
 
 
-def _shelf(models: Path) -> tuple[str | None, tuple[Bundle, ...]]:
+def _bundle_list(models: Path) -> tuple[str | None, tuple[BundleInfo, ...]]:
     current = current_version(models)
     return current, tuple(_described(models, version, version == current) for version in versions(models))
 
 
-def _described(models: Path, version: str, is_current: bool) -> Bundle:
+def _described(models: Path, version: str, is_current: bool) -> BundleInfo:
     try:
         manifest = read_manifest(models / version)
     except BundleError as error:
-        return Bundle(version, None, is_current, {}, (), str(error))
-    return Bundle(version, manifest.created_at, is_current, manifest.metrics, tuple(manifest.notes), None)
+        return BundleInfo(version, None, is_current, {}, (), str(error))
+    return BundleInfo(version, manifest.created_at, is_current, manifest.metrics, tuple(manifest.notes), None)
 
 
 def _activate(models: Path, version: str) -> Activated:
@@ -116,7 +116,7 @@ def _activate(models: Path, version: str) -> Activated:
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/v1/models", Nothing, list_models, (Bundles,), scope="admin"),
+    Operation("GET", "/v1/models", Nothing, list_models, (BundleList,), scope="admin"),
     Operation(
         "POST",
         "/v1/models/{version}/activate",

@@ -17,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
-from serving.http.parameters import P, Reader
+from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import failure_of
-from serving.runtime.app_context import Service
+from serving.runtime.app_context import AppContext
 from serving.runtime.auth import Scope as KeyScope
 
 MAX_URL_BYTES = 32_768
@@ -73,12 +73,12 @@ class Operation(Generic[P]):
         return _PATH_NAME.findall(self.path)
 
     @cached_property
-    def reader(self) -> Reader[P]:
+    def reader(self) -> ParameterReader[P]:
         """Reads the parameters."""
-        return Reader(self.parameters, self.path_names)
+        return ParameterReader(self.parameters, self.path_names)
 
 
-class Resource(BaseRoute):
+class Route(BaseRoute):
     """All operations of one path, straight on ASGI: a call makes no request object, no thread and no dependency.
 
     The path is matched as it came, before percent-decoding, so that an id may hold an encoded `/`.
@@ -89,7 +89,7 @@ class Resource(BaseRoute):
         service: what they work with.
     """
 
-    def __init__(self, path: str, operations: Iterable[Operation[Any]], service: Service) -> None:
+    def __init__(self, path: str, operations: Iterable[Operation[Any]], service: AppContext) -> None:
         self.path = path
         self._operations = {operation.method: operation for operation in operations}
         self._service = service

@@ -32,7 +32,7 @@ Id = Annotated[
     ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra={"expected": f"an integer from 1 to {MAX_LIMIT}"})]
-Moment = Annotated[
+Timestamp = Annotated[
     datetime,
     Meta(tz=True, extra={"expected": "an RFC 3339 time with its offset, such as 2024-05-01T08:00:00+08:00"}),
 ]
@@ -121,7 +121,7 @@ class Field:
         return None
 
 
-class Reader(Generic[P]):
+class ParameterReader(Generic[P]):
     """Reads the parameters of one call from its URL.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from recsys.data.offers import Standing, Where
-from serving.runtime.impressions import Shown
+from recsys.data.offers import OfferContextKey, OfferScope
+from serving.runtime.impressions import ImpressionPayload
 
 ENTRY_BYTES = 400
 """Memory of an entry beside its bytes: key, links and object headers."""
@@ -22,11 +22,11 @@ class AnswerKey(NamedTuple):
     item_id: str
     limit: int
     quarter: int
-    where: Where = Where()
-    offers: tuple[Standing, Standing] = ((), ())
+    where: OfferScope = OfferScope()
+    offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
 
 
-class Held(NamedTuple):
+class CachedAnswer(NamedTuple):
     """One answer.
 
     Attributes:
@@ -36,7 +36,7 @@ class Held(NamedTuple):
     """
 
     body: bytes
-    shown: Shown
+    shown: ImpressionPayload
     token: str | None = None
 
     @property
@@ -55,7 +55,7 @@ class AnswerCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = self._room = max_bytes
         self._catalogue = 0
-        self._answers: OrderedDict[AnswerKey, Held] = OrderedDict()
+        self._answers: OrderedDict[AnswerKey, CachedAnswer] = OrderedDict()
 
     def keep_to(self, catalogue: int) -> None:
         """Let go of all answers that are of another state of the catalogue.
@@ -68,14 +68,14 @@ class AnswerCache:
             self._answers.clear()
             self._room = self._max_bytes
 
-    def get(self, key: AnswerKey) -> Held | None:
+    def get(self, key: AnswerKey) -> CachedAnswer | None:
         """The answer, if it is held."""
         answer = self._answers.get(key)
         if answer is not None:
             self._answers.move_to_end(key)
         return answer
 
-    def put(self, key: AnswerKey, answer: Held) -> None:
+    def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
         """Hold an answer that is not held yet, and let go of those used longest ago until it fits."""
         self._answers[key] = answer
         self._room -= answer.n_bytes

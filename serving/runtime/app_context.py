@@ -9,10 +9,10 @@ from functools import cached_property
 
 from recsys.core.errors import StoreError
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry, EventStore, Outcome
-from serving.responses import Tickets
+from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
-from serving.runtime.bundle_watcher import State
+from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
 from serving.runtime.settings import Settings
@@ -20,7 +20,7 @@ from serving.runtime.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
-class Service:
+class AppContext:
     """One shop's server: nothing of it is shared with another app in the same process.
 
     Attributes:
@@ -36,13 +36,13 @@ class Service:
     settings: Settings
     clock: Clock
     telemetry: Telemetry
-    state: State
+    state: BundleWatcher
     keys: KeyRing | None
     impressions: Impressions
-    tickets: Tickets = field(default_factory=Tickets)
+    tickets: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
-    def of(cls, settings: Settings) -> Service:
+    def of(cls, settings: Settings) -> AppContext:
         """A service with no bundle yet.
 
         Raises:
@@ -51,7 +51,7 @@ class Service:
         clock = Clock(settings.clock, settings.started_at, settings.logged_until)
         telemetry = Telemetry(settings.metrics_dir)
         keys = None if settings.keys is None else KeyRing(settings.keys)
-        state = State(settings, clock, telemetry, lambda: service.store)
+        state = BundleWatcher(settings, clock, telemetry, lambda: service.store)
         impressions = Impressions(settings, telemetry, lambda: service.store, clock.received_at)
         service = cls(settings, clock, telemetry, state, keys, impressions)
         return service
@@ -81,7 +81,7 @@ class Service:
             self.state.snapshot()
         return self.clock.now()
 
-    async def stored(self, entries: Sequence[Entry]) -> list[Outcome]:
+    async def stored(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
         """Store entries durably; returns once they are.
 
         Raises:

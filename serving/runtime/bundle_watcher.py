@@ -17,8 +17,8 @@ from recsys.bundles.bundle import CURRENT, current_version
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.eventlog.store import EventStore
-from recsys.live.view import Live
-from recsys.pipeline.recommender import Examples, Recommender
+from recsys.live.view import LiveView
+from recsys.pipeline.recommender import Recommender, SampleIds
 from serving.problems import NotReadyError
 from serving.runtime.answer_cache import AnswerCache
 from serving.runtime.clock import Clock
@@ -62,7 +62,7 @@ class Refusal:
     retry_at: float
 
 
-class State:
+class BundleWatcher:
     """Holds the current snapshot and follows `CURRENT` to newer ones.
 
     Args:
@@ -226,7 +226,7 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     """
     recommender = Recommender.open(settings.models / version)
     limit_threads(settings)
-    recommender = replace(recommender, live=Live(recommender.engine))
+    recommender = replace(recommender, live=LiveView(recommender.engine))
     return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
 
 
@@ -236,7 +236,7 @@ def warm_up(recommender: Recommender) -> None:
         recommender.warm_up()
 
 
-def _paths(examples: Examples) -> tuple[str, ...]:
+def _paths(examples: SampleIds) -> tuple[str, ...]:
     item, user = quote(examples.item_id, safe=""), quote(examples.user_id, safe="")
     of_item = (f"/v1/items/{item}/recommendations?placement=complementary",)
     of_user = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))

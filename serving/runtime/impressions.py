@@ -18,16 +18,16 @@ import msgspec
 
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.request import Recommendations, Request
-from recsys.eventlog.identities import shopper_key
-from recsys.eventlog.store import Entry, EventStore, Outcome
-from recsys.live.view import Live
+from recsys.eventlog.identities import user_key
+from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.live.view import LiveView
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
 
 FLUSH_S: Final = 1.0
 """How long a note waits at most, and what a killed process may lose; a list shown often is written once a turn."""
 
-TURN: Final = 100
+YIELD_EVERY: Final = 100
 """Showings that are encoded in one go, some 0.2 ms; requests get their turn after each."""
 
 MAX_SHOWN: Final = 500
@@ -43,7 +43,7 @@ _encode: Final = msgspec.json.Encoder().encode
 logger = logging.getLogger(__name__)
 
 
-class Shown(NamedTuple):
+class ImpressionPayload(NamedTuple):
     """What a list shows, as the log has it; kept beside an encoded answer, it serves every showing of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Shown(NamedTuple):
     items: msgspec.Raw
 
 
-class Note(NamedTuple):
+class Impression(NamedTuple):
     """One showing.
 
     Attributes:
@@ -69,11 +69,11 @@ class Note(NamedTuple):
 
     recommendation_id: str
     at: int
-    shown: Shown
+    shown: ImpressionPayload
     who: Who | None
 
 
-class ShownItem(msgspec.Struct, frozen=True, omit_defaults=True):
+class ImpressionItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One item of a list, as the log has it.
 
     Attributes:
@@ -105,13 +105,13 @@ class Impressions:
         self._threshold = round(self._sample * HASHES)
         self._room = settings.impression_queue
         self._telemetry, self._log, self._received_at = telemetry, log, received_at
-        self._of_shoppers: list[list[Note]] = []
-        self._of_nobody: dict[int, list[Note]] = defaultdict(list)
-        self._alike: deque[list[Note]] = deque()
+        self._of_shoppers: list[list[Impression]] = []
+        self._of_nobody: dict[int, list[Impression]] = defaultdict(list)
+        self._alike: deque[list[Impression]] = deque()
         self._waiting = 0
         self._dropped = 0
 
-    def note(self, recommendation_id: str, at: int, shown: Shown, who: Who | None = None) -> None:
+    def note(self, recommendation_id: str, at: int, shown: ImpressionPayload, who: Who | None = None) -> None:
         """Take a note, if the list is of the sample; about a microsecond, and never waits.
 
         Args:
@@ -126,7 +126,7 @@ class Impressions:
             self._dropped += 1
             return
         self._waiting += 1
-        note = Note(recommendation_id, at, shown, who)
+        note = Impression(recommendation_id, at, shown, who)
         if who is None:
             self._of_nobody[id(shown)].append(note)
         else:
@@ -146,7 +146,7 @@ class Impressions:
         dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
         received_at = self._received_at()
-        waiting: list[tuple[list[Entry], Future[list[Outcome]]]] = []
+        waiting: list[tuple[list[LogEntry], Future[list[AppendOutcome]]]] = []
         while self._alike:
             some = self._next_entries(received_at)  # a turn's alone, so that a flush that is cancelled loses none
             try:
@@ -163,14 +163,14 @@ class Impressions:
                 kept = [entry for entry, outcome in zip(some, outcomes, strict=True) if outcome == "stored"]
                 self._telemetry.shown("logged", sum(map(_showings, kept)))
 
-    def _failed(self, entries: Sequence[Entry], error: RecsysError) -> None:
+    def _failed(self, entries: Sequence[LogEntry], error: RecsysError) -> None:
         count = sum(map(_showings, entries))
         self._telemetry.shown("failed", count)
         logger.warning("%d lists that were shown are not in the live log: %s", count, error)
 
-    def _next_entries(self, received_at: float) -> list[Entry]:
+    def _next_entries(self, received_at: float) -> list[LogEntry]:
         """An entry for each of the next lists, until they were shown often enough for a turn."""
-        entries, room = [], TURN
+        entries, room = [], YIELD_EVERY
         while self._alike and room > 0:
             same = self._alike.popleft()
             room -= len(same)
@@ -178,18 +178,18 @@ class Impressions:
             if len(same) > 1:
                 body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in same]
             key = first.recommendation_id if len(same) == 1 else None
-            entries.append(Entry("impression", key, float(first.at), received_at, body))
+            entries.append(LogEntry("impression", key, float(first.at), received_at, body))
         return entries
 
-    def _body(self, note: Note) -> dict[str, Any]:
+    def _body(self, note: Impression) -> dict[str, Any]:
         body = note.shown._asdict() | (note.who or {})
         return body if self._sample == 1 else body | {"sampled": self._sample}
 
 
-def shown_of(answer: Recommendations) -> Shown:
+def shown_of(answer: Recommendations) -> ImpressionPayload:
     """What an answer shows."""
     items = [
-        ShownItem(
+        ImpressionItem(
             item.item_id,
             item.score,
             None if item.rank == place else item.rank,
@@ -197,12 +197,12 @@ def shown_of(answer: Recommendations) -> Shown:
         )
         for place, item in enumerate(answer.items, 1)
     ]
-    return Shown(answer.placement, answer.model_version, answer.fallback_used, msgspec.Raw(_encode(items)))
+    return ImpressionPayload(answer.placement, answer.model_version, answer.fallback_used, msgspec.Raw(_encode(items)))
 
 
-def who_of(live: Live | None, request: Request) -> Who | None:
+def who_of(live: LiveView | None, request: Request) -> Who | None:
     """Whom a list is shown to: the ids of the request, None where there is none or they want no history kept."""
-    key = shopper_key(request.user_id, request.visitor_id, request.session_id)
+    key = user_key(request.user_id, request.visitor_id, request.session_id)
     if key is None:
         return None
     if live is not None:
@@ -213,11 +213,11 @@ def who_of(live: Live | None, request: Request) -> Who | None:
     return {name: value for name, value in ids if value is not None}
 
 
-def _parts(same: list[Note]) -> Iterator[list[Note]]:
+def _parts(same: list[Impression]) -> Iterator[list[Impression]]:
     """Showings of one list, so many at a time as an entry may hold."""
     for start in range(0, len(same), MAX_SHOWN):
         yield same[start : start + MAX_SHOWN]
 
 
-def _showings(entry: Entry) -> int:
+def _showings(entry: LogEntry) -> int:
     return len(entry.body.get("shown", (entry,)))

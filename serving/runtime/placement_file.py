@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys.bundles.bundle import TABLE_FILES, current_version
 from recsys.core.errors import ConfigError, RecsysError
-from recsys.rules.loader import read_book
+from recsys.rules.loader import read_placements
 from recsys.rules.placement_registry import BUILT_IN
 from serving.runtime.settings import Settings
 
@@ -40,7 +40,7 @@ class PlacementFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen = NEVER if path is None else _stamp(path)
-        self.book = BUILT_IN if path is None else read_book(path)
+        self.book = BUILT_IN if path is None else read_placements(path)
         self.last_error: str | None = None
 
     def look(self, schema: Mapping[str, pl.DataType] | None) -> bool:
@@ -59,7 +59,7 @@ class PlacementFile:
             return False
         self._seen = stamp
         try:
-            self.book = read_book(self._path, schema)
+            self.book = read_placements(self._path, schema)
         except ConfigError as error:
             self.last_error = f"the newest placements are refused, those before serve on: {error}"
             logger.error("%s", self.last_error)
@@ -84,7 +84,7 @@ def check_placements(settings: Settings) -> None:
         )
     except (RecsysError, OSError, pl.exceptions.PolarsError):
         schema = None  # that there is no good bundle is told once it is opened
-    read_book(settings.placements, schema)
+    read_placements(settings.placements, schema)
 
 
 def _stamp(path: Path) -> Stamp:

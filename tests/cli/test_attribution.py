@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 from tests.cli.conftest import Run
 
 
@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
         "currency": "CNY",
     }
     with closing(SqliteStore(path)) as store:
-        store.append([Entry("impression", "r", 0.0, 0.0, shown), Entry("event", None, 5.0, 5.0, bought)])
+        store.append([LogEntry("impression", "r", 0.0, 0.0, shown), LogEntry("event", None, 5.0, 5.0, bought)])
     return path
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.schema import OFFERS
-from recsys.data.offers import KEYS, Offers, read_offers
+from recsys.data.offers import OFFER_KEYS, Offers, read_offers
 from recsys.fitting.engine import Engine
 from tests.cli.conftest import Run
 from tests.shop import table
@@ -23,14 +23,14 @@ SOLD_OUT, NAME = "case-3", "武汉一店"
 @pytest.fixture(scope="module")
 def models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop, with an item sold out in a region, in a store and in a channel of one name."""
-    rows = [{"item_id": SOLD_OUT, key: NAME, "available": False} for key in KEYS]
+    rows = [{"item_id": SOLD_OUT, key: NAME, "available": False} for key in OFFER_KEYS]
     engine = replace(shop_engine, offers=Offers(read_offers(table(rows, OFFERS), shop_engine.items)))
     folder = tmp_path_factory.mktemp("offers")
     activate(folder, write_bundle(engine, folder, Provenance(datetime.now(UTC), "shop", {}, ())).version)
     return folder
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", OFFER_KEYS)
 def test_what_is_sold_out_there_is_not_listed_and_explained(recsys: Run, models: Path, key: str) -> None:
     words = ("--models", models, "--placement", "popular", "--limit", 100, "--json")
 

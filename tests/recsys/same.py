@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from recsys.bundles.serialization import take_apart
+from recsys.bundles.serialization import flatten
 
 
 def assert_same(one: Any, other: Any, skip: tuple[str, ...] = ()) -> None:
     """Compare every array, table and value; `skip` names parts that may differ."""
-    first, second = take_apart(one, skip=("index",)), take_apart(other, skip=("index",))
+    first, second = flatten(one, skip=("index",)), flatten(other, skip=("index",))
     assert first.arrays.keys() == second.arrays.keys()
     for name, array in first.arrays.items():
         if name not in skip:
@@ -27,11 +27,11 @@ def assert_same(one: Any, other: Any, skip: tuple[str, ...] = ()) -> None:
 
 def assert_finite(value: Any) -> None:
     """Every array of a model holds numbers."""
-    for name, array in take_apart(value, skip=("index",)).arrays.items():
+    for name, array in flatten(value, skip=("index",)).arrays.items():
         if np.issubdtype(array.dtype, np.floating):
             assert np.isfinite(array).all(), name
 
 
 def contents(value: Any) -> dict[str, bytes]:
     """The bytes of every array, to see later whether anything changed them."""
-    return {name: array.tobytes() for name, array in take_apart(value).arrays.items()}
+    return {name: array.tobytes() for name, array in flatten(value).arrays.items()}

@@ -12,7 +12,7 @@ import pytest
 from recsys.core import metrics
 from recsys.core.schema import EVENTS, ITEMS, USERS
 from recsys.data.dataset import Dataset, build_dataset
-from recsys.evaluation.baselines import Past
+from recsys.evaluation.baselines import TrainingSlice
 from recsys.evaluation.methods import baseline_lists, served_lists
 from recsys.evaluation.splits import find_window
 from recsys.evaluation.tasks import Task, next_basket
@@ -84,7 +84,7 @@ def _shop(habits: Habits) -> Dataset:
 
 
 @cache
-def _judged(name: str) -> tuple[Dataset, Engine, Task, Past]:
+def _judged(name: str) -> tuple[Dataset, Engine, Task, TrainingSlice]:
     dataset = _shop(SHOPS[name])
     window = find_window(dataset, "report", HOLDOUT_DAYS)
     known = dataset.until(window.start)
@@ -92,7 +92,7 @@ def _judged(name: str) -> tuple[Dataset, Engine, Task, Past]:
         dataset,
         fit_engine(known, small_config(), now=window.start),
         next_basket(dataset, window),
-        Past(known, window.start),
+        TrainingSlice(known, window.start),
     )
 
 

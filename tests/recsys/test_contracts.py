@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundles.serialization import put_together, take_apart
+from recsys.bundles.serialization import flatten, unflatten
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history
@@ -101,7 +101,7 @@ def test_a_model_is_a_frozen_dataclass_that_comes_back_from_its_parts(name: str,
     assert is_dataclass(model)
     with pytest.raises(AttributeError):
         setattr(model, fields(model)[0].name, None)
-    assert_same(model, put_together(type(model), take_apart(model)))
+    assert_same(model, unflatten(type(model), flatten(model)))
 
 
 @every_model

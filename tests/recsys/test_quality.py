@@ -22,8 +22,8 @@ from recsys.models.content.hybrid import fit_hybrid
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.fit import fit_engine
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 from tests.shop import DAY_S, small_config
 
 K = 10
@@ -75,7 +75,7 @@ class Split:
         def ranked(user_id: str) -> npt.NDArray[np.int32]:
             placement = PLACEMENTS["for_you"]
             query, _ = resolve(self.engine, Request("for_you", self.cutoff, K, user_id), placement)
-            rows, score = SOURCES[source](Shopper(self.engine, query))
+            rows, score = CANDIDATE_SOURCES[source](UserState(self.engine, query))
             return rows[top_k(score, K, rows)]
 
         return ranked

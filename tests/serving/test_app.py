@@ -11,7 +11,7 @@ import pytest
 from recsys.core.request import Recommendations, RecommendedItem
 from recsys.data.dataset import Dataset
 from recsys.pipeline.recommender import Recommender
-from serving.responses import Envelope
+from serving.responses import ResponseMeta
 from tests.serving.conftest import Client, client_of
 from tests.shop import CARDS, ODD_USERS, PHONES, WEEKLY_ITEM
 
@@ -64,7 +64,7 @@ def test_user_lists_are_the_librarys(client: Client, shop_models: Path, placemen
 
 def test_an_answer_has_exactly_the_declared_fields(client: Client) -> None:
     answer = client.get(of_user("u012")).json()
-    declared = [*Envelope.__struct_fields__, *(field for field in Recommendations.__dataclass_fields__)]
+    declared = [*ResponseMeta.__struct_fields__, *(field for field in Recommendations.__dataclass_fields__)]
     assert list(answer) == declared
 
 

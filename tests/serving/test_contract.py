@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.serving.test_keys import keys_of
 
 from tests.serving.conftest import Server
-from tests.serving.test_keys import keys_of
 
 EXAMPLES = 20
 

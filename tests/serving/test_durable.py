@@ -19,7 +19,7 @@ import pytest
 from tests.serving.test_keys import keys_of
 
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 from recsys.pipeline.recommender import Recommender
 from serving.runtime.auth import write_keys
 from tests.serving.conftest import Server
@@ -97,7 +97,7 @@ def test_a_store_that_cannot_be_opened_is_one_clear_sentence(start: Start, shop_
 def test_what_was_told_before_a_restart_is_not_of_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:
     later = Recommender.open(shop_models).data_end + 5_000
     store = SqliteStore(tmp_path / "store.sqlite")
-    store.append([Entry("item_delete", "tea", float(later), 0.0, {})])
+    store.append([LogEntry("item_delete", "tea", float(later), 0.0, {})])
     store.close()
     server = start(shop_models, store=tmp_path / "store.sqlite", workers=2)
     server.wait()

@@ -14,10 +14,10 @@ import pytest
 from recsys.bundles.bundle import Provenance, activate, write_bundle
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.evaluation.experiment import Bench
+from recsys.evaluation.experiment import Experiment
 from recsys.evaluation.methods import NO_ITEM, served_lists
 from recsys.evaluation.splits import Window
-from recsys.evaluation.tasks import NOBODY, Task, completion, next_basket, rolling
+from recsys.evaluation.tasks import ANONYMOUS, Task, completion, next_basket, rolling
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import Client, client_of
 from tests.shop import ShopTables, small_config
@@ -47,7 +47,7 @@ def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories
     """Four weeks of the shop, replayed: each basket is asked for just before it, then told over HTTP."""
     dataset = shop_tables.dataset()
     window = Window(dataset.end - 28 * DAY_S, dataset.end + 1)
-    bench = Bench.cut(dataset, window, small_config())
+    bench = Experiment.cut(dataset, window, small_config())
     task = bench.rolling_task
     task = task.take(np.linspace(0, len(task) - 1, 60).astype(np.int64))
     expected = served_lists(bench.rolling_engine, task, "for_you", K)
@@ -94,7 +94,7 @@ def _questions(placement: str, dataset: Dataset, window: Window) -> Task:
 def _path(task: Task, query: int, placement: str, engine: Engine) -> str:
     as_of = datetime.fromtimestamp(int(task.as_of[query]), UTC).isoformat().replace("+00:00", "Z")
     user, seed = int(task.user_idx[query]), int(task.seed[query])
-    if seed == NOBODY:
+    if seed == ANONYMOUS:
         place = f"users/{quote(engine.users.ids[user], safe='')}"
     else:
         place = f"items/{quote(engine.items.ids[seed], safe='')}"

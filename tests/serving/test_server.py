@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.serving.test_state import spoil, write_another
 
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import MAIN, ROOT, Server
-from tests.serving.test_state import spoil, write_another
 from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
 
 Start = Callable[..., Server]

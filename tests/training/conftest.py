@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -46,6 +46,6 @@ def run(tmp_path: Path) -> Callable[..., tuple[IngestReport, Path]]:
 
     def job(config: IngestConfig | None = None, out: str = "out", **sources: Path) -> tuple[IngestReport, Path]:
         chosen = config or IngestConfig(max_reject_share=1.0)
-        return ingest(Sources(**sources), chosen, tmp_path / out, NOW), tmp_path / out
+        return ingest(InputFiles(**sources), chosen, tmp_path / out, NOW), tmp_path / out
 
     return job

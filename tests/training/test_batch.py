@@ -11,7 +11,7 @@ from recsys.core.errors import BundleError, ConfigError, DataError, RecsysError,
 from recsys.pipeline.recommender import Recommender
 from tests.shop import ODD_USERS
 from training import batch as module
-from training.batch import COLUMNS, Order, push, read_user_ids
+from training.batch import COLUMNS, BatchRequest, batch_recommend, read_user_ids
 
 USERS = [*ODD_USERS, "u010", "nobody knows me"]
 
@@ -25,7 +25,7 @@ def users_file(tmp_path: Path) -> Path:
 
 def test_parquet_has_the_lists_that_recommend_gives(shop_models: Path, users_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "lists.parquet"
-    report = push(shop_models, users_file, out, Order("for_you", 7))
+    report = batch_recommend(shop_models, users_file, out, BatchRequest("for_you", 7))
     rows = pl.read_parquet(out)
     assert rows.schema == pl.Schema(COLUMNS)
     for user_id, expected in zip(USERS, Recommender.open(shop_models).recommend(USERS, limit=7), strict=True):
@@ -41,7 +41,9 @@ def test_ndjson_has_a_line_a_user_in_their_order(
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 2)
     out, shares = tmp_path / "lists.ndjson", []
-    push(shop_models, users_file, out, Order("long_tail", 5), lambda stage, share: shares.append(share))
+    batch_recommend(
+        shop_models, users_file, out, BatchRequest("long_tail", 5), lambda stage, share: shares.append(share)
+    )
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [line["user_id"] for line in lines] == USERS
     assert [line["fallback_used"] for line in lines] == [False] * (len(USERS) - 1) + [True]
@@ -53,9 +55,9 @@ def test_ndjson_has_a_line_a_user_in_their_order(
 def test_chunks_of_parquet_are_one_file(
     shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push(shop_models, users_file, tmp_path / "one.parquet", Order())
+    batch_recommend(shop_models, users_file, tmp_path / "one.parquet", BatchRequest())
     monkeypatch.setattr(module, "CHUNK", 2)
-    push(shop_models, users_file, tmp_path / "many.parquet", Order())
+    batch_recommend(shop_models, users_file, tmp_path / "many.parquet", BatchRequest())
     assert pl.read_parquet(tmp_path / "one.parquet").equals(pl.read_parquet(tmp_path / "many.parquet"))
 
 
@@ -64,7 +66,7 @@ def test_nobody_has_a_list_and_the_file_is_still_whole(
 ) -> None:
     answer = Recommender.answer
     monkeypatch.setattr(Recommender, "answer", lambda self, request: replace(answer(self, request), items=()))
-    report = push(shop_models, users_file, tmp_path / "lists.parquet", Order())
+    report = batch_recommend(shop_models, users_file, tmp_path / "lists.parquet", BatchRequest())
     assert (report.items, report.empty) == (0, len(USERS))
     assert pl.read_parquet(tmp_path / "lists.parquet").schema == pl.Schema(COLUMNS)
 
@@ -110,25 +112,25 @@ def test_bad_users_are_one_clear_sentence(tmp_path: Path, name: str, content: by
 @pytest.mark.parametrize(
     ("order", "out", "error", "words"),
     [
-        (Order("complementary"), "o.parquet", RequestError, "a list for an item"),
-        (Order("nonsense"), "o.parquet", RequestError, "not a placement"),
-        (Order(limit=101), "o.ndjson", RequestError, "out of range"),
-        (Order(), "o.csv", ConfigError, "expected one of .parquet"),
-        (Order(), "nowhere/o.parquet", ConfigError, "is no folder"),
+        (BatchRequest("complementary"), "o.parquet", RequestError, "a list for an item"),
+        (BatchRequest("nonsense"), "o.parquet", RequestError, "not a placement"),
+        (BatchRequest(limit=101), "o.ndjson", RequestError, "out of range"),
+        (BatchRequest(), "o.csv", ConfigError, "expected one of .parquet"),
+        (BatchRequest(), "nowhere/o.parquet", ConfigError, "is no folder"),
     ],
 )
 def test_a_wrong_call_writes_nothing(
     shop_models: Path,
     users_file: Path,
     tmp_path: Path,
-    order: Order,
+    order: BatchRequest,
     out: str,
     error: type[RecsysError],
     words: str,
 ) -> None:
     before = set(tmp_path.rglob("*"))
     with pytest.raises(error, match=words):
-        push(shop_models, users_file, tmp_path / out, order)
+        batch_recommend(shop_models, users_file, tmp_path / out, order)
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -144,11 +146,11 @@ def test_a_job_that_fails_leaves_the_file_that_was_there(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        push(shop_models, users_file, out, Order(), fail_late)
+        batch_recommend(shop_models, users_file, out, BatchRequest(), fail_late)
     assert out.read_text() == "yesterday's\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.ndjson", "users.txt"]
 
 
 def test_no_bundle_is_said(users_file: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no current bundle"):
-        push(tmp_path, users_file, tmp_path / "o.parquet", Order())
+        batch_recommend(tmp_path, users_file, tmp_path / "o.parquet", BatchRequest())

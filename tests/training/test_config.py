@@ -11,11 +11,11 @@ import pytest
 
 from recsys.core.errors import ConfigError
 from recsys.fitting.engine import EngineConfig
-from training.config import JobConfig, parse_config, range_of, read_config, render_config
+from training.config import TrainingConfig, parse_config, range_of, read_config, render_config
 
 
 def test_every_default_is_written_and_read_back() -> None:
-    assert parse_config(tomllib.loads(render_config(JobConfig()))) == JobConfig()
+    assert parse_config(tomllib.loads(render_config(TrainingConfig()))) == TrainingConfig()
 
 
 def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:
 
 
 def test_no_file_is_all_defaults() -> None:
-    assert read_config(None) == JobConfig()
+    assert read_config(None) == TrainingConfig()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from training.demo_data import TIMEZONE, build_demo, readable_name
-from training.doctor.doctor import examine
+from training.doctor.doctor import run_doctor
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def test_a_second_build_is_skipped(demo: Path) -> None:
 
 
 def test_the_demo_feeds_every_list(demo: Path) -> None:
-    report = examine(demo)
+    report = run_doctor(demo)
     assert {feed.verdict for feed in report.feeds} == {"yes"}
     assert report.bots.suspects == 0
 

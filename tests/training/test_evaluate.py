@@ -15,7 +15,7 @@ from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import DAY_S, TIMEZONE, ShopTables, small_config
 from training.evaluate import EvaluationReport, evaluate, write_lists, write_report
-from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
 
 QUICK = ("rolling", "complements", "time_of_day")
 
@@ -140,7 +140,7 @@ def test_a_till_without_users_is_judged_by_what_it_has(shop_tables: ShopTables, 
     tables = {"events": shop_tables.events.with_columns(nobody), "items": shop_tables.items}
     for name, frame in tables.items():
         frame.write_parquet(tmp_path / f"{name}.parquet")
-    sources = Sources(**{name: tmp_path / f"{name}.parquet" for name in tables})
+    sources = InputFiles(**{name: tmp_path / f"{name}.parquet" for name in tables})
     ingest(sources, IngestConfig(timezone=TIMEZONE), tmp_path / "data", NOW)
     report = evaluate(tmp_path / "data", small_config())
     assert report.skipped.keys() == set(PROTOCOLS) - {"complements"}

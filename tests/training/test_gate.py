@@ -14,7 +14,7 @@ from tests.jobs import NOW, write_shop
 from tests.shop import ShopTables, small_config
 from training import train as train_job
 from training.config import parse_config, read_config
-from training.gate import QUESTIONS, GateConfig, Verdict, compare, skipped
+from training.gate import GATE_METRICS, GateConfig, GateResult, compare, skipped
 from training.train import train
 
 BLEND = replace(small_config(), ranker=replace(small_config().ranker, enabled=False))
@@ -29,7 +29,7 @@ def data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> P
     return write_shop(shop_tables, tmp_path_factory.mktemp("shop") / "data")
 
 
-@pytest.mark.parametrize("metric", QUESTIONS)
+@pytest.mark.parametrize("metric", GATE_METRICS)
 def test_settings_are_no_worse_than_themselves(metric: str, shop_dataset: Dataset) -> None:
     verdict = compare(shop_dataset, BLEND, replace(BLEND, seed=0), replace(GATE, metric=metric))
     assert verdict.decision == "passed"
@@ -82,7 +82,7 @@ def test_a_gate_that_fails_leaves_the_last_good_bundle(
     models = tmp_path / "models"
     first = train(data, models, BLEND, now=NOW, gate=GATE)
 
-    def fail(*_: object, **__: object) -> Verdict:
+    def fail(*_: object, **__: object) -> GateResult:
         raise MemoryError
 
     monkeypatch.setattr(train_job, "compare", fail)

@@ -9,7 +9,7 @@ from recsys.core.request import Request
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small
 from tests.shop import TIMEZONE, ShopTables
-from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
 
 
 def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables
     )
     paths = {name: tmp_path / f"{name}.parquet" for name in vars(shop_tables)}
     config = IngestConfig(timezone=TIMEZONE, columns={"商品": "item_id", "门店": "store"})
-    report = ingest(Sources(**paths, offers=offers), config, tmp_path / "data", NOW)
+    report = ingest(InputFiles(**paths, offers=offers), config, tmp_path / "data", NOW)
     assert report.tables["offers"].kept == 3
     notes = train_small(tmp_path / "data", tmp_path / "models").notes
     assert notes[-1] == ("1 of 3 offers count for nothing: neither the items table nor an event names their item_id.")

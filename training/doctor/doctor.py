@@ -14,21 +14,21 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
-from training.doctor.feasibility import GOAL_WORDS, Facts, Feed, counted, judge, plural
+from training.doctor.feasibility import GOAL_WORDS, DataFacts, ModelFeasibility, counted, grade, plural
 from training.doctor.measurements import (
-    Baskets,
-    Bots,
-    Catalogue,
-    Clock,
-    Days,
-    Repeats,
+    BasketStats,
+    BotStats,
+    CatalogHealth,
+    ClockSkew,
+    DayStats,
+    RepeatStats,
     count_head,
     count_kinds,
     count_learners,
     has_content,
     measure_baskets,
     measure_bots,
-    measure_catalogue,
+    measure_catalog,
     measure_clock,
     measure_days,
     measure_repeats,
@@ -70,15 +70,15 @@ class DoctorReport:
     kinds: dict[str, int]
     goal: str
     goals: int
-    days: Days
-    catalogue: Catalogue
-    clock: Clock
-    bots: Bots
-    baskets: Baskets
+    days: DayStats
+    catalogue: CatalogHealth
+    clock: ClockSkew
+    bots: BotStats
+    baskets: BasketStats
     repeat_share: float
     duplicates: int
     rejects: dict[str, dict[str, int]]
-    feeds: tuple[Feed, ...]
+    feeds: tuple[ModelFeasibility, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values; days are ISO texts."""
@@ -86,7 +86,7 @@ class DoctorReport:
         return plain
 
 
-def examine(data_dir: Path, now: datetime | None = None) -> DoctorReport:
+def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
     """Examine a folder that `ingest` wrote.
 
     Args:
@@ -117,20 +117,22 @@ def examine(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         goal=goal,
         goals=len(dataset.successes),
         days=days,
-        catalogue=measure_catalogue(tables, goal),
+        catalogue=measure_catalog(tables, goal),
         clock=measure_clock(events, now),
         bots=measure_bots(with_person(events), timezone),
         baskets=baskets,
         repeat_share=repeats.share,
         duplicates=sum(table.get("duplicates", 0) for table in ingested.values()),
         rejects={name: table["reasons"] for name, table in ingested.items() if table.get("reasons")},
-        feeds=judge(_facts(dataset, items, days, baskets, repeats)),
+        feeds=grade(_facts(dataset, items, days, baskets, repeats)),
     )
 
 
-def _facts(dataset: Dataset, items: pl.DataFrame, days: Days, baskets: Baskets, repeats: Repeats) -> Facts:
+def _facts(
+    dataset: Dataset, items: pl.DataFrame, days: DayStats, baskets: BasketStats, repeats: RepeatStats
+) -> DataFacts:
     learners, shared_items = count_learners(dataset)
-    return Facts(
+    return DataFacts(
         goal=name_goal(dataset),
         goals=len(dataset.successes),
         goal_items=len(np.unique(dataset.successes.item_idx)),
@@ -181,7 +183,7 @@ def render(report: DoctorReport) -> str:
     """The report for people: plain text in sections, one finding a line.
 
     Args:
-        report: what `examine` found.
+        report: what `run_doctor` found.
 
     Returns:
         Text that ends without a line break.
@@ -189,7 +191,7 @@ def render(report: DoctorReport) -> str:
     sections = {
         "What is there": _render_contents(report),
         "Days": _render_days(report),
-        "What is odd": _render_oddities(report),
+        "What is odd": _render_findings(report),
         "Left out by the ingest": _render_rejects(report),
         "What it can feed": [
             f"{feed.verdict:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
@@ -229,7 +231,7 @@ def _render_days(report: DoctorReport) -> list[str]:
     return lines + [f"silent: {first} to {last}" for first, last in days.gaps]
 
 
-def _render_oddities(report: DoctorReport) -> list[str]:
+def _render_findings(report: DoctorReport) -> list[str]:
     catalogue, clock, bots = report.catalogue, report.clock, report.bots
     findings = (
         (catalogue.without_content, f"{catalogue.without_content:.1%} of the items have no content"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Verdict = Literal["yes", "thin", "no"]
+Grade = Literal["yes", "thin", "no"]
 
 ENOUGH_PURCHASES: Final = 1_000
 ENOUGH_LEARNERS: Final = 100
@@ -26,7 +26,7 @@ GOAL_WORDS: Final = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataFacts:
     """The counts that verdicts rest on: those of the data set that models are fitted on.
 
     Attributes:
@@ -65,7 +65,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Feed:
+class ModelFeasibility:
     """What the data is worth to one model.
 
     Attributes:
@@ -77,11 +77,11 @@ class Feed:
 
     model: str
     lists: tuple[str, ...]
-    verdict: Verdict
+    verdict: Grade
     why: str
 
 
-def judge(facts: Facts) -> tuple[Feed, ...]:
+def grade(facts: DataFacts) -> tuple[ModelFeasibility, ...]:
     """Judge every model by the facts.
 
     Args:
@@ -103,7 +103,7 @@ def judge(facts: Facts) -> tuple[Feed, ...]:
     )
 
 
-def _graded(count: float, enough: float) -> Verdict:
+def _graded(count: float, enough: float) -> Grade:
     if count <= 0:
         return "no"
     return "yes" if count >= enough else "thin"
@@ -119,7 +119,7 @@ def plural(word: str) -> str:
     return f"{word}es" if word.endswith(("s", "x", "ch")) else f"{word}s"
 
 
-def _popularity(facts: Facts) -> Feed:
+def _popularity(facts: DataFacts) -> ModelFeasibility:
     verdict = _graded(facts.goals, ENOUGH_PURCHASES)
     goals = counted(facts.goals, GOAL_WORDS[facts.goal])
     why = f"{goals} over {counted(facts.goal_items, 'item')} show what everyone takes."
@@ -127,30 +127,32 @@ def _popularity(facts: Facts) -> Feed:
         why = f"{goals} can hardly tell items apart; from {ENOUGH_PURCHASES:,} on the order settles."
     if verdict == "no":
         why = f"There is no {GOAL_WORDS[facts.goal]}, so that every item of the catalogue is equally popular."
-    return Feed("popularity", ("popular",), verdict, why)
+    return ModelFeasibility("popularity", ("popular",), verdict, why)
 
 
-def _repeat(facts: Facts) -> Feed:
+def _repeat(facts: DataFacts) -> ModelFeasibility:
     word = GOAL_WORDS[facts.goal]
     if not facts.goals:
-        return Feed("repeat", ("buy_again",), "no", f"There is no {word}, so that nothing is known to repeat.")
+        return ModelFeasibility(
+            "repeat", ("buy_again",), "no", f"There is no {word}, so that nothing is known to repeat."
+        )
     if not facts.repeat_pairs and not facts.repeat_share:
         why = f"{counted(facts.goals, word)} and no shopper with one item in two baskets: nothing repeats."
-        return Feed("repeat", ("buy_again",), "no", why)
+        return ModelFeasibility("repeat", ("buy_again",), "no", why)
     why = f"{facts.repeat_share:.1%} of the {plural(word)} after a shopper's first day repeat an earlier one"
     if facts.repeat_share < ENOUGH_REPEATS:
-        return Feed("repeat", ("buy_again",), "thin", f"{why}; habits show from {ENOUGH_REPEATS:.0%} on.")
+        return ModelFeasibility("repeat", ("buy_again",), "thin", f"{why}; habits show from {ENOUGH_REPEATS:.0%} on.")
     if facts.goals < ENOUGH_PURCHASES:
         rest = f"; but {counted(facts.goals, word)} in all show few habits, {ENOUGH_PURCHASES:,} show more."
-        return Feed("repeat", ("buy_again",), "thin", why + rest)
-    return Feed("repeat", ("buy_again",), "yes", f"{why}.")
+        return ModelFeasibility("repeat", ("buy_again",), "thin", why + rest)
+    return ModelFeasibility("repeat", ("buy_again",), "yes", f"{why}.")
 
 
-def _learnable(facts: Facts) -> Verdict:
+def _learnable(facts: DataFacts) -> Grade:
     return _graded(min(facts.learners, facts.shared_items), ENOUGH_LEARNERS)
 
 
-def _takers(facts: Facts) -> str:
+def _takers(facts: DataFacts) -> str:
     users = (
         counted(facts.learners, "user or visitor") if facts.learners == 1 else f"{facts.learners:,} users or visitors"
     )
@@ -158,48 +160,52 @@ def _takers(facts: Facts) -> str:
     return f"{users} took two or more different items, and {items} {have} two or more takers"
 
 
-def _als(facts: Facts) -> Feed:
+def _als(facts: DataFacts) -> ModelFeasibility:
     verdict = _learnable(facts)
     rest = f"; tastes are learnt from {ENOUGH_LEARNERS:,} of each on"
     if verdict == "no":
         rest += ", and until then what is popular fills the list"
-    return Feed("als", ("for_you", "discover"), verdict, _takers(facts) + ("" if verdict == "yes" else rest) + ".")
+    return ModelFeasibility(
+        "als", ("for_you", "discover"), verdict, _takers(facts) + ("" if verdict == "yes" else rest) + "."
+    )
 
 
-def _described(facts: Facts) -> tuple[Verdict, str]:
+def _described(facts: DataFacts) -> tuple[Grade, str]:
     if not facts.catalogue:
         return "no", "there is no items table"
     have = f"{facts.described:,} of {counted(facts.catalogue, 'item')} {'has' if facts.described == 1 else 'have'}"
     return _graded(facts.described, max(2, 0.5 * facts.catalogue)), f"{have} a title, category, tag or brand"
 
 
-def _similar(facts: Facts) -> Feed:
+def _similar(facts: DataFacts) -> ModelFeasibility:
     """Items are alike by their content and by who took them; either will do."""
     content, described = _described(facts)
     takers = _learnable(facts)
     if content == "yes":
-        return Feed("hybrid", ("similar",), "yes", f"{described}.")
+        return ModelFeasibility("hybrid", ("similar",), "yes", f"{described}.")
     if takers == "no":
         rest = "too few for items to be alike" if content == "thin" else "nothing tells which items are alike"
-        return Feed("hybrid", ("similar",), content, _sentence(f"{described} and no item shares its takers: {rest}."))
+        return ModelFeasibility(
+            "hybrid", ("similar",), content, _sentence(f"{described} and no item shares its takers: {rest}.")
+        )
     rest = "" if takers == "yes" else f"; that is much from {ENOUGH_LEARNERS:,} of each on"
     why = f"{described}, so that items are alike by who took them: {_takers(facts)}{rest}."
-    return Feed("hybrid", ("similar",), takers, _sentence(why))
+    return ModelFeasibility("hybrid", ("similar",), takers, _sentence(why))
 
 
-def _content(facts: Facts) -> Feed:
+def _content(facts: DataFacts) -> ModelFeasibility:
     verdict, described = _described(facts)
     tail = "." if verdict == "yes" else ": an item that nobody took cannot be placed without one."
     if not facts.catalogue:
         tail = ", so that nothing is known of an item that nobody took."
-    return Feed("content", ("cold items",), verdict, _sentence(described + tail))
+    return ModelFeasibility("content", ("cold items",), verdict, _sentence(described + tail))
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _together(facts: Facts) -> str:
+def _together(facts: DataFacts) -> str:
     """What the co-purchase model goes by, in words."""
     n = facts.pair_baskets
     if facts.by_basket:
@@ -209,46 +215,46 @@ def _together(facts: Facts) -> str:
     return f"Few baskets hold two items, so that all {word} of one shopper count as one basket: {instead}"
 
 
-def _copurchase(facts: Facts) -> Feed:
+def _copurchase(facts: DataFacts) -> ModelFeasibility:
     verdict = _graded(facts.pair_baskets, ENOUGH_BASKETS)
     tail = "." if verdict == "yes" else f"; pairs repeat from {ENOUGH_BASKETS:,} on."
-    return Feed("copurchase", ("bought_together",), verdict, _together(facts) + tail)
+    return ModelFeasibility("copurchase", ("bought_together",), verdict, _together(facts) + tail)
 
 
-def _complements(facts: Facts) -> Feed:
+def _complements(facts: DataFacts) -> ModelFeasibility:
     baskets = _copurchase(facts)
     if baskets.verdict == "no":
-        return Feed("copurchase", ("complementary",), "no", baskets.why)
+        return ModelFeasibility("copurchase", ("complementary",), "no", baskets.why)
     if not facts.categorised:
         why = "No item has a category, so that a substitute cannot be told from a complement."
-        return Feed("copurchase", ("complementary",), "thin", why)
+        return ModelFeasibility("copurchase", ("complementary",), "thin", why)
     have = "has" if facts.categorised == 1 else "have"
     why = (
         f"{_together(facts)}, and {facts.categorised:,} of {counted(facts.catalogue, 'item')} {have} the category "
         "that tells a substitute from a complement"
     )
     tail = "." if baskets.verdict == "yes" else f"; pairs repeat from {ENOUGH_BASKETS:,} on."
-    return Feed("copurchase", ("complementary",), baskets.verdict, why + tail)
+    return ModelFeasibility("copurchase", ("complementary",), baskets.verdict, why + tail)
 
 
-def _timeofday(facts: Facts) -> Feed:
+def _timeofday(facts: DataFacts) -> ModelFeasibility:
     goals = counted(facts.goals, GOAL_WORDS[facts.goal])
     if not facts.goals:
-        return Feed("timeofday", ("time_of_day",), "no", f"There is no {GOAL_WORDS[facts.goal]}.")
+        return ModelFeasibility("timeofday", ("time_of_day",), "no", f"There is no {GOAL_WORDS[facts.goal]}.")
     if not facts.finer_than_day:
         why = f"{goals}, with dates and no times of day: every hour gets the same list."
-        return Feed("timeofday", ("time_of_day",), "no", why)
+        return ModelFeasibility("timeofday", ("time_of_day",), "no", why)
     verdict = _graded(facts.goals, 10 * ENOUGH_PURCHASES)
     tail = "." if verdict == "yes" else f"; an hour's own taste shows from {10 * ENOUGH_PURCHASES:,} on."
-    return Feed("timeofday", ("time_of_day",), verdict, f"{goals} with a time of day{tail}")
+    return ModelFeasibility("timeofday", ("time_of_day",), verdict, f"{goals} with a time of day{tail}")
 
 
-def _longtail(facts: Facts) -> Feed:
+def _longtail(facts: DataFacts) -> ModelFeasibility:
     learnable, tail_items = _learnable(facts), facts.items - facts.head_items
     words = plural(GOAL_WORDS[facts.goal])
     if not facts.goals or tail_items <= 0:
         why = f"There are no {words} to tell a tail from." if not facts.goals else f"The head is all of the {words}."
-        return Feed("longtail", ("long_tail",), "no", why)
+        return ModelFeasibility("longtail", ("long_tail",), "no", why)
     head = f"{counted(facts.head_items, 'item')} {'makes' if facts.head_items == 1 else 'make'} half of all {words}"
     why = f"{head}, and {tail_items:,} {'is' if tail_items == 1 else 'are'} the tail"
     limits = []
@@ -256,5 +262,5 @@ def _longtail(facts: Facts) -> Feed:
         limits.append(f"{_takers(facts)}, and tastes are learnt from {ENOUGH_LEARNERS:,} of each on")
     if tail_items < ENOUGH_ITEMS:
         limits.append(f"it is worth a list from {ENOUGH_ITEMS} tail items on")
-    verdict: Verdict = "no" if learnable == "no" else "thin" if limits else "yes"
-    return Feed("longtail", ("long_tail",), verdict, "; ".join([why, *limits]) + ".")
+    verdict: Grade = "no" if learnable == "no" else "thin" if limits else "yes"
+    return ModelFeasibility("longtail", ("long_tail",), verdict, "; ".join([why, *limits]) + ".")

@@ -26,7 +26,7 @@ LISTED: Final = 5
 
 
 @dataclass(frozen=True)
-class Days:
+class DayStats:
     """Events by local day; without events no day is known.
 
     Attributes:
@@ -54,7 +54,7 @@ class Days:
 
 
 @dataclass(frozen=True)
-class Clock:
+class ClockSkew:
     """How `received_at` and `timestamp` agree.
 
     Attributes:
@@ -73,7 +73,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogHealth:
     """How events, items and users fit together.
 
     Attributes:
@@ -94,7 +94,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class Bots:
+class BotStats:
     """Ids that are hardly a shopper's.
 
     Attributes:
@@ -109,7 +109,7 @@ class Bots:
 
 
 @dataclass(frozen=True)
-class Baskets:
+class BasketStats:
     """What was taken together, as the co-purchase model takes it: goal events by basket, else by shopper.
 
     Attributes:
@@ -126,7 +126,7 @@ class Baskets:
 
 
 @dataclass(frozen=True)
-class Repeats:
+class RepeatStats:
     """How far shoppers take the same things again, by the goal events.
 
     Attributes:
@@ -155,10 +155,10 @@ def has_content() -> pl.Expr:
     return pl.any_horizontal(*lists, pl.col("title", "brand").is_not_null()).fill_null(False)
 
 
-def measure_days(events: pl.DataFrame, timezone: str) -> Days:
+def measure_days(events: pl.DataFrame, timezone: str) -> DayStats:
     """Count events by the shop's local day and find the runs of days without any."""
     if events.is_empty():
-        return Days()
+        return DayStats()
     local = events["timestamp"].dt.convert_time_zone(timezone)
     counts = local.dt.date().value_counts(name="events").sort("timestamp")
     days = counts["timestamp"]
@@ -169,7 +169,7 @@ def measure_days(events: pl.DataFrame, timezone: str) -> Days:
     longest = missing.filter(pl.col("gap") > 0).sort("gap", "after", descending=[True, False]).head(LISTED)
     one = timedelta(days=1)
     midnights = [_share_of_midnights(moments) for moments in (local, events["timestamp"])]
-    return Days(
+    return DayStats(
         first=first,
         last=last,
         active=counts.height,
@@ -186,25 +186,25 @@ def _share_of_midnights(moments: pl.Series) -> float:
     return share(int((moments.dt.time() == time()).sum()), moments.len())
 
 
-def measure_clock(events: pl.DataFrame, now: datetime | None) -> Clock:
+def measure_clock(events: pl.DataFrame, now: datetime | None) -> ClockSkew:
     """Compare when events happened with when they were received, and with `now`."""
     future = 0 if now is None else events.filter(pl.col("timestamp") > now).height
     delays = events.select(delay=(pl.col("received_at") - pl.col("timestamp")).dt.total_microseconds() / 1e6)
     known = delays["delay"].drop_nulls()
     if known.is_empty():
-        return Clock(future=future)
+        return ClockSkew(future=future)
     median, p99 = delays.select(a=pl.col("delay").median(), b=pl.col("delay").quantile(0.99)).row(0)
-    return Clock(known.len(), median, p99, int((known < 0).sum()), future)
+    return ClockSkew(known.len(), median, p99, int((known < 0).sum()), future)
 
 
-def measure_catalogue(tables: Mapping[str, pl.DataFrame], goal: str) -> Catalogue:
+def measure_catalog(tables: Mapping[str, pl.DataFrame], goal: str) -> CatalogHealth:
     """Hold the ids of events and offers against the tables, by name; `goal` is the event that counts as success."""
     events, items, users = tables["events"], tables["items"], tables["users"]
     known = events.select("item_id").group_by("item_id").len()
     strangers = known.join(items, on="item_id", how="anti") if items.height else known.clear()
     buyers = events.select("user_id").drop_nulls().unique()
     bought = events.filter(pl.col("event") == goal).select("item_id").unique()
-    return Catalogue(
+    return CatalogHealth(
         without_content=share(items.filter(~has_content()).height, items.height),
         orphan_items=strangers.height,
         orphan_events=int(strangers["len"].sum()),
@@ -217,7 +217,7 @@ def measure_catalogue(tables: Mapping[str, pl.DataFrame], goal: str) -> Catalogu
     )
 
 
-def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) -> Baskets:
+def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) -> BasketStats:
     """Count what was taken together by the rule of `recsys.models.pairs.copurchase.fit_copurchase`.
 
     Args:
@@ -237,7 +237,7 @@ def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) ->
         sizes = _sizes(lines, "user")
     sizes = sizes[sizes <= chosen.max_basket]
     pairs = int((sizes > 1).sum())
-    return Baskets(len(sizes), pairs, share(len(sizes) - pairs, len(sizes)), by_basket)
+    return BasketStats(len(sizes), pairs, share(len(sizes) - pairs, len(sizes)), by_basket)
 
 
 def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
@@ -246,7 +246,7 @@ def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
     return known.group_by(group).len("size").collect()["size"].to_numpy()
 
 
-def measure_repeats(dataset: Dataset) -> Repeats:
+def measure_repeats(dataset: Dataset) -> RepeatStats:
     """Count repeats by the rule of `fit_repeat`: half a day or more after the first time."""
     done, half_a_day = dataset.successes, pl.lit(DAY_S // 2)
     columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
@@ -257,10 +257,10 @@ def measure_repeats(dataset: Dataset) -> Repeats:
     users = lines.join(lines.group_by("user").agg(first=at.min()), on="user")
     later = users.select(later=at >= pl.col("first") + half_a_day)
     counts = [frame.sum().collect().item() for frame in (taken, later, pairs.select("several"))]
-    return Repeats(share(int(counts[0]), int(counts[1])), int(counts[2]))
+    return RepeatStats(share(int(counts[0]), int(counts[1])), int(counts[2]))
 
 
-def measure_bots(who: pl.DataFrame, timezone: str) -> Bots:
+def measure_bots(who: pl.DataFrame, timezone: str) -> BotStats:
     """Find ids whose activity is far beyond that of the others.
 
     An id is a suspect when its events per active day are at least `BOT_EVENTS_PER_DAY` and their logarithm
@@ -279,14 +279,14 @@ def measure_bots(who: pl.DataFrame, timezone: str) -> Bots:
     per_day = who.lazy().group_by("person", day=day).len("events")
     rates = per_day.group_by("person").agg(pl.col("events").sum(), rate=pl.col("events").mean()).collect()
     if rates.height < FEWEST_IDS:
-        return Bots()
+        return BotStats()
     logs = rates["rate"].log()
     middle = float(logs.median())  # type: ignore[arg-type]
     spread = max(1.4826 * float((logs - middle).abs().median()), LEAST_DEVIATION)  # type: ignore[arg-type]
     far = (logs - middle > BOT_DEVIATIONS * spread) & (rates["rate"] >= BOT_EVENTS_PER_DAY)
     suspects = rates.filter(far).sort("rate", "person", descending=[True, False])
     busiest = tuple(suspects.head(LISTED).select("person", "rate").iter_rows())
-    return Bots(suspects.height, int(suspects["events"].sum()), busiest)
+    return BotStats(suspects.height, int(suspects["events"].sum()), busiest)
 
 
 def count_learners(dataset: Dataset) -> tuple[int, int]:

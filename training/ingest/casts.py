@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
-from training.ingest.timestamp_columns import CastColumn, TimeRules, parse_times
+from training.ingest.timestamp_columns import TimestampOptions, TypedColumn, parse_timestamps
 
 PROBLEMS: Final = "problems"
 """Column of a cast table that says what went wrong in a row; null where nothing did."""
@@ -28,7 +28,7 @@ LARGEST_EXACT_FLOAT: Final = 2.0**53
 
 
 @dataclass(frozen=True)
-class CastRules:
+class CastOptions:
     """How a shop writes its values.
 
     Attributes:
@@ -37,13 +37,13 @@ class CastRules:
         tag_separators: characters, each of which ends a tag in tags written as one text.
     """
 
-    times: TimeRules = field(default_factory=TimeRules)
+    times: TimestampOptions = field(default_factory=TimestampOptions)
     category_separator: str = ">"
     tag_separators: str = "|,"
 
 
 @dataclass(frozen=True)
-class CastTable:
+class TypedTable:
     """A table after the cast.
 
     Attributes:
@@ -55,7 +55,7 @@ class CastTable:
     notes: tuple[str, ...]
 
 
-def cast_table(raw: pl.DataFrame, table: str, rules: CastRules) -> CastTable:
+def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
     """Cast the columns that `recsys.core.schema` names, and add the ones that the input lacks as nulls.
 
     Args:
@@ -80,7 +80,7 @@ def cast_table(raw: pl.DataFrame, table: str, rules: CastRules) -> CastTable:
             problems.append(f"{name} " + cast.problems)
     frame = pl.DataFrame([*columns, _joined(problems, raw.height)])
     filled = [pl.col(name).fill_null(value) for name, value in DEFAULTS.get(table, {}).items()]
-    return CastTable(frame.with_columns(filled), tuple(notes))
+    return TypedTable(frame.with_columns(filled), tuple(notes))
 
 
 def _joined(problems: list[pl.Series], height: int) -> pl.Series:
@@ -92,12 +92,12 @@ def _joined(problems: list[pl.Series], height: int) -> pl.Series:
     return text.set(text == "", None).alias(PROBLEMS)
 
 
-def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastRules) -> CastColumn:
+def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
     """Cast one column of any dtype; its name chooses the separators of lists and the aliases of events."""
     if values.dtype == pl.Null:
-        return CastColumn(values.cast(dtype), _no_problems(values.len()))
+        return TypedColumn(values.cast(dtype), _no_problems(values.len()))
     if dtype == TIMESTAMP:
-        return parse_times(values, rules.times)
+        return parse_timestamps(values, rules.times)
     if dtype.is_numeric():
         return _cast_numbers(values, dtype)
     if dtype == pl.Boolean():
@@ -106,7 +106,7 @@ def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastRules) -> Cast
         return _cast_lists(values, rules)
     cast = _cast_texts(values)
     if values.name == "event":
-        return CastColumn(cast.values.replace(EVENT_ALIASES), cast.problems)
+        return TypedColumn(cast.values.replace(EVENT_ALIASES), cast.problems)
     return _checked_zones(cast) if values.name == "timezone" else cast
 
 
@@ -114,12 +114,12 @@ def _no_problems(height: int) -> pl.Series:
     return pl.repeat(None, height, dtype=pl.String(), eager=True)
 
 
-def _judged(raw: pl.Series, values: pl.Series, problem: str) -> CastColumn:
+def _judged(raw: pl.Series, values: pl.Series, problem: str) -> TypedColumn:
     """Attach `problem` wherever a value was given and none came out."""
     failed = raw.is_not_null() & values.is_null()
     if not failed.any():
-        return CastColumn(values, _no_problems(raw.len()))
-    return CastColumn(values, pl.select(pl.when(failed).then(pl.lit(problem))).to_series())
+        return TypedColumn(values, _no_problems(raw.len()))
+    return TypedColumn(values, pl.select(pl.when(failed).then(pl.lit(problem))).to_series())
 
 
 def _is_text(dtype: pl.DataType) -> bool:
@@ -131,19 +131,19 @@ def _trimmed(values: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def _cast_texts(values: pl.Series) -> CastColumn:
+def _cast_texts(values: pl.Series) -> TypedColumn:
     """Ids and names: text as it is, whole numbers without a decimal point, an empty text as missing."""
     dtype = values.dtype
     if _is_text(dtype):
         text = values.cast(pl.String)
-        return CastColumn(text.set(text == "", None), _no_problems(values.len()))
+        return TypedColumn(text.set(text == "", None), _no_problems(values.len()))
     if dtype.is_float():
         values = values.fill_nan(None)
         exact = values.is_finite() & (values == values.round()) & (values.abs() < LARGEST_EXACT_FLOAT)
         whole = values.zip_with(exact, _nulls(values)).cast(pl.Int64)
         return _judged(values, whole.cast(pl.String), "is not a text or a whole number")
     if dtype.is_numeric() or dtype.is_temporal():
-        return CastColumn(values.cast(pl.String), _no_problems(values.len()))
+        return TypedColumn(values.cast(pl.String), _no_problems(values.len()))
     return _judged(values, _no_problems(values.len()), f"is of type {dtype}, not a text")
 
 
@@ -151,7 +151,7 @@ def _nulls(values: pl.Series) -> pl.Series:
     return pl.repeat(None, values.len(), dtype=values.dtype, eager=True)
 
 
-def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> CastColumn:
+def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> TypedColumn:
     raw = _trimmed(values) if _is_text(values.dtype) else values
     if not (_is_text(raw.dtype) or raw.dtype.is_numeric()):
         return _judged(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
@@ -162,16 +162,16 @@ def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> CastColumn:
     return _judged(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
 
 
-def _cast_truths(values: pl.Series) -> CastColumn:
+def _cast_truths(values: pl.Series) -> TypedColumn:
     if values.dtype == pl.Boolean:
-        return CastColumn(values, _no_problems(values.len()))
+        return TypedColumn(values, _no_problems(values.len()))
     cast = _cast_texts(values)
     text = _trimmed(cast.values).str.to_lowercase()
     truths = text.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
     return _judged(text, truths, "is not true or false")
 
 
-def _cast_lists(values: pl.Series, rules: CastRules) -> CastColumn:
+def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
     """Categories and tags: lists as they are, texts split; empty parts are dropped."""
     if isinstance(values.dtype, pl.List | pl.Array):
         lists = values.cast(pl.List(pl.String), strict=False)
@@ -184,7 +184,7 @@ def _cast_lists(values: pl.Series, rules: CastRules) -> CastColumn:
     return _judged(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
 
 
-def _split(text: pl.Series, name: str, rules: CastRules) -> pl.Series:
+def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
     if name == "category":
         return text.str.split(rules.category_separator)
     first, others = rules.tag_separators[:1], rules.tag_separators[1:]
@@ -193,7 +193,7 @@ def _split(text: pl.Series, name: str, rules: CastRules) -> pl.Series:
     return text.str.split(first)
 
 
-def _checked_zones(zones: CastColumn) -> CastColumn:
+def _checked_zones(zones: TypedColumn) -> TypedColumn:
     known = [name for name in zones.values.drop_nulls().unique().to_list() if is_zone(name)]
     return _judged(zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone")
 

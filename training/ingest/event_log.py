@@ -13,21 +13,21 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES, TIMESTAMP
-from recsys.data.row_changes import Row, changed, offers_after, table_of
-from recsys.evaluation.attribution import shown_rows, with_what_was_shown
+from recsys.data.row_changes import RowDict, apply_patch, offers_after, to_frame
+from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, Kind, Stored, events_table
+from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
 from training.ingest.readers import BROKEN, RawTable
 
-IDENTITY_CHANGES: Final[tuple[Kind, ...]] = ("merge", "unmerge", "erasure")
+IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
 OPTED_OUT: Final = "personalization"
 
 Tables = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
-class Logbook:
+class EventLogExport:
     """What the live log held at one moment.
 
     Attributes:
@@ -39,7 +39,7 @@ class Logbook:
 
     seq: int
     events: pl.DataFrame
-    changes: tuple[Stored, ...]
+    changes: tuple[StoredEntry, ...]
     identities: Identities
 
     def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -53,18 +53,18 @@ class Logbook:
             return self.events
         if table == "offers":
             offers = self._offers.items()
-            return table_of((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
+            return to_frame((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
         key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
         changes = [stored for stored in self.changes if stored.entry.kind in kinds]
         touched = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
         known = files.get(table, pl.DataFrame(schema=TABLES[table])).filter(pl.col(key).is_in(list(touched)))
-        rows: dict[str, Row | None] = {row[key]: row for row in known.to_dicts()}
+        rows: dict[str, RowDict | None] = {row[key]: row for row in known.to_dicts()}
         if table == "users":
-            rows |= {user_id: _left(rows.get(user_id)) for user_id in self._erased()}
+            rows |= {user_id: _anti_join(rows.get(user_id)) for user_id in self._erased()}
         for stored in changes:
             assert stored.entry.key is not None
             rows[stored.entry.key] = _after(rows.get(stored.entry.key), stored)
-        return table_of((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
+        return to_frame((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
 
     @property
     def repriced(self) -> tuple[str, ...]:
@@ -72,8 +72,8 @@ class Logbook:
         return tuple(self._offers)
 
     @cached_property
-    def _offers(self) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
+    def _offers(self) -> dict[str, list[RowDict]]:
+        found: dict[str, list[RowDict]] = {}
         for stored in self.changes:
             entry = stored.entry
             offers = offers_after(entry.kind, entry.body) if entry.kind in ITEM_CHANGES else None
@@ -85,7 +85,7 @@ class Logbook:
         return set(self.identities.erasures)
 
 
-def read_logbook(path: Path) -> Logbook:
+def export_event_log(path: Path) -> EventLogExport:
     """Read the live log, a running server's too.
 
     Raises:
@@ -100,8 +100,8 @@ def read_logbook(path: Path) -> Logbook:
         changes = tuple(_up_to(last, store.of_kinds((*ITEM_CHANGES, *USER_CHANGES))))
         events = events_table(store, last)
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
-        events = with_what_was_shown(events, shown_rows(store, followed, last))
-        return Logbook(last, events, changes, identities)
+        events = join_impressions(events, impression_rows(store, followed, last))
+        return EventLogExport(last, events, changes, identities)
 
 
 def open_log(path: Path) -> SqliteStore:
@@ -121,7 +121,7 @@ def raw_table(frame: pl.DataFrame) -> RawTable:
     return RawTable(frame, pl.arange(1, len(frame) + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN))
 
 
-def united(files: Tables, log: Tables, identities: Identities, repriced: Iterable[str] = ()) -> Tables:
+def concat_logs(files: Tables, log: Tables, identities: Identities, repriced: Iterable[str] = ()) -> Tables:
     """One shop's tables out of those of its files and of the log, both checked.
 
     Of events with one `event_id` the file's is kept. Erased ids are left out, whatever the files say; a merged id's
@@ -129,7 +129,7 @@ def united(files: Tables, log: Tables, identities: Identities, repriced: Iterabl
 
     Args:
         files: by table; may lack any.
-        log: by table, as `Logbook.of_table` has them.
+        log: by table, as `EventLogExport.of_table` has them.
         identities: as the log has them.
         repriced: items whose offers are the log's alone.
     """
@@ -149,29 +149,29 @@ def united(files: Tables, log: Tables, identities: Identities, repriced: Iterabl
     if "events" in files:
         events[0] = _without_erased(events[0], identities)  # the log has removed its own
     if events:
-        tables["events"] = _joined(_once(pl.concat(events)), users, identities)
+        tables["events"] = _joined(_distinct_events(pl.concat(events)), users, identities)
     if "users" in tables:
         merged = list(identities.merges)
         tables["users"] = users.filter(~pl.col("user_id").is_in(merged))
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def _up_to(last: int, entries: Iterable[Stored]) -> list[Stored]:
+def _up_to(last: int, entries: Iterable[StoredEntry]) -> list[StoredEntry]:
     return [stored for stored in entries if stored.seq <= last]
 
 
-def _after(row: Row | None, stored: Stored) -> Row | None:
+def _after(row: RowDict | None, stored: StoredEntry) -> RowDict | None:
     """A row after a change; a deleted item stays, unavailable, for the sake of the events that name it."""
-    after = changed(row, stored.entry.kind, stored.entry.body)
+    after = apply_patch(row, stored.entry.kind, stored.entry.body)
     return (row or {}) | {"available": False} if stored.entry.kind == "item_delete" else after
 
 
-def _left(row: Row | None) -> Row | None:
+def _anti_join(row: RowDict | None) -> RowDict | None:
     """What an erasure leaves of a user: a wish to be left alone."""
     return {OPTED_OUT: False} if row is not None and row.get(OPTED_OUT) is False else None
 
 
-def _once(events: pl.DataFrame) -> pl.DataFrame:
+def _distinct_events(events: pl.DataFrame) -> pl.DataFrame:
     event_id = pl.col("event_id")
     return events.filter(event_id.is_null() | event_id.is_first_distinct())
 

@@ -13,19 +13,19 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
-from training.ingest.casts import CastRules, is_zone
+from training.ingest.casts import CastOptions, is_zone
 from training.ingest.dataset_folder import check_replaceable, write_folder
-from training.ingest.event_log import Logbook, raw_table, read_logbook, united
+from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
 from training.ingest.readers import RawTable, read_table
-from training.ingest.timestamp_columns import TimeRules
-from training.ingest.validation import REJECTS, SieveRules, Sifted, sift
+from training.ingest.timestamp_columns import TimestampOptions
+from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the job that is behind it, in [0, 1]."""
 
 
 @dataclass(frozen=True)
-class Sources:
+class InputFiles:
     """The files, or folders of part files, of each table, and the live log: at least one of events, items and the log.
 
     Attributes:
@@ -119,7 +119,7 @@ def silent(stage: str, share: float) -> None:
 
 
 def ingest(
-    sources: Sources, config: IngestConfig, out: Path, now: datetime, progress: Progress = silent
+    sources: InputFiles, config: IngestConfig, out: Path, now: datetime, progress: Progress = silent
 ) -> IngestReport:
     """Read, check and write a shop's tables as one folder.
 
@@ -151,10 +151,10 @@ def ingest(
         progress(f"reading {table}", place / n_steps)
         raw[table] = read_table(path, table, config.encoding)
     _check_columns(raw, config)
-    sifted: dict[str, Sifted] = {}
+    sifted: dict[str, ValidationResult] = {}
     for place, table in enumerate(given, len(given)):
         progress(f"checking {table}", place / n_steps)
-        sifted[table] = sift(raw.pop(table), table, rules)
+        sifted[table] = validate_table(raw.pop(table), table, rules)
     kept = {table: part.kept for table, part in sifted.items()}
     log, of_log = _read_log(sources.store, kept, rules, progress)
     rejects = pl.concat(
@@ -162,7 +162,7 @@ def ingest(
     )
     _refuse_bad_tables(sifted, given, config, rejects, out)
     if log is not None:
-        kept = united(kept, {table: part.kept for table, part in of_log.items()}, log.identities, log.repriced)
+        kept = concat_logs(kept, {table: part.kept for table, part in of_log.items()}, log.identities, log.repriced)
         _refuse_nothing(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in sifted.items()}
@@ -182,24 +182,24 @@ def rejects_beside(out: Path) -> Path:
 
 
 def _read_log(
-    path: Path | None, files: Mapping[str, pl.DataFrame], rules: SieveRules, progress: Progress
-) -> tuple[Logbook | None, dict[str, Sifted]]:
+    path: Path | None, files: Mapping[str, pl.DataFrame], rules: ValidationRules, progress: Progress
+) -> tuple[EventLogExport | None, dict[str, ValidationResult]]:
     """The live log, and what of its rows passes the same checks as the files'."""
     if path is None:
         return None, {}
     progress("reading the live log", 0.5)
-    log = read_logbook(path)
+    log = export_event_log(path)
     raw = {table: raw_table(log.of_table(table, files)) for table in TABLES}
-    as_it_stands = SieveRules(rules.latest)
-    return log, {table: sift(part, table, as_it_stands) for table, part in raw.items() if len(part.frame)}
+    as_it_stands = ValidationRules(rules.latest)
+    return log, {table: validate_table(part, table, as_it_stands) for table, part in raw.items() if len(part.frame)}
 
 
-def _refuse_nothing(tables: Mapping[str, pl.DataFrame], sources: Sources) -> None:
+def _refuse_nothing(tables: Mapping[str, pl.DataFrame], sources: InputFiles) -> None:
     if "events" not in tables and "items" not in tables:
         raise DataError(f"{sources.store} and the files hold no usable event and no item: nothing to learn from")
 
 
-def _check_call(sources: Sources, config: IngestConfig, out: Path, now: datetime) -> None:
+def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datetime) -> None:
     given = sources.given()
     if "events" not in given and "items" not in given and sources.store is None:
         raise ConfigError("nothing to ingest: give --events, --items or both, or --from-store")
@@ -238,15 +238,15 @@ def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
             )
 
 
-def _rules(config: IngestConfig, now: datetime) -> SieveRules:
-    times = TimeRules(config.timezone, config.timestamp_format)
-    casts = CastRules(times, config.category_separator, config.tag_separators)
+def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
+    times = TimestampOptions(config.timezone, config.timestamp_format)
+    casts = CastOptions(times, config.category_separator, config.tag_separators)
     latest = now + timedelta(minutes=config.future_tolerance)
-    return SieveRules(latest, casts, config.columns, config.default_event)
+    return ValidationRules(latest, casts, config.columns, config.default_event)
 
 
 def _refuse_bad_tables(
-    sifted: dict[str, Sifted], given: dict[str, Path], config: IngestConfig, rejects: pl.DataFrame, out: Path
+    sifted: dict[str, ValidationResult], given: dict[str, Path], config: IngestConfig, rejects: pl.DataFrame, out: Path
 ) -> None:
     """Fail when a table has too many bad rows or no good one, and keep the rejects beside `out`."""
     for table, part in sifted.items():
@@ -269,7 +269,7 @@ def _rows(count: int) -> str:
     return "row" if count == 1 else "rows"
 
 
-def _table_report(part: Sifted) -> TableReport:
+def _table_report(part: ValidationResult) -> TableReport:
     return TableReport(
         rows=part.rows,
         kept=part.kept.height,

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.data.payloads import ItemlessRow, unfold
+from recsys.data.payloads import ItemlessRow, parse_payload
 
 KINDS: Final = {
     ".parquet": "parquet",
@@ -263,7 +263,7 @@ def _table_of_objects(
     for place, value in enumerate(values):
         number = numbers[place] if numbers is not None else place + 1
         try:
-            unfolded = unfold(value) if table == "events" else [_object(value)]
+            unfolded = parse_payload(value) if table == "events" else [_object(value)]
         except DataError as error:
             bad.append((number, _reason(error), msgspec.json.encode(value, enc_hook=str).decode()))
             continue

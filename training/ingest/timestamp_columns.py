@@ -35,7 +35,7 @@ EPOCH_UNITS: Final = (
 
 
 @dataclass(frozen=True)
-class TimeRules:
+class TimestampOptions:
     """How a shop's times are read.
 
     Attributes:
@@ -48,7 +48,7 @@ class TimeRules:
 
 
 @dataclass(frozen=True)
-class CastColumn:
+class TypedColumn:
     """A column after its cast.
 
     Attributes:
@@ -62,7 +62,7 @@ class CastColumn:
     notes: tuple[str, ...] = ()
 
 
-def parse_times(values: pl.Series, rules: TimeRules) -> CastColumn:
+def parse_timestamps(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
     """Read one column of times of any type.
 
     Accepted: datetimes with or without a zone; dates (local midnight); ISO 8601 and RFC 3339 text with `T` or
@@ -100,7 +100,7 @@ def _column(
     day: pl.Series | None = None,
     zone: str | None = None,
     notes: tuple[str, ...] = (),
-) -> CastColumn:
+) -> TypedColumn:
     """Join moments, zone-less times and dates into one column, and name what is wrong with the rest."""
     times = _empty(raw.len(), TIMESTAMP) if moment is None else moment
     problems: pl.Expr = pl.when(pl.col("raw").is_not_null() & pl.col("times").is_null()).then(pl.lit(UNPARSABLE))
@@ -114,7 +114,7 @@ def _column(
         times = times.zip_with(day.is_null(), _localised(day.cast(pl.Datetime("us")), zone or "UTC"))
     frame = pl.DataFrame({"raw": raw.is_not_null().replace(False, None), "times": times})
     frame = frame.with_columns(local=_empty(raw.len(), pl.Datetime("us")) if local is None else local)
-    return CastColumn(times, frame.select(problems.cast(pl.String)).to_series(), notes)
+    return TypedColumn(times, frame.select(problems.cast(pl.String)).to_series(), notes)
 
 
 def _empty(length: int, dtype: pl.DataType) -> pl.Series:
@@ -133,7 +133,7 @@ def _localised(naive: pl.Series, zone: str | None) -> pl.Series:
     return placed.dt.convert_time_zone("UTC").cast(TIMESTAMP)
 
 
-def _parse_text(values: pl.Series, rules: TimeRules) -> CastColumn:
+def _parse_text(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
     """Try one form after another, each on the rows that the forms before it left."""
     raw = values.str.strip_chars()
     raw = raw.set(raw == "", None)

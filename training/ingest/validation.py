@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
-from training.ingest.casts import PROBLEMS, CastRules, cast_table
+from training.ingest.casts import PROBLEMS, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
 from training.ingest.readers import RawTable
 
@@ -32,7 +32,7 @@ LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
 
 
 @dataclass(frozen=True)
-class SieveRules:
+class ValidationRules:
     """What a table's rows are held against.
 
     Attributes:
@@ -43,13 +43,13 @@ class SieveRules:
     """
 
     latest: datetime
-    casts: CastRules = field(default_factory=CastRules)
+    casts: CastOptions = field(default_factory=CastOptions)
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
 
 
 @dataclass(frozen=True)
-class Sifted:
+class ValidationResult:
     """A table's rows told apart: kept, rejected and duplicate rows together are the rows that came.
 
     Attributes:
@@ -89,7 +89,7 @@ def _counted(reasons: pl.Series) -> dict[str, int]:
     return dict(counts.iter_rows())
 
 
-def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
+def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> ValidationResult:
     """Rename, cast, check and deduplicate one table.
 
     Of events with one `event_id` the first is kept, and so is the first of events without one that are equal
@@ -117,7 +117,7 @@ def sift(raw: RawTable, table: str, rules: SieveRules) -> Sifted:
     attributes = [name for name in named.columns if name not in TABLES[table]]
     keeps_attributes = table in LAST_WINS
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
-    return Sifted(
+    return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
         rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
         rows=raw.frame.height + raw.broken.height,
@@ -133,7 +133,7 @@ def _passed_over(itemless: int) -> tuple[str, ...]:
     return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and passed over",)
 
 
-def _named(frame: pl.DataFrame, table: str, rules: SieveRules) -> pl.DataFrame:
+def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
     """The frame under our column names, with the default event filled in.
 
     A frame without any column is of a file whose rows are all broken; it lacks no column in particular.
@@ -151,7 +151,7 @@ def _named(frame: pl.DataFrame, table: str, rules: SieveRules) -> pl.DataFrame:
     return named
 
 
-def _require_columns(frame: pl.DataFrame, table: str, rules: SieveRules) -> None:
+def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) -> None:
     found = ", ".join(frame.columns) or "none"
     for column in REQUIRED[table]:
         if column not in frame.columns:

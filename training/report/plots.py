@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from recsys.core.metrics import Interval
-from recsys.evaluation.curves import DialPoint, ScoreBin
+from recsys.evaluation.curves import ScoreBin, TradeoffPoint
 from recsys.evaluation.summary import Segment
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def plot_dial(points: Sequence[DialPoint]) -> str:
+def plot_dial(points: Sequence[TradeoffPoint]) -> str:
     """Accuracy against what of the long tail is shown, as the popularity discount turns."""
 
     def draw(figure: Figure) -> None:
@@ -112,7 +112,7 @@ def plot_importances(importances: Mapping[str, float]) -> str:
     return _drawn("importances", 0.9 + 0.24 * len(strongest), draw)
 
 
-def _draw_dial(ax: Axes, points: Sequence[DialPoint], x_of: Callable[[DialPoint], Interval]) -> None:
+def _draw_dial(ax: Axes, points: Sequence[TradeoffPoint], x_of: Callable[[TradeoffPoint], Interval]) -> None:
     known = [point for point in points if math.isfinite(x_of(point).value)]
     turned = [point for point in known if point.tail_discount is not None]
     others = [point for point in known if point.tail_discount is None]
@@ -133,7 +133,7 @@ def _draw_dial(ax: Axes, points: Sequence[DialPoint], x_of: Callable[[DialPoint]
     _label_settings(ax, turned, x, y)
 
 
-def _label_settings(ax: Axes, turned: Sequence[DialPoint], x: Sequence[float], y: Sequence[float]) -> None:
+def _label_settings(ax: Axes, turned: Sequence[TradeoffPoint], x: Sequence[float], y: Sequence[float]) -> None:
     """Write β beside its point; where points crowd, beside the last of them."""
     width, height = (high - low for low, high in (ax.get_xlim(), ax.get_ylim()))
     for place, point in enumerate(turned):

@@ -11,7 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from recsys.core.metrics import Interval
-from recsys.evaluation.summary import Comparison, Outcome, Segment
+from recsys.evaluation.summary import Comparison, EvaluationSummary, Segment
 from training.evaluate import EvaluationReport
 from training.report.plots import plot_dial, plot_importances, plot_scores, plot_segments
 
@@ -136,7 +136,7 @@ def _by_hour(report: EvaluationReport) -> Iterator[str]:
         )
 
 
-def _segments(outcome: Outcome, kind: str) -> list[Segment]:
+def _segments(outcome: EvaluationSummary, kind: str) -> list[Segment]:
     """Parts of a kind, for our methods and for the baselines that matter most."""
     value = {
         method: figures[outcome.main].value for method, figures in outcome.metrics.items() if outcome.main in figures
@@ -147,7 +147,7 @@ def _segments(outcome: Outcome, kind: str) -> list[Segment]:
     return [segment for segment in outcome.segments if segment.kind == kind and segment.method in methods]
 
 
-def _sample_note(outcome: Outcome) -> str:
+def _sample_note(outcome: EvaluationSummary) -> str:
     return f"Bars are 95 % intervals over {outcome.n_units:,} shoppers; the best baselines and popularity beside ours."
 
 
@@ -156,7 +156,7 @@ def _figure(title: str, svg: str, told: str) -> str:
     return f'<h3>{name}</h3>\n<figure role="img" aria-label="{name}">\n{svg}{caption}</figure>'
 
 
-def _question(outcome: Outcome) -> Iterator[str]:
+def _question(outcome: EvaluationSummary) -> Iterator[str]:
     names = _metrics(outcome)
     best = {
         name: outcome.best_baseline(name) for name in names if not name.removeprefix("acc_").startswith(DESCRIPTIVE)
@@ -178,7 +178,7 @@ def _question(outcome: Outcome) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _metrics(outcome: Outcome) -> Sequence[str]:
+def _metrics(outcome: EvaluationSummary) -> Sequence[str]:
     """All metrics of a question, the deciding one first."""
     every: Iterable[str] = (name for figures in outcome.metrics.values() for name in figures)
     return list(dict.fromkeys((outcome.main, *every)))

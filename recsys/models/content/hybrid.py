@@ -73,7 +73,7 @@ def fit_hybrid(
         config: settings.
         with_similar: whether to list similar items, which takes longest; without it the lists are empty.
     """
-    factors = _complete(item_factors, content, n_buyers, config)
+    factors = _complete_factors(item_factors, content, n_buyers, config)
     if not with_similar:
         shape = (len(factors), config.n_similar)
         nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)
@@ -82,7 +82,7 @@ def fit_hybrid(
     return HybridModel(factors, similar_idx, similar_score)
 
 
-def _complete(
+def _complete_factors(
     item_factors: npt.NDArray[np.float32],
     content: npt.NDArray[np.float32],
     n_buyers: npt.NDArray[np.int32],
@@ -93,14 +93,14 @@ def _complete(
     sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
     if not len(warm) or not len(sparse_ones):
         return item_factors
-    lent = _lend(item_factors, content, warm, content[sparse_ones], config, sparse_ones)
+    lent = _impute(item_factors, content, warm, content[sparse_ones], config, sparse_ones)
     own = n_buyers[sparse_ones, None].astype(np.float32)
     factors = item_factors.copy()
     factors[sparse_ones] = (own * item_factors[sparse_ones] + k * lent) / (own + k)
     return factors
 
 
-def lend_factors(
+def impute_factors(
     item_factors: npt.NDArray[np.float32],
     content: npt.NDArray[np.float32],
     n_buyers: npt.NDArray[np.int32],
@@ -122,10 +122,10 @@ def lend_factors(
     warm = np.flatnonzero(n_buyers >= config.warm_buyers)
     if not len(warm) or not len(of_new):
         return np.zeros((len(of_new), item_factors.shape[1]), np.float32)
-    return _lend(item_factors, content, warm, of_new, config)
+    return _impute(item_factors, content, warm, of_new, config)
 
 
-def _lend(
+def _impute(
     item_factors: npt.NDArray[np.float32],
     content: npt.NDArray[np.float32],
     warm: npt.NDArray[np.int64],

@@ -13,7 +13,7 @@ from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.pairs.backoff import fit_backoff
-from recsys.models.pairs.purchase_order import BackwardTypes, DirectionConfig, find_backward_types
+from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, find_reversed_pairs
 from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
 NO_ITEM = -1
@@ -95,7 +95,7 @@ class CopurchaseModel:
     n_all: int
     by_basket: bool
     is_paired_type: npt.NDArray[np.bool_]
-    backward: BackwardTypes
+    backward: ReversedTypePairs
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
@@ -127,12 +127,12 @@ def fit_copurchase(
     """
     baskets, by_basket = _group(dataset, config)
     pairs = _count_pairs(baskets, now, config)
-    backward = find_backward_types(dataset, catalog, config.direction)
+    backward = find_reversed_pairs(dataset, catalog, config.direction)
     n_items = len(dataset.items)
     together, complements = _empty_lists(n_items, config), _empty_lists(n_items, config)
     shrinkage = (config.type_shrinkage, config.category_shrinkage)
     backoff = fit_backoff(pairs.weight, pairs.item_weight, pairs.total, catalog, shrinkage)
-    appeal = _appeal(dataset, backoff.share, now, config)
+    appeal = _popularity_prior(dataset, backoff.share, now, config)
     for item_type, members in _items_by_type(catalog, pairs.item_weight):
         prior = backoff.given_type(item_type)
         partners = backoff.partners(item_type)
@@ -159,7 +159,7 @@ def fit_copurchase(
     )
 
 
-def _appeal(
+def _popularity_prior(
     dataset: Dataset, share: npt.NDArray[np.float64], now: int, config: CopurchaseConfig
 ) -> npt.NDArray[np.float64]:
     bought = dataset.successes

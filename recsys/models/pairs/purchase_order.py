@@ -36,7 +36,7 @@ class DirectionConfig:
 
 
 @dataclass(frozen=True)
-class BackwardTypes:
+class ReversedTypePairs:
     """Pairs of types that shoppers buy in the other order.
 
     Attributes:
@@ -61,7 +61,7 @@ class BackwardTypes:
         return is_before[catalog.item_type[candidates]] & ~cheaper
 
 
-def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> BackwardTypes:
+def find_reversed_pairs(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> ReversedTypePairs:
     """Compare how often one type follows another with how often it precedes it.
 
     For every basket with type a, count the same shopper's next baskets within the window that hold b: `f(a → b)`. A
@@ -82,7 +82,7 @@ def find_backward_types(dataset: Dataset, catalog: Catalog, config: DirectionCon
         (np.ones(int(backward.sum()), np.bool_), (both.row[backward], both.col[backward])),
         shape=(n_types, n_types),
     )
-    return BackwardTypes(pairs, config.min_price_ratio)
+    return ReversedTypePairs(pairs, config.min_price_ratio)
 
 
 @dataclass(frozen=True)

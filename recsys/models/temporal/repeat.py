@@ -47,7 +47,7 @@ class RepeatModel:
     repeat_share: float
     config: RepeatConfig
 
-    def chance_of_another(self, own: OwnItems) -> npt.NDArray[np.float32]:
+    def chance_of_another(self, own: PurchaseStats) -> npt.NDArray[np.float32]:
         """Chance that the shopper ever buys each item again: own repeats, shrunk to everyone's rate; float32."""
         k = self.config.personal_shrinkage
         repeats = own.n_baskets - 1
@@ -55,7 +55,7 @@ class RepeatModel:
 
 
 @dataclass(frozen=True)
-class OwnItems:
+class PurchaseStats:
     """A shopper's own items, one entry a distinct item, in the order of rows.
 
     Attributes:
@@ -77,7 +77,7 @@ class OwnItems:
         return ((now - self.last) / DAY_S / self.interval_days).astype(np.float32)
 
 
-NOTHING_OWNED = OwnItems(
+NO_PURCHASES = PurchaseStats(
     np.empty(0, np.int32),
     np.empty(0, np.float32),
     np.empty(0, np.int32),
@@ -86,7 +86,7 @@ NOTHING_OWNED = OwnItems(
 )
 
 
-def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> OwnItems:
+def purchase_stats(model: RepeatModel, history: UserHistory, goal: int, now: int) -> PurchaseStats:
     """Score what the shopper bought up to `now`.
 
     Args:
@@ -97,7 +97,7 @@ def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> 
     """
     bought = history.of_kind(goal)
     if not len(bought):
-        return NOTHING_OWNED
+        return NO_PURCHASES
     item_idx, timestamp = _one_a_basket(bought)
     starts = np.flatnonzero(np.concatenate([[True], item_idx[1:] != item_idx[:-1]]))
     n_baskets = np.diff(starts, append=len(item_idx)).astype(np.int32)
@@ -105,7 +105,7 @@ def own_items(model: RepeatModel, history: UserHistory, goal: int, now: int) -> 
     rows, last = item_idx[starts], np.maximum.reduceat(timestamp, starts)
     own_days = (last - np.minimum.reduceat(timestamp, starts)) / DAY_S
     k = model.config.personal_shrinkage
-    return OwnItems(
+    return PurchaseStats(
         item_idx=rows,
         score=np.add.reduceat(decayed, starts).astype(np.float32),
         n_baskets=n_baskets,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.bundles.serialization import Parts, put_together, take_apart
+from recsys.bundles.serialization import SerializedModel, flatten, unflatten
 from recsys.core.errors import BundleError
 from recsys.fitting.engine import Engine
 from tests.recsys.same import assert_same
@@ -42,7 +42,7 @@ def outer() -> Outer:
 
 
 def test_parts_have_dotted_names(outer: Outer) -> None:
-    parts = take_apart(outer, skip=("name",))
+    parts = flatten(outer, skip=("name",))
     assert set(parts.arrays) == {
         "factors",
         "matrix.data",
@@ -64,7 +64,7 @@ def test_parts_have_dotted_names(outer: Outer) -> None:
 
 
 def test_apart_and_together_is_the_same(outer: Outer) -> None:
-    back = put_together(Outer, take_apart(outer))
+    back = unflatten(Outer, flatten(outer))
     assert_same(outer, back)
     assert back.inner == outer.inner
     assert (back.name, back.maybe, back.flag) == ("x", None, True)
@@ -72,30 +72,30 @@ def test_apart_and_together_is_the_same(outer: Outer) -> None:
 
 @given(st.lists(st.text(max_size=5), max_size=6).map(tuple))
 def test_any_strings_come_back(words: tuple[str, ...]) -> None:
-    back = put_together(Inner, take_apart(Inner(words=words)))
+    back = unflatten(Inner, flatten(Inner(words=words)))
     assert back.words == words
 
 
 @pytest.mark.parametrize("name", ["factors", "matrix.indices"])
 def test_a_missing_array_is_named(outer: Outer, name: str) -> None:
-    parts = take_apart(outer)
+    parts = flatten(outer)
     del parts.arrays[name]
     with pytest.raises(BundleError, match=name.split(".")[0]):
-        put_together(Outer, parts)
+        unflatten(Outer, parts)
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("count", "3"), ("name", 3), ("flag", None), ("maybe", 1.5), ("inner.rate", "fast")]
 )
 def test_a_value_of_another_kind_is_refused(outer: Outer, name: str, value: object) -> None:
-    parts = take_apart(outer)
+    parts = flatten(outer)
     parts.values[name] = value
     with pytest.raises(BundleError, match=name):
-        put_together(Outer, parts)
+        unflatten(Outer, parts)
 
 
 def test_a_whole_number_serves_as_a_float() -> None:
-    back = put_together(Inner, Parts({}, {}, {"rate": 2, "sizes": [4], "words": []}))
+    back = unflatten(Inner, SerializedModel({}, {}, {"rate": 2, "sizes": [4], "words": []}))
     assert back == Inner(2.0, (4,), ())
     assert isinstance(back.rate, float)
 
@@ -104,4 +104,4 @@ def test_every_model_of_an_engine_comes_back(shop_engine: Engine) -> None:
     for part in fields(Engine):
         model = getattr(shop_engine, part.name)
         if part.name not in ("index", "items_table", "users_table"):
-            assert_same(model, put_together(type(model), take_apart(model)))
+            assert_same(model, unflatten(type(model), flatten(model)))

@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.core.ids import UNKNOWN, GrownIdMap, IdMap
+from recsys.core.ids import UNKNOWN, ExtendedIdMap, IdMap
 
 ids = st.lists(st.text(min_size=1, max_size=8), max_size=20)
 
@@ -43,7 +43,7 @@ def test_a_column_is_encoded_as_id_by_id(known: list[str], column: list[str | No
 
 def test_a_grown_map_has_the_rows_of_both_parts_and_hides_some() -> None:
     known = IdMap(("a", "b"))
-    grown = GrownIdMap(("a", "b", "c", "d"), known, {"c": 2, "d": 3}, frozenset({"b", "d"}))
+    grown = ExtendedIdMap(("a", "b", "c", "d"), known, {"c": 2, "d": 3}, frozenset({"b", "d"}))
     assert [grown.row(id_) for id_ in "abcde"] == [0, UNKNOWN, 2, UNKNOWN, UNKNOWN]
     assert grown.rows("abcde").tolist() == [0, UNKNOWN, 2, UNKNOWN, UNKNOWN]
     assert grown.ids[3] == "d"

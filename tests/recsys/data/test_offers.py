@@ -16,11 +16,11 @@ from recsys.bundles.bundle import Provenance, read_bundle, write_bundle
 from recsys.core.ids import IdMap
 from recsys.core.request import Request
 from recsys.core.schema import OFFERS
-from recsys.data.offers import KEYS, Offers, OfferTable, Where, read_offers
+from recsys.data.offers import OFFER_KEYS, Offers, OfferScope, OfferTable, read_offers
 from recsys.evaluation.methods import served_lists
-from recsys.evaluation.tasks import NOBODY, Task
+from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
-from recsys.pipeline.offer_view import offered
+from recsys.pipeline.offer_view import with_offers
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.recommender import Recommender
 from recsys.rules.masks import Masks
@@ -53,7 +53,7 @@ def table_of(*rows: dict[str, Any], items: IdMap = ITEMS) -> OfferTable:
     return read_offers(table(timed, OFFERS), items)
 
 
-def said(offers: OfferTable, where: Where, as_of: int) -> dict[str, tuple[float | None, bool | None]]:
+def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[float | None, bool | None]]:
     """Price and availability by item, by the walk over terms that the catalogue is made with."""
     found: dict[str, tuple[float | None, bool | None]] = {}
     every = Offers(offers)
@@ -67,16 +67,16 @@ def said(offers: OfferTable, where: Where, as_of: int) -> dict[str, tuple[float 
     return found
 
 
-def by_force(rows: list[dict[str, Any]], where: Where, as_of: int, item_id: str, name: str) -> Any:
+def by_force(rows: list[dict[str, Any]], where: OfferScope, as_of: int, item_id: str, name: str) -> Any:
     """The rule as it is told, over plain rows."""
-    asked = dict(zip(KEYS, where, strict=True))
+    asked = dict(zip(OFFER_KEYS, where, strict=True))
     applying = [
-        (sum(row[key] is not None for key in KEYS), row["store"] is not None, row["channel"] is not None,
+        (sum(row[key] is not None for key in OFFER_KEYS), row["store"] is not None, row["channel"] is not None,
          row["region"] is not None, -1 if row["valid_from"] is None else row["valid_from"], place, row[name])
         for place, row in enumerate(rows)
         if row["item_id"] == item_id
         and row[name] is not None
-        and all(row[key] in (None, asked[key]) for key in KEYS)
+        and all(row[key] in (None, asked[key]) for key in OFFER_KEYS)
         and (row["valid_from"] is None or row["valid_from"] <= as_of)
         and (row["valid_to"] is None or as_of < row["valid_to"])
     ]  # fmt: skip
@@ -86,11 +86,11 @@ def by_force(rows: list[dict[str, Any]], where: Where, as_of: int, item_id: str,
 @given(
     rows=st.lists(DRAWN, max_size=12),
     where=st.builds(
-        Where, st.sampled_from(["", "湖北", "广东"]), st.sampled_from(["", STORE]), st.sampled_from(["", "app"])
+        OfferScope, st.sampled_from(["", "湖北", "广东"]), st.sampled_from(["", STORE]), st.sampled_from(["", "app"])
     ),
     as_of=st.sampled_from([0, 9, 10, 19, 20, 29, 30]),
 )
-def test_the_most_specific_offer_speaks(rows: list[dict[str, Any]], where: Where, as_of: int) -> None:
+def test_the_most_specific_offer_speaks(rows: list[dict[str, Any]], where: OfferScope, as_of: int) -> None:
     found = said(table_of(*rows), where, as_of)
     for item_id in ITEMS.ids:
         expected = tuple(by_force(rows, where, as_of, item_id, name) for name in ("price", "available"))
@@ -111,35 +111,35 @@ def test_the_most_specific_offer_speaks(rows: list[dict[str, Any]], where: Where
 def test_order_of_precedence(more: dict[str, Any], less: dict[str, Any]) -> None:
     first, second = {"item_id": "a", "price": 1.0} | more, {"item_id": "a", "price": 2.0} | less
     for rows in ((first, second), (second, first)):
-        assert said(table_of(*rows), Where("湖北", STORE, "app"), 5) == {"a": (1.0, None)}
+        assert said(table_of(*rows), OfferScope("湖北", STORE, "app"), 5) == {"a": (1.0, None)}
 
 
 def test_moments_are_whole_seconds_and_the_end_is_not_in_it() -> None:
     offers = table_of({"item_id": "a", "price": 1.0, "valid_from": 9.5, "valid_to": 19.5})
-    assert [bool(said(offers, Where(), as_of)) for as_of in (9, 10, 19, 20)] == [False, True, True, False]
+    assert [bool(said(offers, OfferScope(), as_of)) for as_of in (9, 10, 19, 20)] == [False, True, True, False]
 
 
 def test_standing_changes_with_every_end_and_is_one_where_nothing_differs() -> None:
     offers = table_of({"item_id": "a", "store": STORE, "price": 1.0, "valid_from": 10, "valid_to": 20})
-    here = [offers.standing(Where(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
+    here = [offers.standing(OfferScope(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
     assert len(set(here)) == 3
     assert here[1] == here[2]
-    assert offers.standing(Where("湖北", "elsewhere", "app"), 10) == ()
+    assert offers.standing(OfferScope("湖北", "elsewhere", "app"), 10) == ()
 
 
 @pytest.mark.parametrize(
     ("context", "region", "expected"),
     [
-        ({"region": "湖北", "store": 12}, "上海", Where("湖北", "12")),
-        ({"store": True, "channel": ["app"]}, "上海", Where("上海")),
-        ({}, None, Where()),
+        ({"region": "湖北", "store": 12}, "上海", OfferScope("湖北", "12")),
+        ({"store": True, "channel": ["app"]}, "上海", OfferScope("上海")),
+        ({}, None, OfferScope()),
     ],
 )
-def test_where_a_request_is_from(context: dict[str, Any], region: Any, expected: Where) -> None:
-    assert Where.of(context, region) == expected
+def test_where_a_request_is_from(context: dict[str, Any], region: Any, expected: OfferScope) -> None:
+    assert OfferScope.of(context, region) == expected
 
 
-def with_offers(engine: Engine, *rows: dict[str, Any]) -> Engine:
+def engine_with(engine: Engine, *rows: dict[str, Any]) -> Engine:
     return replace(engine, offers=Offers(table_of(*rows, items=engine.items)))
 
 
@@ -148,15 +148,15 @@ def ask(engine: Engine, **context: Any) -> Request:
 
 
 def test_an_engine_without_an_applying_offer_is_itself(shop_engine: Engine) -> None:
-    assert offered(shop_engine, ask(shop_engine, store=STORE)) is shop_engine
-    engine = with_offers(shop_engine, {"item_id": "phone-1", "store": STORE, "price": 1.0})
-    assert offered(engine, ask(engine, store="上海店")) is engine
-    assert offered(engine, ask(engine, store=STORE)) is offered(engine, ask(engine, store=STORE, region="x"))
+    assert with_offers(shop_engine, ask(shop_engine, store=STORE)) is shop_engine
+    engine = engine_with(shop_engine, {"item_id": "phone-1", "store": STORE, "price": 1.0})
+    assert with_offers(engine, ask(engine, store="上海店")) is engine
+    assert with_offers(engine, ask(engine, store=STORE)) is with_offers(engine, ask(engine, store=STORE, region="x"))
     assert len(engine.offered) == 1
 
 
 def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> None:
-    engine = with_offers(
+    engine = engine_with(
         shop_engine,
         {"item_id": "phone-1", "store": STORE, "price": 1.5},
         {"item_id": "phone-1", "price": 2.5, "available": False},
@@ -164,7 +164,7 @@ def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> 
         {"item_id": "nobody knows", "price": 9.0},
     )
     row, chips = engine.items.row("phone-1"), engine.items.row("薯片-番茄")
-    here, there = offered(engine, ask(engine, store=STORE)), offered(engine, ask(engine))
+    here, there = with_offers(engine, ask(engine, store=STORE)), with_offers(engine, ask(engine))
     assert [each.catalog.price[row] for each in (here, there)] == [1.5, 2.5]
     assert [bool(each.catalog.available[chips]) for each in (here, there)] == [True, False]
     assert not here.catalog.available[row]
@@ -178,17 +178,17 @@ def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> 
 
 def test_the_shopper_s_own_region_counts_where_the_context_names_none(shop_engine: Engine) -> None:
     users = shop_engine.users_table.with_columns(region=pl.lit("湖北"))
-    engine = with_offers(
+    engine = engine_with(
         replace(shop_engine, users_table=users), {"item_id": "phone-1", "region": "湖北", "price": 1.0}
     )
     request = replace(ask(engine), user_id=engine.users.ids[0])
-    assert offered(engine, request) is not engine
-    assert offered(engine, replace(request, context={"region": "上海"})) is engine
+    assert with_offers(engine, request) is not engine
+    assert with_offers(engine, replace(request, context={"region": "上海"})) is engine
 
 
 def test_a_list_leaves_out_what_is_sold_out_in_its_store_alone(shop_engine: Engine) -> None:
     best = recommend(shop_engine, ask(shop_engine, store=STORE)).items[0].item_id
-    engine = with_offers(shop_engine, {"item_id": best, "store": STORE, "available": False})
+    engine = engine_with(shop_engine, {"item_id": best, "store": STORE, "available": False})
     here, there = (recommend(engine, ask(engine, store=store)) for store in (STORE, "上海店"))
     assert best not in {item.item_id for item in here.items}
     assert there == recommend(shop_engine, ask(shop_engine, store="上海店"))
@@ -197,24 +197,24 @@ def test_a_list_leaves_out_what_is_sold_out_in_its_store_alone(shop_engine: Engi
 
 def test_lists_that_are_judged_leave_out_what_is_sold_out_everywhere(shop_engine: Engine) -> None:
     asked = ask(shop_engine)
-    nobody = np.array([NOBODY], np.int32)
+    nobody = np.array([ANONYMOUS], np.int32)
     relevant = sparse.csr_matrix((1, len(shop_engine.items)), dtype=np.float32)
     task = Task(nobody, np.array([asked.as_of]), nobody, relevant, np.array([-1], np.int8))
     best = served_lists(shop_engine, task, "popular", 3)[0, 0]
-    engine = with_offers(shop_engine, {"item_id": shop_engine.items.ids[best], "available": False})
+    engine = engine_with(shop_engine, {"item_id": shop_engine.items.ids[best], "available": False})
     assert best not in served_lists(engine, task, "popular", 3)
 
 
 def test_a_bundle_keeps_its_offers_in_files_of_their_own(
     shop_engine: Engine, shop_models: Path, tmp_path: Path
 ) -> None:
-    engine = with_offers(shop_engine, {"item_id": "phone-1", "store": STORE, "available": False, "valid_to": 9e9})
+    engine = engine_with(shop_engine, {"item_id": "phone-1", "store": STORE, "available": False, "valid_to": 9e9})
     made = write_bundle(engine, tmp_path, Provenance(datetime.now(UTC), "x", {}, ()))
     back, manifest = read_bundle(tmp_path / made.version)
     assert "offers.item_idx.npy" in manifest.files
     assert back.offers.known.store == (STORE,)
     request = ask(back, store=STORE)
-    assert not offered(back, request).catalog.available[back.items.row("phone-1")]
+    assert not with_offers(back, request).catalog.available[back.items.row("phone-1")]
     explained = Recommender(back, manifest).explain(request, "phone-1")
     assert explained.stage == "sold_out_here"
     assert (f"store {STORE}" in explained.text, f"门店 {STORE}" in explained.text_zh) == (True, True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENTS
-from recsys.data.payloads import ItemlessRow, unfold
+from recsys.data.payloads import ItemlessRow, parse_payload
 
 GA4 = {
     "event_name": "purchase",
@@ -47,7 +47,7 @@ RETAIL = {
 
 
 def test_ga4_purchase_unfolds_into_one_row_an_item() -> None:
-    first, second = unfold(GA4)
+    first, second = parse_payload(GA4)
     assert first["item_id"] == "a"
     assert second["item_id"] == "7"
     assert (first["price"], first["quantity"], second["price"], second["position"]) == (1.5, 2.0, 3.0, 1)
@@ -74,7 +74,7 @@ def test_ga4_bigquery_export_and_measurement_protocol() -> None:
         ],
         "items": [{"item_id": "a"}],
     }
-    (row,) = unfold(exported)
+    (row,) = parse_payload(exported)
     assert row["session_id"] == "5"
     assert row["basket_id"] is None, "a view is in no basket"
     protocol = {
@@ -82,12 +82,12 @@ def test_ga4_bigquery_export_and_measurement_protocol() -> None:
         "timestamp_micros": 1483603200000000,
         "events": [{"name": "add_to_cart", "params": {"items": [{"item_id": "a"}]}}],
     }
-    (row,) = unfold(protocol)
+    (row,) = parse_payload(protocol)
     assert (row["event"], row["visitor_id"], row["item_id"]) == ("add_to_cart", "c", "a")
 
 
 def test_segment_order_gives_every_row_its_own_event_id() -> None:
-    rows = unfold(SEGMENT)
+    rows = parse_payload(SEGMENT)
     assert [row["event_id"] for row in rows] == ["m#1", "m#2"]
     assert {row["basket_id"] for row in rows} == {"o"}
     assert {row["event"] for row in rows} == {"purchase"}
@@ -95,27 +95,27 @@ def test_segment_order_gives_every_row_its_own_event_id() -> None:
 
 def test_segment_single_product_keeps_its_event_id() -> None:
     properties = {"product_id": "x", "price": 2, "quantity": 1, "cart_id": "c"}
-    (row,) = unfold(SEGMENT | {"event": "Product Added", "properties": properties})
+    (row,) = parse_payload(SEGMENT | {"event": "Product Added", "properties": properties})
     assert (row["event"], row["event_id"], row["item_id"], row["price"]) == ("add_to_cart", "m", "x", 2.0)
     assert row["basket_id"] is None
 
 
 def test_google_retail() -> None:
-    (row,) = unfold(RETAIL)
+    (row,) = parse_payload(RETAIL)
     assert (row["event"], row["item_id"], row["quantity"], row["basket_id"]) == ("purchase", "z", 3.0, "p")
     assert (row["user_id"], row["visitor_id"]) == ("u", "v")
-    (row,) = unfold(RETAIL | {"purchaseTransaction": None, "eventType": "detail-page-view"})
+    (row,) = parse_payload(RETAIL | {"purchaseTransaction": None, "eventType": "detail-page-view"})
     assert (row["event"], row["basket_id"]) == ("view_item", "c")
 
 
 def test_flat_row_passes_through() -> None:
     row = {"item_id": 7, "event": "Product Viewed", "timestamp": 1483603200, "user_id": "u", "sku": [1]}
-    assert unfold(row) == [row | {"item_id": "7", "event": "view_item"}]
+    assert parse_payload(row) == [row | {"item_id": "7", "event": "view_item"}]
 
 
 def test_payload_without_items_names_no_item() -> None:
-    assert unfold({"event_name": "page_view", "user_id": "u"})[0]["item_id"] is None
-    assert unfold(SEGMENT | {"properties": {"products": []}})[0]["item_id"] is None
+    assert parse_payload({"event_name": "page_view", "user_id": "u"})[0]["item_id"] is None
+    assert parse_payload(SEGMENT | {"properties": {"products": []}})[0]["item_id"] is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_payload_without_items_names_no_item() -> None:
     ],
 )
 def test_an_event_of_no_item_and_no_name_of_ours_is_told_apart(payload: Any, is_itemless: bool) -> None:
-    (row,) = unfold(payload)
+    (row,) = parse_payload(payload)
     assert isinstance(row, ItemlessRow) == is_itemless
 
 
@@ -173,7 +173,7 @@ def test_an_event_of_no_item_and_no_name_of_ours_is_told_apart(payload: Any, is_
 )
 def test_a_wrong_shape_is_told_by_its_field(payload: Any, field: str) -> None:
     with pytest.raises(DataError) as raised:
-        unfold(payload)
+        parse_payload(payload)
     assert str(raised.value).startswith(f"{field}: ")
 
 
@@ -194,7 +194,7 @@ SHAPES = st.recursive(
 def test_any_json_gives_rows_or_a_data_error(payload: Any) -> None:
     before = json.dumps(payload)
     try:
-        rows = unfold(payload)
+        rows = parse_payload(payload)
     except DataError:
         return
     finally:

@@ -13,9 +13,9 @@ from scipy.stats import binomtest
 
 from recsys.core.errors import ConfigError
 from recsys.core.metrics import Interval
-from recsys.evaluation.attribution import Attribution, attribution, shown_rows, wilson, with_what_was_shown
+from recsys.evaluation.attribution import Attribution, attribution, impression_rows, join_impressions, wilson
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry, EventStore, events_table
+from recsys.eventlog.store import EventStore, LogEntry, events_table
 
 NOON = 1714557600.0
 DAY = 86_400
@@ -28,21 +28,21 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
         yield store
 
 
-def shown(id_: str, *item_ids: str, placement: str = "for_you", version: str = "v1", **body: Any) -> Entry:
+def shown(id_: str, *item_ids: str, placement: str = "for_you", version: str = "v1", **body: Any) -> LogEntry:
     items = [{"item_id": item_id, "score": 1.0} for item_id in item_ids]
     told = {"placement": placement, "model_version": version, "items": items, "user_id": "u"}
-    return Entry("impression", id_, NOON, NOON, told | body)
+    return LogEntry("impression", id_, NOON, NOON, told | body)
 
 
-def public(*ids: str, items: tuple[str, ...], placement: str = "popular") -> Entry:
+def public(*ids: str, items: tuple[str, ...], placement: str = "popular") -> LogEntry:
     many = [{"recommendation_id": id_, "at": NOON + n} for n, id_ in enumerate(ids)]
     body = {"placement": placement, "model_version": "v1", "items": [{"item_id": each} for each in items]}
-    return Entry("impression", None, NOON, NOON, body | {"shown": many})
+    return LogEntry("impression", None, NOON, NOON, body | {"shown": many})
 
 
-def event(name: str, id_: str | None, item_id: str, after_s: float = 60, **body: Any) -> Entry:
+def event(name: str, id_: str | None, item_id: str, after_s: float = 60, **body: Any) -> LogEntry:
     told = {"user_id": "u", "event": name, "item_id": item_id, "recommendation_id": id_} | body
-    return Entry("event", None, NOON + after_s, NOON + after_s, told)
+    return LogEntry("event", None, NOON + after_s, NOON + after_s, told)
 
 
 def of(report: Attribution) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -127,10 +127,10 @@ def test_an_event_is_told_where_it_was_shown(store: EventStore) -> None:
     )
     table = events_table(store)
     ids = table["recommendation_id"].drop_nulls()
-    joined = with_what_was_shown(table, shown_rows(store, ids))
+    joined = join_impressions(table, impression_rows(store, ids))
     assert joined.schema == table.schema
     told = joined.filter(pl.col("event") != "view_item_list").select("placement", "position", "propensity").rows()
     assert told == [("for_you", 7, 0.25), ("popular", 2, None), ("theirs", 3, 0.5), (None, None, None), (None,) * 3]
-    assert with_what_was_shown(joined, shown_rows(store, ids)).equals(joined)
+    assert join_impressions(joined, impression_rows(store, ids)).equals(joined)
     assert joined.filter(pl.col("event") == "view_item_list").equals(table.filter(pl.col("event") == "view_item_list"))
-    assert shown_rows(store, []).is_empty()
+    assert impression_rows(store, []).is_empty()

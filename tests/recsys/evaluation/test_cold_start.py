@@ -5,20 +5,20 @@ import pytest
 
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.data.history import HistoryConfig, build_history
-from recsys.evaluation.cold_start import ColdItems, ColdUsers, hide_items, last_items, leave_users_out
+from recsys.evaluation.cold_start import ColdItemsTask, ColdUsersTask, hide_items, last_items, leave_users_out
 from recsys.evaluation.splits import find_window
 from tests.shop import at, dataset_of, moment, small_config
 
 
 @pytest.fixture(scope="module")
-def hidden(shop_dataset: Dataset) -> ColdItems:
+def hidden(shop_dataset: Dataset) -> ColdItemsTask:
     window = find_window(shop_dataset, "report", 28)
     found = hide_items(shop_dataset, window, small_config(), np.random.default_rng(0))
     assert found is not None
     return found
 
 
-def test_hidden_items_left_no_trace_in_any_model(hidden: ColdItems) -> None:
+def test_hidden_items_left_no_trace_in_any_model(hidden: ColdItemsTask) -> None:
     assert len(hidden.item_idx) > 0
     assert not np.isin(hidden.engine.history.item_idx, hidden.item_idx).any()
     assert (hidden.engine.popularity.n_buyers[hidden.item_idx] == 0).all()
@@ -29,7 +29,7 @@ def test_hidden_items_left_no_trace_in_any_model(hidden: ColdItems) -> None:
 
 def test_users_left_out_are_known_by_no_model(shop_dataset: Dataset) -> None:
     window = find_window(shop_dataset, "report", 28)
-    cold: ColdUsers = leave_users_out(shop_dataset, window, small_config(), np.random.default_rng(0))
+    cold: ColdUsersTask = leave_users_out(shop_dataset, window, small_config(), np.random.default_rng(0))
     assert 0 < len(cold.task) < len(shop_dataset.users) / 2
     for user_idx in cold.task.user_idx.tolist():
         assert len(cold.engine.history.of(user_idx, window.stop)) == 0

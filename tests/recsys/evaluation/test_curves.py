@@ -10,8 +10,8 @@ from recsys.core import metrics
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import Dataset
 from recsys.evaluation import curves, tasks
-from recsys.evaluation.curves import bin_scores, turn_dial
-from recsys.evaluation.experiment import N_LISTED, Bench, Judged
+from recsys.evaluation.curves import calibration_bins, sweep_tail_discount
+from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults
 from recsys.evaluation.methods import served_lists, served_rankings
 from recsys.evaluation.protocols import PROTOCOLS
 from recsys.evaluation.splits import find_window
@@ -19,19 +19,19 @@ from tests.shop import small_config
 
 
 @pytest.fixture(scope="module")
-def bench(shop_dataset: Dataset) -> Bench:
-    return Bench.cut(shop_dataset, find_window(shop_dataset, "report", 28), small_config())
+def bench(shop_dataset: Dataset) -> Experiment:
+    return Experiment.cut(shop_dataset, find_window(shop_dataset, "report", 28), small_config())
 
 
 @pytest.fixture(scope="module")
-def judged(bench: Bench) -> Judged:
+def judged(bench: Experiment) -> QuestionResults:
     (found,) = PROTOCOLS["discovery"](bench)
     return found
 
 
-def test_the_served_setting_is_what_was_judged(bench: Bench, judged: Judged) -> None:
+def test_the_served_setting_is_what_was_judged(bench: Experiment, judged: QuestionResults) -> None:
     """All queries fit into the sample here, so that the figures are the protocol's own."""
-    points = turn_dial(bench, judged)
+    points = sweep_tail_discount(bench, judged)
     served = [point for point in points if point.is_served]
     assert [point.method for point in served] == ["discover", "long_tail"]
     assert {point.method for point in points} == judged.lists.keys()
@@ -45,27 +45,29 @@ def test_the_served_setting_is_what_was_judged(bench: Bench, judged: Judged) -> 
             assert point.ndcg.low <= point.ndcg.value <= point.ndcg.high
 
 
-def test_turning_the_dial_leads_away_from_the_head(bench: Bench, judged: Judged) -> None:
-    turned = [point for point in turn_dial(bench, judged, (0.0, 2.0)) if point.tail_discount is not None]
+def test_turning_the_dial_leads_away_from_the_head(bench: Experiment, judged: QuestionResults) -> None:
+    turned = [point for point in sweep_tail_discount(bench, judged, (0.0, 2.0)) if point.tail_discount is not None]
     assert [point.tail_discount for point in turned] == [0, PLACEMENTS["discover"].tail_discount, 2]
     share = [point.tail_share.value for point in turned]
     assert share == sorted(share)
     assert share[-1] > share[0]
 
 
-def test_a_sample_is_asked_of_all_methods(bench: Bench, judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "MAX_DIAL_QUERIES", 7)
+def test_a_sample_is_asked_of_all_methods(
+    bench: Experiment, judged: QuestionResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "MAX_SWEEP_QUERIES", 7)
     chosen = curves._sample(judged.n_queries, 7)
     assert (np.diff(chosen) > 0).all()
-    for point in turn_dial(bench, judged):
+    for point in sweep_tail_discount(bench, judged):
         if point.is_served:
             assert point.ndcg.value == pytest.approx(judged.values[point.method]["ndcg@20"][chosen].mean(), abs=1e-12)
 
 
-def test_score_bins_share_out_the_listed_items(bench: Bench) -> None:
+def test_score_bins_share_out_the_listed_items(bench: Experiment) -> None:
     task = tasks.next_basket(bench.dataset, bench.window)
     lists = bench.served(task, "for_you")
-    bins = bin_scores(bench, task)
+    bins = calibration_bins(bench, task)
     assert len(bins) == curves.N_SCORE_BINS
     assert sum(found.n_items for found in bins) == (lists >= 0).sum()
     assert max(found.n_items for found in bins) < 1.1 * min(found.n_items for found in bins) + 10
@@ -78,15 +80,15 @@ def test_score_bins_share_out_the_listed_items(bench: Bench) -> None:
     assert bins[-1].precision.low > bins[0].precision.high, "a shop of habits has scores that say something"
 
 
-def test_nobody_known_has_no_scores_to_judge(bench: Bench) -> None:
+def test_nobody_known_has_no_scores_to_judge(bench: Experiment) -> None:
     """Strangers get the fallback, whose scores are another matter."""
     task = tasks.next_basket(bench.dataset, bench.window)
-    nobody = replace(task, user_idx=np.full(len(task), tasks.NOBODY, np.int32))
-    assert bin_scores(bench, nobody) == []
-    assert bin_scores(bench, task.take(np.arange(0))) == []
+    nobody = replace(task, user_idx=np.full(len(task), tasks.ANONYMOUS, np.int32))
+    assert calibration_bins(bench, nobody) == []
+    assert calibration_bins(bench, task.take(np.arange(0))) == []
 
 
-def test_a_placement_may_be_made_for_the_occasion(bench: Bench) -> None:
+def test_a_placement_may_be_made_for_the_occasion(bench: Experiment) -> None:
     task = tasks.next_basket(bench.dataset, bench.window)
     by_name = served_lists(bench.engine, task, "discover", N_LISTED)
     np.testing.assert_array_equal(by_name, served_lists(bench.engine, task, PLACEMENTS["discover"], N_LISTED))

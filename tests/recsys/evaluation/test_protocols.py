@@ -10,9 +10,9 @@ import pytest
 from recsys.data.dataset import NO_HOUR, Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import PERSONAL
-from recsys.evaluation.experiment import Bench, Judged, draw
+from recsys.evaluation.experiment import Experiment, QuestionResults, draw
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
-from recsys.evaluation.protocols import PROTOCOLS, NothingToAskError
+from recsys.evaluation.protocols import PROTOCOLS, InsufficientDataError
 from recsys.evaluation.splits import Window, find_window
 from tests.recsys.same import assert_same
 from tests.shop import small_config
@@ -27,8 +27,8 @@ def window(shop_dataset: Dataset) -> Window:
 
 
 @pytest.fixture(scope="module")
-def bench(shop_dataset: Dataset, window: Window) -> Bench:
-    return Bench.cut(shop_dataset, window, small_config())
+def bench(shop_dataset: Dataset, window: Window) -> Experiment:
+    return Experiment.cut(shop_dataset, window, small_config())
 
 
 def with_another_future(dataset: Dataset, moment: int, seed: int = 0) -> Dataset:
@@ -43,8 +43,8 @@ def with_another_future(dataset: Dataset, moment: int, seed: int = 0) -> Dataset
     return replace(dataset, events=replace(events, **changed))
 
 
-def test_models_and_baselines_do_not_see_the_future(shop_dataset: Dataset, window: Window, bench: Bench) -> None:
-    other = Bench.cut(with_another_future(shop_dataset, window.start), window, small_config())
+def test_models_and_baselines_do_not_see_the_future(shop_dataset: Dataset, window: Window, bench: Experiment) -> None:
+    other = Experiment.cut(with_another_future(shop_dataset, window.start), window, small_config())
     assert_same(bench.engine, other.engine)
     asked = {
         "next_basket": tasks.next_basket(shop_dataset, window),
@@ -60,7 +60,9 @@ def test_models_and_baselines_do_not_see_the_future(shop_dataset: Dataset, windo
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
-def test_rolling_lists_see_nothing_after_their_own_moment(shop_dataset: Dataset, window: Window, bench: Bench) -> None:
+def test_rolling_lists_see_nothing_after_their_own_moment(
+    shop_dataset: Dataset, window: Window, bench: Experiment
+) -> None:
     moment = (window.start + window.stop) // 2
     task = bench.rolling_task
     task = task.take(task.as_of < moment)
@@ -72,21 +74,21 @@ def test_rolling_lists_see_nothing_after_their_own_moment(shop_dataset: Dataset,
     np.testing.assert_array_equal(mine, theirs)
 
 
-def test_rolling_histories_do_reach_into_the_window(bench: Bench) -> None:
+def test_rolling_histories_do_reach_into_the_window(bench: Experiment) -> None:
     """Else the test above would prove nothing."""
     late = bench.rolling_task.take(bench.rolling_task.as_of > bench.window.start + HOLDOUT_DAYS * 43_200)
     frozen = served_lists(bench.engine, late, "for_you", 20)
     assert (frozen != served_lists(bench.rolling_engine, late, "for_you", 20)).any()
 
 
-def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(bench: Bench) -> None:
+def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(bench: Experiment) -> None:
     task = tasks.next_basket(bench.dataset, bench.window)
     mine = recent_own_lists(bench.engine, bench.past, task, 20)
     assert len(mine) > 30
     np.testing.assert_array_equal(mine, baseline_lists(bench.past, task, ["gp_topfreq"], 20)["gp_topfreq"])
 
 
-def test_only_new_items_are_listed_where_only_those_count(bench: Bench) -> None:
+def test_only_new_items_are_listed_where_only_those_count(bench: Experiment) -> None:
     task = tasks.discovery(bench.dataset, bench.window)
     (lists,) = baseline_lists(bench.past, task, ["personal_frequency"], 20, only_new=True).values()
     owned = bench.past.counts[task.user_idx].toarray() > 0
@@ -124,7 +126,7 @@ METRICS = {
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: Bench) -> None:
+def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: Experiment) -> None:
     questions = list(PROTOCOLS[protocol](bench))
     found: dict[str, set[str]] = {}
     for question in questions:
@@ -140,18 +142,18 @@ def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: 
         assert metrics <= found[method]
 
 
-def _holds_whole_segments(question: Judged) -> None:
+def _holds_whole_segments(question: QuestionResults) -> None:
     for masks in question.segments.values():
         assert (sum(mask.astype(int) for mask in masks.values()) == 1).all()
 
 
-def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(bench: Bench) -> None:
+def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(bench: Experiment) -> None:
     by_nobody, _ = PROTOCOLS["time_of_day"](bench)
     recall = {method: values["recall@10"].mean() for method, values in by_nobody.values.items()}
     assert recall["popular"] > 1.1 * recall["popular_without_hour"]
 
 
-def test_too_many_queries_are_drawn_from(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_queries_are_drawn_from(bench: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.evaluation.experiment.MAX_QUERIES", 10)
     drawn = draw(bench.rolling_task)
     assert len(drawn) == 10
@@ -184,12 +186,12 @@ def test_what_the_data_cannot_feed_is_said(
     change: object, unfed: set[str], words: str, shop_dataset: Dataset, window: Window
 ) -> None:
     assert callable(change)
-    bench = Bench.cut(change(shop_dataset), window, small_config())
+    bench = Experiment.cut(change(shop_dataset), window, small_config())
     told = {}
     for name in unfed | {"complements"}:
         try:
             assert list(PROTOCOLS[name](bench))
-        except NothingToAskError as error:
+        except InsufficientDataError as error:
             told[name] = str(error)
     assert told.keys() == unfed
     assert any(words in sentence for sentence in told.values())

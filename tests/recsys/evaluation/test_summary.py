@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from recsys.core.metrics import bootstrap
-from recsys.evaluation.experiment import Judged
+from recsys.evaluation.experiment import QuestionResults
 from recsys.evaluation.summary import summarize
 
 
 @pytest.fixture
-def judged() -> Judged:
+def judged() -> QuestionResults:
     """`mine` finds a tenth more than `good` at every query; `bad` finds next to nothing."""
     good = np.random.default_rng(0).uniform(0.2, 0.8, 300)
     values = {
@@ -20,10 +20,10 @@ def judged() -> Judged:
     is_short = np.arange(300) < 100
     segments = {"history": {"short": is_short, "long": ~is_short}}
     totals = {"mine": {"coverage@20": 7.0}}
-    return Judged(("mine",), "recall@10", values, totals=totals, segments=segments)
+    return QuestionResults(("mine",), "recall@10", values, totals=totals, segments=segments)
 
 
-def test_differences_are_paired(judged: Judged) -> None:
+def test_differences_are_paired(judged: QuestionResults) -> None:
     outcome = summarize(judged, np.random.default_rng(0))
     assert outcome.best_baseline() == "good"
     best, other = outcome.comparisons
@@ -35,19 +35,19 @@ def test_differences_are_paired(judged: Judged) -> None:
     assert best.difference.low < best.difference.value < best.difference.high
 
 
-def test_intervals_are_those_of_a_plain_bootstrap(judged: Judged) -> None:
+def test_intervals_are_those_of_a_plain_bootstrap(judged: QuestionResults) -> None:
     found = summarize(judged, np.random.default_rng(0)).metrics["good"]["recall@10"]
     plain = bootstrap(judged.values["good"]["recall@10"], np.random.default_rng(1))
     assert (found.value, found.low, found.high) == pytest.approx((plain.value, plain.low, plain.high), abs=2e-3)
 
 
-def test_totals_are_points_and_empty_metrics_are_left_out(judged: Judged) -> None:
+def test_totals_are_points_and_empty_metrics_are_left_out(judged: QuestionResults) -> None:
     mine = summarize(judged, np.random.default_rng(0)).metrics["mine"]
     assert mine.keys() == {"recall@10", "coverage@20"}
     assert (mine["coverage@20"].low, mine["coverage@20"].value, mine["coverage@20"].high) == (7, 7, 7)
 
 
-def test_segments_are_means_of_their_own_queries(judged: Judged) -> None:
+def test_segments_are_means_of_their_own_queries(judged: QuestionResults) -> None:
     outcome = summarize(judged, np.random.default_rng(0))
     found = {(row.method, row.name): row for row in outcome.segments}
     good = judged.values["good"]["recall@10"]

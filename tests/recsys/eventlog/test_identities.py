@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.eventlog.identities import Identities, shopper_key
+from recsys.eventlog.identities import Identities, user_key
 
 IDS = st.sampled_from("abcde")
 STEPS = st.lists(st.tuples(st.sampled_from(["merge", "unmerge"]), IDS, IDS), max_size=14)
 
 
 def test_a_shopper_is_the_user_else_the_visitor_else_the_session() -> None:
-    assert shopper_key("u", "v", "s") == "u"
-    assert shopper_key(None, "v", "s") == "v"
-    assert shopper_key(None, None, "s") not in ("s", None)
-    assert shopper_key(None) is None
+    assert user_key("u", "v", "s") == "u"
+    assert user_key(None, "v", "s") == "v"
+    assert user_key(None, None, "s") not in ("s", None)
+    assert user_key(None) is None
 
 
 def test_merges_chain_have_a_direction_and_are_undone() -> None:

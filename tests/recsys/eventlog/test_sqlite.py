@@ -24,7 +24,7 @@ from recsys.core.errors import StoreError
 from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_schema
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.sqlite_schema import STORE_SCHEMA_VERSION
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 
 NOON: Final = 1_700_000_000.0
 SOON_S: Final = 60
@@ -70,8 +70,8 @@ def store(path: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def event(key: str | None, user_id: str = "u", at: float = NOON, text: str = "") -> Entry:
-    return Entry("event", key, at, at, {"item_id": "tea", "user_id": user_id, "channel": text})
+def event(key: str | None, user_id: str = "u", at: float = NOON, text: str = "") -> LogEntry:
+    return LogEntry("event", key, at, at, {"item_id": "tea", "user_id": user_id, "channel": text})
 
 
 def child(program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -172,8 +172,8 @@ def test_erased_bytes_are_in_no_file(path: Path) -> None:
     """Most of the log goes, so that SQLite moves what is left about."""
     one, two = SqliteStore(path), SqliteStore(path)
     ids = fill(one, Random(5), 20_000, ["gone", "away", "stays"])
-    one.append([Entry("impression", "r", NOON, NOON, {"user_id": "gone", "items": [{"item_id": "<item>"}]})])
-    one.append([Entry("user_put", "gone", NOON, NOON, {"tags": ["<tag>"]})])
+    one.append([LogEntry("impression", "r", NOON, NOON, {"user_id": "gone", "items": [{"item_id": "<item>"}]})])
+    one.append([LogEntry("user_put", "gone", NOON, NOON, {"tags": ["<tag>"]})])
     receipt = two.erase(["gone", "away"], NOON + 1)
     assert receipt.purged
     assert receipt.removed == {"event": len(ids["gone"] | ids["away"]), "impression": 1, "user_put": 1}
@@ -221,13 +221,13 @@ def test_what_comes_while_a_shopper_is_looked_for_is_erased_too(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_erasure, "SCANNED_AT_ONCE", 2)
-    nobodys = Entry("event", None, NOON, NOON, {"item_id": "tea", "session_id": "s"})
+    nobodys = LogEntry("event", None, NOON, NOON, {"item_id": "tea", "session_id": "s"})
     store.append([nobodys, *(event(str(number)) for number in range(5))])
     look = store._find
 
-    def look_slowly(traces: sqlite_erasure.Traces) -> None:
+    def look_slowly(traces: sqlite_erasure.ErasureScan) -> None:
         look(traces)
-        store.append([event("meanwhile"), Entry("event", None, NOON, NOON, {"user_id": "u", "session_id": "s"})])
+        store.append([event("meanwhile"), LogEntry("event", None, NOON, NOON, {"user_id": "u", "session_id": "s"})])
 
     monkeypatch.setattr(store, "_find", look_slowly)
     receipt = store.erase(["u"], NOON + 1)
@@ -242,14 +242,14 @@ def test_two_halves_of_a_circle_at_once(path: Path) -> None:
 
         def merge(store: SqliteStore, source: str, target: str, barrier: threading.Barrier = barrier) -> str:
             barrier.wait()
-            return store.append([Entry("merge", source, NOON, NOON, {"into": target})])[0]
+            return store.append([LogEntry("merge", source, NOON, NOON, {"into": target})])[0]
 
         a, b = f"a{number}", f"b{number}"
         with ThreadPoolExecutor(2) as pool:
             halves = [pool.submit(merge, one, a, b), pool.submit(merge, two, b, a)]
         assert sorted(half.result() for half in halves) == ["conflict", "stored"]
     assert one.append(
-        [Entry("merge", "x", NOON, NOON, {"into": "y"}), Entry("merge", "y", NOON, NOON, {"into": "x"})]
+        [LogEntry("merge", "x", NOON, NOON, {"into": "y"}), LogEntry("merge", "y", NOON, NOON, {"into": "x"})]
     ) == [
         "stored",
         "conflict",
@@ -262,7 +262,7 @@ def test_two_halves_of_a_circle_at_once(path: Path) -> None:
 def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "REMOVED_AT_ONCE", 3)
     store.append([event(str(number), at=float(number % 5)) for number in range(20)])
-    store.append([Entry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
+    store.append([LogEntry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
     assert store.forget(2.0) == 8
     assert store.drop_changes(store.last_seq()) == 7
     assert {each.entry.at for each in store.tail(0, 99)} == {2.0, 3.0, 4.0}
@@ -278,8 +278,8 @@ PRAGMA user_version = 1;
 
 
 def test_a_store_of_the_first_schema_goes_on_as_it_was(path: Path) -> None:
-    entries = [event("e"), Entry("impression", "r", NOON, NOON, {"items": []}), event(None), event("gone", "gone")]
-    entries += [Entry("item_put", "tea", NOON, NOON, {}), Entry("erasure", "away", NOON, NOON, {})]
+    entries = [event("e"), LogEntry("impression", "r", NOON, NOON, {"items": []}), event(None), event("gone", "gone")]
+    entries += [LogEntry("item_put", "tea", NOON, NOON, {}), LogEntry("erasure", "away", NOON, NOON, {})]
     db = sqlite3.connect(path, isolation_level=None)
     db.executescript(FIRST_SCHEMA)
     insert = "INSERT INTO log (kind, key, at, received_at, user_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?)"

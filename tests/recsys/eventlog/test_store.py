@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError, StoreBusyError, StoreError
 from recsys.core.schema import EVENTS
-from recsys.eventlog.identities import shopper_key
+from recsys.eventlog.identities import user_key
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import USER_CHANGES, Entry, EventStore, Kind, Stored, events_table, read_entries
+from recsys.eventlog.store import USER_CHANGES, EntryType, EventStore, LogEntry, StoredEntry, events_table, read_entries
 
 Open = Callable[..., EventStore]
 
@@ -47,20 +47,20 @@ def store(reopen: Open) -> EventStore:
     return reopen()
 
 
-def event(key: str | None = None, at: float = NOON, received_at: float = NOON, **columns: Any) -> Entry:
-    return Entry("event", key, at, received_at, {"item_id": "tea", "event": "view_item", "user_id": "u"} | columns)
+def event(key: str | None = None, at: float = NOON, received_at: float = NOON, **columns: Any) -> LogEntry:
+    return LogEntry("event", key, at, received_at, {"item_id": "tea", "event": "view_item", "user_id": "u"} | columns)
 
 
-def impression(key: str, user_id: str, *shown: dict[str, Any], at: float = NOON) -> Entry:
+def impression(key: str, user_id: str, *shown: dict[str, Any], at: float = NOON) -> LogEntry:
     body = {"placement": "for_you", "user_id": user_id, "items": list(shown)}
-    return Entry("impression", key, at, at, body)
+    return LogEntry("impression", key, at, at, body)
 
 
-def change(kind: Kind, key: str, at: float = NOON, **columns: Any) -> Entry:
-    return Entry(kind, key, at, at, columns)
+def change(kind: EntryType, key: str, at: float = NOON, **columns: Any) -> LogEntry:
+    return LogEntry(kind, key, at, at, columns)
 
 
-def everything(store: EventStore) -> list[Stored]:
+def everything(store: EventStore) -> list[StoredEntry]:
     return store.tail(0, 1_000_000)
 
 
@@ -132,7 +132,7 @@ TIMES: Final = st.floats(-1e10, 1e10)
 @given(
     st.lists(
         st.builds(
-            Entry,
+            LogEntry,
             st.sampled_from(["event", "item_patch", "user_put", "merge", "unmerge"]),
             st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
             TIMES,
@@ -143,7 +143,7 @@ TIMES: Final = st.floats(-1e10, 1e10)
         unique_by=lambda entry: entry.key or id(entry),
     )
 )
-def test_what_is_stored_comes_back_the_same(tmp_path_factory: pytest.TempPathFactory, entries: list[Entry]) -> None:
+def test_what_is_stored_comes_back_the_same(tmp_path_factory: pytest.TempPathFactory, entries: list[LogEntry]) -> None:
     for open_store in STORES.values():
         store = open_store(tmp_path_factory.mktemp("store") / "events.db")
         assert store.append(entries) == ["stored"] * len(entries)
@@ -153,7 +153,7 @@ def test_what_is_stored_comes_back_the_same(tmp_path_factory: pytest.TempPathFac
 
 def test_the_same_event_twice_is_accepted_once(store: EventStore) -> None:
     assert store.append([event("e", price=1.0, channel="app")]) == ["stored"]
-    again = Entry("event", "e", NOON + 60, NOON + 60, {"channel": "app", "received_at": "x", "price": 1.0})
+    again = LogEntry("event", "e", NOON + 60, NOON + 60, {"channel": "app", "received_at": "x", "price": 1.0})
     again.body.update(user_id="u", event="view_item", item_id="tea")
     assert store.append([again]) == ["duplicate"], "neither the order of fields nor the server's times are content"
     assert everything(store)[0].entry.at == NOON
@@ -176,9 +176,9 @@ def test_a_bad_entry_does_not_lose_the_rest(store: EventStore) -> None:
     assert keys(store) == ["known", "a", "b", None]
 
 
-def parts(event_id: str, *items: str) -> list[Entry]:
+def parts(event_id: str, *items: str) -> list[LogEntry]:
     return [
-        Entry("event", f"{event_id}#{n}", NOON, NOON, {"item_id": item, "n_items": len(items)}, (event_id, n))
+        LogEntry("event", f"{event_id}#{n}", NOON, NOON, {"item_id": item, "n_items": len(items)}, (event_id, n))
         for n, item in enumerate(items, 1)
     ]
 
@@ -206,7 +206,7 @@ def test_only_events_and_impressions_are_known_by_their_keys(store: EventStore) 
     [event("e", price=object()), event("\ud800"), event("e", region="\ud800"), event("e", at=float("nan"))],
     ids=["type", "key", "text", "time"],
 )
-def test_what_cannot_be_written_down_is_refused_before_anything_is_stored(store: EventStore, bad: Entry) -> None:
+def test_what_cannot_be_written_down_is_refused_before_anything_is_stored(store: EventStore, bad: LogEntry) -> None:
     with pytest.raises(DataError, match="entry 1 cannot be written down"):
         store.append([event("good"), bad])
     assert everything(store) == []
@@ -227,7 +227,7 @@ def test_any_commit_is_noticed_by_every_opened_store(reopen: Open) -> None:
 
 def test_a_reader_who_goes_on_misses_nothing(reopen: Open) -> None:
     writers, n_each = [reopen(), reopen()], 150
-    reader, seen, done = reopen(), list[Stored](), threading.Event()
+    reader, seen, done = reopen(), list[StoredEntry](), threading.Event()
 
     def write(store: EventStore, thread: int) -> None:
         for number in range(n_each):
@@ -278,8 +278,8 @@ def test_erasure_takes_all_of_a_shopper_and_nothing_else(store: EventStore) -> N
 
 
 def test_erasure_takes_what_sessions_and_baskets_of_the_shopper_did_unnamed(reopen: Open) -> None:
-    def event(key: str | None = None, at: float = NOON, **who: str) -> Entry:
-        return Entry("event", key, at, at, {"item_id": "tea", **who})
+    def event(key: str | None = None, at: float = NOON, **who: str) -> LogEntry:
+        return LogEntry("event", key, at, at, {"item_id": "tea", **who})
 
     store = reopen()
     store.append(
@@ -294,7 +294,7 @@ def test_erasure_takes_what_sessions_and_baskets_of_the_shopper_did_unnamed(reop
     receipt = store.erase(["u"], NOON + 10)
     assert (receipt.removed, receipt.linked) == ({"event": 3}, 2)
     left = [each.entry for each in everything(store)]
-    assert [each.key for each in left] == ["other", "named", "u", shopper_key(None, None, "s")]
+    assert [each.key for each in left] == ["other", "named", "u", user_key(None, None, "s")]
     for each in (store, reopen()):
         late = [event(session_id="s"), event(session_id="t"), event(session_id="s", at=NOON + 20)]
         assert each.append(late) == ["erased", "stored", "stored"]
@@ -411,4 +411,4 @@ def test_the_table_is_the_same_in_parts(store: EventStore, monkeypatch: pytest.M
 
 def test_entries_go_over_the_wire_as_json() -> None:
     entry = event("e", price=1.5)
-    assert msgspec.json.decode(msgspec.json.encode(entry), type=Entry) == entry
+    assert msgspec.json.decode(msgspec.json.encode(entry), type=LogEntry) == entry

@@ -12,8 +12,8 @@ from scipy.special import expit
 from recsys.core.metrics import ndcg_at_k
 from recsys.fitting.ranker import (
     NO_RANKER,
-    Examples,
     RankerConfig,
+    TrainingGroups,
     TreesConfig,
     calibrate,
     fit_ranker,
@@ -25,14 +25,14 @@ SMALL = RankerConfig(min_queries=10, negative_share=1.0, trees=TreesConfig(n_rou
 NAMES = ("signal", "noise")
 
 
-def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_knows: bool = False) -> Examples:
+def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_knows: bool = False) -> TrainingGroups:
     """Requests whose taken candidates are those of the highest signal."""
     rng = np.random.default_rng(seed)
     features = rng.random((n_requests * n_candidates, 2)).astype(np.float32)
     taken = (features[:, 0] > 0.8).astype(np.int8)
     blend = features[:, 0] if blend_knows else rng.random(len(features)).astype(np.float32)
     nothing = np.zeros(len(features), np.float32)
-    return Examples(features, taken, blend, nothing, np.full(n_requests, n_candidates))
+    return TrainingGroups(features, taken, blend, nothing, np.full(n_requests, n_candidates))
 
 
 def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
@@ -79,7 +79,7 @@ def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> No
     score += np.arange(len(score)) * 1e-9
     taken = np.array([taken for request in requests for _, taken in request], np.int8)
     nothing = np.zeros(len(score), np.float32)
-    examples = Examples(nothing[:, None], taken, nothing, nothing, size).with_answer()
+    examples = TrainingGroups(nothing[:, None], taken, nothing, nothing, size).with_answer()
     kept = np.repeat([0 < sum(t for _, t in request) < len(request) for request in requests], size)
     if not kept.any():
         return
@@ -106,7 +106,7 @@ def test_calibration_finds_the_line_and_weighs_what_was_drawn() -> None:
 
 
 def test_requests_without_an_answer_or_a_choice_teach_nothing() -> None:
-    examples = Examples(
+    examples = TrainingGroups(
         np.zeros((6, 1), np.float32),
         np.array([0, 0, 1, 0, 1, 1], np.int8),
         np.zeros(6, np.float32),

@@ -14,10 +14,10 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.data.catalog import Catalog
-from recsys.eventlog.store import Entry, Stored
+from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.live.view import Live
+from recsys.live.view import LiveView
 from recsys.pipeline.recommend import recommend
 from tests.recsys.degenerate import DEGENERATE
 from tests.shop import moment, small_config
@@ -47,18 +47,18 @@ def engine_of(name: str) -> Engine:
     return fit_models(DEGENERATE[name], small_config())
 
 
-def entries_of(steps: Sequence[tuple[str, str, dict[str, Any]]]) -> list[Stored]:
+def entries_of(steps: Sequence[tuple[str, str, dict[str, Any]]]) -> list[StoredEntry]:
     entries = []
     for seq, (kind, item_id, body) in enumerate(steps, 1):
         if kind.startswith("item_"):
-            entry = Entry(kind, item_id, NOW, NOW, {} if kind == "item_delete" else body)  # type: ignore[arg-type]
+            entry = LogEntry(kind, item_id, NOW, NOW, {} if kind == "item_delete" else body)  # type: ignore[arg-type]
         else:
-            entry = Entry("event", None, NOW - seq, NOW, {"user_id": "u0", "item_id": item_id, "event": kind})
-        entries.append(Stored(seq, entry))
+            entry = LogEntry("event", None, NOW - seq, NOW, {"user_id": "u0", "item_id": item_id, "event": kind})
+        entries.append(StoredEntry(seq, entry))
     return entries
 
 
-def answers(live: Live) -> list[Any]:
+def answers(live: LiveView) -> list[Any]:
     engine = live.engine
     seeds = [item_id for item_id in ("a1", "new 1", "新") if engine.items.row(item_id) != UNKNOWN]
     requests = [
@@ -88,7 +88,7 @@ def test_any_changes_of_any_shop_leave_lists_of_what_can_be_had(
 ) -> None:
     """However the changes are cut into parts, the catalogue is the same; what is gone is in no list."""
     entries = entries_of(steps)
-    live, whole = Live(engine_of(name)), Live(engine_of(name))
+    live, whole = LiveView(engine_of(name)), LiveView(engine_of(name))
     live.warm_up()
     live.apply(entries[:cut])
     answers(live)
@@ -114,7 +114,7 @@ def test_any_changes_of_any_shop_leave_lists_of_what_can_be_had(
 
 
 def test_a_type_that_is_new_has_the_category_above_it() -> None:
-    live = Live(engine_of("ten users and thirty events"))
+    live = LiveView(engine_of("ten users and thirty events"))
     paths = (["食品", "新"], ["家居", "灯", "台灯"], ["家居", "灯", "吊灯"], ["孤"])
     live.apply(entries_of([("item_put", f"n{n}", {"category": path}) for n, path in enumerate(paths)]))
     catalog = live.engine.catalog
@@ -127,7 +127,7 @@ def test_a_type_that_is_new_has_the_category_above_it() -> None:
 def test_an_attribute_is_of_one_type_however_its_values_come() -> None:
     steps = [("item_put", f"n{n}", {"attributes": {"color": color}}) for n, color in enumerate([3, "red", None, 2.5])]
     for cut in range(len(steps) + 1):
-        live = Live(engine_of("items without a word"))
+        live = LiveView(engine_of("items without a word"))
         live.apply(entries_of(steps)[:cut])
         assert len(live.engine.items_table) == len(DEGENERATE["items without a word"].items) + cut
         live.apply(entries_of(steps)[cut:])
@@ -136,7 +136,7 @@ def test_an_attribute_is_of_one_type_however_its_values_come() -> None:
 
 def test_an_item_that_was_moved_to_a_bare_type_says_what_it_goes_with() -> None:
     for category in (["D"], ["unheard of"], [], None):
-        live = Live(engine_of("all the same second"))
+        live = LiveView(engine_of("all the same second"))
         live.apply(entries_of([("item_patch", "a1", {"category": category})]))
         found = recommend(live.engine, Request("complementary", NOW, 100, None, ("a1",)), "", live)
         assert all(reason.text for item in found.items for reason in item.reasons)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.live.patched_array import Spliced
+from recsys.live.patched_array import PatchedArray
 
 BASE = np.arange(12, dtype=np.int32).reshape(4, 3)
 EXTRA = 100 + np.arange(6, dtype=np.int32).reshape(2, 3)
@@ -39,12 +39,12 @@ def whole() -> Any:
     ],
 )
 def test_it_is_read_as_one_array(key: Any) -> None:
-    spliced = Spliced.array(BASE, EXTRA, OTHERS)
+    spliced = PatchedArray.array(BASE, EXTRA, OTHERS)
     np.testing.assert_array_equal(spliced[key], whole()[key])
 
 
 def test_it_has_the_shape_of_one_array_and_becomes_one() -> None:
-    spliced = Spliced.array(BASE, EXTRA, OTHERS)
+    spliced = PatchedArray.array(BASE, EXTRA, OTHERS)
     assert spliced.shape == (6, 3)
     assert len(spliced) == 6
     np.testing.assert_array_equal(np.asarray(spliced), whole())
@@ -53,4 +53,4 @@ def test_it_has_the_shape_of_one_array_and_becomes_one() -> None:
 
 @given(st.lists(st.integers(0, 5), max_size=9))
 def test_any_rows_are_those_of_one_array(rows: list[int]) -> None:
-    np.testing.assert_array_equal(Spliced.array(BASE, EXTRA)[np.array(rows, int)], np.vstack([BASE, EXTRA])[rows])
+    np.testing.assert_array_equal(PatchedArray.array(BASE, EXTRA)[np.array(rows, int)], np.vstack([BASE, EXTRA])[rows])

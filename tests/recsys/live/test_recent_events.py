@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.history import UserHistory
-from recsys.live.recent_events import RUN, Clockwork, RecentEvents, joined
+from recsys.live.recent_events import RUN, EventEncoder, RecentEvents, joined
 from tests.shop import TIMEZONE, moment
 
-CLOCKWORK = Clockwork(TIMEZONE, has_hours=True, n_baskets=1000, mean_rating=4.0)
+CLOCKWORK = EventEncoder(TIMEZONE, has_hours=True, n_baskets=1000, mean_rating=4.0)
 
 
 def row(seq: int, at: float, **body: object) -> tuple[object, ...]:
@@ -26,7 +26,7 @@ def test_an_event_has_the_numbers_of_the_tables() -> None:
     assert (read["item_idx"], read["kind"], read["hour"], read["strength"]) == (3, 7, 9, 0.5)
     assert event(1, 0.0, value=100.0)["strength"] == 2.0, "cut as in the tables"
     assert event(1, 0.0)["strength"] == 1.0
-    assert Clockwork(TIMEZONE, False, 0, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
+    assert EventEncoder(TIMEZONE, False, 0, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
 
 
 def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:

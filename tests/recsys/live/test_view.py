@@ -17,14 +17,14 @@ from recsys.core.schema import EVENTS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import UserHistory, build_history
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry, EventStore, Kind, Stored
-from recsys.fitting.engine import Engine, Shop
-from recsys.live.view import Live
-from recsys.models.temporal.repeat import own_items
+from recsys.eventlog.store import EntryType, EventStore, LogEntry, StoredEntry
+from recsys.fitting.engine import Engine, FittedDataInfo
+from recsys.live.view import LiveView
+from recsys.models.temporal.repeat import purchase_stats
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.sources import touched_source
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.sources import recent_items_source
+from recsys.retrieval.user_state import UserState
 from tests.shop import (
     DAY_S,
     LEATHER_FANS,
@@ -54,11 +54,11 @@ class Log:
     """Writes down what the server would be told, and lets a view take it."""
 
     def __init__(self, engine: Engine) -> None:
-        self.live = Live(engine)
-        self.entries: list[Stored] = []
+        self.live = LiveView(engine)
+        self.entries: list[StoredEntry] = []
 
-    def say(self, kind: Kind, key: str | None, at: float = NOW, **body: Any) -> None:
-        self.entries.append(Stored(len(self.entries) + 1, Entry(kind, key, at, at, body)))
+    def say(self, kind: EntryType, key: str | None, at: float = NOW, **body: Any) -> None:
+        self.entries.append(StoredEntry(len(self.entries) + 1, LogEntry(kind, key, at, at, body)))
         self.live.apply(self.entries[-1:])
 
     def event(
@@ -99,7 +99,7 @@ def test_three_views_change_a_strangers_list(log: Log) -> None:
         log.event("new", item_id)
     assert not log.ask(user_id="new").fallback_used
     query, _ = resolve(log.live.engine, Request("for_you", NOW, user_id="new"), PLACEMENTS["for_you"], log.live)
-    rows, _ = touched_source(Shopper(log.live.engine, query))
+    rows, _ = recent_items_source(UserState(log.live.engine, query))
     assert {log.live.engine.items.ids[row] for row in rows} == set(SHELVES["belts"].ids[:3])
     assert set(SHELVES["belts"].ids[:3]) <= set(log.listed(user_id="new", limit=100))
     assert log.listed(user_id="new") != log.listed(user_id="another")
@@ -156,11 +156,13 @@ def test_events_in_any_order_and_in_any_parts_give_one_state(
 ) -> None:
     user_id = WEEKLY_SHOPPERS[1]
     entries = [
-        Stored(n, Entry("event", None, NOW + age, NOW, {"user_id": user_id, "item_id": i, "event": e, "basket_id": b}))
+        StoredEntry(
+            n, LogEntry("event", None, NOW + age, NOW, {"user_id": user_id, "item_id": i, "event": e, "basket_id": b})
+        )
         for n, (e, i, age, b) in enumerate(events, 1)
     ]
     shuffled = order.sample(entries, len(entries))
-    one, other = Live(shop_engine), Live(shop_engine)
+    one, other = LiveView(shop_engine), LiveView(shop_engine)
     one.apply(entries)
     for start in range(0, len(shuffled), cuts):
         other.apply(shuffled[start : start + cuts])
@@ -174,14 +176,15 @@ def test_events_in_any_order_and_in_any_parts_give_one_state(
         assert recommend(one.engine, request, "", one) == recommend(other.engine, request, "", other)
 
 
-def split(tables: ShopTables, cutoff: int) -> tuple[Dataset, list[Stored]]:
+def split(tables: ShopTables, cutoff: int) -> tuple[Dataset, list[StoredEntry]]:
     """A shop as of a moment, and what happened after it as the log would have it."""
     early = tables.events.filter(pl.col("timestamp") < at(cutoff))
     late = tables.events.filter(pl.col("timestamp") >= at(cutoff)).sort("timestamp", maintain_order=True)
     columns = set(EVENTS) - {"timestamp", "received_at", "event_id"}
     bodies = [{c: row[c] for c in columns if row[c] is not None} | {"at": row["timestamp"]} for row in late.to_dicts()]
     entries = [
-        Stored(n, Entry("event", None, body.pop("at").timestamp(), 0.0, body)) for n, body in enumerate(bodies, 1)
+        StoredEntry(n, LogEntry("event", None, body.pop("at").timestamp(), 0.0, body))
+        for n, body in enumerate(bodies, 1)
     ]
     return build_dataset(early, tables.items, tables.users, timezone=TIMEZONE), entries
 
@@ -192,8 +195,8 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
     history = build_history(older, shop_engine.config.history)
     table = shop_engine.items_table.join(pl.DataFrame({"item_id": older.items.ids}), on="item_id", how="semi")
     assert len(table) == len(shop_engine.items_table), "the catalogue names every item, so that rows are the same"
-    base = replace(shop_engine, history=history, users_table=older.profiles, shop=Shop.of(older))
-    live = Live(base)
+    base = replace(shop_engine, history=history, users_table=older.profiles, shop=FittedDataInfo.of(older))
+    live = LiveView(base)
     live.apply(entries)
     goal, repeat = shop_engine.shop.goal, shop_engine.repeat
     for row, user_id in enumerate(shop_engine.users.ids):
@@ -201,7 +204,7 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
         if user_id == OPTED_OUT:
             continue
         assert same(whole, joined), user_id
-        mine, theirs = own_items(repeat, joined, goal, NOW), own_items(repeat, whole, goal, NOW)
+        mine, theirs = purchase_stats(repeat, joined, goal, NOW), purchase_stats(repeat, whole, goal, NOW)
         for name, column in vars(theirs).items():
             np.testing.assert_array_equal(vars(mine)[name], column, err_msg=f"{user_id} {name}")
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
@@ -210,8 +213,8 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
 def test_what_the_bundle_knows_is_not_counted_twice(shop_engine: Engine) -> None:
     base = replace(shop_engine, shop=replace(shop_engine.shop, store_seq=1))
     body = {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"}
-    live = Live(base)
-    live.apply([Stored(seq, Entry("event", None, NOW, NOW, body)) for seq in (1, 2)])
+    live = LiveView(base)
+    live.apply([StoredEntry(seq, LogEntry("event", None, NOW, NOW, body)) for seq in (1, 2)])
     assert len(live.history("new", NOW)) == 1
     assert live.seq == 2
 
@@ -310,7 +313,7 @@ def test_a_shopper_lives_where_the_last_change_says(log: Log) -> None:
 
 
 @pytest.mark.parametrize("change", ["item_patch", "item_delete"])
-def test_what_is_gone_is_in_no_list(log: Log, change: Kind) -> None:
+def test_what_is_gone_is_in_no_list(log: Log, change: EntryType) -> None:
     fan = LEATHER_FANS[0]
     gone = log.listed("for_you", fan)[0]
     seed = next(item for item in ("薯片-原", *SHELVES["wallets"].ids) if item != gone)
@@ -460,11 +463,13 @@ def test_every_array_has_a_row_for_a_new_item(log: Log, shop_engine: Engine) -> 
 
 def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path) -> None:
     with_store: Callable[[], EventStore] = lambda: SqliteStore(tmp_path / "store.sqlite")  # noqa: E731
-    one, other, live = with_store(), with_store(), Live(shop_engine)
+    one, other, live = with_store(), with_store(), LiveView(shop_engine)
     try:
         live.catch_up(one)
         assert live.person(Request("for_you", NOW, user_id="new")).history.item_idx.size == 0
-        other.append([Entry("event", "e", NOW, NOW, {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"})])
+        other.append(
+            [LogEntry("event", "e", NOW, NOW, {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"})]
+        )
         live.catch_up(one)
         assert live.person(Request("for_you", NOW, user_id="new")).history.item_idx.size == 1
     finally:
@@ -475,13 +480,13 @@ def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path
 def test_impressions_are_passed_over_and_not_looked_at_twice(
     shop_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, live = SqliteStore(tmp_path / "store.sqlite"), Live(shop_engine)
-    shown = Entry("impression", None, NOW, NOW, {"user_id": "new", "items": [{"item_id": WEEKLY_ITEM}]})
-    bought = Entry("event", "e", NOW, NOW, {"user_id": "new", "event": "purchase", "item_id": WEEKLY_ITEM})
+    store, live = SqliteStore(tmp_path / "store.sqlite"), LiveView(shop_engine)
+    shown = LogEntry("impression", None, NOW, NOW, {"user_id": "new", "items": [{"item_id": WEEKLY_ITEM}]})
+    bought = LogEntry("event", "e", NOW, NOW, {"user_id": "new", "event": "purchase", "item_id": WEEKLY_ITEM})
     store.append([shown, bought, *([shown] * 20)])
-    tail, read = store.tail, list[Stored]()
+    tail, read = store.tail, list[StoredEntry]()
 
-    def watched(after_seq: int, limit: int, without: Sequence[Kind] = ()) -> list[Stored]:
+    def watched(after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
         found = tail(after_seq, limit, without)
         read.extend(found)
         return found

@@ -8,7 +8,7 @@ from recsys.bundles.bundle import Manifest
 from recsys.core.placements import PLACEMENTS, Page
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline.pages import evidence_share, fill_page
+from recsys.pipeline.pages import compose_page, personalization_share
 from recsys.pipeline.recommender import Recommender
 from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS
 
@@ -32,20 +32,20 @@ def test_no_item_and_no_variant_comes_twice(
     recommender: Recommender, user_id: str | None, item_ids: tuple[str, ...]
 ) -> None:
     page = Page("all", tuple(PLACEMENTS))
-    found = fill_page(recommender, page, asking(recommender.engine, user_id, item_ids))
+    found = compose_page(recommender, page, asking(recommender.engine, user_id, item_ids))
     shelves = [shelf.recommendations for shelf in found]
     listed = [item.item_id for shelf in shelves for item in shelf.items]
     products = [VARIANTS.get(item_id, item_id) for item_id in listed]
     assert len(products) == len(set(products)) > 10
     assert all(shelf.items for shelf in shelves)
     assert bool(item_ids) == any(PLACEMENTS[shelf.placement].anchor == "item" for shelf in shelves)
-    shares = [evidence_share(shelf) for shelf in shelves]
+    shares = [personalization_share(shelf) for shelf in shelves]
     assert shares == sorted(shares, reverse=True)
 
 
 def test_the_first_of_the_file_has_the_first_choice(recommender: Recommender) -> None:
     ask = asking(recommender.engine, USERS_WITH_HISTORY[5])
-    shelves = [each.recommendations for each in fill_page(recommender, Page("home", ("popular", "for_you")), ask)]
+    shelves = [each.recommendations for each in compose_page(recommender, Page("home", ("popular", "for_you")), ask)]
     by_name = {shelf.placement: shelf for shelf in shelves}
     assert by_name["popular"].items == recommender.answer(ask("popular")).items
     assert [shelf.placement for shelf in shelves] == ["for_you", "popular"], (
@@ -58,7 +58,7 @@ def test_evidence_is_counted_among_the_first_five() -> None:
         items = tuple(RecommendedItem(str(n), 1.0, n, source, ()) for n, source in enumerate(sources, 1))
         return Recommendations("x", "v", items, False, (), 0.0, 0, "UTC")
 
-    assert evidence_share(shelf()) == 0
-    assert evidence_share(shelf("als", "popular", "pinned", "repeat")) == 0.5
-    assert evidence_share(shelf("als", "als", "als", "als", "popular", "als")) == 0.8
-    assert evidence_share(shelf("popular_by_hour", "complementary")) == 0.5
+    assert personalization_share(shelf()) == 0
+    assert personalization_share(shelf("als", "popular", "pinned", "repeat")) == 0.5
+    assert personalization_share(shelf("als", "als", "als", "als", "popular", "als")) == 0.8
+    assert personalization_share(shelf("popular_by_hour", "complementary")) == 0.5

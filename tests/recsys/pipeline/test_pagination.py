@@ -13,13 +13,13 @@ from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.data.dataset import Dataset
-from recsys.eventlog.store import Entry, Stored
+from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
+from recsys.live.view import LiveView
 from recsys.pipeline.pagination import first_page, next_page
 from recsys.pipeline.recommender import Recommender
 from recsys.ranking.fit import fit_engine
-from recsys.rules.loader import parse_book
+from recsys.rules.loader import parse_placements
 from tests.recsys.small_shops import ITEMS, USERS, shops
 from tests.shop import USERS_WITH_HISTORY, small_config
 
@@ -37,13 +37,15 @@ NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + li
 def open_over(engine: Engine, version: str = "v1") -> Recommender:
     manifest = Manifest.__new__(Manifest)
     object.__setattr__(manifest, "version", version)
-    return Recommender(engine, manifest, Live(engine), parse_book({"placements": DIALS}))
+    return Recommender(engine, manifest, LiveView(engine), parse_placements({"placements": DIALS}))
 
 
 def happen(recommender: Recommender, seq: int, at: int, user_id: str, item_id: str) -> None:
     assert recommender.live is not None
     body = {"event": "purchase", "item_id": item_id, "user_id": user_id}
-    recommender.live.apply([Stored(recommender.engine.shop.store_seq + seq, Entry("event", f"e{seq}", at, at, body))])
+    recommender.live.apply(
+        [StoredEntry(recommender.engine.shop.store_seq + seq, LogEntry("event", f"e{seq}", at, at, body))]
+    )
 
 
 def request_for(recommender: Recommender, placement: str, user_id: str, limit: int) -> Request:
@@ -100,7 +102,9 @@ def test_an_erasure_between_pages_leaves_reasons_that_are_true(shop_engine: Engi
     _, token = first_page(recommender, request)
     assert token is not None
     assert recommender.live is not None
-    recommender.live.apply([Stored(shop_engine.shop.store_seq + 1, Entry("erasure", user_id, end + 1, end + 1, {}))])
+    recommender.live.apply(
+        [StoredEntry(shop_engine.shop.store_seq + 1, LogEntry("erasure", user_id, end + 1, end + 1, {}))]
+    )
     found, _ = next_page(recommender, request, token)
     assert {item.source for item in found.recommendations.items} == {"popular"}
 
@@ -131,9 +135,9 @@ def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Eng
     body = {"title": "鲜牛奶 新", "category": ["食品", "早餐", "牛奶"], "created_at": datetime.fromtimestamp(end, UTC)}
     assert one.live is not None
     assert other.live is not None
-    other.live.apply([Stored(seq + 1, Entry("item_put", "another", end, end, body))])
+    other.live.apply([StoredEntry(seq + 1, LogEntry("item_put", "another", end, end, body))])
     for live in (one.live, other.live):
-        live.apply([Stored(seq + 2, Entry("item_put", "newest", end, end, body))])
+        live.apply([StoredEntry(seq + 2, LogEntry("item_put", "newest", end, end, body))])
     request = Request("similar", end, 1, item_ids=("鲜牛奶-原",))
     first, token = first_page(one, request)
     listed = [item.item_id for item in first.recommendations.items]

@@ -17,7 +17,7 @@ from recsys.data.history import build_history
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
-from recsys.rules.diversity import with_tail
+from recsys.rules.diversity import apply_tail_quota
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import shops
 from tests.shop import (
@@ -317,7 +317,7 @@ def test_a_share_of_the_places_goes_to_the_tail(tail: list[bool], n_tail: int, l
     """As many of the tail as are wanted or there are; who makes room are the last others, and the order stays."""
     n_tail = min(n_tail, limit)
     order, is_tail = np.arange(len(tail)), np.array(tail, np.bool_)
-    found = with_tail(order, is_tail, n_tail, limit)
+    found = apply_tail_quota(order, is_tail, n_tail, limit)
     assert len(found) == min(limit, len(tail))
     assert (np.diff(found) > 0).all()
     n_before = int(is_tail[:limit].sum())

@@ -6,7 +6,7 @@ from recsys.bundles.bundle import Manifest
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommender import Recommender
-from recsys.pipeline.rerank_items import rank_given
+from recsys.pipeline.rerank_items import rerank_items
 from tests.shop import OPTED_OUT, UNAVAILABLE, USERS_WITH_HISTORY
 
 
@@ -21,7 +21,7 @@ def recommender(shop_engine: Engine) -> Recommender:
 def test_candidates_have_the_score_that_they_have_in_the_list(recommender: Recommender, user_id: str) -> None:
     end = recommender.engine.shop.end
     listed = recommender.answer(Request("for_you", end, MAX_LIMIT, user_id)).items
-    ranked = rank_given(recommender, Request("", end, user_id=user_id, item_ids=recommender.engine.items.ids))
+    ranked = rerank_items(recommender, Request("", end, user_id=user_id, item_ids=recommender.engine.items.ids))
     assert sorted(item_id for item_id, _ in ranked) == sorted(recommender.engine.items.ids)
     scores = dict(ranked)
     for item in listed:
@@ -35,10 +35,10 @@ def test_candidates_have_the_score_that_they_have_in_the_list(recommender: Recom
 def test_nothing_is_left_out_and_the_unknown_come_last(recommender: Recommender) -> None:
     end, user_id = recommender.engine.shop.end, USERS_WITH_HISTORY[4]
     asked = ("?1", UNAVAILABLE, "card-64", "?2", "card-64")
-    ranked = rank_given(recommender, Request("", end, user_id=user_id, item_ids=asked))
+    ranked = rerank_items(recommender, Request("", end, user_id=user_id, item_ids=asked))
     assert {item_id for item_id, _ in ranked[:2]} == {UNAVAILABLE, "card-64"}
     assert ranked[2:] == [("?1", 0.0), ("?2", 0.0)]
-    assert rank_given(recommender, Request("", end, user_id=user_id, item_ids=("?1",))) == [("?1", 0.0)]
+    assert rerank_items(recommender, Request("", end, user_id=user_id, item_ids=("?1",))) == [("?1", 0.0)]
 
 
 def test_for_nobody_the_order_is_by_what_sells_at_this_hour(recommender: Recommender) -> None:
@@ -46,5 +46,5 @@ def test_for_nobody_the_order_is_by_what_sells_at_this_hour(recommender: Recomme
     popular = [item.item_id for item in recommender.answer(Request("popular", engine.shop.end, 30)).items]
     for user_id in (None, OPTED_OUT, "a stranger"):
         asked = tuple(reversed(popular))
-        ranked = rank_given(recommender, Request("", engine.shop.end, user_id=user_id, item_ids=asked))
+        ranked = rerank_items(recommender, Request("", engine.shop.end, user_id=user_id, item_ids=asked))
         assert [item_id for item_id, _ in ranked] == popular

@@ -9,18 +9,18 @@ from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.features import FEATURES, features
-from recsys.retrieval.candidates import Candidates, gather
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.candidates import Candidates, generate
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 from tests.shop import ODD_USERS, USERS_WITH_HISTORY
 
 FOR_YOU = PLACEMENTS["for_you"]
 
 
-def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[Shopper, Candidates]:
+def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[UserState, Candidates]:
     request = Request("for_you", engine.shop.end if as_of is None else as_of, user_id=user_id)
-    shopper = Shopper(engine, resolve(engine, request, FOR_YOU)[0])
-    return shopper, gather({name: SOURCES[name] for name in FOR_YOU.sources}, shopper)
+    shopper = UserState(engine, resolve(engine, request, FOR_YOU)[0])
+    return shopper, generate({name: CANDIDATE_SOURCES[name] for name in FOR_YOU.sources}, shopper)
 
 
 @pytest.mark.parametrize("user_id", [*USERS_WITH_HISTORY[::5], *ODD_USERS, "a stranger"])

@@ -17,7 +17,7 @@ from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.reasons.evidence import reasons_for
 from recsys.retrieval.sources import N_NEIGHBORS
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.user_state import UserState
 from tests.shop import (
     CAMERAS,
     CARDS,
@@ -146,7 +146,7 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
         if one.user_id is None or one.item.source not in ("together", "ease", "content"):
             continue
         request = Request(one.placement, engine.shop.end, 40, one.user_id)
-        shopper = Shopper(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
+        shopper = UserState(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
         row, seeds = (
             engine.items.row(one.item.item_id),
             dict(zip(*(part.tolist() for part in shopper.heaviest), strict=True)),
@@ -182,7 +182,7 @@ def test_what_no_source_speaks_for_is_told_as_it_sells(shop_engine: Engine) -> N
     query = resolve(shop_engine, Request("for_you", shop_engine.shop.end, 5, "a stranger"), PLACEMENTS["for_you"])[0]
     rows = shop_engine.by_popularity[:3]
     for source in ("repeat", "due", "together", "ease", "touched", "content"):
-        for reasons in reasons_for(PLACEMENTS["for_you"], Shopper(shop_engine, query), rows, (source,) * 3):
+        for reasons in reasons_for(PLACEMENTS["for_you"], UserState(shop_engine, query), rows, (source,) * 3):
             assert [reason.code for reason in reasons] == ["popular"]
 
 

@@ -11,14 +11,14 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.candidates import gather, places
+from recsys.retrieval.candidates import generate, places
 from recsys.retrieval.query import Query
-from recsys.retrieval.sources import SOURCES, due_source, popular_source, repeat_source
-from recsys.retrieval.user_state import Scored, Shopper
+from recsys.retrieval.sources import CANDIDATE_SOURCES, due_source, popular_source, repeat_source
+from recsys.retrieval.user_state import Scored, UserState
 from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS, moment
 
 VIEW = EVENT_NAMES.index("view_item")
-every_source = pytest.mark.parametrize("name", SOURCES)
+every_source = pytest.mark.parametrize("name", CANDIDATE_SOURCES)
 SEEDS = (PHONES[0], "薯片-原")
 
 
@@ -34,7 +34,7 @@ def _found(*pairs: tuple[int, float]) -> Scored:
 
 def test_candidates_are_a_union_and_scores_shares_of_the_best(shop_engine: Engine) -> None:
     sources = {"a": lambda _: _found((5, 2.0), (3, 1.0)), "b": lambda _: _found((3, 4.0)), "c": lambda _: _found()}
-    candidates = gather(sources, Shopper(shop_engine, _query(shop_engine, None)))
+    candidates = generate(sources, UserState(shop_engine, _query(shop_engine, None)))
     assert candidates.item_idx.tolist() == [3, 5]
     assert {name: score.tolist() for name, score in candidates.scores.items()} == {
         "a": [0.5, 1.0],
@@ -53,7 +53,7 @@ def test_a_source_gives_distinct_allowed_rows_with_positive_scores(name: str, sh
     for user_id in (*USERS_WITH_HISTORY[::6], None):
         query = _query(shop_engine, user_id, SEEDS)
         for asked in (query, replace(query, allowed=None), replace(query, allowed=allowed)):
-            rows, score = SOURCES[name](Shopper(shop_engine, asked))
+            rows, score = CANDIDATE_SOURCES[name](UserState(shop_engine, asked))
             assert rows.dtype == np.int32
             assert score.dtype == np.float32
             assert len(rows) == len(score) == len(np.unique(rows))
@@ -70,16 +70,16 @@ def test_a_source_gives_distinct_allowed_rows_with_positive_scores(name: str, sh
 def test_nothing_known_and_nothing_allowed_is_nothing_found(name: str, shop_engine: Engine) -> None:
     nothing = np.zeros(len(shop_engine.items), np.bool_)
     query = replace(_query(shop_engine, USERS_WITH_HISTORY[20], SEEDS), allowed=nothing)
-    assert len(SOURCES[name](Shopper(shop_engine, query))[0]) == 0
+    assert len(CANDIDATE_SOURCES[name](UserState(shop_engine, query))[0]) == 0
     if name not in ("popular", "popular_by_hour"):
-        assert len(SOURCES[name](Shopper(shop_engine, _query(shop_engine, None)))[0]) == 0
+        assert len(CANDIDATE_SOURCES[name](UserState(shop_engine, _query(shop_engine, None)))[0]) == 0
 
 
 @every_source
 def test_asking_changes_no_model(name: str, shop_engine: Engine) -> None:
     arrays = (shop_engine.popularity.share, shop_engine.timeofday.lift, shop_engine.hybrid.similar_score)
     before = [array.copy() for array in arrays]
-    SOURCES[name](Shopper(shop_engine, _query(shop_engine, USERS_WITH_HISTORY[20], SEEDS)))
+    CANDIDATE_SOURCES[name](UserState(shop_engine, _query(shop_engine, USERS_WITH_HISTORY[20], SEEDS)))
     for old, new in zip(before, arrays, strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -87,7 +87,7 @@ def test_asking_changes_no_model(name: str, shop_engine: Engine) -> None:
 def test_what_was_bought_is_scored_by_recency(shop_engine: Engine) -> None:
     """The reference is the sum itself, from the shopper's own events."""
     query = _query(shop_engine, WEEKLY_SHOPPERS[0])
-    rows, score = repeat_source(Shopper(shop_engine, replace(query, allowed=None)))
+    rows, score = repeat_source(UserState(shop_engine, replace(query, allowed=None)))
     bought = query.history.of_kind(shop_engine.shop.goal)
     expected: dict[int, float] = dict.fromkeys(bought.item_idx.tolist(), 0.0)
     for item, when in zip(bought.item_idx.tolist(), bought.timestamp.tolist(), strict=True):
@@ -103,13 +103,13 @@ def test_a_weekly_item_is_due_a_week_on(shop_engine: Engine) -> None:
         as_of = last + int(days * 86_400)
         query = _query(shop_engine, WEEKLY_SHOPPERS[1], as_of=as_of)
         history = query.history.take((query.history.timestamp <= last) | (query.history.item_idx != row))
-        return row in due_source(Shopper(shop_engine, replace(query, history=history)))[0]
+        return row in due_source(UserState(shop_engine, replace(query, history=history)))[0]
 
     assert [is_due(days) for days in (0.1, 2, 6.5, 8, 40)] == [False, False, True, True, False]
 
 
 def test_the_best_sellers_come_first(shop_engine: Engine) -> None:
-    rows, _ = popular_source(Shopper(shop_engine, replace(_query(shop_engine, None), allowed=None)))
+    rows, _ = popular_source(UserState(shop_engine, replace(_query(shop_engine, None), allowed=None)))
     assert (np.diff(shop_engine.popularity.share[rows]) <= 0).all()
     assert len(rows) == len(shop_engine.items)
 
@@ -120,8 +120,8 @@ def test_what_was_looked_at_and_not_bought_is_a_candidate(shop_engine: Engine) -
     views = query.history.take(np.array([0, 0]))
     views = replace(views, item_idx=np.array([bought, looked_at], np.int32), kind=np.full(2, VIEW, np.int8))
     columns = {name: np.concatenate([column, vars(views)[name]]) for name, column in vars(query.history).items()}
-    shopper = Shopper(shop_engine, replace(query, history=UserHistory(**columns)))
-    rows, score = SOURCES["touched"](shopper)
+    shopper = UserState(shop_engine, replace(query, history=UserHistory(**columns)))
+    rows, score = CANDIDATE_SOURCES["touched"](shopper)
     assert rows.tolist() == [looked_at]
     assert score[0] > 0
 

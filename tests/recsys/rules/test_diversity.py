@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from recsys.rules.diversity import (
     LEAST_PROPENSITY,
-    daily_chance,
-    diverse,
-    in_rounds,
+    apply_pins,
+    apply_promotions,
+    apply_tail_quota,
+    cap_per_category,
+    gumbel_keys,
+    mmr,
     propensities,
-    rotated_keys,
-    with_pins,
-    with_shares,
-    with_tail,
+    seeded_uniform,
 )
 
 LENGTHS = st.integers(0, 40)
@@ -30,8 +30,8 @@ def test_unlikeness_counts_against_the_score() -> None:
     """Two that are the same, one that is unlike them: at .5 the third, worth .6 / 2, beats 0.45 − 0.5."""
     key = np.array([1.0, 0.9, 0.6])
     vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
-    assert diverse(key, vectors, 0.5, 3).tolist() == [0, 2, 1]
-    assert diverse(key, vectors, 0.1, 3).tolist() == [0, 1, 2]
+    assert mmr(key, vectors, 0.5, 3).tolist() == [0, 2, 1]
+    assert mmr(key, vectors, 0.1, 3).tolist() == [0, 1, 2]
 
 
 @given(st.lists(st.floats(0.01, 1), max_size=30), st.floats(0, 1), st.integers(0, 40))
@@ -40,8 +40,8 @@ def test_diversity_is_an_order_and_none_of_it_is_the_plain_one(
 ) -> None:
     key = np.sort(np.array(scores))[::-1]
     vectors = np.random.default_rng(0).standard_normal((len(key), 4)).astype(np.float32)
-    assert _is_an_order(diverse(key, vectors, diversity, n_chosen), len(key))
-    assert diverse(key, vectors, 0.0, n_chosen).tolist() == list(range(len(key)))
+    assert _is_an_order(mmr(key, vectors, diversity, n_chosen), len(key))
+    assert mmr(key, vectors, 0.0, n_chosen).tolist() == list(range(len(key)))
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=12), st.floats(0, 1))
@@ -55,20 +55,20 @@ def test_diversity_is_what_a_plain_reading_of_the_formula_gives(scores: list[flo
         likeness = {each: max([0.0, *(float(vectors[each] @ vectors[other]) for other in chosen)]) for each in left}
         worth = {each: (1 - diversity) * key[each] / key[0] - diversity * likeness[each] for each in left}
         chosen.append(max(left, key=lambda each: (round(worth[each], 6), -each)))
-    found = diverse(key, vectors, diversity, len(key)).tolist()
+    found = mmr(key, vectors, diversity, len(key)).tolist()
     assert found == chosen or np.allclose(key[found], key[chosen])
 
 
 def test_a_category_has_its_bound_until_all_had_their_part() -> None:
     category = np.array([7, 7, 7, 8, -1, 7, 8, -1, -1])
-    assert in_rounds(category, 2).tolist() == [0, 1, 3, 4, 6, 7, 8, 2, 5]
-    assert in_rounds(category[:0], 2).tolist() == []
+    assert cap_per_category(category, 2).tolist() == [0, 1, 3, 4, 6, 7, 8, 2, 5]
+    assert cap_per_category(category[:0], 2).tolist() == []
 
 
 @given(st.lists(st.integers(-1, 4), max_size=40), st.integers(1, 4))
 def test_rounds_are_an_order_and_hold_their_bound(categories: list[int], n_each: int) -> None:
     category = np.array(categories, np.int64)
-    order = in_rounds(category, n_each)
+    order = cap_per_category(category, n_each)
     assert _is_an_order(order, len(category))
     counts = np.bincount(category[category >= 0], minlength=5)
     n_first = int(np.minimum(counts, n_each).sum() + (category < 0).sum())
@@ -78,15 +78,15 @@ def test_rounds_are_an_order_and_hold_their_bound(categories: list[int], n_each:
 
 def test_a_share_takes_the_last_place_that_keeps_its_promise() -> None:
     promoted = np.array([False] * 6 + [True] * 4)
-    assert with_shares([promoted], [0.2], 10).tolist() == [0, 1, 2, 3, 6, 4, 5, 7, 8, 9]
-    assert with_shares([promoted[::-1]], [0.2], 10).tolist() == list(range(10))
+    assert apply_promotions([promoted], [0.2], 10).tolist() == [0, 1, 2, 3, 6, 4, 5, 7, 8, 9]
+    assert apply_promotions([promoted[::-1]], [0.2], 10).tolist() == list(range(10))
 
 
 @given(st.lists(st.integers(0, 2), max_size=40), st.floats(0, 0.6), st.floats(0, 0.4))
 def test_every_share_is_kept_while_there_are_enough(kinds: list[int], one: float, other: float) -> None:
     kind = np.array(kinds, np.int64)
     matches, shares = [kind == 1, kind == 2], [one, other]
-    order = with_shares(matches, shares, len(kind))
+    order = apply_promotions(matches, shares, len(kind))
     assert _is_an_order(order, len(kind))
     for match, share in zip(matches, shares, strict=True):
         had = np.cumsum(match[order])
@@ -99,7 +99,7 @@ def test_every_share_is_kept_while_there_are_enough(kinds: list[int], one: float
 def test_pins_are_at_their_ranks(n: int, data: st.DataObject) -> None:
     places = data.draw(st.lists(st.integers(0, max(n - 1, 0)), unique=True, max_size=min(n, 5)))
     ranks = sorted(data.draw(st.lists(st.integers(1, 50), unique=True, min_size=len(places), max_size=len(places))))
-    order = with_pins(n, list(zip(places, ranks, strict=True)))
+    order = apply_pins(n, list(zip(places, ranks, strict=True)))
     assert _is_an_order(order, n)
     for place, rank in zip(places, ranks, strict=True):
         if rank <= n - len(places):
@@ -111,11 +111,11 @@ def test_pins_are_at_their_ranks(n: int, data: st.DataObject) -> None:
 @pytest.mark.parametrize("rotation", [0.0, 0.3, 1.0])
 def test_chance_is_the_same_for_the_same_seed_and_item(rotation: float) -> None:
     ids = [f"商品{n}" for n in range(200)]
-    chance = daily_chance(ids, "u1\nhome\n738000")
+    chance = seeded_uniform(ids, "u1\nhome\n738000")
     assert ((chance > 0) & (chance < 1)).all()
-    assert (chance == daily_chance(ids, "u1\nhome\n738000")).all()
-    assert chance[50:60].tolist() == daily_chance(ids[50:60], "u1\nhome\n738000").tolist()
-    keys = rotated_keys(200, chance, rotation)
+    assert (chance == seeded_uniform(ids, "u1\nhome\n738000")).all()
+    assert chance[50:60].tolist() == seeded_uniform(ids[50:60], "u1\nhome\n738000").tolist()
+    keys = gumbel_keys(200, chance, rotation)
     assert (keys > 0).all()
     if rotation == 0:
         assert keys.tolist() == (1 / np.arange(1, 201)).tolist()
@@ -123,14 +123,14 @@ def test_chance_is_the_same_for_the_same_seed_and_item(rotation: float) -> None:
 
 def test_chance_is_even_and_another_each_day() -> None:
     ids = [str(n) for n in range(2000)]
-    chance = daily_chance(ids, "u1\nhome\n1")
+    chance = seeded_uniform(ids, "u1\nhome\n1")
     assert abs(chance.mean() - 0.5) < 0.03
-    assert abs(np.corrcoef(chance, daily_chance(ids, "u1\nhome\n2"))[0, 1]) < 0.06
+    assert abs(np.corrcoef(chance, seeded_uniform(ids, "u1\nhome\n2"))[0, 1]) < 0.06
 
 
 def test_at_full_rotation_the_first_place_goes_by_its_weight() -> None:
     """Of two items, the weights 1 and 1/2 make the first win two draws in three."""
-    wins = [np.argmax(rotated_keys(2, daily_chance(["a", "b"], f"u{n}"), 1.0)) == 0 for n in range(4000)]
+    wins = [np.argmax(gumbel_keys(2, seeded_uniform(["a", "b"], f"u{n}"), 1.0)) == 0 for n in range(4000)]
     assert abs(np.mean(wins) - 2 / 3) < 0.03
 
 
@@ -138,7 +138,7 @@ def test_at_full_rotation_the_first_place_goes_by_its_weight() -> None:
 def test_propensities_are_how_often_it_comes_so(rotation: float) -> None:
     """Of 20,000 draws; a share is known to 4 standard errors of a binomial one, a rare one to 4 draws."""
     n_draws, ids = 20_000, ["茶", "b", "c", "d"]
-    draws = [np.argsort(-rotated_keys(4, daily_chance(ids, f"u{n}"), rotation)) for n in range(n_draws)]
+    draws = [np.argsort(-gumbel_keys(4, seeded_uniform(ids, f"u{n}"), rotation)) for n in range(n_draws)]
     told = np.array([propensities(draw, rotation) for draw in draws])
     lists = Counter(tuple(draw.tolist()) for draw in draws)
     for drawn in lists:
@@ -166,4 +166,4 @@ def test_propensities_are_chances_however_long_the_list_and_small_the_rotation()
 
 def test_the_tail_takes_the_last_places() -> None:
     is_tail = np.array([False, False, False, False, True, True])
-    assert with_tail(np.arange(6), is_tail, 2, 4).tolist() == [0, 1, 4, 5]
+    assert apply_tail_quota(np.arange(6), is_tail, 2, 4).tolist() == [0, 1, 4, 5]

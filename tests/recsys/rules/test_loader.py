@@ -8,7 +8,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
 from recsys.fitting.engine import Engine
-from recsys.rules.loader import parse_book, read_book
+from recsys.rules.loader import parse_placements, read_placements
 
 EVERYTHING: dict[str, Any] = {
     "extends": "for_you",
@@ -37,7 +37,7 @@ EVERYTHING: dict[str, Any] = {
 
 def _refusal(document: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse_book(document)
+        parse_placements(document)
     return str(caught.value)
 
 
@@ -46,7 +46,7 @@ def _refused(**keys: Any) -> str:
 
 
 def test_every_key_is_read() -> None:
-    mine = parse_book({"placements": {"mine": EVERYTHING}}).placements["mine"]
+    mine = parse_placements({"placements": {"mine": EVERYTHING}}).placements["mine"]
     assert mine.name == "mine"
     assert mine.anchor == "user"
     assert dict(mine.sources) == {"als": 1.0, "popular": 0.1}
@@ -69,11 +69,11 @@ def test_every_key_is_read() -> None:
 
 
 def test_an_empty_file_leaves_what_is_built_in() -> None:
-    assert dict(parse_book({}).placements) == dict(PLACEMENTS)
+    assert dict(parse_placements({}).placements) == dict(PLACEMENTS)
 
 
 def test_a_placement_inherits_and_order_in_the_file_does_not_matter() -> None:
-    book = parse_book(
+    book = parse_placements(
         {
             "placements": {
                 "child": {"extends": "parent", "limit": 5},
@@ -88,7 +88,7 @@ def test_a_placement_inherits_and_order_in_the_file_does_not_matter() -> None:
 
 
 def test_what_is_built_in_can_be_overridden() -> None:
-    book = parse_book({"placements": {"for_you": {"limit": 6}, "mine": {"extends": "for_you"}}})
+    book = parse_placements({"placements": {"for_you": {"limit": 6}, "mine": {"extends": "for_you"}}})
     assert book.placements["for_you"].limit == book.placements["mine"].limit == 6
     assert book.placements["for_you"].sources == PLACEMENTS["for_you"].sources
 
@@ -151,7 +151,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 
 def test_pages_name_placements_that_there_are() -> None:
-    book = parse_book({"pages": {"home": {"placements": ["for_you", "popular"]}}})
+    book = parse_placements({"pages": {"home": {"placements": ["for_you", "popular"]}}})
     assert book.pages == {"home": Page("home", ("for_you", "popular"))}
     assert "'pages.home.placements[0]' names no placement ('for_yuo')" in _refusal(
         {"pages": {"home": {"placements": ["for_yuo"]}}}
@@ -173,9 +173,9 @@ def test_filters_are_held_against_the_catalogue(tmp_path: Path, shop_engine: Eng
         """,
         encoding="utf-8",
     )
-    assert read_book(path).placements["cheap"].filter == "prce < 3"
+    assert read_placements(path).placements["cheap"].filter == "prce < 3"
     with pytest.raises(ConfigError) as caught:
-        read_book(path, shop_engine.items_table.schema)
+        read_placements(path, shop_engine.items_table.schema)
     told = str(caught.value)
     assert told.startswith(str(path))
     assert "'placements.cheap.filter': filter, character 1, at 'prce < 3': unknown column 'prce'" in told
@@ -187,6 +187,6 @@ def test_what_is_no_file_of_ours_is_one_clear_message(tmp_path: Path, content: b
     path = tmp_path / "placements.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"placements\.toml"):
-        read_book(path)
+        read_placements(path)
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_book(tmp_path / "none.toml")
+        read_placements(tmp_path / "none.toml")

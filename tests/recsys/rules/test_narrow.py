@@ -9,7 +9,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.pipeline.recommend import answer
+from recsys.pipeline.recommend import recommend_with_trace
 from recsys.rules.masks import Masks
 from tests.shop import at, dataset_of, moment, small_config
 
@@ -56,7 +56,9 @@ def test_a_narrow_filter_still_fills_the_list(large_engine: Engine, name: str, u
     text = "has(tags, 'marked')"
     mask = Masks().of(text, large_engine, {}, {})
     assert mask.mean() == pytest.approx(SHARE)
-    found = answer(large_engine, Request(name, end, limit, user_id, seeds, filter=text)).recommendations.items
+    found = recommend_with_trace(
+        large_engine, Request(name, end, limit, user_id, seeds, filter=text)
+    ).recommendations.items
     rows = large_engine.items.rows(item.item_id for item in found)
     assert mask[rows].all()
     assert len(set(rows.tolist())) == len(rows)

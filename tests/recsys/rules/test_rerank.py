@@ -13,12 +13,12 @@ from recsys.core.errors import FilterError, RequestError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline.recommend import Answer, answer, rank
+from recsys.pipeline.recommend import RankedResult, rank, recommend_with_trace
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.candidates import gather
+from recsys.retrieval.candidates import generate
 from recsys.retrieval.query import Ranking
-from recsys.retrieval.sources import SOURCES
-from recsys.retrieval.user_state import Shopper
+from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Masks
 from recsys.rules.rerank import boosts, embeddings
 from tests.shop import (
@@ -36,12 +36,12 @@ from tests.shop import (
 USER = USERS_WITH_HISTORY[5]
 
 
-def ask(engine: Engine, placement: Placement, limit: int = 10, **given: object) -> Answer:
+def ask(engine: Engine, placement: Placement, limit: int = 10, **given: object) -> RankedResult:
     request = Request(placement.name, engine.shop.end, limit, **{"user_id": USER, **given})  # type: ignore[arg-type]
-    return answer(engine, request, "v", placements={placement.name: placement})
+    return recommend_with_trace(engine, request, "v", placements={placement.name: placement})
 
 
-def ids(found: Answer) -> list[str]:
+def ids(found: RankedResult) -> list[str]:
     return [item.item_id for item in found.recommendations.items]
 
 
@@ -120,7 +120,7 @@ def test_what_is_new_counts_for_more_by_its_age(shop_engine: Engine) -> None:
     )
     placement = with_(freshness=Freshness(2.0, 10.0))
     query, _ = resolve(engine, Request("for_you", now, 10, USER), placement)
-    factors = boosts(placement, Shopper(engine, query), np.arange(4, dtype=np.int32))
+    factors = boosts(placement, UserState(engine, query), np.arange(4, dtype=np.int32))
     assert factors.tolist() == pytest.approx([3.0, 2.0, 1.0, 3.0])
 
 
@@ -146,7 +146,7 @@ def test_rotation_is_another_order_each_day_and_the_same_within_one(shop_engine:
 
     def at(moment: int, user_id: str = USER) -> list[str]:
         request = Request("for_you", moment, 10, user_id)
-        return ids(answer(shop_engine, request, placements={"for_you": placement}))
+        return ids(recommend_with_trace(shop_engine, request, placements={"for_you": placement}))
 
     midnight = (end + 8 * 3600) // DAY_S * DAY_S - 8 * 3600
     assert at(midnight + 60) == at(midnight + 60)
@@ -186,10 +186,10 @@ def test_what_was_just_looked_at_is_left_out(shop_engine: Engine) -> None:
     assert not np.isin(found, seen.item_idx).any()
 
 
-def ranked(engine: Engine, placement: Placement, **given: object) -> tuple[Shopper, Ranking]:
+def ranked(engine: Engine, placement: Placement, **given: object) -> tuple[UserState, Ranking]:
     request = Request(placement.name, engine.shop.end, MAX_LIMIT, **{"user_id": USER, **given})  # type: ignore[arg-type]
     query, _ = resolve(engine, request, placement)
-    return Shopper(engine, query), rank(placement, Shopper(engine, query))
+    return UserState(engine, query), rank(placement, UserState(engine, query))
 
 
 @pytest.mark.parametrize("name", PLACEMENTS)
@@ -198,7 +198,7 @@ def test_kept_and_removed_are_all_candidates(shop_engine: Engine, name: str) -> 
     dials = {"diversity": 0.4, "rotation": 0.5, "max_per_category": 2, "seen_days": 3.0}
     shopper, found = ranked(shop_engine, with_(name, **dials), item_ids=seeds, n_more=500)
     sources = PLACEMENTS[name].sources
-    candidates = gather({each: SOURCES[each] for each in sources}, shopper).item_idx
+    candidates = generate({each: CANDIDATE_SOURCES[each] for each in sources}, shopper).item_idx
     removed = np.concatenate([found.item_idx, *found.removed.values()])
     assert sorted(removed.tolist()) == candidates.tolist()
 

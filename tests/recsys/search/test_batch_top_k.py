@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsys.core.errors import DataError
 from recsys.search import batch_top_k as module
-from recsys.search.batch_top_k import top_items
+from recsys.search.batch_top_k import batch_top_k
 
 TWO_USERS = np.eye(2, dtype=np.float32)
 FOUR_ITEMS = np.array([[1, 0], [3, 1], [2, 5], [0, 4]], np.float32)
@@ -28,7 +28,7 @@ def naive(
 
 
 def test_best_first() -> None:
-    rows, scores = top_items(TWO_USERS, FOUR_ITEMS, 2)
+    rows, scores = batch_top_k(TWO_USERS, FOUR_ITEMS, 2)
     assert rows.tolist() == [[1, 2], [2, 3]]
     assert scores.tolist() == [[3, 2], [5, 4]]
     assert (rows.dtype, scores.dtype) == (np.int32, np.float32)
@@ -36,40 +36,40 @@ def test_best_first() -> None:
 
 def test_what_was_seen_is_left_out_whatever_its_value() -> None:
     seen = sparse.csr_matrix((np.array([0.0, -1.0]), ([0, 1], [1, 2])), shape=(2, 4))
-    assert top_items(TWO_USERS, FOUR_ITEMS, 2, seen)[0].tolist() == [[2, 0], [3, 1]]
+    assert batch_top_k(TWO_USERS, FOUR_ITEMS, 2, seen)[0].tolist() == [[2, 0], [3, 1]]
 
 
 def test_only_allowed_items_are_found() -> None:
     allowed = np.array([True, False, True, False])
-    assert top_items(TWO_USERS, FOUR_ITEMS, 3, allowed=allowed)[0].tolist() == [[2, 0, -1], [2, 0, -1]]
+    assert batch_top_k(TWO_USERS, FOUR_ITEMS, 3, allowed=allowed)[0].tolist() == [[2, 0, -1], [2, 0, -1]]
 
 
 def test_a_list_is_padded_past_the_last_item() -> None:
-    rows, scores = top_items(TWO_USERS, FOUR_ITEMS, 6)
+    rows, scores = batch_top_k(TWO_USERS, FOUR_ITEMS, 6)
     assert rows.tolist() == [[1, 2, 0, 3, -1, -1], [2, 3, 1, 0, -1, -1]]
     assert np.isneginf(scores[:, 4:]).all()
 
 
 def test_who_has_seen_everything_gets_nothing() -> None:
     seen = sparse.csr_matrix(np.array([[1, 1, 1, 1], [0, 0, 0, 0]]))
-    assert top_items(TWO_USERS, FOUR_ITEMS, 2, seen)[0].tolist() == [[-1, -1], [2, 3]]
+    assert batch_top_k(TWO_USERS, FOUR_ITEMS, 2, seen)[0].tolist() == [[-1, -1], [2, 3]]
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(0, 4), (2, 0)])
 def test_nobody_or_nothing(n_users: int, n_items: int) -> None:
-    rows, scores = top_items(TWO_USERS[:n_users], FOUR_ITEMS[:n_items], 3)
+    rows, scores = batch_top_k(TWO_USERS[:n_users], FOUR_ITEMS[:n_items], 3)
     assert rows.shape == scores.shape == (n_users, 3)
     assert (rows == -1).all()
 
 
 def test_equal_scores_go_by_row_and_zeros_of_both_signs_are_equal() -> None:
     items = np.array([[-0.0, 0], [1, 1], [0, 0], [1, 1], [1, 1]], np.float32)
-    assert top_items(TWO_USERS[:1], items, 5)[0].tolist() == [[1, 3, 4, 0, 2]]
-    assert top_items(TWO_USERS[:1], items, 2)[0].tolist() == [[1, 3]]
+    assert batch_top_k(TWO_USERS[:1], items, 5)[0].tolist() == [[1, 3, 4, 0, 2]]
+    assert batch_top_k(TWO_USERS[:1], items, 2)[0].tolist() == [[1, 3]]
 
 
 def test_negative_scores_are_scores() -> None:
-    rows, scores = top_items(-TWO_USERS, FOUR_ITEMS, 4)
+    rows, scores = batch_top_k(-TWO_USERS, FOUR_ITEMS, 4)
     assert rows.tolist() == [[3, 0, 2, 1], [0, 1, 3, 2]]
     assert scores[1].tolist() == [0, -1, -4, -5]
 
@@ -98,7 +98,7 @@ def test_equals_a_full_sort(
         patched.setattr(module, "USERS_A_BLOCK", 7)
         patched.setattr(module, "FIRST_ITEMS", 4)
         patched.setattr(module, "MOST_ITEMS", 11)
-        found = top_items(users, items, k, sparse.csr_matrix(seen), allowed, n_threads=2)
+        found = batch_top_k(users, items, k, sparse.csr_matrix(seen), allowed, n_threads=2)
     rows, scores = naive(users, items, k, seen, allowed)
     np.testing.assert_array_equal(found[0], rows)
     np.testing.assert_array_equal(found[1], scores)
@@ -109,7 +109,7 @@ def test_equals_a_full_sort_of_real_numbers_over_several_blocks() -> None:
     users = rng.standard_normal((600, 24)).astype(np.float32)
     items = (rng.standard_normal((5000, 24)) * rng.gamma(0.5, 1, (5000, 1))).astype(np.float32)
     seen = sparse.random_array((600, 5000), density=0.02, rng=rng, format="csr")
-    rows, scores = top_items(users, items, 20, sparse.csr_matrix(seen))
+    rows, scores = batch_top_k(users, items, 20, sparse.csr_matrix(seen))
     expected, best = naive(users, items, 20, seen.toarray() != 0, np.ones(5000, np.bool_))
     np.testing.assert_allclose(scores, best, rtol=1e-5, err_msg="single precision against double")
     assert (rows == expected).mean() > 0.999
@@ -120,7 +120,7 @@ def test_threads_change_nothing_and_inputs_stay() -> None:
     users, items = rng.standard_normal((2, 700, 8)).astype(np.float32)
     seen = sparse.csr_matrix(rng.random((700, 700)) < 0.1)
     before = [users.copy(), items.copy(), seen.indices.copy()]
-    one, two = (top_items(users, items, 9, seen, n_threads=n) for n in (1, 2))
+    one, two = (batch_top_k(users, items, 9, seen, n_threads=n) for n in (1, 2))
     for left, right in zip([*one, *before], [*two, users, items, seen.indices], strict=True):
         np.testing.assert_array_equal(left, right)
 
@@ -132,7 +132,7 @@ def test_long_vectors_first_saves_most_products(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(7)
     users = rng.standard_normal((100, 16)).astype(np.float32)
     items = (rng.standard_normal((20000, 16)) * rng.gamma(0.2, 1, (20000, 1))).astype(np.float32)
-    top_items(users, items, 10, sparse.csr_matrix((100, 20000)))
+    batch_top_k(users, items, 10, sparse.csr_matrix((100, 20000)))
     assert 0 < sum(products) < 0.4 * 100 * 20000
 
 
@@ -152,4 +152,4 @@ def test_long_vectors_first_saves_most_products(monkeypatch: pytest.MonkeyPatch)
 def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
     given = {"user_vectors": TWO_USERS, "item_vectors": FOUR_ITEMS, "k": 2} | change
     with pytest.raises(DataError, match=message):
-        top_items(**given)  # type: ignore[arg-type]
+        batch_top_k(**given)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import BundleError
 from recsys.fitting.engine import Engine
-from recsys.search.vector_index import MIN_RECALL, FlatIndex, GrownIndex, _search, nearest
+from recsys.search.vector_index import MIN_RECALL, ExtendedIndex, FlatIndex, _search, nearest
 
 HALF_PRECISION = 2e-3
 """Relative step of a half-precision number, with room for a sum of sixteen."""
@@ -53,7 +53,7 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
     monkeypatch: pytest.MonkeyPatch, n_items: int, k: int, share: float | None, spread: float, seed: int
 ) -> None:
     """Scores to the bit: the copied vectors are coded alike; lengths that differ much stop the search early."""
-    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n_items, 8)) * np.exp(spread * rng.standard_normal((n_items, 1)))
     query = rng.standard_normal((1, 8)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
 def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
     rng = np.random.default_rng(5)
     directions = rng.standard_normal((300, 8))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -83,10 +83,10 @@ def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
 
 
 def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.search.vector_index.STEPS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
     vectors = np.random.default_rng(6).standard_normal((200, 8)).astype(np.float32)
     index = FlatIndex.build(vectors[:190])
-    grown = GrownIndex.over(index, vectors[190:])
+    grown = ExtendedIndex.over(index, vectors[190:])
     assert grown.steps is index.steps
     scores, _ = FlatIndex.build(vectors).search(vectors[:1], 9)
     np.testing.assert_allclose(grown.search(vectors[:1], 9)[0], scores, rtol=HALF_PRECISION, atol=HALF_PRECISION)
@@ -142,7 +142,7 @@ def test_a_grown_index_answers_as_one_over_all(n_items: int, n_extra: int, k: in
     vectors = rng.standard_normal((n_items + n_extra, 8)).astype(np.float32)
     queries = rng.standard_normal((2, 8)).astype(np.float32)
     allowed = rng.random(len(vectors)) < 0.5 if some else None
-    grown = GrownIndex(FlatIndex.build(vectors[:n_items]).faiss_index, n_items, vectors[n_items:])
+    grown = ExtendedIndex(FlatIndex.build(vectors[:n_items]).faiss_index, n_items, vectors[n_items:])
     scores, rows = grown.search(queries, k, allowed)
     whole, _ = FlatIndex.build(vectors).search(queries, k, allowed)
     width = min(k, len(vectors) if allowed is None else int(allowed.sum()))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from serving.api import batch
-from serving.api.batch import MAX_LINE_BYTES, NDJSON, Reader
+from serving.api.batch import MAX_LINE_BYTES, NDJSON, BatchReader
 from tests.serving.conftest import Client, Server, client_of
 from tests.shop import USERS_WITH_HISTORY
 
@@ -139,7 +139,7 @@ def test_lines_are_cut_wherever_the_parts_end() -> None:
                 await asyncio.sleep(60)
             return messages.pop(0)
 
-        reader = Reader(receive)
+        reader = BatchReader(receive)
         pump = asyncio.create_task(reader.pump())
         found = []
         while (line := await reader.next(60)) is not None:
@@ -197,7 +197,7 @@ def test_work_on_the_lines_before_is_not_waiting() -> None:
                 await asyncio.sleep(60)
             return messages.pop()
 
-        reader = Reader(receive)
+        reader = BatchReader(receive)
         pump = asyncio.create_task(reader.pump())
         found = [await reader.next(0.1)]
         await asyncio.sleep(0.3)

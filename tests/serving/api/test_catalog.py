@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from recsys.core.schema import ITEMS, USERS
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 from serving.api.catalog_models import ItemFields, UserFields
 from tests.serving.conftest import Client, client_of
 
@@ -39,7 +39,7 @@ def send(client: Client, method: str, path: str, body: Any = None) -> httpx.Resp
     return client.request(method, path, **({} if body is None else {"json": body}))
 
 
-def entries(client: Client) -> list[Entry]:
+def entries(client: Client) -> list[LogEntry]:
     return [stored.entry for stored in client.app.state.service.store.tail(0, 100)]
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import EVENTS
-from recsys.eventlog.store import Entry
-from serving.api.event_validation import Moments, entries_of, event_id_of, read_micros
+from recsys.eventlog.store import LogEntry
+from serving.api.event_validation import TimestampBounds, entries_of, event_id_of, read_micros
 from serving.problems import InvalidRequestError
 from training.ingest.readers import read_table
-from training.ingest.validation import DUPLICATE, SieveRules, sift
+from training.ingest.validation import DUPLICATE, ValidationRules, validate_table
 
 NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
-MOMENTS = Moments(NOW, NOW + 300, NOW + 0.5)
+MOMENTS = TimestampBounds(NOW, NOW + 300, NOW + 0.5)
 FLAT = {"item_id": "tea", "event": "purchase", "user_id": "u", "event_id": "e"}
 
 
@@ -35,7 +35,7 @@ def faults(payload: Any) -> dict[str, str]:
 def test_a_flat_event_is_one_entry() -> None:
     (entry,) = entries_of(FLAT | {"quantity": 2, "price": "3.5", "region": None, "received_at": "2020-01-01"}, MOMENTS)
     content = {"item_id": "tea", "event": "purchase", "user_id": "u", "quantity": 2.0, "price": 3.5}
-    assert entry == Entry("event", "e", float(NOW), NOW + 0.5, content)
+    assert entry == LogEntry("event", "e", float(NOW), NOW + 0.5, content)
 
 
 def test_a_time_that_is_stated_is_content() -> None:
@@ -200,7 +200,7 @@ def test_the_rules_are_those_of_the_tables(tmp_path: Path) -> None:
     rows = [{"event_id": f"e{place}", **base, **change} for place, change in enumerate(changes)]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
     latest = datetime.fromtimestamp(MOMENTS.latest, UTC)
-    sifted = sift(read_table(tmp_path / "events.jsonl", "events"), "events", SieveRules(latest))
+    sifted = validate_table(read_table(tmp_path / "events.jsonl", "events"), "events", ValidationRules(latest))
     is_faulty = ~sifted.rejects["reason"].str.starts_with(DUPLICATE)
     rejected = set(sifted.rejects.filter(is_faulty)["row"].to_list())
     offline = {json.dumps(change): place not in rejected for place, change in enumerate(changes, 1)}

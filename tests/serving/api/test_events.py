@@ -10,7 +10,7 @@ import pytest
 from tests.serving.test_intake import GA4, RETAIL, SEGMENT
 
 from recsys.core.errors import StoreBusyError, StoreError
-from recsys.eventlog.store import EventStore, Stored, events_table
+from recsys.eventlog.store import EventStore, StoredEntry, events_table
 from serving.api.events import MAX_EVENTS
 from tests.serving.conftest import Client, client_of
 
@@ -40,7 +40,7 @@ def store_of(client: Client) -> EventStore:
     return store
 
 
-def stored(client: Client) -> list[Stored]:
+def stored(client: Client) -> list[StoredEntry]:
     return store_of(client).tail(0, 100_000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.http.parameters import Id, Limit, Moment, Name, Parameters, Reader
+from serving.http.parameters import Id, Limit, Name, ParameterReader, Parameters, Timestamp
 from serving.problems import FieldError, InvalidRequestError
 
 
@@ -15,10 +15,10 @@ class Sample(Parameters, frozen=True):
     item_id: Id
     needed: Name
     limit: Limit = 20
-    as_of: Moment | None = None
+    as_of: Timestamp | None = None
 
 
-READER = Reader(Sample, ["item_id"])
+READER = ParameterReader(Sample, ["item_id"])
 IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda id_: len(id_.encode()) <= 256)
 
 

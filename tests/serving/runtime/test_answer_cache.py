@@ -4,13 +4,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.runtime.answer_cache import ENTRY_BYTES, AnswerCache, AnswerKey, Held
-from serving.runtime.impressions import Shown
+from serving.runtime.answer_cache import ENTRY_BYTES, AnswerCache, AnswerKey, CachedAnswer
+from serving.runtime.impressions import ImpressionPayload
 
 
-def held(size: int) -> Held:
+def held(size: int) -> CachedAnswer:
     """An answer that takes so many bytes beside those of every entry."""
-    return Held(bytes(size - size // 3), Shown("complementary", "v", False, msgspec.Raw(bytes(size // 3))))
+    return CachedAnswer(
+        bytes(size - size // 3), ImpressionPayload("complementary", "v", False, msgspec.Raw(bytes(size // 3)))
+    )
 
 
 def key(item_id: str) -> AnswerKey:

@@ -11,14 +11,14 @@ import pytest
 
 from recsys.bundles.bundle import CURRENT, Provenance, activate, current_version, write_bundle
 from recsys.fitting.engine import Engine
-from recsys.live.view import Live
-from serving.runtime.app_context import Service
-from serving.runtime.bundle_watcher import State
+from recsys.live.view import LiveView
+from serving.runtime.app_context import AppContext
+from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.settings import load_settings
 
 
-def state_of(models: Path) -> State:
-    return Service.of(load_settings(models=models, poll_seconds=0.01)).state
+def state_of(models: Path) -> BundleWatcher:
+    return AppContext.of(load_settings(models=models, poll_seconds=0.01)).state
 
 
 def write_another(engine: Engine, models: Path, day: int = 3) -> str:
@@ -108,7 +108,7 @@ def test_the_log_is_looked_at_once_a_turn_of_the_event_loop(own_models: Path, mo
     state = state_of(own_models)
     state.refresh()
     looks: list[object] = []
-    monkeypatch.setattr(Live, "catch_up", lambda _, store: looks.append(store))
+    monkeypatch.setattr(LiveView, "catch_up", lambda _, store: looks.append(store))
 
     async def requests() -> None:
         async def request() -> None:

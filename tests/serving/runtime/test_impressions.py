@@ -13,8 +13,8 @@ import pytest
 from recsys.core.errors import StoreBusyError, StoreError
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry, EventStore, events_table
-from serving.runtime.impressions import MAX_SHOWN, Impressions, Shown, shown_of, who_of
+from recsys.eventlog.store import EventStore, LogEntry, events_table
+from serving.runtime.impressions import MAX_SHOWN, ImpressionPayload, Impressions, shown_of, who_of
 from serving.runtime.settings import load_settings
 from serving.runtime.telemetry import Telemetry
 from tests.serving.conftest import Client, Server, client_of
@@ -30,7 +30,7 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def flushed(client: Client) -> list[Entry]:
+def flushed(client: Client) -> list[LogEntry]:
     service = client.app.state.service
     client._runner.run(service.impressions.flush())
     return [stored.entry for stored in service.store.tail(0, 100_000)]
@@ -121,7 +121,7 @@ class Told(Telemetry):
 
 def logged(
     folder: Path, notes: Callable[[Impressions], None], store: EventStore | None = None, **settings: Any
-) -> tuple[list[Entry], dict[str, int]]:
+) -> tuple[list[LogEntry], dict[str, int]]:
     """What the log holds after some notes, and what was counted."""
     told = Told()
     with closing(SqliteStore(folder / "log.sqlite")) as real:
@@ -216,4 +216,4 @@ def test_running_servers_write_and_count(start: Callable[..., Server], own_model
 
 def test_shown_is_what_it_says() -> None:
     assert SHOWN[:3] == ("popular", "v1", True)
-    assert isinstance(SHOWN, Shown)
+    assert isinstance(SHOWN, ImpressionPayload)

@@ -13,7 +13,7 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import load_dataset
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.models.temporal.repeat import RepeatConfig, fit_repeat
-from training.doctor.doctor import DoctorReport, examine, render
+from training.doctor.doctor import DoctorReport, render, run_doctor
 from training.ingest.ingest import IngestConfig
 
 START = datetime(2024, 1, 1, 9, 30, tzinfo=UTC)
@@ -47,11 +47,11 @@ def verdicts(report: DoctorReport) -> dict[str, str]:
 def test_offers_for_items_that_nobody_knows_are_counted(folder: Callable[..., Path]) -> None:
     events, items = [event("a", "u", 0)], [{"item_id": "b"}]
     offers = [{"item_id": name, "price": price} for price, name in enumerate(("a", "b", "c", "c"), 1)]
-    report = examine(folder(events=events, items=items, offers=offers))
+    report = run_doctor(folder(events=events, items=items, offers=offers))
     assert report.catalogue.orphan_offers == 2
     told = "2 offers of 4 for items that neither the items table nor an event names: nothing comes of them"
     assert told in render(report)
-    assert "offers of" not in render(examine(folder(events=events, items=items, offers=offers[:2])))
+    assert "offers of" not in render(run_doctor(folder(events=events, items=items, offers=offers[:2])))
 
 
 def test_a_small_shop(folder: Callable[..., Path]) -> None:
@@ -68,7 +68,7 @@ def test_a_small_shop(folder: Callable[..., Path]) -> None:
         items=[{"item_id": "a", "category": "p > q"}, {"item_id": "b"}, {"item_id": "c", "title": "c"}],
         users=[{"user_id": "u"}],
     )
-    report = examine(out, now=START + timedelta(days=5.5))
+    report = run_doctor(out, now=START + timedelta(days=5.5))
     assert report.rows == {"events": 6, "items": 3, "users": 1}
     assert (report.users, report.visitors, report.items) == (2, 0, 3)
     assert report.kinds == {"purchase": 5, "view_item": 1}
@@ -94,7 +94,7 @@ def test_a_small_shop(folder: Callable[..., Path]) -> None:
 
 
 def test_items_alone(folder: Callable[..., Path]) -> None:
-    report = examine(folder(items=[{"item_id": "a", "title": "手工皮具"}]))
+    report = run_doctor(folder(items=[{"item_id": "a", "title": "手工皮具"}]))
     found = verdicts(report)
     assert found.pop("similar") == "thin"
     assert found.pop("cold items") == "thin"
@@ -104,7 +104,7 @@ def test_items_alone(folder: Callable[..., Path]) -> None:
 
 def test_dates_only_and_nobody_twice(folder: Callable[..., Path]) -> None:
     events = [{"item_id": str(n), "user_id": str(n), "event": "purchase", "timestamp": "2024-01-01"} for n in range(10)]
-    report = examine(folder(events=events))
+    report = run_doctor(folder(events=events))
     assert report.days.finer is False
     found = verdicts(report)
     assert found["time_of_day"] == "no"
@@ -119,7 +119,7 @@ def test_sessions_alone_and_one_item(folder: Callable[..., Path]) -> None:
         {"item_id": "a", "session_id": str(n), "event": "view_item", "timestamp": f"2024-01-01T0{n}:30:00Z"}
         for n in range(5)
     ]
-    report = examine(folder(events=events))
+    report = run_doctor(folder(events=events))
     assert (report.users, report.items, report.baskets.count, report.repeat_share) == (0, 1, 0, 0.0)
     assert render(report)
 
@@ -128,7 +128,7 @@ def test_a_bot_is_suspected_and_a_good_customer_is_not(folder: Callable[..., Pat
     people = [event(str(n % 7), f"u{n % 30}", n / 30, str(n)) for n in range(300)]
     keen = [event(str(n), "keen", n / 30, f"k{n}") for n in range(60)]
     bot = [event(str(n), "bot", n / 5000, f"b{n}", event="view_item") for n in range(2000)]
-    report = examine(folder(events=people + keen + bot))
+    report = run_doctor(folder(events=people + keen + bot))
     assert report.bots.suspects == 1
     assert report.bots.events == 2000
     assert report.bots.busiest[0][0] == "bot"
@@ -140,20 +140,20 @@ def test_rich_data_feeds_every_list(folder: Callable[..., Path]) -> None:
         event(str((u * 7 + n * n) % 150), f"u{u}", n + u / 200, f"{u}-{n // 2}") for u in range(200) for n in range(60)
     ]
     items = [{"item_id": str(n), "title": str(n), "category": "a > b"} for n in range(150)]
-    report = examine(folder(events=events, items=items))
+    report = run_doctor(folder(events=events, items=items))
     assert set(verdicts(report).values()) == {"yes"}
 
 
 def test_folders_that_cannot_be_read(folder: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="recsys ingest"):
-        examine(tmp_path / "none")
+        run_doctor(tmp_path / "none")
     out = folder(items=[{"item_id": "a"}])
     (out / "items.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"items\.parquet cannot be read"):
-        examine(out)
+        run_doctor(out)
     (out / "dataset.json").write_text("[", encoding="utf-8")
     with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
-        examine(out)
+        run_doctor(out)
 
 
 def assert_agrees_with_the_models(report: DoctorReport, out: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_shop_of_views_alone_is_judged_by_views(folder: Callable[..., Path]) -
         for n in range(15)
     ]
     out = folder(events=views)
-    report = examine(out)
+    report = run_doctor(out)
     assert (report.goal, report.goals) == ("view_item", 600)
     assert report.baskets.by_basket is True
     assert report.baskets.pairs == 200, "sessions"
@@ -198,7 +198,7 @@ def test_ratings_by_day_fall_back_to_shoppers(folder: Callable[..., Path]) -> No
         for n in range(6)
     ]
     out = folder(events=ratings)
-    report = examine(out)
+    report = run_doctor(out)
     assert (report.baskets.by_basket, report.baskets.count, report.baskets.pairs) == (False, 30, 30)
     assert_agrees_with_the_models(report, out)
     assert verdicts(report)["bought_together"] == "thin"
@@ -214,14 +214,14 @@ def test_a_day_is_a_basket_where_nothing_else_is(folder: Callable[..., Path]) ->
         for n in range(2)
     ]
     out = folder(events=events)
-    report = examine(out)
+    report = run_doctor(out)
     assert (report.baskets.by_basket, report.baskets.pairs) == (True, 4)
     assert_agrees_with_the_models(report, out)
 
 
 def test_without_items_similar_comes_from_takers(folder: Callable[..., Path]) -> None:
     out = folder(events=[event(str(n), f"u{u}", n + u / 50) for u in range(120) for n in range(u % 5, 110, 5)])
-    report = examine(out)
+    report = run_doctor(out)
     found = verdicts(report)
     assert (found["similar"], found["cold items"]) == ("yes", "no")
     assert "alike by who took them" in why(report, "similar")
@@ -229,20 +229,20 @@ def test_without_items_similar_comes_from_takers(folder: Callable[..., Path]) ->
 
 
 def test_long_tail_names_the_limit_that_binds(folder: Callable[..., Path]) -> None:
-    few_users = examine(folder(events=[event(str(n), f"u{u}", n + u / 50) for u in range(20) for n in range(200)]))
+    few_users = run_doctor(folder(events=[event(str(n), f"u{u}", n + u / 50) for u in range(20) for n in range(200)]))
     assert verdicts(few_users)["long_tail"] == "thin"
     assert "20 users or visitors took two" in why(few_users, "long_tail")
     assert "tail items on" not in why(few_users, "long_tail")
     best_sellers = [event("best", f"u{u}", n, f"{u} {n}") for u in range(120) for n in range(9)]
     others = [event(str(u % 9), f"u{u}", 20, f"{u}") for u in range(120)]
-    few_items = examine(folder(events=best_sellers + others))
+    few_items = run_doctor(folder(events=best_sellers + others))
     assert verdicts(few_items)["long_tail"] == "thin"
     assert "9 are the tail" in why(few_items, "long_tail")
     assert "worth a list from 50 tail items on" in why(few_items, "long_tail")
 
 
 def test_nothing_is_said_of_purchases_that_are_not_there(folder: Callable[..., Path]) -> None:
-    report = examine(folder(items=[{"item_id": "a", "title": "a"}]))
+    report = run_doctor(folder(items=[{"item_id": "a", "title": "a"}]))
     text = render(report)
     assert "items: 1 row\n" in text
     assert "%" not in text.split("What it can feed")[0]

@@ -15,12 +15,12 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.data.history import HistoryConfig, build_history
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry, Kind
-from recsys.fitting.engine import Engine, Shop
-from recsys.live.view import Live
-from recsys.models.temporal.repeat import own_items
+from recsys.eventlog.store import EntryType, LogEntry
+from recsys.fitting.engine import Engine, FittedDataInfo
+from recsys.live.view import LiveView
+from recsys.models.temporal.repeat import purchase_stats
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
-from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest
+from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
 
 NOON = moment(121, 12)
 NOW = datetime.fromtimestamp(NOON + 3600, UTC)
@@ -36,12 +36,12 @@ class ShopWithLog:
         for name in ("events", "items", "users"):
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
 
-    def say(self, kind: Kind, key: str | None, at: float = NOON, **body: Any) -> None:
+    def say(self, kind: EntryType, key: str | None, at: float = NOON, **body: Any) -> None:
         with closing(SqliteStore(self.log)) as store:
             if kind == "erasure":
                 store.erase([str(key)], at)
             else:
-                store.append([Entry(kind, key, at, at, body)])
+                store.append([LogEntry(kind, key, at, at, body)])
 
     def event(self, user_id: str | None, item_id: str, event: str = "purchase", at: float = NOON, **more: Any) -> None:
         self.n_events += 1
@@ -50,7 +50,7 @@ class ShopWithLog:
     def ingest(self, *files: str) -> tuple[IngestReport, Dataset]:
         paths = {name: self.folder / f"{name}.parquet" for name in files}
         out = self.folder / "tables"
-        report = ingest(Sources(**paths, store=self.log), IngestConfig(timezone=TIMEZONE), out, NOW)
+        report = ingest(InputFiles(**paths, store=self.log), IngestConfig(timezone=TIMEZONE), out, NOW)
         return report, load_dataset(out)
 
 
@@ -174,15 +174,15 @@ def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog,
     shop.event(None, WEEKLY_ITEM, visitor_id="v", at=NOON - 60)
     shop.say("merge", "v", into=who)
     with closing(SqliteStore(shop.log)) as store:
-        older = Live(shop_engine)
+        older = LiveView(shop_engine)
         older.catch_up(store)
         _, dataset = shop.ingest("events", "items", "users")
         history = build_history(dataset, HistoryConfig())
-        base = replace(shop_engine, history=history, users_table=dataset.profiles, shop=Shop.of(dataset))
-        newer = Live(base)
+        base = replace(shop_engine, history=history, users_table=dataset.profiles, shop=FittedDataInfo.of(dataset))
+        newer = LiveView(base)
         newer.catch_up(store)
         one, other = older.history(who, NOON), newer.history(who, NOON)
-        mine, theirs = (own_items(shop_engine.repeat, each, shop_engine.shop.goal, NOON) for each in (one, other))
+        mine, theirs = (purchase_stats(shop_engine.repeat, each, shop_engine.shop.goal, NOON) for each in (one, other))
         for name, column in vars(mine).items():
             np.testing.assert_array_equal(column, vars(theirs)[name])
         assert len(one) == len(other)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENTS, ITEMS, USERS
-from training.ingest.ingest import IngestConfig, IngestReport, Sources, ingest, rejects_beside
+from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest, rejects_beside
 
 Run = Callable[..., tuple[IngestReport, Path]]
 Write = Callable[..., Path]
@@ -410,16 +410,16 @@ def test_places_that_are_not_replaced(
 ) -> None:
     path = events_file([good])
     with pytest.raises(ConfigError, match=r"no dataset\.json"):
-        ingest(Sources(events=path), LENIENT, tmp_path, now)
+        ingest(InputFiles(events=path), LENIENT, tmp_path, now)
     with pytest.raises(ConfigError, match="is a file"):
-        ingest(Sources(events=path), LENIENT, path, now)
+        ingest(InputFiles(events=path), LENIENT, path, now)
     _, out = run(events=path)
     with pytest.raises(ConfigError, match="lies inside"):
-        ingest(Sources(events=out / "events.parquet"), LENIENT, out, now)
+        ingest(InputFiles(events=out / "events.parquet"), LENIENT, out, now)
     with pytest.raises(ConfigError, match="nothing to ingest"):
-        ingest(Sources(users=path), LENIENT, out, now)
+        ingest(InputFiles(users=path), LENIENT, out, now)
     with pytest.raises(ConfigError, match="no time zone"):
-        ingest(Sources(events=path), LENIENT, out, now.replace(tzinfo=None))
+        ingest(InputFiles(events=path), LENIENT, out, now.replace(tzinfo=None))
 
 
 def test_progress_runs_from_nothing_to_all(
@@ -427,7 +427,7 @@ def test_progress_runs_from_nothing_to_all(
 ) -> None:
     seen: list[float] = []
     ingest(
-        Sources(events=events_file([good])),
+        InputFiles(events=events_file([good])),
         LENIENT,
         tmp_path / "out",
         now,

@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.ingest.timestamp_columns import NO_ZONE, UNPARSABLE, TimeRules, parse_times
+from training.ingest.timestamp_columns import NO_ZONE, UNPARSABLE, TimestampOptions, parse_timestamps
 
 EIGHT = datetime(2017, 1, 5, 8, tzinfo=UTC)
 
 
 def read(value: Any, zone: str | None = None, form: str | None = None) -> tuple[Any, Any]:
-    column = parse_times(pl.Series([value], strict=False), TimeRules(zone, form))
+    column = parse_timestamps(pl.Series([value], strict=False), TimestampOptions(zone, form))
     return column.values[0], column.problems[0]
 
 
@@ -67,7 +67,7 @@ def test_unparsable(value: Any) -> None:
 def test_nothing_is_no_problem() -> None:
     assert read(None) == (None, None)
     assert read("") == (None, None)
-    assert len(parse_times(pl.Series([], dtype=pl.String), TimeRules()).values) == 0
+    assert len(parse_timestamps(pl.Series([], dtype=pl.String), TimestampOptions()).values) == 0
 
 
 def test_configured_format() -> None:
@@ -84,7 +84,7 @@ def test_changing_clocks() -> None:
 
 
 def test_the_unit_of_numbers_is_reported() -> None:
-    column = parse_times(pl.Series(["1483603200", "1483603200000"]), TimeRules())
+    column = parse_timestamps(pl.Series(["1483603200", "1483603200000"]), TimestampOptions())
     assert column.notes == (
         "numbers were read as epoch milliseconds",
         "numbers were read as epoch seconds",
@@ -93,6 +93,6 @@ def test_the_unit_of_numbers_is_reported() -> None:
 
 def test_a_mixed_column_is_read_row_by_row() -> None:
     values = ["2017-01-05T08:00:00Z", None, "2017-01-05", "soon", "1483603200", "2017-01-05 08:00"]
-    column = parse_times(pl.Series(values), TimeRules("UTC"))
+    column = parse_timestamps(pl.Series(values), TimestampOptions("UTC"))
     assert column.values.is_null().to_list() == [False, True, False, True, False, False]
     assert column.problems.to_list() == [None, None, None, UNPARSABLE, None, None]

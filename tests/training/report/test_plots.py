@@ -8,7 +8,7 @@ from dataclasses import replace
 import matplotlib
 
 from recsys.core.metrics import Interval
-from recsys.evaluation.curves import DialPoint, ScoreBin
+from recsys.evaluation.curves import ScoreBin, TradeoffPoint
 from recsys.evaluation.summary import Segment
 from training.report.plots import (
     BASELINE_MARKERS,
@@ -27,8 +27,10 @@ def texts(svg: str) -> list[str]:
     return ["".join(node.itertext()).strip() for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def settings(*discounts: float) -> list[DialPoint]:
-    return [DialPoint("discover", beta, beta == 0.1, SOME, Interval(beta, beta, beta), SOME, 5) for beta in discounts]
+def settings(*discounts: float) -> list[TradeoffPoint]:
+    return [
+        TradeoffPoint("discover", beta, beta == 0.1, SOME, Interval(beta, beta, beta), SOME, 5) for beta in discounts
+    ]
 
 
 def test_settings_that_crowd_are_named_once() -> None:
@@ -41,7 +43,7 @@ def test_settings_that_crowd_are_named_once() -> None:
 
 def test_more_baselines_than_markers_and_no_setting_at_all() -> None:
     names = [f"other_{place}" for place in range(2 * len(BASELINE_MARKERS))]
-    points = [DialPoint(name, None, False, SOME, SOME, UNKNOWN, 5) for name in names]
+    points = [TradeoffPoint(name, None, False, SOME, SOME, UNKNOWN, 5) for name in names]
     assert set(names) <= set(texts(plot_dial(points)))
     assert set(names) <= set(texts(plot_dial(points + settings(0.0, 0.5))))
 

@@ -10,12 +10,12 @@ import pytest
 
 from recsys.core.metrics import Interval
 from recsys.core.placements import PLACEMENTS
-from recsys.evaluation.curves import TAIL_DISCOUNTS, DialPoint
+from recsys.evaluation.curves import TAIL_DISCOUNTS, TradeoffPoint
 from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import TIMEZONE, ShopTables, small_config
 from training.evaluate import EvaluationReport, evaluate
-from training.ingest.ingest import IngestConfig, Sources, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
 from training.report.report import write_html
 
 HOSTILE = "<script>alert('$x^2$ & 饮料')</script>"
@@ -129,7 +129,7 @@ def test_hostile_text_is_shown_and_never_run(report: EvaluationReport, tmp_path:
         report,
         importances={HOSTILE: 2.0, "饮料": 1.0},
         skipped={"rolling": HOSTILE},
-        dial=[*report.dial, DialPoint(HOSTILE, None, False, *[Interval(0.1, 0.0, 0.2)] * 3, 7)],
+        dial=[*report.dial, TradeoffPoint(HOSTILE, None, False, *[Interval(0.1, 0.0, 0.2)] * 3, 7)],
     )
     _, page = page_of(hostile, tmp_path)
     assert "script" not in page.tags
@@ -142,7 +142,7 @@ def test_a_till_without_users_or_hours_has_its_page(shop_tables: ShopTables, tmp
     events = shop_tables.events.with_columns(*nobody, pl.col("timestamp").dt.truncate("1d"))
     events.write_parquet(tmp_path / "events.parquet")
     shop_tables.items.write_parquet(tmp_path / "items.parquet")
-    sources = Sources(events=tmp_path / "events.parquet", items=tmp_path / "items.parquet")
+    sources = InputFiles(events=tmp_path / "events.parquet", items=tmp_path / "items.parquet")
     ingest(sources, IngestConfig(timezone="UTC"), tmp_path / "data", NOW)
     report = evaluate(tmp_path / "data", small_config(), with_curves=True)
     assert report.skipped.keys() == set(PROTOCOLS) - {"complements"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.fitting.engine import Engine
-from recsys.models.content.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, lend_factors
+from recsys.models.content.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, impute_factors
 from tests.shop import NEVER_BOUGHT, SHELVES, table
 
 HALF_PRECISION = 3e-3
@@ -115,6 +115,6 @@ def test_a_new_item_gets_the_vector_of_one_without_buyers(seed: int, n_items: in
     config = HybridConfig(n_neighbors=5, n_similar=4)
     fitted = fit_hybrid(factors, content, n_buyers, catalog, config).vectors
     cold = np.flatnonzero((n_buyers == 0) & (np.linalg.norm(content, axis=1) > 0))
-    lent = lend_factors(factors, content, n_buyers, content[cold], config)
+    lent = impute_factors(factors, content, n_buyers, content[cold], config)
     assert lent.shape == (len(cold), factors.shape[1])
     np.testing.assert_allclose(lent, fitted[cold], atol=1e-6)

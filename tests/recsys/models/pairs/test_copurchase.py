@@ -11,7 +11,7 @@ from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
-from recsys.models.pairs.purchase_order import DirectionConfig, find_backward_types
+from recsys.models.pairs.purchase_order import DirectionConfig, find_reversed_pairs
 from recsys.models.temporal.popularity import momentum
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, DAY_S, PHONES, at, dataset_of, moment
@@ -105,7 +105,7 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
     model = _fit(dataset)
     catalog = read_catalog(dataset.catalog)
     chance, n_both, own = _chances(dataset, CONFIG)
-    backward = find_backward_types(dataset, catalog, CONFIG.direction)
+    backward = find_reversed_pairs(dataset, catalog, CONFIG.direction)
     everything = np.arange(len(dataset.items), dtype=np.int32)
     for i in everything:
         if catalog.item_type[i] < 0 and not own[i]:

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
-from recsys.models.pairs.purchase_order import DirectionConfig, find_backward_types
+from recsys.models.pairs.purchase_order import DirectionConfig, find_reversed_pairs
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, DAY_S, PHONES, at, dataset_of, moment
 
@@ -29,21 +29,21 @@ def test_the_card_follows_the_camera_and_never_the_other_way() -> None:
     rows = [row for n in range(9) for row in _rows(f"u{n}", {"b1": (n,), "a1": (n + 3,)})]
     dataset = dataset_of(rows, CATALOG)
     catalog = read_catalog(dataset.catalog)
-    backward = find_backward_types(dataset, catalog, DirectionConfig())
+    backward = find_reversed_pairs(dataset, catalog, DirectionConfig())
     item = {item_id: row for row, item_id in enumerate(dataset.items.ids)}
     everything = np.arange(len(item), dtype=np.int32)
     assert np.flatnonzero(backward.of(item["a1"], everything, catalog)).tolist() == [item["b1"], item["b2"]]
     assert not backward.of(item["b1"], everything, catalog).any()
     assert not backward.of(item["x"], everything, catalog).any()
     fewer = dataset_of(rows[:-2], CATALOG)
-    assert not find_backward_types(fewer, catalog, DirectionConfig()).pairs.nnz
+    assert not find_reversed_pairs(fewer, catalog, DirectionConfig()).pairs.nnz
 
 
 def test_what_is_cheaper_may_always_be_offered() -> None:
     rows = [row for n in range(20) for row in _rows(f"u{n}", {"a1": (n,), "b1": (n + 3,)})]
     dataset = dataset_of(rows, CATALOG)
     catalog = read_catalog(dataset.catalog)
-    backward = find_backward_types(dataset, catalog, DirectionConfig())
+    backward = find_reversed_pairs(dataset, catalog, DirectionConfig())
     assert backward.pairs.nnz == 1
     assert not backward.of(dataset.items.row("b1"), np.arange(6, dtype=np.int32), catalog).any()
 
@@ -71,13 +71,13 @@ def test_equals_counting_follow_ups_one_by_one(dataset: Dataset) -> None:
             both = n + follow[b, a]
             if a != b and ahead / both <= CONFIG.backward_share and (1 - 2 * ahead / both) * both**0.5 >= CONFIG.min_z:
                 expected.add(pair)
-    pairs = find_backward_types(dataset, catalog, CONFIG).pairs.tocoo()
+    pairs = find_reversed_pairs(dataset, catalog, CONFIG).pairs.tocoo()
     assert set(zip(pairs.row.tolist(), pairs.col.tolist(), strict=True)) == expected
 
 
 @given(shops(max_size=60))
 def test_no_pair_goes_backward_both_ways(dataset: Dataset) -> None:
-    pairs = find_backward_types(dataset, read_catalog(dataset.catalog), CONFIG).pairs
+    pairs = find_reversed_pairs(dataset, read_catalog(dataset.catalog), CONFIG).pairs
     assert pairs.multiply(pairs.T).nnz == 0
     assert not pairs.diagonal().any()
 
@@ -87,7 +87,7 @@ def test_the_shops_hosts_are_not_sent_after_their_accessories(
     shop_dataset: Dataset, seeds: tuple[str, ...], vetoed: tuple[str, ...]
 ) -> None:
     catalog = read_catalog(shop_dataset.catalog)
-    backward = find_backward_types(shop_dataset, catalog, DirectionConfig())
+    backward = find_reversed_pairs(shop_dataset, catalog, DirectionConfig())
     hosts, accessories = shop_dataset.items.rows(vetoed), shop_dataset.items.rows(seeds)
     for seed in accessories:
         assert backward.of(int(seed), hosts, catalog).all()

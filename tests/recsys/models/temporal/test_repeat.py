@@ -10,7 +10,7 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.data.history import HistoryConfig, build_history
 from recsys.fitting.engine import Engine
-from recsys.models.temporal.repeat import OwnItems, RepeatConfig, RepeatModel, fit_repeat, own_items
+from recsys.models.temporal.repeat import PurchaseStats, RepeatConfig, RepeatModel, fit_repeat, purchase_stats
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import DAY_S, WEEKLY_ITEM, WEEKLY_SHOPPERS, at, dataset_of, moment
 
@@ -19,8 +19,8 @@ def _fit(dataset: Dataset, config: RepeatConfig | None = None) -> RepeatModel:
     return fit_repeat(dataset, read_catalog(dataset.catalog), config or RepeatConfig())
 
 
-def _own(dataset: Dataset, user: int, now: int, model: RepeatModel) -> OwnItems:
-    return own_items(model, build_history(dataset, HistoryConfig()).of(user, now), PURCHASE, now)
+def _own(dataset: Dataset, user: int, now: int, model: RepeatModel) -> PurchaseStats:
+    return purchase_stats(model, build_history(dataset, HistoryConfig()).of(user, now), PURCHASE, now)
 
 
 def test_hand_computed_intervals_and_rates() -> None:
@@ -114,6 +114,6 @@ def test_a_weekly_habit_is_found(shop_engine: Engine) -> None:
     now, row = shop_engine.shop.end, shop_engine.items.row(WEEKLY_ITEM)
     for user_id in WEEKLY_SHOPPERS:
         user = shop_engine.users.row(user_id)
-        own = own_items(shop_engine.repeat, shop_engine.history.of(user, now), PURCHASE, now)
+        own = purchase_stats(shop_engine.repeat, shop_engine.history.of(user, now), PURCHASE, now)
         place = own.item_idx.tolist().index(row)
         assert own.interval_days[place] == pytest.approx(7.0, abs=1.5)
