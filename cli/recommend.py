@@ -81,7 +81,7 @@ def recommend(
         raise UnknownItemError(seeds[0])
     if limit is None:
         limit = known.limit if (known := recommender.placements.get(chosen)) else DEFAULT_LIMIT
-    answer = recommender.answer(Request(chosen, seconds, limit, user, seeds, context=context))
+    answer = recommender.recommend_for(Request(chosen, seconds, limit, user, seeds, context=context))
     if as_json:
         show_json(_plain(answer, seconds, recommender))
     else:

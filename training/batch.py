@@ -106,7 +106,9 @@ def batch_recommend(
             answers = [
                 (
                     user_id,
-                    recommender.answer(Request(order.placement, moment, order.limit, user_id, context=order.context)),
+                    recommender.recommend_for(
+                        Request(order.placement, moment, order.limit, user_id, context=order.context)
+                    ),
                 )
                 for user_id in user_ids[start : start + CHUNK]
             ]

@@ -28,7 +28,7 @@ class Request:
         context: what filters may read as `context.…`.
         diversity: instead of the placement's.
         tail_share: instead of the placement's.
-        n_more: how many items after those of the list are told too, in `rest`, for the pages that follow.
+        n_lookahead: how many items after those of the list are told too, in `rest`, for the pages that follow.
         exclude: items that are not to be listed, nor variants of theirs.
         explain: whether the answer tells the scores by source and what a ranker saw.
     """
@@ -44,7 +44,7 @@ class Request:
     context: Mapping[str, Any] = field(default_factory=lambda: NO_CONTEXT)
     diversity: float | None = None
     tail_share: float | None = None
-    n_more: int = 0
+    n_lookahead: int = 0
     exclude: tuple[str, ...] = ()
     explain: bool = False
 

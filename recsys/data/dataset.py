@@ -197,11 +197,11 @@ def _event_columns(
     events: pl.DataFrame, zones: pl.DataFrame, user_ids: IdMap, item_ids: IdMap, timezone: str
 ) -> Events:
     day = pl.col("local").dt.date().cast(pl.String)
-    shopper = pl.coalesce("user_id", "visitor_id")
+    state = pl.coalesce("user_id", "visitor_id")
     basket = pl.coalesce(
         pl.concat_str(pl.lit("basket "), "basket_id"),
         pl.concat_str(pl.lit("session "), "session_id"),
-        pl.concat_str(pl.lit("day "), day, pl.lit(" "), shopper),
+        pl.concat_str(pl.lit("day "), day, pl.lit(" "), state),
     )
     local = _with_local_time(events, zones, timezone)
     numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
@@ -210,7 +210,7 @@ def _event_columns(
         hour = pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
     return Events(
-        user_idx=user_ids.encode(local.select(shopper.alias("id"))["id"]),
+        user_idx=user_ids.encode(local.select(state.alias("id"))["id"]),
         item_idx=item_ids.encode(local["item_id"]),
         basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
         kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),

@@ -231,7 +231,7 @@ class Offers:
         """The scopes that a request is in at a moment; see `OfferTable.standing`."""
         return self.known.standing(where, as_of), self.changed.standing(where, as_of)
 
-    def speaking(
+    def applicable_terms(
         self, standing: tuple[OfferContextKey, OfferContextKey], as_of: int
     ) -> Iterator[tuple[OfferScope, OfferTerms]]:
         """What offers say at a moment, in ascending precedence, each with the scope that says it."""
@@ -246,7 +246,7 @@ class Offers:
     def sold_out_by(self, row: int, as_of: int) -> OfferScope | None:
         """The scope whose offer took an item out of the catalogue beside; None where none did."""
         speaker: tuple[OfferScope, int] | None = None
-        for where, terms in self.speaking(self.taken, as_of):
+        for where, terms in self.applicable_terms(self.taken, as_of):
             said = terms.available[terms.item_idx == row]
             said = said[said != NO_NAMED_CONTEXT]
             speaker = (where, int(said[-1])) if len(said) else speaker

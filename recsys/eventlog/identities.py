@@ -62,7 +62,7 @@ class Identities:
 
     def merge(self, source: str, target: str) -> bool:
         """Point `source` at `target`; an earlier merge of it is replaced. False if that would close a circle."""
-        if target in self.leading_to(source):
+        if target in self.aliases_of(source):
             return False
         self.unmerge(source)
         self._into[source] = target
@@ -85,7 +85,7 @@ class Identities:
             key = self._into[key]
         return key
 
-    def leading_to(self, target: str) -> tuple[str, ...]:
+    def aliases_of(self, target: str) -> tuple[str, ...]:
         """An id and all that were merged into it, directly or by a chain: itself first, the others in order."""
         if not self._sources.get(target):
             return (target,)

@@ -131,7 +131,7 @@ class SqliteStore:
         with self._watching, self._errors("read"):
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
-    def of_kinds(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
+    def read_types(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
         """See `EventStore`. An index holds the rare kinds."""
         if common := sorted(set(kinds) & set(KEYED)):
             raise DataError(f"{common[0]!r} is no rare kind: read all entries with `tail`")
@@ -187,7 +187,7 @@ class SqliteStore:
                 removed += db.execute(_FORGET, (low, low + REMOVED_AT_ONCE, before)).rowcount
         return removed
 
-    def drop_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
+    def delete_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
         """See `EventStore`. In short transactions, as `forget`."""
         changes = {*ITEM_CHANGES, *USER_CHANGES}
         if others := sorted(set(kinds) - changes):

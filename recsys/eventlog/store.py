@@ -152,7 +152,7 @@ class EventStore(Protocol):
         Ask it before `tail`, so that what is committed in between is read again rather than missed.
         """
 
-    def of_kinds(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
+    def read_types(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
         """All entries of some kinds that are rare, such as merges, in order; events and impressions are none.
 
         Raises:
@@ -195,7 +195,7 @@ class EventStore(Protocol):
         Changes, merges and tombstones stay. A forgotten `event_id` is unknown again.
         """
 
-    def drop_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
+    def delete_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
         """Remove changes up to a number, inclusive: those that the oldest bundle in use was built with.
 
         Args:

@@ -125,7 +125,7 @@ class Engine:
     """
 
     config: EngineConfig
-    shop: FittedDataInfo
+    dataset_info: FittedDataInfo
     items_table: pl.DataFrame
     users_table: pl.DataFrame
     catalog: Catalog

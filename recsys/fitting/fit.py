@@ -77,7 +77,7 @@ def fit_models(
     progress("history and index")
     return Engine(
         config=config,
-        shop=FittedDataInfo.of(dataset),
+        dataset_info=FittedDataInfo.of(dataset),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,

@@ -150,7 +150,7 @@ class CatalogOverlay:
 
     def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
         before = self._engine.catalog
-        n_more = len(self._base.items) + len(self._rows) - len(before.item_type)
+        n_lookahead = len(self._base.items) + len(self._rows) - len(before.item_type)
         levels = pl.col("category").list.drop_nulls()
         paths = changes.select(pl.when(levels.list.len() > 0).then(levels.list.join(PATH_SEPARATOR))).to_series()
         types = [self._type(path) if path is not None else UNKNOWN for path in paths]
@@ -158,12 +158,14 @@ class CatalogOverlay:
         names = tuple(self._types)
         categories = [self._category(name) for name in names[len(before.type_names) :]]
         return Catalog(
-            item_type=_with(before.item_type, n_more, UNKNOWN, rows, types),
+            item_type=_with(before.item_type, n_lookahead, UNKNOWN, rows, types),
             type_category=np.append(before.type_category, np.array(categories, np.int32)),
             type_names=names,
-            group=_with(before.group, n_more, UNKNOWN, rows, groups),
-            price=_with(before.price, n_more, np.nan, rows, changes["price"].cast(pl.Float32).fill_null(float("nan"))),
-            available=_with(before.available, n_more, True, rows, changes["available"].fill_null(True)),
+            group=_with(before.group, n_lookahead, UNKNOWN, rows, groups),
+            price=_with(
+                before.price, n_lookahead, np.nan, rows, changes["price"].cast(pl.Float32).fill_null(float("nan"))
+            ),
+            available=_with(before.available, n_lookahead, True, rows, changes["available"].fill_null(True)),
         )
 
     def _type(self, path: str) -> int:
@@ -213,8 +215,8 @@ class CatalogOverlay:
 
     def _copurchase(self, catalog: Catalog, n_new: int) -> CopurchaseModel:
         model, n_types = self._base.copurchase, len(catalog.type_names)
-        pairs, n_more = model.backward.pairs, len(catalog.type_names) - model.backward.pairs.shape[0]
-        ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_more)])
+        pairs, n_lookahead = model.backward.pairs, len(catalog.type_names) - model.backward.pairs.shape[0]
+        ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_lookahead)])
         lists = {name: part for name, part in vars(model).items() if isinstance(part, RelatedItems)}
         return replace(
             _grown(model, len(self._base.items), n_new, {}),
@@ -223,7 +225,7 @@ class CatalogOverlay:
                 name: self._newcomers.related(part, joined=name != "partners", substitutes=name != "complementary")
                 for name, part in lists.items()
             },
-            is_paired_type=_with(model.is_paired_type, n_more, False),
+            is_paired_type=_with(model.is_paired_type, n_lookahead, False),
             backward=ReversedTypePairs(
                 sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),
                 model.backward.min_price_ratio,

@@ -84,9 +84,9 @@ class ColdItems:
             table: the whole catalogue.
             catalog: the same as arrays.
         """
-        n_more = len(table) - self._n - len(self._content)
-        self._content = np.vstack([self._content, np.zeros((n_more, self._content.shape[1]), np.float32)])
-        self._vectors = np.vstack([self._vectors, np.zeros((n_more, self._vectors.shape[1]), np.float32)])
+        n_lookahead = len(table) - self._n - len(self._content)
+        self._content = np.vstack([self._content, np.zeros((n_lookahead, self._content.shape[1]), np.float32)])
+        self._vectors = np.vstack([self._vectors, np.zeros((n_lookahead, self._vectors.shape[1]), np.float32)])
         self._types, self._categories = catalog.item_type, catalog.item_category
         fresh, self.stale = np.array(sorted(self.stale), np.int64), set()
         if not len(fresh):

@@ -56,7 +56,7 @@ class LiveView:
     """
 
     def __init__(self, base: Engine) -> None:
-        shop, baskets = base.shop, base.history.basket_idx
+        shop, baskets = base.dataset_info, base.history.basket_idx
         n_baskets = int(baskets.max(initial=-1)) + 1
         self._base = base
         self._clockwork = EventEncoder(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
@@ -75,7 +75,7 @@ class LiveView:
             return self._catalogue.engine
 
     @property
-    def catalogue_version(self) -> int:
+    def catalog_version(self) -> int:
         """Differs whenever the catalogue does."""
         return self._catalogue.version
 
@@ -102,7 +102,7 @@ class LiveView:
     def apply(self, entries: Iterable[StoredEntry]) -> None:
         """Take entries of the log; those that the bundle knows are passed over."""
         for stored in entries:
-            if stored.seq > self._base.shop.store_seq:
+            if stored.seq > self._base.dataset_info.store_seq:
                 self._take(stored.seq, stored.entry)
                 self.seq = max(self.seq, stored.seq)
         self._events.pack()
@@ -115,9 +115,9 @@ class LiveView:
         """Whom a request is for, with the events that can be seen at its moment."""
         key = user_key(request.user_id, request.visitor_id, request.session_id)
         if key is None:
-            return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.shop.timezone)
+            return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.dataset_info.timezone)
         key = self.identities.target(key)
-        zone = self.profiles.timezone(key) or self._base.shop.timezone
+        zone = self.profiles.timezone(key) or self._base.dataset_info.timezone
         if self.profiles.is_opted_out(key):
             return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
         return ResolvedUser(self._base.users.row(key), self.history(key, request.as_of), zone)
@@ -129,7 +129,7 @@ class LiveView:
             key: where a chain of merges ends.
             until: seconds since 1970.
         """
-        keys = self.identities.leading_to(key)
+        keys = self.identities.aliases_of(key)
         if len(keys) > 1:
             keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
         runs = [run for each in keys if (run := self._events.of(each)) is not None]
@@ -188,7 +188,7 @@ def resolve_user(engine: Engine, request: Request) -> ResolvedUser:
     """Whom a request is for, by the bundle alone."""
     key = request.user_id if request.user_id is not None else request.visitor_id
     user_idx = engine.users.row(key) if key is not None else UNKNOWN
-    zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.shop.timezone
+    zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.dataset_info.timezone
     if user_idx == UNKNOWN or engine.is_opted_out[user_idx]:
         return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
     return ResolvedUser(user_idx, engine.history.of(user_idx, request.as_of), zone)

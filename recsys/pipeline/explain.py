@@ -133,12 +133,12 @@ def explain(answer: RankedResult, item_id: str) -> Explanation:
         answer: the list, as it was served.
         item_id: an item that the engine knows.
     """
-    placement, shopper, told = answer.placement, answer.shopper, answer.recommendations
-    engine, query = shopper.engine, shopper.query
+    placement, state, told = answer.placement, answer.state, answer.recommendations
+    engine, query = state.engine, state.query
     row = engine.items.row(item_id)
     names = _sources(answer)
-    sources = tuple(_standing(name, row, shopper) for name in names)
-    whole = rank(placement, replace(shopper, query=replace(query, n_more=len(engine.items))))
+    sources = tuple(_standing(name, row, state) for name in names)
+    whole = rank(placement, replace(state, query=replace(query, n_lookahead=len(engine.items))))
     place = int(np.flatnonzero(whole.item_idx == row)[0]) if (whole.item_idx == row).any() else None
     listed = {item.item_id: item for item in told.items}
     rule = next((name for name, rows in whole.removed.items() if (rows == row).any()), None)
@@ -147,7 +147,7 @@ def explain(answer: RankedResult, item_id: str) -> Explanation:
         stage, score = "listed", listed[item_id].score
         at: int | None = listed[item_id].rank
     else:
-        stage, at = _stage(shopper, row, rule, place, sources), None if place is None else place + 1
+        stage, at = _stage(state, row, rule, place, sources), None if place is None else place + 1
     last = told.items[-1].score if told.items else None
     where = engine.offers.sold_out_by(row, query.now)
     values = {
@@ -172,24 +172,22 @@ def explain(answer: RankedResult, item_id: str) -> Explanation:
         distance=None if score is None or last is None else max(last - score, 0.0) if stage != "listed" else 0.0,
         fallback_used=told.fallback_used,
         sources=sources,
-        effects=() if told.fallback_used else _effects(placement, shopper, names, row),
+        effects=() if told.fallback_used else _effects(placement, state, names, row),
     )
 
 
-def _stage(shopper: UserState, row: int, rule: str | None, place: int | None, sources: tuple[SourceRank, ...]) -> str:
-    allowed = shopper.query.allowed
-    engine = shopper.engine
+def _stage(state: UserState, row: int, rule: str | None, place: int | None, sources: tuple[SourceRank, ...]) -> str:
+    allowed = state.query.allowed
+    engine = state.engine
     if not engine.catalog.available[row]:
-        return "sold_out_here" if _named(engine.offers.sold_out_by(row, shopper.query.now)) else "sold_out"
+        return "sold_out_here" if _named(engine.offers.sold_out_by(row, state.query.now)) else "sold_out"
     if allowed is not None and not allowed[row]:
         return "filtered"
     if place is not None:
         return "too_low"
     if rule is not None:
         return "removed"
-    candidates = (
-        generate({each.source: CANDIDATE_SOURCES[each.source] for each in sources}, shopper) if sources else None
-    )
+    candidates = generate({each.source: CANDIDATE_SOURCES[each.source] for each in sources}, state) if sources else None
     return "arranged_out" if candidates is not None and (candidates.item_idx == row).any() else "no_candidate"
 
 
@@ -207,8 +205,8 @@ def _sources(answer: RankedResult) -> tuple[str, ...]:
     return tuple(answer.placement.sources)
 
 
-def _standing(name: str, row: int, shopper: UserState) -> SourceRank:
-    rows, score = CANDIDATE_SOURCES[name](shopper)
+def _standing(name: str, row: int, state: UserState) -> SourceRank:
+    rows, score = CANDIDATE_SOURCES[name](state)
     quota = QUOTAS.get(name)
     order = np.lexsort((rows, -score))
     place = np.flatnonzero(rows[order] == row)
@@ -224,14 +222,14 @@ def _standing(name: str, row: int, shopper: UserState) -> SourceRank:
 
 
 def _effects(
-    placement: Placement, shopper: UserState, names: tuple[str, ...], row: int
+    placement: Placement, state: UserState, names: tuple[str, ...], row: int
 ) -> tuple[FeatureContribution, ...]:
-    ranker = ranker_of(placement, shopper)
-    candidates = generate({name: CANDIDATE_SOURCES[name] for name in names}, shopper)
+    ranker = ranker_of(placement, state)
+    candidates = generate({name: CANDIDATE_SOURCES[name] for name in names}, state)
     place = np.flatnonzero(candidates.item_idx == row)
     if not ranker.is_fitted or not len(place):
         return ()
-    table = features(shopper, candidates)[place]
+    table = features(state, candidates)[place]
     effect = ranker.slope * np.asarray(ranker.booster.predict(table, pred_contrib=True, num_threads=1))[0, :-1]
     strongest = np.argsort(-np.abs(effect), kind="stable")[:N_STRONGEST]
     return tuple(

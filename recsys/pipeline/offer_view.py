@@ -68,7 +68,7 @@ def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKe
     table, catalog = engine.items_table, engine.catalog
     price = table["price"].fill_null(float("nan")).to_numpy(writable=True)
     available, is_said = catalog.available.copy(), np.zeros(len(catalog.available), np.bool_)
-    for _, terms in engine.offers.speaking(standing, as_of):
+    for _, terms in engine.offers.applicable_terms(standing, as_of):
         priced, said = ~np.isnan(terms.price), terms.available != NO_NAMED_CONTEXT
         # Of entries for one item numpy keeps the last, which is the one that counts.
         price[terms.item_idx[priced]] = terms.price[priced]

@@ -42,7 +42,7 @@ def compose_page(recommender: Recommender, page: Page, ask: Ask) -> list[RankedR
         request = ask(name)
         if recommender.placements[name].anchor == "item" and not request.item_ids:
             continue
-        shelf = recommender.full_answer(replace(request, exclude=taken))
+        shelf = recommender.recommend_with_trace(replace(request, exclude=taken))
         items = shelf.recommendations.items
         taken = (*taken, *(item.item_id for item in items))
         if items:

@@ -86,7 +86,7 @@ def first_page(recommender: Recommender, request: Request) -> tuple[RankedResult
     Raises:
         RequestError: naming the field that cannot be served.
     """
-    found = recommender.full_answer(replace(request, n_more=MAX_REST))
+    found = recommender.recommend_with_trace(replace(request, n_lookahead=MAX_REST))
     n_told = len(found.recommendations.items)
     rest = PageState(
         recommender.version, request.placement, request_fingerprint(request), request.as_of, n_told, found.rest
@@ -112,29 +112,29 @@ def next_page(recommender: Recommender, request: Request, token: str) -> tuple[R
     _check(rest, request, recommender.version)
     request = replace(request, as_of=rest.as_of)
     placement = find_placement(request, recommender.placements)
-    engine = recommender.seen_by(request)
-    asked = replace(request, limit=rest.n_told, n_more=MAX_REST) if rest.is_start else request
+    engine = recommender.engine_for(request)
+    asked = replace(request, limit=rest.n_told, n_lookahead=MAX_REST) if rest.is_start else request
     query, missing = resolve(engine, asked, placement, recommender.live, recommender.masks)
-    shopper = UserState(engine, query)
+    state = UserState(engine, query)
     if rest.is_start:
-        whole = rank(placement, shopper)
+        whole = rank(placement, state)
         ranking = whole.take(~np.isin(whole.item_idx, rest.ranking.item_idx))
     else:
         ranking = rest.ranking.take(engine.catalog.available[rest.ranking.item_idx])
     page = ranking.take(slice(request.limit))
-    page = replace(page, source=_true_sources(shopper, page))
-    told = to_recommendations(placement, shopper, page, recommender.version, missing, rest.n_told + 1)
+    page = replace(page, source=_true_sources(state, page))
+    told = to_recommendations(placement, state, page, recommender.version, missing, rest.n_told + 1)
     left = ranking.take(slice(request.limit, None))
     rest = replace(rest, n_told=rest.n_told + len(told.items), ranking=left, is_start=False)
-    found = RankedResult(told, placement, shopper, rest.ranking)
+    found = RankedResult(told, placement, state, rest.ranking)
     return found, write_token(rest, engine, len(recommender.engine.items))
 
 
 def request_fingerprint(request: Request) -> str:
     """Fingerprint of all that a list depends on beside its placement and moment."""
     who = (request.user_id, request.visitor_id, request.session_id)
-    dials = (request.filter, sorted(request.context.items()), request.diversity, request.tail_share)
-    told = json.dumps([who, request.item_ids, dials, request.exclude], default=str)
+    overrides = (request.filter, sorted(request.context.items()), request.diversity, request.tail_share)
+    told = json.dumps([who, request.item_ids, overrides, request.exclude], default=str)
     return blake2b(told.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
 
 
@@ -224,11 +224,11 @@ def _check(rest: PageState, request: Request, version: str) -> None:
         raise _refused("goes on with a list for another user, other items, or another filter, context or dial")
 
 
-def _true_sources(shopper: UserState, page: Ranking) -> tuple[str, ...]:
+def _true_sources(state: UserState, page: Ranking) -> tuple[str, ...]:
     """Sources of items; a source that has nothing more to say of one, after an erasure say, speaks no more for it."""
-    pinned = {row for row, _ in shopper.query.dials.pins}
+    pinned = {row for row, _ in state.query.overrides.pins}
     found = {
-        name: set(CANDIDATE_SOURCES[name](shopper)[0].tolist()) for name in set(page.source) - ALWAYS_TRUE - {PINNED}
+        name: set(CANDIDATE_SOURCES[name](state)[0].tolist()) for name in set(page.source) - ALWAYS_TRUE - {PINNED}
     }
     return tuple(
         source if source in ALWAYS_TRUE or row in (pinned if source == PINNED else found[source]) else BACKFILL_SOURCE

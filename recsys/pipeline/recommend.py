@@ -36,13 +36,13 @@ class RankedResult:
     Attributes:
         recommendations: the list.
         placement: what it is, with what the request turned of it.
-        shopper: whom it is for.
+        state: whom it is for.
         rest: what follows the list, in order: rows, scores and sources.
     """
 
     recommendations: Recommendations
     placement: Placement
-    shopper: UserState
+    state: UserState
     rest: Ranking
 
 
@@ -81,16 +81,16 @@ def recommend_with_trace(
     placement = find_placement(request, placements)
     engine = with_offers(engine, request, live)
     query, missing = resolve(engine, request, placement, live, masks)
-    shopper = UserState(engine, query)
-    ranking = rank(placement, shopper)
+    state = UserState(engine, query)
+    ranking = rank(placement, state)
     page, rest = ranking.take(slice(query.limit)), ranking.take(slice(query.limit, None))
-    told = to_recommendations(placement, shopper, page, model_version, missing)
-    return RankedResult(told, placement, shopper, rest)
+    told = to_recommendations(placement, state, page, model_version, missing)
+    return RankedResult(told, placement, state, rest)
 
 
 def to_recommendations(
     placement: Placement,
-    shopper: UserState,
+    state: UserState,
     ranking: Ranking,
     model_version: str,
     missing: tuple[str, ...],
@@ -100,14 +100,14 @@ def to_recommendations(
 
     Args:
         placement: the list.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
         ranking: the items to be told.
         model_version: named in the answer.
         missing: seeds that the engine does not know.
         first: rank of the first item.
     """
-    engine, query = shopper.engine, shopper.query
-    reasons = rule_reasons(placement, shopper, ranking.item_idx, ranking.source)
+    engine, query = state.engine, state.query
+    reasons = rule_reasons(placement, state, ranking.item_idx, ranking.source)
     ids = engine.items.ids
     chance = repeat(1.0, len(reasons)) if ranking.propensity is None else ranking.propensity.tolist()
     items = tuple(
@@ -129,68 +129,68 @@ def to_recommendations(
     )
 
 
-def rank(placement: Placement, shopper: UserState) -> Ranking:
+def rank(placement: Placement, state: UserState) -> Ranking:
     """Gather candidates, score them, filter and order, then arrange the list by the placement's dials.
 
     Where the placement's sources find nothing, its substitutes serve and then its fallback.
     """
-    query = shopper.query
-    ranking = _first_that_fills(placement, shopper)
-    if placement.arranges or query.dials is not NO_OVERRIDES or query.n_more:
-        return rerank(placement, shopper, ranking)
+    query = state.query
+    ranking = _first_that_fills(placement, state)
+    if placement.arranges or query.overrides is not NO_OVERRIDES or query.n_lookahead:
+        return rerank(placement, state, ranking)
     return ranking
 
 
-def _first_that_fills(placement: Placement, shopper: UserState) -> Ranking:
-    query = shopper.query
+def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
+    query = state.query
     nothing_known = placement.anchor == "user" and not len(query.history)
     if not nothing_known:
-        candidates = generate({name: CANDIDATE_SOURCES[name] for name in placement.sources}, shopper)
-        ranking = _order(placement, shopper, candidates, fallback_used=False)
+        candidates = generate({name: CANDIDATE_SOURCES[name] for name in placement.sources}, state)
+        ranking = _order(placement, state, candidates, fallback_used=False)
         if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking
     longest: Ranking | None = None
     for substitute in placement.substitutes:
         if substitute.anchor == "user" and not len(query.history):
             continue
-        candidates = generate({name: CANDIDATE_SOURCES[name] for name in substitute.sources}, shopper)
-        found = _order(substitute, shopper, candidates, fallback_used=True, with_ranker=True)
+        candidates = generate({name: CANDIDATE_SOURCES[name] for name in substitute.sources}, state)
+        found = _order(substitute, state, candidates, fallback_used=True, with_ranker=True)
         if len(found.item_idx) >= query.limit:
             return found
         longest = found if longest is None or len(found.item_idx) > len(longest.item_idx) else longest
     if longest is not None and (len(longest.item_idx) or not placement.fallback):
         return longest
     fallback = placement.fallback or "popular_by_hour"
-    candidates = generate({fallback: CANDIDATE_SOURCES[fallback]}, shopper)
-    return _order(placement, shopper, candidates, fallback_used=True)
+    candidates = generate({fallback: CANDIDATE_SOURCES[fallback]}, state)
+    return _order(placement, state, candidates, fallback_used=True)
 
 
 def _order(
     placement: Placement,
-    shopper: UserState,
+    state: UserState,
     candidates: Candidates,
     *,
     fallback_used: bool,
     with_ranker: bool | None = None,
 ) -> Ranking:
-    engine, query = shopper.engine, shopper.query
+    engine, query = state.engine, state.query
     removed = {}
     for rule, keep in RULES.items():
-        kept = keep(placement, shopper, candidates.item_idx)
+        kept = keep(placement, state, candidates.item_idx)
         if not kept.all():
             removed[rule] = candidates.item_idx[~kept]
             candidates = candidates.take(kept)
-    parts = contributions(placement, shopper, candidates)
+    parts = contributions(placement, state, candidates)
     score = score_of(
-        placement, shopper, candidates, parts, with_ranker=not fallback_used if with_ranker is None else with_ranker
+        placement, state, candidates, parts, with_ranker=not fallback_used if with_ranker is None else with_ranker
     )
-    if query.dials.boosts or placement.freshness.boost:
-        score = score * boosts(placement, shopper, candidates.item_idx)
+    if query.overrides.boosts or placement.freshness.boost:
+        score = score * boosts(placement, state, candidates.item_idx)
     speaks = score > 0
     if not speaks.all():
         removed["no evidence"] = candidates.item_idx[~speaks]
         candidates, parts, score = candidates.take(speaks), parts[:, speaks], score[speaks]
-    is_arranged = placement.arranges or query.dials is not NO_OVERRIDES or query.n_more > 0
+    is_arranged = placement.arranges or query.overrides is not NO_OVERRIDES or query.n_lookahead > 0
     wants_all = is_arranged or placement.tail_share > 0 or engine.catalog.has_groups
     best = top_k(score, len(score) if wants_all else query.limit, candidates.item_idx)
     leads = dedupe_variants(engine, candidates.item_idx[best])

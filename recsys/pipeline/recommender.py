@@ -98,7 +98,7 @@ class Recommender:
     @property
     def data_end(self) -> int:
         """Seconds since 1970 of the last event that the bundle knows; when it was made, if it knows none."""
-        return self.engine.shop.end or to_seconds(datetime.fromisoformat(self.manifest.created_at))
+        return self.engine.dataset_info.end or to_seconds(datetime.fromisoformat(self.manifest.created_at))
 
     @property
     def placements(self) -> Mapping[str, Placement]:
@@ -114,15 +114,15 @@ class Recommender:
         row = self.current.items.row(item_id)
         return self.current.titles[row] if row != UNKNOWN else item_id
 
-    def answer(self, request: Request) -> Recommendations:
+    def recommend_for(self, request: Request) -> Recommendations:
         """Answer one request, with everything that the answer says of itself.
 
         Raises:
             RequestError: naming the field that cannot be served.
         """
-        return self.full_answer(request).recommendations
+        return self.recommend_with_trace(request).recommendations
 
-    def full_answer(self, request: Request) -> RankedResult:
+    def recommend_with_trace(self, request: Request) -> RankedResult:
         """The same, with what follows the list and what it was made of.
 
         Raises:
@@ -130,7 +130,7 @@ class Recommender:
         """
         return recommend_with_trace(self.current, request, self.version, self.live, self.placements, self.masks)
 
-    def seen_by(self, request: Request) -> Engine:
+    def engine_for(self, request: Request) -> Engine:
         """The models over the catalogue as a request is to see it: with the offers that apply to it."""
         return with_offers(self.current, request, self.live)
 
@@ -152,7 +152,7 @@ class Recommender:
         """
         if not self.knows_item(item_id):
             raise UnknownItemError(item_id)
-        return explain(self.full_answer(request), item_id)
+        return explain(self.recommend_with_trace(request), item_id)
 
     def recommend(
         self,
@@ -170,7 +170,9 @@ class Recommender:
             as_of: an aware moment; the end of the bundle's data if not given.
         """
         moment = self._moment(as_of)
-        return [list(self.answer(Request(placement, moment, limit, user_id=user_id)).items) for user_id in user_ids]
+        return [
+            list(self.recommend_for(Request(placement, moment, limit, user_id=user_id)).items) for user_id in user_ids
+        ]
 
     def related(
         self,
@@ -191,7 +193,7 @@ class Recommender:
             if not self.knows_item(item_id):
                 raise UnknownItemError(item_id)
             request = Request(placement, moment, limit, user_id=user_id, item_ids=(item_id,))
-            lists.append(list(self.answer(request).items))
+            lists.append(list(self.recommend_for(request).items))
         return lists
 
     def audience(
@@ -242,7 +244,7 @@ class Recommender:
         for name, placement in self.placements.items():
             item_ids = (examples.item_id,) if placement.anchor == "item" else ()
             if placement.anchor != "item" or examples.item_id:
-                self.answer(Request(name, moment, user_id=examples.user_id, item_ids=item_ids))
+                self.recommend_for(Request(name, moment, user_id=examples.user_id, item_ids=item_ids))
 
     def _moment(self, as_of: datetime | None) -> int:
         return self.data_end if as_of is None else to_seconds(as_of)

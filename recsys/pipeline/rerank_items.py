@@ -38,33 +38,33 @@ def rerank_items(recommender: Recommender, request: Request) -> list[tuple[str, 
     Returns:
         Ids and scores, best first.
     """
-    engine, placement = recommender.seen_by(request), PLACEMENTS[ORDERED_BY]
+    engine, placement = recommender.engine_for(request), PLACEMENTS[ORDERED_BY]
     asked = tuple(dict.fromkeys(request.item_ids))
     query, _ = resolve(engine, _for_nobody_s_items(request), placement, recommender.live)
     given = engine.items.rows(asked)
     rows = np.sort(given[given != UNKNOWN])
-    shopper = UserState(engine, query)
-    score = _likelihood(placement, shopper, rows) if len(query.history) else _general(shopper, rows)
+    state = UserState(engine, query)
+    score = _likelihood(placement, state, rows) if len(query.history) else _general(state, rows)
     order = np.lexsort((rows, np.where(score > 0, 0, -engine.popularity.share[rows]), -score))
     ids = engine.items.ids
     ranked = [(ids[rows[place]], float(score[place])) for place in order.tolist()]
     return ranked + [(id_, 0.0) for id_, row in zip(asked, given.tolist(), strict=True) if row == UNKNOWN]
 
 
-def _likelihood(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _likelihood(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """The score of each row beside the list's own candidates, float64 (n,): the blend is a share of them all."""
-    found = {name: CANDIDATE_SOURCES[name](shopper) for name in placement.sources}
-    both = np.union1d(top_per_source(found, shopper), rows)
-    candidates = union(found, both, len(shopper.engine.items))
-    score = score_of(placement, shopper, candidates, contributions(placement, shopper, candidates), with_ranker=True)
+    found = {name: CANDIDATE_SOURCES[name](state) for name in placement.sources}
+    both = np.union1d(top_per_source(found, state), rows)
+    candidates = union(found, both, len(state.engine.items))
+    score = score_of(placement, state, candidates, contributions(placement, state, candidates), with_ranker=True)
     return score[both.searchsorted(rows)]
 
 
-def _general(shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _general(state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """What sells at this hour, float64 (n,), as the list's fallback has it."""
-    engine = shopper.engine
+    engine = state.engine
     worth: npt.NDArray[np.float64] = engine.popularity.share[rows].astype(np.float64)
-    return worth * engine.timeofday.lift[rows, shopper.query.bucket]
+    return worth * engine.timeofday.lift[rows, state.query.bucket]
 
 
 def _for_nobody_s_items(request: Request) -> Request:

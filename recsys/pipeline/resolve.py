@@ -52,7 +52,7 @@ def resolve(
     known = seeds[seeds >= 0]
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
     allowed = engine.listable[placement.pool]
-    dials, kept = resolve_overrides(engine, request, placement, live, masks or Masks(0), person.timezone)
+    overrides, kept = resolve_overrides(engine, request, placement, live, masks or Masks(0), person.timezone)
     if kept is not None:
         allowed = kept if allowed is None else kept & allowed
     if request.exclude:
@@ -72,8 +72,8 @@ def resolve(
         timezone=person.timezone,
         day=local.toordinal(),
         who=_who(request, person, live),
-        n_more=request.n_more,
-        dials=dials,
+        n_lookahead=request.n_lookahead,
+        overrides=overrides,
     )
     return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
 

@@ -35,22 +35,22 @@ def score_breakdown(answer: RankedResult) -> tuple[ScoreBreakdown, ...]:
 
     Where the fallback served it is the fallback's source that speaks, and no ranker.
     """
-    placement, shopper, told = answer.placement, answer.shopper, answer.recommendations
+    placement, state, told = answer.placement, answer.state, answer.recommendations
     names = (
         {item.source for item in told.items} & set(CANDIDATE_SOURCES) if told.fallback_used else set(placement.sources)
     )
     candidates = (
-        generate({name: CANDIDATE_SOURCES[name] for name in CANDIDATE_SOURCES if name in names}, shopper)
+        generate({name: CANDIDATE_SOURCES[name] for name in CANDIDATE_SOURCES if name in names}, state)
         if names
         else None
     )
     if candidates is None:
         return tuple(ScoreBreakdown(item.item_id, {}, {}) for item in told.items)
-    parts = contributions(placement, shopper, candidates)
-    is_ranked = ranker_of(placement, shopper).is_fitted and not told.fallback_used
-    table = features(shopper, candidates) if is_ranked and len(candidates.item_idx) else None
+    parts = contributions(placement, state, candidates)
+    is_ranked = ranker_of(placement, state).is_fitted and not told.fallback_used
+    table = features(state, candidates) if is_ranked and len(candidates.item_idx) else None
     place_of = {row: place for place, row in enumerate(candidates.item_idx.tolist())}
-    rows = shopper.engine.items.rows(item.item_id for item in told.items).tolist()
+    rows = state.engine.items.rows(item.item_id for item in told.items).tolist()
     return tuple(
         _one(item.item_id, place_of.get(row), tuple(candidates.scores), parts, table)
         for item, row in zip(told.items, rows, strict=True)

@@ -76,13 +76,13 @@ FEATURES: Final = (*OF_SHOPPER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 """Names of the columns, in order."""
 
 
-def features(shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
+def features(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
     """Describe each candidate to a ranker; the same for a batch of past requests as for one live request.
 
     Ages and gaps are in days; counts are of baskets; what is not known of a candidate is NaN.
 
     Args:
-        shopper: the history up to the moment of the request.
+        state: the history up to the moment of the request.
         candidates: what the sources found; sources that a list does not ask count as having found nothing.
 
     Returns:
@@ -90,19 +90,19 @@ def features(shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float
     """
     rows = candidates.item_idx
     table = np.empty((len(rows), len(FEATURES)), np.float32)
-    runs, times = _Runs.of_items(shopper), _basket_times(shopper)
+    runs, times = _Runs.of_items(state), _basket_times(state)
     blocks: tuple[tuple[tuple[str, ...], npt.NDArray[np.float32]], ...] = (
-        (OF_SHOPPER, _of_shopper(shopper, runs, times)),
-        (OF_OWN, _of_own(shopper, runs, rows, times)),
-        (OF_TYPE, _of_type(shopper, runs, rows)),
-        (OF_ITEM, _of_item(shopper, rows)),
+        (OF_SHOPPER, _of_shopper(state, runs, times)),
+        (OF_OWN, _of_own(state, runs, rows, times)),
+        (OF_TYPE, _of_type(state, runs, rows)),
+        (OF_ITEM, _of_item(state, rows)),
     )
     start = 0
     for names, block in blocks:
         table[:, start : start + len(names)] = block
         start += len(names)
     known = {name: table[:, place] for place, name in enumerate(FEATURES[:start])}
-    for place, column in enumerate(_of_pair(shopper, candidates, known), start):
+    for place, column in enumerate(_of_pair(state, candidates, known), start):
         table[:, place] = column
     return table
 
@@ -124,9 +124,9 @@ class _Runs:
     line: npt.NDArray[np.int32]
 
     @classmethod
-    def of_items(cls, shopper: UserState) -> _Runs:
+    def of_items(cls, state: UserState) -> _Runs:
         """By item."""
-        bought = shopper.bought
+        bought = state.bought
         return cls._sorted(bought.item_idx, bought.timestamp, bought.basket_idx)
 
     @classmethod
@@ -171,17 +171,17 @@ class _Runs:
         return stacked[np.where(self.label[place] == rows, place, len(self))]
 
 
-def _basket_times(shopper: UserState) -> npt.NDArray[np.int64]:
+def _basket_times(state: UserState) -> npt.NDArray[np.int64]:
     """When each basket of the shopper began, ascending, in seconds."""
-    bought = shopper.bought
+    bought = state.bought
     order = np.argsort(bought.basket_idx, kind="stable")
     basket = bought.basket_idx[order]
     is_first = np.concatenate([basket[:1] == basket[:1], basket[1:] != basket[:-1]])
     return np.sort(bought.timestamp[order[is_first]])
 
 
-def _of_shopper(shopper: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    n_lines, now = len(runs.timestamp), shopper.query.now
+def _of_shopper(state: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    n_lines, now = len(runs.timestamp), state.query.now
     if not n_lines:
         return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)
     span_days = max((now - times[0]) / DAY_S, 1.0)
@@ -192,12 +192,12 @@ def _of_shopper(shopper: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -
 
 
 def _of_own(
-    shopper: UserState, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
+    state: UserState, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_OWN)))
-    now, model = shopper.query.now, shopper.engine.repeat
+    now, model = state.query.now, state.engine.repeat
     age = (now - runs.timestamp) / DAY_S
     count, starts = runs.count, runs.starts
     ends = starts + count - 1
@@ -228,14 +228,14 @@ def _of_own(
     return runs.spread(columns, rows, empty)
 
 
-def _of_type(shopper: UserState, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    empty, types = [0.0, 0.0, 0.0, np.nan, np.nan], shopper.engine.catalog.item_type
+def _of_type(state: UserState, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    empty, types = [0.0, 0.0, 0.0, np.nan, np.nan], state.engine.catalog.item_type
     of_type = runs.by(types)
     if not len(of_type):
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_TYPE)))
-    age = (shopper.query.now - of_type.timestamp) / DAY_S
+    age = (state.query.now - of_type.timestamp) / DAY_S
     count, starts = of_type.count, of_type.starts
-    idle, decay = age[starts + count - 1], shopper.engine.repeat.config
+    idle, decay = age[starts + count - 1], state.engine.repeat.config
     columns: list[Column] = [
         count,
         of_type.summed((1 + age / decay.decay_days) ** -decay.decay_power),
@@ -246,8 +246,8 @@ def _of_type(shopper: UserState, runs: _Runs, rows: npt.NDArray[np.int32]) -> np
     return of_type.spread(columns, types[rows], empty)
 
 
-def _of_item(shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    engine = shopper.engine
+def _of_item(state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    engine = state.engine
     popularity, repeat = engine.popularity, engine.repeat
     block = np.empty((len(rows), len(OF_ITEM)), np.float32)
     block[:, 0] = np.log(popularity.share[rows] + np.float32(1e-9))
@@ -260,12 +260,12 @@ def _of_item(shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.
     return block
 
 
-def _of_pair(shopper: UserState, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
+def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
     """Columns that set the others in relation, and what the sources say."""
-    engine, rows = shopper.engine, candidates.item_idx
-    own_rows, weight = shopper.own.item_idx, shopper.heaviest[1]
+    engine, rows = state.engine, candidates.item_idx
+    own_rows, weight = state.own.item_idx, state.top_history_items[1]
     usual = _mean_log(engine.catalog.price[own_rows])
-    own_total = max(float(shopper.own.score.sum()), 1e-9)
+    own_total = max(float(state.own.score.sum()), 1e-9)
     price = known["price"]
     columns: list[Column] = [
         known["own_baskets"] / max(float(known["shopper_baskets"][0]) if len(rows) else 1.0, 1.0),
@@ -274,8 +274,8 @@ def _of_pair(shopper: UserState, candidates: Candidates, known: dict[str, npt.ND
         known["own_score"] / np.maximum(known["type_score"], 1e-9),
         known["type_idle_days"] / np.maximum(known["type_gap_days"], MIN_GAP_DAYS),
         np.log(np.where(price > 0, price, np.nan)) - usual,
-        _found_in(rows, *shopper.weighted),
-        engine.hybrid.vectors[rows] @ shopper.vector,
+        _found_in(rows, *state.weighted_history),
+        engine.hybrid.vectors[rows] @ state.vector,
     ]
     per_weight = 1 / max(float(weight.sum()), 1e-9)
     for name, unit in (("together", per_weight), ("affinity", 1.0), ("ease", 1.0)):

@@ -30,18 +30,18 @@ REPEAT_SHARE_HALF_POINT: Final = 0.1
 """Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
 
 
-def contributions(placement: Placement, shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
+def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
     """What each source adds to each candidate's score, (n_sources, n_candidates).
 
     Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
     weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | taste)`.
     Where repeats are rare, taste does not speak for what the shopper has already.
     """
-    weights = np.array([_weight(placement, name, shopper) for name in candidates.scores])
+    weights = np.array([_weight(placement, name, state) for name in candidates.scores])
     parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
     if "repeat" in candidates.scores and len(weights) > 1:
         is_repeat = np.array([name == "repeat" for name in candidates.scores])
-        share = shopper.engine.repeat.repeat_share
+        share = state.engine.repeat.repeat_share
         parts *= np.where(
             candidates.scores["repeat"] > 0, (share + REPEAT_FLOOR_SCORE) / (share + REPEAT_SHARE_HALF_POINT), 1
         )
@@ -50,17 +50,17 @@ def contributions(placement: Placement, shopper: UserState, candidates: Candidat
     return parts
 
 
-def _weight(placement: Placement, source: str, shopper: UserState) -> float:
+def _weight(placement: Placement, source: str, state: UserState) -> float:
     """A source's weight; the less is known of a shopper, the more counts what everyone buys."""
     weight = placement.sources.get(source, 1.0)
     if source == "popular":
-        weight *= 1 + POPULARITY_DOUBLING_ITEMS / max(len(shopper.weighted[0]), 1)
+        weight *= 1 + POPULARITY_DOUBLING_ITEMS / max(len(state.weighted_history[0]), 1)
     return weight
 
 
 def score_of(
     placement: Placement,
-    shopper: UserState,
+    state: UserState,
     candidates: Candidates,
     parts: npt.NDArray[np.float64],
     *,
@@ -71,25 +71,25 @@ def score_of(
     `score · lift^(w·h) · buyers^−β`, with `w` the weight of the hour that the ranker learned; odds are told as a
     probability in the end.
     """
-    engine, rows = shopper.engine, candidates.item_idx
-    ranker = ranker_of(placement, shopper) if with_ranker else NO_RANKER
+    engine, rows = state.engine, candidates.item_idx
+    ranker = ranker_of(placement, state) if with_ranker else NO_RANKER
     if ranker.is_fitted and len(rows):
-        score = np.exp(ranker.log_odds(features(shopper, candidates)))
+        score = np.exp(ranker.log_odds(features(state, candidates)))
     else:
         score = blend(placement, engine, candidates, parts)
     if placement.hour_power:
         weight = ranker.hour_weight if ranker.is_fitted else BLEND_HOUR_WEIGHT
-        score = score * shopper.lift(rows) ** (weight * placement.hour_power)
+        score = score * state.lift(rows) ** (weight * placement.hour_power)
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
     return score / (1 + score) if ranker.is_fitted else score
 
 
-def ranker_of(placement: Placement, shopper: UserState) -> Ranker:
+def ranker_of(placement: Placement, state: UserState) -> Ranker:
     """The ranker that a placement names; an unfitted one where it names none, or next to nothing is known."""
-    if not placement.ranker or len(shopper.weighted[0]) < MIN_ITEMS_FOR_RANKER:
+    if not placement.ranker or len(state.weighted_history[0]) < MIN_ITEMS_FOR_RANKER:
         return NO_RANKER
-    ranker: Ranker = getattr(shopper.engine.rankers, placement.ranker)
+    ranker: Ranker = getattr(state.engine.rankers, placement.ranker)
     return ranker
 
 

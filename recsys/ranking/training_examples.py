@@ -111,7 +111,7 @@ def _given(engine: Engine, history: UserHistory, rng: np.random.Generator) -> It
     config = engine.config.ranker
     yield history
     if rng.random() < config.short_share:
-        yield last_items(history, engine.shop.goal, int(rng.integers(1, config.max_short + 1)))
+        yield last_items(history, engine.dataset_info.goal, int(rng.integers(1, config.max_short + 1)))
 
 
 def _answer(
@@ -125,20 +125,20 @@ def _answer(
     hour = int(taken.hour[0])
     bucket = int(engine.timeofday.bucket_of_hour[hour if hour >= 0 else NOON])
     query = Query(-1, cutoff - 1, hour, bucket, 1, given, allowed=engine.listable["all"])
-    shopper = UserState(engine, query)
-    candidates = generate({name: CANDIDATE_SOURCES[name] for name in ASKED_NEXT.sources}, shopper)
+    state = UserState(engine, query)
+    candidates = generate({name: CANDIDATE_SOURCES[name] for name in ASKED_NEXT.sources}, state)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
-    owned = np.unique(history.of_kind(engine.shop.goal).item_idx)
+    owned = np.unique(history.of_kind(engine.dataset_info.goal).item_idx)
     taken_next, taken_ever = is_among(rows, first), is_among(rows, np.unique(taken.item_idx))
     is_drawn = rng.random(len(rows)) < engine.config.ranker.negative_share
     kept = taken_ever | is_drawn
-    log_lift = np.log(shopper.lift(rows)) if hour >= 0 else np.zeros(len(rows), np.float32)
+    log_lift = np.log(state.lift(rows)) if hour >= 0 else np.zeros(len(rows), np.float32)
     return _Answered(
-        features=features(shopper, candidates)[kept],
+        features=features(state, candidates)[kept],
         log_lift=log_lift[kept],
-        blend_next=_blended(ASKED_NEXT, shopper, candidates)[kept],
-        blend_new=_blended(ASKED_NEW, shopper, candidates)[kept],
+        blend_next=_blended(ASKED_NEXT, state, candidates)[kept],
+        blend_new=_blended(ASKED_NEW, state, candidates)[kept],
         taken_next=taken_next[kept],
         taken_ever=taken_ever[kept],
         speaks_next=(taken_next | is_drawn)[kept],
@@ -146,11 +146,11 @@ def _answer(
     )
 
 
-def _blended(placement: Placement, shopper: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
+def _blended(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
     """The order of a placement that has no ranker; of its own sources alone."""
     own_sources = {name: score for name, score in candidates.scores.items() if name in placement.sources}
     asked = Candidates(candidates.item_idx, own_sources, candidates.best)
-    return blend(placement, shopper.engine, asked, contributions(placement, shopper, asked)).astype(np.float32)
+    return blend(placement, state.engine, asked, contributions(placement, state, asked)).astype(np.float32)
 
 
 def _stack(rows: list[_Answered], *, only_new: bool) -> TrainingGroups:

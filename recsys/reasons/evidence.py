@@ -40,13 +40,13 @@ class ReasonContext:
     """What a reason may speak of: the models, the shopper, and the list that is explained."""
 
     engine: Engine
-    shopper: UserState
+    state: UserState
     query: Query
 
     @property
     def goal(self) -> str:
         """Name of the event that counts as success here."""
-        return EVENT_NAMES[self.engine.shop.goal]
+        return EVENT_NAMES[self.engine.dataset_info.goal]
 
     @cached_property
     def phrases(self) -> ReasonTemplates:
@@ -84,17 +84,17 @@ class ReasonContext:
 
 
 def reasons_for(
-    placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item: the placement's own evidence first, then that of the source that found it.
 
     Args:
         placement: the list.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
         rows: int32 (n,), listed items.
         sources: for each item, the source that spoke most for it.
     """
-    evidence = ReasonContext(shopper.engine, shopper, shopper.query)
+    evidence = ReasonContext(state.engine, state, state.query)
     spoken: list[dict[str, Reason]] = [{} for _ in sources]
     for kind in placement.evidence:
         _collect(spoken, range(len(rows)), REASONS[kind](evidence, rows))
@@ -120,7 +120,7 @@ def _own_places(own: PurchaseStats, rows: Rows) -> list[int]:
 
 
 def _again(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    own = evidence.shopper.own
+    own = evidence.state.own
     told: list[Told] = []
     for place in _own_places(own, rows):
         if place < 0:
@@ -135,7 +135,7 @@ def _again(evidence: ReasonContext, rows: Rows) -> list[Told]:
 
 
 def _due(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    own = evidence.shopper.own
+    own = evidence.state.own
     told: list[Told] = []
     for place in _own_places(own, rows):
         if place < 0:
@@ -158,7 +158,7 @@ def _alike(evidence: ReasonContext, rows: Rows) -> list[Told]:
 
 
 def _with_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    return _together(evidence, rows, evidence.engine.copurchase.partners, *evidence.shopper.heaviest)
+    return _together(evidence, rows, evidence.engine.copurchase.partners, *evidence.state.top_history_items)
 
 
 def _with_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
@@ -224,7 +224,7 @@ def _together(
 
 
 def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    engine, own = evidence.engine, evidence.shopper.own
+    engine, own = evidence.engine, evidence.state.own
     types, is_sold = engine.catalog.item_type, evidence.goal == "purchase"
     owned = set(types[own.item_idx].tolist()) if is_sold else set()
     told: list[Told] = []
@@ -239,7 +239,7 @@ def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
 
 
 def _like_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    return _like(evidence, rows, *evidence.shopper.heaviest, N_NEIGHBORS)
+    return _like(evidence, rows, *evidence.state.top_history_items, N_NEIGHBORS)
 
 
 def _like_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
@@ -273,7 +273,7 @@ def _like(
 
 def _supporting_items(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """The own item that speaks most for each."""
-    own, model = evidence.shopper.own, evidence.engine.ease
+    own, model = evidence.state.own, evidence.engine.ease
     place = model.row_of[own.item_idx]
     known = place >= 0
     seeds, weight = own.item_idx[known], np.log1p(own.n_baskets[known]).astype(np.float32)
@@ -333,7 +333,7 @@ def _popular_by_hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
 def _tail(evidence: ReasonContext, rows: Rows) -> list[Told]:
     """How few know each item, and that it is of a type that the shopper bought."""
     popularity, types = evidence.engine.popularity, evidence.engine.catalog.item_type
-    owned = set(types[evidence.shopper.own.item_idx].tolist())
+    owned = set(types[evidence.state.own.item_idx].tolist())
     told: list[Told] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
         niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_shoppers, 1), 5)})

@@ -20,24 +20,24 @@ PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop", text_zh="店
 
 
 def rule_reasons(
-    placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item; what is pinned or promoted says so.
 
     Args:
         placement: the list.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
         rows: int32 (n,), listed items.
         sources: for each item, the source that spoke most for it.
     """
-    dials = shopper.query.dials
-    if not dials.pins and not dials.promotions:
-        return reasons_for(placement, shopper, rows, sources)
+    overrides = state.query.overrides
+    if not overrides.pins and not overrides.promotions:
+        return reasons_for(placement, state, rows, sources)
     found = np.array([source != PINNED for source in sources], np.bool_)
     others = tuple(source for source in sources if source != PINNED)
-    told = iter(reasons_for(placement, shopper, rows[found], others))
+    told = iter(reasons_for(placement, state, rows[found], others))
     lists = [next(told) if is_found else (PINNED_REASON,) for is_found in found]
-    for mask, _ in dials.promotions:
+    for mask, _ in overrides.promotions:
         lists = [
             (*why, PROMOTED_REASON) if is_promoted and PROMOTED_REASON not in why else why
             for why, is_promoted in zip(lists, mask[rows].tolist(), strict=True)

@@ -53,7 +53,7 @@ def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     """Ones where a shopper bought an item by then, float32 CSR (n_users, n_items)."""
     history = engine.history
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
-    kept = (history.kind == engine.shop.goal) & (history.timestamp <= until)
+    kept = (history.kind == engine.dataset_info.goal) & (history.timestamp <= until)
     shape = (len(engine.users), len(engine.items))
     matrix = sparse.csr_matrix(
         (np.ones(int(kept.sum()), np.float32), (user[kept], history.item_idx[kept])), shape=shape

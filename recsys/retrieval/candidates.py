@@ -40,18 +40,18 @@ class Candidates:
         return Candidates(self.item_idx[kept], {name: score[kept] for name, score in self.scores.items()}, self.best)
 
 
-def generate(sources: Mapping[str, Source], shopper: UserState) -> Candidates:
+def generate(sources: Mapping[str, Source], state: UserState) -> Candidates:
     """Ask every source and unite what they found.
 
     Args:
         sources: by name.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
     """
-    found = {name: source(shopper) for name, source in sources.items()}
-    return union(found, top_per_source(found, shopper), len(shopper.engine.items))
+    found = {name: source(state) for name, source in sources.items()}
+    return union(found, top_per_source(found, state), len(state.engine.items))
 
 
-def top_per_source(found: Mapping[str, Scored], shopper: UserState) -> npt.NDArray[np.int32]:
+def top_per_source(found: Mapping[str, Scored], state: UserState) -> npt.NDArray[np.int32]:
     """The rows that are within their sources' quotas, int32, distinct, ascending.
 
     What the shopper owns comes from the source that knows it best, `repeat`, if from any; the quotas of the others are
@@ -59,7 +59,7 @@ def top_per_source(found: Mapping[str, Scored], shopper: UserState) -> npt.NDArr
 
     Args:
         found: by source.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
     """
     is_owned: npt.NDArray[np.bool_] | None = None
     kept = []
@@ -70,8 +70,8 @@ def top_per_source(found: Mapping[str, Scored], shopper: UserState) -> npt.NDArr
             continue
         if name != "repeat":
             if is_owned is None:
-                is_owned = np.zeros(len(shopper.engine.items), np.bool_)
-                is_owned[shopper.own.item_idx] = True
+                is_owned = np.zeros(len(state.engine.items), np.bool_)
+                is_owned[state.own.item_idx] = True
             score = np.where(is_owned[rows], np.float32(0), score)
         kept.append(_best(rows, score, quota))
     return distinct(np.concatenate(kept))

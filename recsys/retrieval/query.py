@@ -50,8 +50,8 @@ class Query:
         timezone: the zone that `hour` is in.
         day: ordinal of the local day; 0 where nobody asked.
         who: id of the shopper, "" for nobody.
-        n_more: how many items beyond `limit` are to be found.
-        dials: what a placement's rules and the request's filter say of the rows.
+        n_lookahead: how many items beyond `limit` are to be found.
+        overrides: what a placement's rules and the request's filter say of the rows.
     """
 
     user_idx: int
@@ -65,8 +65,8 @@ class Query:
     timezone: str = "UTC"
     day: int = 0
     who: str = ""
-    n_more: int = 0
-    dials: RuleOverrides = NO_OVERRIDES
+    n_lookahead: int = 0
+    overrides: RuleOverrides = NO_OVERRIDES
 
 
 @dataclass(frozen=True)

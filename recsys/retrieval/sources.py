@@ -23,76 +23,76 @@ DUE_SPREAD: Final = 0.5
 MIN_REPEAT_PROBABILITY: Final = 0.2
 
 
-def repeat_source(shopper: UserState) -> Scored:
+def repeat_source(state: UserState) -> Scored:
     """What the shopper bought, by recency-weighted count."""
-    own = shopper.own
-    return _allowed(shopper.query, own.item_idx, own.score)
+    own = state.own
+    return _allowed(state.query, own.item_idx, own.score)
 
 
-def due_source(shopper: UserState) -> Scored:
+def due_source(state: UserState) -> Scored:
     """What the shopper is due to buy again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
-    own, query = shopper.own, shopper.query
+    own, query = state.own, state.query
     elapsed = own.elapsed(query.now)
-    chance = shopper.engine.repeat.chance_of_another(own)
+    chance = state.engine.repeat.repeat_probability(own)
     due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_REPEAT_PROBABILITY)
     score = chance[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
     return _allowed(query, own.item_idx[due], score.astype(np.float32))
 
 
-def als_source(shopper: UserState) -> Scored:
+def als_source(state: UserState) -> Scored:
     """What shoppers alike buy: the hybrid index searched with a vector folded in from the history."""
-    rows, weight = shopper.weighted
+    rows, weight = state.weighted_history
     if not (weight > 0).any():
         return _nothing()
-    engine = shopper.engine
+    engine = state.engine
     k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), len(engine.items))
-    scores, found = engine.index.search(shopper.vector[None], k, shopper.query.allowed)
+    scores, found = engine.index.search(state.vector[None], k, state.query.allowed)
     kept = (found[0] >= 0) & (scores[0] > 0)
     return found[0][kept], scores[0][kept]
 
 
-def copurchase_source(shopper: UserState) -> Scored:
+def copurchase_source(state: UserState) -> Scored:
     """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
-    rows, weight = shopper.heaviest
-    partners = shopper.engine.copurchase.partners
+    rows, weight = state.top_history_items
+    partners = state.engine.copurchase.partners
     near = partners.item_idx[rows]
     score = partners.score[rows] * weight[:, None]
-    return _summed(shopper, near.ravel(), score.ravel())
+    return _summed(state, near.ravel(), score.ravel())
 
 
-def affinity_source(shopper: UserState) -> Scored:
+def affinity_source(state: UserState) -> Scored:
     """What sells of the types that the shopper buys."""
-    rows, weight = shopper.weighted
-    found, score = shopper.engine.affinity.score(rows, weight, shopper.query.allowed)
+    rows, weight = state.weighted_history
+    found, score = state.engine.affinity.score(rows, weight, state.query.allowed)
     positive = score > 0
     return found[positive], score[positive]
 
 
-def ease_source(shopper: UserState) -> Scored:
+def ease_source(state: UserState) -> Scored:
     """What the shopper's items speak for, by a linear model between the best sellers."""
-    own = shopper.own
-    return _allowed(shopper.query, *shopper.engine.ease.score(own.item_idx, own.n_baskets))
+    own = state.own
+    return _allowed(state.query, *state.engine.ease.score(own.item_idx, own.n_baskets))
 
 
-def recent_items_source(shopper: UserState) -> Scored:
+def recent_items_source(state: UserState) -> Scored:
     """What the shopper looked at, or put into a cart, and never bought."""
-    rows, weight = shopper.weighted
-    kept = (weight > 0) & ~is_among(rows, shopper.own.item_idx)
-    return _allowed(shopper.query, rows[kept], weight[kept])
+    rows, weight = state.weighted_history
+    kept = (weight > 0) & ~is_among(rows, state.own.item_idx)
+    return _allowed(state.query, rows[kept], weight[kept])
 
 
-def content_source(shopper: UserState) -> Scored:
+def content_source(state: UserState) -> Scored:
     """What is like the shopper's items: serves items that nobody bought yet."""
-    rows, weight = shopper.heaviest
-    hybrid = shopper.engine.hybrid
+    rows, weight = state.top_history_items
+    hybrid = state.engine.hybrid
     near = hybrid.similar_idx[rows, :N_NEIGHBORS]
     score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
-    return _summed(shopper, near.ravel(), score.ravel())
+    return _summed(state, near.ravel(), score.ravel())
 
 
-def popular_source(shopper: UserState) -> Scored:
+def popular_source(state: UserState) -> Scored:
     """What everyone buys."""
-    engine, query = shopper.engine, shopper.query
+    engine, query = state.engine, state.query
     best = engine.by_popularity
     if query.allowed is not None:
         best = best[query.allowed[best]]
@@ -100,9 +100,9 @@ def popular_source(shopper: UserState) -> Scored:
     return best, np.maximum(engine.popularity.share[best], 1e-12)
 
 
-def popular_by_hour_source(shopper: UserState) -> Scored:
+def popular_by_hour_source(state: UserState) -> Scored:
     """What sells at this hour: `P(item) · lift(item | part of the day)`."""
-    engine, query = shopper.engine, shopper.query
+    engine, query = state.engine, state.query
     score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
     if query.allowed is not None:
         score = np.where(query.allowed, score, 0)
@@ -111,25 +111,25 @@ def popular_by_hour_source(shopper: UserState) -> Scored:
     return best.astype(np.int32), score[best].astype(np.float32)
 
 
-def bought_together_source(shopper: UserState) -> Scored:
+def bought_together_source(state: UserState) -> Scored:
     """What ends up in baskets with the seeds."""
-    lists = shopper.engine.copurchase.bought_together
-    seeds = shopper.query.seeds
-    return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    lists = state.engine.copurchase.bought_together
+    seeds = state.query.seeds
+    return _summed(state, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
-def complementary_source(shopper: UserState) -> Scored:
+def complementary_source(state: UserState) -> Scored:
     """What goes with the seeds and could replace none of them."""
-    lists = shopper.engine.copurchase.complementary
-    seeds = shopper.query.seeds
-    return _summed(shopper, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    lists = state.engine.copurchase.complementary
+    seeds = state.query.seeds
+    return _summed(state, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
 
 
-def similar_source(shopper: UserState) -> Scored:
+def similar_source(state: UserState) -> Scored:
     """What could replace the seeds."""
-    hybrid = shopper.engine.hybrid
-    seeds = shopper.query.seeds
-    return _summed(shopper, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
+    hybrid = state.engine.hybrid
+    seeds = state.query.seeds
+    return _summed(state, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
 
 
 CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
@@ -162,10 +162,10 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
     return rows[kept], score[kept]
 
 
-def _summed(shopper: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
+def _summed(state: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
     """Sum scores of equal rows; -1 marks the end of a list."""
-    kept, n_items = (rows >= 0) & (score > 0), len(shopper.engine.items)
+    kept, n_items = (rows >= 0) & (score > 0), len(state.engine.items)
     rows = rows[kept]
     found = distinct(rows)
     summed = np.bincount(places(found, rows, n_items), score[kept], len(found)).astype(np.float32)
-    return _allowed(shopper.query, found, summed)
+    return _allowed(state.query, found, summed)

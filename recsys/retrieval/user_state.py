@@ -29,7 +29,7 @@ class UserState:
     query: Query
 
     @cached_property
-    def weighted(self) -> Scored:
+    def weighted_history(self) -> Scored:
         """The shopper's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
         age_s = self.query.now - history.timestamp
@@ -38,17 +38,17 @@ class UserState:
     @cached_property
     def bought(self) -> UserHistory:
         """The shopper's purchases."""
-        return self.query.history.of_kind(self.engine.shop.goal)
+        return self.query.history.of_kind(self.engine.dataset_info.goal)
 
     @cached_property
     def vector(self) -> npt.NDArray[np.float32]:
         """The shopper in the space of the items' vectors, float32 (n_factors,); zeros where nothing is known."""
-        return self.engine.als.fold_in(*self.weighted)
+        return self.engine.als.fold_in(*self.weighted_history)
 
     @cached_property
     def own(self) -> PurchaseStats:
         """What the shopper bought."""
-        return purchase_stats(self.engine.repeat, self.bought, self.engine.shop.goal, self.query.now)
+        return purchase_stats(self.engine.repeat, self.bought, self.engine.dataset_info.goal, self.query.now)
 
     def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.
@@ -69,9 +69,9 @@ class UserState:
         return ((n_here / share + k * lift) / (n_own + k)).astype(np.float32)
 
     @cached_property
-    def heaviest(self) -> Scored:
+    def top_history_items(self) -> Scored:
         """The items that weigh most, at most `N_HEAVIEST`."""
-        rows, weight = self.weighted
+        rows, weight = self.weighted_history
         best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]
         return rows[best], weight[best]

@@ -18,49 +18,49 @@ REPURCHASE_COOLDOWN_SHARE: Final = 0.5
 """Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
 
 
-def _is_listable(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    allowed = shopper.query.allowed
+def _is_listable(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    allowed = state.query.allowed
     return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
 
 
-def _is_no_seed(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    seeds = shopper.query.seeds
+def _is_no_seed(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    seeds = state.query.seeds
     if not len(seeds):
         return np.ones(len(rows), np.bool_)
-    group = shopper.engine.catalog.group
+    group = state.engine.catalog.group
     groups = group[seeds][group[seeds] >= 0]
     return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
 
 
-def _is_wanted(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    if placement.own == "keep" or not len(shopper.query.history):
+def _is_wanted(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    if placement.own == "keep" or not len(state.query.history):
         return np.ones(len(rows), np.bool_)
-    own = shopper.own
+    own = state.own
     dropped = own.item_idx
     if placement.own == "not_yet_due":
-        dropped = dropped[own.elapsed(shopper.query.now) < REPURCHASE_COOLDOWN_SHARE]
+        dropped = dropped[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE]
     return ~np.isin(rows, dropped)
 
 
-def _complements_seeds(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _complements_seeds(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     kept = np.ones(len(rows), np.bool_)
     if placement.only_complements:
-        catalog, backward = shopper.engine.catalog, shopper.engine.copurchase.backward
+        catalog, backward = state.engine.catalog, state.engine.copurchase.backward
         types = catalog.item_type
-        for seed in shopper.query.seeds.tolist():
+        for seed in state.query.seeds.tolist():
             kept &= (types[rows] != types[seed]) | (types[seed] < 0)
             kept &= ~backward.of(seed, rows, catalog)
     return kept
 
 
-def _is_unseen(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _is_unseen(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Without what the shopper did anything with of late, but for buying it: that is `own`'s."""
-    query = shopper.query
+    query = state.query
     history = query.history
     if not placement.seen_days or not len(history):
         return np.ones(len(rows), np.bool_)
     since = query.now - placement.seen_days * DAY_S
-    seen = history.item_idx[(history.timestamp > since) & (history.kind != shopper.engine.shop.goal)]
+    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.goal)]
     return ~np.isin(rows, seen)
 
 
@@ -78,11 +78,11 @@ ELIGIBILITY_RULES: Final[
 """What may leave a list, in order; each says which candidates it keeps."""
 
 
-def eligible_mask(placement: Placement, shopper: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def eligible_mask(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Which items no rule takes out, bool (n,)."""
     kept = np.ones(len(rows), np.bool_)
     for keep in ELIGIBILITY_RULES.values():
-        kept &= keep(placement, shopper, rows)
+        kept &= keep(placement, state, rows)
     return kept
 
 

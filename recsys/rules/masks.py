@@ -98,13 +98,13 @@ def resolve_overrides(
     if request.filter:
         asked = masks.of(request.filter, engine, user, context)
         kept = asked if kept is None else kept & asked
-    dials = RuleOverrides(
+    overrides = RuleOverrides(
         is_filtered=kept is not None,
         boosts=tuple((own(each.filter), each.factor) for each in placement.boosts),
         promotions=tuple((own(each.filter), each.share) for each in placement.promotions),
         pins=_pins(engine, placement),
     )
-    return dials, kept
+    return overrides, kept
 
 
 def read_attributes(engine: Engine, request: Request, live: LiveView | None) -> Mapping[str, Any]:

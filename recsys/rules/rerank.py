@@ -42,52 +42,52 @@ BACKFILL_SCORE_RATIO: Final = 0.5
 """Scores of what fills a list start at this part of the last score before."""
 
 
-def boosts(placement: Placement, shopper: UserState, rows: Rows) -> npt.NDArray[np.float64]:
+def boosts(placement: Placement, state: UserState, rows: Rows) -> npt.NDArray[np.float64]:
     """What each item's score is multiplied by, float64 (n,), > 0: boosts, and what being new is worth."""
     factors = np.ones(len(rows))
-    for mask, factor in shopper.query.dials.boosts:
+    for mask, factor in state.query.overrides.boosts:
         factors[mask[rows]] *= factor
     freshness = placement.freshness
     if freshness.boost:
-        age_days = _age_days(shopper.engine, rows, shopper.query.now)
+        age_days = _age_days(state.engine, rows, state.query.now)
         factors *= 1 + freshness.boost * np.exp2(-age_days / freshness.half_life_days)
     return factors
 
 
-def rerank(placement: Placement, shopper: UserState, ranking: Ranking) -> Ranking:
+def rerank(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
     """Turn the dials, in this order: rotation, diversity, filling, bound of a category, tail, promotions, pins.
 
     Args:
         placement: the list.
-        shopper: whom, and what, the request is about.
+        state: whom, and what, the request is about.
         ranking: all candidates that may be listed, best first, one variant of a product.
 
     Returns:
         At most `limit + n_more` items. Those that a pinned variant displaces are in `removed` as variants.
     """
-    query, engine = shopper.query, shopper.engine
-    wanted = query.limit + query.n_more
-    found = _by_overrides(placement, shopper, ranking, wanted)
-    found = _filled(placement, shopper, found, wanted)
+    query, engine = state.query, state.engine
+    wanted = query.limit + query.n_lookahead
+    found = _by_overrides(placement, state, ranking, wanted)
+    found = _filled(placement, state, found, wanted)
     if placement.max_per_category:
         found = _taken(found, cap_per_category(_categories(engine, found.item_idx), placement.max_per_category))
     if placement.tail_share:
         n_tail = int(placement.tail_share * query.limit)
         first = apply_tail_quota(np.arange(len(found.item_idx)), engine.is_tail[found.item_idx], n_tail, query.limit)
         found = _taken(found, np.concatenate([first, np.setdiff1d(np.arange(len(found.item_idx)), first)]))
-    if query.dials.promotions:
-        matches, shares = zip(*query.dials.promotions, strict=True)
+    if query.overrides.promotions:
+        matches, shares = zip(*query.overrides.promotions, strict=True)
         order = apply_promotions([mask[found.item_idx] for mask in matches], shares, len(found.item_idx))
         found = _taken(found, order)
-    return _pinned(shopper, found).take(slice(wanted))
+    return _pinned(state, found).take(slice(wanted))
 
 
-def _by_overrides(placement: Placement, shopper: UserState, ranking: Ranking, wanted: int) -> Ranking:
+def _by_overrides(placement: Placement, state: UserState, ranking: Ranking, wanted: int) -> Ranking:
     """The list by rotation and diversity; what chance did to it is told, diversity does the same to the same draw."""
-    query, n = shopper.query, len(ranking.item_idx)
+    query, n = state.query, len(ranking.item_idx)
     key = ranking.score.astype(np.float64)
     if placement.rotation and n:
-        ids = shopper.engine.items.ids
+        ids = state.engine.items.ids
         seed = f"{query.who}\n{placement.name}\n{query.day}"
         chance = seeded_uniform([ids[row] for row in ranking.item_idx.tolist()], seed)
         key = gumbel_keys(n, chance, placement.rotation)
@@ -95,7 +95,7 @@ def _by_overrides(placement: Placement, shopper: UserState, ranking: Ranking, wa
         key = key[order]
         ranking = replace(ranking.take(order), propensity=propensities(order, placement.rotation))
     if placement.diversity and n:
-        vectors = embeddings(shopper.engine, ranking.item_idx)
+        vectors = embeddings(state.engine, ranking.item_idx)
         ranking = _taken(ranking, mmr(key, vectors, placement.diversity, wanted))
     return ranking
 
@@ -110,32 +110,32 @@ def embeddings(engine: Engine, rows: Rows) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def _filled(placement: Placement, shopper: UserState, found: Ranking, wanted: int) -> Ranking:
+def _filled(placement: Placement, state: UserState, found: Ranking, wanted: int) -> Ranking:
     """Add what the list lacks: a filtered one is filled from all that may be in it, and promotions get their items."""
-    dials = shopper.query.dials
+    overrides = state.query.overrides
     fills = bool(placement.fallback or placement.substitutes)
-    if dials.is_filtered and fills and len(found.item_idx) < wanted:
-        found = _with_more(placement, shopper, found, None, wanted - len(found.item_idx))
+    if overrides.is_filtered and fills and len(found.item_idx) < wanted:
+        found = _with_more(placement, state, found, None, wanted - len(found.item_idx))
     if fills:
-        for mask, share in dials.promotions:
+        for mask, share in overrides.promotions:
             n_missing = int(share * wanted) - int(mask[found.item_idx].sum())
             if n_missing > 0:
-                found = _with_more(placement, shopper, found, mask, n_missing)
+                found = _with_more(placement, state, found, mask, n_missing)
     return found
 
 
-def _with_more(placement: Placement, shopper: UserState, found: Ranking, mask: Mask | None, n_more: int) -> Ranking:
-    """Add the best `n_more` of the items that may be listed and are not yet, behind all others."""
-    engine, allowed = shopper.engine, shopper.query.allowed
+def _with_more(placement: Placement, state: UserState, found: Ranking, mask: Mask | None, n_lookahead: int) -> Ranking:
+    """Add the best `n_lookahead` of the items that may be listed and are not yet, behind all others."""
+    engine, allowed = state.engine, state.query.allowed
     free = np.ones(len(engine.items), np.bool_) if allowed is None else allowed.copy()
     if mask is not None:
         free &= mask
     free[found.item_idx] = False
     free[np.isin(engine.catalog.group, _groups(engine, found.item_idx))] = False
-    rows = _best_free(placement, shopper, free, n_more)
-    score = _general_score(placement, shopper, rows)
+    rows = _best_free(placement, state, free, n_lookahead)
+    score = _general_score(placement, state, rows)
     best = top_k(score, len(score), rows)
-    best = best[dedupe_variants(engine, rows[best])][:n_more]
+    best = best[dedupe_variants(engine, rows[best])][:n_lookahead]
     floor = float(found.score.min(initial=1.0)) * BACKFILL_SCORE_RATIO
     behind = floor * score[best] / max(float(score.max(initial=0)), 1e-300)
     return replace(
@@ -147,44 +147,44 @@ def _with_more(placement: Placement, shopper: UserState, found: Ranking, mask: M
     )
 
 
-def _best_free(placement: Placement, shopper: UserState, free: Mask, n_more: int) -> Rows:
-    """The best of the free items that no rule takes out, `n_more` or a few more, if there are so many."""
-    engine, seeds = shopper.engine, shopper.query.seeds
+def _best_free(placement: Placement, state: UserState, free: Mask, n_lookahead: int) -> Rows:
+    """The best of the free items that no rule takes out, `n_lookahead` or a few more, if there are so many."""
+    engine, seeds = state.engine, state.query.seeds
     n_free = int(free.sum())
     by_likeness = "similar" in placement.sources and len(seeds) > 0
     if not by_likeness:
         ordered = engine.by_popularity[free[engine.by_popularity]]
-    for n_looked in (min(FIRST_LOOK * n_more, n_free), n_free):
+    for n_looked in (min(FIRST_LOOK * n_lookahead, n_free), n_free):
         if by_likeness:
             _, found = engine.index.search(np.asarray(engine.hybrid.vectors[seeds], np.float32), n_looked, free)
             rows = np.unique(found[found >= 0])
         else:
             rows = ordered[:n_looked]
-        rows = rows[eligible_mask(placement, shopper, rows)]
-        if len(rows) >= FEW_VARIANTS * n_more:
+        rows = rows[eligible_mask(placement, state, rows)]
+        if len(rows) >= FEW_VARIANTS * n_lookahead:
             break
     return rows
 
 
-def _general_score(placement: Placement, shopper: UserState, rows: Rows) -> npt.NDArray[np.float64]:
+def _general_score(placement: Placement, state: UserState, rows: Rows) -> npt.NDArray[np.float64]:
     """What fills a list best, float64 (n,), > 0: what is most like the seeds of `similar`, else what sells best."""
-    engine, seeds = shopper.engine, shopper.query.seeds
+    engine, seeds = state.engine, state.query.seeds
     if "similar" in placement.sources and len(seeds):
         likeness = np.asarray(engine.hybrid.vectors[rows]) @ np.asarray(engine.hybrid.vectors[seeds]).T
         worth = np.exp(likeness.max(axis=1, initial=-1.0).astype(np.float64))
     else:
         worth = np.maximum(engine.popularity.share[rows].astype(np.float64), 1e-12)
-    return worth * boosts(placement, shopper, rows)
+    return worth * boosts(placement, state, rows)
 
 
-def _pinned(shopper: UserState, found: Ranking) -> Ranking:
+def _pinned(state: UserState, found: Ranking) -> Ranking:
     """Put pinned items at their ranks, if they may be listed and are no seed's; their variants leave."""
-    engine, query = shopper.engine, shopper.query
+    engine, query = state.engine, state.query
     group = engine.catalog.group
     taboo = _groups(engine, query.seeds)
     pins = [
         (row, rank)
-        for row, rank in query.dials.pins
+        for row, rank in query.overrides.pins
         if (query.allowed is None or query.allowed[row]) and row not in query.seeds and group[row] not in taboo
     ]
     if not pins:

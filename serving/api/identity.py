@@ -132,7 +132,7 @@ async def erase_user(service: AppContext, call: ErasedUser) -> bytes:
     """
     now, received_at = service.now(), service.clock.received_at()
     identities = await asyncio.to_thread(identities_of, service.store)
-    erased = identities.leading_to(call.user_id)
+    erased = identities.aliases_of(call.user_id)
     receipt = await asyncio.to_thread(service.store.erase, erased, received_at, float(now))
     compacted = await asyncio.to_thread(service.store.compact) if call.compact else None
     remains = await asyncio.to_thread(lambda: tuple(_remains(service, compacted)))
@@ -154,7 +154,7 @@ async def erase_user(service: AppContext, call: ErasedUser) -> bytes:
 def identities_of(store: EventStore) -> Identities:
     """Who was merged into whom, as the live log has it."""
     identities = Identities()
-    for entry in (stored.entry for stored in store.of_kinds(("merge", "unmerge"))):
+    for entry in (stored.entry for stored in store.read_types(("merge", "unmerge"))):
         if entry.key is not None and entry.kind == "merge":
             identities.merge(entry.key, entry.body["into"])
         elif entry.key is not None:

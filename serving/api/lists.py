@@ -165,7 +165,7 @@ def page_response(
     service: AppContext, snapshot: Snapshot, request: Request, found: RankedResult, token: str | None
 ) -> bytes:
     """An encoded page, noted as shown, with the token of the one that follows."""
-    as_of = found.shopper.query.now
+    as_of = found.state.query.now
     ticket = record_impression(service, snapshot, request, found.recommendations, as_of)
     return merge_json(ResponseMeta(ticket, moment(as_of), token), encode(found.recommendations))
 

@@ -115,7 +115,7 @@ async def recommend_for_item(service: AppContext, call: ItemList) -> bytes:
             return lists.page_response(service, snapshot, request, *next_page(recommender, request, call.page_token))
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
-        answer = recommender.answer(request)
+        answer = recommender.recommend_for(request)
         held = CachedAnswer(encode(answer), shown_of(answer), start_token(recommender, request, answer))
         if key is not None:
             snapshot.cache.put(key, held)
@@ -148,7 +148,7 @@ async def recommend_for_user(service: AppContext, call: UserList) -> bytes:
         return lists.page_response(
             service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token)
         )
-    answer = snapshot.recommender.answer(request)
+    answer = snapshot.recommender.recommend_for(request)
     ticket = lists.record_impression(service, snapshot, request, answer, as_of)
     token = start_token(snapshot.recommender, request, answer)
     return merge_json(ResponseMeta(ticket, moment(as_of), token), encode(answer))

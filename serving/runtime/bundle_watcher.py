@@ -143,7 +143,7 @@ class BundleWatcher:
             if not self._is_behind:
                 logger.exception("lists are of what was known before: %s", error)
             self._is_behind = True
-        snapshot.cache.keep_to(live.catalogue_version)
+        snapshot.cache.keep_to(live.catalog_version)
 
     @property
     def placements(self) -> Mapping[str, Placement]:

@@ -143,7 +143,7 @@ def test_a_cut_dataset_knows_nothing_of_the_future(name: str, shop_dataset: Data
 
 
 def test_an_engine_of_the_past_knows_nothing_of_the_future(shop_engine: Engine, with_a_future: Dataset) -> None:
-    past = fit_engine(with_a_future.until(shop_engine.shop.end + 1), small_config())
+    past = fit_engine(with_a_future.until(shop_engine.dataset_info.end + 1), small_config())
     assert_same(shop_engine, past, skip=("history.basket_idx",))
 
 

@@ -23,7 +23,7 @@ def test_a_complement_without_evidence_is_no_substitute() -> None:
 
 
 def test_complements_of_a_cart_replace_nothing_in_it(shop_engine: Engine) -> None:
-    cart = Request("complementary", shop_engine.shop.end, 20, None, (PHONES[0], CASES[0]))
+    cart = Request("complementary", shop_engine.dataset_info.end, 20, None, (PHONES[0], CASES[0]))
     assert not set(_ids(recommend(shop_engine, cart))) & set(CASES)
 
 
@@ -32,7 +32,7 @@ def test_often_bought_with_a_type_is_so(shop_engine: Engine, shop_tables: ShopTa
     baskets = [set(items) for items in bought["item_id"]]
     type_of = {item: set(shelf.ids) for shelf in SHELVES.values() for item in shelf.ids}
     for seed in (PHONES[0], CAMERAS[0], CARDS[0]):
-        answer = recommend(shop_engine, Request("complementary", shop_engine.shop.end, 20, None, (seed,)))
+        answer = recommend(shop_engine, Request("complementary", shop_engine.dataset_info.end, 20, None, (seed,)))
         for item in answer.items:
             if item.reasons[0].code == "goes_with_type":
                 assert any(item.item_id in basket and basket & type_of[seed] for basket in baskets)
@@ -55,7 +55,7 @@ def test_a_type_that_was_only_viewed_is_not_called_bought() -> None:
 
 def test_a_niche_share_is_a_share_of_those_who_buy() -> None:
     engine = fit_engine(DEGENERATE["no users, only baskets"], small_config())
-    for item in recommend(engine, Request("long_tail", engine.shop.end, 10)).items:
+    for item in recommend(engine, Request("long_tail", engine.dataset_info.end, 10)).items:
         assert 0 <= item.reasons[0].values["buyer_share"] <= 1
 
 

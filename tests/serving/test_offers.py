@@ -29,7 +29,7 @@ def moment(seconds: int) -> datetime:
 @pytest.fixture(scope="module")
 def models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop, with an item sold out in one store, and one reduced there until an hour before the data's end."""
-    end = shop_engine.shop.end
+    end = shop_engine.dataset_info.end
     rows = (
         {"item_id": SOLD_OUT, "store": WUHAN, "available": False},
         {"item_id": REDUCED, "store": WUHAN, "price": 1.0, "valid_to": moment(end - 3600)},
@@ -81,7 +81,7 @@ def test_explain_says_where(shop: Client) -> None:
 
 
 def test_filters_see_the_price_of_the_store_until_its_time_has_passed(shop: Client, shop_engine: Engine) -> None:
-    end = shop_engine.shop.end
+    end = shop_engine.dataset_info.end
     during, after = (moment(end - 3600 - before).isoformat() for before in (1, 0))
     cheap = {"filter": "price < 2", "context": {"store": WUHAN}}
     assert asked(shop, as_of=during, **cheap) == {REDUCED}
@@ -105,7 +105,7 @@ def test_pages_are_of_one_store(shop: Client) -> None:
 
 
 def test_a_given_list_is_ordered_by_the_prices_of_the_store(shop: Client, shop_engine: Engine) -> None:
-    during = moment(shop_engine.shop.end - 7200).isoformat()
+    during = moment(shop_engine.dataset_info.end - 7200).isoformat()
     question = {"item_ids": [REDUCED, SOLD_OUT], "user_id": "u010", "as_of": during}
 
     def scores(**context: str) -> dict[str, float]:

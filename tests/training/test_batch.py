@@ -64,7 +64,7 @@ def test_chunks_of_parquet_are_one_file(
 def test_nobody_has_a_list_and_the_file_is_still_whole(
     shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Recommender.answer
+    answer = Recommender.recommend_for
     monkeypatch.setattr(Recommender, "answer", lambda self, request: replace(answer(self, request), items=()))
     report = batch_recommend(shop_models, users_file, tmp_path / "lists.parquet", BatchRequest())
     assert (report.items, report.empty) == (0, len(USERS))

@@ -33,7 +33,7 @@ def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables
 
     def listed(store: str, as_of: datetime, text: str = "") -> set[str]:
         request = Request("popular", int(as_of.timestamp()), 100, filter=text, context={"store": store})
-        return {item.item_id for item in engine.answer(request).items}
+        return {item.item_id for item in engine.recommend_for(request).items}
 
     assert "case-3" not in listed("武汉一店", NOW)
     assert "case-3" in listed("上海店", NOW)

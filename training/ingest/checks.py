@@ -77,7 +77,7 @@ class EventRows(_Rows):
     propensity = dy.Float64(nullable=True, min_exclusive=0, max=1)
 
     @dy.rule()
-    def someone(cls) -> pl.Expr:  # noqa: N805
+    def has_user_or_visitor(cls) -> pl.Expr:  # noqa: N805
         """Somebody is named, by any of the four ids."""
         return pl.any_horizontal(pl.col(WHO).is_not_null())
 
@@ -115,7 +115,7 @@ class OfferRows(_Rows):
     valid_to = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")
 
     @dy.rule()
-    def says_something(cls) -> pl.Expr:  # noqa: N805
+    def has_price_or_availability(cls) -> pl.Expr:  # noqa: N805
         """It overrides something."""
         return pl.any_horizontal(pl.col("price", "available").is_not_null())
 

@@ -95,9 +95,9 @@ def export_event_log(path: Path) -> EventLogExport:
     with closing(open_log(path)) as store:
         last = store.last_seq()
         identities = Identities()
-        for stored in _up_to(last, store.of_kinds(IDENTITY_CHANGES)):
+        for stored in _up_to(last, store.read_types(IDENTITY_CHANGES)):
             identities.take(stored.entry)
-        changes = tuple(_up_to(last, store.of_kinds((*ITEM_CHANGES, *USER_CHANGES))))
+        changes = tuple(_up_to(last, store.read_types((*ITEM_CHANGES, *USER_CHANGES))))
         events = events_table(store, last)
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
         events = join_impressions(events, impression_rows(store, followed, last))

@@ -47,7 +47,7 @@ class RepeatModel:
     repeat_share: float
     config: RepeatConfig
 
-    def chance_of_another(self, own: PurchaseStats) -> npt.NDArray[np.float32]:
+    def repeat_probability(self, own: PurchaseStats) -> npt.NDArray[np.float32]:
         """Chance that the shopper ever buys each item again: own repeats, shrunk to everyone's rate; float32."""
         k = self.config.personal_shrinkage
         repeats = own.n_baskets - 1

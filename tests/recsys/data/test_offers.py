@@ -57,7 +57,7 @@ def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[f
     """Price and availability by item, by the walk over terms that the catalogue is made with."""
     found: dict[str, tuple[float | None, bool | None]] = {}
     every = Offers(offers)
-    for _, terms in every.speaking(every.standing(where, as_of), as_of):
+    for _, terms in every.applicable_terms(every.standing(where, as_of), as_of):
         for row, price, available in zip(*terms, strict=True):
             before = found.get(ITEMS.ids[row], (None, None))
             found[ITEMS.ids[row]] = (
@@ -144,7 +144,7 @@ def engine_with(engine: Engine, *rows: dict[str, Any]) -> Engine:
 
 
 def ask(engine: Engine, **context: Any) -> Request:
-    return Request("popular", engine.shop.end, 10, context=context)
+    return Request("popular", engine.dataset_info.end, 10, context=context)
 
 
 def test_an_engine_without_an_applying_offer_is_itself(shop_engine: Engine) -> None:

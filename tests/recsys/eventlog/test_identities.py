@@ -23,8 +23,8 @@ def test_merges_chain_have_a_direction_and_are_undone() -> None:
     who.merge("a", "b")
     who.merge("b", "c")
     assert [who.target(id_) for id_ in "abc"] == ["c", "c", "c"]
-    assert who.leading_to("c") == ("c", "a", "b")
-    assert who.leading_to("b") == ("b", "a")
+    assert who.aliases_of("c") == ("c", "a", "b")
+    assert who.aliases_of("b") == ("b", "a")
     who.merge("c", "a")
     assert who.target("a") == "c", "a circle is ignored"
     who.merge("a", "a")
@@ -58,7 +58,7 @@ def test_chains_are_those_of_a_list_of_arrows(steps: Sequence[tuple[str, str, st
     assert who.merges == arrows
     for id_ in "abcde":
         assert who.target(id_) == end(id_)
-        assert set(who.leading_to(id_)) >= {other for other in "abcde" if end(other) == id_}
+        assert set(who.aliases_of(id_)) >= {other for other in "abcde" if end(other) == id_}
     assert who.ends("abcde") == {id_: end(id_) for id_ in "abcde" if end(id_) != id_}
 
 

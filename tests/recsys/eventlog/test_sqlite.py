@@ -153,13 +153,13 @@ def remains(path: Path, marks: bytes) -> set[str]:
 
 def fill(store: SqliteStore, random: Random, n_events: int, shoppers: list[str]) -> dict[str, set[str]]:
     """Events of many sizes with random ids; returns the ids of each shopper."""
-    ids: dict[str, set[str]] = {shopper: set() for shopper in shoppers}
+    ids: dict[str, set[str]] = {state: set() for state in shoppers}
     for number in range(0, n_events, 500):
         batch = []
         for at in range(number, number + 500):
-            shopper, key = random.choice(shoppers), str(UUID(int=random.getrandbits(128)))
-            ids[shopper].add(key)
-            batch.append(event(key, shopper, float(at), f"<{shopper}>" * random.choice([1, 2, 60])))
+            state, key = random.choice(shoppers), str(UUID(int=random.getrandbits(128)))
+            ids[state].add(key)
+            batch.append(event(key, state, float(at), f"<{state}>" * random.choice([1, 2, 60])))
         store.append(batch)
     return ids
 
@@ -190,8 +190,8 @@ def test_compaction_wipes_what_removals_left_and_gives_back_their_room(path: Pat
     assert one.purge()
     before = path.stat().st_size
     one.forget(2_000.0)
-    for shopper in ("gone", "away"):
-        two.erase([shopper], NOON)
+    for state in ("gone", "away"):
+        two.erase([state], NOON)
     kept = two.tail(0, 10_000)
     assert two.compact()
     assert one.tail(0, 10_000) == kept
@@ -254,7 +254,7 @@ def test_two_halves_of_a_circle_at_once(path: Path) -> None:
         "stored",
         "conflict",
     ]
-    assert len(two.of_kinds(["merge"])) == 21
+    assert len(two.read_types(["merge"])) == 21
     one.close()
     two.close()
 
@@ -264,7 +264,7 @@ def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch)
     store.append([event(str(number), at=float(number % 5)) for number in range(20)])
     store.append([LogEntry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
     assert store.forget(2.0) == 8
-    assert store.drop_changes(store.last_seq()) == 7
+    assert store.delete_changes(store.last_seq()) == 7
     assert {each.entry.at for each in store.tail(0, 99)} == {2.0, 3.0, 4.0}
 
 

@@ -105,11 +105,11 @@ def test_kinds_may_be_passed_over(store: EventStore) -> None:
 def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:
     entries = [change("merge", "v", into="u"), event("e1"), change("item_put", "tea"), change("unmerge", "v", into="u")]
     store.append(entries)
-    assert [each.entry for each in store.of_kinds(["merge", "unmerge"])] == [entries[0], entries[3]]
-    assert [each.seq for each in store.of_kinds(["merge"])] == [everything(store)[0].seq]
-    assert store.of_kinds(["user_put"]) == store.of_kinds([]) == []
+    assert [each.entry for each in store.read_types(["merge", "unmerge"])] == [entries[0], entries[3]]
+    assert [each.seq for each in store.read_types(["merge"])] == [everything(store)[0].seq]
+    assert store.read_types(["user_put"]) == store.read_types([]) == []
     with pytest.raises(DataError, match="'event' is no rare kind"):
-        store.of_kinds(["merge", "event"])
+        store.read_types(["merge", "event"])
 
 
 def test_a_store_is_found_again_as_it_was_left(reopen: Open) -> None:
@@ -340,11 +340,11 @@ def test_changes_that_a_bundle_knows_are_dropped(store: EventStore) -> None:
     store.append([change("item_put", "a"), change("user_put", "u"), event("e"), change("item_delete", "b")])
     known = store.last_seq()
     store.append([change("item_patch", "c")])
-    assert store.drop_changes(known) == 2
+    assert store.delete_changes(known) == 2
     assert keys(store) == ["u", "e", "c"]
-    assert store.drop_changes(known, USER_CHANGES) == 1
+    assert store.delete_changes(known, USER_CHANGES) == 1
     with pytest.raises(DataError, match="'event' is no change"):
-        store.drop_changes(known, ["event"])
+        store.delete_changes(known, ["event"])
 
 
 def test_numbers_are_never_given_twice(reopen: Open) -> None:

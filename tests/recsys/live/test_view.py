@@ -195,10 +195,10 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
     history = build_history(older, shop_engine.config.history)
     table = shop_engine.items_table.join(pl.DataFrame({"item_id": older.items.ids}), on="item_id", how="semi")
     assert len(table) == len(shop_engine.items_table), "the catalogue names every item, so that rows are the same"
-    base = replace(shop_engine, history=history, users_table=older.profiles, shop=FittedDataInfo.of(older))
+    base = replace(shop_engine, history=history, users_table=older.profiles, dataset_info=FittedDataInfo.of(older))
     live = LiveView(base)
     live.apply(entries)
-    goal, repeat = shop_engine.shop.goal, shop_engine.repeat
+    goal, repeat = shop_engine.dataset_info.goal, shop_engine.repeat
     for row, user_id in enumerate(shop_engine.users.ids):
         whole, joined = shop_engine.history.of(row, NOW), live.history(user_id, NOW)
         if user_id == OPTED_OUT:
@@ -211,7 +211,7 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
 
 
 def test_what_the_bundle_knows_is_not_counted_twice(shop_engine: Engine) -> None:
-    base = replace(shop_engine, shop=replace(shop_engine.shop, store_seq=1))
+    base = replace(shop_engine, dataset_info=replace(shop_engine.dataset_info, store_seq=1))
     body = {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"}
     live = LiveView(base)
     live.apply([StoredEntry(seq, LogEntry("event", None, NOW, NOW, body)) for seq in (1, 2)])
@@ -331,9 +331,9 @@ def test_what_is_gone_is_in_no_list(log: Log, change: EntryType) -> None:
 
 def test_a_new_item_with_tags_alone_is_found_by_those_who_like_its_kind(log: Log) -> None:
     fan = LEATHER_FANS[0]
-    version = log.live.catalogue_version
+    version = log.live.catalog_version
     log.say("item_put", "新/wallet 1", **NEW_WALLET)
-    assert log.live.catalogue_version != version
+    assert log.live.catalog_version != version
     for seed in SHELVES["wallets"].ids[:3]:
         assert "新/wallet 1" in log.listed("similar", item_ids=(seed,))
     for placement in ("for_you", "discover", "long_tail"):
@@ -390,9 +390,9 @@ def test_a_known_item_is_like_what_it_says_now(log: Log, shop_engine: Engine) ->
     before = shop_engine.items_table.row(shop_engine.items.row(item), named=True)
     plain = {seed: log.listed("similar", item_ids=(seed,)) for seed in (item, SHELVES["crisps"].ids[1], milk.ids[0])}
     assert item in plain[SHELVES["crisps"].ids[1]]
-    version = log.live.catalogue_version
+    version = log.live.catalog_version
     log.say("item_patch", item, **{name: NEW_WALLET[name] for name in ("title", "category", "tags", "brand")})
-    assert log.live.catalogue_version != version
+    assert log.live.catalog_version != version
     assert set(log.listed("similar", item_ids=(item,))[:4]) <= {*wallets.ids, *SHELVES["belts"].ids}
     assert any(item in log.listed("similar", item_ids=(seed,)) for seed in wallets.ids)
     assert item not in log.listed("similar", item_ids=(SHELVES["crisps"].ids[1],))[:3]

@@ -15,7 +15,7 @@ USER = USERS_WITH_HISTORY[12]
 
 
 def _why(engine: Engine, item_id: str, placement: str = "for_you", limit: int = 3, **more: object) -> Explanation:
-    request = replace(Request(placement, engine.shop.end, limit, USER), **more)  # type: ignore[arg-type]
+    request = replace(Request(placement, engine.dataset_info.end, limit, USER), **more)  # type: ignore[arg-type]
     return explain(recommend_with_trace(engine, request), item_id)
 
 
@@ -27,7 +27,9 @@ def test_every_stage_is_told_in_both_languages() -> None:
 
 
 def test_what_is_listed_has_its_place_there(shop_engine: Engine) -> None:
-    listed = recommend_with_trace(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER)).recommendations.items
+    listed = recommend_with_trace(
+        shop_engine, Request("for_you", shop_engine.dataset_info.end, 3, USER)
+    ).recommendations.items
     for item in listed:
         why = _why(shop_engine, item.item_id)
         assert (why.stage, why.rank, why.score, why.distance) == ("listed", item.rank, item.score, 0.0)
@@ -35,9 +37,11 @@ def test_what_is_listed_has_its_place_there(shop_engine: Engine) -> None:
 
 @pytest.mark.parametrize("placement", ["for_you", "time_of_day", "popular", "discover"])
 def test_the_rank_of_what_scored_too_low_is_that_of_a_full_sort(shop_engine: Engine, placement: str) -> None:
-    whole = recommend_with_trace(shop_engine, Request(placement, shop_engine.shop.end, 100, USER)).recommendations.items
+    whole = recommend_with_trace(
+        shop_engine, Request(placement, shop_engine.dataset_info.end, 100, USER)
+    ).recommendations.items
     last = (
-        recommend_with_trace(shop_engine, Request(placement, shop_engine.shop.end, 3, USER))
+        recommend_with_trace(shop_engine, Request(placement, shop_engine.dataset_info.end, 3, USER))
         .recommendations.items[-1]
         .score
     )
@@ -58,7 +62,7 @@ def test_the_rank_of_what_scored_too_low_is_that_of_a_full_sort(shop_engine: Eng
 def test_what_is_sold_out_or_filtered_is_told_so(shop_engine: Engine) -> None:
     assert _why(shop_engine, UNAVAILABLE).stage == "sold_out"
     best = (
-        recommend_with_trace(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER))
+        recommend_with_trace(shop_engine, Request("for_you", shop_engine.dataset_info.end, 3, USER))
         .recommendations.items[0]
         .item_id
     )
@@ -67,7 +71,7 @@ def test_what_is_sold_out_or_filtered_is_told_so(shop_engine: Engine) -> None:
 
 def test_a_rule_that_removed_it_is_named(shop_engine: Engine) -> None:
     best = (
-        recommend_with_trace(shop_engine, Request("buy_again", shop_engine.shop.end, 3, USER))
+        recommend_with_trace(shop_engine, Request("buy_again", shop_engine.dataset_info.end, 3, USER))
         .recommendations.items[0]
         .item_id
     )
@@ -77,7 +81,9 @@ def test_a_rule_that_removed_it_is_named(shop_engine: Engine) -> None:
 
 
 def test_what_no_source_brought_says_where_it_stands_with_each(shop_engine: Engine) -> None:
-    whole = recommend_with_trace(shop_engine, Request("complementary", shop_engine.shop.end, 100, None, (PHONES[0],)))
+    whole = recommend_with_trace(
+        shop_engine, Request("complementary", shop_engine.dataset_info.end, 100, None, (PHONES[0],))
+    )
     inside = {item.item_id for item in whole.recommendations.items}
     removed = {shop_engine.items.ids[row] for row in range(len(shop_engine.items))} - inside - {PHONES[0], UNAVAILABLE}
     stages = set()
@@ -90,7 +96,9 @@ def test_what_no_source_brought_says_where_it_stands_with_each(shop_engine: Engi
 
 
 def test_effects_are_the_strongest_first(shop_engine: Engine) -> None:
-    item = recommend_with_trace(shop_engine, Request("for_you", shop_engine.shop.end, 3, USER)).recommendations.items[0]
+    item = recommend_with_trace(
+        shop_engine, Request("for_you", shop_engine.dataset_info.end, 3, USER)
+    ).recommendations.items[0]
     effects = [abs(effect.effect) for effect in _why(shop_engine, item.item_id).effects]
     assert effects == sorted(effects, reverse=True)
     assert bool(effects) == shop_engine.rankers.next.is_fitted

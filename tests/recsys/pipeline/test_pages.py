@@ -23,7 +23,7 @@ def recommender(shop_engine: Engine) -> Recommender:
 def asking(
     engine: Engine, user_id: str | None, item_ids: tuple[str, ...] = (), limit: int = 8
 ) -> Callable[[str], Request]:
-    return lambda name: Request(name, engine.shop.end, limit, user_id, item_ids)
+    return lambda name: Request(name, engine.dataset_info.end, limit, user_id, item_ids)
 
 
 @pytest.mark.parametrize("user_id", [None, OPTED_OUT, *USERS_WITH_HISTORY[:30:5]])
@@ -47,7 +47,7 @@ def test_the_first_of_the_file_has_the_first_choice(recommender: Recommender) ->
     ask = asking(recommender.engine, USERS_WITH_HISTORY[5])
     shelves = [each.recommendations for each in compose_page(recommender, Page("home", ("popular", "for_you")), ask)]
     by_name = {shelf.placement: shelf for shelf in shelves}
-    assert by_name["popular"].items == recommender.answer(ask("popular")).items
+    assert by_name["popular"].items == recommender.recommend_for(ask("popular")).items
     assert [shelf.placement for shelf in shelves] == ["for_you", "popular"], (
         "and those that know the shopper come first"
     )

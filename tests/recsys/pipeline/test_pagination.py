@@ -44,13 +44,13 @@ def happen(recommender: Recommender, seq: int, at: int, user_id: str, item_id: s
     assert recommender.live is not None
     body = {"event": "purchase", "item_id": item_id, "user_id": user_id}
     recommender.live.apply(
-        [StoredEntry(recommender.engine.shop.store_seq + seq, LogEntry("event", f"e{seq}", at, at, body))]
+        [StoredEntry(recommender.engine.dataset_info.store_seq + seq, LogEntry("event", f"e{seq}", at, at, body))]
     )
 
 
 def request_for(recommender: Recommender, placement: str, user_id: str, limit: int) -> Request:
     anchor = recommender.placements[placement].anchor
-    return Request(placement, recommender.engine.shop.end, limit, user_id, ("a1",) if anchor == "item" else ())
+    return Request(placement, recommender.engine.dataset_info.end, limit, user_id, ("a1",) if anchor == "item" else ())
 
 
 @settings(max_examples=25)
@@ -74,7 +74,7 @@ def test_pages_neither_repeat_nor_leave_out_though_events_arrive(
         if token is None:
             break
         if seq <= len(bought):
-            happen(recommender, seq, recommender.engine.shop.end, user_id, bought[seq - 1])
+            happen(recommender, seq, recommender.engine.dataset_info.end, user_id, bought[seq - 1])
         found, token = next_page(recommender, request_for(recommender, placement, user_id, limit), token)
         listed += [item.item_id for item in found.recommendations.items]
         assert all(item.reasons for item in found.recommendations.items)
@@ -84,9 +84,9 @@ def test_pages_neither_repeat_nor_leave_out_though_events_arrive(
 
 def test_the_tail_has_its_share_of_the_first_page_and_the_rest_follows(shop_engine: Engine) -> None:
     recommender = open_over(shop_engine)
-    request = Request("discover", shop_engine.shop.end, 20, USERS_WITH_HISTORY[3])
+    request = Request("discover", shop_engine.dataset_info.end, 20, USERS_WITH_HISTORY[3])
     first, token = first_page(recommender, request)
-    assert first.recommendations == recommender.answer(request)
+    assert first.recommendations == recommender.recommend_for(request)
     assert token is not None
     rest, end = next_page(recommender, replace(request, limit=MAX_LIMIT), token)
     assert end is None
@@ -97,13 +97,13 @@ def test_the_tail_has_its_share_of_the_first_page_and_the_rest_follows(shop_engi
 
 def test_an_erasure_between_pages_leaves_reasons_that_are_true(shop_engine: Engine) -> None:
     recommender = open_over(shop_engine)
-    user_id, end = USERS_WITH_HISTORY[9], shop_engine.shop.end
+    user_id, end = USERS_WITH_HISTORY[9], shop_engine.dataset_info.end
     request = Request("for_you", end, 5, user_id)
     _, token = first_page(recommender, request)
     assert token is not None
     assert recommender.live is not None
     recommender.live.apply(
-        [StoredEntry(shop_engine.shop.store_seq + 1, LogEntry("erasure", user_id, end + 1, end + 1, {}))]
+        [StoredEntry(shop_engine.dataset_info.store_seq + 1, LogEntry("erasure", user_id, end + 1, end + 1, {}))]
     )
     found, _ = next_page(recommender, request, token)
     assert {item.source for item in found.recommendations.items} == {"popular"}
@@ -111,7 +111,7 @@ def test_an_erasure_between_pages_leaves_reasons_that_are_true(shop_engine: Engi
 
 def test_a_token_of_another_bundle_is_refused_and_any_flip_is_seen(shop_engine: Engine) -> None:
     recommender = open_over(shop_engine)
-    request = Request("for_you", shop_engine.shop.end, 5, USERS_WITH_HISTORY[9])
+    request = Request("for_you", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[9])
     _, token = first_page(recommender, request)
     assert token is not None
     assert len(token) < 8_000
@@ -131,7 +131,7 @@ def test_a_token_of_another_bundle_is_refused_and_any_flip_is_seen(shop_engine: 
 def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Engine) -> None:
     """Two processes may number them differently: here one heard of another item before."""
     one, other = open_over(shop_engine), open_over(shop_engine)
-    end, seq = shop_engine.shop.end, shop_engine.shop.store_seq
+    end, seq = shop_engine.dataset_info.end, shop_engine.dataset_info.store_seq
     body = {"title": "鲜牛奶 新", "category": ["食品", "早餐", "牛奶"], "created_at": datetime.fromtimestamp(end, UTC)}
     assert one.live is not None
     assert other.live is not None

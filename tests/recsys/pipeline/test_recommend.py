@@ -61,7 +61,7 @@ def _ask(
 ) -> Recommendations:
     if PLACEMENTS[placement].anchor == "item" and not item_ids:
         item_ids = (PHONES[0],)
-    return recommend(engine, Request(placement, as_of or engine.shop.end, limit, user_id, item_ids), "v")
+    return recommend(engine, Request(placement, as_of or engine.dataset_info.end, limit, user_id, item_ids), "v")
 
 
 def _ids(answer: Recommendations) -> list[str]:
@@ -278,7 +278,7 @@ def _ask_everything(engine: Engine, item_ids: tuple[str, ...], user_ids: tuple[s
             seeds = (*((item_id,) for item_id in item_ids), item_ids)
         for user_id in (*user_ids, "a stranger", None):
             for seed in seeds:
-                for as_of in (engine.shop.end, engine.shop.end + 30 * 86_400):
+                for as_of in (engine.dataset_info.end, engine.dataset_info.end + 30 * 86_400):
                     answer = recommend(engine, Request(placement.name, as_of, 10, user_id, seed))
                     assert len(answer.items) <= 10
                     assert not set(_ids(answer)) & set(seed)

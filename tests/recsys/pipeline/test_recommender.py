@@ -53,9 +53,9 @@ def test_many_are_answered_as_one_by_one(recommender: Recommender) -> None:
 
 def test_a_bundle_answers_as_the_engine_that_it_was_written_from(recommender: Recommender, shop_engine: Engine) -> None:
     for user_id, placement in zip(ODD_USERS, ("for_you", "discover", "long_tail", "buy_again", "popular"), strict=True):
-        mine = recommender.answer(Request(placement, recommender.data_end, user_id=user_id))
+        mine = recommender.recommend_for(Request(placement, recommender.data_end, user_id=user_id))
         assert mine == recommend(
-            shop_engine, Request(placement, shop_engine.shop.end, user_id=user_id), mine.model_version
+            shop_engine, Request(placement, shop_engine.dataset_info.end, user_id=user_id), mine.model_version
         )
 
 

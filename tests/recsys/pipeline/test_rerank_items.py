@@ -19,8 +19,8 @@ def recommender(shop_engine: Engine) -> Recommender:
 
 @pytest.mark.parametrize("user_id", USERS_WITH_HISTORY[::9])
 def test_candidates_have_the_score_that_they_have_in_the_list(recommender: Recommender, user_id: str) -> None:
-    end = recommender.engine.shop.end
-    listed = recommender.answer(Request("for_you", end, MAX_LIMIT, user_id)).items
+    end = recommender.engine.dataset_info.end
+    listed = recommender.recommend_for(Request("for_you", end, MAX_LIMIT, user_id)).items
     ranked = rerank_items(recommender, Request("", end, user_id=user_id, item_ids=recommender.engine.items.ids))
     assert sorted(item_id for item_id, _ in ranked) == sorted(recommender.engine.items.ids)
     scores = dict(ranked)
@@ -33,7 +33,7 @@ def test_candidates_have_the_score_that_they_have_in_the_list(recommender: Recom
 
 
 def test_nothing_is_left_out_and_the_unknown_come_last(recommender: Recommender) -> None:
-    end, user_id = recommender.engine.shop.end, USERS_WITH_HISTORY[4]
+    end, user_id = recommender.engine.dataset_info.end, USERS_WITH_HISTORY[4]
     asked = ("?1", UNAVAILABLE, "card-64", "?2", "card-64")
     ranked = rerank_items(recommender, Request("", end, user_id=user_id, item_ids=asked))
     assert {item_id for item_id, _ in ranked[:2]} == {UNAVAILABLE, "card-64"}
@@ -43,8 +43,10 @@ def test_nothing_is_left_out_and_the_unknown_come_last(recommender: Recommender)
 
 def test_for_nobody_the_order_is_by_what_sells_at_this_hour(recommender: Recommender) -> None:
     engine = recommender.engine
-    popular = [item.item_id for item in recommender.answer(Request("popular", engine.shop.end, 30)).items]
+    popular = [
+        item.item_id for item in recommender.recommend_for(Request("popular", engine.dataset_info.end, 30)).items
+    ]
     for user_id in (None, OPTED_OUT, "a stranger"):
         asked = tuple(reversed(popular))
-        ranked = rerank_items(recommender, Request("", engine.shop.end, user_id=user_id, item_ids=asked))
+        ranked = rerank_items(recommender, Request("", engine.dataset_info.end, user_id=user_id, item_ids=asked))
         assert [item_id for item_id, _ in ranked] == popular

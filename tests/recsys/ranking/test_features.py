@@ -18,17 +18,17 @@ FOR_YOU = PLACEMENTS["for_you"]
 
 
 def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[UserState, Candidates]:
-    request = Request("for_you", engine.shop.end if as_of is None else as_of, user_id=user_id)
-    shopper = UserState(engine, resolve(engine, request, FOR_YOU)[0])
-    return shopper, generate({name: CANDIDATE_SOURCES[name] for name in FOR_YOU.sources}, shopper)
+    request = Request("for_you", engine.dataset_info.end if as_of is None else as_of, user_id=user_id)
+    state = UserState(engine, resolve(engine, request, FOR_YOU)[0])
+    return state, generate({name: CANDIDATE_SOURCES[name] for name in FOR_YOU.sources}, state)
 
 
 @pytest.mark.parametrize("user_id", [*USERS_WITH_HISTORY[::5], *ODD_USERS, "a stranger"])
 def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) -> None:
     """Every purchase gone through one by one."""
-    shopper, candidates = _asked(shop_engine, user_id)
-    table = dict(zip(FEATURES, features(shopper, candidates).T, strict=True))
-    bought = shopper.query.history.of_kind(shop_engine.shop.goal)
+    state, candidates = _asked(shop_engine, user_id)
+    table = dict(zip(FEATURES, features(state, candidates).T, strict=True))
+    bought = state.query.history.of_kind(shop_engine.dataset_info.goal)
     baskets: dict[int, int] = {}
     for basket, when in zip(bought.basket_idx.tolist(), bought.timestamp.tolist(), strict=True):
         baskets.setdefault(basket, when)
@@ -38,7 +38,7 @@ def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) ->
         for item, basket, when in zip(bought.item_idx, bought.basket_idx.tolist(), bought.timestamp, strict=True):
             if item == row:
                 times.setdefault(basket, int(when))
-        ages = sorted(((shopper.query.now - when) / DAY_S for when in times.values()), reverse=True)
+        ages = sorted(((state.query.now - when) / DAY_S for when in times.values()), reverse=True)
         assert table["own_baskets"][place] == len(ages)
         assert table["own_28d"][place] == sum(age < 28 for age in ages)
         np.testing.assert_allclose(table["own_decayed_30d"][place], sum(np.exp(-age / 30) for age in ages), rtol=1e-5)
@@ -53,18 +53,18 @@ def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) ->
 
 def test_the_future_is_not_seen(shop_engine: Engine) -> None:
     """A request in the past sees the history of then."""
-    past = shop_engine.shop.end - 40 * DAY_S
-    shopper, candidates = _asked(shop_engine, USERS_WITH_HISTORY[0], past)
-    idle = features(shopper, candidates)[:, FEATURES.index("own_idle_days")]
+    past = shop_engine.dataset_info.end - 40 * DAY_S
+    state, candidates = _asked(shop_engine, USERS_WITH_HISTORY[0], past)
+    idle = features(state, candidates)[:, FEATURES.index("own_idle_days")]
     assert (idle[~np.isnan(idle)] >= 0).all()
-    assert len(shopper.query.history) < len(_asked(shop_engine, USERS_WITH_HISTORY[0])[0].query.history)
+    assert len(state.query.history) < len(_asked(shop_engine, USERS_WITH_HISTORY[0])[0].query.history)
 
 
 def test_columns_are_named_once_and_are_never_infinite(shop_engine: Engine) -> None:
     assert len(set(FEATURES)) == len(FEATURES)
     for user_id in (*USERS_WITH_HISTORY, *ODD_USERS):
-        shopper, candidates = _asked(shop_engine, user_id)
-        table = features(shopper, candidates)
+        state, candidates = _asked(shop_engine, user_id)
+        table = features(state, candidates)
         assert table.shape == (len(candidates.item_idx), len(FEATURES))
         assert not np.isinf(table).any()
         assert not np.isnan(table[:, [FEATURES.index(name) for name in ("als", "together", "own_baskets")]]).any()

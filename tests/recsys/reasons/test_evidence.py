@@ -91,7 +91,9 @@ def told(shop_engine: Engine) -> list[Told]:
         for placement in PLACEMENTS.values()
         for user_id in (None, NEW_YORKER, *USERS_WITH_HISTORY[::6], *WEEKLY_SHOPPERS[:2])
         for seeds in (((seed,) for seed in SEEDS) if placement.anchor == "item" else ((),))
-        for item in recommend(shop_engine, Request(placement.name, shop_engine.shop.end, 40, user_id, seeds)).items
+        for item in recommend(
+            shop_engine, Request(placement.name, shop_engine.dataset_info.end, 40, user_id, seeds)
+        ).items
         for reason in item.reasons
     ]
 
@@ -145,14 +147,14 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
     for one in told:
         if one.user_id is None or one.item.source not in ("together", "ease", "content"):
             continue
-        request = Request(one.placement, engine.shop.end, 40, one.user_id)
-        shopper = UserState(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
+        request = Request(one.placement, engine.dataset_info.end, 40, one.user_id)
+        state = UserState(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
         row, seeds = (
             engine.items.row(one.item.item_id),
-            dict(zip(*(part.tolist() for part in shopper.heaviest), strict=True)),
+            dict(zip(*(part.tolist() for part in state.top_history_items), strict=True)),
         )
         if one.item.source == "ease" and one.reason.code == "goes_with_own":
-            model, own, key = engine.ease, shopper.own, "item_id"
+            model, own, key = engine.ease, state.own, "item_id"
             said = {
                 seed: float(
                     model.weight[model.row_of[seed]][model.item_idx[model.row_of[seed]] == row].sum() * np.log1p(n)
@@ -179,7 +181,9 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
 
 def test_what_no_source_speaks_for_is_told_as_it_sells(shop_engine: Engine) -> None:
     """A list may be asked to keep what none of its evidence is about; that is no ground to fail, or to invent."""
-    query = resolve(shop_engine, Request("for_you", shop_engine.shop.end, 5, "a stranger"), PLACEMENTS["for_you"])[0]
+    query = resolve(
+        shop_engine, Request("for_you", shop_engine.dataset_info.end, 5, "a stranger"), PLACEMENTS["for_you"]
+    )[0]
     rows = shop_engine.by_popularity[:3]
     for source in ("repeat", "due", "together", "ease", "touched", "content"):
         for reasons in reasons_for(PLACEMENTS["for_you"], UserState(shop_engine, query), rows, (source,) * 3):
@@ -217,18 +221,18 @@ def test_bought_together_in_n_of_m_baskets_and_so_many_times_chance(
 def test_bought_before_so_often_and_so_long_ago(told: list[Told], shop_engine: Engine, facts: Facts) -> None:
     for one in _of_code(told, "bought_before"):
         user_id, item, reason = one.user_id, one.item, one.reason
-        own = facts.of(str(user_id), item.item_id, shop_engine.shop.end)
+        own = facts.of(str(user_id), item.item_id, shop_engine.dataset_info.end)
         assert reason.values["n_baskets"] == len({basket for basket, _ in own})
-        assert reason.values["last_days_ago"] == (shop_engine.shop.end - max(when for _, when in own)) // DAY_S
+        assert reason.values["last_days_ago"] == (shop_engine.dataset_info.end - max(when for _, when in own)) // DAY_S
 
 
 def test_due_again_on_a_day_that_follows_from_the_figures(told: list[Told], shop_engine: Engine, facts: Facts) -> None:
     for one in _of_code(told, "due_again"):
         user_id, item, reason = one.user_id, one.item, one.reason
-        own = facts.of(str(user_id), item.item_id, shop_engine.shop.end)
+        own = facts.of(str(user_id), item.item_id, shop_engine.dataset_info.end)
         n, last = len({basket for basket, _ in own}), max(when for _, when in own)
         assert reason.values["n_baskets"] == n
-        assert reason.values["last_days_ago"] == (shop_engine.shop.end - last) // DAY_S
+        assert reason.values["last_days_ago"] == (shop_engine.dataset_info.end - last) // DAY_S
         due = np.datetime64(str(reason.values["due_at"])) - np.datetime64(last, "s").astype("datetime64[D]")
         assert float(reason.values["interval_days"]) == pytest.approx(due.astype(int), abs=1.1)
 

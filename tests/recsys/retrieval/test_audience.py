@@ -22,7 +22,7 @@ def test_shoppers_who_love_a_kind_are_the_audience_of_a_new_item_of_it(shop_data
     events = shop_dataset.events
     hidden = replace(shop_dataset, events=events.take(events.item_idx != row))
     engine = fit_models(hidden, small_config(), for_shoppers_only=True)
-    score = audience_scores(engine, np.array([row], np.int32), engine.shop.end)[:, 0]
+    score = audience_scores(engine, np.array([row], np.int32), engine.dataset_info.end)[:, 0]
     fans = engine.users.rows(LEATHER_FANS)
     others = np.setdiff1d(np.arange(len(engine.users)), fans)
     assert auc(score[fans], score[others]) > 0.9
@@ -30,14 +30,14 @@ def test_shoppers_who_love_a_kind_are_the_audience_of_a_new_item_of_it(shop_data
 
 def test_equals_a_sum_over_what_each_shopper_bought(shop_engine: Engine) -> None:
     items = np.array([3, 17, 40], np.int32)
-    until = shop_engine.shop.end
+    until = shop_engine.dataset_info.end
     found = audience_scores(shop_engine, items, until)
     features = np.asarray(shop_engine.content.features.todense())
     sold = shop_engine.popularity.n_buyers >= MIN_BUYERS
     liked, taste = np.zeros(found.shape), np.zeros(found.shape)
     for user in range(len(shop_engine.users)):
         history = shop_engine.history.of(user, until)
-        own = set(history.of_kind(shop_engine.shop.goal).item_idx.tolist())
+        own = set(history.of_kind(shop_engine.dataset_info.goal).item_idx.tolist())
         rows, weight = shop_engine.als.weights_of(
             history.item_idx, history.kind, until - history.timestamp, history.strength
         )
@@ -53,7 +53,7 @@ def test_equals_a_sum_over_what_each_shopper_bought(shop_engine: Engine) -> None
 def test_later_events_are_not_seen_and_nobody_is_no_error(shop_engine: Engine) -> None:
     items = np.arange(5, dtype=np.int32)
     assert (audience_scores(shop_engine, items, 0) == 0).all()
-    assert audience_scores(shop_engine, np.empty(0, np.int32), shop_engine.shop.end).shape == (
+    assert audience_scores(shop_engine, np.empty(0, np.int32), shop_engine.dataset_info.end).shape == (
         len(shop_engine.users),
         0,
     )
@@ -62,7 +62,7 @@ def test_later_events_are_not_seen_and_nobody_is_no_error(shop_engine: Engine) -
 def test_the_audience_is_named_best_first_without_those_who_opted_out(shop_engine: Engine, shop_models: Path) -> None:
     engine = Recommender.open(shop_models)
     (found,) = engine.audience([LEATHER[0]], limit=10)
-    scores = audience_scores(shop_engine, shop_engine.items.rows([LEATHER[0]]), shop_engine.shop.end)[:, 0]
+    scores = audience_scores(shop_engine, shop_engine.items.rows([LEATHER[0]]), shop_engine.dataset_info.end)[:, 0]
     best = [(shop_engine.users.ids[row], scores[row]) for row in np.argsort(-scores, kind="stable")]
     best = [(user_id, score) for user_id, score in best if user_id != OPTED_OUT][:10]
     assert [user_id for user_id, _ in found] == [user_id for user_id, _ in best]

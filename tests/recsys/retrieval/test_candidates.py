@@ -23,7 +23,7 @@ SEEDS = (PHONES[0], "薯片-原")
 
 
 def _query(engine: Engine, user_id: str | None, item_ids: tuple[str, ...] = (), as_of: int | None = None) -> Query:
-    moment_ = engine.shop.end if as_of is None else as_of
+    moment_ = engine.dataset_info.end if as_of is None else as_of
     request = Request("for_you", moment_, user_id=user_id, item_ids=item_ids)
     return resolve(engine, request, PLACEMENTS["for_you"])[0]
 
@@ -88,7 +88,7 @@ def test_what_was_bought_is_scored_by_recency(shop_engine: Engine) -> None:
     """The reference is the sum itself, from the shopper's own events."""
     query = _query(shop_engine, WEEKLY_SHOPPERS[0])
     rows, score = repeat_source(UserState(shop_engine, replace(query, allowed=None)))
-    bought = query.history.of_kind(shop_engine.shop.goal)
+    bought = query.history.of_kind(shop_engine.dataset_info.goal)
     expected: dict[int, float] = dict.fromkeys(bought.item_idx.tolist(), 0.0)
     for item, when in zip(bought.item_idx.tolist(), bought.timestamp.tolist(), strict=True):
         expected[item] += (1 + (query.now - when) / 86_400 / 7) ** -0.5
@@ -120,8 +120,8 @@ def test_what_was_looked_at_and_not_bought_is_a_candidate(shop_engine: Engine) -
     views = query.history.take(np.array([0, 0]))
     views = replace(views, item_idx=np.array([bought, looked_at], np.int32), kind=np.full(2, VIEW, np.int8))
     columns = {name: np.concatenate([column, vars(views)[name]]) for name, column in vars(query.history).items()}
-    shopper = UserState(shop_engine, replace(query, history=UserHistory(**columns)))
-    rows, score = CANDIDATE_SOURCES["touched"](shopper)
+    state = UserState(shop_engine, replace(query, history=UserHistory(**columns)))
+    rows, score = CANDIDATE_SOURCES["touched"](state)
     assert rows.tolist() == [looked_at]
     assert score[0] > 0
 

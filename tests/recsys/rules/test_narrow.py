@@ -51,7 +51,7 @@ def large_engine() -> Engine:
 @pytest.mark.parametrize("name", FILLED)
 @pytest.mark.parametrize("user_id", ["u3", "a stranger"])
 def test_a_narrow_filter_still_fills_the_list(large_engine: Engine, name: str, user_id: str, limit: int) -> None:
-    end = large_engine.shop.end
+    end = large_engine.dataset_info.end
     seeds = ("i00007",) if PLACEMENTS[name].anchor == "item" else ()
     text = "has(tags, 'marked')"
     mask = Masks().of(text, large_engine, {}, {})

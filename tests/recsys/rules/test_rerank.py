@@ -37,7 +37,7 @@ USER = USERS_WITH_HISTORY[5]
 
 
 def ask(engine: Engine, placement: Placement, limit: int = 10, **given: object) -> RankedResult:
-    request = Request(placement.name, engine.shop.end, limit, **{"user_id": USER, **given})  # type: ignore[arg-type]
+    request = Request(placement.name, engine.dataset_info.end, limit, **{"user_id": USER, **given})  # type: ignore[arg-type]
     return recommend_with_trace(engine, request, "v", placements={placement.name: placement})
 
 
@@ -45,8 +45,8 @@ def ids(found: RankedResult) -> list[str]:
     return [item.item_id for item in found.recommendations.items]
 
 
-def with_(name: str = "for_you", **dials: object) -> Placement:
-    return replace(PLACEMENTS[name], **dials)  # type: ignore[arg-type]
+def with_(name: str = "for_you", **overrides: object) -> Placement:
+    return replace(PLACEMENTS[name], **overrides)  # type: ignore[arg-type]
 
 
 def plain(engine: Engine, name: str = "for_you", limit: int = MAX_LIMIT) -> list[str]:
@@ -60,7 +60,7 @@ def test_dials_at_rest_change_nothing(shop_engine: Engine) -> None:
         one = ask(shop_engine, PLACEMENTS[name], item_ids=seeds).recommendations
         other = ask(shop_engine, with_(name, pins=(Pin("nobody knows it", 1),)), item_ids=seeds).recommendations
         assert one.items == other.items
-        assert one.items == ask(shop_engine, PLACEMENTS[name], item_ids=seeds, n_more=50).recommendations.items
+        assert one.items == ask(shop_engine, PLACEMENTS[name], item_ids=seeds, n_lookahead=50).recommendations.items
 
 
 def test_pins_are_at_their_ranks_and_say_so(shop_engine: Engine) -> None:
@@ -110,7 +110,7 @@ def test_a_boost_multiplies_scores(shop_engine: Engine) -> None:
 
 def test_what_is_new_counts_for_more_by_its_age(shop_engine: Engine) -> None:
     """Factors by hand: 1 + 2·2^(−age/10 days) is 3 at once, 2 after ten days, 1 where nothing is known."""
-    now = shop_engine.shop.end
+    now = shop_engine.dataset_info.end
     moments = [now, now - 10 * DAY_S, None, now + DAY_S]
     created = [None if each is None else datetime.fromtimestamp(each, UTC) for each in moments]
     values = [*created, *[None] * (len(shop_engine.items) - 4)]
@@ -142,7 +142,7 @@ def test_no_category_has_more_than_its_bound_while_others_are_left(shop_engine: 
 
 
 def test_rotation_is_another_order_each_day_and_the_same_within_one(shop_engine: Engine) -> None:
-    placement, end = with_(rotation=0.5), shop_engine.shop.end
+    placement, end = with_(rotation=0.5), shop_engine.dataset_info.end
 
     def at(moment: int, user_id: str = USER) -> list[str]:
         request = Request("for_you", moment, 10, user_id)
@@ -178,16 +178,17 @@ def test_the_opted_out_share_the_days_chance_of_nobody(shop_engine: Engine) -> N
 
 
 def test_what_was_just_looked_at_is_left_out(shop_engine: Engine) -> None:
-    history = shop_engine.history.of(shop_engine.users.row(USER), shop_engine.shop.end)
+    history = shop_engine.history.of(shop_engine.users.row(USER), shop_engine.dataset_info.end)
     seen = history.take(
-        (history.kind != shop_engine.shop.goal) & (history.timestamp > shop_engine.shop.end - 90 * DAY_S)
+        (history.kind != shop_engine.dataset_info.goal)
+        & (history.timestamp > shop_engine.dataset_info.end - 90 * DAY_S)
     )
     found = shop_engine.items.rows(ids(ask(shop_engine, with_(seen_days=90.0), MAX_LIMIT)))
     assert not np.isin(found, seen.item_idx).any()
 
 
 def ranked(engine: Engine, placement: Placement, **given: object) -> tuple[UserState, Ranking]:
-    request = Request(placement.name, engine.shop.end, MAX_LIMIT, **{"user_id": USER, **given})  # type: ignore[arg-type]
+    request = Request(placement.name, engine.dataset_info.end, MAX_LIMIT, **{"user_id": USER, **given})  # type: ignore[arg-type]
     query, _ = resolve(engine, request, placement)
     return UserState(engine, query), rank(placement, UserState(engine, query))
 
@@ -195,10 +196,10 @@ def ranked(engine: Engine, placement: Placement, **given: object) -> tuple[UserS
 @pytest.mark.parametrize("name", PLACEMENTS)
 def test_kept_and_removed_are_all_candidates(shop_engine: Engine, name: str) -> None:
     seeds = (PHONES[0], CAMERAS[0]) if PLACEMENTS[name].anchor == "item" else ()
-    dials = {"diversity": 0.4, "rotation": 0.5, "max_per_category": 2, "seen_days": 3.0}
-    shopper, found = ranked(shop_engine, with_(name, **dials), item_ids=seeds, n_more=500)
+    overrides = {"diversity": 0.4, "rotation": 0.5, "max_per_category": 2, "seen_days": 3.0}
+    state, found = ranked(shop_engine, with_(name, **overrides), item_ids=seeds, n_lookahead=500)
     sources = PLACEMENTS[name].sources
-    candidates = generate({each: CANDIDATE_SOURCES[each] for each in sources}, shopper).item_idx
+    candidates = generate({each: CANDIDATE_SOURCES[each] for each in sources}, state).item_idx
     removed = np.concatenate([found.item_idx, *found.removed.values()])
     assert sorted(removed.tolist()) == candidates.tolist()
 

@@ -161,7 +161,7 @@ def test_a_call_of_too_many_items_keeps_what_fits(shop: Client) -> None:
     ("error", "seconds"), [(StoreBusyError(9, 1, 9), "1"), (StoreError("/secret/store: disk full"), "10")]
 )
 def test_a_store_that_fails_is_503(
-    shop: Client, monkeypatch: pytest.MonkeyPatch, error: StoreError, seconds: str
+    dataset_info: Client, monkeypatch: pytest.MonkeyPatch, error: StoreError, seconds: str
 ) -> None:
     def fail(*_: object) -> None:
         raise error

@@ -114,7 +114,7 @@ def test_offers_of_the_log_take_the_place_of_the_files(shop: ShopWithLog) -> Non
 
 
 def test_an_event_of_files_and_log_counts_once(
-    shop: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
+    dataset_info: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
 ) -> None:
     known = shop_tables.events.row(-1, named=True)
     body = {name: known[name] for name in ("item_id", "event", "user_id")}
@@ -178,11 +178,15 @@ def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog,
         older.catch_up(store)
         _, dataset = shop.ingest("events", "items", "users")
         history = build_history(dataset, HistoryConfig())
-        base = replace(shop_engine, history=history, users_table=dataset.profiles, shop=FittedDataInfo.of(dataset))
+        base = replace(
+            shop_engine, history=history, users_table=dataset.profiles, dataset_info=FittedDataInfo.of(dataset)
+        )
         newer = LiveView(base)
         newer.catch_up(store)
         one, other = older.history(who, NOON), newer.history(who, NOON)
-        mine, theirs = (purchase_stats(shop_engine.repeat, each, shop_engine.shop.goal, NOON) for each in (one, other))
+        mine, theirs = (
+            purchase_stats(shop_engine.repeat, each, shop_engine.dataset_info.goal, NOON) for each in (one, other)
+        )
         for name, column in vars(mine).items():
             np.testing.assert_array_equal(column, vars(theirs)[name])
         assert len(one) == len(other)

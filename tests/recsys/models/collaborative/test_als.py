@@ -173,8 +173,8 @@ def test_leather_fans_are_told_from_the_others(shop_engine: Engine) -> None:
     leather = shop_engine.items.rows(LEATHER)
 
     def taste(user_id: str) -> float:
-        history = shop_engine.history.of(shop_engine.users.row(user_id), shop_engine.shop.end)
-        age_s = shop_engine.shop.end - history.timestamp
+        history = shop_engine.history.of(shop_engine.users.row(user_id), shop_engine.dataset_info.end)
+        age_s = shop_engine.dataset_info.end - history.timestamp
         own = shop_engine.als.weights_of(history.item_idx, history.kind, age_s)
         return float((shop_engine.als.item_factors[leather] @ shop_engine.als.fold_in(*own)).mean())
 

@@ -48,7 +48,7 @@ def test_hand_computed_score_of_own_items() -> None:
     np.testing.assert_allclose(own.interval_days, 21.0, rtol=1e-6)
     np.testing.assert_allclose(own.elapsed(now), 7 / 21, rtol=1e-6)
     k = model.config.personal_shrinkage
-    np.testing.assert_allclose(model.chance_of_another(own), (1 + k * model.repeat_rate[0]) / (1 + k), rtol=1e-6)
+    np.testing.assert_allclose(model.repeat_probability(own), (1 + k * model.repeat_rate[0]) / (1 + k), rtol=1e-6)
 
 
 def test_two_lines_of_one_basket_are_one_purchase() -> None:
@@ -106,12 +106,12 @@ def test_rates_are_chances_and_intervals_are_positive(dataset: Dataset) -> None:
         assert (own.score > 0).all()
         assert (own.interval_days > 0).all()
         assert (own.elapsed(dataset.end) >= 0).all()
-        chance = model.chance_of_another(own)
+        chance = model.repeat_probability(own)
         assert ((chance >= 0) & (chance <= 1)).all()
 
 
 def test_a_weekly_habit_is_found(shop_engine: Engine) -> None:
-    now, row = shop_engine.shop.end, shop_engine.items.row(WEEKLY_ITEM)
+    now, row = shop_engine.dataset_info.end, shop_engine.items.row(WEEKLY_ITEM)
     for user_id in WEEKLY_SHOPPERS:
         user = shop_engine.users.row(user_id)
         own = purchase_stats(shop_engine.repeat, shop_engine.history.of(user, now), PURCHASE, now)
