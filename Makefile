@@ -7,13 +7,15 @@ MODELS ?= models
 PORT ?= 8000
 WINDOW ?= report
 TESTS ?= -n 2
+REF ?= HEAD
+REQUESTS ?= 500
 
 RECSYS := $(VENV)/bin/recsys
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-binary :all: --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test check bench clean
+.PHONY: help system demo train evaluate test check bench compare stops clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -44,8 +46,15 @@ check: $(VENV)/.dev ## lint, format, types, directions of imports
 bench: train $(VENV)/.dev ## measure speed against baselines of the same run, into DATA-bench.json
 	$(VENV)/bin/python -m benchmarks --models $(MODELS) --json $(DATA)-bench.json
 
+compare: $(VENV)/.dev ## prove that the working tree gives the lists of a commit (REF=HEAD, REQUESTS=500 of each placement)
+	$(RECSYS) demo-data --out $(DATA)
+	$(VENV)/bin/python -m benchmarks.compare $(REF) --data $(DATA) --requests $(REQUESTS)
+
+stops: train $(VENV)/.dev ## count how often a request steps from module to module
+	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS)
+
 clean: ## remove the environment, the demo's data and caches; bundles in models/ stay
-	rm -rf $(VENV) data/demo data/demo-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: an environment is filled anew only when what it is made from has changed.

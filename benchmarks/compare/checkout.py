@@ -1,0 +1,189 @@
+"""A commit of the project: its files, its bundle and its server, reached by command line and HTTP alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from benchmarks.compare.answers import OK, Page
+from benchmarks.compare.workload import Call
+
+HOST: Final = "127.0.0.1"
+START_S: Final = 180
+CALL_S: Final = 60
+STOP_S: Final = 30
+NOT_SERVED: Final = ("tests/", "benchmarks/", "scripts/", "docs/")
+ENTRY: Final = "from cli.main import main; main()"
+SETTINGS: Final = ("RECSYS_", "PROMETHEUS_")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The files of one side.
+
+    Attributes:
+        name: of the side, for people.
+        folder: root of the checkout.
+    """
+
+    name: str
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of its processes: its own packages first, and no settings of the caller."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+        return kept | {"PYTHONPATH": str(self.folder)}
+
+    def command(self, *words: object) -> list[str]:
+        """Return the command line of one of its commands."""
+        return [sys.executable, "-c", ENTRY, *map(str, words)]
+
+    def check_imports(self) -> None:
+        """Raise SystemExit unless its processes import the packages of this checkout."""
+        words = [sys.executable, "-c", "import cli.main; print(cli.main.__file__)"]
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        found = done.stdout.strip()
+        if not found or not Path(found).resolve().is_relative_to(self.folder.resolve()):
+            raise SystemExit(f"{self.name}: imports {found or done.stderr!r}, expected a module below {self.folder}")
+
+    def fingerprint(self) -> str:
+        """Return a digest of the Python files that train and serve, tracked or not yet tracked."""
+        words = ["git", "ls-files", "-co", "--exclude-standard", "*.py"]
+        listed = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=True).stdout.split("\n")
+        digest = hashlib.sha256()
+        for name in sorted({name for name in listed if name and not name.startswith(NOT_SERVED)}):
+            if (path := self.folder / name).is_file():
+                digest.update(f"{name}\0".encode() + path.read_bytes())
+        return digest.hexdigest()[:12]
+
+    def train(self, data: Path, models: Path) -> None:
+        """Train its bundle with the default configuration; nothing is done where the bundle is up to date."""
+        words = self.command("train", "--data", data.resolve(), "--models", models.resolve(), "--if-changed")
+        models.mkdir(parents=True, exist_ok=True)
+        print(f"{self.name}: training", file=sys.stderr, flush=True)
+        if subprocess.run(words, cwd=self.folder, env=self.environment(), stdout=sys.stderr, check=False).returncode:
+            raise SystemExit(f"{self.name}: training failed")
+
+
+@contextmanager
+def commit_of(repository: Path, ref: str) -> Iterator[tuple[str, Path]]:
+    """Yield the commit that a reference names and a temporary worktree of it, which is removed at the end.
+
+    Raises:
+        SystemExit: if there is no such commit.
+    """
+    git = ["git", "-C", str(repository)]
+    words = [*git, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+    commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    if not commit:
+        raise SystemExit(f"{ref!r} is not a commit of this repository")
+    with tempfile.TemporaryDirectory(prefix="compare-") as parent:
+        folder = Path(parent) / "reference"
+        subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(folder), commit], check=True)
+        try:
+            yield commit, folder
+        finally:
+            subprocess.run([*git, "worktree", "remove", "--force", str(folder)], check=True)
+
+
+def bundle_folder(cache: Path, kind: str, key: str, keep_others: bool) -> Path:
+    """Return the folder of a side's bundles by the key of its code, and remove those of other keys on request."""
+    folder = cache / f"{kind}-{key}"
+    if not keep_others:
+        for other in cache.glob(f"{kind}-*"):
+            if other != folder:
+                shutil.rmtree(other)
+    return folder
+
+
+class Server:
+    """A server process of a checkout, ended with the block that it is used in.
+
+    Args:
+        checkout: whose code serves.
+        models: folder of its bundles.
+        folder: where its live log and its output go.
+        placements: TOML file of lists; the built-in ones if None.
+    """
+
+    def __init__(self, checkout: Checkout, models: Path, folder: Path, placements: Path | None) -> None:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        folder.mkdir(parents=True)
+        options: list[object] = ["--models", models.resolve(), "--host", HOST, "--port", port, "--clock", "data"]
+        options += ["--store", folder / "store.sqlite"]
+        options += [] if placements is None else ["--placements", placements.resolve()]
+        self.name = checkout.name
+        self._log = folder / "server.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                checkout.command("serve", *options),
+                cwd=checkout.folder,
+                env=checkout.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._client = httpx.Client(base_url=f"http://{HOST}:{port}", timeout=CALL_S, trust_env=False)
+
+    def __enter__(self) -> Server:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if self._client.get("/health/ready").status_code == OK:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        self.__exit__()
+        raise SystemExit(f"{self.name}: the server is not ready:\n{self._log.read_text(errors='replace')[-4000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def get(self, path: str) -> object:
+        """Return the JSON at a path."""
+        return self._client.get(path).raise_for_status().json()
+
+    def pages(self, call: Call) -> list[Page]:
+        """Return the answer of a call and the pages that follow it, each asked for with this server's own token."""
+        answered: list[Page] = []
+        token = None
+        for _ in range(call.n_pages):
+            params, body = call.with_token(token)
+            response = self._client.request(call.method, call.path, params=params, json=body)
+            answered.append(Page(response.status_code, response.json()))
+            token = answered[-1].body.get("next_page_token") if response.status_code == OK else None
+            if token is None:
+                break
+        return answered
+
+
+def ask_both(servers: Sequence[Server], calls: Sequence[Call]) -> Iterator[tuple[Call, list[Page], list[Page]]]:
+    """Yield each call with the answers of both servers, which work at the same time."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for call in calls:
+            reference, candidate = pool.map(lambda server, call=call: server.pages(call), servers)
+            yield call, reference, candidate
