@@ -7,8 +7,13 @@ set -eu
 : "${EXPORT:=/export}" "${DATA:=/data}" "${MODELS:=/models}"
 
 run() {
-    recsys ingest --events "$EXPORT/events" --items "$EXPORT/items" --config "$EXPORT/shop.toml" \
-        --from-store "$MODELS/store.sqlite" --out "$DATA/shop"
+    set --
+    for table in users offers; do
+        [ ! -e "$EXPORT/$table" ] || set -- "$@" "--$table" "$EXPORT/$table"
+    done
+    # The live log does not exist before the first start of the server.
+    [ ! -e "$MODELS/store.sqlite" ] || set -- "$@" --from-store "$MODELS/store.sqlite"
+    recsys ingest --events "$EXPORT/events" --items "$EXPORT/items" "$@" --config "$EXPORT/shop.toml" --out "$DATA/shop"
     recsys train --data "$DATA/shop" --models "$MODELS" --config "$EXPORT/shop.toml" --if-changed
 }
 
@@ -19,7 +24,7 @@ fi
 
 while :; do
     # A separate process, because `set -e` has no effect inside a condition.
-    sh "$0" || echo "nightly: the run failed; the bundle that is served is unchanged" >&2
+    sh "$0" || echo "nightly: the run failed; the current bundle is unchanged" >&2
     now=$(date +%s)
     next=$(date -d "$1" +%s)
     [ "$next" -gt "$now" ] || next=$(date -d "tomorrow $1" +%s)
