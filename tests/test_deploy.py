@@ -18,7 +18,9 @@ import yaml
 
 from cli.main import build_app
 from tests.serving.conftest import Server
-from tests.shop import TIMEZONE, ShopTables
+from tests.shop import TIMEZONE, ShopTables, small_config
+from training.config import TrainingConfig, render_config
+from training.ingest.ingest import IngestConfig
 
 ROOT: Final = Path(__file__).parents[1]
 NIGHTLY: Final = ROOT / "deploy" / "nightly.sh"
@@ -130,7 +132,8 @@ def test_the_nightly_job_trains_and_repeats_nothing(shop_tables: ShopTables, tmp
     for name in ("events", "items"):
         (export / name).mkdir(parents=True)
         getattr(shop_tables, name).write_parquet(export / name / "part.parquet")
-    (export / "shop.toml").write_text(f'[ingest]\ntimezone = "{TIMEZONE}"\n', encoding="utf-8")
+    config = TrainingConfig(engine=small_config(), ingest=IngestConfig(timezone=TIMEZONE))
+    (export / "shop.toml").write_text(render_config(config), encoding="utf-8")
     first, second = _run_nightly(tmp_path), _run_nightly(tmp_path)
     assert first.returncode == 0, first.stderr
     assert (second.returncode, "up to date" in second.stdout) == (0, True), second.stderr
