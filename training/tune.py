@@ -9,11 +9,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import optuna
-from optuna.storages.journal import JournalFileBackend
 
 from recsys.bundles.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
@@ -24,8 +22,12 @@ from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig
 from training.config import TrainingConfig, parse_config, range_of, render_config
+from training.extras import require_extra
 from training.gate import GATE_METRICS, GateMetric, ask, intervals
 from training.ingest.ingest import Progress, silent
+
+if TYPE_CHECKING:
+    import optuna
 
 STUDY: Final = "recsys"
 
@@ -137,7 +139,7 @@ def tune(
         progress: told of each trial.
 
     Raises:
-        ConfigError: a metric or setting that does not exist, or a study of another shop, base or question.
+        ConfigError: a metric or setting that does not exist, a study of another shop, base or question, or no Optuna.
         DataError: the tables cannot be used, or nobody can be asked.
     """
     if metric not in GATE_METRICS:
@@ -145,6 +147,7 @@ def tune(
     if minutes <= 0 or (trials is not None and trials < 1):
         raise ConfigError(f"minutes are {minutes:g} and trials {trials}: both must be above 0")
     check_settings(settings, base)
+    require_extra("tune", "optuna")
     dataset = load_dataset(data_dir)
     window = find_window(dataset, "tune", holdout_days)
     dataset = dataset.until(window.stop)
@@ -235,6 +238,9 @@ def _suggest(trial: optuna.Trial, name: str, setting: Setting) -> float:
 
 
 def _open(study_file: Path | None, seed: int, about: str) -> optuna.Study:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("optuna").propagate = False
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(study_file))) if study_file else None
@@ -253,7 +259,11 @@ def _open(study_file: Path | None, seed: int, about: str) -> optuna.Study:
 
 
 def _judged(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return _trials(study, "COMPLETE")
+
+
+def _trials(study: optuna.Study, state: str) -> Sequence[optuna.trial.FrozenTrial]:
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == state]
 
 
 def _summary(study: optuna.Study, search: _Search, metric: str) -> TuneReport:
@@ -268,7 +278,7 @@ def _summary(study: optuna.Study, search: _Search, metric: str) -> TuneReport:
         is_better=is_better,
         metric=metric,
         n_trials=len(judged),
-        n_failed=len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.FAIL,))),
+        n_failed=len(_trials(study, "FAIL")),
         base=base,
         best=found,
         difference=difference,

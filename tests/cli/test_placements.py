@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
+from tests.ports import free_port
 from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "placements.toml"
@@ -28,8 +29,8 @@ def test_a_broken_file_is_one_message_and_exit_code_2(recsys: Run, shop_models: 
     assert said.code == 2
     assert "do you mean 'limit'?" in said.err
     assert "'placements.mine.rotation' is 9" in said.err
-    served = recsys("serve", "--models", shop_models, "--placements", path, "--port", 1)
-    assert served.code == 2
+    served = recsys("serve", "--models", shop_models, "--placements", path, "--port", free_port())
+    assert (served.code, "do you mean 'limit'?" in served.err) == (2, True)
 
 
 def test_pins_that_nobody_knows_are_told_of(recsys: Run, shop_models: Path, tmp_path: Path) -> None:

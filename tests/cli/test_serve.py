@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from tests.cli.conftest import Run
     ],
 )
 def test_settings_that_cannot_be_are_named(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:
-    said = recsys("serve", "--models", shop_models, *words)
+    said = recsys("serve", "--models", shop_models, "--port", free_port(), *words)
     assert (said.code, told in said.err) == (2, True), said.err
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from fastapi import FastAPI
 
 from serving.app import create_app
 from serving.runtime.settings import load_settings
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 MAIN = (
@@ -77,9 +77,7 @@ class Server:
     """A real server process."""
 
     def __init__(self, models: Path, on_ready: str = "lambda ready: None", **settings: object) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         wanted = {"models": models, "port": self.port, "clock": "data", "poll_seconds": 0.05, **settings}
         environment = {f"RECSYS_{name.upper()}": str(value) for name, value in wanted.items()}
         self.process = subprocess.Popen(

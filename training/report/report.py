@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from recsys.core.metrics import Interval
 from recsys.evaluation.summary import Comparison, EvaluationSummary, Segment
 from training.evaluate import EvaluationReport
+from training.extras import require_extra
 from training.report.plots import plot_dial, plot_importances, plot_scores, plot_segments
 
 MAX_BASELINES: Final = 4
@@ -45,13 +46,26 @@ dd { margin: 0; }
 """
 
 
+def require_report() -> None:
+    """Refuse to write a report that could not be drawn; call it before the evaluation, which takes minutes.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    require_extra("report", "matplotlib")
+
+
 def write_html(report: EvaluationReport, path: Path) -> None:
     """Write the report as one HTML file, the same bytes for the same figures.
 
     Args:
         report: what was found; the plots of its curves are left out where it has none.
         path: the file.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
     """
+    require_report()
     path.write_text("\n".join(_page(report)) + "\n", encoding="utf-8")
 
 
