@@ -10,7 +10,7 @@ import typer
 from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import show_json, show_lines, show_table
 from recsys.core.request import DEFAULT_LIMIT, Request
-from recsys.data.dataset import to_seconds
+from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 
 

@@ -15,7 +15,7 @@ from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
 from recsys.core.placements import Anchor, Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
-from recsys.data.dataset import to_seconds
+from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 from training.batch import BatchReport, BatchRequest, batch_recommend
 

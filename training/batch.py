@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError, RequestError
 from recsys.core.request import Recommendations, Request
-from recsys.data.dataset import to_seconds
+from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 from training.ingest.ingest import Progress, silent
 from training.ingest.readers import read_table

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -288,10 +287,3 @@ def _read_table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
         )
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}): run `recsys ingest` again") from error
-
-
-def to_seconds(moment: datetime) -> int:
-    """Seconds since 1970 of an aware moment."""
-    if moment.tzinfo is None:
-        raise ConfigError(f"{moment.isoformat()} has no zone: give an offset, such as {moment.isoformat()}Z")
-    return int(moment.timestamp())

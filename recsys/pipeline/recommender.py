@@ -14,8 +14,8 @@ from recsys.core.errors import BundleError, UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
+from recsys.core.timestamps import to_seconds
 from recsys.core.topk import top_k
-from recsys.data.dataset import to_seconds
 from recsys.data.offers import OfferContextKey
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
-from recsys.data.dataset import NO_HOUR, Dataset, build_dataset, load_dataset, to_seconds
+from recsys.data.dataset import NO_HOUR, Dataset, build_dataset, load_dataset
 from tests.recsys.small_shops import CATALOG, events
 from tests.shop import (
     BROWSERS,
@@ -189,12 +188,6 @@ def test_building_changes_no_table(shop_tables: ShopTables) -> None:
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(ConfigError, match="Mars"):
         dataset_of([_bought("u", "a", moment(0))], timezone="Mars/Olympus")
-
-
-def test_a_moment_needs_a_zone() -> None:
-    assert to_seconds(at(17)) == 17
-    with pytest.raises(ConfigError, match="no zone"):
-        to_seconds(datetime(2024, 1, 1))  # noqa: DTZ001 - the fault under test
 
 
 @pytest.fixture

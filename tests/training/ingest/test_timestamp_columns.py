@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from training.ingest.timestamp_columns import NO_ZONE, UNPARSABLE, TimestampOptions, parse_timestamps
+from recsys.core import timestamps
+from recsys.core.timestamps import parse_timestamp, to_micros
+from training.ingest.timestamp_columns import EPOCH_UNITS, NO_ZONE, UNPARSABLE, TimestampOptions, parse_timestamps
 
 EIGHT = datetime(2017, 1, 5, 8, tzinfo=UTC)
 
@@ -96,3 +101,30 @@ def test_a_mixed_column_is_read_row_by_row() -> None:
     column = parse_timestamps(pl.Series(values), TimestampOptions("UTC"))
     assert column.values.is_null().to_list() == [False, True, False, True, False, False]
     assert column.problems.to_list() == [None, None, None, UNPARSABLE, None, None]
+
+
+@given(
+    st.lists(
+        st.datetimes(
+            datetime(1973, 4, 1),  # noqa: DTZ001 - the zone is added next
+            datetime(2100, 1, 1),  # noqa: DTZ001
+            timezones=st.integers(-48, 56).map(lambda quarters: timezone(timedelta(minutes=15 * quarters))),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from([None, "UTC", "Asia/Shanghai"]),
+)
+def test_a_column_is_parsed_as_its_values_are_one_by_one(moments: list[datetime], zone: str | None) -> None:
+    texts = [moment.isoformat(sep) for moment in moments for sep in ("T", " ")]
+    counts = [str(to_micros(moment) // 10**n) for moment in moments for n in (0, 3, 6)]
+    dates = [moment.date().isoformat() for moment in moments] if zone else []
+    naive = [moment.replace(tzinfo=None, hour=12).isoformat() for moment in moments] if zone else []
+    values = [*texts, *counts, *dates, *naive]
+    column = parse_timestamps(pl.Series(values), TimestampOptions(zone))
+    assert column.problems.null_count() == len(values)
+    scalars = [parse_timestamp(value, zone and ZoneInfo(zone)) for value in values]
+    assert column.values.to_list() == scalars
+
+
+def test_a_column_and_a_value_have_the_same_units_of_counts() -> None:
+    assert EPOCH_UNITS == timestamps.EPOCH_UNITS
