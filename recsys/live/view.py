@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from recsys.core.ids import UNKNOWN
-from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
@@ -32,12 +31,12 @@ NO_READ_YET: Final = -1
 
 @dataclass(frozen=True)
 class ResolvedUser:
-    """Who asks, as far as lists need to know.
+    """The user that a list is for.
 
     Attributes:
-        user_idx: row of the user, -1 for nobody, a stranger or one who wants no personal lists.
+        user_idx: row of the user; -1 for an anonymous or unknown user, and for one who opted out of personalization.
         history: events up to the moment of the request.
-        timezone: the zone that the person lives in.
+        timezone: IANA zone where the user lives.
     """
 
     user_idx: int
@@ -107,20 +106,30 @@ class LiveView:
                 self.seq = max(self.seq, stored.seq)
         self._events.pack()
 
-    def knows_shopper(self, key: str) -> bool:
-        """Whether anything of an id is to be seen: a row in the bundle, or events since."""
-        return self._base.users.row(key) != UNKNOWN or self._events.of(key) is not None
+    def resolve_user(
+        self,
+        user_id: str | None = None,
+        visitor_id: str | None = None,
+        session_id: str | None = None,
+        *,
+        as_of: int,
+    ) -> ResolvedUser:
+        """Return the user of a request, with the events that are visible at a moment.
 
-    def person(self, request: Request) -> ResolvedUser:
-        """Whom a request is for, with the events that can be seen at its moment."""
-        key = user_key(request.user_id, request.visitor_id, request.session_id)
+        Args:
+            user_id: the user who is logged in.
+            visitor_id: applies where `user_id` is not given.
+            session_id: applies where neither of the others is given.
+            as_of: seconds since 1970.
+        """
+        key = user_key(user_id, visitor_id, session_id)
         if key is None:
             return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.dataset_info.timezone)
         key = self.identities.target(key)
         zone = self.profiles.timezone(key) or self._base.dataset_info.timezone
         if self.profiles.is_opted_out(key):
             return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
-        return ResolvedUser(self._base.users.row(key), self.history(key, request.as_of), zone)
+        return ResolvedUser(self._base.users.row(key), self.history(key, as_of), zone)
 
     def history(self, key: str, until: int) -> UserHistory:
         """All events of a shopper at or before a moment, merged ids' too, the oldest first.
@@ -184,11 +193,13 @@ class LiveView:
             self._events.change(key, lambda run: self._clockwork.moved(run, zone))
 
 
-def resolve_user(engine: Engine, request: Request) -> ResolvedUser:
-    """Whom a request is for, by the bundle alone."""
-    key = request.user_id if request.user_id is not None else request.visitor_id
+def resolve_user(
+    engine: Engine, user_id: str | None = None, visitor_id: str | None = None, *, as_of: int
+) -> ResolvedUser:
+    """Return the user of a request by the bundle alone, which knows no sessions; see `LiveView.resolve_user`."""
+    key = user_key(user_id, visitor_id)
     user_idx = engine.users.row(key) if key is not None else UNKNOWN
     zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.dataset_info.timezone
     if user_idx == UNKNOWN or engine.is_opted_out[user_idx]:
         return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
-    return ResolvedUser(user_idx, engine.history.of(user_idx, request.as_of), zone)
+    return ResolvedUser(user_idx, engine.history.of(user_idx, as_of), zone)

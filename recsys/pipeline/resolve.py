@@ -47,7 +47,12 @@ def resolve(
     masks: Masks | None = None,
 ) -> tuple[Query, tuple[str, ...]]:
     """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
-    person = resolve_user(engine, request) if live is None else live.person(request)
+    user_id, visitor_id, session_id, as_of = request.user_id, request.visitor_id, request.session_id, request.as_of
+    person = (
+        resolve_user(engine, user_id, visitor_id, as_of=as_of)
+        if live is None
+        else live.resolve_user(user_id, visitor_id, session_id, as_of=as_of)
+    )
     seeds = engine.items.rows(request.item_ids)
     known = seeds[seeds >= 0]
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
