@@ -1,4 +1,4 @@
-"""Nearest items by inner product: FAISS behind one small class."""
+"""Nearest items by inner product, searched with FAISS."""
 
 from __future__ import annotations
 
@@ -19,44 +19,46 @@ MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
-IVF_PLANS: Final = (24_576, 8192)
-"""Vectors that are searched at a time, the longest first; the whole index follows. A step costs a few calls, and those
-cost more than the vectors that more of them would spare."""
+TIER_SIZES: Final = (24_576, 8192)
+"""Vectors per tier, the longest vectors first; the whole index is searched last. More tiers would cost more in calls than
+they save in comparisons."""
 
 ROUNDING: Final = 1e-4
-"""Room in a bound for the rounding of single precision, as a share."""
+"""Relative margin of a bound, for the rounding of single precision."""
+
+SearchResult = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]
+"""Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item."""
 
 
 @dataclass(frozen=True)
-class IVFPlan:
-    """Some of an index's vectors, copied out of it.
+class VectorTier:
+    """A part of an index's vectors, copied from it.
 
     Attributes:
-        faiss_index: over the vectors, coded as in the whole index.
+        faiss_index: over the vectors, encoded as in the whole index.
         item_idx: int32 (n,), their rows in the whole index.
-        longest_left: the length of the longest vector in none of the steps up to this one.
+        max_length_left: length of the longest vector that is in neither this tier nor an earlier one.
     """
 
     faiss_index: Any
     item_idx: npt.NDArray[np.int32]
-    longest_left: float
+    max_length_left: float
 
 
 @dataclass(frozen=True)
 class FlatIndex:
     """Search over half-precision vectors, exact up to rounding.
 
-    A single query looks at the longest vectors first and stops where no other can be among the best any more, as
-    `q·v <= |q|·|v|`: what the whole index would find, from a quarter of it where lengths differ as those of factors do.
-    On catalogues of many items that sell once, graph indexes lose most neighbours (docs/architecture.md has the
-    figures).
+    A single query searches the longest vectors first and stops where no other vector can be among the best, as
+    `q·v <= |q|·|v|`. The result equals that of the whole index. Graph indexes lose most neighbors on catalogs of many
+    items that sell once (docs/architecture.md has the figures).
     """
 
     faiss_index: Any
 
     @classmethod
     def build(cls, vectors: npt.NDArray[np.float32]) -> FlatIndex:
-        """Index vectors, float32 (n_items, n_dimensions); an item's row is its place."""
+        """Index vectors, float32 (n_items, n_dimensions), by their positions."""
         index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         index.add(np.ascontiguousarray(vectors, np.float32))
         return cls(index)
@@ -79,55 +81,56 @@ class FlatIndex:
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    ) -> SearchResult:
         """Find the items whose vectors have the largest inner products with each query.
 
         Args:
             queries: float32 (n_queries, n_dimensions).
-            k: how many.
+            k: number of items, >= 0.
             allowed: bool (n_items,), the only items to be found; None for all.
 
         Returns:
-            Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item.
+            Scores and rows, float32 and int32 (n_queries, k), best first; score -inf or lower and row -1 past the last
+            item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if len(queries) == 1 and self.steps and k <= IVF_PLANS[0]:
-            found = self._from_the_longest(queries, k, allowed)
+        if len(queries) == 1 and 0 < k <= TIER_SIZES[0] and self.tiers:
+            found = self._search_tiers(queries, k, allowed)
             if found is not None:
                 return found
         return _search(self.faiss_index, queries, k, allowed)
 
     @cached_property
-    def steps(self) -> Sequence[IVFPlan]:
-        """The longest vectors, the first step's the longest of all; none where the index is small."""
+    def tiers(self) -> Sequence[VectorTier]:
+        """The longest vectors, the first tier's the longest of all; empty where the index is small."""
         n = self.faiss_index.ntotal
-        if n < 2 * sum(IVF_PLANS):
+        if n < 2 * sum(TIER_SIZES):
             return ()
         length = np.empty(n, np.float32)
-        for start in range(0, n, IVF_PLANS[0]):
-            some = self.faiss_index.reconstruct_n(start, min(IVF_PLANS[0], n - start))
-            length[start : start + len(some)] = np.linalg.norm(some, axis=1)
+        for start in range(0, n, TIER_SIZES[0]):
+            block = self.faiss_index.reconstruct_n(start, min(TIER_SIZES[0], n - start))
+            length[start : start + len(block)] = np.linalg.norm(block, axis=1)
         order = np.argsort(-length, kind="stable")
-        steps, start = [], 0
-        for size in IVF_PLANS:
+        tiers, start = [], 0
+        for size in TIER_SIZES:
             rows = order[start : start + size]
             copied = FlatIndex.build(self.faiss_index.reconstruct_batch(rows)).faiss_index
-            steps.append(IVFPlan(copied, rows.astype(np.int32), float(length[order[start + size]])))
+            tiers.append(VectorTier(copied, rows.astype(np.int32), float(length[order[start + size]])))
             start += size
-        return tuple(steps)
+        return tuple(tiers)
 
-    def _from_the_longest(
+    def _search_tiers(
         self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
-        """What the longest vectors hold of the best; None where others may be among them."""
-        reach = float(np.sqrt(query[0] @ query[0])) * (1 + ROUNDING)
+    ) -> SearchResult | None:
+        """Search the longest vectors; None where others may be among the best."""
+        query_length = float(np.sqrt(query[0] @ query[0])) * (1 + ROUNDING)
         scores, rows = np.empty(0, np.float32), np.empty(0, np.int32)
-        for step in self.steps:
-            score, place = _search(step.faiss_index, query, k, None if allowed is None else allowed[step.item_idx])
-            known = place[0] >= 0
+        for tier in self.tiers:
+            score, position = _search(tier.faiss_index, query, k, None if allowed is None else allowed[tier.item_idx])
+            known = position[0] >= 0
             scores = np.concatenate([scores, score[0, known]])
-            rows = np.concatenate([rows, step.item_idx[place[0, known]]])
-            if len(scores) >= k and np.partition(scores, -k)[-k] > reach * step.longest_left:
+            rows = np.concatenate([rows, tier.item_idx[position[0, known]]])
+            if len(scores) >= k and np.partition(scores, -k)[-k] > query_length * tier.max_length_left:
                 best = np.lexsort((rows, -scores))[:k]
                 return scores[None, best], rows[None, best]
         return None
@@ -135,7 +138,9 @@ class FlatIndex:
 
 def _search(
     faiss_index: Any, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+) -> SearchResult:
+    if k < 1:  # FAISS refuses it
+        return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int32)
     if allowed is None:
         scores, rows = faiss_index.search(queries, k)
     else:
@@ -147,34 +152,38 @@ def _search(
 
 @dataclass(frozen=True)
 class ExtendedIndex(FlatIndex):
-    """An index with a few more vectors behind its own, which are searched exhaustively in memory.
+    """An index with a few more vectors after its own, which are searched exhaustively in memory.
 
     Attributes:
-        n_indexed: vectors in the index; rows from there on are those of `extra`.
-        extra: float32 (n_extra, n_dimensions).
+        base: the index; its tiers are shared.
+        extra: float32 (n_extra, n_dimensions), the vectors of the rows after those of `base`.
     """
 
-    n_indexed: int
+    base: FlatIndex
     extra: npt.NDArray[np.float32]
 
     @classmethod
-    def over(cls, index: FlatIndex, extra: npt.NDArray[np.float32]) -> ExtendedIndex:
-        """An index with more vectors behind its own; what it keeps for its searches is shared, not worked out anew."""
-        grown = cls(index.faiss_index, index.faiss_index.ntotal, extra)
-        vars(grown)["steps"] = index.steps
-        return grown
+    def over(cls, base: FlatIndex, extra: npt.NDArray[np.float32]) -> ExtendedIndex:
+        """Extend an index by more vectors."""
+        return cls(base.faiss_index, base, extra)
+
+    @property
+    def tiers(self) -> Sequence[VectorTier]:
+        """The tiers of `base`."""
+        return self.base.tiers
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """See `FlatIndex.search`; rows of both parts, the best of both."""
-        n = self.n_indexed
+    ) -> SearchResult:
+        """Find the best rows of both parts; see `FlatIndex.search`."""
+        n = self.faiss_index.ntotal
         scores, rows = super().search(queries, k, None if allowed is None else allowed[:n])
-        beside = queries @ self.extra.T
+        extra_scores = queries @ self.extra.T
         if allowed is not None:
-            beside[:, ~allowed[n:]] = -np.inf
-        both = np.hstack([np.where(rows >= 0, scores, -np.inf), beside])
-        names = np.hstack([rows, np.broadcast_to(np.arange(n, n + len(self.extra), dtype=np.int32), beside.shape)])
+            extra_scores[:, ~allowed[n:]] = -np.inf
+        both = np.hstack([np.where(rows >= 0, scores, -np.inf), extra_scores])
+        extra_rows = np.arange(n, n + len(self.extra), dtype=np.int32)
+        names = np.hstack([rows, np.broadcast_to(extra_rows, extra_scores.shape)])
         best = np.argsort(-both, axis=1, kind="stable")[:, :k]
         found = np.take_along_axis(both, best, axis=1)
         return found, np.where(np.isneginf(found), -1, np.take_along_axis(names, best, axis=1)).astype(np.int32)
@@ -186,20 +195,22 @@ def nearest(
     k: int,
     max_exact_pairs: float = MAX_EXACT_PAIRS,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """The rows of `vectors` with the largest inner products with each of many queries.
+    """Find the rows of `vectors` with the largest inner products with each of many queries.
 
-    Exact as long as there are few enough pairs to compare; beyond that by inverted lists (Sivic & Zisserman 2003),
-    of which ever more are searched until a sample of the queries finds `MIN_RECALL` of its exact neighbours.
+    The search is exact up to `max_exact_pairs`. Beyond, it uses inverted lists (Sivic & Zisserman 2003) and probes more
+    of them until a sample of the queries finds `MIN_RECALL` of its exact neighbors.
 
     Args:
         vectors: float32 (n, n_dimensions).
         queries: float32 (m, n_dimensions).
-        k: how many, <= n.
+        k: number of rows, >= 0.
         max_exact_pairs: `n · m` up to which the search is exhaustive.
 
     Returns:
         Inner products and rows, each (m, k), best first; row -1 where fewer were found.
     """
+    if k < 1 or not len(queries):  # FAISS refuses it
+        return np.empty((len(queries), max(k, 0)), np.float32), np.empty((len(queries), max(k, 0)), np.int32)
     exact = faiss.IndexFlat(vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
     exact.add(np.ascontiguousarray(vectors, np.float32))
     queries = np.ascontiguousarray(queries, np.float32)

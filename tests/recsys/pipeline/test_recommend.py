@@ -94,6 +94,15 @@ def test_an_answer_is_in_order_and_says_why(placement: str, shop_engine: Engine)
 
 
 @every_placement
+def test_a_filter_that_no_item_passes_gives_an_empty_list(placement: str, shop_engine: Engine) -> None:
+    for user_id, item_ids in _questions(placement)[::3]:
+        request = Request(placement, shop_engine.dataset_info.end, 10, user_id, item_ids, filter="price < -1")
+        assert recommend(shop_engine, request).items == ()
+        one_left = replace(request, filter=f"item_id = '{WEEKLY_ITEM}'")
+        assert set(_ids(recommend(shop_engine, one_left))) <= {WEEKLY_ITEM}
+
+
+@every_placement
 def test_a_longer_list_extends_a_shorter_one(placement: str, shop_engine: Engine) -> None:
     for user_id, item_ids in _questions(placement)[::2]:
         longest = _ids(_ask(shop_engine, placement, user_id, item_ids, limit=MAX_LIMIT))

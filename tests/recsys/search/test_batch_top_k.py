@@ -153,3 +153,12 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
     given = {"user_vectors": TWO_USERS, "item_vectors": FOUR_ITEMS, "k": 2} | change
     with pytest.raises(DataError, match=message):
         batch_top_k(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("n_users", "n_items", "share"), [(0, 3, None), (2, 0, None), (2, 3, 0.0), (2, 0, 0.0)])
+def test_without_users_or_allowed_items_every_list_is_empty(n_users: int, n_items: int, share: float | None) -> None:
+    users, items = np.ones((n_users, 4), np.float32), np.ones((n_items, 4), np.float32)
+    allowed = None if share is None else np.full(n_items, bool(share))
+    rows, scores = batch_top_k(users, items, 2, allowed=allowed)
+    assert rows.tolist() == [[-1, -1]] * n_users
+    assert np.isneginf(scores).all()

@@ -53,13 +53,13 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
     monkeypatch: pytest.MonkeyPatch, n_items: int, k: int, share: float | None, spread: float, seed: int
 ) -> None:
     """Scores to the bit: the copied vectors are coded alike; lengths that differ much stop the search early."""
-    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n_items, 8)) * np.exp(spread * rng.standard_normal((n_items, 1)))
     query = rng.standard_normal((1, 8)).astype(np.float32)
     index = FlatIndex.build(vectors.astype(np.float32))
     allowed = None if share is None else rng.random(n_items) < share
-    assert len(index.steps) == 3
+    assert len(index.tiers) == 3
     scores, rows = index.search(query, k, allowed)
     whole_scores, whole_rows = _search(index.faiss_index, query, k, allowed)
     np.testing.assert_array_equal(scores, whole_scores)
@@ -70,24 +70,24 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
 def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
     rng = np.random.default_rng(5)
     directions = rng.standard_normal((300, 8))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     query = directions[:1].astype(np.float32)
     steep = FlatIndex.build((directions * 0.9 ** np.arange(300)[:, None]).astype(np.float32))
-    assert steep._from_the_longest(query, 3, None) is not None
+    assert steep._search_tiers(query, 3, None) is not None
     level = FlatIndex.build(directions.astype(np.float32))
-    assert level._from_the_longest(query, 3, None) is None
+    assert level._search_tiers(query, 3, None) is None
     np.testing.assert_array_equal(level.search(query, 3)[1], _search(level.faiss_index, query, 3, None)[1])
 
 
 def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.search.vector_index.IVF_PLANS", (16, 16, 32))
+    monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
     vectors = np.random.default_rng(6).standard_normal((200, 8)).astype(np.float32)
     index = FlatIndex.build(vectors[:190])
     grown = ExtendedIndex.over(index, vectors[190:])
-    assert grown.steps is index.steps
+    assert grown.tiers is index.tiers
     scores, _ = FlatIndex.build(vectors).search(vectors[:1], 9)
     np.testing.assert_allclose(grown.search(vectors[:1], 9)[0], scores, rtol=HALF_PRECISION, atol=HALF_PRECISION)
 
@@ -142,7 +142,7 @@ def test_a_grown_index_answers_as_one_over_all(n_items: int, n_extra: int, k: in
     vectors = rng.standard_normal((n_items + n_extra, 8)).astype(np.float32)
     queries = rng.standard_normal((2, 8)).astype(np.float32)
     allowed = rng.random(len(vectors)) < 0.5 if some else None
-    grown = ExtendedIndex(FlatIndex.build(vectors[:n_items]).faiss_index, n_items, vectors[n_items:])
+    grown = ExtendedIndex.over(FlatIndex.build(vectors[:n_items]), vectors[n_items:])
     scores, rows = grown.search(queries, k, allowed)
     whole, _ = FlatIndex.build(vectors).search(queries, k, allowed)
     width = min(k, len(vectors) if allowed is None else int(allowed.sum()))
@@ -150,3 +150,34 @@ def test_a_grown_index_answers_as_one_over_all(n_items: int, n_extra: int, k: in
     assert (rows[:, width:] == -1).all()
     np.testing.assert_allclose(scores[:, :width], whole[:, :width], rtol=HALF_PRECISION, atol=2 * HALF_PRECISION)
     np.testing.assert_allclose(np.einsum("qf,qkf->qk", queries, vectors[rows[:, :width]]), scores[:, :width], atol=0.02)
+
+
+@pytest.mark.parametrize("n_queries", [0, 1, 3])
+@pytest.mark.parametrize("k", [0, 1, 5])
+@pytest.mark.parametrize("n_items", [0, 4, 200])
+@pytest.mark.parametrize("share", [None, 0.0, 1.0])
+@pytest.mark.parametrize("n_extra", [None, 0, 2])
+def test_a_search_that_can_find_nothing_is_empty(
+    monkeypatch: pytest.MonkeyPatch, n_queries: int, k: int, n_items: int, share: float | None, n_extra: int | None
+) -> None:
+    monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((n_items + (n_extra or 0), 8)).astype(np.float32)
+    queries = rng.standard_normal((n_queries, 8)).astype(np.float32)
+    index = FlatIndex.build(vectors[:n_items])
+    index = index if n_extra is None else ExtendedIndex.over(index, vectors[n_items:])
+    allowed = None if share is None else np.full(len(vectors), bool(share))
+    scores, rows = index.search(queries, k, allowed)
+    assert scores.shape == rows.shape
+    assert (rows.dtype, scores.dtype) == (np.int32, np.float32)
+    n_found = min(k, 0 if share == 0 else len(vectors))
+    assert (rows >= 0).sum(axis=1).tolist() == [n_found] * n_queries
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(0, 2, 0), (0, 2, 3), (4, 0, 2), (4, 2, 0), (2, 2, 5)])
+def test_nearest_of_nothing_is_empty(n: int, m: int, k: int) -> None:
+    rng = np.random.default_rng(8)
+    vectors, queries = (rng.standard_normal((count, 8)).astype(np.float32) for count in (n, m))
+    scores, rows = nearest(vectors, queries, k)
+    assert scores.shape == rows.shape == (m, k)
+    assert (rows >= 0).sum() == m * min(k, n)
