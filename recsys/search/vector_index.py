@@ -20,8 +20,7 @@ N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
 TIER_SIZES: Final = (24_576, 8192)
-"""Vectors per tier, the longest vectors first; the whole index is searched last. More tiers would cost more in calls than
-they save in comparisons."""
+"""Vectors per tier, longest first; the whole index is searched last. More tiers cost more in calls than they save."""
 
 ROUNDING: Final = 1e-4
 """Relative margin of a bound, for the rounding of single precision."""
