@@ -8,13 +8,11 @@ began last, then the one that came last.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from threading import Lock
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +34,6 @@ NO_NAMED_CONTEXT: Final = -1
 MICROSECONDS: Final = 1_000_000
 ALWAYS: Final = np.iinfo(np.int64)
 """Ends of time, for offers whose own are open."""
-
-T = TypeVar("T")
 
 OfferContextKey = tuple[tuple[int, int], ...]
 """Scopes that a request is in, the least specific first, each with the number of its times that have passed."""
@@ -254,30 +250,3 @@ class Offers:
 
 
 NO_KNOWN_OFFERS: Final = Offers()
-
-
-class Held(Generic[T]):
-    """Values by standing, bounded in number; those used longest ago go first. Safe to call from several threads."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._values: OrderedDict[tuple[OfferContextKey, OfferContextKey], T] = OrderedDict()
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, standing: tuple[OfferContextKey, OfferContextKey]) -> T | None:
-        """The value, if it is held."""
-        with self._lock:
-            value = self._values.get(standing)
-            if value is not None:
-                self._values.move_to_end(standing)
-            return value
-
-    def put(self, standing: tuple[OfferContextKey, OfferContextKey], value: T) -> None:
-        """Hold a value, and let go of others until there is room."""
-        with self._lock:
-            self._values[standing] = value
-            while len(self._values) > self._room:
-                self._values.popitem(last=False)

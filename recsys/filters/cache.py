@@ -1,50 +1,48 @@
-"""Compiled filters and their bitmaps, bounded in memory; those used longest ago go first."""
+"""Compiled filters and their masks, bounded in memory; the ones used longest ago are removed first."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.core.shared_cache import SharedCache
 from recsys.filters.filter import NOTHING, Filter, compile_filter
 
 ENTRY_BYTES: Final = 600
-"""Memory of a bitmap beside its bits: key, links and object headers."""
+"""Memory of a kept mask apart from its bits: key, links and object headers."""
 
 Key = tuple[Hashable, str, str]
+Bitmap = tuple[npt.NDArray[np.uint8], int]
+"""The packed bits of a mask, and the length of its key."""
 
 
 class FilterCache:
-    """Masks by version of the items table, filter, and what the filter reads of user and context.
+    """Masks by version of the items table, filter, and the values that the filter reads of user and context.
 
-    A mask that depends on the user is held for the values that it was made of, so it is shared by those users alone who
-    have the same ones. Safe to call from several threads; two that miss at once both do the work.
+    A mask that depends on the user is kept for those values, so only users with equal values share it. Several threads
+    may share a cache; two that miss at once both do the work.
 
     Args:
-        max_bytes: memory to hold bitmaps in, one bit an item each; 0 holds none.
-        max_filters: compiled filters to hold.
+        max_bytes: memory for masks, one bit per item each; 0 keeps none.
+        max_filters: number of compiled filters to keep.
     """
 
     def __init__(self, max_bytes: int = 64 * 2**20, max_filters: int = 1024) -> None:
-        self._room = max_bytes
-        self._max_filters = max_filters
-        self._filters: OrderedDict[str, Filter] = OrderedDict()
-        self._bitmaps: OrderedDict[Key, npt.NDArray[np.uint8]] = OrderedDict()
-        self._lock = Lock()
+        self._filters: SharedCache[str, Filter] = SharedCache(max_filters)
+        self._bitmaps: SharedCache[Key, Bitmap] = SharedCache(max_bytes, _size)
 
     def compiled(self, text: str, schema: Mapping[str, pl.DataType]) -> Filter:
-        """The filter compiled for these columns.
+        """Return the filter, compiled for these columns.
 
         Raises:
             FilterError: as `compile_filter`.
         """
-        held = self._held(text)
-        return held if held is not None and held.schema == schema else self._compile(text, schema)
+        kept = self._filters.get(text)
+        return kept if kept is not None and kept.schema == schema else self._compile(text, schema)
 
     def mask(
         self,
@@ -54,59 +52,38 @@ class FilterCache:
         user: Mapping[str, Any] = NOTHING,
         context: Mapping[str, Any] = NOTHING,
     ) -> npt.NDArray[np.bool_]:
-        """The items that a filter keeps, as `Filter.mask`.
+        """Return the items that pass a filter, as `Filter.mask`.
 
         Args:
             text: the filter.
-            items: one row an item.
-            version: names the state of `items`: another one whenever a row or a column has changed.
+            items: one row per item.
+            version: identifies the state of `items`: another one whenever a row or a column has changed.
             user: attributes by name.
             context: values of the request by name.
 
         Returns:
-            bool (n_items,), the caller's own.
+            bool (n_items,), a copy that the caller may change.
 
         Raises:
             FilterError: as `compile_filter` and `Filter.mask`.
         """
-        held = self._held(text) or self._compile(text, items.schema)
-        values = held.bind(user, context)
+        kept = self._filters.get(text) or self._compile(text, items.schema)
+        values = kept.bind(user, context)
         # By repr, because true, 1 and 1.0 are one key to a dict and three values to a filter.
         key = (version, text, repr(values))
-        with self._lock:
-            bitmap = self._bitmaps.get(key)
-            if bitmap is not None:
-                self._bitmaps.move_to_end(key)
+        bitmap = self._bitmaps.get(key)
         if bitmap is not None:
-            return np.unpackbits(bitmap, count=items.height).view(np.bool_)
+            return np.unpackbits(bitmap[0], count=items.height).view(np.bool_)
         mask = self.compiled(text, items.schema).evaluate(items, values)
-        self._hold(key, np.packbits(mask))
+        self._bitmaps.put(key, (np.packbits(mask), len(key[2])))
         return mask
-
-    def _held(self, text: str) -> Filter | None:
-        with self._lock:
-            held = self._filters.get(text)
-            if held is not None:
-                self._filters.move_to_end(text)
-            return held
 
     def _compile(self, text: str, schema: Mapping[str, pl.DataType]) -> Filter:
         compiled = compile_filter(text, schema)
-        with self._lock:
-            self._filters[text] = compiled
-            if len(self._filters) > self._max_filters:
-                self._filters.popitem(last=False)
+        self._filters.put(text, compiled)
         return compiled
 
-    def _hold(self, key: Key, bitmap: npt.NDArray[np.uint8]) -> None:
-        with self._lock:
-            if key in self._bitmaps:
-                return
-            self._bitmaps[key] = bitmap
-            self._room -= _size(key, bitmap)
-            while self._room < 0:
-                self._room += _size(*self._bitmaps.popitem(last=False))
 
-
-def _size(key: Key, bitmap: npt.NDArray[np.uint8]) -> int:
-    return bitmap.nbytes + len(key[2]) + ENTRY_BYTES
+def _size(bitmap: Bitmap) -> int:
+    bits, key_length = bitmap
+    return bits.nbytes + key_length + ENTRY_BYTES

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.ids import IdMap
+from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
-from recsys.data.offers import NO_KNOWN_OFFERS, Held, Offers
+from recsys.data.offers import NO_KNOWN_OFFERS, OfferContextKey, Offers
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSConfig, ALSModel
@@ -203,9 +204,9 @@ class Engine:
         return self.state
 
     @cached_property
-    def offered(self) -> Held[Engine]:
-        """This engine with offers in place, by their standing."""
-        return Held(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
+    def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Engine]:
+        """This engine with offers applied, by what decides which offers apply."""
+        return SharedCache(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
 
 
 Progress = Callable[[str], None]
