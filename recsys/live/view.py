@@ -106,26 +106,15 @@ class LiveView:
                 self.seq = max(self.seq, stored.seq)
         self._events.pack()
 
-    def resolve_user(
-        self,
-        user_id: str | None = None,
-        visitor_id: str | None = None,
-        session_id: str | None = None,
-        *,
-        as_of: int,
-    ) -> ResolvedUser:
-        """Return the user of a request, with the events that are visible at a moment.
+    def user(self, key: str | None, as_of: int) -> ResolvedUser:
+        """Returns the user of a key, with the events up to a moment.
 
         Args:
-            user_id: the user who is logged in.
-            visitor_id: applies where `user_id` is not given.
-            session_id: applies where neither of the others is given.
-            as_of: seconds since 1970.
+            key: as of `user_key`, where a chain of merges ends; None for an anonymous user.
+            as_of: seconds since 1970 UTC.
         """
-        key = user_key(user_id, visitor_id, session_id)
         if key is None:
             return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.dataset_info.timezone)
-        key = self.identities.target(key)
         zone = self.profiles.timezone(key) or self._base.dataset_info.timezone
         if self.profiles.is_opted_out(key):
             return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
@@ -193,11 +182,8 @@ class LiveView:
             self._events.change(key, lambda run: self._clockwork.moved(run, zone))
 
 
-def resolve_user(
-    engine: Engine, user_id: str | None = None, visitor_id: str | None = None, *, as_of: int
-) -> ResolvedUser:
-    """Return the user of a request by the bundle alone, which knows no sessions; see `LiveView.resolve_user`."""
-    key = user_key(user_id, visitor_id)
+def find_user(engine: Engine, key: str | None, as_of: int) -> ResolvedUser:
+    """Returns the user of a key from the bundle alone; see `LiveView.user`."""
     user_idx = engine.users.row(key) if key is not None else UNKNOWN
     zone = (engine.user_timezones[user_idx] if user_idx != UNKNOWN else None) or engine.dataset_info.timezone
     if user_idx == UNKNOWN or engine.is_opted_out[user_idx]:

@@ -17,7 +17,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.eventlog.identities import user_key
 from recsys.fitting.engine import Engine
-from recsys.live.view import LiveView, ResolvedUser, resolve_user
+from recsys.live.view import LiveView, ResolvedUser, find_user
 from recsys.retrieval.query import Query
 from recsys.rules.masks import Masks, apply_overrides, exclude_rows, resolve_overrides
 
@@ -47,12 +47,12 @@ def resolve(
     masks: Masks | None = None,
 ) -> tuple[Query, tuple[str, ...]]:
     """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
-    user_id, visitor_id, session_id, as_of = request.user_id, request.visitor_id, request.session_id, request.as_of
-    person = (
-        resolve_user(engine, user_id, visitor_id, as_of=as_of)
-        if live is None
-        else live.resolve_user(user_id, visitor_id, session_id, as_of=as_of)
-    )
+    key = user_key(request.user_id, request.visitor_id, request.session_id)
+    if live is None or key is None:
+        person = find_user(engine, key, request.as_of)
+    else:
+        key = live.identities.target(key)
+        person = live.user(key, request.as_of)
     seeds = engine.items.rows(request.item_ids)
     known = seeds[seeds >= 0]
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
@@ -76,7 +76,7 @@ def resolve(
         allowed=allowed,
         timezone=person.timezone,
         day=local.toordinal(),
-        who=_who(request, person, live),
+        who=_who(key, person),
         n_lookahead=request.n_lookahead,
         overrides=overrides,
     )
@@ -96,9 +96,6 @@ def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
     )
 
 
-def _who(request: Request, person: ResolvedUser, live: LiveView | None) -> str:
+def _who(key: str | None, person: ResolvedUser) -> str:
     """Whom the day's chance is for; whoever wants no personal lists is nobody."""
-    key = user_key(request.user_id, request.visitor_id, request.session_id)
-    if key is None or (person.user_idx < 0 and not len(person.history)):
-        return ""
-    return key if live is None else live.identities.target(key)
+    return "" if key is None or (person.user_idx < 0 and not len(person.history)) else key

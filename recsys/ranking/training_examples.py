@@ -10,6 +10,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
 from recsys.fitting.engine import Engine, EngineConfig
@@ -18,7 +19,7 @@ from recsys.fitting.ranker import RankerConfig, TrainingGroups, no_groups
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pair_features import past_pairs
 from recsys.ranking.scoring import blend, contributions
-from recsys.retrieval.candidates import Candidates, generate, is_among
+from recsys.retrieval.candidates import Candidates, generate
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import UserState

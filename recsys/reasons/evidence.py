@@ -15,6 +15,7 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from recsys.core.schema import EVENT_NAMES
+from recsys.core.topk import is_among
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
@@ -22,7 +23,6 @@ from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
 from recsys.reasons.templates import PHRASES, Figure, ReasonTemplates, phrasebook
-from recsys.retrieval.candidates import is_among
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import UserState

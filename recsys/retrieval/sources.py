@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import top_k
-from recsys.retrieval.candidates import Source, distinct, is_among, places
+from recsys.core.topk import distinct, is_among, positions, top_k
+from recsys.retrieval.candidates import Source
 from recsys.retrieval.query import Query
 from recsys.retrieval.user_state import Scored, UserState
 
@@ -167,5 +167,5 @@ def _summed(state: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np
     kept, n_items = (rows >= 0) & (score > 0), len(state.engine.items)
     rows = rows[kept]
     found = distinct(rows)
-    summed = np.bincount(places(found, rows, n_items), score[kept], len(found)).astype(np.float32)
+    summed = np.bincount(positions(found, rows, n_items), score[kept], len(found)).astype(np.float32)
     return _allowed(state.query, found, summed)

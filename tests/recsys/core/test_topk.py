@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.core.topk import top_k
+from recsys.core.topk import distinct, is_among, look_up, positions, top_k
 
 scores = hnp.arrays(np.float64, st.integers(0, 40), elements=st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 7.0]))
 
@@ -39,3 +39,26 @@ def test_a_longer_list_extends_a_shorter_one(score: np.ndarray, k: int, more: in
 
 def test_infinite_scores_are_scores() -> None:
     assert top_k(np.array([-np.inf, 1.0, np.inf]), 3).tolist() == [2, 1, 0]
+
+
+rows_of_items = hnp.arrays(np.int32, st.integers(0, 30), elements=st.integers(0, 19))
+sets_of_rows = st.sets(st.integers(0, 19)).map(lambda rows: np.array(sorted(rows), np.int32))
+
+
+@given(rows_of_items, sets_of_rows)
+def test_membership_and_positions_equal_those_of_a_search(rows: np.ndarray, ascending: np.ndarray) -> None:
+    expected = [ascending.tolist().index(row) if row in ascending else -1 for row in rows.tolist()]
+    assert is_among(rows, ascending).tolist() == [position >= 0 for position in expected]
+    assert positions(ascending, rows, 20).tolist() == expected
+    assert positions(ascending[::-1], rows, 20).tolist() == [
+        len(ascending) - 1 - position if position >= 0 else -1 for position in expected
+    ]
+    values = ascending.astype(np.float32) + 0.5
+    found = look_up(rows, ascending, values)
+    assert found.dtype == np.float32
+    assert found.tolist() == [row + 0.5 if position >= 0 else 0 for row, position in zip(rows, expected, strict=True)]
+
+
+@given(rows_of_items)
+def test_distinct_rows_equal_those_of_unique(rows: np.ndarray) -> None:
+    assert distinct(rows).tolist() == np.unique(rows).tolist()

@@ -466,12 +466,12 @@ def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path
     one, other, live = with_store(), with_store(), LiveView(shop_engine)
     try:
         live.catch_up(one)
-        assert live.resolve_user("new", as_of=NOW).history.item_idx.size == 0
+        assert live.user("new", NOW).history.item_idx.size == 0
         other.append(
             [LogEntry("event", "e", NOW, NOW, {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"})]
         )
         live.catch_up(one)
-        assert live.resolve_user("new", as_of=NOW).history.item_idx.size == 1
+        assert live.user("new", NOW).history.item_idx.size == 1
     finally:
         one.close()
         other.close()
@@ -495,5 +495,5 @@ def test_impressions_are_passed_over_and_not_looked_at_twice(
     live.catch_up(store)
     assert [each.entry for each in read] == [bought]
     assert live.seq == store.last_seq()
-    assert live.resolve_user("new", as_of=NOW).history.item_idx.size == 1
+    assert live.user("new", NOW).history.item_idx.size == 1
     store.close()

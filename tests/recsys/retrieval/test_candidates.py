@@ -11,7 +11,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.candidates import generate, places
+from recsys.retrieval.candidates import generate
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import CANDIDATE_SOURCES, due_source, popular_source, repeat_source
 from recsys.retrieval.user_state import Scored, UserState
@@ -128,13 +128,3 @@ def test_what_was_looked_at_and_not_bought_is_a_candidate(shop_engine: Engine) -
 
 def _unseen(engine: Engine, query: Query) -> int:
     return next(row for row in range(len(engine.items)) if row not in query.history.item_idx)
-
-
-def test_places_are_those_of_a_search() -> None:
-    rng = np.random.default_rng(3)
-    among = np.sort(rng.choice(50, 20, replace=False)).astype(np.int32)
-    rows = rng.integers(0, 50, 200).astype(np.int32)
-    told = [among.tolist().index(row) if row in among else -1 for row in rows.tolist()]
-    assert places(among, rows, 50).tolist() == told
-    assert places(among[:0], rows, 50).tolist() == [-1] * 200
-    assert len(places(among, rows[:0], 50)) == 0
