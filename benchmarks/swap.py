@@ -22,7 +22,8 @@ import uvloop
 from benchmarks.figures import Figure, command
 from benchmarks.load import Supply, ask_all, get, once
 from benchmarks.server import Server
-from recsys.bundles.bundle import MANIFEST, SEAL, activate, current_version
+from recsys.bundles.bundle import MANIFEST, SEAL
+from recsys.bundles.registry import activate, current_version
 from recsys.pipeline.recommender import Recommender
 
 CONNECTIONS = 16

@@ -9,8 +9,8 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
-from recsys.bundles.bundle import activate, current_version, read_manifest, rollback, verify, versions
-from recsys.bundles.registry import previous_version
+from recsys.bundles.bundle import read_manifest, verify
+from recsys.bundles.registry import activate, current_version, previous_version, rollback, versions
 from recsys.core.errors import BundleError
 
 Version = Annotated[str, typer.Argument(help="Name of a bundle, as `recsys models list` has it.")]

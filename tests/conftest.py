@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from recsys.bundles.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import activate
 from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset

@@ -14,15 +14,13 @@ from typing import Any, Final
 from recsys.bundles.bundle import (
     Manifest,
     Provenance,
-    activate,
     code_fingerprint,
     config_fingerprint,
-    current_version,
     read_manifest,
     verify,
     write_bundle,
 )
-from recsys.bundles.registry import locked, prune, sweep
+from recsys.bundles.registry import activate, current_version, locked, prune, sweep
 from recsys.core.errors import BundleError, ConfigError
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig

@@ -1,4 +1,4 @@
-"""Versioned bundles on disk: written whole or not at all, checked file by file before they serve."""
+"""A bundle on disk: a folder of model files, written completely or not at all, and verified before it is read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import polars as pl
 
 from recsys.bundles.serialization import SerializedModel, flatten, unflatten
 from recsys.core.errors import BundleError
+from recsys.core.files import atomic_write, file_digest, sync, sync_entry
 from recsys.data.offers import NO_KNOWN_OFFERS, Offers, OfferTable
 from recsys.fitting.engine import Engine
 from recsys.ranking.features import FEATURES
@@ -27,11 +28,12 @@ from recsys.search.vector_index import FlatIndex
 BUNDLE_SCHEMA_VERSION: Final = 5
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
-CURRENT: Final = "CURRENT"
-PREVIOUS: Final = "PREVIOUS"
+PARTIAL: Final = ".partial-"
+"""Prefix of folders that are being written or removed."""
+
 INDEX: Final = "index.faiss"
 OFFERS: Final = "offers."
-"""How the names of files of offers begin; a bundle without offers has none of them."""
+"""Prefix of the names of the offers' files; a bundle without offers has none of them."""
 
 LIBRARIES: Final = ("faiss-cpu", "implicit", "lightgbm", "numpy", "polars", "scipy")
 RANKER_FILES: Final = {
@@ -44,23 +46,23 @@ TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parq
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself; written last, it marks the bundle as whole.
+    """Description of a bundle; its file is written last and marks the bundle as complete.
 
-    The file holds the digest of all of this beside it, so that it cannot be altered unseen either.
+    The file also contains a digest of its own content, so that a change of the manifest is detected too.
 
     Attributes:
         schema_version: layout of the bundle.
         version: name of the bundle's folder.
         created_at: RFC 3339.
         data_fingerprint: digest of the tables that it was trained on.
-        config_fingerprint: digest of the settings.
+        config_fingerprint: digest of the configuration.
         code_fingerprint: digest of the library's source.
-        config: the settings.
-        libraries: versions of what it was built with.
-        metrics: offline figures.
-        notes: what the data could not teach, for people.
+        config: the configuration.
+        libraries: versions of the libraries that built it.
+        metrics: offline metrics.
+        notes: limits of the data, for people.
         values: plain values of the models.
-        files: sha256 of every other file.
+        files: SHA-256 of every other file.
     """
 
     schema_version: int
@@ -79,13 +81,13 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a bundle comes from.
+    """Origin of a bundle.
 
     Attributes:
-        created_at: an aware moment.
+        created_at: aware.
         data_fingerprint: digest of the tables.
-        metrics: offline figures.
-        notes: what the data could not teach.
+        metrics: offline metrics.
+        notes: limits of the data.
     """
 
     created_at: datetime
@@ -95,22 +97,21 @@ class Provenance:
 
 
 def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manifest:
-    """Write an engine to a new folder of `models`: to a temporary one first, the manifest last, then one rename.
+    """Write an engine to a new folder of `models`: first to a temporary folder, the manifest last, then rename it.
 
     Raises:
         BundleError: if the folder cannot be written.
     """
     version = _version_name(provenance, engine)
     target = models / version
-    partial = models / f".partial-{version}-{os.getpid()}"
+    partial = models / f"{PARTIAL}{version}-{os.getpid()}"
     try:
         partial.mkdir(parents=True)
         manifest = _write_files(engine, partial, version, provenance)
-        _sync_folder(partial)
         if target.exists():
-            raise BundleError(f"{target} exists already: remove it, or train again in a second")
+            raise BundleError(f"{target} exists already: remove it, or train again a second later")
         partial.rename(target)
-        _sync_folder(models)
+        sync_entry(models)
     except OSError as error:
         raise BundleError(f"{target} cannot be written ({error}): check the disk's space and rights") from error
     finally:
@@ -119,7 +120,7 @@ def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manife
 
 
 def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
-    """Check every file against the manifest, then map the arrays and build the engine.
+    """Verify every file against the manifest, then map the arrays into memory and build the engine.
 
     Raises:
         BundleError: naming the file and the reason.
@@ -138,15 +139,15 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
     rankers = engine.rankers
     for ranker, names in ((rankers.next, FEATURES), (rankers.new, FEATURES), (rankers.pairs, PAIR_FEATURES)):
         if ranker.is_fitted and ranker.feature_names != names:
-            raise BundleError(f"{folder} has a ranker of other features than this release's: train again")
+            raise BundleError(f"{folder} has a ranker with other features than this release's: train again")
     return engine, manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest alone, its schema version checked.
+    """Read the manifest alone and check its schema version and its digest.
 
     Raises:
-        BundleError: if there is none, or it is of another schema version.
+        BundleError: if it is missing, altered or of another schema version.
     """
     path = folder / MANIFEST
     try:
@@ -158,85 +159,38 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if document.pop(SEAL, None) != _seal(document):
             raise BundleError(
-                f"{path} is altered: its {SEAL} is not that of what it says; activate another or train again"
+                f"{path} is altered: its {SEAL} is not that of its content; activate another or train again"
             )
         return Manifest(**document)
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing: {folder.name} is no bundle, or was only half written") from error
+        raise BundleError(f"{path} is missing: {folder.name} is not a bundle, or is incomplete: train again") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"{path} cannot be read ({error!r}): train again") from error
 
 
 def verify(folder: Path) -> Manifest:
-    """Check that every file is there, whole and unaltered.
+    """Check that every file exists and is unaltered.
 
     Raises:
-        BundleError: naming the first file that is not, and why.
+        BundleError: naming the first wrong file and the reason.
     """
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path} is missing: the bundle is truncated; activate another or train again")
-        if _digest(path) != expected:
+        if file_digest(path) != expected:
             raise BundleError(f"{path} is altered: its sha256 is not the manifest's; activate another or train again")
     return manifest
 
 
-def versions(models: Path) -> tuple[str, ...]:
-    """Names of the bundles in `models`, the oldest first; half-written ones are not bundles."""
-    if not models.is_dir():
-        return ()
-    return tuple(sorted(path.parent.name for path in models.glob(f"[!.]*/{MANIFEST}")))
-
-
-def current_version(models: Path) -> str | None:
-    """The version that serves, None where nothing was activated yet."""
-    try:
-        return (models / CURRENT).read_text(encoding="utf-8").strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def activate(models: Path, version: str) -> None:
-    """Make a version the current one, atomically, once it is verified.
-
-    Raises:
-        BundleError: if there is no such version, or it does not verify.
-    """
-    if version not in versions(models):
-        known = ", ".join(versions(models)) or "none"
-        raise BundleError(f"{version!r} is not a bundle of {models}: there are {known}")
-    verify(models / version)
-    before = current_version(models)
-    if before == version:
-        return
-    if before is not None:
-        _replace(models / PREVIOUS, before)
-    _replace(models / CURRENT, version)
-
-
-def rollback(models: Path) -> str:
-    """Make the version that served before the current one; returns its name.
-
-    Raises:
-        BundleError: if there is none.
-    """
-    try:
-        previous = (models / PREVIOUS).read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise BundleError(f"{models} has no earlier version to go back to: activate one by name") from error
-    activate(models, previous)
-    return previous
-
-
 def config_fingerprint(config: Any) -> str:
-    """Digest of a settings dataclass."""
+    """Return the digest of a configuration dataclass."""
     return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
 
 
 def code_fingerprint() -> str:
-    """Digest of the library's own source: a bundle of other code is another bundle."""
+    """Return the digest of the library's own source, so that bundles of different code differ."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
@@ -268,60 +222,27 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
         metrics=dict(provenance.metrics),
         notes=list(provenance.notes),
         values=parts.values,
-        files={path.name: _digest(path) for path in sorted(folder.iterdir())},
+        files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
     )
-    for path in folder.iterdir():
-        _sync(path)
+    sync(folder)
     sealed = asdict(manifest) | {SEAL: _seal(asdict(manifest))}
-    _write_synced(folder / MANIFEST, json.dumps(sealed, indent=1, ensure_ascii=False))
+    atomic_write(folder / MANIFEST, json.dumps(sealed, indent=1, ensure_ascii=False))
     return manifest
 
 
 def _offers(parts: SerializedModel) -> Offers:
-    """The offers among the arrays of a bundle, if it has any."""
+    """Build the offers from the arrays of a bundle, if it has any."""
     arrays = {name.removeprefix(OFFERS): array for name, array in parts.arrays.items() if name.startswith(OFFERS)}
     return Offers(unflatten(OfferTable, SerializedModel(arrays, {}, {}))) if arrays else NO_KNOWN_OFFERS
 
 
 def _seal(document: Mapping[str, Any]) -> str:
-    """Digest of what a manifest says, its seal apart."""
-    said = {name: value for name, value in document.items() if name != SEAL}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """Return the digest of a manifest without its own digest."""
+    content = {name: value for name, value in document.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _version_name(provenance: Provenance, engine: Engine) -> str:
     moment = provenance.created_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     source = provenance.data_fingerprint + config_fingerprint(engine.config)
     return f"{moment}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    _write_synced(partial, text + "\n")
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

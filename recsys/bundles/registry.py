@@ -1,4 +1,4 @@
-"""The folder of bundles between trainings: one job at a time, nothing half written, and no more than is kept."""
+"""The folder of bundles: its versions, the current one and the one before, one training at a time, and what is kept."""
 
 from __future__ import annotations
 
@@ -10,19 +10,69 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from recsys.bundles.bundle import PREVIOUS, current_version, versions
+from recsys.bundles.bundle import MANIFEST, PARTIAL, verify
 from recsys.core.errors import BundleError
+from recsys.core.files import atomic_write
 
+CURRENT: Final = "CURRENT"
+PREVIOUS: Final = "PREVIOUS"
 LOCK: Final = ".lock"
-PARTIAL: Final = ".partial-"
+
+
+def versions(models: Path) -> tuple[str, ...]:
+    """Return the names of the complete bundles in a folder, the oldest first."""
+    if not models.is_dir():
+        return ()
+    return tuple(sorted(path.parent.name for path in models.glob(f"[!.]*/{MANIFEST}")))
+
+
+def current_version(models: Path) -> str | None:
+    """Return the version that serves, None if no version was activated yet."""
+    return _read_name(models / CURRENT)
+
+
+def previous_version(models: Path) -> str | None:
+    """Return the version that a rollback activates, None if there is none."""
+    return _read_name(models / PREVIOUS)
+
+
+def activate(models: Path, version: str) -> None:
+    """Verify a version, then make it the current one, atomically.
+
+    Raises:
+        BundleError: if the version does not exist or does not verify.
+    """
+    if version not in versions(models):
+        known = ", ".join(versions(models)) or "none"
+        raise BundleError(f"{version!r} is not a bundle of {models}: choose one of {known}")
+    verify(models / version)
+    before = current_version(models)
+    if before == version:
+        return
+    if before is not None:
+        atomic_write(models / PREVIOUS, f"{before}\n")
+    atomic_write(models / CURRENT, f"{version}\n")
+
+
+def rollback(models: Path) -> str:
+    """Activate the version that was current before this one; return its name.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    previous = previous_version(models)
+    if previous is None:
+        raise BundleError(f"{models} has no earlier version to go back to: activate one by name")
+    activate(models, previous)
+    return previous
 
 
 @contextmanager
 def locked(models: Path) -> Iterator[None]:
-    """Hold the folder for one training; a job that dies lets go of it.
+    """Lock the folder for one training; the lock ends with the process.
 
     Raises:
-        BundleError: another training holds it, or it cannot be written.
+        BundleError: another training has the lock, or the folder cannot be written.
     """
     try:
         models.mkdir(parents=True, exist_ok=True)
@@ -30,46 +80,45 @@ def locked(models: Path) -> Iterator[None]:
     except OSError as error:
         raise BundleError(f"{models} cannot be written ({error.strerror}): check its rights") from None
     try:
-        _take(lock, models)
+        _acquire(lock, models)
         yield
     finally:
         os.close(lock)
 
 
 def sweep(models: Path) -> None:
-    """Remove what killed jobs left half written; call it with the folder locked, so that no job is still writing."""
+    """Remove the incomplete bundles of killed jobs; the folder must be locked, so that no job is still writing."""
     for path in models.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def prune(models: Path, keep: int) -> tuple[str, ...]:
-    """Remove all but the latest bundles; the current one and the one before it always stay.
+    """Remove all but the latest bundles; the current and the previous version always stay.
 
     Args:
         models: the folder, locked.
-        keep: how many of the latest stay, >= 1.
+        keep: number of latest bundles that stay, >= 1.
 
     Returns:
-        The versions that went, the oldest first.
+        The removed versions, the oldest first.
     """
-    stays = {current_version(models), previous_version(models), *versions(models)[-keep:]}
-    gone = tuple(version for version in versions(models) if version not in stays)
-    for version in gone:
-        doomed = models / f"{PARTIAL}{version}"
-        (models / version).rename(doomed)
-        shutil.rmtree(doomed)
-    return gone
+    kept = {current_version(models), previous_version(models), *versions(models)[-keep:]}
+    removed = tuple(version for version in versions(models) if version not in kept)
+    for version in removed:
+        partial = models / f"{PARTIAL}{version}"
+        (models / version).rename(partial)
+        shutil.rmtree(partial)
+    return removed
 
 
-def previous_version(models: Path) -> str | None:
-    """The version that a rollback would serve, None where there is none."""
+def _read_name(path: Path) -> str | None:
     try:
-        return (models / PREVIOUS).read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
 
 
-def _take(lock: int, models: Path) -> None:
+def _acquire(lock: int, models: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

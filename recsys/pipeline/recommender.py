@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.bundles.bundle import MANIFEST, Manifest, current_version, read_bundle
+from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
+from recsys.bundles.registry import current_version
 from recsys.core.errors import BundleError, UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.bundles.bundle import versions
+from recsys.bundles.registry import versions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from serving.api.catalog import ChangeAccepted, OneUser, log_change

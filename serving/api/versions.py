@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from recsys.bundles.bundle import activate, current_version, read_manifest, versions
+from recsys.bundles.bundle import read_manifest
+from recsys.bundles.registry import activate, current_version, versions
 from recsys.core.errors import BundleError
 from serving.http.operation import Operation
 from serving.http.parameters import Name, Nothing, Parameters

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
-from recsys.bundles.bundle import CURRENT, current_version
+from recsys.bundles.registry import CURRENT, current_version
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.eventlog.store import EventStore

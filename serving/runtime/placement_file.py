@@ -9,7 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from recsys.bundles.bundle import TABLE_FILES, current_version
+from recsys.bundles.bundle import TABLE_FILES
+from recsys.bundles.registry import current_version
 from recsys.core.errors import ConfigError, RecsysError
 from recsys.rules.loader import read_placements
 from recsys.rules.placement_registry import BUILT_IN

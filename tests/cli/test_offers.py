@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.bundles.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import activate
 from recsys.core.schema import OFFERS
 from recsys.data.offers import OFFER_KEYS, Offers, read_offers
 from recsys.fitting.engine import Engine

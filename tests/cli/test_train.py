@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundles.bundle import current_version, versions
+from recsys.bundles.registry import current_version, versions
 from tests.cli.conftest import Run
 from tests.jobs import train_small, write_shop
 from tests.shop import ShopTables

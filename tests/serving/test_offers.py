@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from recsys.bundles.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import activate
 from recsys.core.schema import OFFERS
 from recsys.data.offers import Offers, read_offers
 from recsys.fitting.engine import Engine

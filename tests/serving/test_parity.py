@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundles.bundle import Provenance, activate, write_bundle
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import activate
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.evaluation.experiment import Experiment

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundles.bundle import current_version, read_manifest, versions
+from recsys.bundles.bundle import read_manifest
+from recsys.bundles.registry import current_version, versions
 from recsys.core.errors import ConfigError
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import EngineConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundles.bundle import activate, current_version, read_manifest, versions
-from recsys.bundles.registry import LOCK, PARTIAL, locked, previous_version
+from recsys.bundles.bundle import PARTIAL, read_manifest
+from recsys.bundles.registry import LOCK, activate, current_version, locked, previous_version, versions
 from recsys.core.errors import BundleError, ConfigError, DataError
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys import Recommender
-from recsys.bundles.bundle import CURRENT, current_version
+from recsys.bundles.registry import CURRENT, current_version
 from recsys.core.errors import BundleError, ConfigError, RequestError, UnknownItemError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request

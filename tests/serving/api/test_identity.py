@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from tests.serving.test_changes import entries, send
 
-from recsys.bundles.bundle import current_version
+from recsys.bundles.registry import current_version
 from tests.serving.conftest import Client, client_of
 
 

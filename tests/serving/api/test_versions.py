@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from tests.serving.test_state import spoil, write_another
 
-from recsys.bundles.bundle import current_version, versions
+from recsys.bundles.registry import current_version, versions
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import client_of
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.bundles.bundle import CURRENT, Provenance, activate, current_version, write_bundle
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import CURRENT, activate, current_version
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
 from serving.runtime.app_context import AppContext
