@@ -11,7 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 UNKNOWN = -1
-"""The row of an id that the map does not hold."""
+"""Row of an id that is not in the map."""
+
+NO_ITEM = UNKNOWN
+"""Row that fills a list past its last item."""
 
 
 @dataclass(frozen=True)

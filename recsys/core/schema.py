@@ -73,6 +73,9 @@ OFFERS: Final[dict[str, pl.DataType]] = {
     "valid_to": TIMESTAMP,
 }
 
+PERSONALIZATION: Final = "personalization"
+"""Column of users; False for a user who opted out of lists that need a history."""
+
 REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "events": ("item_id", "event", "timestamp"),
     "items": ("item_id",),

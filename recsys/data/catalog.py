@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-UNKNOWN = -1
+from recsys.core.ids import UNKNOWN
+
 PATH_SEPARATOR = " > "
 
 

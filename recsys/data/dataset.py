@@ -18,7 +18,16 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.ids import IdMap
-from recsys.core.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, OFFERS, USERS, DatasetInfo
+from recsys.core.schema import (
+    DATASET_SCHEMA_VERSION,
+    EVENT_NAMES,
+    EVENTS,
+    ITEMS,
+    OFFERS,
+    PERSONALIZATION,
+    USERS,
+    DatasetInfo,
+)
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 
 DAY_S = 86_400
@@ -258,7 +267,7 @@ def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -
 
 
 def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    opted_out = users.filter(pl.col("personalization").eq_missing(False)).select("user_id")
+    opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False)).select("user_id")
     if not len(opted_out):
         return events
     return events.join(opted_out, on="user_id", how="anti", maintain_order="left")

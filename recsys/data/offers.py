@@ -20,6 +20,7 @@ import polars as pl
 
 from recsys.core.ids import IdMap
 from recsys.core.schema import OFFERS
+from recsys.core.timestamps import MICROSECONDS
 
 OFFER_KEYS: Final = ("region", "store", "channel")
 """What an offer may name, and a request's context."""
@@ -31,7 +32,6 @@ NO_CONTEXT_VALUE: Final = ""
 """Stands for a key that an offer, or a request, does not name."""
 
 NO_NAMED_CONTEXT: Final = -1
-MICROSECONDS: Final = 1_000_000
 ALWAYS: Final = np.iinfo(np.int64)
 """Ends of time, for offers whose own are open."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, EVENTS, TIMESTAMP
+from recsys.core.timestamps import from_micros
 
 RawEvent = dict[str, Any]
 
@@ -22,7 +23,6 @@ class ItemlessRow(RawEvent):
     """The row of an event that names no item and is none of ours, such as GA4's `page_view`: not about an item."""
 
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PASSED_ON: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
 """Columns of ours that a shop may send along as GA4 parameters or Segment properties."""
 
@@ -147,7 +147,7 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
         micros = _number(payload, name, path)
         if micros is not None:
             try:
-                return (EPOCH + timedelta(microseconds=micros)).isoformat()
+                return from_micros(micros).isoformat()
             except OverflowError:
                 raise DataError(f"{path}{name}: {micros:g} microseconds are no date of this era") from None
     return _moment(payload, "timestamp", path)

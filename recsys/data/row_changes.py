@@ -1,85 +1,87 @@
-"""What a change of an item or a user makes of its row of the table."""
+"""Changes of items and users, applied to the rows of their tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date
 from functools import reduce
 from typing import Any, Final
 
 import polars as pl
 
+from recsys.core.frames import to_column
 from recsys.core.schema import TIMESTAMP
+from recsys.core.timestamps import parse_timestamp, to_micros
 from recsys.data.catalog import PATH_SEPARATOR
 
 RowDict = dict[str, Any]
-"""Values of a row by column, as Python has them; a column that is absent is null."""
+"""Values of a row by column, as Python objects; an absent column is null."""
 
 ATTRIBUTES: Final = "attributes"
-"""Where the body of a change keeps the columns that are the shop's own."""
+"""Key of a change's body for the shop's own columns."""
 
 OFFERS: Final = "offers"
-"""Where the body of a change of an item keeps its offers, which are rows of a table of their own."""
-
-UNFIT: Final = (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError)
-"""What polars raises for values that are of no column's type."""
+"""Key of an item change's body for the item's offers, which are rows of a table of their own."""
 
 _TEXTS: Final = pl.List(pl.String())
 _NUMBERS: Final = (pl.Int64(), pl.Float64())
 _INT64_END: Final = 2**63
 
 
-def apply_patch(row: RowDict | None, kind: str, body: Mapping[str, Any]) -> RowDict | None:
-    """A row after a change.
+def apply_patch(row: RowDict | None, entry_type: str, body: Mapping[str, Any]) -> RowDict | None:
+    """Return a row after a change.
 
     Args:
-        row: as it was, None where there was none.
-        kind: `…_put` replaces the row, `…_patch` what the body names, `…_delete` removes it.
-        body: columns of the table, and the shop's own under `attributes`.
+        row: the row before, None where there was none.
+        entry_type: `…_put` replaces the row, `…_patch` replaces the columns of the body, `…_delete` removes the row.
+        body: columns of the table, and the shop's own columns under `attributes`.
 
     Returns:
         A new row, None once it is deleted.
     """
-    if kind.endswith("_delete"):
+    if entry_type.endswith("_delete"):
         return None
-    own = {name: value for name, value in body.items() if name not in (ATTRIBUTES, OFFERS)}
-    given = own | (body.get(ATTRIBUTES) or {})
-    return (dict(row or {}) if kind.endswith("_patch") else {}) | given
+    columns = {name: value for name, value in body.items() if name not in (ATTRIBUTES, OFFERS)}
+    changes = columns | (body.get(ATTRIBUTES) or {})
+    return (dict(row or {}) if entry_type.endswith("_patch") else {}) | changes
 
 
-def offers_after(kind: str, body: Mapping[str, Any]) -> list[RowDict] | None:
-    """All offers of an item after a change, None where it leaves them as they are; see `apply_patch`."""
-    if kind == "item_patch" and OFFERS not in body:
+def offers_after(entry_type: str, body: Mapping[str, Any]) -> list[RowDict] | None:
+    """Return all offers of an item after a change, None if the change keeps them; see `apply_patch`."""
+    if entry_type == "item_patch" and OFFERS not in body:
         return None
-    given = None if kind == "item_delete" else body.get(OFFERS)
-    return list(given or ())
+    offers = None if entry_type == "item_delete" else body.get(OFFERS)
+    return list(offers or ())
 
 
 def to_frame(rows: Iterable[RowDict], columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Rows as a frame of the given columns, and of any others that they name; what fits no column is null."""
+    """Build a frame of the given columns and of all others in the rows; a value that does not fit becomes null.
+
+    A column that is not given has the type of `promote_dtype`.
+    """
     kept = list(rows)
     names = dict.fromkeys([*columns, *(name for row in kept for name in row)])
-    return pl.DataFrame([_series(name, [row.get(name) for row in kept], columns.get(name)) for name in names])
+    return pl.DataFrame([_column(name, [row.get(name) for row in kept], columns.get(name)) for name in names])
 
 
 def promote_dtype(dtype: pl.DataType, value: Any) -> pl.DataType:
-    """The type of a column of the shop's own that is to hold one value more.
+    """Return the type of a column of the shop's own after one more value.
 
-    It is the same in whatever order, and in whatever parts, values come: booleans, whole numbers, numbers, texts for
-    any mixture of these, lists of texts as soon as there is a list.
+    The result does not depend on the order of the values: booleans, integers, numbers, text for any mixture of these,
+    and lists of text as soon as one value is a list.
 
     Args:
-        dtype: as it was; `pl.Null` of a column without values.
-        value: as JSON has it.
+        dtype: the type before; `pl.Null` for a column without values.
+        value: a JSON value.
     """
     if value is None:
         return dtype
-    mine = _type_of(value)
-    if dtype in (pl.Null(), mine):
-        return mine
-    if _TEXTS in (dtype, mine):
+    own = _type_of(value)
+    if dtype in (pl.Null(), own):
+        return own
+    if _TEXTS in (dtype, own):
         return _TEXTS
-    return pl.Float64() if dtype in _NUMBERS and mine in _NUMBERS else pl.String()
+    return pl.Float64() if dtype in _NUMBERS and own in _NUMBERS else pl.String()
 
 
 def _type_of(value: Any) -> pl.DataType:
@@ -92,43 +94,29 @@ def _type_of(value: Any) -> pl.DataType:
     return pl.Float64() if isinstance(value, int | float) else pl.String()
 
 
-def _series(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
+def _column(name: str, values: list[Any], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None:
-        nothing: pl.DataType = pl.Null()
-        dtype = reduce(promote_dtype, values, nothing)
+        no_values: pl.DataType = pl.Null()
+        dtype = reduce(promote_dtype, values, no_values)
     if dtype == TIMESTAMP:
-        return pl.Series(name, [_moment(value) for value in values], dtype)
-    if isinstance(dtype, pl.List):
+        values = [_micros(value) for value in values]
+    elif isinstance(dtype, pl.List):
         values = [_levels(value) for value in values]
-    try:
-        return pl.Series(name, values, dtype, strict=False)
-    except UNFIT:
-        return pl.Series(name, [_fitting(value, dtype) for value in values], dtype, strict=False)
+    return to_column(name, values, dtype)
 
 
-def _fitting(value: Any, dtype: pl.DataType) -> Any:
-    try:
-        return pl.Series([value], dtype=dtype, strict=False).item()
-    except UNFIT:
+def _micros(value: Any) -> int | None:
+    """Return the microseconds of a time, which is in UTC if it has no offset; None if it cannot be parsed."""
+    if not isinstance(value, str | int | float | date):
         return None
-
-
-def _moment(value: Any) -> datetime | None:
-    """A time from RFC 3339 or seconds since 1970; a time without a zone is UTC."""
     try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, UTC)
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-    except (ValueError, OverflowError, OSError):
+        return to_micros(parse_timestamp(value, UTC))
+    except ValueError:
         return None
-    if not isinstance(value, datetime):
-        return None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _levels(value: Any) -> Any:
-    """A list, from one or from the text that stands for it."""
+    """Return a list, also for a path as text."""
     if isinstance(value, str):
         return [level.strip() for level in value.split(PATH_SEPARATOR.strip())]
     if value is None or isinstance(value, list | tuple):

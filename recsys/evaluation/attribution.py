@@ -6,16 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from recsys.core.errors import ConfigError
+from recsys.core.frames import rows_to_frame
 from recsys.core.metrics import Interval
 from recsys.data.dataset import DAY_S
-from recsys.eventlog.store import EventStore, LogEntry, read_entries
+from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries
 
-READ_AT_ONCE: Final = 20_000
 Z_95: Final = 1.959964
 
 CLICKS: Final = ("select_item", "view_item")
@@ -140,7 +140,7 @@ def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_
         if id_ in wanted
         for place, shown in enumerate(entry.body.get("items", ()), 1)
     )
-    return _frame(rows if wanted else (), IMPRESSION_COLUMNS).unique(PAIR, keep="first", maintain_order=True)
+    return rows_to_frame(rows if wanted else (), IMPRESSION_COLUMNS).unique(PAIR, keep="first", maintain_order=True)
 
 
 def join_impressions(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
@@ -184,7 +184,7 @@ def wilson(hits: int, trials: int) -> Interval:
 
 
 def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[LogEntry]:
-    for entries in read_entries(store, READ_AT_ONCE, up_to_seq):
+    for entries in read_entries(store, READ_BATCH, up_to_seq):
         yield from (stored.entry for stored in entries if stored.entry.kind == kind)
 
 
@@ -196,7 +196,7 @@ def _followed(store: EventStore, up_to_seq: int) -> pl.DataFrame:
         for entry in _of_kind(store, "event", up_to_seq)
         if entry.body.get("recommendation_id") is not None and entry.body.get("event") in counted
     )
-    return _frame(rows, ATTRIBUTED_COLUMNS)
+    return rows_to_frame(rows, ATTRIBUTED_COLUMNS)
 
 
 def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
@@ -241,10 +241,3 @@ def _yield(
     clicks, carts, purchases = (counts[stage] for stage in STAGES)
     paid = revenue.get(kind, {})
     return PlacementStats(placement, model_version, lists, impressions, clicks, carts, purchases, ctr, conversion, paid)
-
-
-def _frame(rows: Iterable[dict[str, Any]], columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    kept = list(rows)
-    return pl.DataFrame(
-        [pl.Series(name, [row.get(name) for row in kept], dtype, strict=False) for name, dtype in columns.items()]
-    )

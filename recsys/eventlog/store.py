@@ -16,7 +16,9 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import polars as pl
 
-from recsys.core.schema import EVENTS, TIMESTAMP, WHO
+from recsys.core.frames import rows_to_frame
+from recsys.core.schema import EVENTS, WHO
+from recsys.core.timestamps import MICROSECONDS
 
 EntryType = Literal[
     "event",
@@ -46,8 +48,8 @@ known with other content, or it is a merge that would close a circle; not stored
 of the shopper that it names, not stored.
 """
 
-EXPORT_BATCH: Final = 20_000
-MICROSECONDS: Final = 1_000_000
+READ_BATCH: Final = 20_000
+"""Entries to read at a time: bounds the memory of a reader."""
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -231,9 +233,9 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
         that names nobody is left out: every row of the table is about somebody.
         Values that do not fit their column are null.
     """
-    parts = read_entries(store, EXPORT_BATCH, up_to_seq)
-    frames = [_frame(row for stored in entries for row in _rows(stored.entry)) for entries in parts]
-    return pl.concat([_frame(()), *frames])
+    parts = read_entries(store, READ_BATCH, up_to_seq)
+    frames = [rows_to_frame((row for stored in entries for row in _rows(stored.entry)), EVENTS) for entries in parts]
+    return pl.concat([rows_to_frame((), EVENTS), *frames])
 
 
 def _rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
@@ -246,18 +248,6 @@ def _rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
         for place, shown in enumerate(entry.body.get("items", ()), 1):
             row = shared | {"position": place} | shown
             yield row | {"event_id": None if entry.key is None else f"{entry.key}#{place}"}
-
-
-def _frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    kept = list(rows)
-    columns = []
-    for name, dtype in EVENTS.items():
-        values = [row.get(name) for row in kept]
-        if dtype == TIMESTAMP:
-            columns.append(pl.Series(name, values, pl.Int64()).cast(dtype))
-        else:
-            columns.append(pl.Series(name, values, dtype, strict=False))
-    return pl.DataFrame(columns)
 
 
 def _micros(moment: float) -> int | None:

@@ -17,6 +17,7 @@ import polars as pl
 
 from recsys.core.errors import FilterError
 from recsys.core.schema import TIMESTAMP
+from recsys.core.timestamps import parse_iso
 
 TIMESTAMP_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00+08:00'"
 MAX_BOUND_ENTRIES: Final = 1000
@@ -127,11 +128,10 @@ def as_timestamp(term: TypedValue) -> TypedValue | None:
 
 
 def read_timestamp(text: str) -> datetime | None:
-    """An ISO 8601 date or time, in UTC unless it names its offset; None where it is none."""
+    """Return an ISO 8601 date or time, in UTC if it has no offset; None if the text is neither."""
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return parse_iso(text, UTC)
+    except ValueError:
         return None
 
 

@@ -12,14 +12,13 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.core.ids import UNKNOWN, ExtendedIdMap
+from recsys.core.ids import NO_ITEM, UNKNOWN, ExtendedIdMap
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.row_changes import RowDict, apply_patch, offers_after, promote_dtype, to_frame
 from recsys.fitting.engine import Engine
 from recsys.live.cold_items import ColdItems
 from recsys.live.offer_overlay import OfferOverlay
 from recsys.models.collaborative.affinity import fit_affinity
-from recsys.models.collaborative.ease import NO_ITEM
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.search.vector_index import ExtendedIndex

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
-from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, impute_factors
+from recsys.models.content.hybrid import MIN_LENGTH, impute_factors
 from recsys.models.pairs.copurchase import RelatedItems
 
 PLACEMENT_CHUNK: Final = 64

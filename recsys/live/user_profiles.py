@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from recsys.core.ids import UNKNOWN
+from recsys.core.schema import PERSONALIZATION
 from recsys.data.row_changes import RowDict, apply_patch
 from recsys.fitting.engine import Engine
-
-OPTED_OUT: Final = "personalization"
 
 
 class UserProfiles:
@@ -30,7 +29,7 @@ class UserProfiles:
 
     def erase(self, user_id: str) -> None:
         """Forget everything but a wish to be left alone."""
-        self._changed[user_id] = {OPTED_OUT: False} if self.is_opted_out(user_id) else {}
+        self._changed[user_id] = {PERSONALIZATION: False} if self.is_opted_out(user_id) else {}
 
     def of(self, user_id: str) -> RowDict:
         """All columns that are known of a user, nulls apart from none; empty for a stranger."""
@@ -52,7 +51,7 @@ class UserProfiles:
         """Whether the user wants only lists that need no history."""
         known = self._changed.get(user_id)
         if known is not None:
-            return known.get(OPTED_OUT) is False
+            return known.get(PERSONALIZATION) is False
         row = self._base.users.row(user_id)
         return row != UNKNOWN and bool(self._base.is_opted_out[row])
 

@@ -18,13 +18,12 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.eventlog.identities import Identities, user_key
-from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EventStore, LogEntry, StoredEntry
+from recsys.eventlog.store import ITEM_CHANGES, READ_BATCH, USER_CHANGES, EventStore, LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.recent_events import EventEncoder, RecentEvents, joined
 from recsys.live.user_profiles import UserProfiles
 
-READ_AT_ONCE: Final = 20_000
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
 NO_READ_YET: Final = -1
 
@@ -90,7 +89,7 @@ class LiveView:
         with self._lock:
             # Both asked for before the log is read: what is committed meanwhile is read once more rather than missed.
             last = store.last_seq()
-            while entries := store.tail(self.seq, READ_AT_ONCE, without=("impression",)):
+            while entries := store.tail(self.seq, READ_BATCH, without=("impression",)):
                 self.apply(entries)
             self.seq, self._seen = max(self.seq, last), version
 

@@ -17,8 +17,9 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
+from recsys.core.timestamps import MICROSECONDS
 from recsys.data.payloads import ItemlessRow, parse_payload
-from recsys.eventlog.store import MICROSECONDS, LogEntry
+from recsys.eventlog.store import LogEntry
 from serving.http.body import CONTROL
 from serving.http.parameters import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown

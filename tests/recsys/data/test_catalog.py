@@ -5,8 +5,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.ids import UNKNOWN
 from recsys.core.schema import ITEMS
-from recsys.data.catalog import UNKNOWN, read_catalog
+from recsys.data.catalog import read_catalog
 from tests.shop import table
 
 levels = st.lists(st.one_of(st.none(), st.sampled_from(["食品", "茶", "A"])), max_size=3)

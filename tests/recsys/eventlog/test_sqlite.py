@@ -33,12 +33,12 @@ WRITE_UNTIL_KILLED: Final = """
 import sys
 from pathlib import Path
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 
 store, number = SqliteStore(Path(sys.argv[1])), 0
 while True:
     keys = [f"{sys.argv[2]}-{number}-{part}" for part in range(number % 4 + 1)]
-    store.append([Entry("event", key, 1.0, 1.0, {"item_id": "tea"}) for key in keys])
+    store.append([LogEntry("event", key, 1.0, 1.0, {"item_id": "tea"}) for key in keys])
     print(*keys, flush=True)
     number += 1
 """
@@ -47,13 +47,14 @@ WRITE_THE_SAME: Final = """
 import sys
 from pathlib import Path
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import Entry
+from recsys.eventlog.store import LogEntry
 
 store = SqliteStore(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.readline()
 for number in range(200):
-    print(store.append([Entry("event", f"e{number}", 1.0, 1.0, {"writer": sys.argv[2] if number % 2 else "any"})])[0])
+    writer = sys.argv[2] if number % 2 else "any"
+    print(store.append([LogEntry("event", f"e{number}", 1.0, 1.0, {"writer": writer})])[0])
 store.close()
 """
 

@@ -405,7 +405,7 @@ def test_the_table_is_the_same_in_parts(store: EventStore, monkeypatch: pytest.M
     assert [len(part) for part in read_entries(store, 3)] == [3, 3, 1]
     whole = events_table(store)
     assert whole["quantity"].to_list() == [float(number) for number in range(7)]
-    monkeypatch.setattr("recsys.eventlog.store.EXPORT_BATCH", 2)
+    monkeypatch.setattr("recsys.eventlog.store.READ_BATCH", 2)
     assert events_table(store).equals(whole)
 
 
