@@ -145,8 +145,8 @@ def ask(
     dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: GateMetric, progress: Progress
 ) -> Values:
     """A value a query; the models are gone when it returns."""
-    bench = Experiment.cut(dataset, window, config, progress=progress)
-    return question.measure(bench.served(task, question.placement), task.relevant, question.k)
+    experiment = Experiment.cut(dataset, window, config, progress=progress)
+    return question.measure(experiment.served(task, question.placement), task.relevant, question.k)
 
 
 def intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:

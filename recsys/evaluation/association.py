@@ -104,7 +104,7 @@ class BasketCounts:
 
 def count_baskets(dataset: Dataset) -> BasketCounts:
     """Count the baskets of everything that a dataset knows."""
-    bought = dataset.successes
+    bought = dataset.target_events
     _, row = np.unique(bought.basket_idx, return_inverse=True)
     shape = (int(row.max(initial=-1)) + 1, len(dataset.items))
     held = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)

@@ -44,7 +44,7 @@ class TrainingSlice:
     @cached_property
     def events(self) -> Events:
         """Goal events of named shoppers."""
-        bought = self.dataset.successes
+        bought = self.dataset.target_events
         return bought.take(bought.user_idx >= 0)
 
     @property

@@ -59,7 +59,7 @@ def hide_items(
 ) -> ColdItemsTask | None:
     """Hide a share of the items that enough shoppers bought before the window; None where there are none."""
     known = dataset.until(window.start)
-    bought = known.successes
+    bought = known.target_events
     named = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     held = sparse.csr_matrix((np.ones(len(named), np.float32), (named.user_idx, named.item_idx)), shape=shape)
@@ -162,7 +162,7 @@ def judge_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked)
     for place in track(range(len(cold.task)), f"for_you from {n_kept}"):
         moment = int(cold.task.as_of[place])
         history = cold.history.of(int(cold.task.user_idx[place]), moment)
-        history = last_items(history, engine.dataset_info.goal, n_kept)
+        history = last_items(history, engine.dataset_info.target_event, n_kept)
         query = Query(-1, moment, NOON, bucket, N_LISTED, history, allowed=allowed)
         rows = rank(placement, UserState(engine, query)).item_idx
         lists[place, : len(rows)] = rows

@@ -106,8 +106,8 @@ class QuestionResults:
     """The outcome of one question; a protocol asks one or more.
 
     Attributes:
-        ours: the methods that are judged; all others are baselines.
-        main: the metric that decides.
+        treatments: the methods that are judged; all others are baselines.
+        primary_metric: the metric that decides.
         values: by method and metric, float64 (n_queries,), NaN where the query has none.
         lists: by method, int32 (n_queries, k); empty where no list is judged.
         task: the queries; None where items are asked about, not lists.
@@ -115,8 +115,8 @@ class QuestionResults:
         segments: by kind and name, the queries of a part.
     """
 
-    ours: tuple[str, ...]
-    main: str
+    treatments: tuple[str, ...]
+    primary_metric: str
     values: Mapping[str, Mapping[str, Values]]
     lists: Mapping[str, Lists] = field(default_factory=dict)
     task: Task | None = None
@@ -126,7 +126,7 @@ class QuestionResults:
     @property
     def n_queries(self) -> int:
         """How many queries were asked."""
-        return len(next(iter(self.values[self.ours[0]].values())))
+        return len(next(iter(self.values[self.treatments[0]].values())))
 
     @property
     def unit(self) -> npt.NDArray[np.integer]:
@@ -142,10 +142,16 @@ Measure = Callable[[Experiment, Task, Lists], dict[str, Values]]
 
 
 def score_lists(
-    bench: Experiment, task: Task, lists: Mapping[str, Lists], measure: Measure, *, ours: tuple[str, ...], main: str
+    experiment: Experiment,
+    task: Task,
+    lists: Mapping[str, Lists],
+    measure: Measure,
+    *,
+    treatments: tuple[str, ...],
+    primary_metric: str,
 ) -> QuestionResults:
     """Measure the lists of every method for one task."""
-    n_items, prefix = len(bench.dataset.items), "acc_" if main.startswith("acc_") else ""
+    n_items, prefix = len(experiment.dataset.items), "acc_" if primary_metric.startswith("acc_") else ""
     totals = {
         name: {
             f"{prefix}coverage@{N_LISTED}": float(metrics.coverage_at_k(rows, N_LISTED)),
@@ -153,11 +159,11 @@ def score_lists(
         }
         for name, rows in lists.items()
     }
-    values = {name: measure(bench, task, rows) for name, rows in lists.items()}
-    return QuestionResults(ours, main, values, lists, task, totals, bench.segments(task))
+    values = {name: measure(experiment, task, rows) for name, rows in lists.items()}
+    return QuestionResults(treatments, primary_metric, values, lists, task, totals, experiment.segments(task))
 
 
-def accuracy(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """How much of what was taken the lists foretell."""
     values = {}
     for k in (10, 20):
@@ -169,10 +175,10 @@ def accuracy(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     return values
 
 
-def accuracy_and_exposure(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Accuracy, and which part of the catalogue the lists show."""
-    engine, k = bench.engine, N_LISTED
-    values = accuracy(bench, task, lists)
+    engine, k = experiment.engine, N_LISTED
+    values = accuracy(experiment, task, lists)
     values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
     values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
     values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
@@ -180,21 +186,21 @@ def accuracy_and_exposure(bench: Experiment, task: Task, lists: Lists) -> dict[s
     return values
 
 
-def accuracy_by_hour(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+def accuracy_by_hour(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Accuracy, and recall in each part of the day."""
-    values = accuracy(bench, task, lists)
-    for name, mask in by_hour(bench.engine, task):
+    values = accuracy(experiment, task, lists)
+    for name, mask in by_hour(experiment.engine, task):
         values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
     return values
 
 
-def completion(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """Whether and where the rest of a basket is found; seeds of the tail apart."""
     hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
     return {
         "hit_rate@10": hit,
         "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
-        "tail_hit_rate@10": np.where(bench.engine.is_tail[task.seed], hit, np.nan),
+        "tail_hit_rate@10": np.where(experiment.engine.is_tail[task.seed], hit, np.nan),
     }
 
 
@@ -203,9 +209,9 @@ OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def completion_by_other_types(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+def completion_by_other_types(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
     """The same where only other product types count."""
-    return {OF_OTHER_TYPES[name]: value for name, value in completion(bench, task, lists).items()}
+    return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()}
 
 
 def draw(task: Task) -> Task:

@@ -120,7 +120,7 @@ def recent_own_lists(
     label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
     for place in track(range(len(task)), label):
         now = int(task.as_of[place])
-        bought = engine.history.of(int(task.user_idx[place]), now).of_kind(engine.dataset_info.goal)
+        bought = engine.history.of(int(task.user_idx[place]), now).of_kind(engine.dataset_info.target_event)
         rows, column = np.unique(np.concatenate([bought.item_idx, behind]), return_inverse=True)
         weight = np.exp(-(now - bought.timestamp) / DAY_S / decay_days)
         score = np.bincount(column[: len(bought)], weight, minlength=len(rows)) + 0.1 * past.popularity[rows]

@@ -56,8 +56,8 @@ class EvaluationSummary:
     """One question's figures.
 
     Attributes:
-        main: the metric that decides.
-        ours: the methods that are judged.
+        primary_metric: the metric that decides.
+        treatments: the methods that are judged.
         n_queries: how many queries were asked.
         n_units: how many shoppers, or queries of nobody, the intervals draw from.
         metrics: by method and metric; metrics that no query has a value of are left out.
@@ -65,8 +65,8 @@ class EvaluationSummary:
         segments: the deciding metric by part.
     """
 
-    main: str
-    ours: tuple[str, ...]
+    primary_metric: str
+    treatments: tuple[str, ...]
     n_queries: int
     n_units: int
     metrics: dict[str, dict[str, Interval]]
@@ -75,11 +75,11 @@ class EvaluationSummary:
 
     def best_baseline(self, metric: str | None = None) -> str | None:
         """The baseline that is best by a metric, the deciding one if not given; None where there is none."""
-        metric = metric or self.main
+        metric = metric or self.primary_metric
         value = {
             method: figures[metric].value
             for method, figures in self.metrics.items()
-            if method not in self.ours and metric in figures
+            if method not in self.treatments and metric in figures
         }
         return max(value, key=value.__getitem__, default=None)
 
@@ -110,7 +110,7 @@ def summarize(judged: QuestionResults, rng: np.random.Generator, n_resamples: in
         if segment is not None
     )
     outcome = EvaluationSummary(
-        judged.main, judged.ours, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments
+        judged.primary_metric, judged.treatments, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments
     )
     whole = {(method, metric): found for (method, metric, segment), found in estimates.items() if segment is None}
     return EvaluationSummary(**vars(outcome) | {"comparisons": tuple(_comparisons(outcome, whole))})
@@ -121,11 +121,11 @@ def _columns(judged: QuestionResults) -> Iterator[tuple[Column, Values]]:
         for metric, value in metrics.items():
             if not np.isnan(value).all():
                 yield (method, metric, None), value
-        main = metrics[judged.main]
+        primary = metrics[judged.primary_metric]
         for kind, masks in judged.segments.items():
             for name, mask in masks.items():
-                if not np.isnan(main[mask]).all():
-                    yield (method, judged.main, (kind, name)), np.where(mask, main, np.nan)
+                if not np.isnan(primary[mask]).all():
+                    yield (method, judged.primary_metric, (kind, name)), np.where(mask, primary, np.nan)
 
 
 def _comparisons(
@@ -133,7 +133,7 @@ def _comparisons(
 ) -> Iterator[Comparison]:
     for (method, metric), (value, means) in whole.items():
         for (baseline, same), (other, others) in whole.items():
-            if method in outcome.ours and baseline not in outcome.ours and same == metric:
+            if method in outcome.treatments and baseline not in outcome.treatments and same == metric:
                 yield Comparison(
                     method=method,
                     baseline=baseline,

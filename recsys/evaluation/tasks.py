@@ -66,10 +66,10 @@ def anonymous(dataset: Dataset, window: Window) -> Task:
 
 def discovery(dataset: Dataset, window: Window) -> Task:
     """What each known shopper took in the window and had never taken before; asked at the window's start."""
-    events = _successes(dataset, window)
+    events = _target_events(dataset, window)
     users, row = np.unique(events.user_idx, return_inverse=True)
     taken = _ones(row, events.item_idx, (len(users), len(dataset.items)))
-    before = dataset.until(window.start).successes
+    before = dataset.until(window.start).target_events
     named = before.take(before.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     owned = _ones(named.user_idx, named.item_idx, shape)[users]
@@ -114,15 +114,15 @@ def of_other_types(task: Task, item_type: npt.NDArray[np.int32]) -> Task:
     return narrowed.take(np.diff(kept.indptr) > 0)
 
 
-def _successes(dataset: Dataset, window: Window) -> Events:
-    events = dataset.successes
+def _target_events(dataset: Dataset, window: Window) -> Events:
+    events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
     return events.take(inside & (events.user_idx >= 0))
 
 
 def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> Task:
     """Baskets of the window in order of time, each asked one second before its first event."""
-    events = dataset.successes
+    events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
     events = events.take(inside & ((events.user_idx >= 0) | with_nobody))
     _, first, row = np.unique(events.basket_idx, return_index=True, return_inverse=True)
@@ -139,7 +139,7 @@ def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> 
 
 
 def _is_known(dataset: Dataset, window: Window, user_idx: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    before = dataset.until(window.start).successes.user_idx
+    before = dataset.until(window.start).target_events.user_idx
     known = np.zeros(len(dataset.users) + 1, np.bool_)
     known[before] = True
     known[ANONYMOUS] = False

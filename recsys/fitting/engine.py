@@ -65,7 +65,7 @@ class FittedDataInfo:
 
     Attributes:
         timezone: the shop's IANA zone.
-        goal: code of the event that counts as a purchase.
+        target_event: code of the event that counts as a purchase.
         end: seconds since 1970 of the last event, 0 with no events.
         has_hours: whether its times are finer than a day; True with no events.
         mean_rating: of all ratings, 0 with none.
@@ -75,7 +75,7 @@ class FittedDataInfo:
     """
 
     timezone: str
-    goal: int
+    target_event: int
     end: int
     has_hours: bool = True
     mean_rating: float = 0.0
@@ -88,7 +88,7 @@ class FittedDataInfo:
         """What a dataset says of its shop."""
         return cls(
             timezone=dataset.timezone,
-            goal=dataset.goal,
+            target_event=dataset.target_event,
             end=dataset.end,
             has_hours=dataset.has_hours or not len(dataset.events),
             mean_rating=dataset.mean_rating,

@@ -88,7 +88,7 @@ def fit_models(
         content=content,
         hybrid=hybrid,
         affinity=fit_affinity(catalog, popularity.share, config.affinity),
-        ease=fit_ease(count_successes(dataset), config.ease),
+        ease=fit_ease(count_target_events(dataset), config.ease),
         copurchase=copurchase,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
@@ -100,13 +100,13 @@ def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Gener
     events = dataset.events
     age_s = np.maximum(now - events.timestamp, 0)
     shape = (len(dataset.users), len(dataset.items))
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.strength)
+    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.rating_weight)
     return fit_als(user_items, config, rng)
 
 
-def count_successes(dataset: Dataset) -> sparse.csr_matrix:
+def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
     """How often each shopper took each item, float32 CSR (n_users, n_items)."""
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)

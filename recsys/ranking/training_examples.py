@@ -67,11 +67,11 @@ def training_requests(
     """
     asked = config.ranker
     known = dataset.until(cutoff)
-    later = dataset.until(cutoff + asked.horizon_days * DAY_S).successes
+    later = dataset.until(cutoff + asked.horizon_days * DAY_S).target_events
     later = later.take(later.timestamp >= cutoff)
     if not len(later):
         return None
-    answers = _answers(later, known.successes)
+    answers = _answers(later, known.target_events)
     users = np.unique(answers.user_idx)
     users = np.sort(rng.permutation(users)[: asked.max_shoppers])
     engine = fit_models(known, config, now=cutoff, for_shoppers_only=True)
@@ -111,7 +111,7 @@ def _given(engine: Engine, history: UserHistory, rng: np.random.Generator) -> It
     config = engine.config.ranker
     yield history
     if rng.random() < config.short_share:
-        yield last_items(history, engine.dataset_info.goal, int(rng.integers(1, config.max_short + 1)))
+        yield last_items(history, engine.dataset_info.target_event, int(rng.integers(1, config.max_short + 1)))
 
 
 def _answer(
@@ -129,7 +129,7 @@ def _answer(
     candidates = generate({name: CANDIDATE_SOURCES[name] for name in ASKED_NEXT.sources}, state)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
-    owned = np.unique(history.of_kind(engine.dataset_info.goal).item_idx)
+    owned = np.unique(history.of_kind(engine.dataset_info.target_event).item_idx)
     taken_next, taken_ever = is_among(rows, first), is_among(rows, np.unique(taken.item_idx))
     is_drawn = rng.random(len(rows)) < engine.config.ranker.negative_share
     kept = taken_ever | is_drawn

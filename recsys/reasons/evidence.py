@@ -46,7 +46,7 @@ class ReasonContext:
     @property
     def goal(self) -> str:
         """Name of the event that counts as success here."""
-        return EVENT_NAMES[self.engine.dataset_info.goal]
+        return EVENT_NAMES[self.engine.dataset_info.target_event]
 
     @cached_property
     def phrases(self) -> ReasonTemplates:

@@ -60,7 +60,7 @@ def _is_unseen(placement: Placement, state: UserState, rows: npt.NDArray[np.int3
     if not placement.seen_days or not len(history):
         return np.ones(len(rows), np.bool_)
     since = query.now - placement.seen_days * DAY_S
-    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.goal)]
+    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.target_event)]
     return ~np.isin(rows, seen)
 
 

@@ -140,10 +140,10 @@ class ALSModel:
         item_idx: npt.NDArray[np.int32],
         kind: npt.NDArray[np.int8],
         age_s: npt.NDArray[np.int64],
-        strength: npt.NDArray[np.float32] | float = 1.0,
+        rating_weight: npt.NDArray[np.float32] | float = 1.0,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """A shopper's events as distinct items and their decayed weights, the input of `fold_in`."""
-        decayed = strength * self.event_weights[kind] * np.exp2(age_s * (-1.0 / (self.half_life_days * DAY_S)))
+        decayed = rating_weight * self.event_weights[kind] * np.exp2(age_s * (-1.0 / (self.half_life_days * DAY_S)))
         distinct, place = np.unique(item_idx, return_inverse=True)
         return distinct, np.bincount(place, decayed, len(distinct)).astype(np.float32)
 
@@ -206,16 +206,16 @@ def weigh_events(
     age_s: npt.NDArray[np.int64],
     shape: tuple[int, int],
     config: ALSConfig,
-    strength: npt.NDArray[np.float32] | float = 1.0,
+    rating_weight: npt.NDArray[np.float32] | float = 1.0,
 ) -> sparse.csr_matrix:
     """Sum decayed event weights into a matrix; events without a shopper are left out.
 
-    `w_ui = Σ strength · weight(kind) · 2^(−age/half_life)`.
+    `w_ui = Σ rating_weight · weight(kind) · 2^(−age/half_life)`.
 
     Returns:
         float32 CSR of `shape` without explicit zeros.
     """
-    weight = strength * config.event_weights.as_array()[kind] * np.exp2(-age_s / (config.half_life_days * DAY_S))
+    weight = rating_weight * config.event_weights.as_array()[kind] * np.exp2(-age_s / (config.half_life_days * DAY_S))
     named = user_idx >= 0
     coordinates = (user_idx[named], item_idx[named])
     matrix = sparse.csr_matrix((weight[named].astype(np.float32), coordinates), shape=shape)

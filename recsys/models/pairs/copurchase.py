@@ -162,7 +162,7 @@ def fit_copurchase(
 def _popularity_prior(
     dataset: Dataset, share: npt.NDArray[np.float64], now: int, config: CopurchaseConfig
 ) -> npt.NDArray[np.float64]:
-    bought = dataset.successes
+    bought = dataset.target_events
     age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
     of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
     return of_late**config.momentum_power / np.maximum(share, 1e-9) ** config.popularity_discount
@@ -177,7 +177,7 @@ class _Baskets:
 
 
 def _group(dataset: Dataset, config: CopurchaseConfig) -> tuple[_Baskets, bool]:
-    bought = dataset.successes
+    bought = dataset.target_events
     line = bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
     bought = bought.take(np.sort(np.unique(line, return_index=True)[1]))
     size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx]

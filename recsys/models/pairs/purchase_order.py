@@ -95,7 +95,7 @@ class _TypeBaskets:
 
 
 def _type_baskets(dataset: Dataset, catalog: Catalog) -> _TypeBaskets:
-    bought = dataset.successes
+    bought = dataset.target_events
     known = (bought.user_idx >= 0) & (catalog.item_type[bought.item_idx] >= 0)
     bought = bought.take(known)
     _, first, row = np.unique(bought.basket_idx, return_index=True, return_inverse=True)

@@ -67,7 +67,7 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
         config: settings.
         now: seconds since 1970.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     n_items = len(dataset.items)
     age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
     decayed = np.bincount(bought.item_idx, np.exp2(-age_days / config.half_life_days), minlength=n_items)

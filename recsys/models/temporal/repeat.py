@@ -86,16 +86,16 @@ NO_PURCHASES = PurchaseStats(
 )
 
 
-def purchase_stats(model: RepeatModel, history: UserHistory, goal: int, now: int) -> PurchaseStats:
+def purchase_stats(model: RepeatModel, history: UserHistory, target_event: int, now: int) -> PurchaseStats:
     """Score what the shopper bought up to `now`.
 
     Args:
         model: everyone's intervals.
         history: the shopper's events, none later than `now`.
-        goal: code of the event that counts as a purchase.
+        target_event: code of the event that counts as a purchase.
         now: seconds since 1970.
     """
-    bought = history.of_kind(goal)
+    bought = history.of_kind(target_event)
     if not len(bought):
         return NO_PURCHASES
     item_idx, timestamp = _one_a_basket(bought)
@@ -127,7 +127,7 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
 
     `interval_i = (Σ gaps + s·interval_type) / (n_gaps + s)`; the rate likewise, from buyers who bought on another day.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     n_items = len(dataset.items)
     order = np.lexsort((bought.timestamp, bought.item_idx, bought.user_idx))
@@ -170,7 +170,7 @@ def _shrunk_mean(
 
 def _repeat_share(dataset: Dataset) -> float:
     """Share of repeats among what shoppers buy after the first day that they were seen."""
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     if not len(bought):
         return 0.0

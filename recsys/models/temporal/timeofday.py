@@ -67,7 +67,7 @@ def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -
     `P(b|cat) = (n + κ_c·P(b))/(N + κ_c)`, `P(b|type) = (n + κ_c·P(b|cat))/(N + κ_c)`,
     `P(b|i) = (n + κ_t·P(b|type))/(N + κ_t)`; `lift = P(b|i) / P(b)`.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.hour != NO_HOUR)
     of_hour = bucket_of_hour(config)
     n_items, n_buckets = len(dataset.items), len(config.bucket_starts)

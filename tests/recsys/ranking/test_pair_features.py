@@ -34,7 +34,7 @@ def past(shop_dataset: Dataset) -> Engine:
 @pytest.fixture(scope="module")
 def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
     """One that learned from the weeks after."""
-    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
     config = replace(small_config().ranker, min_queries=2)
     examples = past_pairs(past, later, config, np.random.default_rng(0))
     blind = replace(examples, blend=np.zeros(len(examples.blend), np.float32))
@@ -63,7 +63,7 @@ def test_columns_say_what_the_models_hold(past: Engine) -> None:
 
 def test_examples_tell_what_each_basket_held(past: Engine, shop_dataset: Dataset) -> None:
     """Every basket of two or more asks once, and no basket's own seed is listed."""
-    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
     examples = past_pairs(past, later, ALL, np.random.default_rng(0))
     _, size = np.unique(np.unique(np.stack([later.basket_idx, later.item_idx]), axis=1)[0], return_counts=True)
     assert len(examples.size) <= (size >= 2).sum()
