@@ -62,33 +62,33 @@ class ScoreBin:
 
 
 def sweep_tail_discount(
-    experiment: Experiment, judged: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
+    experiment: Experiment, results: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
 ) -> list[TradeoffPoint]:
-    """Serve `discover` at each setting of its popularity discount, beside what `discovery` judged already.
+    """Serve `discover` at each setting of its popularity discount, beside what `discovery` results already.
 
     All methods answer the same part of the queries, and share the draws of their intervals.
 
     Args:
         experiment: the models.
-        judged: the outcome of `discovery`.
+        results: the outcome of `discovery`.
         tail_discounts: β, >= 0 each; the one that is served is added.
 
     Returns:
         The settings in order, then all others as they stand.
     """
-    assert judged.task is not None, "discovery asks about shoppers"
-    chosen = _sample(judged.n_queries, MAX_SWEEP_QUERIES)
-    task, served = judged.task.take(chosen), PLACEMENTS["discover"]
+    assert results.task is not None, "discovery asks about shoppers"
+    chosen = _sample(results.n_queries, MAX_SWEEP_QUERIES)
+    task, served = results.task.take(chosen), PLACEMENTS["discover"]
     points = []
     for discount in sorted({*tail_discounts, served.tail_discount}):
-        turned = replace(served, tail_discount=discount)
-        lists = served_lists(experiment.engine, task, turned, N_LISTED, experiment.track)
+        placement = replace(served, tail_discount=discount)
+        lists = served_lists(experiment.engine, task, placement, N_LISTED, experiment.track)
         point = _point(experiment, task, served.name, lists)
         points.append(replace(point, tail_discount=discount, is_served=discount == served.tail_discount))
-    for method, rows in judged.lists.items():
+    for method, rows in results.lists.items():
         if method != served.name:
             points.append(
-                replace(_point(experiment, task, method, rows[chosen]), is_served=method in judged.treatments)
+                replace(_point(experiment, task, method, rows[chosen]), is_served=method in results.treatments)
             )
     return points
 
@@ -113,10 +113,10 @@ def calibration_bins(
     task = task.take(_sample(len(task), MAX_SCORE_QUERIES))
     lists = np.full((len(task), N_LISTED), -1, np.int32)
     scores = np.full(lists.shape, np.nan)
-    for place, found in enumerate(served_rankings(experiment.engine, task, placement, N_LISTED, experiment.track)):
+    for idx, found in enumerate(served_rankings(experiment.engine, task, placement, N_LISTED, experiment.track)):
         if not found.fallback_used:
-            lists[place, : len(found.item_idx)] = found.item_idx
-            scores[place, : len(found.score)] = found.score
+            lists[idx, : len(found.item_idx)] = found.item_idx
+            scores[idx, : len(found.score)] = found.score
     is_listed = lists >= 0
     if not is_listed.any():
         return []
@@ -140,7 +140,7 @@ def _point(experiment: Experiment, task: Task, method: str, lists: Lists) -> Tra
         metrics.long_tail_recall_at_k(lists, task.relevant, N_LISTED, is_tail),
     )
     means = resampled_means(np.column_stack(values), np.random.default_rng(0), task.user_idx)
-    ndcg, tail_share, recall = (interval_of(_mean(value), means[:, place]) for place, value in enumerate(values))
+    ndcg, tail_share, recall = (interval_of(_mean(value), means[:, idx]) for idx, value in enumerate(values))
     return TradeoffPoint(method, None, False, ndcg, tail_share, recall, metrics.coverage_at_k(lists, N_LISTED))
 
 

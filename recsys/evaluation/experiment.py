@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -131,11 +130,7 @@ class QuestionResults:
     @property
     def unit(self) -> npt.NDArray[np.integer]:
         """What is drawn together when intervals are estimated: a shopper's queries; of nobody, each query alone."""
-        alone = np.arange(self.n_queries)
-        if self.task is None:
-            return alone
-        user = self.task.user_idx
-        return np.where(user == ANONYMOUS, user.max(initial=0) + 1 + alone, user)
+        return np.arange(self.n_queries) if self.task is None else self.task.unit
 
 
 Measure = Callable[[Experiment, Task, Lists], dict[str, Values]]
@@ -163,57 +158,6 @@ def score_lists(
     return QuestionResults(treatments, primary_metric, values, lists, task, totals, experiment.segments(task))
 
 
-def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """How much of what was taken the lists foretell."""
-    values = {}
-    for k in (10, 20):
-        values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
-        values[f"ndcg@{k}"] = metrics.ndcg_at_k(lists, task.relevant, k)
-        values[f"hit_rate@{k}"] = metrics.hit_rate_at_k(lists, task.relevant, k)
-    values["precision@10"] = metrics.precision_at_k(lists, task.relevant, 10)
-    values["map@10"] = metrics.average_precision_at_k(lists, task.relevant, 10)
-    return values
-
-
-def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and which part of the catalogue the lists show."""
-    engine, k = experiment.engine, N_LISTED
-    values = accuracy(experiment, task, lists)
-    values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
-    values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
-    values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
-    values[f"diversity@{k}"] = metrics.diversity_at_k(lists, k, engine.content.embedding)
-    return values
-
-
-def accuracy_by_hour(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and recall in each part of the day."""
-    values = accuracy(experiment, task, lists)
-    for name, mask in by_hour(experiment.engine, task):
-        values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
-    return values
-
-
-def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Whether and where the rest of a basket is found; seeds of the tail apart."""
-    hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
-    return {
-        "hit_rate@10": hit,
-        "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
-        "tail_hit_rate@10": np.where(experiment.engine.is_tail[task.seed], hit, np.nan),
-    }
-
-
-OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
-)
-
-
-def completion_by_other_types(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """The same where only other product types count."""
-    return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()}
-
-
 def draw(task: Task) -> Task:
     """A task of at most `MAX_QUERIES`, the same ones each time."""
     if len(task) <= MAX_QUERIES:
@@ -231,8 +175,8 @@ def by_hour(engine: Engine, task: Task) -> Iterator[tuple[str, npt.NDArray[np.bo
 
 
 def _by_history(n_baskets: npt.NDArray[np.int64]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    for place, fewest in enumerate(HISTORY_STEPS):
-        most = HISTORY_STEPS[place + 1] - 1 if place + 1 < len(HISTORY_STEPS) else None
+    for step, fewest in enumerate(HISTORY_STEPS):
+        most = HISTORY_STEPS[step + 1] - 1 if step + 1 < len(HISTORY_STEPS) else None
         inside = (n_baskets >= fewest) & (n_baskets <= (n_baskets.max(initial=0) if most is None else most))
         name = f"{fewest}+" if most is None else str(fewest) if most == fewest else f"{fewest}-{most}"
         yield f"{name} baskets", inside

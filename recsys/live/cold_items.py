@@ -19,7 +19,8 @@ from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
-from recsys.models.content.hybrid import MIN_LENGTH, NO_ITEM, impute_factors
+from recsys.models.arrays import MIN_LENGTH
+from recsys.models.content.hybrid import NO_ITEM, impute_factors
 from recsys.models.pairs.copurchase import RelatedItems
 
 PLACEMENT_CHUNK: Final = 64

@@ -9,7 +9,8 @@ from scipy.special import expit
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
+from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
+from recsys.fitting.ranker_fit import fit_ranker
 from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pair_features import (
     N_ORDERED,
@@ -57,7 +58,7 @@ def test_columns_say_what_the_models_hold(past: Engine) -> None:
         assert table["same_type"][place] == (past.catalog.item_type[seed] == past.catalog.item_type[item])
         likeness = past.content.embedding[seed] @ past.content.embedding[item]
         assert table["likeness"][place] == pytest.approx(likeness, abs=1e-5)
-        lift = np.log(pairs.chance[place] * (past.copurchase.n_all + 1) / (n_item + 1))
+        lift = np.log(pairs.probability[place] * (past.copurchase.n_all + 1) / (n_item + 1))
         assert table["log_lift"][place] == pytest.approx(lift, abs=1e-4)
 
 

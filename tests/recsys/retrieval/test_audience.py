@@ -21,7 +21,7 @@ def test_shoppers_who_love_a_kind_are_the_audience_of_a_new_item_of_it(shop_data
     row = shop_dataset.items.row(LEATHER[0])
     events = shop_dataset.events
     hidden = replace(shop_dataset, events=events.take(events.item_idx != row))
-    engine = fit_models(hidden, small_config(), for_shoppers_only=True)
+    engine = fit_models(hidden, small_config(), user_lists_only=True)
     score = audience_scores(engine, np.array([row], np.int32), engine.dataset_info.end)[:, 0]
     fans = engine.users.rows(LEATHER_FANS)
     others = np.setdiff1d(np.arange(len(engine.users)), fans)

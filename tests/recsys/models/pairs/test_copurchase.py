@@ -115,7 +115,7 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
         assert set(together) == likely
         for j in likely:
             assert together[j] == pytest.approx(chance[i, j], rel=1e-4)
-        wrong_way = backward.of(int(i), everything, catalog)
+        wrong_way = backward.is_reversed(int(i), everything, catalog)
         for j in likely:
             same = catalog.item_type[i] == catalog.item_type[j] >= 0
             same_group = catalog.group[i] == catalog.group[j] >= 0
