@@ -98,24 +98,26 @@ def _show_question(protocol: str, outcome: EvaluationSummary) -> None:
     best = outcome.best_baseline()
     shown = _columns(outcome)
     against = {
-        found.method: found.relative for found in outcome.comparisons if found.is_best and found.metric == outcome.main
+        found.method: found.relative
+        for found in outcome.comparisons
+        if found.is_best and found.metric == outcome.primary_metric
     }
     rows = []
     for method, figures in outcome.metrics.items():
         mark = " *" if method == best else ""
         told = [_cell(figures.get(name)) for name in shown]
         rows.append([method + mark, *told, _change(against.get(method))])
-    title = f"{protocol}: {', '.join(outcome.ours)} ({outcome.n_queries:,} queries)"
+    title = f"{protocol}: {', '.join(outcome.treatments)} ({outcome.n_queries:,} queries)"
     show_table(("method", *shown, "vs best"), rows, title)
     show_lines([""])
 
 
 def _columns(outcome: EvaluationSummary) -> list[str]:
     """The deciding metric, then its parts, then what matters most."""
-    names = list(outcome.metrics[outcome.ours[0]])
-    parts = [name for name in names if name.startswith(f"{outcome.main}_")]
+    names = list(outcome.metrics[outcome.treatments[0]])
+    parts = [name for name in names if name.startswith(f"{outcome.primary_metric}_")]
     first = TAIL_COLUMNS if set(TAIL_COLUMNS) <= set(names) else ()
-    return list(dict.fromkeys((outcome.main, *parts, *first, *names)))[:N_COLUMNS]
+    return list(dict.fromkeys((outcome.primary_metric, *parts, *first, *names)))[:N_COLUMNS]
 
 
 def _cell(interval: Interval | None) -> str:

@@ -32,8 +32,8 @@ def find_data_gaps(dataset: Dataset, engine: Engine) -> tuple[str, ...]:
 
 
 def _of_people(dataset: Dataset, engine: Engine) -> Iterator[str]:
-    if dataset.goal != PURCHASE:
-        yield f"There are hardly any purchases: {EVENT_NAMES[dataset.goal]} stands for success in every list."
+    if dataset.target_event != PURCHASE:
+        yield f"There are hardly any purchases: {EVENT_NAMES[dataset.target_event]} stands for success in every list."
     if not len(dataset.users):
         yield (
             "No event names a user or a visitor: there are no personal lists, and for_you, discover, long_tail, "

@@ -136,15 +136,15 @@ def evaluate(
         span = find_window(dataset, window, holdout_days)
         dataset = dataset.until(span.stop)
     with stages.next():
-        bench = Experiment.cut(dataset, span, config, stages.track, stages.step)
-    outcomes, judged, skipped = _run(bench, protocols, stages)
+        experiment = Experiment.cut(dataset, span, config, stages.track, stages.step)
+    outcomes, judged, skipped = _run(experiment, protocols, stages)
     report = EvaluationReport(
         window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
     )
-    report = replace(report, importances=bench.engine.rankers.next.importances)
+    report = replace(report, importances=experiment.engine.rankers.next.importances)
     if with_curves:
         with stages.next():
-            report = replace(report, dial=_dial(bench, judged), score_bins=_score_bins(bench, judged))
+            report = replace(report, dial=_dial(experiment, judged), score_bins=_score_bins(experiment, judged))
     progress("done", 1.0)
     return report
 
@@ -169,7 +169,7 @@ def write_lists(report: EvaluationReport, path: Path) -> Path:
 
 
 def _run(
-    bench: Experiment, protocols: Sequence[str], stages: _Stages
+    experiment: Experiment, protocols: Sequence[str], stages: _Stages
 ) -> tuple[dict[str, tuple[EvaluationSummary, ...]], dict[str, tuple[QuestionResults, ...]], dict[str, str]]:
     outcomes: dict[str, tuple[EvaluationSummary, ...]] = {}
     judged: dict[str, tuple[QuestionResults, ...]] = {}
@@ -178,7 +178,7 @@ def _run(
         found: list[QuestionResults] = []
         with stages.next():
             try:
-                found.extend(PROTOCOLS[protocol](bench))
+                found.extend(PROTOCOLS[protocol](experiment))
             except InsufficientDataError as error:
                 skipped[protocol] = str(error)
             rng = np.random.default_rng(0)
@@ -187,13 +187,13 @@ def _run(
     return outcomes, judged, skipped
 
 
-def _dial(bench: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[TradeoffPoint]:
-    return [point for question in judged.get("discovery", ()) for point in sweep_tail_discount(bench, question)]
+def _dial(experiment: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[TradeoffPoint]:
+    return [point for question in judged.get("discovery", ()) for point in sweep_tail_discount(experiment, question)]
 
 
-def _score_bins(bench: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[ScoreBin]:
+def _score_bins(experiment: Experiment, judged: Mapping[str, Sequence[QuestionResults]]) -> list[ScoreBin]:
     asked = [question.task for question in judged.get("next_basket", ()) if question.task is not None]
-    return [found for task in asked for found in calibration_bins(bench, task)]
+    return [found for task in asked for found in calibration_bins(experiment, task)]
 
 
 def _check(window: str, holdout_days: int, protocols: Sequence[str]) -> None:
@@ -219,8 +219,8 @@ def _moments(window: Window) -> dict[str, str]:
 def _question(outcome: EvaluationSummary) -> dict[str, Any]:
     """A question without the figures that the report gives already."""
     return {
-        "main": outcome.main,
-        "ours": list(outcome.ours),
+        "main": outcome.primary_metric,
+        "ours": list(outcome.treatments),
         "best_baseline": outcome.best_baseline(),
         "n_queries": outcome.n_queries,
         "n_units": outcome.n_units,

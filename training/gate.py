@@ -16,7 +16,7 @@ from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.experiment import Experiment, draw
 from recsys.evaluation.splits import Window, find_window
-from recsys.evaluation.tasks import ANONYMOUS, Task
+from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig, Progress
 
 Decision = Literal["passed", "refused", "overridden", "skipped"]
@@ -145,15 +145,13 @@ def ask(
     dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: GateMetric, progress: Progress
 ) -> Values:
     """A value a query; the models are gone when it returns."""
-    bench = Experiment.cut(dataset, window, config, progress=progress)
-    return question.measure(bench.served(task, question.placement), task.relevant, question.k)
+    experiment = Experiment.cut(dataset, window, config, progress=progress)
+    return question.measure(experiment.served(task, question.placement), task.relevant, question.k)
 
 
 def intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:
     """Of the current settings, of the new ones, and of the new less the current, by the same draws."""
-    alone = np.arange(len(task)) + task.user_idx.max(initial=0) + 1
-    unit = np.where(task.user_idx == ANONYMOUS, alone, task.user_idx)
-    means = resampled_means(values, np.random.default_rng(0), unit)
+    means = resampled_means(values, np.random.default_rng(0), task.unit)
     mean = values.mean(axis=0)
     current, new = (interval_of(float(mean[place]), means[:, place]) for place in (0, 1))
     return current, new, interval_of(float(mean[1] - mean[0]), means[:, 1] - means[:, 0])

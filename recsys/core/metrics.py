@@ -62,10 +62,26 @@ def ndcg_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
     Reference:
         Järvelin & Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques, TOIS.
     """
+    return ndcg_of_hits(find_hits(lists[:, :k], relevant), _n_relevant(relevant), k)
+
+
+def ndcg_of_hits(hits: npt.NDArray[np.bool_], n_relevant: npt.NDArray[np.integer], k: int) -> Values:
+    """Compute nDCG@k from the positions of the hits; see `ndcg_at_k`.
+
+    Args:
+        hits: bool (n_queries, at most k), whether the item at each position is relevant, best position first.
+        n_relevant: integer (n_queries,), relevant items of each query, listed or not.
+        k: length of a full list, >= 1.
+
+    Returns:
+        float64 (n_queries,), in [0, 1]; 0 for queries without relevant items.
+
+    >>> ndcg_of_hits(np.array([[True, False], [False, True]]), np.array([1, 3]), 2).round(3)
+    array([1.   , 0.387])
+    """
     discounts: Values = 1 / np.log2(np.arange(2, k + 2))
-    hits = find_hits(lists[:, :k], relevant)
     gain: Values = np.dot(hits, discounts[: hits.shape[1]])
-    ideal: Values = np.concatenate([[1.0], np.cumsum(discounts)])[np.minimum(_n_relevant(relevant), k)]
+    ideal: Values = np.concatenate([[1.0], np.cumsum(discounts)])[np.minimum(n_relevant, k)]
     return gain / ideal
 
 

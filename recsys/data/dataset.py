@@ -33,15 +33,15 @@ from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
 VIEW_ITEM_LIST = EVENT_NAMES.index("view_item_list")
-GOALS = tuple(
+TARGET_EVENTS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
 )
 """Events that can stand for success, the strongest first."""
 
-MIN_GOAL_SHARE = 0.001
+MIN_TARGET_SHARE = 0.001
 NO_HOUR = -1
-MAX_STRENGTH = 2.0
+MAX_RATING_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Events:
         kind: int8, place in `schema.EVENT_NAMES`.
         timestamp: int64, seconds since 1970 UTC.
         hour: int8, the shopper's local hour 0-23, -1 where times are no finer than a day.
-        strength: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 where not rated.
+        rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 where not rated.
     """
 
     user_idx: npt.NDArray[np.int32]
@@ -64,7 +64,7 @@ class Events:
     kind: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
-    strength: npt.NDArray[np.float32]
+    rating_weight: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -86,7 +86,7 @@ class Dataset:
         profiles: one row a user in the order of `users`: the columns of `schema.USERS` and the shop's own.
         timezone: the shop's IANA zone.
         fingerprint: digest of the tables that this was read from.
-        goal: code of the event that counts as success: `purchase` where there are any.
+        target_event: code of the event that counts as success: `purchase` where there are any.
         mean_rating: of all ratings, 0 with none.
         store_seq: number of the live log up to which its events and changes are in the tables.
         merges: by id, the one that its events were joined to in the tables.
@@ -101,7 +101,7 @@ class Dataset:
     profiles: pl.DataFrame
     timezone: str
     fingerprint: str
-    goal: int = field(default=PURCHASE)
+    target_event: int = field(default=PURCHASE)
     mean_rating: float = 0.0
     store_seq: int = 0
     merges: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -109,9 +109,9 @@ class Dataset:
     n_unknown_offers: int = 0
 
     @cached_property
-    def successes(self) -> Events:
-        """The goal events: purchases, or the strongest signal that this shop records."""
-        return self.events.take(self.events.kind == self.goal)
+    def target_events(self) -> Events:
+        """Events of the target kind: purchases, or the strongest signal that this shop records."""
+        return self.events.take(self.events.kind == self.target_event)
 
     @property
     def has_hours(self) -> bool:
@@ -196,7 +196,7 @@ def build_dataset(
         profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
-        goal=_goal(columns.kind),
+        target_event=_target_event(columns.kind),
         mean_rating=_mean(events["value"]),
     )
 
@@ -224,7 +224,7 @@ def _event_columns(
         kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
-        strength=_strengths(local["value"]),
+        rating_weight=_rating_weights(local["value"]),
     )
 
 
@@ -234,12 +234,12 @@ def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
     return bool(events.select((wall != pl.time(0, 0, 0)).any()).item())
 
 
-def _strengths(ratings: pl.Series) -> npt.NDArray[np.float32]:
+def _rating_weights(ratings: pl.Series) -> npt.NDArray[np.float32]:
     """What ratings say of an event's weight: whoever rates low likes less than whoever does not rate."""
     mean = _mean(ratings)
     if mean <= 0:
         return np.ones(len(ratings), np.float32)
-    return (ratings / mean).clip(0, MAX_STRENGTH).fill_null(1.0).cast(pl.Float32).to_numpy()
+    return (ratings / mean).clip(0, MAX_RATING_WEIGHT).fill_null(1.0).cast(pl.Float32).to_numpy()
 
 
 def _mean(ratings: pl.Series) -> float:
@@ -273,11 +273,11 @@ def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFram
     return events.join(opted_out, on="user_id", how="anti", maintain_order="left")
 
 
-def _goal(kind: npt.NDArray[np.int8]) -> int:
+def _target_event(kind: npt.NDArray[np.int8]) -> int:
     counts = np.bincount(kind, minlength=len(EVENT_NAMES))
     counts[VIEW_ITEM_LIST] = 0  # what was shown says nothing of what shoppers do here, and there may be much of it
-    enough = max(1.0, MIN_GOAL_SHARE * counts.sum())
-    return next((goal for goal in GOALS if counts[goal] >= enough), PURCHASE)
+    enough = max(1.0, MIN_TARGET_SHARE * counts.sum())
+    return next((target for target in TARGET_EVENTS if counts[target] >= enough), PURCHASE)
 
 
 def _aligned(table: pl.DataFrame, key: str, ids: IdMap) -> pl.DataFrame:

@@ -27,7 +27,7 @@ class UserHistory:
 
     Attributes:
         item_idx: int32. timestamp: int64, seconds. kind: int8. basket_idx: int32. hour: int8 (local, -1 unknown).
-        strength: float32, what a rating makes of the event's weight.
+        rating_weight: float32, what a rating makes of the event's weight.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -35,7 +35,7 @@ class UserHistory:
     kind: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
-    strength: npt.NDArray[np.float32]
+    rating_weight: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -50,9 +50,9 @@ class UserHistory:
         return self if is_kind.all() else self.take(is_kind)
 
 
-def last_items(history: UserHistory, goal: int, n_kept: int) -> UserHistory:
+def last_items(history: UserHistory, target_event: int, n_kept: int) -> UserHistory:
     """The latest purchase of each of the last `n_kept` distinct items: a shopper as if hardly known."""
-    bought = history.of_kind(goal)
+    bought = history.of_kind(target_event)
     _, from_end = np.unique(bought.item_idx[::-1], return_index=True)
     latest = np.sort(len(bought) - 1 - from_end)[-n_kept:]
     chosen = np.zeros(len(bought), np.bool_)
@@ -76,7 +76,7 @@ class History:
 
     Attributes:
         indptr: int64 (n_users + 1,), where each shopper's run starts.
-        item_idx, timestamp, kind, basket_idx, hour, strength: as in `UserHistory`.
+        item_idx, timestamp, kind, basket_idx, hour, rating_weight: as in `UserHistory`.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -85,7 +85,7 @@ class History:
     kind: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
-    strength: npt.NDArray[np.float32]
+    rating_weight: npt.NDArray[np.float32]
 
     def of(self, user_idx: int, until: int) -> UserHistory:
         """One shopper's events at or before `until` (seconds since 1970); empty for row -1."""
@@ -99,7 +99,7 @@ class History:
             self.kind[start:stop],
             self.basket_idx[start:stop],
             self.hour[start:stop],
-            self.strength[start:stop],
+            self.rating_weight[start:stop],
         )
 
 
@@ -119,5 +119,5 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
         kind=rows.kind,
         basket_idx=rows.basket_idx,
         hour=rows.hour,
-        strength=rows.strength,
+        rating_weight=rows.rating_weight,
     )

@@ -64,15 +64,15 @@ def _x_log_x(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def supported(association: Association) -> Association:
-    """The same, with pairs that fewer than `MIN_TOGETHER` baskets hold behind all others."""
+    """The same, with pairs that fewer than `MIN_TOGETHER` baskets hold penalty all others."""
 
     def score(
         both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
     ) -> npt.NDArray[np.float64]:
         found = association(both, n_seed, n_other, n_all)
         few = both < MIN_TOGETHER
-        behind = found.min(initial=0) - found.max(initial=0) - 1
-        return found + np.where(few, behind, 0)
+        penalty = found.min(initial=0) - found.max(initial=0) - 1
+        return found + np.where(few, penalty, 0)
 
     return score
 
@@ -104,12 +104,12 @@ class BasketCounts:
 
 def count_baskets(dataset: Dataset) -> BasketCounts:
     """Count the baskets of everything that a dataset knows."""
-    bought = dataset.successes
+    bought = dataset.target_events
     _, row = np.unique(bought.basket_idx, return_inverse=True)
     shape = (int(row.max(initial=-1)) + 1, len(dataset.items))
-    held = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
-    held.data[:] = 1
-    both = (held.T @ held).tocsr()
+    baskets = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
+    baskets.data[:] = 1
+    both = (baskets.T @ baskets).tocsr()
     n_baskets = both.diagonal().astype(np.float64)
     both.setdiag(0)
     both.eliminate_zeros()
@@ -134,10 +134,10 @@ def associated_lists(
     """
     lists = np.full((len(seeds), k), -1, np.int32)
     of_seed: dict[int, npt.NDArray[np.int32]] = {}
-    for place, seed in enumerate(seeds.tolist()):
+    for query_idx, seed in enumerate(seeds.tolist()):
         if seed not in of_seed:
             of_seed[seed] = _best_partners(counts, association, seed, k, item_type)
-        lists[place, : len(of_seed[seed])] = of_seed[seed]
+        lists[query_idx, : len(of_seed[seed])] = of_seed[seed]
     return lists
 
 

@@ -55,7 +55,7 @@ class PlacementStats:
 
     Attributes:
         placement, model_version: of the lists.
-        lists: how many are in the log.
+        lists: how batch are in the log.
         impressions: items over all of them.
         clicks, carts, purchases: items of them that were looked at, put into the cart, bought.
         ctr: clicks ÷ impressions.
@@ -108,7 +108,7 @@ def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
     if not (0 < window_days < math.inf):
         raise ConfigError(f"the window is {window_days} days, expected more than 0")
     until = store.last_seq()
-    events = _followed(store, until)
+    events = _attributed_events(store, until)
     lists, impressions = _shown_counts(store, until)
     joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
     in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
@@ -134,11 +134,11 @@ def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_
     """
     wanted = set(recommendation_ids)
     rows = (
-        {**entry.body, "recommendation_id": id_, "shown_at": at, "position": place, **shown}
+        {**entry.body, "recommendation_id": id_, "shown_at": at, "position": position, **shown}
         for entry in _of_kind(store, "impression", up_to_seq)
         for id_, at in impressions(entry)
         if id_ in wanted
-        for place, shown in enumerate(entry.body.get("items", ()), 1)
+        for position, shown in enumerate(entry.body.get("items", ()), 1)
     )
     return rows_to_frame(rows if wanted else (), IMPRESSION_COLUMNS).unique(PAIR, keep="first", maintain_order=True)
 
@@ -151,16 +151,16 @@ def join_impressions(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
         shown: from `impression_rows`.
     """
     names = ("placement", "position", "propensity")
-    given = shown.select(*PAIR, *(pl.col(name).alias(f"{name} shown") for name in names))
-    joined = events.join(given, on=PAIR, how="left", maintain_order="left")
+    renamed = shown.select(*PAIR, *(pl.col(name).alias(f"{name} shown") for name in names))
+    joined = events.join(renamed, on=PAIR, how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce(name, f"{name} shown").alias(name) for name in names).select(events.columns)
 
 
 def impressions(entry: LogEntry) -> list[tuple[str | None, float]]:
     """The `recommendation_id` and time (seconds since 1970) of each list that an impression stands for."""
-    if (many := entry.body.get("shown")) is None:
+    if (batch := entry.body.get("shown")) is None:
         return [(entry.key, entry.at)]
-    return [(each["recommendation_id"], each["at"]) for each in many]
+    return [(each["recommendation_id"], each["at"]) for each in batch]
 
 
 def wilson(hits: int, trials: int) -> Interval:
@@ -188,7 +188,7 @@ def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[Lo
         yield from (stored.entry for stored in entries if stored.entry.kind == kind)
 
 
-def _followed(store: EventStore, up_to_seq: int) -> pl.DataFrame:
+def _attributed_events(store: EventStore, up_to_seq: int) -> pl.DataFrame:
     """The events that carry a list's id and count for a stage."""
     counted = {name for names in STAGES.values() for name in names}
     rows = (

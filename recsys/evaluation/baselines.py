@@ -23,10 +23,14 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.models.collaborative.ease import solve_ease
 
 Scores = npt.NDArray[np.float32]
 Scorer = Callable[[npt.NDArray[np.int32]], Scores]
 """Scores of all items for a block of users, float32 (n_users, n_items)."""
+
+POPULARITY_WEIGHT: Final = 0.1
+"""Weight of an item's share of purchases, fallback what the user bought."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class TrainingSlice:
     @cached_property
     def events(self) -> Events:
         """Goal events of named shoppers."""
-        bought = self.dataset.successes
+        bought = self.dataset.target_events
         return bought.take(bought.user_idx >= 0)
 
     @property
@@ -54,8 +58,8 @@ class TrainingSlice:
 
     def matrix(self, weight: npt.NDArray[np.floating]) -> sparse.csr_matrix:
         """Sum a weight an event into (n_users, n_items)."""
-        place = (self.events.user_idx, self.events.item_idx)
-        return sparse.csr_matrix((weight.astype(np.float32), place), shape=self.shape)
+        coordinates = (self.events.user_idx, self.events.item_idx)
+        return sparse.csr_matrix((weight.astype(np.float32), coordinates), shape=self.shape)
 
     @cached_property
     def age_days(self) -> npt.NDArray[np.float64]:
@@ -75,16 +79,16 @@ class TrainingSlice:
         return (counts / max(counts.sum(), 1)).astype(np.float32)
 
     @cached_property
-    def back_places(self) -> npt.NDArray[np.int64]:
+    def baskets_since(self) -> npt.NDArray[np.int64]:
         """For each event, how many of its shopper's baskets came later."""
         baskets, first = np.unique(self.events.basket_idx, return_index=True)
         user, time = self.events.user_idx[first], self.events.timestamp[first]
         order = np.lexsort((time, user))
         n_of_user = np.bincount(user, minlength=self.shape[0])
         rank = np.arange(len(order)) - np.repeat(np.cumsum(n_of_user) - n_of_user, n_of_user)
-        back = np.empty(len(order), np.int64)
-        back[order] = n_of_user[user[order]] - 1 - rank
-        return back[np.searchsorted(baskets, self.events.basket_idx)]
+        since = np.empty(len(order), np.int64)
+        since[order] = n_of_user[user[order]] - 1 - rank
+        return since[np.searchsorted(baskets, self.events.basket_idx)]
 
 
 def popularity(past: TrainingSlice) -> Scorer:
@@ -98,14 +102,16 @@ def personal_frequency(past: TrainingSlice) -> Scorer:
 
 
 def gp_topfreq(past: TrainingSlice) -> Scorer:
-    """Own frequency first, everyone's popularity behind it (Li et al. 2023, TOIS)."""
-    return lambda users: past.counts[users].toarray() + past.popularity
+    """Own frequency first, everyone's popularity fallback it (Li et al. 2023, TOIS)."""
+    return exponential_decay(past, np.inf, popularity_weight=1.0)
 
 
-def exponential_decay(past: TrainingSlice, decay_days: float = 150.0) -> Scorer:
-    """`Σ exp(−age/τ)` over own purchases, popularity behind it."""
+def exponential_decay(
+    past: TrainingSlice, decay_days: float = 150.0, popularity_weight: float = POPULARITY_WEIGHT
+) -> Scorer:
+    """`Σ exp(−age/τ)` over own purchases, popularity fallback it."""
     own = past.matrix(np.exp(-past.age_days / decay_days))
-    return lambda users: own[users].toarray() + 0.1 * past.popularity
+    return lambda users: own[users].toarray() + popularity_weight * past.popularity
 
 
 def tifu_knn(
@@ -118,20 +124,20 @@ def tifu_knn(
     n_neighbors: int = 100,
 ) -> Scorer:
     """Time-decayed personal frequency, mixed with that of the nearest shoppers (Hu et al. 2020, SIGIR)."""
-    group, place = np.divmod(past.back_places, group_size)
+    group, position = np.divmod(past.baskets_since, group_size)
     n_baskets = np.zeros(past.shape[0], np.int64)
-    np.maximum.at(n_baskets, past.events.user_idx, past.back_places + 1)
+    np.maximum.at(n_baskets, past.events.user_idx, past.baskets_since + 1)
     n_groups = -(-n_baskets // group_size)
-    weight = within**place * between**group / (group_size * n_groups[past.events.user_idx])
+    weight = within**position * between**group / (group_size * n_groups[past.events.user_idx])
     vectors = past.matrix(weight)
     return _with_neighbors(vectors, vectors, alpha, n_neighbors, past.popularity)
 
 
 def up_cf(past: TrainingSlice, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.75) -> Scorer:
     """Recency-aware user-wise popularity, spread by asymmetric user similarity (Faggioli et al. 2020, UMAP)."""
-    recent = past.back_places < recency
+    recent = past.baskets_since < recency
     n_baskets = np.zeros(past.shape[0], np.int64)
-    np.maximum.at(n_baskets, past.events.user_idx, past.back_places + 1)
+    np.maximum.at(n_baskets, past.events.user_idx, past.baskets_since + 1)
     own = past.matrix(recent / np.maximum(np.minimum(n_baskets, recency), 1)[past.events.user_idx])
     bought = past.counts.copy()
     bought.data[:] = 1
@@ -155,7 +161,7 @@ def user_knn(past: TrainingSlice, n_neighbors: int = 50) -> Scorer:
 
 
 def _with_neighbors(
-    vectors: sparse.csr_matrix, values: sparse.csr_matrix, alpha: float, n_neighbors: int, behind: Scores
+    vectors: sparse.csr_matrix, values: sparse.csr_matrix, alpha: float, n_neighbors: int, fallback: Scores
 ) -> Scorer:
     length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
     unit = (sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ vectors).tocsr()
@@ -170,25 +176,21 @@ def _with_neighbors(
         rows = np.repeat(np.arange(len(users)), k)
         chosen = sparse.csr_matrix((weight.ravel(), (rows, nearest.ravel())), shape=similarity.shape)
         mean = (chosen @ values).toarray() / k
-        return np.asarray(alpha * values[users].toarray() + (1 - alpha) * mean + 1e-6 * behind, np.float32)
+        return np.asarray(alpha * values[users].toarray() + (1 - alpha) * mean + 1e-6 * fallback, np.float32)
 
     return score
 
 
 def ease(past: TrainingSlice, *, n_items: int = 6000, regularization: float = 500.0) -> Scorer:
-    """A closed-form linear model between the best-selling items, on `ln(1 + count)` (Steck 2019, WWW)."""
+    """A closed-form linear model between the top_items-selling items, on `ln(1 + count)` (Steck 2019, WWW)."""
     bought = past.counts.log1p()
-    best = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
-    x = bought[:, best]
-    gram = (x.T @ x).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] += regularization
-    precision = np.linalg.inv(gram)
-    weights = precision / -np.diag(precision)
-    weights[np.diag_indices_from(weights)] = 0
+    top_items = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
+    x = bought[:, top_items]
+    weights = solve_ease(x, regularization)
 
     def score(users: npt.NDArray[np.int32]) -> Scores:
         scores = np.zeros((len(users), past.shape[1]), np.float32)
-        scores[:, best] = x[users] @ weights
+        scores[:, top_items] = x[users] @ weights
         return scores
 
     return score

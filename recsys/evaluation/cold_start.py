@@ -59,22 +59,22 @@ def hide_items(
 ) -> ColdItemsTask | None:
     """Hide a share of the items that enough shoppers bought before the window; None where there are none."""
     known = dataset.until(window.start)
-    bought = known.successes
+    bought = known.target_events
     named = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
-    held = sparse.csr_matrix((np.ones(len(named), np.float32), (named.user_idx, named.item_idx)), shape=shape)
-    held.data[:] = 1
-    candidates = np.flatnonzero(np.asarray(held.sum(axis=0)).ravel() >= MIN_BUYERS)
+    purchases = sparse.csr_matrix((np.ones(len(named), np.float32), (named.user_idx, named.item_idx)), shape=shape)
+    purchases.data[:] = 1
+    candidates = np.flatnonzero(np.asarray(purchases.sum(axis=0)).ravel() >= MIN_BUYERS)
     n_cold = int(COLD_SHARE * len(candidates))
     if not n_cold:
         return None
     cold = np.sort(rng.choice(candidates, n_cold, replace=False)).astype(np.int32)
     hidden = replace(known, events=known.events.take(~np.isin(known.events.item_idx, cold)))
-    engine = fit_models(hidden, config, now=window.start, for_shoppers_only=True)
-    return ColdItemsTask(cold, held[:, cold].tocsc(), engine, TrainingSlice(hidden, window.start))
+    engine = fit_models(hidden, config, now=window.start, user_lists_only=True)
+    return ColdItemsTask(cold, purchases[:, cold].tocsc(), engine, TrainingSlice(hidden, window.start))
 
 
-def judge_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[QuestionResults]:
+def evaluate_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[QuestionResults]:
     """AUC of each hidden item over shoppers, then each shopper's recall@50 over the hidden items.
 
     The baseline takes whoever buys many different items for the likelier buyer of any; it cannot tell items apart.
@@ -84,8 +84,10 @@ def judge_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[Questi
         "engine": audience_scores(hidden.engine, hidden.item_idx, window.start - 1),
         "shopper_activity": np.repeat(activity[:, None], len(hidden.item_idx), axis=1),
     }
-    yield QuestionResults(("engine",), "auc", {name: {"auc": _areas(hidden, score)} for name, score in scores.items()})
-    task = _buyers_asked(hidden, window)
+    yield QuestionResults(
+        ("engine",), "auc", {name: {"auc": _auc_per_item(hidden, score)} for name, score in scores.items()}
+    )
+    task = _buyers_task(hidden, window)
     lists = {
         name: hidden.item_idx[np.argsort(-score[task.user_idx], axis=1, kind="stable")[:, :N_COLD_LISTED]]
         for name, score in scores.items()
@@ -97,32 +99,32 @@ def judge_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[Questi
     yield QuestionResults(("engine",), f"recall@{N_COLD_LISTED}", values, lists, task)
 
 
-def _areas(hidden: ColdItemsTask, scores: npt.NDArray[np.float32]) -> Values:
-    areas = np.empty(len(hidden.item_idx))
-    for column in range(len(areas)):
+def _auc_per_item(hidden: ColdItemsTask, scores: npt.NDArray[np.float32]) -> Values:
+    values = np.empty(len(hidden.item_idx))
+    for column in range(len(values)):
         is_buyer = np.zeros(len(scores), np.bool_)
         is_buyer[hidden.buyers.indices[hidden.buyers.indptr[column] : hidden.buyers.indptr[column + 1]]] = True
-        areas[column] = metrics.auc(scores[is_buyer, column], scores[~is_buyer, column])
-    return areas
+        values[column] = metrics.auc(scores[is_buyer, column], scores[~is_buyer, column])
+    return values
 
 
-def _buyers_asked(hidden: ColdItemsTask, window: Window) -> Task:
+def _buyers_task(hidden: ColdItemsTask, window: Window) -> Task:
     bought = hidden.buyers.tocoo()
     n_users, n_items = hidden.buyers.shape[0], len(hidden.past.dataset.items)
     relevant = sparse.csr_matrix((bought.data, (bought.row, hidden.item_idx[bought.col])), shape=(n_users, n_items))
-    asked = np.flatnonzero(np.diff(relevant.indptr))
+    users = np.flatnonzero(np.diff(relevant.indptr))
     return Task(
-        user_idx=asked.astype(np.int32),
-        as_of=np.full(len(asked), window.start - 1, np.int64),
-        seed=np.full(len(asked), ANONYMOUS, np.int32),
-        relevant=relevant[asked],
-        hour=np.full(len(asked), -1, np.int8),
+        user_idx=users.astype(np.int32),
+        as_of=np.full(len(users), window.start - 1, np.int64),
+        seed=np.full(len(users), ANONYMOUS, np.int32),
+        relevant=relevant[users],
+        hour=np.full(len(users), -1, np.int8),
     )
 
 
 @dataclass(frozen=True)
 class ColdUsersTask:
-    """Shoppers whom the models never saw, asked about their next basket.
+    """Shoppers whom the models never saw, users about their next basket.
 
     Attributes:
         task: their first baskets in the window.
@@ -152,24 +154,26 @@ def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng:
     )
 
 
-def judge_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked) -> QuestionResults:
+def evaluate_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked) -> QuestionResults:
     """Recall@10 of `for_you`, and of own items before popular ones, from the last `n_kept` items alone."""
     placement, engine = PLACEMENTS["for_you"], cold.engine
     shape = (len(cold.task), N_LISTED)
     lists, baseline = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
     popular = popularity(cold.past)(np.zeros(1, np.int32))[0]
     bucket, allowed = int(engine.timeofday.bucket_of_hour[NOON]), engine.listable[placement.pool]
-    for place in track(range(len(cold.task)), f"for_you from {n_kept}"):
-        moment = int(cold.task.as_of[place])
-        history = cold.history.of(int(cold.task.user_idx[place]), moment)
-        history = last_items(history, engine.dataset_info.goal, n_kept)
-        query = Query(-1, moment, NOON, bucket, N_LISTED, history, allowed=allowed)
+    for query_idx in track(range(len(cold.task)), f"for_you from {n_kept}"):
+        as_of = int(cold.task.as_of[query_idx])
+        history = cold.history.of(int(cold.task.user_idx[query_idx]), as_of)
+        history = last_items(history, engine.dataset_info.target_event, n_kept)
+        query = Query(-1, as_of, NOON, bucket, N_LISTED, history, allowed=allowed)
         rows = rank(placement, UserState(engine, query)).item_idx
-        lists[place, : len(rows)] = rows
+        lists[query_idx, : len(rows)] = rows
         own = popular.copy()
         own[np.unique(history.item_idx)] += 1
-        best = top_k(own, N_LISTED)
-        baseline[place, : len(best)] = best
-    both, metric = {"engine": lists, "own_and_popular": baseline}, f"recall@{N_LISTED}_n{n_kept}"
-    recall = {name: {metric: metrics.recall_at_k(rows, cold.task.relevant, N_LISTED)} for name, rows in both.items()}
-    return QuestionResults(("engine",), metric, recall, both, cold.task)
+        top_idx = top_k(own, N_LISTED)
+        baseline[query_idx, : len(top_idx)] = top_idx
+    by_method, metric = {"engine": lists, "own_and_popular": baseline}, f"recall@{N_LISTED}_n{n_kept}"
+    recall = {
+        name: {metric: metrics.recall_at_k(rows, cold.task.relevant, N_LISTED)} for name, rows in by_method.items()
+    }
+    return QuestionResults(("engine",), metric, recall, by_method, cold.task)

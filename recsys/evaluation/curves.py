@@ -62,37 +62,39 @@ class ScoreBin:
 
 
 def sweep_tail_discount(
-    bench: Experiment, judged: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
+    experiment: Experiment, results: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
 ) -> list[TradeoffPoint]:
-    """Serve `discover` at each setting of its popularity discount, beside what `discovery` judged already.
+    """Serve `discover` at each setting of its popularity discount, beside what `discovery` results already.
 
     All methods answer the same part of the queries, and share the draws of their intervals.
 
     Args:
-        bench: the models.
-        judged: the outcome of `discovery`.
+        experiment: the models.
+        results: the outcome of `discovery`.
         tail_discounts: β, >= 0 each; the one that is served is added.
 
     Returns:
         The settings in order, then all others as they stand.
     """
-    assert judged.task is not None, "discovery asks about shoppers"
-    chosen = _sample(judged.n_queries, MAX_SWEEP_QUERIES)
-    task, served = judged.task.take(chosen), PLACEMENTS["discover"]
+    assert results.task is not None, "discovery asks about shoppers"
+    chosen = _sample(results.n_queries, MAX_SWEEP_QUERIES)
+    task, served = results.task.take(chosen), PLACEMENTS["discover"]
     points = []
     for discount in sorted({*tail_discounts, served.tail_discount}):
-        turned = replace(served, tail_discount=discount)
-        lists = served_lists(bench.engine, task, turned, N_LISTED, bench.track)
-        point = _point(bench, task, served.name, lists)
+        placement = replace(served, tail_discount=discount)
+        lists = served_lists(experiment.engine, task, placement, N_LISTED, experiment.track)
+        point = _point(experiment, task, served.name, lists)
         points.append(replace(point, tail_discount=discount, is_served=discount == served.tail_discount))
-    for method, rows in judged.lists.items():
+    for method, rows in results.lists.items():
         if method != served.name:
-            points.append(replace(_point(bench, task, method, rows[chosen]), is_served=method in judged.ours))
+            points.append(
+                replace(_point(experiment, task, method, rows[chosen]), is_served=method in results.treatments)
+            )
     return points
 
 
 def calibration_bins(
-    bench: Experiment, task: Task, placement: str = "for_you", n_bins: int = N_SCORE_BINS
+    experiment: Experiment, task: Task, placement: str = "for_you", n_bins: int = N_SCORE_BINS
 ) -> list[ScoreBin]:
     """How often a listed item was taken, by its score.
 
@@ -100,7 +102,7 @@ def calibration_bins(
     out. Precise scores rise from bin to bin.
 
     Args:
-        bench: the models.
+        experiment: the models.
         task: the queries.
         placement: which list.
         n_bins: how many bins; fewer where scores are few or tied.
@@ -111,10 +113,10 @@ def calibration_bins(
     task = task.take(_sample(len(task), MAX_SCORE_QUERIES))
     lists = np.full((len(task), N_LISTED), -1, np.int32)
     scores = np.full(lists.shape, np.nan)
-    for place, found in enumerate(served_rankings(bench.engine, task, placement, N_LISTED, bench.track)):
+    for idx, found in enumerate(served_rankings(experiment.engine, task, placement, N_LISTED, experiment.track)):
         if not found.fallback_used:
-            lists[place, : len(found.item_idx)] = found.item_idx
-            scores[place, : len(found.score)] = found.score
+            lists[idx, : len(found.item_idx)] = found.item_idx
+            scores[idx, : len(found.score)] = found.score
     is_listed = lists >= 0
     if not is_listed.any():
         return []
@@ -130,15 +132,15 @@ def calibration_bins(
     return bins
 
 
-def _point(bench: Experiment, task: Task, method: str, lists: Lists) -> TradeoffPoint:
-    is_tail = bench.engine.is_tail
+def _point(experiment: Experiment, task: Task, method: str, lists: Lists) -> TradeoffPoint:
+    is_tail = experiment.engine.is_tail
     values = (
         metrics.ndcg_at_k(lists, task.relevant, N_LISTED),
         1 - metrics.head_share_at_k(lists, N_LISTED, is_tail),
         metrics.long_tail_recall_at_k(lists, task.relevant, N_LISTED, is_tail),
     )
     means = resampled_means(np.column_stack(values), np.random.default_rng(0), task.user_idx)
-    ndcg, tail_share, recall = (interval_of(_mean(value), means[:, place]) for place, value in enumerate(values))
+    ndcg, tail_share, recall = (interval_of(_mean(value), means[:, idx]) for idx, value in enumerate(values))
     return TradeoffPoint(method, None, False, ndcg, tail_share, recall, metrics.coverage_at_k(lists, N_LISTED))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -106,8 +105,8 @@ class QuestionResults:
     """The outcome of one question; a protocol asks one or more.
 
     Attributes:
-        ours: the methods that are judged; all others are baselines.
-        main: the metric that decides.
+        treatments: the methods that are judged; all others are baselines.
+        primary_metric: the metric that decides.
         values: by method and metric, float64 (n_queries,), NaN where the query has none.
         lists: by method, int32 (n_queries, k); empty where no list is judged.
         task: the queries; None where items are asked about, not lists.
@@ -115,8 +114,8 @@ class QuestionResults:
         segments: by kind and name, the queries of a part.
     """
 
-    ours: tuple[str, ...]
-    main: str
+    treatments: tuple[str, ...]
+    primary_metric: str
     values: Mapping[str, Mapping[str, Values]]
     lists: Mapping[str, Lists] = field(default_factory=dict)
     task: Task | None = None
@@ -126,26 +125,28 @@ class QuestionResults:
     @property
     def n_queries(self) -> int:
         """How many queries were asked."""
-        return len(next(iter(self.values[self.ours[0]].values())))
+        return len(next(iter(self.values[self.treatments[0]].values())))
 
     @property
     def unit(self) -> npt.NDArray[np.integer]:
         """What is drawn together when intervals are estimated: a shopper's queries; of nobody, each query alone."""
-        alone = np.arange(self.n_queries)
-        if self.task is None:
-            return alone
-        user = self.task.user_idx
-        return np.where(user == ANONYMOUS, user.max(initial=0) + 1 + alone, user)
+        return np.arange(self.n_queries) if self.task is None else self.task.unit
 
 
 Measure = Callable[[Experiment, Task, Lists], dict[str, Values]]
 
 
 def score_lists(
-    bench: Experiment, task: Task, lists: Mapping[str, Lists], measure: Measure, *, ours: tuple[str, ...], main: str
+    experiment: Experiment,
+    task: Task,
+    lists: Mapping[str, Lists],
+    measure: Measure,
+    *,
+    treatments: tuple[str, ...],
+    primary_metric: str,
 ) -> QuestionResults:
     """Measure the lists of every method for one task."""
-    n_items, prefix = len(bench.dataset.items), "acc_" if main.startswith("acc_") else ""
+    n_items, prefix = len(experiment.dataset.items), "acc_" if primary_metric.startswith("acc_") else ""
     totals = {
         name: {
             f"{prefix}coverage@{N_LISTED}": float(metrics.coverage_at_k(rows, N_LISTED)),
@@ -153,59 +154,8 @@ def score_lists(
         }
         for name, rows in lists.items()
     }
-    values = {name: measure(bench, task, rows) for name, rows in lists.items()}
-    return QuestionResults(ours, main, values, lists, task, totals, bench.segments(task))
-
-
-def accuracy(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """How much of what was taken the lists foretell."""
-    values = {}
-    for k in (10, 20):
-        values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
-        values[f"ndcg@{k}"] = metrics.ndcg_at_k(lists, task.relevant, k)
-        values[f"hit_rate@{k}"] = metrics.hit_rate_at_k(lists, task.relevant, k)
-    values["precision@10"] = metrics.precision_at_k(lists, task.relevant, 10)
-    values["map@10"] = metrics.average_precision_at_k(lists, task.relevant, 10)
-    return values
-
-
-def accuracy_and_exposure(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and which part of the catalogue the lists show."""
-    engine, k = bench.engine, N_LISTED
-    values = accuracy(bench, task, lists)
-    values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
-    values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
-    values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
-    values[f"diversity@{k}"] = metrics.diversity_at_k(lists, k, engine.content.embedding)
-    return values
-
-
-def accuracy_by_hour(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and recall in each part of the day."""
-    values = accuracy(bench, task, lists)
-    for name, mask in by_hour(bench.engine, task):
-        values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
-    return values
-
-
-def completion(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Whether and where the rest of a basket is found; seeds of the tail apart."""
-    hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
-    return {
-        "hit_rate@10": hit,
-        "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
-        "tail_hit_rate@10": np.where(bench.engine.is_tail[task.seed], hit, np.nan),
-    }
-
-
-OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
-)
-
-
-def completion_by_other_types(bench: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """The same where only other product types count."""
-    return {OF_OTHER_TYPES[name]: value for name, value in completion(bench, task, lists).items()}
+    values = {name: measure(experiment, task, rows) for name, rows in lists.items()}
+    return QuestionResults(treatments, primary_metric, values, lists, task, totals, experiment.segments(task))
 
 
 def draw(task: Task) -> Task:
@@ -225,8 +175,8 @@ def by_hour(engine: Engine, task: Task) -> Iterator[tuple[str, npt.NDArray[np.bo
 
 
 def _by_history(n_baskets: npt.NDArray[np.int64]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    for place, fewest in enumerate(HISTORY_STEPS):
-        most = HISTORY_STEPS[place + 1] - 1 if place + 1 < len(HISTORY_STEPS) else None
+    for step, fewest in enumerate(HISTORY_STEPS):
+        most = HISTORY_STEPS[step + 1] - 1 if step + 1 < len(HISTORY_STEPS) else None
         inside = (n_baskets >= fewest) & (n_baskets <= (n_baskets.max(initial=0) if most is None else most))
         name = f"{fewest}+" if most is None else str(fewest) if most == fewest else f"{fewest}-{most}"
         yield f"{name} baskets", inside

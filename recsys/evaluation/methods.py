@@ -11,7 +11,7 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
-from recsys.evaluation.baselines import PERSONAL, TrainingSlice
+from recsys.evaluation.baselines import PERSONAL, POPULARITY_WEIGHT, TrainingSlice
 from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
 from recsys.pipeline.offer_view import with_offers
@@ -48,8 +48,8 @@ def served_lists(
         int32 (n_queries, k), -1 past the end of a short list.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
-    for place, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
-        lists[place, : len(ranking.item_idx)] = ranking.item_idx
+    for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
+        lists[query_idx, : len(ranking.item_idx)] = ranking.item_idx
     return lists
 
 
@@ -103,7 +103,7 @@ def baseline_lists(
 def recent_own_lists(
     engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
 ) -> npt.NDArray[np.int32]:
-    """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity behind it, int32 (n_queries, k).
+    """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity popular it, int32 (n_queries, k).
 
     With no decay it is GP-TopFreq. Popularity is that of the past, as it is for every method.
 
@@ -116,23 +116,25 @@ def recent_own_lists(
         track: shows progress.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
-    behind = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]
+    popular = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]
     label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
-    for place in track(range(len(task)), label):
-        now = int(task.as_of[place])
-        bought = engine.history.of(int(task.user_idx[place]), now).of_kind(engine.dataset_info.goal)
-        rows, column = np.unique(np.concatenate([bought.item_idx, behind]), return_inverse=True)
+    for query_idx in track(range(len(task)), label):
+        now = int(task.as_of[query_idx])
+        bought = engine.history.of(int(task.user_idx[query_idx]), now).of_kind(engine.dataset_info.target_event)
+        rows, column = np.unique(np.concatenate([bought.item_idx, popular]), return_inverse=True)
         weight = np.exp(-(now - bought.timestamp) / DAY_S / decay_days)
-        score = np.bincount(column[: len(bought)], weight, minlength=len(rows)) + 0.1 * past.popularity[rows]
-        best = rows[top_k(score, k, rows)]
-        lists[place, : len(best)] = best
+        score = (
+            np.bincount(column[: len(bought)], weight, minlength=len(rows)) + POPULARITY_WEIGHT * past.popularity[rows]
+        )
+        top_items = rows[top_k(score, k, rows)]
+        lists[query_idx, : len(top_items)] = top_items
     return lists
 
 
 def _top_of_rows(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int32]:
     lists = np.full((len(scores), k), NO_ITEM, np.int32)
     for row, score in enumerate(scores):
-        best = top_k(score, k)
-        best = best[~np.isneginf(score[best])]
-        lists[row, : len(best)] = best
+        top_idx = top_k(score, k)
+        top_idx = top_idx[~np.isneginf(score[top_idx])]
+        lists[row, : len(top_idx)] = top_idx
     return lists

@@ -11,16 +11,15 @@ import numpy as np
 
 from recsys.core.errors import DataError
 from recsys.core.metrics import Lists
-from recsys.evaluation import experiment as measures
-from recsys.evaluation import tasks
+from recsys.evaluation import measures, tasks
 from recsys.evaluation.association import ASSOCIATIONS, associated_lists, count_baskets
 from recsys.evaluation.baselines import PERSONAL
 from recsys.evaluation.cold_start import (
     KEPT_ITEMS,
     MIN_BUYERS,
+    evaluate_cold_users,
+    evaluate_hidden_items,
     hide_items,
-    judge_cold_users,
-    judge_hidden_items,
     leave_users_out,
 )
 from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults, draw, score_lists
@@ -44,77 +43,95 @@ class InsufficientDataError(DataError):
 Protocol = Callable[[Experiment], Iterator[QuestionResults]]
 
 
-def next_basket(bench: Experiment) -> Iterator[QuestionResults]:
+def next_basket(experiment: Experiment) -> Iterator[QuestionResults]:
     """`for_you` against each shopper's first basket in the window."""
-    task = _asked(draw(tasks.next_basket(bench.dataset, bench.window)), COLD_USERS)
+    task = _require_queries(draw(tasks.next_basket(experiment.dataset, experiment.window)), COLD_USERS)
     names = [name for name in PERSONAL if name != "user_knn"]
-    lists = {"for_you": bench.served(task, "for_you")}
-    lists |= baseline_lists(bench.past, task, names, N_LISTED, bench.track)
-    yield score_lists(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
+    lists = {"for_you": experiment.served(task, "for_you")}
+    lists |= baseline_lists(experiment.past, task, names, N_LISTED, experiment.track)
+    yield score_lists(experiment, task, lists, measures.accuracy, treatments=("for_you",), primary_metric="recall@10")
 
 
-def rolling(bench: Experiment) -> Iterator[QuestionResults]:
+def rolling(experiment: Experiment) -> Iterator[QuestionResults]:
     """`for_you` against every basket, with the history up to it."""
-    task = _asked(bench.rolling_task, COLD_USERS)
-    lists = {"for_you": bench.rolling_for_you}
+    task = _require_queries(experiment.rolling_task, COLD_USERS)
+    lists = {"for_you": experiment.rolling_for_you}
     for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", ROLLING_DECAY_DAYS)):
-        lists[name] = recent_own_lists(bench.rolling_engine, bench.past, task, N_LISTED, decay_days, bench.track)
-    yield score_lists(bench, task, lists, measures.accuracy, ours=("for_you",), main="recall@10")
+        lists[name] = recent_own_lists(
+            experiment.rolling_engine, experiment.past, task, N_LISTED, decay_days, experiment.track
+        )
+    yield score_lists(experiment, task, lists, measures.accuracy, treatments=("for_you",), primary_metric="recall@10")
 
 
-def discovery(bench: Experiment) -> Iterator[QuestionResults]:
+def discovery(experiment: Experiment) -> Iterator[QuestionResults]:
     """`discover` and `long_tail` against what shoppers took for the first time."""
-    task = _asked(draw(tasks.discovery(bench.dataset, bench.window)), "No known shopper bought anything new")
-    ours = ("discover", "long_tail")
-    lists = {name: bench.served(task, name) for name in ours}
-    lists |= baseline_lists(bench.past, task, FINDERS, N_LISTED, bench.track, only_new=True)
-    yield score_lists(bench, task, lists, measures.accuracy_and_exposure, ours=ours, main="ndcg@20")
+    task = _require_queries(
+        draw(tasks.discovery(experiment.dataset, experiment.window)), "No known shopper bought anything new"
+    )
+    treatments = ("discover", "long_tail")
+    lists = {name: experiment.served(task, name) for name in treatments}
+    lists |= baseline_lists(experiment.past, task, FINDERS, N_LISTED, experiment.track, only_new=True)
+    yield score_lists(
+        experiment, task, lists, measures.accuracy_and_exposure, treatments=treatments, primary_metric="ndcg@20"
+    )
 
 
-def complements(bench: Experiment) -> Iterator[QuestionResults]:
+def complements(experiment: Experiment) -> Iterator[QuestionResults]:
     """From one item of a basket: `bought_together` its others, `complementary` its others of other types."""
     rng = np.random.default_rng(0)
-    task = _asked(draw(tasks.completion(bench.dataset, bench.window, rng)), "No basket of the window holds two items")
-    lists = {"bought_together": bench.served(task, "bought_together")} | _associations(bench, task)
-    yield score_lists(bench, task, lists, measures.completion, ours=("bought_together",), main="hit_rate@10")
-    others = tasks.of_other_types(task, bench.engine.catalog.item_type)
-    task = _asked(others, "No basket of the window holds items of two product types")
-    lists = {"complementary": bench.served(task, "complementary")} | _associations(bench, task, of_other_types=True)
+    task = _require_queries(
+        draw(tasks.completion(experiment.dataset, experiment.window, rng)), "No basket of the window holds two items"
+    )
+    lists = {"bought_together": experiment.served(task, "bought_together")} | _associations(experiment, task)
+    yield score_lists(
+        experiment, task, lists, measures.completion, treatments=("bought_together",), primary_metric="hit_rate@10"
+    )
+    others = tasks.of_other_types(task, experiment.engine.catalog.item_type)
+    task = _require_queries(others, "No basket of the window holds items of two product types")
+    lists = {"complementary": experiment.served(task, "complementary")} | _associations(
+        experiment, task, of_other_types=True
+    )
     measure = measures.completion_by_other_types
-    yield score_lists(bench, task, lists, measure, ours=("complementary",), main="acc_hit_rate@10")
+    yield score_lists(experiment, task, lists, measure, treatments=("complementary",), primary_metric="acc_hit_rate@10")
 
 
-def time_of_day(bench: Experiment) -> Iterator[QuestionResults]:
+def time_of_day(experiment: Experiment) -> Iterator[QuestionResults]:
     """`popular` at the hour of each basket against the same at no hour; `time_of_day` against `for_you`."""
-    if not bench.engine.timeofday.is_fitted:
+    if not experiment.engine.timeofday.is_fitted:
         raise InsufficientDataError("The times are dates without hours: nothing can be asked by the hour.")
-    task = _asked(draw(tasks.anonymous(bench.dataset, bench.window)), "Nothing was bought in the window")
-    model = bench.engine.timeofday
-    hourless = replace(bench.engine, timeofday=replace(model, lift=np.ones_like(model.lift)))
+    task = _require_queries(
+        draw(tasks.anonymous(experiment.dataset, experiment.window)), "Nothing was bought in the window"
+    )
+    model = experiment.engine.timeofday
+    hourless = replace(experiment.engine, timeofday=replace(model, lift=np.ones_like(model.lift)))
     one = served_lists(hourless, task.take(np.arange(1)), "popular", N_LISTED)
-    lists = {"popular": bench.served(task, "popular"), "popular_without_hour": np.repeat(one, len(task), axis=0)}
-    yield score_lists(bench, task, lists, measures.accuracy_by_hour, ours=("popular",), main="recall@10")
-    task = _asked(bench.rolling_task, COLD_USERS)
-    by_hour = served_lists(bench.rolling_engine, task, "time_of_day", N_LISTED, bench.track)
-    lists = {"time_of_day": by_hour, "for_you": bench.rolling_for_you}
-    yield score_lists(bench, task, lists, measures.accuracy_by_hour, ours=("time_of_day",), main="recall@10")
+    lists = {"popular": experiment.served(task, "popular"), "popular_without_hour": np.repeat(one, len(task), axis=0)}
+    yield score_lists(
+        experiment, task, lists, measures.accuracy_by_hour, treatments=("popular",), primary_metric="recall@10"
+    )
+    task = _require_queries(experiment.rolling_task, COLD_USERS)
+    by_hour = served_lists(experiment.rolling_engine, task, "time_of_day", N_LISTED, experiment.track)
+    lists = {"time_of_day": by_hour, "for_you": experiment.rolling_for_you}
+    yield score_lists(
+        experiment, task, lists, measures.accuracy_by_hour, treatments=("time_of_day",), primary_metric="recall@10"
+    )
 
 
-def cold_items(bench: Experiment) -> Iterator[QuestionResults]:
+def cold_items(experiment: Experiment) -> Iterator[QuestionResults]:
     """Who buys an item of which no sale is known."""
-    hidden = hide_items(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
+    hidden = hide_items(experiment.dataset, experiment.window, experiment.engine.config, np.random.default_rng(0))
     if hidden is None:
         raise InsufficientDataError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
-    yield from judge_hidden_items(hidden, bench.window)
+    yield from evaluate_hidden_items(hidden, experiment.window)
 
 
-def cold_users(bench: Experiment) -> Iterator[QuestionResults]:
+def cold_users(experiment: Experiment) -> Iterator[QuestionResults]:
     """`for_you` for shoppers whom no model saw, from their last items alone."""
-    _asked(tasks.next_basket(bench.dataset, bench.window), COLD_USERS)
-    cold = leave_users_out(bench.dataset, bench.window, bench.engine.config, np.random.default_rng(0))
-    _asked(cold.task, "No shopper who could be left out bought both before and in the window")
+    _require_queries(tasks.next_basket(experiment.dataset, experiment.window), COLD_USERS)
+    cold = leave_users_out(experiment.dataset, experiment.window, experiment.engine.config, np.random.default_rng(0))
+    _require_queries(cold.task, "No shopper who could be left out bought both before and in the window")
     for n_kept in KEPT_ITEMS:
-        yield judge_cold_users(cold, n_kept, bench.track)
+        yield evaluate_cold_users(cold, n_kept, experiment.track)
 
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
@@ -125,15 +142,15 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
 )
 
 
-def _asked(task: Task, why_not: str) -> Task:
+def _require_queries(task: Task, why_not: str) -> Task:
     if not len(task):
         raise InsufficientDataError(f"{why_not}.")
     return task
 
 
-def _associations(bench: Experiment, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
-    counts = count_baskets(bench.past.dataset)
-    types = bench.engine.catalog.item_type if of_other_types else None
+def _associations(experiment: Experiment, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
+    counts = count_baskets(experiment.past.dataset)
+    types = experiment.engine.catalog.item_type if of_other_types else None
     return {
         name: associated_lists(counts, association, task.seed, N_LISTED, types)
         for name, association in ASSOCIATIONS.items()

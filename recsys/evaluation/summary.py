@@ -53,11 +53,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """One question's figures.
+    """One question's metrics.
 
     Attributes:
-        main: the metric that decides.
-        ours: the methods that are judged.
+        primary_metric: the metric that decides.
+        treatments: the methods that are results.
         n_queries: how many queries were asked.
         n_units: how many shoppers, or queries of nobody, the intervals draw from.
         metrics: by method and metric; metrics that no query has a value of are left out.
@@ -65,8 +65,8 @@ class EvaluationSummary:
         segments: the deciding metric by part.
     """
 
-    main: str
-    ours: tuple[str, ...]
+    primary_metric: str
+    treatments: tuple[str, ...]
     n_queries: int
     n_units: int
     metrics: dict[str, dict[str, Interval]]
@@ -75,70 +75,76 @@ class EvaluationSummary:
 
     def best_baseline(self, metric: str | None = None) -> str | None:
         """The baseline that is best by a metric, the deciding one if not given; None where there is none."""
-        metric = metric or self.main
+        metric = metric or self.primary_metric
         value = {
-            method: figures[metric].value
-            for method, figures in self.metrics.items()
-            if method not in self.ours and metric in figures
+            method: metrics[metric].value
+            for method, metrics in self.metrics.items()
+            if method not in self.treatments and metric in metrics
         }
         return max(value, key=value.__getitem__, default=None)
 
 
-def summarize(judged: QuestionResults, rng: np.random.Generator, n_resamples: int = 1000) -> EvaluationSummary:
+def summarize(results: QuestionResults, rng: np.random.Generator, n_resamples: int = 1000) -> EvaluationSummary:
     """Estimate every figure of a question, all by the same draws.
 
     Figures of all lists together, such as coverage, are counted and not estimated: their interval is a point.
 
     Args:
-        judged: the question's values.
+        results: the question's values.
         rng: draws.
         n_resamples: how many times the units are drawn again.
     """
-    columns = dict(_columns(judged))
-    values = np.column_stack(list(columns.values())) if columns else np.empty((judged.n_queries, 0))
-    means = resampled_means(values, rng, judged.unit, n_resamples)
-    estimates = {column: (float(np.nanmean(values[:, place])), means[:, place]) for place, column in enumerate(columns)}
-    figures: dict[str, dict[str, Interval]] = {}
+    columns = dict(_columns(results))
+    values = np.column_stack(list(columns.values())) if columns else np.empty((results.n_queries, 0))
+    means = resampled_means(values, rng, results.unit, n_resamples)
+    estimates = {column: (float(np.nanmean(values[:, idx])), means[:, idx]) for idx, column in enumerate(columns)}
+    metrics: dict[str, dict[str, Interval]] = {}
     for (method, metric, segment), estimate in estimates.items():
         if segment is None:
-            figures.setdefault(method, {})[metric] = interval_of(*estimate)
-    for method, totals in judged.totals.items():
-        figures.setdefault(method, {}).update({name: Interval(total, total, total) for name, total in totals.items()})
+            metrics.setdefault(method, {})[metric] = interval_of(*estimate)
+    for method, totals in results.totals.items():
+        metrics.setdefault(method, {}).update({name: Interval(total, total, total) for name, total in totals.items()})
     segments = tuple(
         Segment(method, metric, *segment, int((~np.isnan(columns[method, metric, segment])).sum()), interval_of(*found))
         for (method, metric, segment), found in estimates.items()
         if segment is not None
     )
-    outcome = EvaluationSummary(
-        judged.main, judged.ours, judged.n_queries, len(np.unique(judged.unit)), figures, (), segments
+    summary = EvaluationSummary(
+        results.primary_metric,
+        results.treatments,
+        results.n_queries,
+        len(np.unique(results.unit)),
+        metrics,
+        (),
+        segments,
     )
     whole = {(method, metric): found for (method, metric, segment), found in estimates.items() if segment is None}
-    return EvaluationSummary(**vars(outcome) | {"comparisons": tuple(_comparisons(outcome, whole))})
+    return EvaluationSummary(**vars(summary) | {"comparisons": tuple(_comparisons(summary, whole))})
 
 
-def _columns(judged: QuestionResults) -> Iterator[tuple[Column, Values]]:
-    for method, metrics in judged.values.items():
-        for metric, value in metrics.items():
+def _columns(results: QuestionResults) -> Iterator[tuple[Column, Values]]:
+    for method, values in results.values.items():
+        for metric, value in values.items():
             if not np.isnan(value).all():
                 yield (method, metric, None), value
-        main = metrics[judged.main]
-        for kind, masks in judged.segments.items():
+        primary = values[results.primary_metric]
+        for kind, masks in results.segments.items():
             for name, mask in masks.items():
-                if not np.isnan(main[mask]).all():
-                    yield (method, judged.main, (kind, name)), np.where(mask, main, np.nan)
+                if not np.isnan(primary[mask]).all():
+                    yield (method, results.primary_metric, (kind, name)), np.where(mask, primary, np.nan)
 
 
 def _comparisons(
-    outcome: EvaluationSummary, whole: dict[tuple[str, str], tuple[float, npt.NDArray[np.float64]]]
+    summary: EvaluationSummary, whole: dict[tuple[str, str], tuple[float, npt.NDArray[np.float64]]]
 ) -> Iterator[Comparison]:
     for (method, metric), (value, means) in whole.items():
         for (baseline, same), (other, others) in whole.items():
-            if method in outcome.ours and baseline not in outcome.ours and same == metric:
+            if method in summary.treatments and baseline not in summary.treatments and same == metric:
                 yield Comparison(
                     method=method,
                     baseline=baseline,
                     metric=metric,
-                    is_best=baseline == outcome.best_baseline(metric),
+                    is_best=baseline == summary.best_baseline(metric),
                     difference=interval_of(value - other, means - others),
                     relative=interval_of(_ratio(value, other), _ratios(means, others)),
                 )

@@ -35,6 +35,15 @@ class Task:
     def __len__(self) -> int:
         return len(self.user_idx)
 
+    @property
+    def unit(self) -> npt.NDArray[np.integer]:
+        """Resampling unit of each query for intervals, int (n_queries,).
+
+        All queries of a user form one unit, as they are not independent; an anonymous query is a unit of its own.
+        """
+        alone = self.user_idx.max(initial=0) + 1 + np.arange(len(self))
+        return np.where(self.user_idx == ANONYMOUS, alone, self.user_idx)
+
     def take(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Task:
         """The chosen queries."""
         return Task(
@@ -48,7 +57,7 @@ def next_basket(dataset: Dataset, window: Window) -> Task:
     baskets = baskets.take(_is_known(dataset, window, baskets.user_idx))
     _, first = np.unique(baskets.user_idx, return_index=True)
     chosen = baskets.take(first)
-    return _asked_at(chosen, np.full(len(chosen), window.start - 1, np.int64))
+    return _with_as_of(chosen, np.full(len(chosen), window.start - 1, np.int64))
 
 
 def rolling(dataset: Dataset, window: Window) -> Task:
@@ -66,10 +75,10 @@ def anonymous(dataset: Dataset, window: Window) -> Task:
 
 def discovery(dataset: Dataset, window: Window) -> Task:
     """What each known shopper took in the window and had never taken before; asked at the window's start."""
-    events = _successes(dataset, window)
+    events = _target_events(dataset, window)
     users, row = np.unique(events.user_idx, return_inverse=True)
     taken = _ones(row, events.item_idx, (len(users), len(dataset.items)))
-    before = dataset.until(window.start).successes
+    before = dataset.until(window.start).target_events
     named = before.take(before.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     owned = _ones(named.user_idx, named.item_idx, shape)[users]
@@ -90,8 +99,8 @@ def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Ta
     baskets = _baskets(dataset, window, with_nobody=True)
     baskets = baskets.take(np.diff(baskets.relevant.indptr) >= 2)
     size = np.diff(baskets.relevant.indptr)
-    place = baskets.relevant.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)
-    seed = baskets.relevant.indices[place].astype(np.int32)
+    drawn_idx = baskets.relevant.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)
+    seed = baskets.relevant.indices[drawn_idx].astype(np.int32)
     drawn = _ones(np.arange(len(seed)), seed, baskets.relevant.shape)
     others = (baskets.relevant - drawn).tocsr()
     others.eliminate_zeros()
@@ -114,39 +123,39 @@ def of_other_types(task: Task, item_type: npt.NDArray[np.int32]) -> Task:
     return narrowed.take(np.diff(kept.indptr) > 0)
 
 
-def _successes(dataset: Dataset, window: Window) -> Events:
-    events = dataset.successes
+def _target_events(dataset: Dataset, window: Window) -> Events:
+    events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
     return events.take(inside & (events.user_idx >= 0))
 
 
 def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> Task:
     """Baskets of the window in order of time, each asked one second before its first event."""
-    events = dataset.successes
+    events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
     events = events.take(inside & ((events.user_idx >= 0) | with_nobody))
     _, first, row = np.unique(events.basket_idx, return_index=True, return_inverse=True)
-    place = np.empty(len(first), np.int64)
-    place[np.argsort(first, kind="stable")] = np.arange(len(first))
+    position = np.empty(len(first), np.int64)
+    position[np.argsort(first, kind="stable")] = np.arange(len(first))
     first = np.sort(first)
     return Task(
         user_idx=events.user_idx[first],
         as_of=events.timestamp[first] - 1,
         seed=np.full(len(first), ANONYMOUS, np.int32),
-        relevant=_ones(place[row], events.item_idx, (len(first), len(dataset.items))),
+        relevant=_ones(position[row], events.item_idx, (len(first), len(dataset.items))),
         hour=events.hour[first],
     )
 
 
 def _is_known(dataset: Dataset, window: Window, user_idx: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    before = dataset.until(window.start).successes.user_idx
+    before = dataset.until(window.start).target_events.user_idx
     known = np.zeros(len(dataset.users) + 1, np.bool_)
     known[before] = True
     known[ANONYMOUS] = False
     return known[user_idx]
 
 
-def _asked_at(task: Task, as_of: npt.NDArray[np.int64]) -> Task:
+def _with_as_of(task: Task, as_of: npt.NDArray[np.int64]) -> Task:
     return Task(task.user_idx, as_of, task.seed, task.relevant, task.hour)
 
 

@@ -1,1 +1,1 @@
-"""All models of one shop, fitted together."""
+"""The fit of all models of one shop."""

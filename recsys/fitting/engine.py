@@ -1,4 +1,4 @@
-"""All models of one shop, fitted together at one moment."""
+"""The engine: all models of one shop, fitted together at one moment."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ OFFERED_BYTES: Final = 256 * 2**20
 """Memory for catalogues with the prices and availability of offers in place."""
 
 OFFERED_ITEM_BYTES: Final = 24
-"""What one of them takes an item: price and availability, as arrays and as columns, and the masks of pools."""
+"""Bytes per item of such a catalogue: price and availability, as arrays and as columns, and the masks of pools."""
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Settings of every model; a training job's TOML has one table an attribute.
+    """Settings of every model; the TOML file of a training job has one table per attribute.
 
     Attributes:
-        seed: start of all randomness, >= 0.
-        replaceable_cosine: items of unknown type whose content is at least this alike can replace each other.
+        seed: seed of all random numbers, >= 0.
+        replaceable_cosine: items of unknown type can replace each other if the cosine of their content is at least
+            this, in [0, 1].
     """
 
     seed: int = 0
@@ -62,21 +63,21 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class FittedDataInfo:
-    """What the models were fitted on, beside the arrays.
+    """Facts about the data that the models were fitted on.
 
     Attributes:
         timezone: the shop's IANA zone.
-        goal: code of the event that counts as a purchase.
-        end: seconds since 1970 of the last event, 0 with no events.
-        has_hours: whether its times are finer than a day; True with no events.
-        mean_rating: of all ratings, 0 with none.
-        store_seq: number of the live log up to which its events and changes were in the tables.
-        merged: ids that the tables had joined to others by then.
-        merged_into: of each of these, the id that it was joined to.
+        target_event: code of the event that counts as a purchase.
+        end: time of the last event, seconds since 1970; 0 without events.
+        has_hours: whether times are finer than a day; True without events.
+        mean_rating: mean of all ratings; 0 without ratings.
+        store_seq: sequence number of the live log up to which the tables contain its events and changes.
+        merged: ids that the tables had merged into others by then.
+        merged_into: the id that each of these was merged into.
     """
 
     timezone: str
-    goal: int
+    target_event: int
     end: int
     has_hours: bool = True
     mean_rating: float = 0.0
@@ -86,10 +87,10 @@ class FittedDataInfo:
 
     @classmethod
     def of(cls, dataset: Dataset) -> FittedDataInfo:
-        """What a dataset says of its shop."""
+        """Read the facts from a dataset."""
         return cls(
             timezone=dataset.timezone,
-            goal=dataset.goal,
+            target_event=dataset.target_event,
             end=dataset.end,
             has_hours=dataset.has_hours or not len(dataset.events),
             mean_rating=dataset.mean_rating,
@@ -101,12 +102,12 @@ class FittedDataInfo:
 
 @dataclass(frozen=True)
 class Rankers:
-    """What orders the candidates of a list, each trained on its own question; empty where the blend serves.
+    """Learned rankers, each trained for its own task; unfitted where the blend of the sources orders a list.
 
     Attributes:
-        next: what a shopper takes next, bought before or not.
-        new: what a shopper takes for the first time.
-        pairs: what is in a basket beside an item; it has ordered the lists of `copurchase` already.
+        next: what a user buys next, whether bought before or not.
+        new: what a user buys for the first time.
+        pairs: what is in a basket with an item; the lists of `copurchase` are ordered by it already.
     """
 
     next: Ranker = NO_RANKER
@@ -119,8 +120,8 @@ class Engine:
     """Frozen models over one shop's items and users; rows of every array are rows of these tables.
 
     Attributes:
-        items_table: one row an item: the columns of `schema.ITEMS` and the shop's own.
-        users_table: one row a user: the columns of `schema.USERS` and the shop's own.
+        items_table: one row per item: the columns of `schema.ITEMS` and the shop's own.
+        users_table: one row per user: the columns of `schema.USERS` and the shop's own.
         index: the hybrid embedding, searchable.
         offers: prices and availability by region, store and channel; see `recsys.pipeline.offer_view`.
     """
@@ -146,17 +147,17 @@ class Engine:
 
     @cached_property
     def items(self) -> IdMap:
-        """Items' ids and rows."""
+        """Map between item ids and rows."""
         return IdMap(tuple(self.items_table["item_id"]))
 
     @cached_property
     def users(self) -> IdMap:
-        """Users' ids and rows."""
+        """Map between user ids and rows."""
         return IdMap(tuple(self.users_table["user_id"]))
 
     @cached_property
     def titles(self) -> tuple[str, ...]:
-        """What to call each item: its title, else its id."""
+        """Display name of each item: its title, else its id."""
         return tuple(self.items_table.select(pl.coalesce("title", "item_id")).to_series())
 
     @cached_property
@@ -166,20 +167,20 @@ class Engine:
 
     @cached_property
     def listable(self) -> Mapping[str, npt.NDArray[np.bool_] | None]:
-        """By pool of a placement, the items that may be listed, bool (n_items,); None for all."""
+        """Items that may be listed, by the pool of a placement, bool (n_items,); None for all."""
         available = self.catalog.available
         return {"all": None if available.all() else available, "tail": available & self.is_tail}
 
     @cached_property
     def share_in_type(self) -> npt.NDArray[np.float32]:
-        """Each item's part of its type's sales, float32 (n_items,), in [0, 1]; of all sales where it has no type."""
+        """Each item's share of its type's sales, float32 (n_items,), in [0, 1]; of all sales for unknown types."""
         types, share = self.catalog.item_type, self.popularity.share
         of_type = np.bincount(types + 1, share, minlength=1)
         return (share / np.maximum(np.where(types >= 0, of_type[types + 1], 1), 1e-12)).astype(np.float32)
 
     @cached_property
     def by_popularity(self) -> npt.NDArray[np.int32]:
-        """All items, best selling first, int32 (n_items,)."""
+        """All items, best-selling first, int32 (n_items,)."""
         share = self.popularity.share
         return np.lexsort((np.arange(len(share)), -share)).astype(np.int32)
 
@@ -190,17 +191,17 @@ class Engine:
 
     @cached_property
     def is_opted_out(self) -> npt.NDArray[np.bool_]:
-        """Users who want only lists that need no history, bool (n_users,)."""
+        """Users who opted out of personalization, bool (n_users,)."""
         return (~self.users_table["personalization"].fill_null(True)).to_numpy()
 
     @cached_property
     def state(self) -> object:
-        """Names this state of the catalogue: no other engine has the same."""
+        """Key of this state of the catalogue; no other engine has the same."""
         return object()
 
     @cached_property
     def general_state(self) -> object:
-        """Names this state of all columns that no offer speaks of: `state`, but of a catalogue with offers in place."""
+        """Key of this state of the columns that offers do not change; `state` of the engine without offers applied."""
         return self.state
 
     @cached_property
@@ -210,4 +211,4 @@ class Engine:
 
 
 Progress = Callable[[str], None]
-"""Told the name of each stage as it begins."""
+"""Called with the name of each stage as it begins."""

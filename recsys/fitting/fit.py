@@ -1,4 +1,4 @@
-"""The fit of every model of one shop."""
+"""The fit of every model of one shop, without the rankers."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ def fit_models(
     now: int | None = None,
     progress: Progress = lambda stage: None,
     *,
-    for_shoppers_only: bool = False,
+    user_lists_only: bool = False,
 ) -> Engine:
-    """Fit every model on what is known of a shop; the candidates of its lists are then ordered by the blend.
+    """Fit every model; the blend of the sources orders the lists of the result.
 
     Args:
-        dataset: the shop; cut it with `Dataset.until` to look at the past.
+        dataset: the shop; cut it with `Dataset.until` to fit on the past.
         config: settings.
-        now: seconds since 1970 that ages count from; the end of the data if not given.
-        progress: told the stages.
-        for_shoppers_only: leave out the precomputed lists that no shopper's list needs, to save time.
+        now: moment from which ages count, seconds since 1970; the end of the data if None.
+        progress: called with the name of each stage.
+        user_lists_only: leave out precomputed lists that no list of a user needs, to save time.
+
+    Returns:
+        The engine, without rankers.
     """
     now = dataset.end if now is None else now
     rng = np.random.default_rng(config.seed)
@@ -63,7 +66,7 @@ def fit_models(
         popularity.n_buyers,
         catalog,
         config.hybrid,
-        with_similar=not for_shoppers_only,
+        with_similar=not user_lists_only,
     )
     progress("co-purchase")
     copurchase = fit_copurchase(
@@ -72,7 +75,7 @@ def fit_models(
         config.copurchase,
         now,
         _replaceable_by(content, config.replaceable_cosine),
-        of_bought_only=for_shoppers_only,
+        bought_only=user_lists_only,
     )
     progress("history and index")
     return Engine(
@@ -88,7 +91,7 @@ def fit_models(
         content=content,
         hybrid=hybrid,
         affinity=fit_affinity(catalog, popularity.share, config.affinity),
-        ease=fit_ease(count_successes(dataset), config.ease),
+        ease=fit_ease(count_target_events(dataset), config.ease),
         copurchase=copurchase,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
@@ -100,13 +103,13 @@ def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Gener
     events = dataset.events
     age_s = np.maximum(now - events.timestamp, 0)
     shape = (len(dataset.users), len(dataset.items))
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.strength)
+    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.rating_weight)
     return fit_als(user_items, config, rng)
 
 
-def count_successes(dataset: Dataset) -> sparse.csr_matrix:
-    """How often each shopper took each item, float32 CSR (n_users, n_items)."""
-    bought = dataset.successes
+def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
+    """Count how often each user bought each item, float32 CSR (n_users, n_items)."""
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)

@@ -1,19 +1,13 @@
-"""A learned order of candidates: LightGBM's lambdarank with calibrated scores."""
+"""A learned order of candidates: LightGBM trees with calibrated scores, and their settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
-
-MAX_HOUR_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
@@ -21,14 +15,14 @@ class TreesConfig:
     """Settings of the trees.
 
     Attributes:
-        n_rounds: trees, >= 1.
+        n_rounds: number of trees, >= 1.
         learning_rate: step of each tree, > 0.
-        num_leaves: leaves of a tree, >= 2.
-        min_leaf: candidates that a leaf holds at least, >= 1.
-        feature_share: features that a tree may look at, as a share, in (0, 1].
-        bagging_share: candidates that a tree is grown on, as a share, in (0, 1].
-        l2: penalty on the leaves' values, >= 0.
-        truncation: places of the list whose order counts, >= 1.
+        num_leaves: leaves per tree, >= 2.
+        min_leaf: fewest candidates in a leaf, >= 1.
+        feature_share: share of the features that a tree may use, in (0, 1].
+        bagging_share: share of the candidates that a tree is grown on, in (0, 1].
+        l2: penalty on the squared values of the leaves, >= 0.
+        truncation: positions of the list whose order counts in training, >= 1.
     """
 
     n_rounds: int = 60
@@ -43,22 +37,21 @@ class TreesConfig:
 
 @dataclass(frozen=True)
 class RankerConfig:
-    """Settings of the learned rankers and of the examples that they learn from.
+    """Settings of the learned rankers and of their training examples.
 
     Attributes:
         enabled: whether to train rankers; without them the blend orders every list.
-        n_cutoffs: moments of the past that examples are taken from, >= 1.
-        step_days: time from each to the next, >= 1.
-        horizon_days: time after a cut-off whose purchases are the right answers, >= 1.
-        max_shoppers: shoppers drawn at each cut-off, >= 1.
-        min_queries: shoppers with a right answer among their candidates below which nothing is learned, >= 2.
-        short_share: shoppers of whom a second example is made with all but their latest items forgotten, as a share,
-            in [0, 1].
+        n_cutoffs: moments of the past at which examples are taken, >= 1.
+        step_days: days between these moments, >= 1.
+        horizon_days: days after a cut-off whose purchases are the labels, >= 1.
+        max_shoppers: users drawn at each cut-off, >= 1.
+        min_queries: fewest requests with a purchased candidate; with fewer no ranker is trained, >= 2.
+        short_share: share of users with a second example in which all but their latest items are hidden, in [0, 1].
         max_short: most items that such an example keeps, >= 1.
-        max_baskets: baskets drawn after each cut-off, to learn what goes with an item, >= 1.
-        negative_share: share of the candidates that were not taken that are learned from, in (0, 1].
-        trees: those that are asked at every request: as few as keep the gain.
-        pair_trees: those that order related items, asked in training alone.
+        max_baskets: baskets drawn after each cut-off to train the order of related items, >= 1.
+        negative_share: share of the candidates without a purchase that are kept, in (0, 1].
+        trees: trees that are evaluated at every request; more cost latency.
+        pair_trees: trees that order related items, evaluated in training only.
     """
 
     enabled: bool = True
@@ -78,62 +71,17 @@ class RankerConfig:
 
 
 @dataclass(frozen=True)
-class TrainingGroups:
-    """Candidates of past requests, and which were taken.
-
-    Attributes:
-        features: float32 (n, n_features).
-        taken: int8 (n,), 1 for what was taken, else 0.
-        blend: float32 (n,), the score that the candidate has without a ranker.
-        log_lift: float32 (n,), logarithm of its lift at the hour that the answer came at, 0 where no hour is known.
-        size: int64 (n_requests,), candidates of each request, in order.
-    """
-
-    features: npt.NDArray[np.float32]
-    taken: npt.NDArray[np.int8]
-    blend: npt.NDArray[np.float32]
-    log_lift: npt.NDArray[np.float32]
-    size: npt.NDArray[np.int64]
-
-    @property
-    def request(self) -> npt.NDArray[np.int64]:
-        """The request of each candidate, int64 (n,)."""
-        return np.repeat(np.arange(len(self.size)), self.size)
-
-    def take(self, kept: npt.NDArray[np.bool_]) -> TrainingGroups:
-        """The chosen candidates; requests that keep none go."""
-        size = np.bincount(self.request[kept], minlength=len(self.size))
-        return TrainingGroups(
-            self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], size[size > 0]
-        )
-
-    def with_answer(self) -> TrainingGroups:
-        """The requests with something to learn from: a candidate that was taken beside others."""
-        n_taken = np.bincount(self.request, self.taken, len(self.size))
-        useful = (n_taken > 0) & (n_taken < self.size)
-        return self.take(useful[self.request])
-
-
-def no_groups(n_features: int) -> TrainingGroups:
-    """Examples of no request."""
-    nothing = np.empty(0, np.float32)
-    return TrainingGroups(
-        np.empty((0, n_features), np.float32), np.empty(0, np.int8), nothing, nothing, np.empty(0, np.int64)
-    )
-
-
-@dataclass(frozen=True)
 class Ranker:
     """A trained ranker.
 
     Attributes:
-        trees: LightGBM's own text; "" where nothing was learned.
-        slope: of the calibration, > 0.
-        intercept: of the calibration.
-        hour_weight: how much the logarithm of an item's lift at the hour adds, >= 0.
-        n_requests: past requests with something to learn from.
-        ndcg: mean nDCG@10 over the latest of them, unseen by a ranker trained on the others; 0 where too few.
-        ndcg_of_blend: the same of the order without a ranker.
+        trees: the model in LightGBM's text format; "" if no ranker was trained.
+        slope: slope of the calibration, > 0.
+        intercept: intercept of the calibration.
+        hour_weight: weight of the logarithm of an item's lift at the hour, >= 0.
+        n_requests: past requests that the ranker learned from.
+        ndcg: mean nDCG@10 on held-out requests, by a ranker trained on the others; 0 if there were too few.
+        ndcg_of_blend: mean nDCG@10 of the blend on the same requests.
     """
 
     trees: str
@@ -146,165 +94,39 @@ class Ranker:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether anything was learned."""
+        """Whether a ranker was trained."""
         return bool(self.trees)
 
     @cached_property
     def booster(self) -> lightgbm.Booster:
-        """The trees, ready to be asked."""
+        """The parsed trees."""
         return lightgbm.Booster(model_str=self.trees)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The columns that it was trained on."""
+        """Names of the columns that it was trained on, in order."""
         return tuple(self.booster.feature_name())
 
     @property
     def importances(self) -> dict[str, float]:
-        """What each feature adds to the fit, as a share of all; the largest first, none where nothing was learned."""
+        """Share of each feature in the total gain, the largest first; empty if no ranker was trained."""
         if not self.is_fitted:
             return {}
         gain = self.booster.feature_importance("gain")
         order = np.argsort(-gain, kind="stable")
-        return {self.feature_names[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}
+        return {self.feature_names[idx]: float(gain[idx] / max(gain.sum(), 1e-12)) for idx in order}
 
     def log_odds(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """How likely each candidate is taken, as the logarithm of its odds, float64 (n,)."""
+        """Predict the log-odds that each candidate is bought.
+
+        Args:
+            features: float32 (n, n_features), columns in the order of `feature_names`.
+
+        Returns:
+            float64 (n,).
+        """
         raw = np.asarray(self.booster.predict(features, num_threads=1, validate_features=False), np.float64)
         return self.slope * raw + self.intercept
 
 
 NO_RANKER = Ranker("")
-
-
-def fit_ranker(
-    past: Sequence[TrainingGroups],
-    names: tuple[str, ...],
-    config: RankerConfig,
-    trees: TreesConfig,
-    rng: np.random.Generator,
-) -> Ranker:
-    """Learn an order from past requests, if it foretells the latest of them better than the blend does.
-
-    Args:
-        past: examples, the latest cut-off first; each request is an order of its own.
-        names: of the features.
-        config: settings of the examples.
-        trees: settings of the trees.
-        rng: source of what is drawn.
-
-    Returns:
-        A ranker that is not fitted where there is too little to learn from, or nothing to be gained.
-
-    Reference:
-        Burges (2010), From RankNet to LambdaRank to LambdaMART; Ke et al. (2017), LightGBM, NeurIPS.
-    """
-    useful = [examples.with_answer() for examples in past]
-    n_requests = sum(len(examples.size) for examples in useful)
-    if n_requests < config.min_queries:
-        return Ranker("", n_requests=n_requests)
-    seed = int(rng.integers(2**31))
-    known, unseen = _apart(useful, -(-config.horizon_days // config.step_days))
-    trial = _boost(known, names, trees, seed)
-    raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
-    ndcg = mean_ndcg(raw, unseen)
-    ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
-    if ndcg <= ndcg_of_blend:
-        return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
-    line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
-    booster = _boost(joined(useful), names, trees, seed)
-    return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
-
-
-def joined(parts: Sequence[TrainingGroups]) -> TrainingGroups:
-    """Examples one after the other."""
-    columns = ([getattr(part, column.name) for part in parts] for column in fields(TrainingGroups))
-    return TrainingGroups(*(np.concatenate(column) for column in columns))
-
-
-def mean_ndcg(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int = 10) -> float:
-    """Mean nDCG@k of the requests' orders by a score; ties count against it."""
-    request = examples.request
-    order = np.lexsort((examples.taken, -np.asarray(score), request))
-    first = np.repeat(np.cumsum(examples.size) - examples.size, examples.size)
-    place = np.arange(len(request)) - first
-    discount = np.where(place < k, 1 / np.log2(place + 2), 0)
-    gain = np.bincount(request, examples.taken[order] * discount, len(examples.size))
-    n_taken = np.bincount(request, examples.taken, len(examples.size)).astype(np.int64)
-    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])[np.minimum(n_taken, k)]
-    return float((gain / ideal).mean())
-
-
-def _apart(past: Sequence[TrainingGroups], horizon: int) -> tuple[TrainingGroups, TrainingGroups]:
-    """What is learned from, and what it is tried on: the latest cut-off and those whose answers were in before it.
-
-    Where there is no such pair, halves of all requests. `horizon` is how many cut-offs lie within that of answers.
-    """
-    if past and len(past[0].size) and sum(len(examples.size) for examples in past[horizon:]):
-        return joined(past[horizon:]), past[0]
-    only = joined(past)
-    is_even = only.request % 2 == 0
-    return only.take(is_even), only.take(~is_even)
-
-
-def _boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
-    """Grow trees, by one thread: on a busy machine LightGBM's threads wait for each other ten times as long."""
-    table = lightgbm.Dataset(
-        examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}
-    )
-    return lightgbm.train(_parameters(config, seed), table, config.n_rounds)
-
-
-def calibrate(
-    raw: npt.NDArray[np.float64],
-    log_lift: npt.NDArray[np.float32],
-    taken: npt.NDArray[np.int8],
-    negative_weight: float = 1.0,
-) -> tuple[float, float, float]:
-    """Fit `log odds of being taken = slope · raw + intercept + hour_weight · log_lift`.
-
-    Args:
-        raw: float64 (n,), the trees' scores.
-        log_lift: float32 (n,), what the hour says; where it says nothing its weight is 1.
-        taken: int8 (n,), 1 for what was taken.
-        negative_weight: how many candidates each one that was not taken stands for.
-
-    Returns:
-        Slope (above 0, so that the order stays), intercept, and weight of the hour (0 to 5).
-
-    Reference:
-        Platt (1999), Probabilistic Outputs for Support Vector Machines.
-    """
-    columns = np.column_stack([raw, np.ones(len(raw)), log_lift])
-    truth = taken.astype(np.float64)
-    weight = np.where(taken > 0, 1.0, negative_weight)
-    weight /= weight.sum()
-
-    def loss(line: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        z = columns @ line
-        value = -(weight * (truth * log_expit(z) + (1 - truth) * log_expit(-z))).sum()
-        return float(value), (weight * (expit(z) - truth)) @ columns
-
-    bounds = ((1e-3, None), (None, None), (0.0, MAX_HOUR_WEIGHT))
-    found = minimize(loss, np.array([1.0, 0.0, 1.0]), jac=True, bounds=bounds, method="L-BFGS-B")
-    return float(found.x[0]), float(found.x[1]), float(found.x[2])
-
-
-def _parameters(config: TreesConfig, seed: int) -> dict[str, Any]:
-    return {
-        "objective": "lambdarank",
-        "label_gain": [0, 1],
-        "lambdarank_truncation_level": config.truncation,
-        "learning_rate": config.learning_rate,
-        "num_leaves": config.num_leaves,
-        "min_data_in_leaf": config.min_leaf,
-        "feature_fraction": config.feature_share,
-        "bagging_fraction": config.bagging_share,
-        "bagging_freq": 1,
-        "lambda_l2": config.l2,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbose": -1,
-    }

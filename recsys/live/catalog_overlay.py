@@ -214,7 +214,7 @@ class CatalogOverlay:
 
     def _copurchase(self, catalog: Catalog, n_new: int) -> CopurchaseModel:
         model, n_types = self._base.copurchase, len(catalog.type_names)
-        pairs, n_lookahead = model.backward.pairs, len(catalog.type_names) - model.backward.pairs.shape[0]
+        pairs, n_lookahead = model.reversed_pairs.pairs, len(catalog.type_names) - model.reversed_pairs.pairs.shape[0]
         ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_lookahead)])
         lists = {name: part for name, part in vars(model).items() if isinstance(part, RelatedItems)}
         return replace(
@@ -225,9 +225,9 @@ class CatalogOverlay:
                 for name, part in lists.items()
             },
             is_paired_type=_with(model.is_paired_type, n_lookahead, False),
-            backward=ReversedTypePairs(
+            reversed_pairs=ReversedTypePairs(
                 sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),
-                model.backward.min_price_ratio,
+                model.reversed_pairs.min_price_ratio,
             ),
         )
 

@@ -20,7 +20,8 @@ from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
-from recsys.models.content.hybrid import MIN_LENGTH, impute_factors
+from recsys.models.arrays import MIN_LENGTH
+from recsys.models.content.hybrid import impute_factors
 from recsys.models.pairs.copurchase import RelatedItems
 
 PLACEMENT_CHUNK: Final = 64

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from recsys.data.dataset import MAX_STRENGTH, NO_HOUR
+from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 
 EventBuffer = npt.NDArray[np.void]
@@ -23,7 +23,7 @@ RUN: Final = np.dtype(
         ("seq", np.int64),
         ("item_idx", np.int32),
         ("basket_idx", np.int32),
-        ("strength", np.float32),
+        ("rating_weight", np.float32),
         ("kind", np.int8),
         ("hour", np.int8),
         ("by_day", np.bool_),
@@ -62,7 +62,7 @@ class EventEncoder:
         hour, day = self._local(at, timezone)
         named = self._basket_name(body)
         basket = self._number(named or day)
-        return at, seq, item_idx, basket, self._strength(body.get("value")), kind, hour, named is None
+        return at, seq, item_idx, basket, self._rating_weight(body.get("value")), kind, hour, named is None
 
     def moved(self, run: EventBuffer, timezone: str | None) -> EventBuffer:
         """The same events for a shopper who lives in another zone."""
@@ -87,10 +87,10 @@ class EventEncoder:
         """A number for a basket that no order of arrival changes; it only tells the baskets of one shopper apart."""
         return self._first_basket + crc32(name.encode()) % (LARGEST_INT32 - self._first_basket)
 
-    def _strength(self, rating: float | None) -> float:
+    def _rating_weight(self, rating: float | None) -> float:
         if rating is None or self._mean_rating <= 0:
             return 1.0
-        return min(max(rating / self._mean_rating, 0.0), MAX_STRENGTH)
+        return min(max(rating / self._mean_rating, 0.0), MAX_RATING_WEIGHT)
 
 
 class RecentEvents:
@@ -178,7 +178,7 @@ def joined(parts: Sequence[UserHistory], runs: Sequence[EventBuffer], max_events
     """
     run = runs[0] if len(runs) == 1 else in_order(np.concatenate([*runs, np.empty(0, RUN)]))
     since = UserHistory(
-        run["item_idx"], run["at"].astype(np.int64), run["kind"], run["basket_idx"], run["hour"], run["strength"]
+        run["item_idx"], run["at"].astype(np.int64), run["kind"], run["basket_idx"], run["hour"], run["rating_weight"]
     )
     every = [part for part in (*parts, since) if len(part)]
     if not every:

@@ -1,1 +1,1 @@
-"""The algorithms: one file a model, each with its Config, its frozen Model and its `fit_` function."""
+"""The algorithms: one file per model with its config, its frozen model and its `fit_` function."""

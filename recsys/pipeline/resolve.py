@@ -92,7 +92,7 @@ def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
         kind=np.full(n, VIEWED, np.int8),
         basket_idx=np.full(n, -1, np.int32),
         hour=np.full(n, hour, np.int8),
-        strength=np.ones(n, np.float32),
+        rating_weight=np.ones(n, np.float32),
     )
 
 

@@ -1,1 +1,1 @@
-"""The second stage: one feature function, a learned ranker, and the examples that it learns from."""
+"""Ranking: one feature function for training and serving, scores, and the fit of the rankers."""

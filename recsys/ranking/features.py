@@ -1,18 +1,16 @@
-"""What a ranker sees of a candidate: one function for training and for serving."""
+"""Features of a candidate for the rankers: one function for training and for serving."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.data.dataset import DAY_S
+from recsys.ranking.purchase_runs import Column, PurchaseRuns
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
-
-Column = npt.NDArray[np.floating | np.integer]
 
 DECAYS_DAYS: Final = (7.0, 30.0, 120.0)
 RECENT_DAYS: Final = (28.0, 91.0)
@@ -77,20 +75,21 @@ FEATURES: Final = (*OF_SHOPPER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 
 
 def features(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
-    """Describe each candidate to a ranker; the same for a batch of past requests as for one live request.
+    """Describe each candidate to a ranker; the same function serves past requests in training and live requests.
 
-    Ages and gaps are in days; counts are of baskets; what is not known of a candidate is NaN.
+    Ages and gaps are in days, counts are numbers of baskets, and unknown values are NaN.
 
     Args:
-        state: the history up to the moment of the request.
-        candidates: what the sources found; sources that a list does not ask count as having found nothing.
+        state: the user's history up to the moment of the request.
+        candidates: the candidates with the scores of their sources; the columns of sources that the placement does not
+            use are 0.
 
     Returns:
         float32 (n_candidates, len(FEATURES)).
     """
     rows = candidates.item_idx
     table = np.empty((len(rows), len(FEATURES)), np.float32)
-    runs, times = _Runs.of_items(state), _basket_times(state)
+    runs, times = PurchaseRuns.of_items(state), _basket_times(state)
     blocks: tuple[tuple[tuple[str, ...], npt.NDArray[np.float32]], ...] = (
         (OF_SHOPPER, _of_shopper(state, runs, times)),
         (OF_OWN, _of_own(state, runs, rows, times)),
@@ -101,78 +100,14 @@ def features(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32
     for names, block in blocks:
         table[:, start : start + len(names)] = block
         start += len(names)
-    known = {name: table[:, place] for place, name in enumerate(FEATURES[:start])}
-    for place, column in enumerate(_of_pair(state, candidates, known), start):
-        table[:, place] = column
+    known = {name: table[:, idx] for idx, name in enumerate(FEATURES[:start])}
+    for idx, column in enumerate(_of_pair(state, candidates, known), start):
+        table[:, idx] = column
     return table
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """A shopper's purchases, one a label and basket, sorted by label and then time; a run is one label's.
-
-    Attributes:
-        label: int32 (n_runs,), distinct, ascending: items, or product types.
-        starts: int64 (n_runs,), where each run begins.
-        timestamp: int64 (n,), seconds.
-        line: int32 (n,), the label of each purchase.
-    """
-
-    label: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int64]
-    timestamp: npt.NDArray[np.int64]
-    line: npt.NDArray[np.int32]
-
-    @classmethod
-    def of_items(cls, state: UserState) -> _Runs:
-        """By item."""
-        bought = state.bought
-        return cls._sorted(bought.item_idx, bought.timestamp, bought.basket_idx)
-
-    @classmethod
-    def _sorted(
-        cls, label: npt.NDArray[np.int32], timestamp: npt.NDArray[np.int64], basket: npt.NDArray[np.int32] | None = None
-    ) -> _Runs:
-        order = np.argsort(label, kind="stable")
-        line, when = label[order], timestamp[order]
-        if basket is not None and len(line):
-            of_basket = basket[order]
-            kept = np.concatenate([[True], (line[1:] != line[:-1]) | (of_basket[1:] != of_basket[:-1])])
-            line, when = line[kept], when[kept]
-        starts = np.flatnonzero(np.concatenate([line[:1] == line[:1], line[1:] != line[:-1]]))
-        return cls(line[starts], starts, when, line)
-
-    def by(self, group: npt.NDArray[np.int32]) -> _Runs:
-        """The same purchases by another label, known ones (>= 0) only; `group` has one entry an item of the shop."""
-        label = group[self.line]
-        order = np.argsort(self.timestamp, kind="stable")
-        order = order[label[order] >= 0]
-        return _Runs._sorted(label[order], self.timestamp[order])
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    @property
-    def count(self) -> npt.NDArray[np.int64]:
-        """Length of each run, int64 (n_runs,)."""
-        return np.diff(self.starts, append=len(self.timestamp))
-
-    def summed(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Sums of the runs."""
-        return np.add.reduceat(values, self.starts)
-
-    def spread(self, columns: list[Column], rows: npt.NDArray[np.int32], empty: list[float]) -> npt.NDArray[np.float32]:
-        """Values of runs to the rows that bear their labels, float32 (n_rows, n_columns); `empty` for the others."""
-        stacked = np.empty((len(self) + 1, len(columns)), np.float32)
-        stacked[-1] = empty
-        for number, column in enumerate(columns):
-            stacked[:-1, number] = column
-        place = np.minimum(self.label.searchsorted(rows), len(self) - 1)
-        return stacked[np.where(self.label[place] == rows, place, len(self))]
-
-
 def _basket_times(state: UserState) -> npt.NDArray[np.int64]:
-    """When each basket of the shopper began, ascending, in seconds."""
+    """Return when each basket of the user began, ascending, seconds since 1970."""
     bought = state.bought
     order = np.argsort(bought.basket_idx, kind="stable")
     basket = bought.basket_idx[order]
@@ -180,7 +115,7 @@ def _basket_times(state: UserState) -> npt.NDArray[np.int64]:
     return np.sort(bought.timestamp[order[is_first]])
 
 
-def _of_shopper(state: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _of_shopper(state: UserState, runs: PurchaseRuns, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     n_lines, now = len(runs.timestamp), state.query.now
     if not n_lines:
         return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)
@@ -192,7 +127,7 @@ def _of_shopper(state: UserState, runs: _Runs, times: npt.NDArray[np.int64]) -> 
 
 
 def _of_own(
-    state: UserState, runs: _Runs, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
+    state: UserState, runs: PurchaseRuns, rows: npt.NDArray[np.int32], times: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
@@ -228,7 +163,7 @@ def _of_own(
     return runs.spread(columns, rows, empty)
 
 
-def _of_type(state: UserState, runs: _Runs, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _of_type(state: UserState, runs: PurchaseRuns, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     empty, types = [0.0, 0.0, 0.0, np.nan, np.nan], state.engine.catalog.item_type
     of_type = runs.by(types)
     if not len(of_type):
@@ -261,7 +196,7 @@ def _of_item(state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.fl
 
 
 def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDArray[np.float32]]) -> list[Column]:
-    """Columns that set the others in relation, and what the sources say."""
+    """Return columns that relate others to each other, and the scores of the sources."""
     engine, rows = state.engine, candidates.item_idx
     own_rows, weight = state.own.item_idx, state.top_history_items[1]
     usual = _mean_log(engine.catalog.price[own_rows])
@@ -289,8 +224,8 @@ def _found_in(
 ) -> npt.NDArray[np.float32]:
     if not len(ascending):
         return np.zeros(len(rows), np.float32)
-    place = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
-    return np.where(ascending[place] == rows, value[place], 0)
+    position = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
+    return np.where(ascending[position] == rows, value[position], 0)
 
 
 def _mean_log(price: npt.NDArray[np.float32]) -> float:

@@ -1,4 +1,4 @@
-"""The order of related items: what a partner is to the item that it stands beside, and what past baskets teach."""
+"""Order of related items: features of a pair, training examples from past baskets, and the learned order."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from scipy.special import expit
 
 from recsys.data.dataset import Events
 from recsys.fitting.engine import Engine
-from recsys.fitting.ranker import Ranker, RankerConfig, TrainingGroups
+from recsys.fitting.ranker import Ranker, RankerConfig
+from recsys.fitting.ranker_fit import TrainingGroups
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.temporal.popularity import MOMENTUM_DAYS
 
 N_ORDERED: Final = 60
-"""Items of a list whose order is learned; those behind keep theirs."""
+"""Items of a list whose order is learned; the remaining ones keep theirs."""
 
 BLOCK: Final = 4096
-"""Lists that are ordered at a time; bounds the memory."""
+"""Lists ordered at a time; bounds the memory."""
 
 PAIR_FEATURES: Final = (
     "log_chance",
@@ -42,43 +43,43 @@ PAIR_FEATURES: Final = (
 
 @dataclass(frozen=True)
 class ItemPairs:
-    """Partners of items, one after the other; arrays of one length.
+    """Pairs of a seed and a partner, one list after the other; all arrays but `size` have n entries.
 
     Attributes:
-        seed: int32, the item that a list is for.
+        seed: int32, the item that the list is for.
         item_idx: int32, its partner.
-        chance: float32, the score that co-purchase gives the pair.
-        n_together: int32, baskets that hold both.
-        size: int64 (n_lists,), partners of each list, in order.
+        probability: float32, the co-purchase score of the pair.
+        n_together: int32, baskets that contain both.
+        size: int64 (n_lists,), number of partners in each list.
     """
 
     seed: npt.NDArray[np.int32]
     item_idx: npt.NDArray[np.int32]
-    chance: npt.NDArray[np.float32]
+    probability: npt.NDArray[np.float32]
     n_together: npt.NDArray[np.int32]
     size: npt.NDArray[np.int64]
 
 
 def first_pairs(lists: RelatedItems, seeds: npt.NDArray[np.int32]) -> ItemPairs:
-    """The first `N_ORDERED` of each seed's list."""
-    near = lists.item_idx[seeds, :N_ORDERED]
-    listed = near >= 0
+    """Return the first `N_ORDERED` partners in the list of each seed."""
+    partners = lists.item_idx[seeds, :N_ORDERED]
+    listed = partners >= 0
     size = listed.sum(axis=1)
     return ItemPairs(
         seed=np.repeat(seeds, size).astype(np.int32),
-        item_idx=near[listed],
-        chance=lists.score[seeds, :N_ORDERED][listed],
+        item_idx=partners[listed],
+        probability=lists.score[seeds, :N_ORDERED][listed],
         n_together=lists.n_together[seeds, :N_ORDERED][listed],
         size=size.astype(np.int64),
     )
 
 
 def pair_features(engine: Engine, pairs: ItemPairs) -> npt.NDArray[np.float32]:
-    """Describe each pair to a ranker; what is not known is NaN.
+    """Describe each pair to a ranker; unknown values are NaN.
 
     Args:
         engine: the models.
-        pairs: n of them.
+        pairs: n pairs.
 
     Returns:
         float32 (n, len(PAIR_FEATURES)).
@@ -91,14 +92,14 @@ def pair_features(engine: Engine, pairs: ItemPairs) -> npt.NDArray[np.float32]:
     embedding, vectors = engine.content.embedding, engine.hybrid.vectors
     length = np.maximum(np.linalg.norm(vectors, axis=1), 1e-6)
     columns = (
-        np.log(pairs.chance + 1e-9),
-        np.log((pairs.chance + 1e-9) / share),
+        np.log(pairs.probability + 1e-9),
+        np.log((pairs.probability + 1e-9) / share),
         pairs.n_together,
         pairs.n_together / np.maximum(n_seed, 1),
         pairs.n_together / np.maximum(n_item, 1),
         np.log1p(n_seed),
         np.log(share),
-        *(np.log(momentum[item, place]) for place in range(len(MOMENTUM_DAYS))),
+        *(np.log(momentum[item, column_idx]) for column_idx in range(len(MOMENTUM_DAYS))),
         (catalog.item_type[seed] == catalog.item_type[item]) & (catalog.item_type[seed] >= 0),
         (catalog.item_category[seed] == catalog.item_category[item]) & (catalog.item_category[seed] >= 0),
         np.einsum("ij,ij->i", embedding[seed], embedding[item]),
@@ -107,19 +108,22 @@ def pair_features(engine: Engine, pairs: ItemPairs) -> npt.NDArray[np.float32]:
         price[item],
     )
     table = np.empty((len(seed), len(PAIR_FEATURES)), np.float32)
-    for place, column in enumerate(columns):
-        table[:, place] = column
+    for column_idx, column in enumerate(columns):
+        table[:, column_idx] = column
     return table
 
 
 def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.random.Generator) -> TrainingGroups:
-    """Of baskets of the past, one random item each, its partners as they were listed then, and which the basket held.
+    """Draw one item of each past basket, with its partners as listed then and labels for those in the basket.
 
     Args:
-        engine: models that knew nothing of these baskets.
-        later: what was taken after them.
+        engine: models that were fitted before these baskets.
+        later: purchases after the fit.
         config: settings.
-        rng: source of what is drawn.
+        rng: source of the draws.
+
+    Returns:
+        One group per basket; groups without partners are left out.
     """
     group = later.basket_idx if engine.copurchase.by_basket else later.user_idx
     n_items = len(engine.items)
@@ -130,23 +134,32 @@ def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.rand
     chosen = np.sort(rng.permutation(chosen)[: config.max_baskets])
     seed = line[start[chosen] + (rng.random(len(chosen)) * size[chosen]).astype(np.int64)] % n_items
     pairs = first_pairs(engine.copurchase.bought_together, seed.astype(np.int32))
-    held = np.repeat(basket[chosen], pairs.size) * n_items + pairs.item_idx
-    taken = np.isin(held, line)
+    pair_line = np.repeat(basket[chosen], pairs.size) * n_items + pairs.item_idx
+    taken = np.isin(pair_line, line)
     kept = taken | (rng.random(len(taken)) < config.negative_share)
     return TrainingGroups(
         features=pair_features(engine, pairs),
         taken=taken.astype(np.int8),
-        blend=pairs.chance,
+        blend=pairs.probability,
         log_lift=np.zeros(len(taken), np.float32),
         size=pairs.size,
     ).take(kept)
 
 
 def order_pairs(engine: Engine, ranker: Ranker) -> CopurchaseModel:
-    """Put the lists of related items into the order that was learned; without a ranker they stay as they are.
+    """Order the lists of related items by the ranker; without a ranker they stay as they are.
 
-    The first `N_ORDERED` of each list are ordered by their chance to be in the seed's basket; those behind keep their
-    order below them. Lists of items that were never bought stay too: nothing like them was learned from.
+    The first `N_ORDERED` of each list are ordered by their probability of being in the seed's basket; the remaining
+    ones
+    keep their order below them. Lists of items that were never bought stay too, as the ranker has no examples of such
+    items.
+
+    Args:
+        engine: the models.
+        ranker: the ranker of pairs.
+
+    Returns:
+        The model with new lists.
     """
     copurchase = engine.copurchase
     if not ranker.is_fitted:
@@ -167,10 +180,10 @@ def _ordered(engine: Engine, ranker: Ranker, lists: RelatedItems) -> RelatedItem
         if not len(pairs.seed):
             continue
         known = lists.item_idx[seeds] >= 0
-        chance = np.full((len(seeds), N_ORDERED), -1.0)
+        probability = np.full((len(seeds), N_ORDERED), -1.0)
         width = min(N_ORDERED, known.shape[1])
-        chance[:, :width][known[:, :width]] = expit(ranker.log_odds(pair_features(engine, pairs)))
-        merged = _behind(chance[:, :width], lists.score[seeds])
+        probability[:, :width][known[:, :width]] = expit(ranker.log_odds(pair_features(engine, pairs)))
+        merged = _with_remaining(probability[:, :width], lists.score[seeds])
         order = np.argsort(-merged, axis=1, kind="stable")
         for column, source in ((item_idx, lists.item_idx), (n_together, lists.n_together)):
             column[seeds] = np.take_along_axis(source[seeds], order, axis=1)
@@ -178,10 +191,10 @@ def _ordered(engine: Engine, ranker: Ranker, lists: RelatedItems) -> RelatedItem
     return RelatedItems(item_idx, score, n_together)
 
 
-def _behind(chance: npt.NDArray[np.float64], score: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Chances of the first items, and behind the least of them the others' scores, scaled to it; -1 past the end."""
-    width = chance.shape[1]
-    least = np.where(chance >= 0, chance, 1.0).min(axis=1, keepdims=True)
+def _with_remaining(probability: npt.NDArray[np.float64], score: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Append the remaining scores, scaled to lie below the lowest probability; -1 past the end."""
+    width = probability.shape[1]
+    lowest = np.where(probability >= 0, probability, 1.0).min(axis=1, keepdims=True)
     rest = score[:, width:].astype(np.float64)
-    scaled = rest / np.maximum(rest.max(axis=1, keepdims=True, initial=0.0), 1e-12) * least * (1 - 1e-6)
-    return np.hstack([chance, np.where(rest > 0, scaled, -1.0)])
+    scaled = rest / np.maximum(rest.max(axis=1, keepdims=True, initial=0.0), 1e-12) * lowest * (1 - 1e-6)
+    return np.hstack([probability, np.where(rest > 0, scaled, -1.0)])

@@ -1,4 +1,4 @@
-"""What rankers learn from: requests of the past, answered by models that knew no more than was known then."""
+"""Training examples of the rankers: past requests, answered by models fitted before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker import RankerConfig, TrainingGroups, no_groups
+from recsys.fitting.ranker import RankerConfig
+from recsys.fitting.ranker_fit import TrainingGroups, no_groups
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pair_features import past_pairs
 from recsys.ranking.scoring import blend, contributions
@@ -25,18 +26,18 @@ from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import UserState
 
 NOON = 12
-ASKED_NEXT = PLACEMENTS["for_you"]
-ASKED_NEW = PLACEMENTS["discover"]
+NEXT_PLACEMENT = PLACEMENTS["for_you"]
+NEW_PLACEMENT = PLACEMENTS["discover"]
 
 
 @dataclass(frozen=True)
 class TrainingRequests:
-    """The requests of one cut-off.
+    """Requests of one cut-off.
 
     Attributes:
-        next: all candidates; taken is what the shopper's first basket after the cut-off holds.
-        new: candidates never bought before; taken is what the shopper bought within the horizon.
-        pairs: partners of one item of each basket; taken is what the basket held.
+        next: all candidates; positive labels are the items of the user's first basket after the cut-off.
+        new: candidates that the user had not bought; positive labels are the items bought within the horizon.
+        pairs: partners of one item of each basket; positive labels are the other items of the basket.
     """
 
     next: TrainingGroups
@@ -45,50 +46,61 @@ class TrainingRequests:
 
 
 def cutoffs(dataset: Dataset, now: int, config: RankerConfig) -> tuple[int, ...]:
-    """Moments that examples can be taken from, seconds since 1970, the latest first; with as much before as after."""
+    """Return moments of which the data has the horizon both before and after.
+
+    Returns:
+        Seconds since 1970, the latest first; empty if the data is too short.
+    """
     horizon, step = config.horizon_days * DAY_S, config.step_days * DAY_S
     earliest = int(dataset.events.timestamp[0]) + horizon if len(dataset.events) else now
-    moments = (now - horizon - step * place for place in range(config.n_cutoffs))
+    moments = (now - horizon - step * number for number in range(config.n_cutoffs))
     return tuple(moment for moment in moments if moment >= earliest)
 
 
 def training_requests(
     dataset: Dataset, config: EngineConfig, cutoff: int, rng: np.random.Generator
 ) -> TrainingRequests | None:
-    """Ask for shoppers and for items at a cut-off, and see what was taken after it; None where nothing was.
+    """Build the requests of users and of items at a cut-off, and label them with the purchases after it.
 
-    Of some shoppers a second example is made that has forgotten all but their latest items, so that shoppers who are
-    hardly known are learned about, too.
+    Some users have a second example in which all but their latest items are hidden, so that the rankers also learn
+    about users with little history.
 
     Args:
         dataset: the shop.
-        config: settings of the models, and of the ranker.
-        cutoff: seconds since 1970; the models are fitted on what came before, the answers lie within the horizon.
-        rng: source of what is drawn.
+        config: settings of the models and of the rankers.
+        cutoff: seconds since 1970; the models are fitted on earlier events, and the labels are within the horizon after
+            it.
+        rng: source of the draws.
+
+    Returns:
+        The requests; None if there was no purchase within the horizon.
     """
-    asked = config.ranker
+    ranker = config.ranker
     known = dataset.until(cutoff)
-    later = dataset.until(cutoff + asked.horizon_days * DAY_S).successes
+    later = dataset.until(cutoff + ranker.horizon_days * DAY_S).target_events
     later = later.take(later.timestamp >= cutoff)
     if not len(later):
         return None
-    answers = _answers(later, known.successes)
+    answers = _answers(later, known.target_events)
     users = np.unique(answers.user_idx)
-    users = np.sort(rng.permutation(users)[: asked.max_shoppers])
-    engine = fit_models(known, config, now=cutoff, for_shoppers_only=True)
+    users = np.sort(rng.permutation(users)[: ranker.max_shoppers])
+    engine = fit_models(known, config, now=cutoff, user_lists_only=True)
     rows: list[_Answered] = []
     with threadpool_limits(1):
         for user_idx in users.tolist():
             taken = answers.take(slice(*answers.user_idx.searchsorted([user_idx, user_idx + 1])))
             history = engine.history.of(user_idx, cutoff - 1)
-            rows.extend(_answer(engine, given, history, taken, cutoff, rng) for given in _given(engine, history, rng))
-    pairs = past_pairs(engine, later, asked, rng)
+            rows.extend(
+                _answer(engine, visible, history, taken, cutoff, rng)
+                for visible in _visible_histories(engine, history, rng)
+            )
+    pairs = past_pairs(engine, later, ranker, rng)
     return TrainingRequests(_stack(rows, only_new=False), _stack(rows, only_new=True), pairs)
 
 
 @dataclass(frozen=True)
 class _Answered:
-    """One request's candidates, those not taken thinned out; which speak for each question, and which were taken."""
+    """Candidates of one request, with negative ones subsampled: which count for each ranker, and which were bought."""
 
     features: npt.NDArray[np.float32]
     log_lift: npt.NDArray[np.float32]
@@ -96,28 +108,28 @@ class _Answered:
     blend_new: npt.NDArray[np.float32]
     taken_next: npt.NDArray[np.bool_]
     taken_ever: npt.NDArray[np.bool_]
-    speaks_next: npt.NDArray[np.bool_]
-    speaks_new: npt.NDArray[np.bool_]
+    counts_next: npt.NDArray[np.bool_]
+    counts_new: npt.NDArray[np.bool_]
 
 
 def _answers(later: Events, before: Events) -> Events:
-    """What shoppers who were known took, by shopper, then time."""
+    """Return the later purchases of users who had bought before, by user, then by time."""
     later = later.take(later.user_idx >= 0)
     later = later.take(np.isin(later.user_idx, before.user_idx))
     return later.take(np.argsort(later.user_idx, kind="stable"))
 
 
-def _given(engine: Engine, history: UserHistory, rng: np.random.Generator) -> Iterator[UserHistory]:
-    """What is known of the shopper: everything, and at times next to nothing."""
+def _visible_histories(engine: Engine, history: UserHistory, rng: np.random.Generator) -> Iterator[UserHistory]:
+    """Yield the user's history, and for some users a second one that is cut to a few items."""
     config = engine.config.ranker
     yield history
     if rng.random() < config.short_share:
-        yield last_items(history, engine.dataset_info.goal, int(rng.integers(1, config.max_short + 1)))
+        yield last_items(history, engine.dataset_info.target_event, int(rng.integers(1, config.max_short + 1)))
 
 
 def _answer(
     engine: Engine,
-    given: UserHistory,
+    visible: UserHistory,
     history: UserHistory,
     taken: Events,
     cutoff: int,
@@ -125,12 +137,12 @@ def _answer(
 ) -> _Answered:
     hour = int(taken.hour[0])
     bucket = int(engine.timeofday.bucket_of_hour[hour if hour >= 0 else NOON])
-    query = Query(-1, cutoff - 1, hour, bucket, 1, given, allowed=engine.listable["all"])
+    query = Query(-1, cutoff - 1, hour, bucket, 1, visible, allowed=engine.listable["all"])
     state = UserState(engine, query)
-    candidates = generate({name: CANDIDATE_SOURCES[name] for name in ASKED_NEXT.sources}, state)
+    candidates = generate({name: CANDIDATE_SOURCES[name] for name in NEXT_PLACEMENT.sources}, state)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
-    owned = np.unique(history.of_kind(engine.dataset_info.goal).item_idx)
+    owned = np.unique(history.of_kind(engine.dataset_info.target_event).item_idx)
     taken_next, taken_ever = is_among(rows, first), is_among(rows, np.unique(taken.item_idx))
     is_drawn = rng.random(len(rows)) < engine.config.ranker.negative_share
     kept = taken_ever | is_drawn
@@ -138,26 +150,26 @@ def _answer(
     return _Answered(
         features=features(state, candidates)[kept],
         log_lift=log_lift[kept],
-        blend_next=_blended(ASKED_NEXT, state, candidates)[kept],
-        blend_new=_blended(ASKED_NEW, state, candidates)[kept],
+        blend_next=_blended(NEXT_PLACEMENT, state, candidates)[kept],
+        blend_new=_blended(NEW_PLACEMENT, state, candidates)[kept],
         taken_next=taken_next[kept],
         taken_ever=taken_ever[kept],
-        speaks_next=(taken_next | is_drawn)[kept],
-        speaks_new=~is_among(rows, owned)[kept],
+        counts_next=(taken_next | is_drawn)[kept],
+        counts_new=~is_among(rows, owned)[kept],
     )
 
 
 def _blended(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
-    """The order of a placement that has no ranker; of its own sources alone."""
+    """Score candidates by the blend of a placement, from its own sources only."""
     own_sources = {name: score for name, score in candidates.scores.items() if name in placement.sources}
-    asked = Candidates(candidates.item_idx, own_sources, candidates.best)
-    return blend(placement, state.engine, asked, contributions(placement, state, asked)).astype(np.float32)
+    own = Candidates(candidates.item_idx, own_sources, candidates.best)
+    return blend(placement, state.engine, own, contributions(placement, state, own)).astype(np.float32)
 
 
 def _stack(rows: list[_Answered], *, only_new: bool) -> TrainingGroups:
     if not rows:
         return no_groups(len(FEATURES))
-    chosen = [row.speaks_new if only_new else row.speaks_next for row in rows]
+    chosen = [row.counts_new if only_new else row.counts_next for row in rows]
     blends = [(row.blend_new if only_new else row.blend_next)[kept] for row, kept in zip(rows, chosen, strict=True)]
     taken = [(row.taken_ever if only_new else row.taken_next)[kept] for row, kept in zip(rows, chosen, strict=True)]
     return TrainingGroups(

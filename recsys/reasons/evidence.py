@@ -46,7 +46,7 @@ class ReasonContext:
     @property
     def goal(self) -> str:
         """Name of the event that counts as success here."""
-        return EVENT_NAMES[self.engine.dataset_info.goal]
+        return EVENT_NAMES[self.engine.dataset_info.target_event]
 
     @cached_property
     def phrases(self) -> ReasonTemplates:
@@ -233,7 +233,7 @@ def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
             told.append(NOTHING)
             continue
         name = "type_you_buy" if type_ in owned else "type_you_view"
-        is_first = row in engine.affinity.best_of(type_)
+        is_first = row in engine.affinity.top_items(type_)
         told.append((evidence.say(f"first_of_{name}" if is_first else name, {"type": evidence.type_name(type_)}),))
     return told
 
@@ -336,7 +336,7 @@ def _tail(evidence: ReasonContext, rows: Rows) -> list[Told]:
     owned = set(types[evidence.state.own.item_idx].tolist())
     told: list[Told] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
-        niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_shoppers, 1), 5)})
+        niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
         if type_ >= 0 and type_ in owned:
             told.append((niche, evidence.say("close_to_yours", {"type": evidence.type_name(type_)})))
         else:

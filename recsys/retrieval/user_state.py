@@ -33,12 +33,12 @@ class UserState:
         """The shopper's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
         age_s = self.query.now - history.timestamp
-        return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.strength)
+        return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.rating_weight)
 
     @cached_property
     def bought(self) -> UserHistory:
         """The shopper's purchases."""
-        return self.query.history.of_kind(self.engine.dataset_info.goal)
+        return self.query.history.of_kind(self.engine.dataset_info.target_event)
 
     @cached_property
     def vector(self) -> npt.NDArray[np.float32]:
@@ -48,7 +48,7 @@ class UserState:
     @cached_property
     def own(self) -> PurchaseStats:
         """What the shopper bought."""
-        return purchase_stats(self.engine.repeat, self.bought, self.engine.dataset_info.goal, self.query.now)
+        return purchase_stats(self.engine.repeat, self.bought, self.engine.dataset_info.target_event, self.query.now)
 
     def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.

@@ -45,11 +45,11 @@ def _is_wanted(placement: Placement, state: UserState, rows: npt.NDArray[np.int3
 def _complements_seeds(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     kept = np.ones(len(rows), np.bool_)
     if placement.only_complements:
-        catalog, backward = state.engine.catalog, state.engine.copurchase.backward
+        catalog, reversed_pairs = state.engine.catalog, state.engine.copurchase.reversed_pairs
         types = catalog.item_type
         for seed in state.query.seeds.tolist():
             kept &= (types[rows] != types[seed]) | (types[seed] < 0)
-            kept &= ~backward.of(seed, rows, catalog)
+            kept &= ~reversed_pairs.is_reversed(seed, rows, catalog)
     return kept
 
 
@@ -60,7 +60,7 @@ def _is_unseen(placement: Placement, state: UserState, rows: npt.NDArray[np.int3
     if not placement.seen_days or not len(history):
         return np.ones(len(rows), np.bool_)
     since = query.now - placement.seen_days * DAY_S
-    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.goal)]
+    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.target_event)]
     return ~np.isin(rows, seen)
 
 

@@ -16,7 +16,7 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history
 from recsys.fitting.engine import Engine
-from recsys.fitting.fit import count_successes
+from recsys.fitting.fit import count_target_events
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
@@ -64,7 +64,7 @@ FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {
     "affinity": lambda dataset: fit_affinity(
         read_catalog(dataset.catalog), _popularity(dataset).share, CONFIG.affinity
     ),
-    "ease": lambda dataset: fit_ease(count_successes(dataset), CONFIG.ease),
+    "ease": lambda dataset: fit_ease(count_target_events(dataset), CONFIG.ease),
     "copurchase": lambda dataset: fit_copurchase(
         dataset, read_catalog(dataset.catalog), CONFIG.copurchase, dataset.end
     ),

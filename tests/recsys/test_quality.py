@@ -42,11 +42,11 @@ class Split:
     cutoff: int
 
     def bought(self, user_id: str) -> set[int]:
-        events = self.future.successes
+        events = self.future.target_events
         return set(events.item_idx[events.user_idx == self.past.users.row(user_id)].tolist())
 
     def owned(self, user_id: str) -> set[int]:
-        events = self.past.successes
+        events = self.past.target_events
         return set(events.item_idx[events.user_idx == self.past.users.row(user_id)].tolist())
 
     def recall(self, ranked: Ranked, *, new_only: bool = False) -> float:
@@ -130,7 +130,7 @@ def _hit_rates(split: Split, placement: str) -> tuple[float, float]:
 
     For `complementary` neither side may count, nor list, an item of the given one's type.
     """
-    rng, engine, events = np.random.default_rng(0), split.engine, split.future.successes
+    rng, engine, events = np.random.default_rng(0), split.engine, split.future.target_events
     hits = []
     for basket in rng.choice(np.unique(events.basket_idx), 800, replace=False):
         held = np.unique(events.item_idx[events.basket_idx == basket])
@@ -158,7 +158,7 @@ def test_what_goes_with_an_item_beats_the_best_sellers(placement: str, split: Sp
 
 def test_lifts_foretell_the_hour_at_which_items_sell(split: Split) -> None:
     """Mean `ln lift` of the future's purchases at their own hour; knowing nothing of the item gives 0."""
-    model, events = split.engine.timeofday, split.future.successes
+    model, events = split.engine.timeofday, split.future.target_events
     lift = model.lift[events.item_idx, model.bucket_of_hour[events.hour]]
     assert np.log(lift).mean() > 0.001
 
@@ -174,7 +174,7 @@ def test_cold_items_are_shown_to_those_who_will_buy_them(split: Split) -> None:
     factors[hidden], n_buyers[hidden] = 0, 0
     vectors = fit_hybrid(factors, engine.content.embedding, n_buyers, engine.catalog, engine.config.hybrid).vectors
     tastes, has_bought = [], np.zeros((len(engine.users), len(engine.items)), np.bool_)
-    has_bought[split.past.successes.user_idx, split.past.successes.item_idx] = True
+    has_bought[split.past.target_events.user_idx, split.past.target_events.item_idx] = True
     for user in range(len(engine.users)):
         history = engine.history.of(user, split.cutoff)
         rows, weight = engine.als.weights_of(history.item_idx, history.kind, split.cutoff - history.timestamp)

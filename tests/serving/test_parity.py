@@ -48,11 +48,11 @@ def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories
     """Four weeks of the shop, replayed: each basket is asked for just before it, then told over HTTP."""
     dataset = shop_tables.dataset()
     window = Window(dataset.end - 28 * DAY_S, dataset.end + 1)
-    bench = Experiment.cut(dataset, window, small_config())
-    task = bench.rolling_task
+    experiment = Experiment.cut(dataset, window, small_config())
+    task = experiment.rolling_task
     task = task.take(np.linspace(0, len(task) - 1, 60).astype(np.int64))
-    expected = served_lists(bench.rolling_engine, task, "for_you", K)
-    made = write_bundle(bench.engine, tmp_path, Provenance(datetime.now(UTC), "shop", {}, ()))
+    expected = served_lists(experiment.rolling_engine, task, "for_you", K)
+    made = write_bundle(experiment.engine, tmp_path, Provenance(datetime.now(UTC), "shop", {}, ()))
     activate(tmp_path, made.version)
     start = datetime.fromtimestamp(window.start, UTC)
     events = shop_tables.events.filter(pl.col("timestamp") >= start).sort("timestamp", maintain_order=True)
@@ -62,10 +62,10 @@ def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories
             happened, events = events.filter(pl.col("timestamp") <= as_of), events.filter(pl.col("timestamp") > as_of)
             _tell(client, happened)
             listed = [
-                item["item_id"] for item in client.get(_path(task, query, "for_you", bench.engine)).json()["items"]
+                item["item_id"] for item in client.get(_path(task, query, "for_you", experiment.engine)).json()["items"]
             ]
-            assert listed == [bench.engine.items.ids[row] for row in expected[query].tolist() if row != NO_ITEM]
-    frozen = served_lists(bench.engine, task, "for_you", K)
+            assert listed == [experiment.engine.items.ids[row] for row in expected[query].tolist() if row != NO_ITEM]
+    frozen = served_lists(experiment.engine, task, "for_you", K)
     assert (frozen != expected).any(), "the events made no difference"
 
 

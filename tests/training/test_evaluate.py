@@ -88,7 +88,9 @@ def test_the_written_lists_score_the_same_again(report: EvaluationReport, tmp_pa
     assert lists.columns == ["protocol", "method", "query", "user_id", "seed_item_id", "as_of", "rank", "item_id"]
     assert lists["as_of"].dtype == pl.Datetime("us", "UTC")
     for protocol, method, name, metric, k in SCORED_AGAIN:
-        judged = next(each for each in report.judged[protocol] if method in each.ours or each.main == "recall@10")
+        judged = next(
+            each for each in report.judged[protocol] if method in each.treatments or each.primary_metric == "recall@10"
+        )
         n_first = 0 if judged is report.judged[protocol][0] else report.judged[protocol][0].n_queries
         if protocol == "cold_items":
             judged = report.judged[protocol][1]

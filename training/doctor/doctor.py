@@ -115,7 +115,7 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         items=events["item_id"].n_unique(),
         kinds=count_kinds(events),
         goal=goal,
-        goals=len(dataset.successes),
+        goals=len(dataset.target_events),
         days=days,
         catalogue=measure_catalog(tables, goal),
         clock=measure_clock(events, now),
@@ -134,8 +134,8 @@ def _facts(
     learners, shared_items = count_learners(dataset)
     return DataFacts(
         goal=name_goal(dataset),
-        goals=len(dataset.successes),
-        goal_items=len(np.unique(dataset.successes.item_idx)),
+        goals=len(dataset.target_events),
+        goal_items=len(np.unique(dataset.target_events.item_idx)),
         learners=learners,
         shared_items=shared_items,
         items=len(dataset.items),

@@ -228,7 +228,7 @@ def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) ->
         The baskets, or the shoppers where too few goal events lie in baskets of two or more.
     """
     chosen = config or CopurchaseConfig()
-    done = dataset.successes
+    done = dataset.target_events
     lines = pl.LazyFrame({"basket": done.basket_idx, "user": done.user_idx, "item": done.item_idx})
     sizes = _sizes(lines, "basket")
     in_pairs = share(int(sizes[sizes > 1].sum()), int(sizes.sum()))
@@ -248,7 +248,7 @@ def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
 
 def measure_repeats(dataset: Dataset) -> RepeatStats:
     """Count repeats by the rule of `fit_repeat`: half a day or more after the first time."""
-    done, half_a_day = dataset.successes, pl.lit(DAY_S // 2)
+    done, half_a_day = dataset.target_events, pl.lit(DAY_S // 2)
     columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
     lines = pl.LazyFrame(columns).filter(pl.col("user") >= 0)
     at, basket = pl.col("at"), pl.col("basket")
@@ -300,13 +300,13 @@ def count_learners(dataset: Dataset) -> tuple[int, int]:
 
 def count_head(dataset: Dataset) -> int:
     """The fewest items that make half of all goal events."""
-    counts = np.sort(np.bincount(dataset.successes.item_idx))[::-1].cumsum()
+    counts = np.sort(np.bincount(dataset.target_events.item_idx))[::-1].cumsum()
     return int((counts < counts[-1] / 2).sum()) + 1 if len(counts) else 0
 
 
 def name_goal(dataset: Dataset) -> str:
     """The event that counts as success, as `schema.EVENT_NAMES` writes it."""
-    return EVENT_NAMES[dataset.goal]
+    return EVENT_NAMES[dataset.target_event]
 
 
 def count_kinds(events: pl.DataFrame) -> dict[str, int]:

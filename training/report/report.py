@@ -133,17 +133,17 @@ def _by_history(report: EvaluationReport) -> Iterator[str]:
             segments = _segments(outcome, "history")
             if segments:
                 panels = {protocol: segments}
-                svg = plot_segments("history", panels, outcome.ours, "baskets of the shopper before the window")
+                svg = plot_segments("history", panels, outcome.treatments, "baskets of the shopper before the window")
                 yield _figure("Quality by length of history", svg, _sample_note(outcome))
                 return
 
 
 def _by_hour(report: EvaluationReport) -> Iterator[str]:
     outcomes = report.outcomes.get("time_of_day", ())
-    panels = {f"{', '.join(outcome.ours)}": _segments(outcome, "hour") for outcome in outcomes}
+    panels = {f"{', '.join(outcome.treatments)}": _segments(outcome, "hour") for outcome in outcomes}
     panels = {title: segments for title, segments in panels.items() if segments}
     if panels:
-        ours = [method for outcome in outcomes for method in outcome.ours]
+        ours = [method for outcome in outcomes for method in outcome.treatments]
         svg = plot_segments("hour", panels, ours, f"hour of the basket, {report.timezone}")
         yield _figure(
             "Quality by part of the day", svg, "Bars are 95 % intervals over shoppers; for nobody, over baskets."
@@ -153,11 +153,13 @@ def _by_hour(report: EvaluationReport) -> Iterator[str]:
 def _segments(outcome: EvaluationSummary, kind: str) -> list[Segment]:
     """Parts of a kind, for our methods and for the baselines that matter most."""
     value = {
-        method: figures[outcome.main].value for method, figures in outcome.metrics.items() if outcome.main in figures
+        method: figures[outcome.primary_metric].value
+        for method, figures in outcome.metrics.items()
+        if outcome.primary_metric in figures
     }
-    baselines = sorted((name for name in value if name not in outcome.ours), key=lambda name: -value[name])
+    baselines = sorted((name for name in value if name not in outcome.treatments), key=lambda name: -value[name])
     shown = baselines[: MAX_BASELINES - 1] + [name for name in baselines[MAX_BASELINES - 1 :] if name == "popularity"]
-    methods = {*outcome.ours, *shown}
+    methods = {*outcome.treatments, *shown}
     return [segment for segment in outcome.segments if segment.kind == kind and segment.method in methods]
 
 
@@ -176,15 +178,15 @@ def _question(outcome: EvaluationSummary) -> Iterator[str]:
         name: outcome.best_baseline(name) for name in names if not name.removeprefix("acc_").startswith(DESCRIPTIVE)
     }
     asked = f"{outcome.n_queries:,} queries, intervals over {outcome.n_units:,}"
-    yield f"<h3>{escape(', '.join(outcome.ours))}: {asked}</h3>"
+    yield f"<h3>{escape(', '.join(outcome.treatments))}: {asked}</h3>"
     yield '<div class="scroll"><table><thead><tr><th>method</th>'
     yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr></thead><tbody>"
-    for method in sorted(outcome.metrics, key=lambda method: method not in outcome.ours):
+    for method in sorted(outcome.metrics, key=lambda method: method not in outcome.treatments):
         cells = (_cell(outcome.metrics[method].get(name), is_best=best.get(name) == method) for name in names)
-        kind = ' class="ours"' if method in outcome.ours else ""
-        star = " ★" if best.get(outcome.main) == method else ""
+        kind = ' class="ours"' if method in outcome.treatments else ""
+        star = " ★" if best.get(outcome.primary_metric) == method else ""
         yield f"<tr{kind}><td>{escape(method)}{star}</td>{''.join(cells)}</tr>"
-    for method in outcome.ours:
+    for method in outcome.treatments:
         found = {row.metric: row for row in outcome.comparisons if row.method == method and row.is_best}
         if found:
             cells = (_change(found.get(name) if name in best else None) for name in names)
@@ -195,7 +197,7 @@ def _question(outcome: EvaluationSummary) -> Iterator[str]:
 def _metrics(outcome: EvaluationSummary) -> Sequence[str]:
     """All metrics of a question, the deciding one first."""
     every: Iterable[str] = (name for figures in outcome.metrics.values() for name in figures)
-    return list(dict.fromkeys((outcome.main, *every)))
+    return list(dict.fromkeys((outcome.primary_metric, *every)))
 
 
 def _cell(interval: Interval | None, *, is_best: bool) -> str:

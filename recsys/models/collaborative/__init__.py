@@ -1,1 +1,1 @@
-"""Who buys like whom."""
+"""Models of which users buy which items."""

@@ -1,4 +1,4 @@
-"""Each product type's items in the order that they sell: what else there is of the types that a shopper buys."""
+"""Affinity of users to product types: the best-selling items of the types that a user buys."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class AffinityConfig:
     """Settings of the type affinity.
 
     Attributes:
-        items_per_type: items that one type offers, >= 1.
-        max_types: types of a shopper that are looked into, the heaviest first, >= 1.
+        items_per_type: candidates from one type, >= 1.
+        max_types: types of a user that give candidates, those with the largest weight first, >= 1.
     """
 
     items_per_type: int = 60
@@ -25,14 +25,14 @@ class AffinityConfig:
 
 @dataclass(frozen=True)
 class AffinityModel:
-    """Items by type.
+    """Items grouped by product type, in compressed rows.
 
     Attributes:
-        indptr: int64 (n_types + 1,), where each type's run starts.
-        item_idx: int32, items of each type, best selling first.
-        share: float32, the item's share of its type's sales, one entry an entry of `item_idx`.
-        item_type: int32 (n_items,), -1 unknown.
-        config: the settings, needed to score.
+        indptr: int64 (n_types + 1,), the items of type `t` are `item_idx[indptr[t]:indptr[t + 1]]`.
+        item_idx: int32 (n_typed,), items of each type, best-selling first.
+        share: float32 (n_typed,), the item's share of its type's sales, in [0, 1], parallel to `item_idx`.
+        item_type: int32 (n_items,), -1 for items of unknown type.
+        config: the settings, which scoring needs.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -41,8 +41,15 @@ class AffinityModel:
     item_type: npt.NDArray[np.int32]
     config: AffinityConfig
 
-    def best_of(self, type_: int) -> npt.NDArray[np.int32]:
-        """The best selling items of a type, which it offers where nothing is filtered out, int32."""
+    def top_items(self, type_: int) -> npt.NDArray[np.int32]:
+        """Return the best-selling items of a type: its candidates where no filter applies.
+
+        Args:
+            type_: row of the type, >= 0.
+
+        Returns:
+            int32 (at most items_per_type,), best-selling first; empty for a type without items.
+        """
         start, stop = int(self.indptr[type_]), int(self.indptr[type_ + 1])
         return self.item_idx[start : min(stop, start + self.config.items_per_type)]
 
@@ -52,24 +59,25 @@ class AffinityModel:
         weight: npt.NDArray[np.float32],
         allowed: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Items of the types that a shopper buys, scored by `P(type | shopper) · P(item | type)`.
+        """Score items of the types that a user buys: `P(type | user) · P(item | type)`.
 
         Args:
-            item_idx: int32 (n,), the shopper's items.
-            weight: float32 (n,), how much each counts, >= 0.
-            allowed: bool (n_items,), items that may be offered; None for all.
+            item_idx: int32 (n,), the user's items.
+            weight: float32 (n,), weight of each item, >= 0.
+            allowed: bool (n_items,), items that may be returned; None for all. With a mask, all items of a type are
+                candidates, as a filter may leave none of its best-selling ones.
 
         Returns:
-            Rows, int32, and scores, float32; empty for a shopper of unknown types.
+            Rows, int32, and scores, float32, in [0, 1]; both empty if no item with a known type has a weight above 0.
         """
         types = self.item_type[item_idx]
         known = (types >= 0) & (weight > 0)
-        owned, place = np.unique(types[known], return_inverse=True)
+        owned, inverse = np.unique(types[known], return_inverse=True)
         if not len(owned):
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        type_weight = np.bincount(place, weight[known])
-        heaviest = np.argsort(-type_weight, kind="stable")[: self.config.max_types]
-        owned, type_weight = owned[heaviest], type_weight[heaviest] / type_weight.sum()
+        type_weight = np.bincount(inverse, weight[known])
+        top_idx = np.argsort(-type_weight, kind="stable")[: self.config.max_types]
+        owned, type_weight = owned[top_idx], type_weight[top_idx] / type_weight.sum()
         length = self.indptr[owned + 1] - self.indptr[owned]
         if allowed is None:
             length = np.minimum(length, self.config.items_per_type)
@@ -84,12 +92,15 @@ class AffinityModel:
 
 
 def fit_affinity(catalog: Catalog, share: npt.NDArray[np.float32], config: AffinityConfig) -> AffinityModel:
-    """Order each type's items by their share of sales; items that never sold come last with nothing.
+    """Sort the items of each type by their share of sales; items without sales come last, with score 0.
 
     Args:
-        catalog: types.
+        catalog: the product types.
         share: float32 (n_items,), decayed share of all purchases.
         config: settings.
+
+    Returns:
+        The model; it has no items if the catalogue has no types.
     """
     types = catalog.item_type
     order = np.lexsort((np.arange(len(types)), -share, types))

@@ -1,4 +1,4 @@
-"""Implicit ALS on a decayed, event-weighted matrix, with exact fold-in of shoppers unseen or changed since."""
+"""Implicit ALS on a time-decayed, event-weighted matrix, with exact fold-in of users."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
 
 FEW_EVENTS: Final = 40
-"""Up to so many items, and half as many as factors, the system of their number is the cheaper one to solve."""
+"""Users with at most this many items are folded in by the smaller of the two equivalent systems."""
 
 
 TINY: Final = np.float32(1e-20)
-"""Confidence that counts as none; its reciprocal is still a number in single precision."""
+"""Lower bound of a confidence, so that its reciprocal is finite in single precision."""
 
 
 @dataclass(frozen=True)
 class EventWeights:
-    """How much one event of each kind says of the shopper's taste; a purchase is the measure of all."""
+    """Weight of one event by its type, relative to a purchase; negative weights express dislike."""
 
     purchase: float = 1.0
     begin_checkout: float = 0.6
@@ -41,7 +41,7 @@ class EventWeights:
     refund: float = -1.0
 
     def as_array(self) -> npt.NDArray[np.float32]:
-        """float32, one weight an event code of `schema.EVENT_NAMES`."""
+        """Return the weights in the order of `schema.EVENT_NAMES`, float32 (n_event_types,)."""
         return np.array([getattr(self, name) for name in EVENT_NAMES], np.float32)
 
 
@@ -51,11 +51,11 @@ class ALSConfig:
 
     Attributes:
         n_factors: length of a factor vector, >= 1.
-        regularization: weight of the penalty on the factors' squares, > 0.
+        regularization: λ, weight of the squared factors in the loss, > 0.
         alpha: confidence that one unit of weight adds, > 0.
-        n_iterations: sweeps over both sides, >= 1.
-        half_life_days: age at which an event counts half, > 0.
-        event_weights: weight of one event by kind.
+        n_iterations: alternations between users and items, >= 1.
+        half_life_days: age at which an event counts half, in days, > 0.
+        event_weights: weight of one event by type.
     """
 
     n_factors: int = 128
@@ -68,14 +68,14 @@ class ALSConfig:
 
 @dataclass(frozen=True)
 class ALSModel:
-    """Item factors, and what fold-in needs; shoppers' factors are solved from their history when asked for.
+    """Item factors and the matrices that fold-in needs; a user's factors are computed from the history on request.
 
     Attributes:
         item_factors: float32 (n_items, n_factors), zero for items without events.
         gram: float32 (n_factors, n_factors), `YᵀY + λI`, in Fortran order.
         alpha: confidence that one unit of weight adds.
-        half_life_days: age at which an event counts half.
-        event_weights: float32 (n_events,), weight of one event by code.
+        half_life_days: age at which an event counts half, in days.
+        event_weights: float32 (n_event_types,), weight of one event by code.
     """
 
     item_factors: npt.NDArray[np.float32]
@@ -85,19 +85,29 @@ class ALSModel:
     event_weights: npt.NDArray[np.float32]
 
     def fold_in(self, item_idx: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The factor vector of a shopper with the given items, solved exactly.
+        """Solve for the factors of a user with the given items, exactly.
 
         `x = (YᵀY + λI + Yᵀ(C − I)Y)⁻¹ Yᵀ C p` with confidence `c = 1 + α|w|` and preference `p = [w > 0]`.
 
         Args:
             item_idx: int32 (n,), distinct rows.
-            weight: float32 (n,), summed weights, decayed.
+            weight: float32 (n,), summed and decayed weights.
 
         Returns:
-            float32 (n_factors,); zeros where there is nothing to go by.
+            float32 (n_factors,); zeros if no weight differs from 0.
+
+        Raises:
+            DataError: the factors are not finite.
 
         Reference:
-            Hu, Koren & Volinsky (2008), Collaborative Filtering for Implicit Feedback Datasets, ICDM.
+            Hu, Koren & Volinsky (2008), Collaborative Filtering for Implicit Feedback Datasets, ICDM. Deviation:
+            negative weights give a preference of 0 with a confidence above 1.
+
+        >>> y = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+        >>> gram = np.asfortranarray(y.T @ y + np.eye(2, dtype=np.float32))
+        >>> model = ALSModel(y, gram, alpha=1.0, half_life_days=45.0, event_weights=EventWeights().as_array())
+        >>> model.fold_in(np.array([0], np.int32), np.array([1.0], np.float32)).round(3).tolist()
+        [0.6669999957084656, 0.0]
         """
         known = weight != 0
         if not known.any():
@@ -115,13 +125,13 @@ class ALSModel:
 
     @cached_property
     def _gram_inverse(self) -> npt.NDArray[np.float32]:
-        """Of `gram`; float64 on the way, as single precision would cost digits."""
+        """Inverse of `gram`, computed in float64 as single precision loses digits."""
         return np.linalg.inv(self.gram.astype(np.float64)).astype(np.float32)
 
     def _fold_in_few(
         self, y: npt.NDArray[np.float32], extra: npt.NDArray[np.float32], is_liked: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.float32]:
-        """The same vector by Woodbury's identity: a system of as many unknowns as there are items.
+        """Solve the same system by Woodbury's identity, with one unknown per item instead of one per factor.
 
         With `G = YᵀY + λI`, `E = C − I` and `B = Y·G⁻¹`, `x = (C p)ᵀB − zᵀB` where `(E⁻¹ + B·Yᵀ) z = B·Yᵀ·(C p)`.
         """
@@ -140,30 +150,40 @@ class ALSModel:
         item_idx: npt.NDArray[np.int32],
         kind: npt.NDArray[np.int8],
         age_s: npt.NDArray[np.int64],
-        strength: npt.NDArray[np.float32] | float = 1.0,
+        rating_weight: npt.NDArray[np.float32] | float = 1.0,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """A shopper's events as distinct items and their decayed weights, the input of `fold_in`."""
-        decayed = strength * self.event_weights[kind] * np.exp2(age_s * (-1.0 / (self.half_life_days * DAY_S)))
-        distinct, place = np.unique(item_idx, return_inverse=True)
-        return distinct, np.bincount(place, decayed, len(distinct)).astype(np.float32)
+        """Sum a user's events into distinct items and decayed weights, the input of `fold_in`.
+
+        Args:
+            item_idx: int32 (n,), the item of each event.
+            kind: int8 (n,), code of each event's type.
+            age_s: int64 (n,), age of each event in seconds, >= 0.
+            rating_weight: float32 (n,) or a number, factor of each event, >= 0.
+
+        Returns:
+            Distinct items, int32, ascending, and their weights, float32; both empty without events.
+        """
+        decayed = rating_weight * self.event_weights[kind] * np.exp2(age_s * (-1.0 / (self.half_life_days * DAY_S)))
+        distinct, inverse = np.unique(item_idx, return_inverse=True)
+        return distinct, np.bincount(inverse, decayed, len(distinct)).astype(np.float32)
 
 
 def fit_als(
     user_items: sparse.csr_matrix, config: ALSConfig, rng: np.random.Generator, *, n_threads: int = 0
 ) -> ALSModel:
-    """Factorise a weighted matrix.
+    """Factorize a weighted matrix.
 
     Args:
-        user_items: float32 (n_users, n_items), from `weigh_events`; may be empty.
+        user_items: float32 CSR (n_users, n_items), from `weigh_events`; may be empty.
         config: settings.
-        rng: source of the starting factors.
-        n_threads: threads; 0 for one a core. One thread gives the same factors bit for bit.
+        rng: source of the initial factors.
+        n_threads: threads; 0 for one per core. With one thread the factors are reproducible bit for bit.
 
     Returns:
-        A model whose factors are finite; all zero where the matrix holds nothing.
+        A model with finite factors; all factors are zero if the matrix has no entries.
 
     Raises:
-        DataError: if the factorisation diverged.
+        DataError: the factorization diverged.
     """
     n_items = user_items.shape[1]
     n_factors = config.n_factors
@@ -193,7 +213,15 @@ def fit_als(
 
 
 def confidences(user_items: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
-    """`±(1 + α|w|)` for every weight: what implicit's solver takes for the confidence of a like or a dislike."""
+    """Compute `sign(w)·(1 + α|w|)` of every weight: the signed confidences that implicit's solver expects.
+
+    Args:
+        user_items: float32 CSR (n_users, n_items), weights.
+        alpha: α, > 0.
+
+    Returns:
+        float32 CSR with the same entries.
+    """
     signed = user_items.copy()
     signed.data = np.sign(user_items.data) * (1 + alpha * np.abs(user_items.data))
     return signed
@@ -206,16 +234,23 @@ def weigh_events(
     age_s: npt.NDArray[np.int64],
     shape: tuple[int, int],
     config: ALSConfig,
-    strength: npt.NDArray[np.float32] | float = 1.0,
+    rating_weight: npt.NDArray[np.float32] | float = 1.0,
 ) -> sparse.csr_matrix:
-    """Sum decayed event weights into a matrix; events without a shopper are left out.
+    """Sum decayed event weights into a matrix: `w_ui = Σ rating_weight · weight(type) · 2^(−age/half_life)`.
 
-    `w_ui = Σ strength · weight(kind) · 2^(−age/half_life)`.
+    Args:
+        user_idx: int32 (n,), -1 for anonymous events, which are left out.
+        item_idx: int32 (n,), the item of each event.
+        kind: int8 (n,), code of each event's type.
+        age_s: int64 (n,), age of each event in seconds, >= 0.
+        shape: numbers of users and items.
+        config: settings.
+        rating_weight: float32 (n,) or a number, factor of each event, >= 0.
 
     Returns:
         float32 CSR of `shape` without explicit zeros.
     """
-    weight = strength * config.event_weights.as_array()[kind] * np.exp2(-age_s / (config.half_life_days * DAY_S))
+    weight = rating_weight * config.event_weights.as_array()[kind] * np.exp2(-age_s / (config.half_life_days * DAY_S))
     named = user_idx >= 0
     coordinates = (user_idx[named], item_idx[named])
     matrix = sparse.csr_matrix((weight[named].astype(np.float32), coordinates), shape=shape)

@@ -1,4 +1,4 @@
-"""A closed-form linear model between the best-selling items: which of them speak for which others."""
+"""EASE: a closed-form linear item-item model of the best-selling items."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class EASEConfig:
     """Settings of the linear model.
 
     Attributes:
-        n_items: items with the most shoppers that the model knows; cost grows with its cube, >= 1.
-        regularization: weight of the penalty on the weights' squares, > 0.
-        n_neighbors: items that one item speaks for most and that are kept, >= 1.
+        n_items: items in the model, those with the most users first, >= 1; the cost grows with the cube.
+        regularization: λ, weight of the squared weights in the loss, > 0.
+        n_neighbors: weights that are kept per item, those with the largest magnitude first, >= 1.
     """
 
     n_items: int = 4000
@@ -33,9 +33,9 @@ class EASEModel:
     """Weights between items.
 
     Attributes:
-        row_of: int32 (n_items,), row of each item below, -1 for items that the model does not know.
-        item_idx: int32 (n_known, n_neighbors), items that each known item speaks for, -1 past the end.
-        weight: float32 (n_known, n_neighbors), of either sign, 0 past the end.
+        row_of: int32 (n_items,), row of each item in the arrays below, -1 for items outside the model.
+        item_idx: int32 (n_known, n_neighbors), neighbors of each item, -1 past the end.
+        weight: float32 (n_known, n_neighbors), weight of each neighbor, of either sign, 0 past the end.
     """
 
     row_of: npt.NDArray[np.int32]
@@ -45,35 +45,45 @@ class EASEModel:
     def score(
         self, item_idx: npt.NDArray[np.int32], n_times: npt.NDArray[np.number]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Items that a shopper's items speak for: `s_j = Σ_i ln(1 + n_i)·B_ij`, where that is above 0.
+        """Score the neighbors of a user's items: `s_j = Σ_i ln(1 + n_i)·B_ij`.
 
         Args:
-            item_idx: int32 (n,), the shopper's items, distinct.
+            item_idx: int32 (n,), the user's items, distinct.
             n_times: (n,), how often each was bought, > 0.
 
         Returns:
-            Rows, int32, ascending, and scores, float32.
+            Rows with a score above 0, int32, ascending, and their scores, float32; both empty if the model has none of
+            the user's items.
         """
         row = self.row_of[item_idx]
         known = row >= 0
-        near = self.item_idx[row[known]].ravel()
-        if not len(near):
+        neighbors = self.item_idx[row[known]].ravel()
+        if not len(neighbors):
             return np.empty(0, np.int32), np.empty(0, np.float32)
         score = self.weight[row[known]] * np.log1p(n_times[known])[:, None]
-        total = np.bincount(near + 1, score.ravel())
+        total = np.bincount(neighbors + 1, score.ravel())
         found = np.flatnonzero(total[1:] > 0).astype(np.int32)
         return found, total[1:][found].astype(np.float32)
 
 
 def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig) -> EASEModel:
-    """Solve `B = I − P·diag(1/diag P)`, `P = (XᵀX + λI)⁻¹`, on `X = ln(1 + n)`, and keep each item's largest weights.
+    """Fit EASE on `X = ln(1 + n)` and keep the largest weights of each item.
 
     Args:
-        user_items: (n_users, n_items), how often each shopper took each item.
+        user_items: (n_users, n_items), how often each user bought each item.
         config: settings.
 
+    Returns:
+        The model; it has no items unless two items have more than one user each.
+
     Reference:
-        Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, WWW. The weights are truncated after solving.
+        Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, WWW. Deviation: the weights are truncated
+        after solving.
+
+    >>> bought = sparse.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 1, 1]]))
+    >>> model = fit_ease(bought, EASEConfig(regularization=0.1))
+    >>> model.score(np.array([0], np.int32), np.array([1]))[0]
+    array([1], dtype=int32)
     """
     n_buyers = np.bincount(user_items.indices, minlength=user_items.shape[1])
     known = np.argsort(-n_buyers, kind="stable")[: config.n_items]
@@ -84,18 +94,30 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig) -> EASEModel:
     item_idx = np.full((len(known), width), NO_ITEM, np.int32)
     weight = np.zeros((len(known), width), np.float32)
     if len(known) > 1:
-        weights = _solve(user_items[:, known].log1p(), config.regularization)
-        for row, of_item in enumerate(weights):
-            best = top_k(np.abs(of_item), width)
-            best = best[of_item[best] != 0]
-            item_idx[row, : len(best)], weight[row, : len(best)] = known[best], of_item[best]
+        weights = solve_ease(user_items[:, known].log1p(), config.regularization).astype(np.float32)
+        for row, item_weights in enumerate(weights):
+            top_idx = top_k(np.abs(item_weights), width)
+            top_idx = top_idx[item_weights[top_idx] != 0]
+            item_idx[row, : len(top_idx)], weight[row, : len(top_idx)] = known[top_idx], item_weights[top_idx]
     return EASEModel(row_of, item_idx, weight)
 
 
-def _solve(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.float32]:
+def solve_ease(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.float64]:
+    """Solve `min ‖X − XB‖² + λ‖B‖²` with `diag B = 0`: `B = I − P·diag(1/diag P)`, `P = (XᵀX + λI)⁻¹`.
+
+    Args:
+        x: (n_users, n_items), the matrix to reconstruct.
+        regularization: λ, > 0.
+
+    Returns:
+        float64 (n_items, n_items), zero on the diagonal; row `i` has the weights of item `i` for all items.
+
+    >>> solve_ease(sparse.csr_matrix(np.array([[1.0, 1.0]])), 1.0).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
     gram = np.asarray((x.T @ x).todense(), np.float64)
     gram[np.diag_indices_from(gram)] += regularization
     precision = np.linalg.inv(gram)
     weights = precision / -np.diag(precision)
     weights[np.diag_indices_from(weights)] = 0
-    return weights.astype(np.float32)
+    return weights

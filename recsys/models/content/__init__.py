@@ -1,1 +1,1 @@
-"""Which items are alike by titles, tags and categories."""
+"""Models of which items resemble each other by titles, tags and categories."""

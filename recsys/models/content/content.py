@@ -1,4 +1,4 @@
-"""What items are like: features of their tags, category, brand, price and title, and a short embedding of them."""
+"""Item features from tags, category, brand, price and title, and a short embedding of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy import sparse
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
+from recsys.models.arrays import normalize_rows
 from recsys.models.content.tokenizer import title_tokens
 
 
@@ -19,13 +20,13 @@ class ContentConfig:
     """Settings of the content model.
 
     Attributes:
-        category_weight, brand_weight, tag_weight, title_weight, attribute_weight, price_weight: how much each
-            block of features counts, >= 0.
-        cross_weight: weight of type × brand, >= 0.
-        min_items: features of fewer items tell nothing and are left out, >= 1.
-        max_features: the most frequent are kept, >= 1.
+        category_weight, brand_weight, tag_weight, title_weight, attribute_weight, price_weight: weight of each block
+            of features, >= 0.
+        cross_weight: weight of the combination type × brand, >= 0.
+        min_items: features of fewer items are left out, >= 1.
+        max_features: features that are kept, the most frequent first, >= 1.
         n_dimensions: length of the embedding, >= 1.
-        max_attribute_values: further columns with more distinct values are not features (ids, links), >= 1.
+        max_attribute_values: attribute columns with more distinct values (ids, links) give no features, >= 1.
     """
 
     category_weight: float = 1.0
@@ -43,13 +44,13 @@ class ContentConfig:
 
 @dataclass(frozen=True)
 class ContentModel:
-    """Items by what they are.
+    """Items by their content.
 
     Attributes:
-        features: float32 CSR (n_items, n_features), rows of length 1, or 0 for items nothing is known of.
-        vocabulary: name of each feature, `kind:value`.
+        features: float32 CSR (n_items, n_features), rows of length 1, or 0 for items without known features.
+        vocabulary: name of each feature, `block:value`.
         feature_weight: float32 (n_features,), block weight × idf.
-        projection: float32 (n_features, n_dimensions), from features to the embedding.
+        projection: float32 (n_features, n_dimensions), maps features to the embedding.
         embedding: float32 (n_items, n_dimensions), rows of length 1 or 0.
     """
 
@@ -60,17 +61,28 @@ class ContentModel:
     embedding: npt.NDArray[np.float32]
 
     def embed(self, items: pl.DataFrame) -> npt.NDArray[np.float32]:
-        """Embed items that the model was not fitted on, float32 (len(items), n_dimensions).
+        """Embed items that the model was not fitted on.
 
         Args:
-            items: the columns of `schema.ITEMS`; features that the model never saw are passed over.
+            items: the columns of `schema.ITEMS` and the shop's own; features outside the vocabulary are ignored.
+
+        Returns:
+            float32 (len(items), n_dimensions), rows of length 1, or 0 for items without known features.
         """
         long = _long_features(items, tuple(name for name in items.columns if name not in ITEMS))
         matrix = _encode(long, len(items), self.vocabulary, self.feature_weight)
-        return _normalised(np.asarray(matrix @ self.projection, np.float32))
+        return normalize_rows(np.asarray(matrix @ self.projection, np.float32))
 
     def similarity(self, item: int, others: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Cosine of one item's features with those of others, float32 in [0, 1]."""
+        """Compute the cosine between the features of one item and those of others.
+
+        Args:
+            item: row of the item.
+            others: int32 (n,), rows of the others.
+
+        Returns:
+            float32 (n,), in [0, 1].
+        """
         return np.asarray((self.features[others] @ self.features[item].T).todense(), np.float32).ravel()
 
 
@@ -78,9 +90,12 @@ def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Gener
     """Build idf-weighted features and their truncated singular value decomposition.
 
     Args:
-        items: one row an item, the columns of `schema.ITEMS` and the shop's own.
+        items: one row per item: the columns of `schema.ITEMS` and the shop's own.
         config: settings.
         rng: source of the random start of the decomposition.
+
+    Returns:
+        The model; the embedding is zero where an item has no features.
     """
     long = _long_features(items, _attribute_columns(items, config))
     counts = long.group_by("feature").agg(pl.len().alias("n_items"))
@@ -91,7 +106,7 @@ def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Gener
     weight = (idf * _block_weights(vocabulary, config)).astype(np.float32)
     features = _encode(long, len(items), vocabulary, weight)
     projection = _principal_axes(features, config.n_dimensions, rng)
-    embedding = _normalised(np.asarray(features @ projection, np.float32))
+    embedding = normalize_rows(np.asarray(features @ projection, np.float32))
     return ContentModel(features, vocabulary, weight, projection, embedding)
 
 
@@ -102,7 +117,7 @@ def _attribute_columns(items: pl.DataFrame, config: ContentConfig) -> tuple[str,
 
 
 def _long_features(items: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataFrame:
-    """One line a (row, feature): every block as `kind:value`, distinct and sorted."""
+    """Return one line per row and feature (`block:value`), distinct and sorted."""
     rows = items.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     path = pl.col("category").list.drop_nulls()
     max_depth = rows.select(path.list.len().max()).item() or 0
@@ -161,10 +176,14 @@ def _encode(
 def _principal_axes(
     features: sparse.csr_matrix, n_dimensions: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Leading right singular vectors by subspace iteration (Halko, Martinsson & Tropp 2011, SIAM Review).
+    """Compute the leading right singular vectors by subspace iteration.
 
     Returns:
-        float32 (n_features, n_dimensions), orthonormal columns, zero-filled where the data has fewer dimensions.
+        float32 (n_features, n_dimensions), orthonormal columns; zero columns where the data has fewer dimensions.
+
+    Reference:
+        Halko, Martinsson & Tropp (2011), Finding Structure with Randomness, SIAM Review. Deviation: the sign of each
+        vector is fixed by its largest entry, so that the result is reproducible.
     """
     n_features = features.shape[1]
     rank = min(n_dimensions, *features.shape)
@@ -181,8 +200,3 @@ def _principal_axes(
     leading = basis @ vectors[:, np.argsort(-values)[:rank]]
     axes[:, :rank] = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(rank)])
     return axes
-
-
-def _normalised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One vector an item from what it is bought with and what it is like, for cold items too."""
+"""One vector per item from purchases and content, for cold items too, and lists of similar items."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.catalog import Catalog
+from recsys.models.arrays import MIN_LENGTH, normalize_rows
 from recsys.search.vector_index import nearest
 
-MIN_LENGTH = 1e-6
 NO_ITEM = -1
 
 
@@ -19,12 +19,12 @@ class HybridConfig:
     """Settings of the hybrid embedding.
 
     Attributes:
-        n_neighbors: warm items that lend their factors to an item that sold little, >= 1.
-        similarity_power: a neighbour counts by its cosine to this power, > 0.
-        warm_buyers: buyers at which an item's own factors and its neighbours' count alike, > 0.
-        content_share: part of the content in the cosine of two items, in [0, 1].
-        same_type_share: part of being of one product type in the score of similar items, in [0, 1].
-        n_similar: items kept in each list of similar ones, >= 1.
+        n_neighbors: warm items from which the factors of a cold item are imputed, >= 1.
+        similarity_power: exponent of the cosine in a neighbor's weight, > 0.
+        warm_buyers: number of buyers at which an item's own and its imputed factors have the same weight, > 0.
+        content_share: weight of the content in the cosine of two items, in [0, 1].
+        same_type_share: weight of a common product type in the score of a similar item, in [0, 1].
+        n_similar: length of each list of similar items, >= 1.
     """
 
     n_neighbors: int = 50
@@ -40,10 +40,10 @@ class HybridModel:
     """Embeddings of all items.
 
     Attributes:
-        vectors: float32 (n_items, n_factors), in the space of the shoppers' factors: an item's own and, the less it
-            sold, those of items that are like it.
-        similar_idx: int32 (n_items, n_similar), what could replace each item, best first, -1 past the end.
-        similar_score: float32 (n_items, n_similar), what they are ordered by, in [0, 1], 0 past the end.
+        vectors: float32 (n_items, n_factors), in the space of the user factors: a mean of an item's own factors and
+            those of items with similar content, weighted by its number of buyers.
+        similar_idx: int32 (n_items, n_similar), possible replacements of each item, best first, -1 past the end.
+        similar_score: float32 (n_items, n_similar), their scores, in [0, 1], 0 past the end.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -60,18 +60,21 @@ def fit_hybrid(
     *,
     with_similar: bool = True,
 ) -> HybridModel:
-    """Complete the factors of items that sold little from items that are like them, and list similar items.
+    """Complete the factors of items with few buyers from items with similar content, and list similar items.
 
     `f_i = (n_i·f_i + κ·Σ_j s_ij^p f_j / Σ_j s_ij^p) / (n_i + κ)` over the nearest warm items j, with `s` the cosine of
-    their content and `n` the buyers.
+    their content and `n` the number of buyers.
 
     Args:
         item_factors: float32 (n_items, n_factors), zero for cold items.
         content: float32 (n_items, n_dimensions), rows of length 1 or 0.
-        n_buyers: int32 (n_items,).
+        n_buyers: int32 (n_items,), distinct buyers of each item.
         catalog: types and categories.
         config: settings.
-        with_similar: whether to list similar items, which takes longest; without it the lists are empty.
+        with_similar: whether to list similar items, the slowest part; without it the lists are empty.
+
+    Returns:
+        The model.
     """
     factors = _complete_factors(item_factors, content, n_buyers, config)
     if not with_similar:
@@ -90,13 +93,13 @@ def _complete_factors(
 ) -> npt.NDArray[np.float32]:
     k = config.warm_buyers
     warm = np.flatnonzero(n_buyers >= k)
-    sparse_ones = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
-    if not len(warm) or not len(sparse_ones):
+    cold = np.flatnonzero((n_buyers < 4 * k) & (np.linalg.norm(content, axis=1) > MIN_LENGTH))
+    if not len(warm) or not len(cold):
         return item_factors
-    lent = _impute(item_factors, content, warm, content[sparse_ones], config, sparse_ones)
-    own = n_buyers[sparse_ones, None].astype(np.float32)
+    imputed = _impute(item_factors, content, warm, content[cold], config, cold)
+    own = n_buyers[cold, None].astype(np.float32)
     factors = item_factors.copy()
-    factors[sparse_ones] = (own * item_factors[sparse_ones] + k * lent) / (own + k)
+    factors[cold] = (own * item_factors[cold] + k * imputed) / (own + k)
     return factors
 
 
@@ -104,42 +107,42 @@ def impute_factors(
     item_factors: npt.NDArray[np.float32],
     content: npt.NDArray[np.float32],
     n_buyers: npt.NDArray[np.int32],
-    of_new: npt.NDArray[np.float32],
+    new_content: npt.NDArray[np.float32],
     config: HybridConfig,
 ) -> npt.NDArray[np.float32]:
-    """Vectors of items that nobody bought yet: what `fit_hybrid` gives an item of no buyers.
+    """Impute the vectors of items without buyers; equal to what `fit_hybrid` computes for them.
 
     Args:
         item_factors: float32 (n_items, n_factors).
         content: float32 (n_items, n_dimensions).
         n_buyers: int32 (n_items,).
-        of_new: float32 (n_new, n_dimensions), the content of the new items.
+        new_content: float32 (n_new, n_dimensions), content of the new items.
         config: settings.
 
     Returns:
-        float32 (n_new, n_factors), zeros for items that are like no item that sells.
+        float32 (n_new, n_factors), zeros for items that resemble no warm item.
     """
     warm = np.flatnonzero(n_buyers >= config.warm_buyers)
-    if not len(warm) or not len(of_new):
-        return np.zeros((len(of_new), item_factors.shape[1]), np.float32)
-    return _impute(item_factors, content, warm, of_new, config)
+    if not len(warm) or not len(new_content):
+        return np.zeros((len(new_content), item_factors.shape[1]), np.float32)
+    return _impute(item_factors, content, warm, new_content, config)
 
 
 def _impute(
     item_factors: npt.NDArray[np.float32],
     content: npt.NDArray[np.float32],
     warm: npt.NDArray[np.int64],
-    of_cold: npt.NDArray[np.float32],
+    cold_content: npt.NDArray[np.float32],
     config: HybridConfig,
     cold: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """What the nearest warm items lend to items of the given content; none lends to itself, being one of `cold`."""
-    cosine, place = nearest(content[warm], of_cold, min(config.n_neighbors, len(warm)))
+    """Average the factors of the nearest warm items; an item that is in `cold` and warm is not its own neighbor."""
+    cosine, neighbor = nearest(content[warm], cold_content, min(config.n_neighbors, len(warm)))
     weight = np.maximum(cosine, 0) ** config.similarity_power
     if cold is not None:
-        weight[warm[place] == cold[:, None]] = 0
+        weight[warm[neighbor] == cold[:, None]] = 0
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    return np.einsum("ij,ijk->ik", weight, item_factors[warm[place]]).astype(np.float32)
+    return np.einsum("ij,ijk->ik", weight, item_factors[warm[neighbor]]).astype(np.float32)
 
 
 def _list_similar(
@@ -148,10 +151,10 @@ def _list_similar(
     catalog: Catalog,
     config: HybridConfig,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Nearest items of each item, from its own category where that is large enough, else from the whole catalogue."""
+    """List the nearest items of each item, from its own category if that is large enough, else from all items."""
     n_items = len(factors)
     shares = (1 - config.content_share, config.content_share)
-    joint = np.hstack([np.sqrt(shares[0]) * _normalised(factors), np.sqrt(shares[1]) * content])
+    joint = np.hstack([np.sqrt(shares[0]) * normalize_rows(factors), np.sqrt(shares[1]) * content])
     idx = np.full((n_items, config.n_similar), NO_ITEM, np.int32)
     score = np.zeros((n_items, config.n_similar), np.float32)
     everything = np.arange(n_items)
@@ -181,20 +184,15 @@ def _fill(
     catalog: Catalog,
     config: HybridConfig,
 ) -> None:
-    """Write the lists of `queries` from the items of `pool`: by cosine, items of the same type first among equals."""
+    """Write the lists of `queries` with items of `pool`, ordered by cosine and product type."""
     k = min(2 * config.n_similar + 1, len(pool))
-    cosine, place = nearest(joint[pool], joint[queries], k)
-    near = np.where(place >= 0, pool[place], NO_ITEM).astype(np.int32)
+    cosine, neighbor = nearest(joint[pool], joint[queries], k)
+    near = np.where(neighbor >= 0, pool[neighbor], NO_ITEM).astype(np.int32)
     types = catalog.item_type
     same_type = (types[near] == types[queries, None]) & (types[queries, None] >= 0)
     blended = (1 - config.same_type_share) * cosine + config.same_type_share * same_type
     blended[(near == queries[:, None]) | (near < 0) | (cosine <= MIN_LENGTH)] = 0
     order = np.argsort(-blended, axis=1, kind="stable")[:, : config.n_similar]
-    best = np.take_along_axis(blended, order, axis=1)
-    idx[queries, : order.shape[1]] = np.where(best > 0, np.take_along_axis(near, order, axis=1), NO_ITEM)
-    score[queries, : order.shape[1]] = best
-
-
-def _normalised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(length > MIN_LENGTH, vectors / np.maximum(length, MIN_LENGTH), 0).astype(np.float32)
+    top_score = np.take_along_axis(blended, order, axis=1)
+    idx[queries, : order.shape[1]] = np.where(top_score > 0, np.take_along_axis(near, order, axis=1), NO_ITEM)
+    score[queries, : order.shape[1]] = top_score

@@ -1,4 +1,4 @@
-"""Words of a title: those between spaces as they are, Chinese, Japanese and Korean as pairs of characters."""
+"""Tokens of a title: words between spaces, and pairs of Chinese, Japanese and Korean characters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ WORD = r"[\p{L}\p{M}\p{Nd}--" + CJK + "]+"
 def title_tokens(titles: pl.Series) -> pl.DataFrame:
     """Split titles into tokens.
 
-    Chinese puts no spaces between words, and most of its words have two characters: pairs of neighbouring characters
-    find them without a dictionary to keep (Nie, Gao, Bu & Zhou 2000 measured bigrams level with segmenters for
-    retrieval). A run of one character stands for itself.
+    Chinese puts no spaces between words, and most of its words have two characters. Pairs of neighboring characters
+    find them without a dictionary. A run of a single character is a token itself.
 
     Args:
         titles: strings, nulls allowed.
 
     Returns:
-        `row` (int64, place in `titles`) and `token` (lower case), distinct and sorted.
+        `row` (int64, row in `titles`) and `token` (lower case), distinct and sorted; no rows if no title has a token.
+
+    Reference:
+        Nie, Gao, Zhang & Zhou (2000), On the Use of Words and N-grams for Chinese Information Retrieval, IRAL: bigrams
+        retrieve as well as segmented words.
+
+    >>> title_tokens(pl.Series(["Phone case 手机壳"]))["token"].to_list()
+    ['case', 'phone', '手机', '机壳']
     """
     rows = (
         titles.rename("title")

@@ -1,1 +1,1 @@
-"""Which items are bought together, and in which order."""
+"""Models of which items are bought together, and in which order."""

@@ -1,4 +1,4 @@
-"""The chance of one item given another's type, category or nothing: what pairs too rare to count fall back on."""
+"""Probability of an item given the type or category of another, for pairs that are too rare to count."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.catalog import Catalog
+from recsys.models.arrays import shrink
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Conditional chances from broad to narrow.
+    """Conditional probabilities, from broad to narrow.
 
     Attributes:
-        share: float64 (n_items,), weight of baskets that hold the item ÷ weight of all.
-        type_pairs: float32 CSR (n_types, n_items), weight of baskets that hold an item of the type and the item.
+        share: float64 (n_items,), weight of baskets that contain the item ÷ weight of all baskets.
+        type_pairs: float32 CSR (n_types, n_items), weight of baskets that contain the item and an item of the type.
         type_weight: float64 (n_types,), weight of the type's items.
-        category_pairs: float32 CSR (n_categories, n_items).
-        category_weight: float64 (n_categories,).
-        type_category: int32 (n_types,), -1 where a type has no category.
-        type_shrinkage: pseudo-weight below a type.
-        category_shrinkage: pseudo-weight below a category.
+        category_pairs: float32 CSR (n_categories, n_items), the same for categories.
+        category_weight: float64 (n_categories,), weight of the category's items.
+        type_category: int32 (n_types,), -1 for types without a category.
+        type_shrinkage: pseudo-weight of the prior of a type.
+        category_shrinkage: pseudo-weight of the prior of a category.
     """
 
     share: npt.NDArray[np.float64]
@@ -36,17 +37,31 @@ class Backoff:
     category_shrinkage: float
 
     def given_type(self, type_: int) -> npt.NDArray[np.float64]:
-        """`P(j | type)` for every item, float64 (n_items,); the plain share for type -1."""
+        """Estimate `P(j | type)` for every item: type shrunk to category, category shrunk to the share.
+
+        Args:
+            type_: row of the type, -1 for an unknown type.
+
+        Returns:
+            float64 (n_items,); the share of each item for type -1.
+        """
         if type_ < 0:
             return self.share
         category = int(self.type_category[type_])
         prior = self.share
         if category >= 0:
-            prior = _shrink(self.category_pairs, self.category_weight, category, prior, self.category_shrinkage)
-        return _shrink(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
+            prior = _rate_given(self.category_pairs, self.category_weight, category, prior, self.category_shrinkage)
+        return _rate_given(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
 
     def partners(self, type_: int) -> npt.NDArray[np.int32]:
-        """Items that shared baskets with items of the type; if none did, of its category; none for type -1."""
+        """List the items that shared baskets with items of the type, or with its category if none did.
+
+        Args:
+            type_: row of the type, -1 for an unknown type.
+
+        Returns:
+            int32, ascending; empty for type -1 and where neither the type nor the category has a pair.
+        """
         if type_ < 0:
             return np.empty(0, np.int32)
         of_type = _columns(self.type_pairs, type_)
@@ -61,14 +76,17 @@ def fit_backoff(
     catalog: Catalog,
     shrinkage: tuple[float, float],
 ) -> Backoff:
-    """Sum pairs of items up to types and categories.
+    """Sum pairs of items by type and by category.
 
     Args:
-        pairs: float32 (n_items, n_items), weight of baskets that hold both, zero on the diagonal.
-        weight: float64 (n_items,), weight of baskets that hold the item.
+        pairs: float32 CSR (n_items, n_items), weight of baskets that contain both, zero on the diagonal.
+        weight: float64 (n_items,), weight of baskets that contain the item.
         total: weight of all baskets.
         catalog: types and categories.
-        shrinkage: pseudo-weights below a type and below a category.
+        shrinkage: pseudo-weights of the priors of a type and of a category, > 0.
+
+    Returns:
+        The model.
     """
     n_categories = int(catalog.type_category.max(initial=-1)) + 1
     to_type = _indicator(catalog.item_type, len(catalog.type_names))
@@ -97,14 +115,14 @@ def _columns(pairs: sparse.csr_matrix, row: int) -> npt.NDArray[np.int32]:
     return np.asarray(pairs.indices[pairs.indptr[row] : pairs.indptr[row + 1]], np.int32)
 
 
-def _shrink(
+def _rate_given(
     pairs: sparse.csr_matrix,
     weight: npt.NDArray[np.float64],
     row: int,
     prior: npt.NDArray[np.float64],
     pseudo_weight: float,
 ) -> npt.NDArray[np.float64]:
-    chance = pseudo_weight * prior
     start, stop = pairs.indptr[row], pairs.indptr[row + 1]
-    chance[pairs.indices[start:stop]] += pairs.data[start:stop]
-    return chance / (weight[row] + pseudo_weight)
+    together = np.zeros(pairs.shape[1])
+    together[pairs.indices[start:stop]] = pairs.data[start:stop]
+    return shrink(together, weight[row], prior, pseudo_weight)

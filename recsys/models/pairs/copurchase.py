@@ -1,4 +1,4 @@
-"""What is bought together: item to item, from baskets, with back-off for items that few baskets hold."""
+"""Co-purchase: lists of related items from shared baskets, with back-off for items in few baskets."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.models.arrays import shrink
 from recsys.models.pairs.backoff import fit_backoff
+from recsys.models.pairs.basket_pairs import PairCounts, count_pairs, group_baskets
 from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, find_reversed_pairs
 from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
@@ -24,19 +25,20 @@ class CopurchaseConfig:
     """Settings of the co-purchase model.
 
     Attributes:
-        decay_days: a basket weighs `exp(−age / decay_days) / log2(1 + size)`, > 0.
-        item_shrinkage: pseudo-weight of the back-off below an item, > 0.
-        type_shrinkage: pseudo-weight of the back-off below a type, > 0.
-        category_shrinkage: pseudo-weight of the back-off below a category, > 0.
-        popularity_discount: scores are divided by `p_j^β`; 0 ranks by probability, 1 by lift, in [0, 1].
-        momentum_power: scores are multiplied by `m_j^γ`, with `m_j` how much more of late than in the long run, >= 0.
-        list_length: items kept a list, >= 1.
-        n_backoff: candidates an item takes from its type's own list, >= 0.
-        n_partners: items kept for the lists of shoppers who bought the item, at most `list_length`, >= 1.
-        max_basket: larger baskets are left out: nobody took such a basket together, >= 2.
-        min_basket_share: share of purchases that must lie in baskets of two or more for baskets to be the evidence;
-            below it, what the same shopper bought is, in [0, 1].
-        direction: settings of the veto on the wrong direction.
+        decay_days: a basket weighs `exp(−age / decay_days) / log2(1 + size)`, in days, > 0.
+        item_shrinkage: pseudo-weight of the prior of an item, > 0.
+        type_shrinkage: pseudo-weight of the prior of a type, > 0.
+        category_shrinkage: pseudo-weight of the prior of a category, > 0.
+        popularity_discount: β; scores are divided by `p_j^β`: 0 orders by probability, 1 by lift, in [0, 1].
+        momentum_power: γ; scores are multiplied by `m_j^γ`, with `m_j` the recent share of an item relative to its
+            long-run share, >= 0.
+        list_length: items per list, >= 1.
+        n_backoff: candidates from the list of the item's type, >= 0.
+        n_partners: length of the lists that are candidates of users who bought the item, at most `list_length`, >= 1.
+        max_basket: larger baskets are left out, as they are bulk orders rather than one decision, >= 2.
+        min_basket_share: share of purchases that must be in baskets of two or more items; below it, all purchases of a
+            user form one basket, in [0, 1].
+        direction: settings of the exclusion of reversed pairs.
     """
 
     decay_days: float = 120.0
@@ -55,12 +57,12 @@ class CopurchaseConfig:
 
 @dataclass(frozen=True)
 class RelatedItems:
-    """Precomputed lists, best first, one row an item.
+    """Precomputed lists, one row per item, best first.
 
     Attributes:
         item_idx: int32 (n_items, list_length), -1 past the end of a list.
         score: float32 (n_items, list_length), 0 past the end.
-        n_together: int32 (n_items, list_length), baskets that hold both.
+        n_together: int32 (n_items, list_length), baskets that contain both items.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -68,24 +70,24 @@ class RelatedItems:
     n_together: npt.NDArray[np.int32]
 
     def first(self, n: int) -> RelatedItems:
-        """The same lists cut to `n` items."""
+        """Return the first `n` items of every list."""
         return RelatedItems(self.item_idx[:, :n], self.score[:, :n], self.n_together[:, :n])
 
 
 @dataclass(frozen=True)
 class CopurchaseModel:
-    """Lists of what goes with each item, and the counts that explain them.
+    """Lists of related items, and the counts that explain them.
 
     Attributes:
-        partners: the likeliest in the same basket, substitutes too; `n_partners` an item.
-        bought_together: what ends up in the same basket, substitutes too, as it is served.
-        complementary: the same without what could replace the item and without the wrong direction.
-        n_baskets: int32 (n_items,), baskets that hold the item.
+        partners: most probable items in the same basket, substitutes included, `n_partners` per item.
+        bought_together: the same as it is served, `list_length` per item.
+        complementary: the same without possible replacements of the item and without reversed pairs.
+        n_baskets: int32 (n_items,), baskets that contain the item.
         n_all: number of baskets.
-        by_basket: whether baskets are the evidence; else all that one shopper bought.
-        is_paired_type: bool (n_types,), types that shared baskets: their items' lists are filled up with what goes
-            with the type, others' with what goes with the category.
-        backward: pairs of types that shoppers buy in the other order.
+        by_basket: whether baskets are orders; else all purchases of a user form one basket.
+        is_paired_type: bool (n_types,), types that share baskets with other items. Lists of their items are filled with
+            partners of the type, lists of other items with partners of the category.
+        reversed_pairs: pairs of types that users buy in the opposite order.
     """
 
     partners: RelatedItems
@@ -95,7 +97,7 @@ class CopurchaseModel:
     n_all: int
     by_basket: bool
     is_paired_type: npt.NDArray[np.bool_]
-    backward: ReversedTypePairs
+    reversed_pairs: ReversedTypePairs
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
@@ -108,26 +110,29 @@ def fit_copurchase(
     now: int,
     could_replace: Veto | None = None,
     *,
-    of_bought_only: bool = False,
+    bought_only: bool = False,
 ) -> CopurchaseModel:
-    """Count what is taken together and precompute every item's lists.
+    """Count what is bought together and precompute the lists of every item.
 
-    With `k` the weight of baskets that hold both and `n` of those that hold the first, from broad to narrow:
-    `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`,
-    `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`. A list is ordered by `P(j|i) · m_j^γ / p_j^β`: pairs are counted over
-    months, and what sells now is not what sold then.
+    With `k` the weight of baskets that contain both items and `n` the weight of those that contain the first, from
+    broad to narrow: `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`,
+    `P(j|i) = (k + s₁·P(j|type))/(n + s₁)`. A list is ordered by `P(j|i) · m_j^γ / p_j^β`. The momentum `m_j` corrects
+    for pairs being counted over months while demand changes by the week.
 
     Args:
         dataset: the shop up to `now`.
         catalog: types and groups.
         config: settings.
         now: seconds since 1970.
-        could_replace: says which of the given items could replace an item beyond being of its type or group.
-        of_bought_only: list only what was bought together, and only for items that were bought, to save time.
+        could_replace: returns which of some items could replace an item of unknown type; None for none.
+        bought_only: list only items that were bought together, and only for items that were bought. This saves time.
+
+    Returns:
+        The model; all lists are empty if nothing was bought.
     """
-    baskets, by_basket = _group(dataset, config)
-    pairs = _count_pairs(baskets, now, config)
-    backward = find_reversed_pairs(dataset, catalog, config.direction)
+    baskets, by_basket = group_baskets(dataset, config.max_basket, config.min_basket_share)
+    pairs = count_pairs(baskets, now, config.decay_days)
+    reversed_pairs = find_reversed_pairs(dataset, catalog, config.direction)
     n_items = len(dataset.items)
     together, complements = _empty_lists(n_items, config), _empty_lists(n_items, config)
     shrinkage = (config.type_shrinkage, config.category_shrinkage)
@@ -138,14 +143,16 @@ def fit_copurchase(
         partners = backoff.partners(item_type)
         shortlist = partners[top_k((prior * appeal)[partners], config.n_backoff, partners)]
         for item in members:
-            if of_bought_only and not pairs.item_weight[item]:
+            if bought_only and not pairs.item_weight[item]:
                 continue
             candidates, score, n_together = _score(item, pairs, prior, shortlist, config)
             score *= appeal[candidates]
             _keep(together, item, candidates, score, n_together)
-            if of_bought_only:
+            if bought_only:
                 continue
-            allowed = ~_replaces(item, candidates, catalog, could_replace) & ~backward.of(item, candidates, catalog)
+            allowed = ~_replaces(item, candidates, catalog, could_replace) & ~reversed_pairs.is_reversed(
+                item, candidates, catalog
+            )
             _keep(complements, item, candidates[allowed], score[allowed], n_together[allowed])
     return CopurchaseModel(
         partners=together.first(config.n_partners),
@@ -155,91 +162,23 @@ def fit_copurchase(
         n_all=baskets.matrix.shape[0],
         by_basket=by_basket,
         is_paired_type=np.diff(backoff.type_pairs.indptr) > 0,
-        backward=backward,
+        reversed_pairs=reversed_pairs,
     )
 
 
 def _popularity_prior(
     dataset: Dataset, share: npt.NDArray[np.float64], now: int, config: CopurchaseConfig
 ) -> npt.NDArray[np.float64]:
-    bought = dataset.successes
+    bought = dataset.target_events
     age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
     of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
     return of_late**config.momentum_power / np.maximum(share, 1e-9) ** config.popularity_discount
 
 
-@dataclass(frozen=True)
-class _Baskets:
-    """Baskets as a matrix of ones (n_baskets, n_items), with the time of each (seconds)."""
-
-    matrix: sparse.csr_matrix
-    timestamp: npt.NDArray[np.int64]
-
-
-def _group(dataset: Dataset, config: CopurchaseConfig) -> tuple[_Baskets, bool]:
-    bought = dataset.successes
-    line = bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
-    bought = bought.take(np.sort(np.unique(line, return_index=True)[1]))
-    size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx]
-    by_basket = not len(bought) or float((size >= 2).mean()) >= config.min_basket_share
-    if not by_basket:
-        bought = bought.take(bought.user_idx >= 0)
-    group = bought.basket_idx if by_basket else bought.user_idx
-    labels, row = np.unique(group, return_inverse=True)
-    timestamp = np.zeros(len(labels), np.int64)
-    np.maximum.at(timestamp, row, bought.timestamp)
-    shape = (len(labels), len(dataset.items))
-    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
-    matrix.data[:] = 1
-    fits = np.diff(matrix.indptr) <= config.max_basket
-    return _Baskets(matrix[fits], timestamp[fits]), by_basket
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """Pairs of items that share baskets, as CSR (n_items, n_items) with nothing on the diagonal.
-
-    `weight` (float32) and `count` (int32) have the same sparsity; `item_weight` (float64) and `n_baskets` (int32)
-    are the items' own, `total` is the weight of all baskets.
-    """
-
-    weight: sparse.csr_matrix
-    count: sparse.csr_matrix
-    item_weight: npt.NDArray[np.float64]
-    n_baskets: npt.NDArray[np.int32]
-    total: float
-
-
-def _count_pairs(baskets: _Baskets, now: int, config: CopurchaseConfig) -> _Pairs:
-    age_days = np.maximum(now - baskets.timestamp, 0) / DAY_S
-    size = np.diff(baskets.matrix.indptr)
-    basket_weight = np.exp(-age_days / config.decay_days) / np.log2(1 + np.maximum(size, 1))
-    weighted = (sparse.diags_array(basket_weight.astype(np.float32)) @ baskets.matrix).tocsr()
-    count = _without_diagonal((baskets.matrix.T @ baskets.matrix).tocsr())
-    weight = _without_diagonal((weighted.T @ baskets.matrix).tocsr())
-    return _Pairs(
-        weight=weight,
-        count=count.astype(np.int32),
-        item_weight=np.asarray(weighted.sum(axis=0), np.float64).ravel(),
-        n_baskets=np.asarray(baskets.matrix.sum(axis=0)).ravel().astype(np.int32),
-        total=float(basket_weight.sum()),
-    )
-
-
-def _without_diagonal(square: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Drop the diagonal and sort, so that matrices of one sparsity stay entry for entry alike."""
-    row = np.repeat(np.arange(square.shape[0]), np.diff(square.indptr))
-    off = square.indices != row
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(row[off], minlength=square.shape[0]))])
-    rest = sparse.csr_matrix((square.data[off], square.indices[off], indptr), shape=square.shape)
-    rest.sort_indices()
-    return rest
-
-
 def _items_by_type(
     catalog: Catalog, item_weight: npt.NDArray[np.float64]
 ) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Each type's items; of the items of no type only those that were bought, as nothing else is known of them."""
+    """Yield each type with its items; of items of unknown type only those that were bought."""
     useful = np.flatnonzero((catalog.item_type >= 0) | (item_weight > 0))
     types = catalog.item_type[useful]
     order = np.argsort(types, kind="stable")
@@ -251,28 +190,27 @@ def _items_by_type(
 
 def _score(
     item: int,
-    pairs: _Pairs,
+    pairs: PairCounts,
     prior: npt.NDArray[np.float64],
     shortlist: npt.NDArray[np.int32],
     config: CopurchaseConfig,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32]]:
-    """Candidates of one item with `P(j|i)` and the baskets that hold both."""
+    """Return the candidates of one item with `P(j|i)` and the number of baskets that contain both."""
     row = slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])
     partners = pairs.weight.indices[row]
     extra = shortlist[~_is_in_sorted(shortlist, partners) & (shortlist != item)]
     candidates = np.concatenate([partners, extra]).astype(np.int32)
     together = np.concatenate([pairs.weight.data[row], np.zeros(len(extra))])
     n_together = np.concatenate([pairs.count.data[row], np.zeros(len(extra))]).astype(np.int32)
-    s = config.item_shrinkage
-    score = (together + s * prior[candidates]) / (pairs.item_weight[item] + s)
+    score = shrink(together, pairs.item_weight[item], prior[candidates], config.item_shrinkage)
     return candidates, score, n_together
 
 
 def _is_in_sorted(values: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     if not len(ascending):
         return np.zeros(len(values), np.bool_)
-    place = np.minimum(ascending.searchsorted(values), len(ascending) - 1)
-    return ascending[place] == values
+    position = np.minimum(ascending.searchsorted(values), len(ascending) - 1)
+    return ascending[position] == values
 
 
 def _replaces(
@@ -297,7 +235,7 @@ def _keep(
     n_together: npt.NDArray[np.int32],
 ) -> None:
     positive = np.flatnonzero(score > 0)
-    best = positive[top_k(score[positive], lists.item_idx.shape[1], candidates[positive])]
-    lists.item_idx[item, : len(best)] = candidates[best]
-    lists.score[item, : len(best)] = score[best]
-    lists.n_together[item, : len(best)] = n_together[best]
+    top_idx = positive[top_k(score[positive], lists.item_idx.shape[1], candidates[positive])]
+    lists.item_idx[item, : len(top_idx)] = candidates[top_idx]
+    lists.score[item, : len(top_idx)] = score[top_idx]
+    lists.n_together[item, : len(top_idx)] = n_together[top_idx]

@@ -1,4 +1,4 @@
-"""Which way a pair of product types goes: the card after the camera, hardly ever the camera after the card."""
+"""Order in which pairs of product types are bought, such as the memory card after the camera."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ UNKNOWN_DIRECTION = 0.5
 
 @dataclass(frozen=True)
 class DirectionConfig:
-    """Settings of the veto on the wrong direction.
+    """Settings of the exclusion of reversed pairs.
 
     Attributes:
-        window_days: how long after one purchase another still follows from it, > 0.
-        max_followers: later baskets of the same shopper that are looked at, >= 1.
-        backward_share: a pair goes backward where the follow-ups in its direction are at most this share of both
-            directions, in (0, 0.5).
-        min_z: standard errors by which the share must lie below one half, > 0.
-        min_price_ratio: where both prices are known, the veto also wants the candidate to cost this many times the
-            seed, >= 1: what is cheaper may always be offered.
+        window_days: time within which a later basket follows from an earlier one, in days, > 0.
+        max_followers: later baskets of the same user that are compared, >= 1.
+        backward_share: a pair is reversed if at most this share of its sequences has its order, in (0, 0.5).
+        min_z: standard errors by which that share must be below one half, > 0.
+        min_price_ratio: where both prices are known, an item is excluded only if it costs at least this many times as
+            much as the seed, >= 1; a cheaper item is always acceptable.
     """
 
     window_days: float = 60.0
@@ -37,18 +36,27 @@ class DirectionConfig:
 
 @dataclass(frozen=True)
 class ReversedTypePairs:
-    """Pairs of types that shoppers buy in the other order.
+    """Pairs of types that users buy in the opposite order.
 
     Attributes:
-        pairs: bool CSR (n_types, n_types); row = the seed's type, column = a type that comes before it.
+        pairs: bool CSR (n_types, n_types); row = type of the seed, column = a type that is bought before it.
         min_price_ratio: see `DirectionConfig`.
     """
 
     pairs: sparse.csr_matrix
     min_price_ratio: float
 
-    def of(self, seed: int, candidates: npt.NDArray[np.int32], catalog: Catalog) -> npt.NDArray[np.bool_]:
-        """Whether each candidate is what the seed is bought *for*, rather than what is bought for the seed."""
+    def is_reversed(self, seed: int, candidates: npt.NDArray[np.int32], catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Find candidates that are bought before the seed, as the camera before the card, rather than after it.
+
+        Args:
+            seed: row of the item that the list is for.
+            candidates: int32 (n,), rows.
+            catalog: types and prices.
+
+        Returns:
+            bool (n,); all False if the seed has no type.
+        """
         seed_type = catalog.item_type[seed]
         if seed_type < 0:
             return np.zeros(len(candidates), np.bool_)
@@ -64,9 +72,18 @@ class ReversedTypePairs:
 def find_reversed_pairs(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> ReversedTypePairs:
     """Compare how often one type follows another with how often it precedes it.
 
-    For every basket with type a, count the same shopper's next baskets within the window that hold b: `f(a → b)`. A
-    steady habit looks the same in both directions whatever its frequency, so `f(a → b) ÷ (f(a → b) + f(b → a))` tells
-    an accessory from its host. Pairs far and surely below one half are vetoed for the seed a.
+    For every basket with type a, `f(a → b)` counts the same user's next baskets within the window that contain b. Types
+    that are bought regularly follow each other equally often in both orders, whatever their frequencies. The share
+    `f(a → b) ÷ (f(a → b) + f(b → a))` is therefore far from one half only for accessories and their hosts. Pairs whose
+    share is significantly below one half are excluded for the seed a.
+
+    Args:
+        dataset: the shop.
+        catalog: types.
+        config: settings.
+
+    Returns:
+        The pairs; none if no user bought two types one after the other.
     """
     n_types = len(catalog.type_names)
     baskets = _type_baskets(dataset, catalog)
@@ -87,7 +104,7 @@ def find_reversed_pairs(dataset: Dataset, catalog: Catalog, config: DirectionCon
 
 @dataclass(frozen=True)
 class _TypeBaskets:
-    """Baskets in order of shopper and time: which types each holds (0/1), whose it is, and when (seconds)."""
+    """Baskets in order of user and time: their types (0/1), users and times (seconds since 1970)."""
 
     types: sparse.csr_matrix
     user_idx: npt.NDArray[np.int32]
@@ -95,16 +112,16 @@ class _TypeBaskets:
 
 
 def _type_baskets(dataset: Dataset, catalog: Catalog) -> _TypeBaskets:
-    bought = dataset.successes
+    bought = dataset.target_events
     known = (bought.user_idx >= 0) & (catalog.item_type[bought.item_idx] >= 0)
     bought = bought.take(known)
     _, first, row = np.unique(bought.basket_idx, return_index=True, return_inverse=True)
     order = np.lexsort((bought.timestamp[first], bought.user_idx[first]))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
     shape = (len(first), len(catalog.type_names))
     ones = np.ones(len(row), np.float32)
-    types = sparse.csr_matrix((ones, (place[row], catalog.item_type[bought.item_idx])), shape=shape)
+    types = sparse.csr_matrix((ones, (position[row], catalog.item_type[bought.item_idx])), shape=shape)
     types.data[:] = 1
     return _TypeBaskets(types, bought.user_idx[first][order], bought.timestamp[first][order])
 

@@ -1,1 +1,1 @@
-"""What time changes: trends, repeats, hours."""
+"""Models of time: popularity trends, repeat purchases and the time of day."""

@@ -1,4 +1,4 @@
-"""How much each item sells, how much it is rising, and which items make the head."""
+"""Popularity: each item's share of sales, its trend, and the head of best-selling items."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.models.arrays import count_distinct_users, shrink
 
 MOMENTUM_DAYS: Final = (3.5, 7.0, 28.0)
-"""Half-lives of what counts as late, from the last days to the last weeks."""
+"""Half-lives of the recent share, in days, from days to weeks."""
 
 REFERENCE_DAYS: Final = 120.0
 MOMENTUM_SHRINKAGE: Final = 10.0
@@ -24,9 +25,9 @@ class PopularityConfig:
 
     Attributes:
         half_life_days: age at which a purchase counts half, in days, > 0.
-        trend_days: the recent span that the trend compares with the time before it, in days, > 0.
-        trend_shrinkage: pseudo-purchases that pull the trend of rare items to 1, > 0.
-        head_share: the head is the fewest items that make this share of all purchases, in (0, 1).
+        trend_days: length of the recent period that the trend compares with the time before, in days, > 0.
+        trend_shrinkage: pseudo-purchases that shrink the trend of rare items to 1, > 0.
+        head_share: the head is the smallest set of items with this share of all purchases, in (0, 1).
     """
 
     half_life_days: float = 14.0
@@ -37,21 +38,21 @@ class PopularityConfig:
 
 @dataclass(frozen=True)
 class PopularityModel:
-    """What everyone buys.
+    """Sales of all items.
 
     Attributes:
-        share: float32 (n_items,), decayed share of all purchases; sums to 1, uniform with no purchases.
-        trend: float32 (n_items,), recent rate ÷ rate before, shrunk to 1; > 0.
-        n_buyers: int32 (n_items,), distinct shoppers; baskets with no shopper count one each.
-        n_shoppers: all distinct shoppers who bought anything, counted alike.
-        is_head: bool (n_items,), whether the item belongs to the head that makes `head_share` of purchases.
+        share: float32 (n_items,), decayed share of all purchases; sums to 1, uniform without purchases.
+        trend: float32 (n_items,), recent rate ÷ earlier rate, shrunk to 1; > 0.
+        n_buyers: int32 (n_items,), distinct users; each anonymous basket counts as a user.
+        n_users: distinct users who bought anything, counted alike.
+        is_head: bool (n_items,), whether the item is in the head with `head_share` of the purchases.
         momentum: float32 (n_items, len(MOMENTUM_DAYS)), `momentum` at each of these half-lives.
     """
 
     share: npt.NDArray[np.float32]
     trend: npt.NDArray[np.float32]
     n_buyers: npt.NDArray[np.int32]
-    n_shoppers: int
+    n_users: int
     is_head: npt.NDArray[np.bool_]
     momentum: npt.NDArray[np.float32]
 
@@ -60,14 +61,17 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
     """Count purchases by item, decayed by age at `now`.
 
     `share_i = Σ 2^(−age/half_life) / Σ_j …`; `trend_i = (recent_i + s) / (expected_i + s)`, where the expected count is
-    that of the time before, scaled to the recent span and to the shop's own growth.
+    the earlier count scaled to the length of the recent period and to the growth of the shop.
 
     Args:
         dataset: the shop up to `now`.
         config: settings.
         now: seconds since 1970.
+
+    Returns:
+        The model.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     n_items = len(dataset.items)
     age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
     decayed = np.bincount(bought.item_idx, np.exp2(-age_days / config.half_life_days), minlength=n_items)
@@ -77,8 +81,8 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
     return PopularityModel(
         share=share.astype(np.float32),
         trend=_trend(bought.item_idx, age_days, n_items, config),
-        n_buyers=_count_buyers(buyer, bought.item_idx, n_items),
-        n_shoppers=len(np.unique(buyer)),
+        n_buyers=count_distinct_users(buyer, bought.item_idx, n_items).astype(np.int32),
+        n_users=len(np.unique(buyer)),
         is_head=_head(np.bincount(bought.item_idx, minlength=n_items), config.head_share),
         momentum=np.column_stack([momentum(bought.item_idx, age_days, n_items, days) for days in MOMENTUM_DAYS]),
     )
@@ -87,24 +91,27 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
 def momentum(
     item_idx: npt.NDArray[np.int32], age_days: npt.NDArray[np.float64], n_items: int, half_life_days: float
 ) -> npt.NDArray[np.float32]:
-    """How an item's share of sales of late compares with its share in the long run, shrunk to 1.
+    """Compute the ratio of an item's recent share of sales to its long-run share, shrunk to 1.
 
     `(Σ 2^(−age/h) + s) / (T·share + s)`, with `T` the sum of `2^(−age/h)` over all purchases, `share` the item's part
-    of all `e^(−age/REFERENCE_DAYS)`, and `s` a constant.
+    of all `e^(−age/REFERENCE_DAYS)`, and `s = MOMENTUM_SHRINKAGE`.
 
     Args:
-        item_idx: int32 (n,), what was bought.
-        age_days: float64 (n,), how long ago, >= 0.
-        n_items: how many items there are.
-        half_life_days: age at which a purchase of late counts half, > 0.
+        item_idx: int32 (n,), items of the purchases.
+        age_days: float64 (n,), their ages, >= 0.
+        n_items: number of items.
+        half_life_days: h, age at which a purchase counts half in the recent share, in days, > 0.
 
     Returns:
-        float32 (n_items,), from 1 / MAX_MOMENTUM to MAX_MOMENTUM.
+        float32 (n_items,), from 1 / MAX_MOMENTUM to MAX_MOMENTUM; 1 without purchases.
+
+    >>> momentum(np.array([0, 1], np.int32), np.array([0.0, 0.0]), 2, 7.0).tolist()
+    [1.0, 1.0]
     """
     late = np.bincount(item_idx, np.exp2(-age_days / half_life_days), minlength=n_items)
     ever = np.bincount(item_idx, np.exp(-age_days / REFERENCE_DAYS), minlength=n_items)
     expected = late.sum() * ever / max(float(ever.sum()), 1e-12)
-    ratio = (late + MOMENTUM_SHRINKAGE) / (expected + MOMENTUM_SHRINKAGE)
+    ratio = shrink(late, expected, 1.0, MOMENTUM_SHRINKAGE)
     return np.clip(ratio, 1 / MAX_MOMENTUM, MAX_MOMENTUM).astype(np.float32)
 
 
@@ -120,15 +127,7 @@ def _trend(
     if not before.any() or not recent.any():
         return np.ones(n_items, np.float32)
     expected = before * (recent.sum() / before.sum())
-    s = config.trend_shrinkage
-    return ((recent + s) / (expected + s)).astype(np.float32)
-
-
-def _count_buyers(
-    buyer: npt.NDArray[np.integer], item_idx: npt.NDArray[np.int32], n_items: int
-) -> npt.NDArray[np.int32]:
-    pairs = np.unique(buyer.astype(np.int64) * max(n_items, 1) + item_idx)
-    return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.int32)
+    return shrink(recent, expected, 1.0, config.trend_shrinkage).astype(np.float32)
 
 
 def _head(counts: npt.NDArray[np.int64], head_share: float) -> npt.NDArray[np.bool_]:

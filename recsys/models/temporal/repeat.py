@@ -1,4 +1,4 @@
-"""What a shopper buys again, how often, and when it is due."""
+"""Repeat purchases: which items users buy again, how often, and when they are due."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
+from recsys.models.arrays import count_distinct_users, shrink
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class RepeatConfig:
     """Settings of the repeat model.
 
     Attributes:
-        decay_days: a purchase of that age has lost the first part of its weight, > 0.
-        decay_power: how fast the weight falls after that, > 0.
-        interval_shrinkage: gaps that pull an item's interval to its type's, > 0.
-        rate_shrinkage: buyers that pull an item's repeat rate to its type's, > 0.
-        personal_shrinkage: gaps that pull a shopper's own interval to the item's, > 0.
+        decay_days: τ; a purchase weighs `(1 + age/τ)^−power`, in days, > 0.
+        decay_power: exponent of the decay, > 0.
+        interval_shrinkage: pseudo-count of gaps that shrinks an item's interval to that of its type, > 0.
+        rate_shrinkage: pseudo-count of buyers that shrinks an item's repeat rate to that of its type, > 0.
+        personal_shrinkage: pseudo-count of gaps that shrinks a user's own interval to that of the item, > 0.
     """
 
     decay_days: float = 7.0
@@ -33,13 +34,13 @@ class RepeatConfig:
 
 @dataclass(frozen=True)
 class RepeatModel:
-    """How everyone buys again.
+    """Repeat purchases of all users.
 
     Attributes:
-        interval_days: float32 (n_items,), usual gap between one shopper's purchases of the item; > 0.
-        repeat_rate: float32 (n_items,), chance that a buyer buys the item again; in [0, 1].
-        repeat_share: share of purchases, after a shopper's first basket, that repeat an earlier one; in [0, 1].
-        config: the settings, needed to score.
+        interval_days: float32 (n_items,), mean gap between a user's purchases of the item, in days, > 0.
+        repeat_rate: float32 (n_items,), probability that a buyer buys the item again, in [0, 1].
+        repeat_share: share of purchases, after a user's first day, that repeat an earlier one, in [0, 1].
+        config: the settings, which scoring needs.
     """
 
     interval_days: npt.NDArray[np.float32]
@@ -48,22 +49,29 @@ class RepeatModel:
     config: RepeatConfig
 
     def repeat_probability(self, own: PurchaseStats) -> npt.NDArray[np.float32]:
-        """Chance that the shopper ever buys each item again: own repeats, shrunk to everyone's rate; float32."""
+        """Estimate the probability that the user buys each item again: own repeats, shrunk to the item's repeat rate.
+
+        Args:
+            own: the user's purchases.
+
+        Returns:
+            float32, one value per entry of `own`, in [0, 1].
+        """
         k = self.config.personal_shrinkage
         repeats = own.n_baskets - 1
-        return ((repeats + k * self.repeat_rate[own.item_idx]) / (repeats + k)).astype(np.float32)
+        return shrink(repeats, repeats, self.repeat_rate[own.item_idx], k).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class PurchaseStats:
-    """A shopper's own items, one entry a distinct item, in the order of rows.
+    """A user's purchases, one entry per distinct item, in ascending order of rows.
 
     Attributes:
-        item_idx: int32.
-        score: float32, `Σ (1 + age_days / decay_days)^−decay_power` over the baskets that hold the item.
-        n_baskets: int32, baskets that hold it.
-        last: int64, seconds, the latest purchase.
-        interval_days: float32, the shopper's own gap, shrunk to the item's.
+        item_idx: int32, the items.
+        score: float32, `Σ (1 + age_days / decay_days)^−decay_power` over the baskets that contain the item.
+        n_baskets: int32, number of these baskets.
+        last: int64, the latest purchase, seconds since 1970.
+        interval_days: float32, the user's own interval, shrunk to that of the item, in days.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -73,7 +81,7 @@ class PurchaseStats:
     interval_days: npt.NDArray[np.float32]
 
     def elapsed(self, now: int) -> npt.NDArray[np.float32]:
-        """Time since the last purchase, in the item's own intervals; float32."""
+        """Compute the time since the last purchase in units of the item's interval, float32."""
         return ((now - self.last) / DAY_S / self.interval_days).astype(np.float32)
 
 
@@ -86,16 +94,19 @@ NO_PURCHASES = PurchaseStats(
 )
 
 
-def purchase_stats(model: RepeatModel, history: UserHistory, goal: int, now: int) -> PurchaseStats:
-    """Score what the shopper bought up to `now`.
+def purchase_stats(model: RepeatModel, history: UserHistory, target_event: int, now: int) -> PurchaseStats:
+    """Summarize what the user bought up to `now`.
 
     Args:
-        model: everyone's intervals.
-        history: the shopper's events, none later than `now`.
-        goal: code of the event that counts as a purchase.
+        model: intervals of all users.
+        history: the user's events, none later than `now`.
+        target_event: code of the event that counts as a purchase.
         now: seconds since 1970.
+
+    Returns:
+        One entry per distinct item; `NO_PURCHASES` if there are none.
     """
-    bought = history.of_kind(goal)
+    bought = history.of_kind(target_event)
     if not len(bought):
         return NO_PURCHASES
     item_idx, timestamp = _one_a_basket(bought)
@@ -110,12 +121,12 @@ def purchase_stats(model: RepeatModel, history: UserHistory, goal: int, now: int
         score=np.add.reduceat(decayed, starts).astype(np.float32),
         n_baskets=n_baskets,
         last=last,
-        interval_days=((own_days + k * model.interval_days[rows]) / (n_baskets - 1 + k)).astype(np.float32),
+        interval_days=shrink(own_days, n_baskets - 1, model.interval_days[rows], k).astype(np.float32),
     )
 
 
 def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Rows and times, one a distinct item and basket, by item: a basket may hold several lines of one item."""
+    """Return items and times, one per distinct item and basket, by item; a basket may list an item several times."""
     order = np.lexsort((bought.basket_idx, bought.item_idx))
     item, basket = bought.item_idx[order], bought.basket_idx[order]
     kept = np.concatenate([[True], (item[1:] != item[:-1]) | (basket[1:] != basket[:-1])])
@@ -123,11 +134,20 @@ def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArr
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
-    """Measure gaps and repeat rates of items, shrunk to those of their type and of the shop.
+    """Measure intervals and repeat rates of items, shrunk to those of their type and of the shop.
 
-    `interval_i = (Σ gaps + s·interval_type) / (n_gaps + s)`; the rate likewise, from buyers who bought on another day.
+    `interval_i = (Σ gaps + s·interval_type) / (n_gaps + s)`. The rate is computed alike, from buyers who bought the
+    item on another day.
+
+    Args:
+        dataset: the shop.
+        catalog: product types.
+        config: settings.
+
+    Returns:
+        The model; without repeats the interval of every item is 30 days and its rate 0.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     n_items = len(dataset.items)
     order = np.lexsort((bought.timestamp, bought.item_idx, bought.user_idx))
@@ -139,7 +159,7 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
     n_gaps = np.bincount(item[1:][is_gap], minlength=n_items)
     gap_sum = np.bincount(item[1:][is_gap], gap[is_gap], n_items)
     n_buyers = np.bincount(item, minlength=n_items) - np.bincount(item[1:][same], minlength=n_items)
-    repeaters = _count_repeaters(user[1:][is_gap], item[1:][is_gap], n_items)
+    repeaters = count_distinct_users(user[1:][is_gap], item[1:][is_gap], n_items)
     types = catalog.item_type
     return RepeatModel(
         interval_days=np.maximum(_shrunk_mean(gap_sum, n_gaps, types, config.interval_shrinkage, 30.0), 0.5),
@@ -147,11 +167,6 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
         repeat_share=_repeat_share(dataset),
         config=config,
     )
-
-
-def _count_repeaters(user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], n_items: int) -> npt.NDArray[np.float64]:
-    pairs = np.unique(user.astype(np.int64) * max(n_items, 1) + item)
-    return np.bincount(pairs % max(n_items, 1), minlength=n_items).astype(np.float64)
 
 
 def _shrunk_mean(
@@ -163,14 +178,14 @@ def _shrunk_mean(
 ) -> npt.NDArray[np.float32]:
     overall = total.sum() / count.sum() if count.sum() else default
     label = types + 1
-    type_mean = (np.bincount(label, total, 1) + pseudo_count * overall) / (np.bincount(label, count, 1) + pseudo_count)
+    type_mean = shrink(np.bincount(label, total, 1), np.bincount(label, count, 1), overall, pseudo_count)
     prior = np.where(types >= 0, type_mean[label], overall)
-    return ((total + pseudo_count * prior) / (count + pseudo_count)).astype(np.float32)
+    return shrink(total, count, prior, pseudo_count).astype(np.float32)
 
 
 def _repeat_share(dataset: Dataset) -> float:
-    """Share of repeats among what shoppers buy after the first day that they were seen."""
-    bought = dataset.successes
+    """Compute the share of repeats among purchases after each user's first day."""
+    bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     if not len(bought):
         return 0.0
@@ -183,6 +198,6 @@ def _repeat_share(dataset: Dataset) -> float:
 
 
 def _first_time(label: npt.NDArray[np.integer], timestamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """For each entry, the earliest time of its label; `timestamp` ascends."""
-    _, first, place = np.unique(label, return_index=True, return_inverse=True)
-    return timestamp[first][place]
+    """Return, for each entry, the earliest time of its label; `timestamp` is ascending."""
+    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
+    return timestamp[first][inverse]

@@ -1,4 +1,4 @@
-"""When each item sells: its lift in each part of the local day, shrunk where it has sold too little to tell."""
+"""Time of day: each item's lift in each part of the local day, shrunk for items with few sales."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import NO_HOUR, Dataset
+from recsys.models.arrays import shrink
 
 HOURS_A_DAY = 24
 
@@ -18,11 +19,11 @@ class TimeOfDayConfig:
     """Settings of the time-of-day model.
 
     Attributes:
-        bucket_starts: first local hour of each part of the day, ascending; the last part runs past midnight to the
-            first one's start.
-        type_shrinkage: purchases that pull an item to its type, > 0.
-        category_shrinkage: purchases that pull a type to its category, and a category to all, > 0.
-        personal_shrinkage: purchases that pull a shopper's own hours to everyone's, > 0.
+        bucket_starts: first local hour of each part of the day, ascending; the last part ends at the start of the
+        first.
+        type_shrinkage: pseudo-count of purchases that shrinks an item to its type, > 0.
+        category_shrinkage: pseudo-count that shrinks a type to its category, and a category to the shop, > 0.
+        personal_shrinkage: pseudo-count that shrinks a user's own hours to those of all users, > 0.
     """
 
     bucket_starts: tuple[int, ...] = (5, 11, 15, 18, 21)
@@ -36,11 +37,11 @@ class TimeOfDayModel:
     """Lifts by part of the day.
 
     Attributes:
-        lift: float32 (n_items, n_buckets), `P(bucket | item) / P(bucket)`; 1 where nothing is known.
+        lift: float32 (n_items, n_buckets), `P(bucket | item) / P(bucket)`; 1 for items without data.
         bucket_share: float32 (n_buckets,), share of all purchases.
         bucket_of_hour: int8 (24,), part of the day of each local hour.
         is_fitted: whether the shop's times are finer than a day.
-        config: the settings, needed to name the parts of the day.
+        config: the settings, which name the parts of the day.
     """
 
     lift: npt.NDArray[np.float32]
@@ -50,24 +51,36 @@ class TimeOfDayModel:
     config: TimeOfDayConfig
 
     def hours(self, bucket: int) -> tuple[int, int]:
-        """First and last local hour of a part of the day, both inclusive."""
+        """Return the first and the last local hour of a part of the day, both inclusive."""
         starts = self.config.bucket_starts
         return starts[bucket], (starts[(bucket + 1) % len(starts)] - 1) % HOURS_A_DAY
 
 
 def bucket_of_hour(config: TimeOfDayConfig) -> npt.NDArray[np.int8]:
-    """Part of the day of each local hour, int8 (24,)."""
+    """Map each local hour to its part of the day, int8 (24,).
+
+    >>> bucket_of_hour(TimeOfDayConfig(bucket_starts=(6, 18)))[[0, 6, 17, 18]].tolist()
+    [1, 0, 0, 1]
+    """
     starts = np.asarray(config.bucket_starts)
     return ((np.searchsorted(starts, np.arange(HOURS_A_DAY), side="right") - 1) % len(starts)).astype(np.int8)
 
 
 def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -> TimeOfDayModel:
-    """Count purchases by local part of the day and shrink: item to type, type to category, category to all.
+    """Count purchases by part of the day and shrink: item to type, type to category, category to the shop.
 
     `P(b|cat) = (n + κ_c·P(b))/(N + κ_c)`, `P(b|type) = (n + κ_c·P(b|cat))/(N + κ_c)`,
     `P(b|i) = (n + κ_t·P(b|type))/(N + κ_t)`; `lift = P(b|i) / P(b)`.
+
+    Args:
+        dataset: the shop.
+        catalog: types and categories.
+        config: settings.
+
+    Returns:
+        The model; every lift is 1 if no time is finer than a day.
     """
-    bought = dataset.successes
+    bought = dataset.target_events
     bought = bought.take(bought.hour != NO_HOUR)
     of_hour = bucket_of_hour(config)
     n_items, n_buckets = len(dataset.items), len(config.bucket_starts)
@@ -76,15 +89,15 @@ def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -
     total = counts.sum()
     share = (counts.sum(axis=0) + 1) / (total + n_buckets)
     n_categories = int(catalog.type_category.max(initial=-1)) + 1
-    by_category = _shrink(counts, catalog.item_category, n_categories, share, config.category_shrinkage)
+    by_category = _rate_by_label(counts, catalog.item_category, n_categories, share, config.category_shrinkage)
     prior = np.vstack([by_category, share])[catalog.type_category]
     n_types = len(catalog.type_names)
-    by_type = _shrink(counts, catalog.item_type, n_types, prior, config.category_shrinkage)
+    by_type = _rate_by_label(counts, catalog.item_type, n_types, prior, config.category_shrinkage)
     prior = np.vstack([by_type, share])[catalog.item_type]
     k = config.type_shrinkage
-    chance = (counts + k * prior) / (counts.sum(axis=1, keepdims=True) + k)
+    probability = shrink(counts, counts.sum(axis=1, keepdims=True), prior, k)
     return TimeOfDayModel(
-        lift=(chance / share).astype(np.float32),
+        lift=(probability / share).astype(np.float32),
         bucket_share=share.astype(np.float32),
         bucket_of_hour=of_hour,
         is_fitted=bool(total > 0),
@@ -92,7 +105,7 @@ def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -
     )
 
 
-def _shrink(
+def _rate_by_label(
     counts: npt.NDArray[np.float64],
     label: npt.NDArray[np.int32],
     n_labels: int,
@@ -102,4 +115,4 @@ def _shrink(
     summed = np.zeros((n_labels, counts.shape[1]))
     known = label >= 0
     np.add.at(summed, label[known], counts[known])
-    return (summed + pseudo_count * prior) / (summed.sum(axis=1, keepdims=True) + pseudo_count)
+    return shrink(summed, summed.sum(axis=1, keepdims=True), prior, pseudo_count)

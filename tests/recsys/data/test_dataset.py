@@ -50,13 +50,13 @@ def test_events_are_columns_in_order_of_time() -> None:
     assert dataset.events.timestamp.tolist() == [moment(0, 23), moment(1, 9)]
     assert dataset.events.hour.tolist() == [23, 9]
     assert [EVENT_NAMES[kind] for kind in dataset.events.kind] == ["view_item", "purchase"]
-    assert dataset.events.strength.tolist() == [1.0, 1.0]
+    assert dataset.events.rating_weight.tolist() == [1.0, 1.0]
     assert (dataset.end, dataset.has_hours) == (moment(1, 9), True)
 
 
 def test_a_rating_weighs_by_the_mean_of_all_and_none_weighs_one() -> None:
     rows = [_bought("甲", "a", moment(n), value=value) for n, value in enumerate((1.0, 3.0, None, 8.0))]
-    assert dataset_of(rows).events.strength.tolist() == [0.25, 0.75, 1.0, 2.0]
+    assert dataset_of(rows).events.rating_weight.tolist() == [0.25, 0.75, 1.0, 2.0]
 
 
 @given(events())
@@ -131,12 +131,12 @@ def test_dates_without_times_have_no_hour_for_a_shopper_abroad_either() -> None:
 def test_success_is_a_purchase_or_the_strongest_signal_there_is() -> None:
     viewed = [_bought("u", "a", moment(day), event="view_item") for day in range(3)]
     carted = [_bought("u", "b", moment(9), event="add_to_cart")]
-    assert EVENT_NAMES[dataset_of(viewed).goal] == "view_item"
-    assert EVENT_NAMES[dataset_of(viewed + carted).goal] == "add_to_cart"
+    assert EVENT_NAMES[dataset_of(viewed).target_event] == "view_item"
+    assert EVENT_NAMES[dataset_of(viewed + carted).target_event] == "add_to_cart"
     dataset = dataset_of([*viewed, *carted, _bought("u", "c", moment(10))])
-    assert EVENT_NAMES[dataset.goal] == "purchase"
-    assert dataset.successes.item_idx.tolist() == [2]
-    assert EVENT_NAMES[dataset_of([], CATALOG).goal] == "purchase"
+    assert EVENT_NAMES[dataset.target_event] == "purchase"
+    assert dataset.target_events.item_idx.tolist() == [2]
+    assert EVENT_NAMES[dataset_of([], CATALOG).target_event] == "purchase"
 
 
 def test_the_last_of_two_rows_of_an_item_counts() -> None:
@@ -171,11 +171,11 @@ def test_a_cut_keeps_what_came_before_and_nothing_else(day: int) -> None:
     assert (cut.events.timestamp < moment(day, 12)).all()
     assert (cut.users, cut.items) == (dataset.users, dataset.items)
     assert len(dataset.events) == 60
-    assert len(cut.successes) == len(cut.events)
+    assert len(cut.target_events) == len(cut.events)
 
 
-def test_successes_of_a_cut_are_not_those_of_the_whole(shop_dataset: Dataset) -> None:
-    assert len(shop_dataset.successes) > len(shop_dataset.until(moment(30)).successes) > 0
+def test_target_events_of_a_cut_are_not_those_of_the_whole(shop_dataset: Dataset) -> None:
+    assert len(shop_dataset.target_events) > len(shop_dataset.until(moment(30)).target_events) > 0
 
 
 def test_building_changes_no_table(shop_tables: ShopTables) -> None:
@@ -250,4 +250,4 @@ def test_an_empty_shop_is_a_dataset() -> None:
     empty = build_dataset(table((), EVENTS), table((), ITEMS), table((), USERS), timezone=TIMEZONE)
     assert (len(empty.users), len(empty.items), len(empty.events), empty.end) == (0, 0, 0, 0)
     assert not empty.has_hours
-    assert replace(empty, goal=0).successes.item_idx.tolist() == []
+    assert replace(empty, target_event=0).target_events.item_idx.tolist() == []

@@ -23,7 +23,7 @@ from tests.recsys.small_shops import shops
 
 
 def baskets_of(dataset: Dataset) -> list[set[int]]:
-    events = dataset.successes
+    events = dataset.target_events
     return [set(events.item_idx[events.basket_idx == basket].tolist()) for basket in np.unique(events.basket_idx)]
 
 

@@ -19,19 +19,19 @@ from tests.shop import small_config
 
 
 @pytest.fixture(scope="module")
-def bench(shop_dataset: Dataset) -> Experiment:
+def experiment(shop_dataset: Dataset) -> Experiment:
     return Experiment.cut(shop_dataset, find_window(shop_dataset, "report", 28), small_config())
 
 
 @pytest.fixture(scope="module")
-def judged(bench: Experiment) -> QuestionResults:
-    (found,) = PROTOCOLS["discovery"](bench)
+def judged(experiment: Experiment) -> QuestionResults:
+    (found,) = PROTOCOLS["discovery"](experiment)
     return found
 
 
-def test_the_served_setting_is_what_was_judged(bench: Experiment, judged: QuestionResults) -> None:
+def test_the_served_setting_is_what_was_judged(experiment: Experiment, judged: QuestionResults) -> None:
     """All queries fit into the sample here, so that the figures are the protocol's own."""
-    points = sweep_tail_discount(bench, judged)
+    points = sweep_tail_discount(experiment, judged)
     served = [point for point in points if point.is_served]
     assert [point.method for point in served] == ["discover", "long_tail"]
     assert {point.method for point in points} == judged.lists.keys()
@@ -45,8 +45,8 @@ def test_the_served_setting_is_what_was_judged(bench: Experiment, judged: Questi
             assert point.ndcg.low <= point.ndcg.value <= point.ndcg.high
 
 
-def test_turning_the_dial_leads_away_from_the_head(bench: Experiment, judged: QuestionResults) -> None:
-    turned = [point for point in sweep_tail_discount(bench, judged, (0.0, 2.0)) if point.tail_discount is not None]
+def test_turning_the_dial_leads_away_from_the_head(experiment: Experiment, judged: QuestionResults) -> None:
+    turned = [point for point in sweep_tail_discount(experiment, judged, (0.0, 2.0)) if point.tail_discount is not None]
     assert [point.tail_discount for point in turned] == [0, PLACEMENTS["discover"].tail_discount, 2]
     share = [point.tail_share.value for point in turned]
     assert share == sorted(share)
@@ -54,20 +54,20 @@ def test_turning_the_dial_leads_away_from_the_head(bench: Experiment, judged: Qu
 
 
 def test_a_sample_is_asked_of_all_methods(
-    bench: Experiment, judged: QuestionResults, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment, judged: QuestionResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curves, "MAX_SWEEP_QUERIES", 7)
     chosen = curves._sample(judged.n_queries, 7)
     assert (np.diff(chosen) > 0).all()
-    for point in sweep_tail_discount(bench, judged):
+    for point in sweep_tail_discount(experiment, judged):
         if point.is_served:
             assert point.ndcg.value == pytest.approx(judged.values[point.method]["ndcg@20"][chosen].mean(), abs=1e-12)
 
 
-def test_score_bins_share_out_the_listed_items(bench: Experiment) -> None:
-    task = tasks.next_basket(bench.dataset, bench.window)
-    lists = bench.served(task, "for_you")
-    bins = calibration_bins(bench, task)
+def test_score_bins_share_out_the_listed_items(experiment: Experiment) -> None:
+    task = tasks.next_basket(experiment.dataset, experiment.window)
+    lists = experiment.served(task, "for_you")
+    bins = calibration_bins(experiment, task)
     assert len(bins) == curves.N_SCORE_BINS
     assert sum(found.n_items for found in bins) == (lists >= 0).sum()
     assert max(found.n_items for found in bins) < 1.1 * min(found.n_items for found in bins) + 10
@@ -80,17 +80,17 @@ def test_score_bins_share_out_the_listed_items(bench: Experiment) -> None:
     assert bins[-1].precision.low > bins[0].precision.high, "a shop of habits has scores that say something"
 
 
-def test_nobody_known_has_no_scores_to_judge(bench: Experiment) -> None:
+def test_nobody_known_has_no_scores_to_judge(experiment: Experiment) -> None:
     """Strangers get the fallback, whose scores are another matter."""
-    task = tasks.next_basket(bench.dataset, bench.window)
+    task = tasks.next_basket(experiment.dataset, experiment.window)
     nobody = replace(task, user_idx=np.full(len(task), tasks.ANONYMOUS, np.int32))
-    assert calibration_bins(bench, nobody) == []
-    assert calibration_bins(bench, task.take(np.arange(0))) == []
+    assert calibration_bins(experiment, nobody) == []
+    assert calibration_bins(experiment, task.take(np.arange(0))) == []
 
 
-def test_a_placement_may_be_made_for_the_occasion(bench: Experiment) -> None:
-    task = tasks.next_basket(bench.dataset, bench.window)
-    by_name = served_lists(bench.engine, task, "discover", N_LISTED)
-    np.testing.assert_array_equal(by_name, served_lists(bench.engine, task, PLACEMENTS["discover"], N_LISTED))
-    again = [found.item_idx for found in served_rankings(bench.engine, task, "discover", N_LISTED)]
+def test_a_placement_may_be_made_for_the_occasion(experiment: Experiment) -> None:
+    task = tasks.next_basket(experiment.dataset, experiment.window)
+    by_name = served_lists(experiment.engine, task, "discover", N_LISTED)
+    np.testing.assert_array_equal(by_name, served_lists(experiment.engine, task, PLACEMENTS["discover"], N_LISTED))
+    again = [found.item_idx for found in served_rankings(experiment.engine, task, "discover", N_LISTED)]
     np.testing.assert_array_equal(by_name[by_name >= 0], np.concatenate(again))

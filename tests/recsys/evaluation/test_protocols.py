@@ -27,7 +27,7 @@ def window(shop_dataset: Dataset) -> Window:
 
 
 @pytest.fixture(scope="module")
-def bench(shop_dataset: Dataset, window: Window) -> Experiment:
+def experiment(shop_dataset: Dataset, window: Window) -> Experiment:
     return Experiment.cut(shop_dataset, window, small_config())
 
 
@@ -43,55 +43,57 @@ def with_another_future(dataset: Dataset, moment: int, seed: int = 0) -> Dataset
     return replace(dataset, events=replace(events, **changed))
 
 
-def test_models_and_baselines_do_not_see_the_future(shop_dataset: Dataset, window: Window, bench: Experiment) -> None:
+def test_models_and_baselines_do_not_see_the_future(
+    shop_dataset: Dataset, window: Window, experiment: Experiment
+) -> None:
     other = Experiment.cut(with_another_future(shop_dataset, window.start), window, small_config())
-    assert_same(bench.engine, other.engine)
+    assert_same(experiment.engine, other.engine)
     asked = {
         "next_basket": tasks.next_basket(shop_dataset, window),
         "discovery": tasks.discovery(shop_dataset, window),
         "completion": tasks.completion(shop_dataset, window, np.random.default_rng(0)),
     }
     for placement, name in FROZEN.items():
-        mine = bench.served(asked[name], placement)
+        mine = experiment.served(asked[name], placement)
         assert (mine >= 0).any()
         np.testing.assert_array_equal(mine, other.served(asked[name], placement))
-    mine, theirs = (baseline_lists(each.past, asked["next_basket"], PERSONAL, 20) for each in (bench, other))
+    mine, theirs = (baseline_lists(each.past, asked["next_basket"], PERSONAL, 20) for each in (experiment, other))
     for name in PERSONAL:
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
 def test_rolling_lists_see_nothing_after_their_own_moment(
-    shop_dataset: Dataset, window: Window, bench: Experiment
+    shop_dataset: Dataset, window: Window, experiment: Experiment
 ) -> None:
     moment = (window.start + window.stop) // 2
-    task = bench.rolling_task
+    task = experiment.rolling_task
     task = task.take(task.as_of < moment)
-    other = replace(bench, dataset=with_another_future(shop_dataset, moment))
+    other = replace(experiment, dataset=with_another_future(shop_dataset, moment))
     for placement in ("for_you", "time_of_day"):
-        mine, theirs = (served_lists(each.rolling_engine, task, placement, 20) for each in (bench, other))
+        mine, theirs = (served_lists(each.rolling_engine, task, placement, 20) for each in (experiment, other))
         np.testing.assert_array_equal(mine, theirs)
-    mine, theirs = (recent_own_lists(each.rolling_engine, each.past, task, 20) for each in (bench, other))
+    mine, theirs = (recent_own_lists(each.rolling_engine, each.past, task, 20) for each in (experiment, other))
     np.testing.assert_array_equal(mine, theirs)
 
 
-def test_rolling_histories_do_reach_into_the_window(bench: Experiment) -> None:
+def test_rolling_histories_do_reach_into_the_window(experiment: Experiment) -> None:
     """Else the test above would prove nothing."""
-    late = bench.rolling_task.take(bench.rolling_task.as_of > bench.window.start + HOLDOUT_DAYS * 43_200)
-    frozen = served_lists(bench.engine, late, "for_you", 20)
-    assert (frozen != served_lists(bench.rolling_engine, late, "for_you", 20)).any()
+    late = experiment.rolling_task.take(experiment.rolling_task.as_of > experiment.window.start + HOLDOUT_DAYS * 43_200)
+    frozen = served_lists(experiment.engine, late, "for_you", 20)
+    assert (frozen != served_lists(experiment.rolling_engine, late, "for_you", 20)).any()
 
 
-def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(bench: Experiment) -> None:
-    task = tasks.next_basket(bench.dataset, bench.window)
-    mine = recent_own_lists(bench.engine, bench.past, task, 20)
+def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(experiment: Experiment) -> None:
+    task = tasks.next_basket(experiment.dataset, experiment.window)
+    mine = recent_own_lists(experiment.engine, experiment.past, task, 20)
     assert len(mine) > 30
-    np.testing.assert_array_equal(mine, baseline_lists(bench.past, task, ["gp_topfreq"], 20)["gp_topfreq"])
+    np.testing.assert_array_equal(mine, baseline_lists(experiment.past, task, ["gp_topfreq"], 20)["gp_topfreq"])
 
 
-def test_only_new_items_are_listed_where_only_those_count(bench: Experiment) -> None:
-    task = tasks.discovery(bench.dataset, bench.window)
-    (lists,) = baseline_lists(bench.past, task, ["personal_frequency"], 20, only_new=True).values()
-    owned = bench.past.counts[task.user_idx].toarray() > 0
+def test_only_new_items_are_listed_where_only_those_count(experiment: Experiment) -> None:
+    task = tasks.discovery(experiment.dataset, experiment.window)
+    (lists,) = baseline_lists(experiment.past, task, ["personal_frequency"], 20, only_new=True).values()
+    owned = experiment.past.counts[task.user_idx].toarray() > 0
     for row, listed in enumerate(lists):
         assert not owned[row, listed[listed >= 0]].any()
 
@@ -126,8 +128,8 @@ METRICS = {
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: Experiment) -> None:
-    questions = list(PROTOCOLS[protocol](bench))
+def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, experiment: Experiment) -> None:
+    questions = list(PROTOCOLS[protocol](experiment))
     found: dict[str, set[str]] = {}
     for question in questions:
         for method, values in question.values.items():
@@ -135,7 +137,7 @@ def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, bench: 
             for name, value in values.items():
                 assert value.shape == (question.n_queries,), name
                 assert ((value >= 0) | np.isnan(value)).all(), name
-        assert question.main in question.values[question.ours[0]]
+        assert question.primary_metric in question.values[question.treatments[0]]
         assert len(question.unit) == question.n_queries
         _holds_whole_segments(question)
     for method, metrics in METRICS[protocol].items():
@@ -147,17 +149,17 @@ def _holds_whole_segments(question: QuestionResults) -> None:
         assert (sum(mask.astype(int) for mask in masks.values()) == 1).all()
 
 
-def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(bench: Experiment) -> None:
-    by_nobody, _ = PROTOCOLS["time_of_day"](bench)
+def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(experiment: Experiment) -> None:
+    by_nobody, _ = PROTOCOLS["time_of_day"](experiment)
     recall = {method: values["recall@10"].mean() for method, values in by_nobody.values.items()}
     assert recall["popular"] > 1.1 * recall["popular_without_hour"]
 
 
-def test_too_many_queries_are_drawn_from(bench: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_queries_are_drawn_from(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.evaluation.experiment.MAX_QUERIES", 10)
-    drawn = draw(bench.rolling_task)
+    drawn = draw(experiment.rolling_task)
     assert len(drawn) == 10
-    np.testing.assert_array_equal(drawn.as_of, draw(bench.rolling_task).as_of)
+    np.testing.assert_array_equal(drawn.as_of, draw(experiment.rolling_task).as_of)
 
 
 def without_users(dataset: Dataset) -> Dataset:
@@ -186,11 +188,11 @@ def test_what_the_data_cannot_feed_is_said(
     change: object, unfed: set[str], words: str, shop_dataset: Dataset, window: Window
 ) -> None:
     assert callable(change)
-    bench = Experiment.cut(change(shop_dataset), window, small_config())
+    experiment = Experiment.cut(change(shop_dataset), window, small_config())
     told = {}
     for name in unfed | {"complements"}:
         try:
-            assert list(PROTOCOLS[name](bench))
+            assert list(PROTOCOLS[name](experiment))
         except InsufficientDataError as error:
             told[name] = str(error)
     assert told.keys() == unfed

@@ -10,16 +10,8 @@ from scipy import sparse
 from scipy.special import expit
 
 from recsys.core.metrics import ndcg_at_k
-from recsys.fitting.ranker import (
-    NO_RANKER,
-    RankerConfig,
-    TrainingGroups,
-    TreesConfig,
-    calibrate,
-    fit_ranker,
-    joined,
-    mean_ndcg,
-)
+from recsys.fitting.ranker import NO_RANKER, RankerConfig, TreesConfig
+from recsys.fitting.ranker_fit import TrainingGroups, calibrate, fit_ranker, joined, mean_ndcg
 
 SMALL = RankerConfig(min_queries=10, negative_share=1.0, trees=TreesConfig(n_rounds=20, min_leaf=5))
 NAMES = ("signal", "noise")

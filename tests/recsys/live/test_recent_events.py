@@ -23,9 +23,9 @@ def event(seq: int, at: float, **body: object) -> np.void:
 
 def test_an_event_has_the_numbers_of_the_tables() -> None:
     read = event(1, moment(3, 9.5), value=2.0, basket_id="b")
-    assert (read["item_idx"], read["kind"], read["hour"], read["strength"]) == (3, 7, 9, 0.5)
-    assert event(1, 0.0, value=100.0)["strength"] == 2.0, "cut as in the tables"
-    assert event(1, 0.0)["strength"] == 1.0
+    assert (read["item_idx"], read["kind"], read["hour"], read["rating_weight"]) == (3, 7, 9, 0.5)
+    assert event(1, 0.0, value=100.0)["rating_weight"] == 2.0, "cut as in the tables"
+    assert event(1, 0.0)["rating_weight"] == 1.0
     assert EventEncoder(TIMEZONE, False, 0, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
 
 

@@ -198,13 +198,16 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
     base = replace(shop_engine, history=history, users_table=older.profiles, dataset_info=FittedDataInfo.of(older))
     live = LiveView(base)
     live.apply(entries)
-    goal, repeat = shop_engine.dataset_info.goal, shop_engine.repeat
+    target_event, repeat = shop_engine.dataset_info.target_event, shop_engine.repeat
     for row, user_id in enumerate(shop_engine.users.ids):
         whole, joined = shop_engine.history.of(row, NOW), live.history(user_id, NOW)
         if user_id == OPTED_OUT:
             continue
         assert same(whole, joined), user_id
-        mine, theirs = purchase_stats(repeat, joined, goal, NOW), purchase_stats(repeat, whole, goal, NOW)
+        mine, theirs = (
+            purchase_stats(repeat, joined, target_event, NOW),
+            purchase_stats(repeat, whole, target_event, NOW),
+        )
         for name, column in vars(theirs).items():
             np.testing.assert_array_equal(vars(mine)[name], column, err_msg=f"{user_id} {name}")
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1

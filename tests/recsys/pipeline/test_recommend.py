@@ -149,7 +149,7 @@ def test_who_is_known_is_known(placement: str, shop_engine: Engine) -> None:
 
 @pytest.mark.parametrize("placement", ["discover", "long_tail"])
 def test_what_was_bought_before_is_no_discovery(placement: str, shop_engine: Engine, shop_dataset: Dataset) -> None:
-    bought = shop_dataset.successes
+    bought = shop_dataset.target_events
     for user_id in USERS_WITH_HISTORY:
         own = bought.item_idx[bought.user_idx == shop_engine.users.row(user_id)]
         found = shop_engine.items.rows(_ids(_ask(shop_engine, placement, user_id)))
@@ -223,7 +223,7 @@ def test_buy_again_waits_until_an_item_is_due(shop_engine: Engine) -> None:
 
 
 def test_buy_again_lists_only_what_was_bought(shop_engine: Engine, shop_dataset: Dataset) -> None:
-    bought = shop_dataset.successes
+    bought = shop_dataset.target_events
     for user_id in USERS_WITH_HISTORY:
         own = bought.item_idx[bought.user_idx == shop_engine.users.row(user_id)]
         assert np.isin(shop_engine.items.rows(_ids(_ask(shop_engine, "buy_again", user_id))), own).all()

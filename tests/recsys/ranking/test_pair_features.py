@@ -9,7 +9,8 @@ from scipy.special import expit
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig, fit_ranker
+from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
+from recsys.fitting.ranker_fit import fit_ranker
 from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
 from recsys.ranking.pair_features import (
     N_ORDERED,
@@ -34,7 +35,7 @@ def past(shop_dataset: Dataset) -> Engine:
 @pytest.fixture(scope="module")
 def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
     """One that learned from the weeks after."""
-    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
     config = replace(small_config().ranker, min_queries=2)
     examples = past_pairs(past, later, config, np.random.default_rng(0))
     blind = replace(examples, blend=np.zeros(len(examples.blend), np.float32))
@@ -57,13 +58,13 @@ def test_columns_say_what_the_models_hold(past: Engine) -> None:
         assert table["same_type"][place] == (past.catalog.item_type[seed] == past.catalog.item_type[item])
         likeness = past.content.embedding[seed] @ past.content.embedding[item]
         assert table["likeness"][place] == pytest.approx(likeness, abs=1e-5)
-        lift = np.log(pairs.chance[place] * (past.copurchase.n_all + 1) / (n_item + 1))
+        lift = np.log(pairs.probability[place] * (past.copurchase.n_all + 1) / (n_item + 1))
         assert table["log_lift"][place] == pytest.approx(lift, abs=1e-4)
 
 
 def test_examples_tell_what_each_basket_held(past: Engine, shop_dataset: Dataset) -> None:
     """Every basket of two or more asks once, and no basket's own seed is listed."""
-    later = shop_dataset.successes.take(shop_dataset.successes.timestamp >= shop_dataset.end - 28 * DAY_S)
+    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
     examples = past_pairs(past, later, ALL, np.random.default_rng(0))
     _, size = np.unique(np.unique(np.stack([later.basket_idx, later.item_idx]), axis=1)[0], return_counts=True)
     assert len(examples.size) <= (size >= 2).sum()

@@ -253,7 +253,7 @@ def test_buyers_are_the_distinct_shoppers_who_bought(told: list[Told], facts: Fa
 def test_a_niche_is_the_share_of_shoppers_who_buy(told: list[Told], shop_engine: Engine, facts: Facts) -> None:
     for one in _of_code(told, "niche"):
         item, reason = one.item, one.reason
-        share = facts.n_buyers(item.item_id) / shop_engine.popularity.n_shoppers
+        share = facts.n_buyers(item.item_id) / shop_engine.popularity.n_users
         assert reason.values["buyer_share"] == pytest.approx(share, abs=1e-5)
         assert f"{share:.1%}" in reason.text
 

@@ -21,7 +21,7 @@ def test_shoppers_who_love_a_kind_are_the_audience_of_a_new_item_of_it(shop_data
     row = shop_dataset.items.row(LEATHER[0])
     events = shop_dataset.events
     hidden = replace(shop_dataset, events=events.take(events.item_idx != row))
-    engine = fit_models(hidden, small_config(), for_shoppers_only=True)
+    engine = fit_models(hidden, small_config(), user_lists_only=True)
     score = audience_scores(engine, np.array([row], np.int32), engine.dataset_info.end)[:, 0]
     fans = engine.users.rows(LEATHER_FANS)
     others = np.setdiff1d(np.arange(len(engine.users)), fans)
@@ -37,9 +37,9 @@ def test_equals_a_sum_over_what_each_shopper_bought(shop_engine: Engine) -> None
     liked, taste = np.zeros(found.shape), np.zeros(found.shape)
     for user in range(len(shop_engine.users)):
         history = shop_engine.history.of(user, until)
-        own = set(history.of_kind(shop_engine.dataset_info.goal).item_idx.tolist())
+        own = set(history.of_kind(shop_engine.dataset_info.target_event).item_idx.tolist())
         rows, weight = shop_engine.als.weights_of(
-            history.item_idx, history.kind, until - history.timestamp, history.strength
+            history.item_idx, history.kind, until - history.timestamp, history.rating_weight
         )
         vector = shop_engine.als.fold_in(rows, weight)
         for place, item in enumerate(items.tolist()):

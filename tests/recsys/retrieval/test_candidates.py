@@ -88,7 +88,7 @@ def test_what_was_bought_is_scored_by_recency(shop_engine: Engine) -> None:
     """The reference is the sum itself, from the shopper's own events."""
     query = _query(shop_engine, WEEKLY_SHOPPERS[0])
     rows, score = repeat_source(UserState(shop_engine, replace(query, allowed=None)))
-    bought = query.history.of_kind(shop_engine.dataset_info.goal)
+    bought = query.history.of_kind(shop_engine.dataset_info.target_event)
     expected: dict[int, float] = dict.fromkeys(bought.item_idx.tolist(), 0.0)
     for item, when in zip(bought.item_idx.tolist(), bought.timestamp.tolist(), strict=True):
         expected[item] += (1 + (query.now - when) / 86_400 / 7) ** -0.5

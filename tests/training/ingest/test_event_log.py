@@ -185,7 +185,8 @@ def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog,
         newer.catch_up(store)
         one, other = older.history(who, NOON), newer.history(who, NOON)
         mine, theirs = (
-            purchase_stats(shop_engine.repeat, each, shop_engine.dataset_info.goal, NOON) for each in (one, other)
+            purchase_stats(shop_engine.repeat, each, shop_engine.dataset_info.target_event, NOON)
+            for each in (one, other)
         )
         for name, column in vars(mine).items():
             np.testing.assert_array_equal(column, vars(theirs)[name])
@@ -218,6 +219,6 @@ def test_what_was_shown_is_in_the_tables_and_moves_nothing(shop: ShopWithLog) ->
     events = pl.read_parquet(shop.folder / "tables" / "events.parquet")
     told = events.filter(pl.col("event") == "purchase").select("placement", "position", "recommendation_id")
     assert told.rows() == [("for_you", 2, "r")]
-    assert dataset.goal == EVENT_NAMES.index("purchase")
+    assert dataset.target_event == EVENT_NAMES.index("purchase")
     history = build_history(dataset, HistoryConfig(max_events=5)).of(dataset.users.row("a"), int(NOON + 99))
     assert [dataset.items.ids[row] for row in history.item_idx] == ["cup"]

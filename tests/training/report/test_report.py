@@ -98,7 +98,9 @@ def test_it_holds_every_figure_and_the_window(report: EvaluationReport, tmp_path
     assert "report: 2024-06-04 to 2024-07-01" in told
     assert TIMEZONE in told
     assert str(report.outcomes["next_basket"][0].n_queries) in told
-    assert text.count('<tr class="ours">') == sum(len(o.ours) for found in report.outcomes.values() for o in found)
+    assert text.count('<tr class="ours">') == sum(
+        len(o.treatments) for found in report.outcomes.values() for o in found
+    )
 
 
 def test_the_difference_to_the_best_baseline_is_told(report: EvaluationReport, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
         assert set(together) == likely
         for j in likely:
             assert together[j] == pytest.approx(chance[i, j], rel=1e-4)
-        wrong_way = backward.of(int(i), everything, catalog)
+        wrong_way = backward.is_reversed(int(i), everything, catalog)
         for j in likely:
             same = catalog.item_type[i] == catalog.item_type[j] >= 0
             same_group = catalog.group[i] == catalog.group[j] >= 0
@@ -220,7 +220,7 @@ def test_what_sells_of_late_comes_before_what_sold_as_often_before() -> None:
     ids, far = dataset.items, _as_dict(_fit(dataset, flat).bought_together, dataset.items.row("x"))
     assert far[ids.row("a1")] == pytest.approx(far[ids.row("c1")], rel=1e-4)
     moved = _as_dict(_fit(dataset, replace(flat, momentum_power=1.0)).bought_together, ids.row("x"))
-    bought = dataset.successes
+    bought = dataset.target_events
     expected = momentum(bought.item_idx, (dataset.end - bought.timestamp) / DAY_S, len(ids), 7.0)
     assert expected[ids.row("c1")] > 1 > expected[ids.row("a1")]
     for item, chance in far.items():

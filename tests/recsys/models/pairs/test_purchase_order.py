@@ -32,9 +32,9 @@ def test_the_card_follows_the_camera_and_never_the_other_way() -> None:
     backward = find_reversed_pairs(dataset, catalog, DirectionConfig())
     item = {item_id: row for row, item_id in enumerate(dataset.items.ids)}
     everything = np.arange(len(item), dtype=np.int32)
-    assert np.flatnonzero(backward.of(item["a1"], everything, catalog)).tolist() == [item["b1"], item["b2"]]
-    assert not backward.of(item["b1"], everything, catalog).any()
-    assert not backward.of(item["x"], everything, catalog).any()
+    assert np.flatnonzero(backward.is_reversed(item["a1"], everything, catalog)).tolist() == [item["b1"], item["b2"]]
+    assert not backward.is_reversed(item["b1"], everything, catalog).any()
+    assert not backward.is_reversed(item["x"], everything, catalog).any()
     fewer = dataset_of(rows[:-2], CATALOG)
     assert not find_reversed_pairs(fewer, catalog, DirectionConfig()).pairs.nnz
 
@@ -45,7 +45,7 @@ def test_what_is_cheaper_may_always_be_offered() -> None:
     catalog = read_catalog(dataset.catalog)
     backward = find_reversed_pairs(dataset, catalog, DirectionConfig())
     assert backward.pairs.nnz == 1
-    assert not backward.of(dataset.items.row("b1"), np.arange(6, dtype=np.int32), catalog).any()
+    assert not backward.is_reversed(dataset.items.row("b1"), np.arange(6, dtype=np.int32), catalog).any()
 
 
 @given(shops(max_size=60))
@@ -90,6 +90,6 @@ def test_the_shops_hosts_are_not_sent_after_their_accessories(
     backward = find_reversed_pairs(shop_dataset, catalog, DirectionConfig())
     hosts, accessories = shop_dataset.items.rows(vetoed), shop_dataset.items.rows(seeds)
     for seed in accessories:
-        assert backward.of(int(seed), hosts, catalog).all()
+        assert backward.is_reversed(int(seed), hosts, catalog).all()
     for host in hosts:
-        assert not backward.of(int(host), accessories, catalog).any()
+        assert not backward.is_reversed(int(host), accessories, catalog).any()

@@ -1,0 +1,65 @@
+"""The metrics of each kind of question, one value per query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from recsys.core import metrics
+from recsys.core.metrics import Lists, Values
+from recsys.evaluation.experiment import N_LISTED, Experiment, by_hour
+from recsys.evaluation.tasks import Task
+
+
+def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """How much of what was taken the lists foretell."""
+    values = {}
+    for k in (10, 20):
+        values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
+        values[f"ndcg@{k}"] = metrics.ndcg_at_k(lists, task.relevant, k)
+        values[f"hit_rate@{k}"] = metrics.hit_rate_at_k(lists, task.relevant, k)
+    values["precision@10"] = metrics.precision_at_k(lists, task.relevant, 10)
+    values["map@10"] = metrics.average_precision_at_k(lists, task.relevant, 10)
+    return values
+
+
+def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """Accuracy, and which part of the catalogue the lists show."""
+    engine, k = experiment.engine, N_LISTED
+    values = accuracy(experiment, task, lists)
+    values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
+    values[f"head_share@{k}"] = metrics.head_share_at_k(lists, k, engine.is_tail)
+    values[f"novelty@{k}"] = metrics.novelty_at_k(lists, k, engine.popularity.n_buyers, len(engine.users))
+    values[f"diversity@{k}"] = metrics.diversity_at_k(lists, k, engine.content.embedding)
+    return values
+
+
+def accuracy_by_hour(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """Accuracy, and recall in each part of the day."""
+    values = accuracy(experiment, task, lists)
+    for name, mask in by_hour(experiment.engine, task):
+        values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
+    return values
+
+
+def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """Whether and where the rest of a basket is found; seeds of the tail apart."""
+    hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
+    return {
+        "hit_rate@10": hit,
+        "ndcg@10": metrics.ndcg_at_k(lists, task.relevant, 10),
+        "tail_hit_rate@10": np.where(experiment.engine.is_tail[task.seed], hit, np.nan),
+    }
+
+
+OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
+)
+
+
+def completion_by_other_types(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """The same where only other product types count."""
+    return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()}
