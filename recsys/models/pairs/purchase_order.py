@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from scipy import sparse
 
+from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 
@@ -16,23 +19,23 @@ UNKNOWN_DIRECTION = 0.5
 
 @dataclass(frozen=True)
 class DirectionConfig:
-    """Settings of the veto on the wrong direction.
+    """Settings of the veto on pairs that are bought in the other order.
 
     Attributes:
-        window_days: how long after one purchase another still follows from it, > 0.
-        max_followers: later baskets of the same shopper that are looked at, >= 1.
-        backward_share: a pair goes backward where the follow-ups in its direction are at most this share of both
-            directions, in (0, 0.5).
-        min_z: standard errors by which the share must lie below one half, > 0.
-        min_price_ratio: where both prices are known, the veto also wants the candidate to cost this many times the
-            seed, >= 1: what is cheaper may always be offered.
+        window_days: days after one purchase in which another counts as its follow-up.
+        max_followers: later baskets of the same user that are looked at.
+        backward_share: a pair is reversed where the follow-ups in its direction are at most this share of the
+            follow-ups in both directions.
+        min_z: standard errors by which that share must be below one half.
+        min_price_ratio: where both prices are known, the veto applies only to a candidate that costs at least this
+            many times the seed; cheaper items are always allowed.
     """
 
-    window_days: float = 60.0
-    max_followers: int = 8
-    backward_share: float = 0.3
-    min_z: float = 3.0
-    min_price_ratio: float = 2.0
+    window_days: PositiveFloat = 60.0
+    max_followers: PositiveInt = 8
+    backward_share: Annotated[float, Meta(gt=0, lt=0.5)] = 0.3
+    min_z: PositiveFloat = 3.0
+    min_price_ratio: Annotated[float, Meta(ge=1)] = 2.0
 
 
 @dataclass(frozen=True)
