@@ -11,7 +11,8 @@ import typer
 from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
-from training.config import check_gate, read_config, render_config
+from recsys.core.toml_reader import check_config
+from training.config import read_config, render_config
 from training.gate import GATE_METRICS
 from training.train import DEFAULT_KEEP, TrainReport
 from training.train import train as run
@@ -55,7 +56,7 @@ def train(
     asked = settings.gate
     asked = asked if gate is None else replace(asked, enabled=gate)
     asked = asked if gate_metric is None else replace(asked, metric=gate_metric)
-    check_gate(asked)
+    check_config(asked, "gate")
     with progress() as on_progress:
         report = run(
             data,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 
 from recsys.core import metrics
 from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
+from recsys.core.ranges import PositiveInt, one_of
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.experiment import Experiment, draw
@@ -52,14 +53,14 @@ class GateConfig:
     """Settings of the gate.
 
     Attributes:
-        enabled: whether new settings must hold their own before they serve.
-        metric: what decides, one of `GATE_METRICS`.
-        holdout_days: length of the latest part of the data that is held out for the comparison, >= 1.
+        enabled: whether changed settings must be at least as good as the current ones before they serve.
+        metric: the metric that decides.
+        holdout_days: days at the end of the data that are held out for the comparison.
     """
 
     enabled: bool = True
-    metric: str = "next_basket.recall@10"
-    holdout_days: int = 28
+    metric: Annotated[str, one_of(GATE_METRICS)] = "next_basket.recall@10"
+    holdout_days: PositiveInt = 28
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -16,12 +16,14 @@ import numpy as np
 from recsys.bundles.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
+from recsys.core.ranges import Number, in_range, range_text, unwrap
+from recsys.core.settings_table import setting_types
 from recsys.data.dataset import Dataset, load_dataset
 from recsys.evaluation.experiment import draw
 from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig
-from training.config import TrainingConfig, parse_config, range_of, render_config
+from training.config import TrainingConfig, parse_config, render_config
 from training.extras import require_extra
 from training.gate import GATE_METRICS, GateMetric, ask, intervals
 from training.ingest.ingest import Progress, silent
@@ -146,7 +148,7 @@ def tune(
         raise ConfigError(f"metric is {metric!r}, expected one of {', '.join(GATE_METRICS)}")
     if minutes <= 0 or (trials is not None and trials < 1):
         raise ConfigError(f"minutes are {minutes:g} and trials {trials}: both must be above 0")
-    check_settings(settings, base)
+    check_settings(settings)
     require_extra("tune", "optuna")
     dataset = load_dataset(data_dir)
     window = find_window(dataset, "tune", holdout_days)
@@ -165,20 +167,19 @@ def tune(
     return _summary(study, search, metric)
 
 
-def check_settings(settings: Mapping[str, Setting], base: EngineConfig) -> None:
+def check_settings(settings: Mapping[str, Setting]) -> None:
     """Refuse settings that do not exist, and ranges that they may not have."""
-    known = dict(_numbers(asdict(base)))
+    known = {name: unwrap(kind)[0] for name, kind in setting_types(EngineConfig).items()}
     if not settings:
         raise ConfigError("no setting is looked for: name at least one")
     for name, setting in settings.items():
-        if name not in known:
+        kind = known.get(name)
+        if not isinstance(kind, Number):
             near = get_close_matches(name, known, n=1)
             raise ConfigError(f"{name!r} is no setting with a number" + (f": do you mean {near[0]!r}?" if near else ""))
-        allowed = range_of(name, type(known[name]))
-        if not (allowed.holds(setting.low) and allowed.holds(setting.high) and setting.low < setting.high):
-            raise ConfigError(
-                f"{name} from {setting.low:g} to {setting.high:g}: expected an ascending range of numbers {allowed}"
-            )
+        low, high = setting.low, setting.high
+        if not (in_range(kind, low) and in_range(kind, high) and low < high):
+            raise ConfigError(f"{name} from {low:g} to {high:g}: expected ascending numbers {range_text(kind)}")
 
 
 def with_values(base: EngineConfig, values: Mapping[str, float]) -> EngineConfig:
@@ -284,12 +285,3 @@ def _summary(study: optuna.Study, search: _Search, metric: str) -> TuneReport:
         difference=difference,
         changed=dict(best.params) if best else {},
     )
-
-
-def _numbers(table: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, float]]:
-    for name, value in table.items():
-        inner = f"{path}.{name}" if path else name
-        if isinstance(value, Mapping):
-            yield from _numbers(value, inner)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield inner, value

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from recsys.core.request import DEFAULT_LIMIT
+from msgspec import Meta
+
+from recsys.core.ranges import SINGLE, UNIQUE, NonNegativeFloat, NonNegativeInt, PositiveFloat, Share, Text
+from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT
+
+MAX_LISTS_PER_PAGE: Final = 20
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
+Weights = Annotated[Mapping[str, PositiveFloat], Meta(min_length=1)]
 
 Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]
@@ -21,11 +29,11 @@ class Boost:
 
     Attributes:
         filter: which items, as docs/filters.md tells.
-        factor: what their scores are multiplied by, > 0.
+        factor: what their scores are multiplied by.
     """
 
-    filter: str
-    factor: float
+    filter: Text
+    factor: PositiveFloat
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class Pin:
         rank: 1 for the first.
     """
 
-    item_id: str
-    rank: int
+    item_id: Text
+    rank: Limit
 
 
 @dataclass(frozen=True)
@@ -47,11 +55,11 @@ class Promotion:
 
     Attributes:
         filter: which items, as docs/filters.md tells.
-        share: of the first n places they have at least `⌊share·n⌋`, as long as there are enough, in [0, 1].
+        share: of the first n places they have at least `⌊share·n⌋`, as long as there are enough.
     """
 
-    filter: str
-    share: float
+    filter: Text
+    share: Share
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,12 @@ class Freshness:
     """What being new is worth: scores are multiplied by `1 + boost · 2^(−age / half_life)`.
 
     Attributes:
-        boost: of an item that was created just now, >= 0; an item without `created_at` has none.
-        half_life_days: age at which half of it is left, > 0.
+        boost: of an item that was created just now; an item without `created_at` has none.
+        half_life_days: age at which half of it is left.
     """
 
-    boost: float = 0.0
-    half_life_days: float = 14.0
+    boost: NonNegativeFloat = 0.0
+    half_life_days: PositiveFloat = 14.0
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,11 @@ class Placement:
         only_complements: whether items that could replace a seed, being of its product type, are left out, and those
             that the seed is bought for rather than they for the seed.
         own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
-        trend_power: the blend's scores are multiplied by `trend^power`, >= 0.
-        tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm, >= 0.
-        tail_share: at least this share of a list's places go to the tail, the last ones if it has not won others, in
-            [0, 1].
+        trend_power: the blend's scores are multiplied by `trend^power`.
+        tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
+        tail_share: at least this share of a list's places go to the tail, the last ones if it has not won others.
         hour_power: how much of what is known of the hour counts: scores are multiplied by `lift^(w·power)`, with `w`
-            what was learned of the hour's weight, >= 0.
+            what was learned of the hour's weight.
         ranker: the learned ranker that orders the list, where one was fitted; "" for the blend of the sources.
         evidence: reasons that every item carries beside its source's.
         substitutes: what serves instead, in this order, before `fallback`: the same list with other sources; the first
@@ -95,26 +102,26 @@ class Placement:
         boosts: items that count for more or less.
         pins: items that have their place.
         promotions: items that get a part of the places.
-        diversity: how much unlikeness to the items before counts against the score, in [0, 1].
+        diversity: how much unlikeness to the items before counts against the score.
         max_per_category: items of one category beyond this many come behind all others; 0 for no bound.
         freshness: what being new is worth.
-        seen_days: what the shopper looked at or put into the cart within so many days is left out, >= 0.
-        rotation: how much chance, anew each local day, has in the order, in [0, 1].
-        limit: how many items where a call does not say, >= 1.
+        seen_days: what the shopper looked at or put into the cart within so many days is left out.
+        rotation: how much chance, anew each local day, has in the order.
+        limit: how many items where a call does not say.
         titles: what shops may call the list, by language.
     """
 
     name: str
     anchor: Anchor
-    sources: Mapping[str, float]
+    sources: Weights
     fallback: str = "popular_by_hour"
     pool: Pool = "all"
     only_complements: bool = False
     own: Own = "keep"
-    trend_power: float = 0.0
-    tail_discount: float = 0.0
-    tail_share: float = 0.0
-    hour_power: float = 0.0
+    trend_power: NonNegativeFloat = 0.0
+    tail_discount: NonNegativeFloat = 0.0
+    tail_share: Share = 0.0
+    hour_power: NonNegativeFloat = 0.0
     ranker: RankerName = ""
     evidence: tuple[str, ...] = field(default=())
     substitutes: tuple[Placement, ...] = ()
@@ -122,13 +129,13 @@ class Placement:
     boosts: tuple[Boost, ...] = ()
     pins: tuple[Pin, ...] = ()
     promotions: tuple[Promotion, ...] = ()
-    diversity: float = 0.0
-    max_per_category: int = 0
+    diversity: Share = 0.0
+    max_per_category: NonNegativeInt = 0
     freshness: Freshness = field(default_factory=Freshness)
-    seen_days: float = 0.0
-    rotation: float = 0.0
-    limit: int = DEFAULT_LIMIT
-    titles: Mapping[str, str] = field(default_factory=dict)
+    seen_days: NonNegativeFloat = 0.0
+    rotation: Share = 0.0
+    limit: Limit = DEFAULT_LIMIT
+    titles: Mapping[str, Text] = field(default_factory=dict)
 
     @property
     def arranges(self) -> bool:
@@ -154,7 +161,9 @@ class Page:
     """
 
     name: str
-    placements: tuple[str, ...]
+    placements: Annotated[
+        tuple[Text, ...], Meta(min_length=1, max_length=MAX_LISTS_PER_PAGE, extra={UNIQUE: True, SINGLE: True})
+    ]
 
 
 _NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "ease": 0.5, "touched": 0.5, "content": 0.1, "popular": 0.5}

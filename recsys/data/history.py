@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ranges import PositiveInt
 from recsys.data.dataset import VIEW_ITEM_LIST, Dataset
 
 
@@ -15,10 +16,10 @@ class HistoryConfig:
     """Settings of the history.
 
     Attributes:
-        max_events: the latest events kept of one shopper; bounds the cost of a request, >= 1.
+        max_events: latest events kept per user; bounds the cost of a request.
     """
 
-    max_events: int = 3000
+    max_events: PositiveInt = 3000
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.ids import IdMap
+from recsys.core.ranges import NonNegativeInt, Share
 from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
@@ -38,16 +39,15 @@ OFFERED_ITEM_BYTES: Final = 24
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Settings of every model; the TOML file of a training job has one table per attribute.
+    """Settings of all models; each attribute that is a config is a table of the TOML file.
 
     Attributes:
-        seed: seed of all random numbers, >= 0.
-        replaceable_cosine: items of unknown type can replace each other if the cosine of their content is at least
-            this, in [0, 1].
+        seed: seed of all randomness.
+        replaceable_cosine: cosine of the content from which on two items of unknown type can replace each other.
     """
 
-    seed: int = 0
-    replaceable_cosine: float = 0.6
+    seed: NonNegativeInt = 0
+    replaceable_cosine: Share = 0.6
     history: HistoryConfig = field(default_factory=HistoryConfig)
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)

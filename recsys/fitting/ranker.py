@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
+
+from recsys.core.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, PositiveShare, Share
 
 
 @dataclass(frozen=True)
@@ -15,24 +19,24 @@ class TreesConfig:
     """Settings of the trees.
 
     Attributes:
-        n_rounds: number of trees, >= 1.
-        learning_rate: step of each tree, > 0.
-        num_leaves: leaves per tree, >= 2.
-        min_leaf: fewest candidates in a leaf, >= 1.
-        feature_share: share of the features that a tree may use, in (0, 1].
-        bagging_share: share of the candidates that a tree is grown on, in (0, 1].
-        l2: penalty on the squared values of the leaves, >= 0.
-        truncation: positions of the list whose order counts in training, >= 1.
+        n_rounds: number of trees.
+        learning_rate: step of each tree.
+        num_leaves: leaves per tree.
+        min_leaf: candidates that a leaf must hold.
+        feature_share: share of the features that a tree may use.
+        bagging_share: share of the candidates that a tree is grown on.
+        l2: penalty on the squares of the leaf values.
+        truncation: positions of the list whose order counts.
     """
 
-    n_rounds: int = 60
-    learning_rate: float = 0.1
-    num_leaves: int = 15
-    min_leaf: int = 100
-    feature_share: float = 0.6
-    bagging_share: float = 0.7
-    l2: float = 5.0
-    truncation: int = 30
+    n_rounds: PositiveInt = 60
+    learning_rate: PositiveFloat = 0.1
+    num_leaves: Annotated[int, Meta(ge=2)] = 15
+    min_leaf: PositiveInt = 100
+    feature_share: PositiveShare = 0.6
+    bagging_share: PositiveShare = 0.7
+    l2: NonNegativeFloat = 5.0
+    truncation: PositiveInt = 30
 
 
 @dataclass(frozen=True)
@@ -40,30 +44,30 @@ class RankerConfig:
     """Settings of the learned rankers and of their training examples.
 
     Attributes:
-        enabled: whether to train rankers; without them the blend orders every list.
-        n_cutoffs: moments of the past at which examples are taken, >= 1.
-        step_days: days between these moments, >= 1.
-        horizon_days: days after a cut-off whose purchases are the labels, >= 1.
-        max_shoppers: users drawn at each cut-off, >= 1.
-        min_queries: fewest requests with a purchased candidate; with fewer no ranker is trained, >= 2.
-        short_share: share of users with a second example in which all but their latest items are hidden, in [0, 1].
-        max_short: most items that such an example keeps, >= 1.
-        max_baskets: baskets drawn after each cut-off to train the order of related items, >= 1.
-        negative_share: share of the candidates without a purchase that are kept, in (0, 1].
-        trees: trees that are evaluated at every request; more cost latency.
-        pair_trees: trees that order related items, evaluated in training only.
+        enabled: whether rankers are trained; without them the blend orders every list.
+        n_cutoffs: moments of the past that examples are taken from.
+        step_days: days from one cut-off to the next.
+        horizon_days: days after a cut-off whose purchases are the positives.
+        max_shoppers: users drawn at each cut-off.
+        min_queries: users with a positive among their candidates that training needs; with fewer, no ranker is fitted.
+        short_share: share of the users who get a second example with all but their latest items removed.
+        max_short: most items that such an example keeps.
+        max_baskets: baskets drawn after each cut-off for the ranker of related items.
+        negative_share: share of the negatives that are trained on.
+        trees: settings of the rankers that order lists at every request.
+        pair_trees: settings of the ranker that orders related items during training.
     """
 
     enabled: bool = True
-    n_cutoffs: int = 3
-    step_days: int = 14
-    horizon_days: int = 28
-    max_shoppers: int = 5000
-    min_queries: int = 200
-    short_share: float = 0.25
-    max_short: int = 8
-    max_baskets: int = 10_000
-    negative_share: float = 0.5
+    n_cutoffs: PositiveInt = 3
+    step_days: PositiveInt = 14
+    horizon_days: PositiveInt = 28
+    max_shoppers: PositiveInt = 5000
+    min_queries: Annotated[int, Meta(ge=2)] = 200
+    short_share: Share = 0.25
+    max_short: PositiveInt = 8
+    max_baskets: PositiveInt = 10_000
+    negative_share: PositiveShare = 0.5
     trees: TreesConfig = field(default_factory=TreesConfig)
     pair_trees: TreesConfig = field(
         default_factory=lambda: TreesConfig(n_rounds=120, learning_rate=0.06, num_leaves=31)

@@ -1,112 +1,123 @@
-"""A file of placements, read strictly: what it does not know it refuses by name, every fault at once."""
+"""Reads a file of placements strictly: one error lists everything that is wrong."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import polars as pl
+from msgspec import Meta
 
-from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Page, Placement
+from recsys.core.ranges import SINGLE, UNIQUE, Text
+from recsys.core.toml_reader import Faults, fields_of, read_fields, read_toml
 from recsys.retrieval.sources import CANDIDATE_SOURCES
-from recsys.rules.fields import PLACEMENT_KEYS, Faults, names, text
 from recsys.rules.placement_registry import PlacementRegistry
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"
-OF_SEEDS: Final = frozenset({"bought_together", "complementary", "similar"})
-"""Sources that speak of the item that a list stands beside."""
+ITEM_SOURCES: Final = frozenset({"bought_together", "complementary", "similar"})
+"""Sources of candidates for an item; a placement for a user cannot use them."""
 
-MAX_FILE_BYTES: Final = 1 << 20
-MAX_LISTS_PER_PAGE: Final = 20
+ROUNDING: Final = 1e-9
+NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "evidence", "substitutes", FALLBACK})
+"""Attributes of a placement that a file cannot set as they are."""
+
+
+@dataclass(frozen=True)
+class FileKeys:
+    """Keys of a placement in the file that are not attributes of `Placement`.
+
+    Attributes:
+        extends: name of the placement whose values apply where the file has none.
+        fallback: placements and sources that serve where the sources find too little, in this order.
+    """
+
+    extends: Text = ""
+    fallback: Annotated[tuple[Text, ...], Meta(extra={UNIQUE: True, SINGLE: True})] = ()
+
+
+PLACEMENT_FIELDS: Final = (
+    *(field for field in fields_of(Placement) if field.name not in NOT_IN_FILE),
+    *fields_of(FileKeys),
+)
+PAGE_FIELDS: Final = tuple(field for field in fields_of(Page) if field.name != "name")
 
 
 def read_placements(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> PlacementRegistry:
     """Read a file of placements.
 
     Args:
-        path: a TOML file; docs/placements.md tells its keys.
-        schema: columns of the catalogue that its filters are for; None leaves them unread.
+        path: a TOML file; docs/placements.md lists its keys.
+        schema: columns of the catalog that the filters are checked against; None skips the check.
 
     Raises:
-        ConfigError: the file cannot be read, or naming everything that is wrong with it.
+        ConfigError: the file cannot be read; or with everything that is wrong with it.
     """
-    try:
-        raw = path.read_bytes()
-        if len(raw) > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} has {len(raw)} bytes: expected at most {MAX_FILE_BYTES}")
-        book = parse_placements(tomllib.loads(raw.decode()))
+
+    def parse(document: Mapping[str, Any]) -> PlacementRegistry:
+        registry = parse_placements(document)
         if schema is not None:
-            book.check(schema)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file of placements") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deeply: expected a few levels") from None
-    except ConfigError as error:
-        raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from None
-    return book
+            registry.check(schema)
+        return registry
+
+    return read_toml(path, parse)
 
 
 def parse_placements(document: Mapping[str, Any]) -> PlacementRegistry:
-    """Placements and pages from a parsed file.
+    """Read the placements and pages of a parsed file.
 
-    >>> parse_book({"placements": {"night": {"extends": "for_you", "rotation": 0.5}}}).placements["night"].rotation
-    0.5
-    >>> parse_book({"placements": {"night": {"extends": "for_you", "rotations": 1}}})
+    >>> parse_placements({"placements": {"night": {"extends": "for_you", "limit": 5}}}).placements["night"].limit
+    5
+    >>> parse_placements({"page": {}})
     Traceback (most recent call last):
-    recsys.core.errors.ConfigError: 'placements.night.rotations' names no key ('rotations'): do you mean 'rotation'?
+    recsys.core.errors.ConfigError: 'page' ({}) is not a known table: do you mean 'pages'?
 
     Raises:
-        ConfigError: naming everything that is wrong, beside the filters: `PlacementRegistry.check` holds them against
-        a catalogue.
+        ConfigError: with everything that is wrong, except in filters: `PlacementRegistry.check` checks them against a
+        catalog.
     """
     faults = Faults()
-    for key in document:
+    for key, value in document.items():
         if key not in ("placements", "pages"):
-            faults.unknown(key, key, ("placements", "pages"), "table")
-    given = _tables(document.get("placements", {}), "placements", faults)
-    placements = _Placements(given, faults).all()
+            faults.unknown_key(key, value, ("placements", "pages"), "table")
+    placements = _Placements(_tables(document.get("placements", {}), "placements", faults), faults).all()
     pages = {
         name: _page(name, table, placements, faults)
         for name, table in _tables(document.get("pages", {}), "pages", faults).items()
     }
-    if faults.told:
-        raise ConfigError("; ".join(faults.told))
+    faults.check()
     return PlacementRegistry(MappingProxyType(placements), MappingProxyType(pages))
 
 
 class _Placements:
-    """Placements of one file over those that are built in; each after the one that it extends.
+    """Reads the placements of one file over the built-in ones, each after the one that it extends.
 
     Args:
-        given: tables by name.
-        faults: told what is wrong.
+        tables: tables by name.
+        faults: collects what is wrong.
     """
 
-    def __init__(self, given: Mapping[str, Mapping[str, Any]], faults: Faults) -> None:
-        self._given, self._faults = given, faults
+    def __init__(self, tables: Mapping[str, Mapping[str, Any]], faults: Faults) -> None:
+        self._tables, self._faults = tables, faults
         self._done: dict[str, Placement] = {}
-        self._chains: dict[str, tuple[str, ...] | None] = {}
+        self._fallbacks: dict[str, tuple[str, ...] | None] = {}
         self._open: list[str] = []
 
     def all(self) -> dict[str, Placement]:
-        """Those that are built in first, as overridden, then the file's own in its order."""
-        for name in (*PLACEMENTS, *self._given):
-            self._named(name)
-        return {name: self._with_chain(name, placement) for name, placement in self._done.items()}
+        """Return the built-in placements first, as overridden, then the file's own in its order."""
+        for name in (*PLACEMENTS, *self._tables):
+            self._placement(name)
+        return {name: self._with_fallbacks(name, placement) for name, placement in self._done.items()}
 
-    def _named(self, name: str) -> Placement | None:
-        """The placement of a name, without its chain of fallbacks; None where there is none that can be."""
+    def _placement(self, name: str) -> Placement | None:
+        """Return a placement without its fallbacks; None where its parent is not valid."""
         if name in self._done:
             return self._done[name]
-        table = self._given.get(name)
+        table = self._tables.get(name)
         parent = PLACEMENTS.get(name) if table is None else self._parent(name, table)
         if parent is None:
             return None
@@ -115,60 +126,48 @@ class _Placements:
 
     def _parent(self, name: str, table: Mapping[str, Any]) -> Placement | None:
         path = f"placements.{name}.{EXTENDS}"
-        if EXTENDS not in table:
-            if name in PLACEMENTS:
-                return PLACEMENTS[name]
-            known = ", ".join(PLACEMENTS)
-            self._faults.told.append(f"'{path}' is missing, expected the placement that it is a kind of: {known}")
-            return None
-        parent = text(table[EXTENDS], path, self._faults)
+        parent = table.get(EXTENDS, name if name in PLACEMENTS else None)
         if parent == name and name in PLACEMENTS:
             return PLACEMENTS[name]
-        if parent in (*self._open, name):
+        if parent is None:
+            known = ", ".join(PLACEMENTS)
+            self._faults.messages.append(f"{path!r} is missing, expected the placement to extend, such as {known}")
+        elif parent in (*self._open, name):
             self._faults.refuse(path, parent, "a placement that does not extend this one in turn")
-            return None
-        if parent not in self._given and parent not in PLACEMENTS:
-            if parent:
-                self._faults.unknown(path, parent, (*PLACEMENTS, *self._given), "placement")
-            return None
-        self._open.append(name)
-        found = self._named(parent)
-        self._open.pop()
-        self._chains.setdefault(name, self._chains.get(parent))
-        return found
+        elif parent not in (*self._tables, *PLACEMENTS):
+            self._faults.unknown_name(path, parent, (*PLACEMENTS, *self._tables), "placement")
+        else:
+            self._open.append(name)
+            found = self._placement(parent)
+            self._open.pop()
+            self._fallbacks.setdefault(name, self._fallbacks.get(parent))
+            return found
+        return None
 
     def _read(self, name: str, table: Mapping[str, Any], parent: Placement) -> Placement:
-        faults, path = self._faults, f"placements.{name}"
-        for key in table:
-            if key not in PLACEMENT_KEYS and key not in (EXTENDS, FALLBACK):
-                faults.unknown(f"{path}.{key}", key, (*PLACEMENT_KEYS, EXTENDS, FALLBACK))
-        values = {
-            key: PLACEMENT_KEYS[key](value, f"{path}.{key}", faults)
-            for key, value in table.items()
-            if key in PLACEMENT_KEYS
-        }
-        if FALLBACK in table:
-            self._chains[name] = () if table[FALLBACK] == "" else names(table[FALLBACK], f"{path}.{FALLBACK}", faults)
-        if values.get("freshness", "") is None:
-            del values["freshness"]
+        path = f"placements.{name}"
+        if table.get(FALLBACK) == "":
+            table = {**table, FALLBACK: []}
+        values = read_fields(PLACEMENT_FIELDS, table, path, self._faults)
+        values.pop(EXTENDS, None)
+        if FALLBACK in values:
+            self._fallbacks[name] = values.pop(FALLBACK)
         placement = replace(parent, name=name, **values)
-        beside = [source for source in placement.sources if source in OF_SEEDS]
-        if beside and placement.anchor != "item":
-            faults.refuse(f"{path}.sources", ", ".join(beside), f"sources for a {placement.anchor}, not for an item")
+        _check_values(placement, path, self._faults)
         hour, tail = ("hour",) * (placement.hour_power > 0), ("tail",) * (placement.pool == "tail")
         return replace(placement, evidence=hour + tail)
 
-    def _with_chain(self, name: str, placement: Placement) -> Placement:
-        """The placement with what serves in its stead: its own rules and dials over others' sources."""
-        chain = self._chains.get(name)
-        if chain is None:
+    def _with_fallbacks(self, name: str, placement: Placement) -> Placement:
+        """Return the placement with its substitutes: the same rules with the sources of the fallbacks."""
+        fallbacks = self._fallbacks.get(name)
+        if fallbacks is None:
             return placement
         substitutes = []
-        for place, other in enumerate(chain):
-            path = f"placements.{name}.{FALLBACK}[{place}]"
+        for position, other in enumerate(fallbacks):
+            path = f"placements.{name}.{FALLBACK}[{position}]"
             if other == name or (other not in self._done and other not in CANDIDATE_SOURCES):
                 known = [each for each in (*self._done, *CANDIDATE_SOURCES) if each != name]
-                self._faults.unknown(path, other, known, "other placement and no source")
+                self._faults.unknown_name(path, other, known, "other placement or source")
             elif other in self._done:
                 like = self._done[other]
                 substitutes.append(
@@ -179,22 +178,34 @@ class _Placements:
         return replace(placement, substitutes=tuple(substitutes), fallback="")
 
 
+def _check_values(placement: Placement, path: str, faults: Faults) -> None:
+    """Check what the type of a single value does not state."""
+    for source, weight in placement.sources.items():
+        if source not in CANDIDATE_SOURCES:
+            faults.unknown_key(f"{path}.sources.{source}", weight, CANDIDATE_SOURCES, "source")
+    for_items = [source for source in placement.sources if source in ITEM_SOURCES]
+    if for_items and placement.anchor != "item":
+        faults.refuse(f"{path}.sources", ", ".join(for_items), f"sources for a {placement.anchor}, not for an item")
+    for key in ("item_id", "rank"):
+        values = [getattr(pin, key) for pin in placement.pins]
+        if len(set(values)) < len(values):
+            faults.refuse(f"{path}.pins", values, f"each {key} once")
+    total = sum(promotion.share for promotion in placement.promotions)
+    if total > 1 + ROUNDING:
+        faults.refuse(f"{path}.promotions", round(total, 9), "shares that add up to at most 1")
+
+
 def _page(name: str, table: Mapping[str, Any], placements: Mapping[str, Placement], faults: Faults) -> Page:
-    path = f"pages.{name}"
-    for key in table:
-        if key != "placements":
-            faults.unknown(f"{path}.{key}", key, ("placements",))
-    chosen = names(table.get("placements", []), f"{path}.placements", faults)
-    if not 1 <= len(chosen) <= MAX_LISTS_PER_PAGE:
-        faults.refuse(f"{path}.placements", list(chosen), f"1 to {MAX_LISTS_PER_PAGE} names of placements")
-    for place, placement in enumerate(chosen):
+    path = f"pages.{name}.placements"
+    names = read_fields(PAGE_FIELDS, {"placements": [], **table}, f"pages.{name}", faults).get("placements", ())
+    for position, placement in enumerate(names):
         if placement not in placements:
-            faults.unknown(f"{path}.placements[{place}]", placement, tuple(placements), "placement")
-    return Page(name, chosen)
+            faults.unknown_name(f"{path}[{position}]", placement, placements, "placement")
+    return Page(name, names)
 
 
 def _tables(value: Any, path: str, faults: Faults) -> dict[str, Mapping[str, Any]]:
-    """The named tables of a table; whatever is none is told."""
+    """Return the tables in a table; any other value is a fault."""
     if not isinstance(value, Mapping):
         faults.refuse(path, value, f"tables, such as [{path}.my_list]")
         return {}

@@ -99,7 +99,7 @@ def test_settings_of_another_release_are_no_obstacle(
     train(data, models, BLEND, now=NOW)
 
     def unreadable(document: object) -> EngineConfig:
-        raise ConfigError("'als.n_topics' (3) is no setting")
+        raise ConfigError("'als.n_topics' (3) is not a known key")
 
     monkeypatch.setattr(train_job, "parse_config", unreadable)
     report = train(data, models, HARMFUL, now=NOW.replace(hour=13), gate=GATE)
@@ -111,7 +111,7 @@ def test_the_gate_is_set_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
     path.write_text('[gate]\nmetric = "discovery.ndcg@20"\nholdout_days = 7\n')
     assert read_config(path).gate == GateConfig(metric="discovery.ndcg@20", holdout_days=7)
-    with pytest.raises(ConfigError, match=r"'gate\.metric' is 'ctr', expected one of next_basket"):
+    with pytest.raises(ConfigError, match=r"'gate\.metric' is 'ctr', expected one of 'next_basket"):
         parse_config({"gate": {"metric": "ctr"}})
     with pytest.raises(ConfigError, match=r"'gate\.holdout_days' is 0"):
         parse_config({"gate": {"holdout_days": 0}})

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
+from recsys.core.ranges import NonNegativeFloat, Share
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.dataset_folder import check_replaceable, write_folder
@@ -47,26 +48,26 @@ class InputFiles:
 
 @dataclass(frozen=True)
 class IngestConfig:
-    """How the shop's files are written and how much of them may be bad.
+    """The format of the shop's files, and the share of rows that may be bad.
 
     Attributes:
-        timezone: the shop's IANA zone; also the zone of times that carry none. None refuses such times, and
-            the tables then say UTC.
-        encoding: of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
-        max_reject_share: largest share of a table's rows that may be rejected, in [0, 1]; duplicates and events
-            that are not about an item are no faults.
-        future_tolerance: minutes by which a time may be later than `now`.
-        columns: the shop's column names, each to ours.
-        default_event: the event of every row, where the events have no such column.
+        timezone: IANA zone of the shop, also of times without a zone. Without it such times are rejected, and the
+            tables have the zone UTC.
+        encoding: encoding of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
+        max_reject_share: largest share of a table's rows that may be rejected; duplicates and events that are not
+            about an item do not count.
+        future_tolerance: minutes by which a time may be later than the present moment.
+        columns: the shop's column names, each with the standard name.
+        default_event: event name of every row, where the events have no such column.
         timestamp_format: strftime format of times, tried before the standard ones.
-        category_separator: text between the levels of a category written as one text.
-        tag_separators: characters that each end a tag, in tags written as one text.
+        category_separator: text between the levels of a category.
+        tag_separators: characters that each end a tag.
     """
 
     timezone: str | None = None
     encoding: str = "utf-8"
-    max_reject_share: float = 0.05
-    future_tolerance: float = 5.0
+    max_reject_share: Share = 0.05
+    future_tolerance: NonNegativeFloat = 5.0
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
     timestamp_format: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ranges import PositiveInt
 from recsys.data.catalog import Catalog
 
 
@@ -15,12 +16,12 @@ class AffinityConfig:
     """Settings of the type affinity.
 
     Attributes:
-        items_per_type: candidates from one type, >= 1.
-        max_types: types of a user that give candidates, those with the largest weight first, >= 1.
+        items_per_type: candidates per product type.
+        max_types: product types of a user that are looked at, the heaviest first.
     """
 
-    items_per_type: int = 60
-    max_types: int = 40
+    items_per_type: PositiveInt = 60
+    max_types: PositiveInt = 40
 
 
 @dataclass(frozen=True)

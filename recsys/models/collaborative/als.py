@@ -15,6 +15,7 @@ from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 
 from recsys.core.errors import DataError
+from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
 
@@ -28,7 +29,19 @@ TINY: Final = np.float32(1e-20)
 
 @dataclass(frozen=True)
 class EventWeights:
-    """Weight of one event by its type, relative to a purchase; negative weights express dislike."""
+    """Weight of one event by event name; a purchase is the unit.
+
+    Attributes:
+        purchase: weight of a purchase.
+        begin_checkout: weight of the start of a checkout.
+        add_to_cart: weight of adding to the cart.
+        add_to_wishlist: weight of adding to a wish list.
+        view_item: weight of viewing an item's page.
+        select_item: weight of selecting an item in a list.
+        view_item_list: weight of seeing an item in a list.
+        remove_from_cart: weight of removing from the cart.
+        refund: weight of a refund.
+    """
 
     purchase: float = 1.0
     begin_checkout: float = 0.6
@@ -50,19 +63,19 @@ class ALSConfig:
     """Settings of implicit ALS.
 
     Attributes:
-        n_factors: length of a factor vector, >= 1.
-        regularization: λ, weight of the squared factors in the loss, > 0.
-        alpha: confidence that one unit of weight adds, > 0.
-        n_iterations: alternations between users and items, >= 1.
-        half_life_days: age at which an event counts half, in days, > 0.
-        event_weights: weight of one event by type.
+        n_factors: length of a factor vector.
+        regularization: weight of the penalty on the squares of the factors.
+        alpha: confidence that one unit of event weight adds.
+        n_iterations: sweeps over both sides.
+        half_life_days: age in days at which an event has half its weight.
+        event_weights: weight of one event, by event name.
     """
 
-    n_factors: int = 128
-    regularization: float = 10.0
-    alpha: float = 3.0
-    n_iterations: int = 15
-    half_life_days: float = 45.0
+    n_factors: PositiveInt = 128
+    regularization: PositiveFloat = 10.0
+    alpha: PositiveFloat = 3.0
+    n_iterations: PositiveInt = 15
+    half_life_days: PositiveFloat = 45.0
     event_weights: EventWeights = field(default_factory=EventWeights)
 
 

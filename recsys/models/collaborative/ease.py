@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.core.topk import top_k
 
 NO_ITEM = -1
@@ -18,14 +19,14 @@ class EASEConfig:
     """Settings of the linear model.
 
     Attributes:
-        n_items: items in the model, those with the most users first, >= 1; the cost grows with the cube.
-        regularization: λ, weight of the squared weights in the loss, > 0.
-        n_neighbors: weights that are kept per item, those with the largest magnitude first, >= 1.
+        n_items: items with the most buyers that the model covers; the cost grows with the cube.
+        regularization: weight of the penalty on the squares of the weights.
+        n_neighbors: largest weights kept per item.
     """
 
-    n_items: int = 4000
-    regularization: float = 500.0
-    n_neighbors: int = 300
+    n_items: PositiveInt = 4000
+    regularization: PositiveFloat = 500.0
+    n_neighbors: PositiveInt = 300
 
 
 @dataclass(frozen=True)

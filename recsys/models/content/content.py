@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from recsys.core.ranges import NonNegativeFloat, PositiveInt
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.models.arrays import normalize_rows
@@ -20,26 +21,31 @@ class ContentConfig:
     """Settings of the content model.
 
     Attributes:
-        category_weight, brand_weight, tag_weight, title_weight, attribute_weight, price_weight: weight of each block
-            of features, >= 0.
-        cross_weight: weight of the combination type × brand, >= 0.
-        min_items: features of fewer items are left out, >= 1.
-        max_features: features that are kept, the most frequent first, >= 1.
-        n_dimensions: length of the embedding, >= 1.
-        max_attribute_values: attribute columns with more distinct values (ids, links) give no features, >= 1.
+        category_weight: weight of the category features.
+        brand_weight: weight of the brand features.
+        tag_weight: weight of the tag features.
+        title_weight: weight of the title features.
+        attribute_weight: weight of the features of further columns.
+        price_weight: weight of the price features.
+        cross_weight: weight of the features type × brand.
+        min_items: items that a feature must have; rarer features are left out.
+        max_features: features kept, the most frequent first.
+        n_dimensions: length of the embedding.
+        max_attribute_values: distinct values up to which a further column is a feature; columns with more are taken
+            for ids or links.
     """
 
-    category_weight: float = 1.0
-    brand_weight: float = 1.0
-    tag_weight: float = 0.9
-    title_weight: float = 0.5
-    attribute_weight: float = 0.4
-    price_weight: float = 0.3
-    cross_weight: float = 0.7
-    min_items: int = 2
-    max_features: int = 200_000
-    n_dimensions: int = 64
-    max_attribute_values: int = 1000
+    category_weight: NonNegativeFloat = 1.0
+    brand_weight: NonNegativeFloat = 1.0
+    tag_weight: NonNegativeFloat = 0.9
+    title_weight: NonNegativeFloat = 0.5
+    attribute_weight: NonNegativeFloat = 0.4
+    price_weight: NonNegativeFloat = 0.3
+    cross_weight: NonNegativeFloat = 0.7
+    min_items: PositiveInt = 2
+    max_features: PositiveInt = 200_000
+    n_dimensions: PositiveInt = 64
+    max_attribute_values: PositiveInt = 1000
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ranges import PositiveFloat, PositiveInt, Share
 from recsys.data.catalog import Catalog
 from recsys.models.arrays import MIN_LENGTH, normalize_rows
 from recsys.search.vector_index import nearest
@@ -19,20 +20,20 @@ class HybridConfig:
     """Settings of the hybrid embedding.
 
     Attributes:
-        n_neighbors: warm items from which the factors of a cold item are imputed, >= 1.
-        similarity_power: exponent of the cosine in a neighbor's weight, > 0.
-        warm_buyers: number of buyers at which an item's own and its imputed factors have the same weight, > 0.
-        content_share: weight of the content in the cosine of two items, in [0, 1].
-        same_type_share: weight of a common product type in the score of a similar item, in [0, 1].
-        n_similar: length of each list of similar items, >= 1.
+        n_neighbors: warm neighbors from which the factors of an item with few sales are imputed.
+        similarity_power: exponent of the cosine that is a neighbor's weight.
+        warm_buyers: buyers at which an item's own factors and the imputed ones have the same weight.
+        content_share: weight of the content in the cosine of two items.
+        same_type_share: weight of having the same product type in the score of similar items.
+        n_similar: items kept in each list of similar items.
     """
 
-    n_neighbors: int = 50
-    similarity_power: float = 4.0
-    warm_buyers: float = 5.0
-    content_share: float = 0.7
-    same_type_share: float = 0.3
-    n_similar: int = 100
+    n_neighbors: PositiveInt = 50
+    similarity_power: PositiveFloat = 4.0
+    warm_buyers: PositiveFloat = 5.0
+    content_share: Share = 0.7
+    same_type_share: Share = 0.3
+    n_similar: PositiveInt = 100
 
 
 @dataclass(frozen=True)

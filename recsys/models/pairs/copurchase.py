@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
+from recsys.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
@@ -25,33 +28,33 @@ class CopurchaseConfig:
     """Settings of the co-purchase model.
 
     Attributes:
-        decay_days: a basket weighs `exp(−age / decay_days) / log2(1 + size)`, in days, > 0.
-        item_shrinkage: pseudo-weight of the prior of an item, > 0.
-        type_shrinkage: pseudo-weight of the prior of a type, > 0.
-        category_shrinkage: pseudo-weight of the prior of a category, > 0.
-        popularity_discount: β; scores are divided by `p_j^β`: 0 orders by probability, 1 by lift, in [0, 1].
-        momentum_power: γ; scores are multiplied by `m_j^γ`, with `m_j` the recent share of an item relative to its
-            long-run share, >= 0.
-        list_length: items per list, >= 1.
-        n_backoff: candidates from the list of the item's type, >= 0.
-        n_partners: length of the lists that are candidates of users who bought the item, at most `list_length`, >= 1.
-        max_basket: larger baskets are left out, as they are bulk orders rather than one decision, >= 2.
-        min_basket_share: share of purchases that must be in baskets of two or more items; below it, all purchases of a
-            user form one basket, in [0, 1].
-        direction: settings of the exclusion of reversed pairs.
+        decay_days: a basket has the weight `exp(−age / decay_days) / log2(1 + size)`.
+        item_shrinkage: pseudo-weight of the back-off from an item to its type.
+        type_shrinkage: pseudo-weight of the back-off from a type to its category.
+        category_shrinkage: pseudo-weight of the back-off from a category to all items.
+        popularity_discount: exponent β of the division by `p_j^β`: 0 ranks by probability, 1 by lift.
+        momentum_power: exponent γ of the factor `m_j^γ`, where `m_j` is the recent rate of sales over the long-run
+            rate.
+        list_length: items kept in each list.
+        n_backoff: candidates that an item takes from the list of its type.
+        n_partners: items per purchased item that enter a user's candidates; at most `list_length` are used.
+        max_basket: items of the largest basket that counts; larger ones are left out.
+        min_basket_share: share of purchases in baskets of two or more items from which on baskets are the evidence;
+            below it, all purchases of one user are.
+        direction: settings of the veto on pairs that are bought in the other order.
     """
 
-    decay_days: float = 120.0
-    item_shrinkage: float = 12.0
-    type_shrinkage: float = 50.0
-    category_shrinkage: float = 100.0
-    popularity_discount: float = 0.0
-    momentum_power: float = 0.7
-    list_length: int = 100
-    n_backoff: int = 150
-    n_partners: int = 40
-    max_basket: int = 300
-    min_basket_share: float = 0.2
+    decay_days: PositiveFloat = 120.0
+    item_shrinkage: PositiveFloat = 12.0
+    type_shrinkage: PositiveFloat = 50.0
+    category_shrinkage: PositiveFloat = 100.0
+    popularity_discount: Share = 0.0
+    momentum_power: NonNegativeFloat = 0.7
+    list_length: PositiveInt = 100
+    n_backoff: NonNegativeInt = 150
+    n_partners: PositiveInt = 40
+    max_basket: Annotated[int, Meta(ge=2)] = 300
+    min_basket_share: Share = 0.2
     direction: DirectionConfig = field(default_factory=DirectionConfig)
 
 

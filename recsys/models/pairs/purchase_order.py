@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from scipy import sparse
 
+from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 
@@ -16,22 +19,23 @@ UNKNOWN_DIRECTION = 0.5
 
 @dataclass(frozen=True)
 class DirectionConfig:
-    """Settings of the exclusion of reversed pairs.
+    """Settings of the veto on pairs that are bought in the other order.
 
     Attributes:
-        window_days: time within which a later basket follows from an earlier one, in days, > 0.
-        max_followers: later baskets of the same user that are compared, >= 1.
-        backward_share: a pair is reversed if at most this share of its sequences has its order, in (0, 0.5).
-        min_z: standard errors by which that share must be below one half, > 0.
-        min_price_ratio: where both prices are known, an item is excluded only if it costs at least this many times as
-            much as the seed, >= 1; a cheaper item is always acceptable.
+        window_days: days after one purchase in which another counts as its follow-up.
+        max_followers: later baskets of the same user that are looked at.
+        backward_share: a pair is reversed where the follow-ups in its direction are at most this share of the
+            follow-ups in both directions.
+        min_z: standard errors by which that share must be below one half.
+        min_price_ratio: where both prices are known, the veto applies only to a candidate that costs at least this
+            many times the seed; cheaper items are always allowed.
     """
 
-    window_days: float = 60.0
-    max_followers: int = 8
-    backward_share: float = 0.3
-    min_z: float = 3.0
-    min_price_ratio: float = 2.0
+    window_days: PositiveFloat = 60.0
+    max_followers: PositiveInt = 8
+    backward_share: Annotated[float, Meta(gt=0, lt=0.5)] = 0.3
+    min_z: PositiveFloat = 3.0
+    min_price_ratio: Annotated[float, Meta(ge=1)] = 2.0
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
+from recsys.core.ranges import PositiveFloat
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.arrays import count_distinct_users, shrink
 
@@ -24,16 +26,16 @@ class PopularityConfig:
     """Settings of the popularity model.
 
     Attributes:
-        half_life_days: age at which a purchase counts half, in days, > 0.
-        trend_days: length of the recent period that the trend compares with the time before, in days, > 0.
-        trend_shrinkage: pseudo-purchases that shrink the trend of rare items to 1, > 0.
-        head_share: the head is the smallest set of items with this share of all purchases, in (0, 1).
+        half_life_days: age in days at which a purchase has half its weight.
+        trend_days: length in days of the recent span that the trend compares with the time before it.
+        trend_shrinkage: pseudo-purchases that pull the trend of rare items to 1.
+        head_share: share of all purchases that defines the head: the fewest items that make it.
     """
 
-    half_life_days: float = 14.0
-    trend_days: float = 28.0
-    trend_shrinkage: float = 20.0
-    head_share: float = 0.5
+    half_life_days: PositiveFloat = 14.0
+    trend_days: PositiveFloat = 28.0
+    trend_shrinkage: PositiveFloat = 20.0
+    head_share: Annotated[float, Meta(gt=0, lt=1)] = 0.5
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ranges import PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
@@ -18,18 +19,18 @@ class RepeatConfig:
     """Settings of the repeat model.
 
     Attributes:
-        decay_days: τ; a purchase weighs `(1 + age/τ)^−power`, in days, > 0.
-        decay_power: exponent of the decay, > 0.
-        interval_shrinkage: pseudo-count of gaps that shrinks an item's interval to that of its type, > 0.
-        rate_shrinkage: pseudo-count of buyers that shrinks an item's repeat rate to that of its type, > 0.
-        personal_shrinkage: pseudo-count of gaps that shrinks a user's own interval to that of the item, > 0.
+        decay_days: time scale in days of the factor `(1 + age / decay_days)^−decay_power`.
+        decay_power: exponent of that factor.
+        interval_shrinkage: gaps between purchases that pull an item's interval to its type's.
+        rate_shrinkage: buyers that pull an item's repeat rate to its type's.
+        personal_shrinkage: gaps that pull a user's own interval to the item's.
     """
 
-    decay_days: float = 7.0
-    decay_power: float = 0.5
-    interval_shrinkage: float = 20.0
-    rate_shrinkage: float = 20.0
-    personal_shrinkage: float = 2.0
+    decay_days: PositiveFloat = 7.0
+    decay_power: PositiveFloat = 0.5
+    interval_shrinkage: PositiveFloat = 20.0
+    rate_shrinkage: PositiveFloat = 20.0
+    personal_shrinkage: PositiveFloat = 2.0
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
+from recsys.core.ranges import ASCENDING, PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import NO_HOUR, Dataset
 from recsys.models.arrays import shrink
@@ -19,17 +22,19 @@ class TimeOfDayConfig:
     """Settings of the time-of-day model.
 
     Attributes:
-        bucket_starts: first local hour of each part of the day, ascending; the last part ends at the start of the
-        first.
-        type_shrinkage: pseudo-count of purchases that shrinks an item to its type, > 0.
-        category_shrinkage: pseudo-count that shrinks a type to its category, and a category to the shop, > 0.
-        personal_shrinkage: pseudo-count that shrinks a user's own hours to those of all users, > 0.
+        bucket_starts: first local hour of each part of the day; the last part runs past midnight to the start of the
+            first one.
+        type_shrinkage: purchases that pull an item to its type.
+        category_shrinkage: purchases that pull a type to its category, and a category to all items.
+        personal_shrinkage: purchases that pull a user's own hours to those of all users.
     """
 
-    bucket_starts: tuple[int, ...] = (5, 11, 15, 18, 21)
-    type_shrinkage: float = 300.0
-    category_shrinkage: float = 200.0
-    personal_shrinkage: float = 20.0
+    bucket_starts: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=23)], ...], Meta(min_length=1, extra={ASCENDING: True})
+    ] = (5, 11, 15, 18, 21)
+    type_shrinkage: PositiveFloat = 300.0
+    category_shrinkage: PositiveFloat = 200.0
+    personal_shrinkage: PositiveFloat = 20.0
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def test_what_is_built_in_can_be_overridden() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("rotations", 1, "'placements.mine.rotations' names no key ('rotations'): do you mean 'rotation'?"),
+        ("rotations", 1, "'placements.mine.rotations' (1) is not a known key: do you mean 'placements.mine.rotation'?"),
         ("rotation", 2, "'placements.mine.rotation' is 2, expected a number in [0, 1]"),
         ("rotation", "x", "'placements.mine.rotation' is 'x', expected a number in [0, 1]"),
         ("rotation", True, "is True, expected a number in [0, 1]"),
@@ -104,30 +104,50 @@ def test_what_is_built_in_can_be_overridden() -> None:
         ("limit", 0, "'placements.mine.limit' is 0, expected a whole number in [1, 100]"),
         ("limit", 1.5, "is 1.5, expected a whole number in [1, 100]"),
         ("max_per_category", -1, "expected a whole number >= 0"),
-        ("ranker", "nexte", "expected one of '', 'next', 'new'"),
-        ("own", ["keep"], "expected one of 'keep', 'drop', 'not_yet_due'"),
-        ("sources", {}, "expected a table of at least one source"),
-        ("sources", {"alz": 1.0}, "'placements.mine.sources.alz' names no source ('alz'): do you mean 'als'?"),
+        ("ranker", "nexte", "expected one of '', 'new', 'next'"),
+        ("own", ["keep"], "expected one of 'drop', 'keep', 'not_yet_due'"),
+        ("sources", {}, "expected a table of numbers with at least one entry"),
+        (
+            "sources",
+            {"alz": 1.0},
+            "'placements.mine.sources.alz' (1.0) is not a known source: do you mean 'placements.mine.sources.als'?",
+        ),
         ("sources", {"als": 0}, "'placements.mine.sources.als' is 0, expected a number > 0"),
         ("sources", {"similar": 1}, "expected sources for a user, not for an item"),
         ("boosts", [{"filter": "a", "factor": 0}], "'placements.mine.boosts[0].factor' is 0, expected a number > 0"),
         ("boosts", [{"filter": "a"}], "'placements.mine.boosts[0]' lacks 'factor'"),
         ("boosts", [3], "'placements.mine.boosts[0]' is 3, expected a table {filter = …, factor = …}"),
-        ("boosts", {"filter": "a"}, "expected a list of tables"),
+        ("boosts", {"filter": "a"}, "is {'filter': 'a'}, expected a list of tables"),
         ("pins", [{"item_id": "", "rank": 1}], "'placements.mine.pins[0].item_id' is '', expected a text"),
-        ("pins", [{"item_id": "a", "rank": 1}, {"item_id": "b", "rank": 1}], "has one rank twice ([1, 1])"),
-        ("pins", [{"item_id": "a", "rank": 1}, {"item_id": "a", "rank": 2}], "has one item_id twice"),
-        ("promotions", [{"filter": "a", "share": 0.7}, {"filter": "b", "share": 0.7}], "shares that add up to 1.4"),
-        ("freshness", {"half_life": 3}, "'placements.mine.freshness.half_life' names no key"),
+        ("pins", [{"item_id": "a", "rank": 1}, {"item_id": "b", "rank": 1}], "is [1, 1], expected each rank once"),
+        (
+            "pins",
+            [{"item_id": "a", "rank": 1}, {"item_id": "a", "rank": 2}],
+            "is ['a', 'a'], expected each item_id once",
+        ),
+        (
+            "promotions",
+            [{"filter": "a", "share": 0.7}, {"filter": "b", "share": 0.7}],
+            "is 1.4, expected shares that add up to at most 1",
+        ),
+        ("freshness", {"half_life": 3}, "'placements.mine.freshness.half_life' (3) is not a known key"),
         ("freshness", {"half_life_days": 0}, "'placements.mine.freshness.half_life_days' is 0, expected a number > 0"),
-        ("fallback", ["populer"], "'placements.mine.fallback[0]' names no other placement and no source ('populer')"),
-        ("fallback", ["mine"], "'placements.mine.fallback[0]' names no other placement"),
-        ("fallback", ["popular", "popular"], "expected each name once"),
-        ("fallback", 3, "expected a list of names"),
+        (
+            "fallback",
+            ["populer"],
+            "'placements.mine.fallback[0]' is 'populer', which is not a known other placement or source",
+        ),
+        ("fallback", ["mine"], "'placements.mine.fallback[0]' is 'mine', which is not a known other placement"),
+        ("fallback", ["popular", "popular"], "expected each value once"),
+        ("fallback", 3, "expected a list of texts"),
         ("titles", {"zh": 3}, "'placements.mine.titles.zh' is 3, expected a text"),
-        ("titles", "For you", "expected a table of texts by language"),
-        ("extends", "for_yuo", "'placements.mine.extends' names no placement ('for_yuo'): do you mean 'for_you'?"),
-        ("extends", 3, "'placements.mine.extends' is 3, expected a text"),
+        ("titles", "For you", "expected a table of texts"),
+        (
+            "extends",
+            "for_yuo",
+            "'placements.mine.extends' is 'for_yuo', which is not a known placement: do you mean 'for_you'?",
+        ),
+        ("extends", 3, "'placements.mine.extends' is 3, which is not a known placement"),
         ("extends", "mine", "expected a placement that does not extend this one in turn"),
         ("filter", 3, "'placements.mine.filter' is 3, expected a text"),
     ],
@@ -142,7 +162,7 @@ def test_placements_in_a_ring_and_without_a_parent_are_refused() -> None:
     assert "'placements.mine.extends' is missing" in _refusal({"placements": {"mine": {}}})
     assert "'placements' is 3" in _refusal({"placements": 3})
     assert "'placements.mine' is 3, expected a table" in _refusal({"placements": {"mine": 3}})
-    assert "'placement' names no table ('placement'): do you mean 'placements'?" in _refusal({"placement": {}})
+    assert "'placement' ({}) is not a known table: do you mean 'placements'?" in _refusal({"placement": {}})
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -153,11 +173,11 @@ def test_every_fault_is_told_at_once() -> None:
 def test_pages_name_placements_that_there_are() -> None:
     book = parse_placements({"pages": {"home": {"placements": ["for_you", "popular"]}}})
     assert book.pages == {"home": Page("home", ("for_you", "popular"))}
-    assert "'pages.home.placements[0]' names no placement ('for_yuo')" in _refusal(
+    assert "'pages.home.placements[0]' is 'for_yuo', which is not a known placement" in _refusal(
         {"pages": {"home": {"placements": ["for_yuo"]}}}
     )
-    assert "expected 1 to 20 names of placements" in _refusal({"pages": {"home": {"placements": []}}})
-    assert "'pages.home.shelves' names no key" in _refusal(
+    assert "expected a list of texts with 1 to 20 entries" in _refusal({"pages": {"home": {"placements": []}}})
+    assert "'pages.home.shelves' ([]) is not a known key" in _refusal(
         {"pages": {"home": {"shelves": [], "placements": ["popular"]}}}
     )
 
