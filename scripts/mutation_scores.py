@@ -1,7 +1,7 @@
 """Print how many mutants of each module the tests kill, from the last run of mutmut; fail below the floor.
 
-A mutant is a copy of the code with one small change. A test that fails on it kills it; one that runs into the time limit
-is killed, too.
+A mutant is a copy of the code with one small change. A test that fails on it kills it; a run past its time limit
+counts as killed, too.
 """
 
 from __future__ import annotations
