@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test check docs bench compare stops clean
+.PHONY: help system demo train evaluate test mutation check docs bench compare stops clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ evaluate: train ## evaluate the lists on the last four weeks of the demo, agains
 
 test: $(VENV)/.dev ## run all tests and doctests, with branch coverage and its floor
 	$(VENV)/bin/python -m pytest $(TESTS) --cov
+	$(VENV)/bin/python scripts/test_ratio.py
+
+mutation: $(VENV)/.mutation ## change six modules in small steps and count the changes that the tests find (30 minutes)
+	$(VENV)/bin/mutmut run
+	$(VENV)/bin/python scripts/mutation_scores.py
 
 check: $(VENV)/.dev ## check style, format, types and the directions of imports
 	$(VENV)/bin/ruff check .
@@ -57,7 +62,7 @@ stops: train $(VENV)/.dev ## count how often a request steps from module to modu
 	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS)
 
 clean: ## remove the environment, the demo data and caches; bundles in models/ stay
-	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .coverage* mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an environment is filled again only when its inputs have changed.
@@ -76,4 +81,8 @@ $(VENV)/.run: $(SETUP) $(VENV)/.made
 
 $(VENV)/.dev: $(SETUP) $(VENV)/.run
 	$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.mutation: $(SETUP) $(VENV)/.dev
+	$(PIP) --no-build-isolation --editable '.[mutation]'
 	@touch $@

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate
@@ -21,6 +21,9 @@ from training.demo_data import TIMEZONE, package_data, raw_tables
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("search", deadline=None, max_examples=500)
+# A mutant that fails is killed: its example need not be made small.
+phases = (Phase.explicit, Phase.generate)
+settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=25, phases=phases, database=None)
 settings.load_profile("suite")
 
 N_HOUSEHOLDS = 250

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.eventlog.identities import Identities, user_key
+from recsys.eventlog.identities import SESSION, Identities, user_key
+from recsys.eventlog.store import EntryType, LogEntry
 
 IDS = st.sampled_from("abcde")
 STEPS = st.lists(st.tuples(st.sampled_from(["merge", "unmerge"]), IDS, IDS), max_size=14)
@@ -14,7 +18,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["merge", "unmerge"]), IDS, IDS), max
 def test_a_shopper_is_the_user_else_the_visitor_else_the_session() -> None:
     assert user_key("u", "v", "s") == "u"
     assert user_key(None, "v", "s") == "v"
-    assert user_key(None, None, "s") not in ("s", None)
+    assert user_key(None, None, "s") == SESSION + "s"
     assert user_key(None) is None
 
 
@@ -68,3 +72,63 @@ def test_an_erasure_counts_from_its_latest_moment() -> None:
     who.erase("a", 3.0)
     assert who.erased_at("a") == 5.0
     assert who.erased_at("b") < 0
+
+
+def test_what_was_never_erased_was_erased_before_all_time() -> None:
+    assert Identities().erased_at("a") == -math.inf
+
+
+def test_merges_of_the_tables_are_there_from_the_start() -> None:
+    who = Identities({"a": "b", "c": "b"})
+    assert who.merges == {"a": "b", "c": "b"}
+    assert who.aliases_of("b") == ("b", "a", "c")
+    assert who.erasures == {}
+
+
+def test_a_merge_says_whether_it_was_taken() -> None:
+    who = Identities()
+    assert who.merge("a", "b") is True
+    assert who.merge("b", "a") is False
+    assert who.merge("a", "a") is False
+    assert who.merge("a", "c") is True, "an earlier merge is replaced"
+    assert (who.aliases_of("b"), who.aliases_of("c")) == (("b",), ("c", "a"))
+
+
+def entry(kind: EntryType, key: str | None, at: float = 5.0, **body: Any) -> LogEntry:
+    return LogEntry(kind, key, at, at, body)
+
+
+def test_entries_of_the_log_are_followed() -> None:
+    who = Identities()
+    assert who.take(entry("merge", "a", into="b")) is True
+    assert who.take(entry("merge", "b", into="a")) is False, "a circle is ignored, and the log is told"
+    assert who.merges == {"a": "b"}
+    assert who.take(entry("erasure", "b", at=7.0)) is True
+    assert who.erasures == {"b": 7.0}
+    assert who.take(entry("unmerge", "a")) is True
+    assert who.merges == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        entry("event", "a", into="b"),
+        entry("merge", None, into="b"),
+        entry("merge", "a", into=3),
+        entry("merge", "a"),
+        entry("erasure", None),
+        entry("unmerge", None),
+    ],
+)
+def test_what_is_about_no_identity_changes_none(other: LogEntry) -> None:
+    who = Identities({"a": "c"})
+    assert who.take(other) is True
+    assert (who.merges, who.erasures) == ({"a": "c"}, {})
+
+
+def test_aliases_of_a_long_chain_and_of_branches_are_in_order() -> None:
+    who = Identities({"b": "a", "d": "b", "c": "b", "z": "y"})
+    assert who.aliases_of("a") == ("a", "b", "c", "d")
+    assert who.aliases_of("b") == ("b", "c", "d")
+    assert who.aliases_of("nobody") == ("nobody",)
+    assert who.ends(["a", "b", "c", "nobody"]) == {"b": "a", "c": "a"}

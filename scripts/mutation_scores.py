@@ -1,0 +1,46 @@
+"""Print how many mutants of each module the tests kill, from the last run of mutmut; fail below the floor.
+
+A mutant is a copy of the code with one small change. A test that fails on it kills it; a run past its time limit
+counts as killed, too.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+FLOOR = 0.8
+KILLED = ("killed", "timeout", "segfault", "suspicious")
+
+
+def read_results() -> dict[str, Counter[str]]:
+    """Count the mutants of each module by what became of them; those that were not run are left out."""
+    mutmut = Path(sys.executable).with_name("mutmut")
+    command = [str(mutmut), "results", "--all", "true"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    modules: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for line in output.splitlines():
+        name, separator, status = line.strip().rpartition(": ")
+        if separator and status != "not checked":
+            modules[name.rpartition(".")[0]][status] += 1
+    return modules
+
+
+def main() -> int:
+    """Print one row per module; 1 if any is below the floor, or if nothing was run."""
+    modules = read_results()
+    if not modules:
+        sys.exit("no mutant was run: run mutmut first")
+    print(f"{'module':32} {'mutants':>8} {'killed':>7} {'survived':>9}  score")
+    scores = {}
+    for module, statuses in sorted(modules.items()):
+        total, killed = statuses.total(), sum(statuses[status] for status in KILLED)
+        scores[module] = killed / total
+        print(f"{module:32} {total:8} {killed:7} {total - killed:9}  {killed / total:5.1%}")
+    return int(min(scores.values()) < FLOOR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
