@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -40,7 +39,7 @@ def explain(
     context = context_of(region, store, channel)
     why = recommender.explain(Request(placement, moment, limit, user, tuple(seed or ()), context=context), item)
     if as_json:
-        show_json(asdict(why))
+        show_json(why.to_dict())
         return
     show_lines([f"{recommender.title(item)}: {why.stage}: {why.text}", why.text_zh])
     standings = [(s.source, s.rank or "", s.score, s.n_found, s.quota or "all", s.cut_score) for s in why.sources]

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
 from recsys.core.placements import Anchor, Placement
-from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request
+from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request, to_wire
 from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 from training.batch import BatchReport, BatchRequest, batch_recommend
@@ -128,8 +129,9 @@ def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> No
 
 def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:
     """The answer as over HTTP, with the titles."""
-    items = [{**asdict(item), "title": recommender.title(item.item_id)} for item in answer.items]
-    return {**asdict(answer), "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
+    plain = msgspec.to_builtins(answer, enc_hook=to_wire)
+    items = [{**item, "title": recommender.title(item["item_id"])} for item in plain["items"]]
+    return {**plain, "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
 
 
 def _show_push(report: BatchReport, out: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from recsys.core.request import Recommendations
+from recsys.core.request import Recommendations, to_wire
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -62,7 +62,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 def encode(answer: Any) -> bytes:
     """An answer as JSON."""
-    return msgspec.json.encode(answer)
+    return msgspec.json.encode(answer, enc_hook=to_wire)
 
 
 def merge_json(envelope: ResponseMeta, recommendations: bytes) -> bytes:

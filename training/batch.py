@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError, RequestError
-from recsys.core.request import Recommendations, Request
+from recsys.core.request import Recommendations, Request, to_wire
 from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 from training.ingest.ingest import Progress, silent
@@ -177,7 +177,7 @@ def _ndjson(out: Path) -> Iterator[Write]:
     try:
         with partial.open("wb") as file:
             yield lambda answers: file.writelines(
-                msgspec.json.encode({"user_id": user_id, **msgspec.to_builtins(answer)}) + b"\n"
+                msgspec.json.encode({"user_id": user_id, **msgspec.to_builtins(answer, enc_hook=to_wire)}) + b"\n"
                 for user_id, answer in answers
             )
         partial.replace(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -137,12 +138,17 @@ class Placement:
     limit: Limit = DEFAULT_LIMIT
     titles: Mapping[str, Text] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def arranges(self) -> bool:
         """Whether the order of the list is not that of its scores alone."""
         return bool(self.pins or self.promotions or self.diversity or self.max_per_category or self.rotation)
 
-    @property
+    @cached_property
+    def has_rules(self) -> bool:
+        """Whether anything of the placement is to be found in the catalog: filters or pins."""
+        return bool(self.filters or self.pins)
+
+    @cached_property
     def filters(self) -> tuple[tuple[str, str], ...]:
         """Every filter of the placement and the key that it stands at."""
         own = (("filter", self.filter),) if self.filter else ()

@@ -1,36 +1,51 @@
-"""A request and its answer, as the library knows them: no HTTP, no wall clock."""
+"""A request and its response, independent of HTTP and of the wall clock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
-NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
+NO_VALUES: Mapping[str, float | int | str] = MappingProxyType({})
+
+
+class CompiledFilter(Protocol):
+    """A filter that was parsed and checked; see `recsys.filters.filter.Filter`."""
+
+    @property
+    def text(self) -> str:
+        """The filter as the caller wrote it."""
+
+
+class Message(Protocol):
+    """A text that is rendered in a locale when it is asked for."""
+
+    def text(self, locale: str) -> str:
+        """Returns the text in a locale, such as `en`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a caller asks for.
+    """A request for one list.
 
     Attributes:
         placement: name of the list.
-        as_of: seconds since 1970: the moment that the answer is for; no later event of the user's is seen.
-        limit: how many items, 1 to `MAX_LIMIT`.
-        user_id: whom the list is for, if anybody.
-        item_ids: what is looked at, or lies in the cart.
-        visitor_id: whom it is for where there was no log-in; counts where `user_id` is not given.
-        session_id: whom it is for where nothing else is known; counts where neither of the others is given.
-        filter: which items may be listed, beside what the placement says; "" for all.
-        context: what filters may read as `context.…`.
-        diversity: instead of the placement's.
-        tail_share: instead of the placement's.
-        n_lookahead: how many items after those of the list are told too, in `rest`, for the pages that follow.
-        exclude: items that are not to be listed, nor variants of theirs.
-        explain: whether the answer tells the scores by source and what a ranker saw.
+        as_of: seconds since 1970 UTC, the moment that the list is for; later events of the user do not count.
+        limit: number of items, 1 to `MAX_LIMIT`.
+        user_id: the user that the list is for.
+        item_ids: the items that are viewed, or in the cart.
+        visitor_id: the visitor that the list is for; used if there is no `user_id`.
+        session_id: the session that the list is for; used if there is neither.
+        filter: a compiled filter of the items that may be listed, in addition to the placement's; None for all.
+        context: values that filters read as `context.…`.
+        diversity: replaces the placement's.
+        tail_share: replaces the placement's.
+        n_lookahead: number of items beyond `limit` to return in `rest`, for later pages.
+        exclude: items that are not listed, nor variants of them.
+        explain: whether the response has scores by source and the features of the ranker.
     """
 
     placement: str
@@ -40,8 +55,8 @@ class Request:
     item_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
     session_id: str | None = None
-    filter: str = ""
-    context: Mapping[str, Any] = field(default_factory=lambda: NO_CONTEXT)
+    filter: CompiledFilter | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
     diversity: float | None = None
     tail_share: float | None = None
     n_lookahead: int = 0
@@ -49,34 +64,55 @@ class Request:
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an item is in the list, from the evidence that put it there.
+    """The evidence that put an item into a list.
+
+    Its texts are rendered when they are asked for, in any locale of the message catalog.
 
     Attributes:
-        code: for machines, such as `bought_together`.
-        text: for people, in English.
-        values: the figures that the texts tell.
-        text_zh: the same in Chinese.
+        code: for programs, such as `bought_together`.
+        message: the text for people, not rendered yet.
+        values: the values that the text states.
     """
 
-    code: str
-    text: str
-    values: dict[str, float | int | str] = field(default_factory=dict)
-    text_zh: str = ""
+    __slots__ = ("code", "message", "values")
+
+    def __init__(self, code: str, message: Message, values: Mapping[str, float | int | str] = NO_VALUES) -> None:
+        self.code = code
+        self.message = message
+        self.values = values
+
+    @property
+    def text(self) -> str:
+        """The text in English."""
+        return self.message.text("en")
+
+    @property
+    def text_zh(self) -> str:
+        """The text in Chinese."""
+        return self.message.text("zh")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reason) and (self.code, self.values) == (other.code, other.values)
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __repr__(self) -> str:
+        return f"Reason({self.code!r}, {self.text!r}, {dict(self.values)!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """One item of an answer.
+    """One item of a list.
 
     Attributes:
         item_id: the shop's own id.
-        score: what the list is ordered by; comparable within one answer only.
+        score: orders the list; comparable within one response only.
         rank: 1 for the first.
-        source: the source that spoke most for it.
+        source: the source that contributes most to the score.
         reasons: evidence, the strongest first; at least one.
-        propensity: how likely it was to be drawn for its place, what was drawn before it given, in (0, 1]; below 1
+        propensity: probability that the item was drawn for its position, given those drawn before, in (0, 1]; below 1
             only where the placement has `rotation`.
     """
 
@@ -90,17 +126,17 @@ class RecommendedItem:
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """An answer.
+    """A list.
 
     Attributes:
         placement: name of the list.
-        model_version: the bundle that gave it.
+        model_version: name of the bundle.
         items: best first; may be empty.
-        fallback_used: whether the list is the fallback's, for want of anything known of the user or item.
-        missing_ids: seeds that the bundle does not know.
-        head_share: share of the items that belong to the head that makes half of all purchases.
-        local_hour: the hour of `as_of` where the user lives, 0 to 23.
-        timezone: the zone that `local_hour` is in.
+        fallback_used: whether the fallback served because nothing is known of the user or the item.
+        missing_ids: seeds that the catalog does not have.
+        head_share: share of the items that belong to the head, the items of half of all purchases.
+        local_hour: the user's local hour of `as_of`, 0 to 23.
+        timezone: the zone of `local_hour`.
     """
 
     placement: str
@@ -111,3 +147,14 @@ class Recommendations:
     head_share: float
     local_hour: int
     timezone: str
+
+
+def to_wire(value: object) -> dict[str, Any]:
+    """Returns a reason as JSON has it, with its texts in English and Chinese; an `enc_hook` for msgspec.
+
+    Raises:
+        NotImplementedError: the value is not a `Reason`.
+    """
+    if isinstance(value, Reason):
+        return {"code": value.code, "text": value.text, "values": dict(value.values), "text_zh": value.text_zh}
+    raise NotImplementedError(f"{type(value).__name__} cannot be encoded: expected a Reason")

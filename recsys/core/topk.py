@@ -78,3 +78,20 @@ def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the distinct rows, >= 0, in ascending order; sorting is faster than `np.unique`'s hash table here."""
     ordered = np.sort(rows)
     return ordered[np.concatenate([ordered[:1] >= 0, ordered[1:] != ordered[:-1]])]
+
+
+def sum_by_row(
+    rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], n_items: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Returns distinct rows, ascending, and the sum of the scores of each.
+
+    Args:
+        rows: int32 (n,), doubled ones allowed; negative ones are left out.
+        score: float32 (n,); entries of 0 or less are left out.
+        n_items: number of items of the catalog.
+    """
+    kept = (rows >= 0) & (score > 0)
+    rows = rows[kept]
+    found = distinct(rows)
+    summed = np.bincount(positions(found, rows, n_items), score[kept], len(found)).astype(np.float32)
+    return found, summed

@@ -22,7 +22,7 @@ from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task, next_basket
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models
-from recsys.pipeline.recommend import rank
+from recsys.pipeline.stages import rank
 from recsys.ranking.fit import fit_engine
 from recsys.retrieval.audience import audience_scores
 from recsys.retrieval.query import Query

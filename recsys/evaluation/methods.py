@@ -14,10 +14,9 @@ from recsys.data.dataset import DAY_S
 from recsys.evaluation.baselines import PERSONAL, POPULARITY_WEIGHT, TrainingSlice
 from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
-from recsys.pipeline.offer_view import with_offers
-from recsys.pipeline.recommend import Ranking, rank
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.user_state import UserState
+from recsys.pipeline.stages import rank
+from recsys.retrieval.query import Ranking
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Wraps a loop to show its progress; told a label."""
@@ -68,9 +67,7 @@ def served_rankings(
             user_id=users[user] if user != ANONYMOUS else None,
             item_ids=(items[seed],) if seed != ANONYMOUS else (),
         )
-        seen = with_offers(engine, request)
-        query, _ = resolve(seen, request, chosen)
-        yield rank(chosen, UserState(seen, query))
+        yield rank(chosen, resolve(engine, request, chosen))
 
 
 def baseline_lists(

@@ -151,6 +151,16 @@ class Engine:
         return IdMap(tuple(self.items_table["item_id"]))
 
     @cached_property
+    def n_items(self) -> int:
+        """Number of items of the catalog."""
+        return len(self.items)
+
+    @cached_property
+    def has_offers(self) -> bool:
+        """Whether any offer is known."""
+        return len(self.offers) > 0
+
+    @cached_property
     def users(self) -> IdMap:
         """Map between user ids and rows."""
         return IdMap(tuple(self.users_table["user_id"]))

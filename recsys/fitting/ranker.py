@@ -96,7 +96,7 @@ class Ranker:
     ndcg: float = 0.0
     ndcg_of_blend: float = 0.0
 
-    @property
+    @cached_property
     def is_fitted(self) -> bool:
         """Whether a ranker was trained."""
         return bool(self.trees)

@@ -1,70 +1,45 @@
-"""Why an item is not in a list: the stage at which it fell out, and how far from the list it was."""
+"""Explanations: the stage at which an item left a list, and its distance from the list."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 
 from recsys.core.placements import Placement
+from recsys.core.request import Message
 from recsys.data.offers import OFFER_KEYS, OfferScope
-from recsys.pipeline.recommend import RankedResult, rank
+from recsys.pipeline.recommend import RankedResult
+from recsys.pipeline.stages import rank
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import ranker_of
-from recsys.retrieval.candidates import QUOTAS, generate
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.reasons.evidence import message_templates
+from recsys.reasons.templates import BoundMessage
+from recsys.retrieval.candidates import QUOTAS
+from recsys.retrieval.query import Ranking
+from recsys.retrieval.sources import CANDIDATE_SOURCES, generate
 from recsys.retrieval.user_state import UserState
+from recsys.rules.eligibility import ELIGIBILITY_RULES
 
 N_STRONGEST: Final = 8
-"""Features that are named, those that moved the score most."""
+"""Number of features in an explanation, those of the largest effects."""
 
-STAGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "listed": (
-            "it is in the list, in place {rank} of {limit}",
-            "该商品在列表中，排在第{rank}位（共{limit}位）",
-        ),
-        "sold_out": ("it is not available", "该商品已下架或售罄"),
-        "sold_out_here": ("an offer says that it is not available in {where}", "该商品在{where}已售罄（报价所示）"),
-        "filtered": (
-            "a filter, an exclusion or the pool of the list keeps it out",
-            "该商品被筛选条件、排除项或列表的商品范围挡在外面",
-        ),
-        "no_candidate": (
-            "none of the list's sources brought it among its best: {sources}",
-            "列表的各个来源都没有把它选入候选：{sources}",
-        ),
-        "removed": ("the rule {rule!r} took it out", "规则“{rule}”把它移出了列表"),
-        "too_low": (
-            "it is in place {rank} with a score of {score:.4g}; the last of the {limit} listed has {last_score:.4g}",
-            "它排在第{rank}位，得分{score:.4g}；列表共{limit}位，最后一位得分{last_score:.4g}",
-        ),
-        "arranged_out": (
-            "it was a candidate, and the list's arrangement left no place for it",
-            "它进入了候选，但列表的编排没有给它留位置",
-        ),
-    }
-)
-"""What each stage says, in English and in Chinese."""
-
-KEYS_ZH: Final = ("地区", "门店", "渠道")
-"""`OFFER_KEYS` in Chinese."""
+RULE_STAGES: Final = (*ELIGIBILITY_RULES, "no evidence", "variant")
+"""Stages that remove an item because of what it is; the others cut the list to its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRank:
-    """Where an item stands with one source.
+    """The rank of an item in one source.
 
     Attributes:
         source: its name.
-        rank: 1 for its best, null where the source does not know the item for this shopper.
-        score: what the source gives it, 0 where it does not know it.
-        n_found: items that the source found.
-        quota: how many of them, bought ones apart, become candidates; null for all.
-        cut_score: score of the last that is within the quota, 0 where it found nothing.
+        rank: 1 for the source's best item, null where the source did not find the item for this user.
+        score: the source's score of the item, 0 where it did not find it.
+        n_found: number of items that the source found.
+        quota: number of them, without bought ones, that become candidates; null for all.
+        cut_score: score of the last item within the quota, 0 where the source found nothing.
     """
 
     source: str
@@ -77,12 +52,12 @@ class SourceRank:
 
 @dataclass(frozen=True, slots=True)
 class FeatureContribution:
-    """How much one feature moved the ranker's score.
+    """The contribution of one feature to the ranker's score.
 
     Attributes:
         feature: its name.
-        value: what it is for this item, null where it is not known.
-        effect: what it adds to the logarithm of the odds (Lundberg et al. 2020, TreeSHAP).
+        value: of this item, null where it is not known.
+        effect: its part of the logarithm of the odds (Lundberg et al. 2020, TreeSHAP).
     """
 
     feature: str
@@ -92,30 +67,28 @@ class FeatureContribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """At which stage an item fell out of a list.
+    """The stage at which an item left a list.
 
     Attributes:
         item_id: the item.
         placement: the list.
         stage: `listed`, `sold_out`, `sold_out_here` (by an offer), `filtered`, `no_candidate`, `removed`, `too_low` or
             `arranged_out`.
-        text: the same for people, in English.
-        text_zh: in Chinese.
+        message: the same for people, in any locale of the message catalog.
         rule: the rule that removed it, null for other stages.
-        rank: its place among all that could be listed, null where it is not among them.
+        rank: its rank among all items that could be listed, null where it is not among them.
         score: its score there.
         last_score: score of the last item of the list, null where the list is empty.
-        distance: how much its score lacks to that, 0 where it is listed or above it.
+        distance: the difference to that score, 0 where the item is listed or above it.
         fallback_used: whether the list is the fallback's.
-        sources: where it stands with each source of the list.
-        effects: the features that moved the ranker's score of it most, the strongest first; none without a ranker.
+        sources: its rank in each source of the list.
+        effects: the features that contribute most to the ranker's score, the largest first; none without a ranker.
     """
 
     item_id: str
     placement: str
     stage: str
-    text: str
-    text_zh: str
+    message: Message
     rule: str | None
     rank: int | None
     score: float | None
@@ -125,87 +98,106 @@ class Explanation:
     sources: tuple[SourceRank, ...]
     effects: tuple[FeatureContribution, ...]
 
+    @property
+    def text(self) -> str:
+        """The message in English."""
+        return self.message.text("en")
 
-def explain(answer: RankedResult, item_id: str) -> Explanation:
-    """Say why an item is, or is not, in an answered list.
+    @property
+    def text_zh(self) -> str:
+        """The message in Chinese."""
+        return self.message.text("zh")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON has them, with the texts in English and Chinese."""
+        found: dict[str, Any] = {}
+        for each in fields(self):
+            if each.name == "message":
+                found |= {"text": self.text, "text_zh": self.text_zh}
+            elif each.name in ("sources", "effects"):
+                found[each.name] = [asdict(part) for part in getattr(self, each.name)]
+            else:
+                found[each.name] = getattr(self, each.name)
+        return found
+
+
+def explain(result: RankedResult, item_id: str) -> Explanation:
+    """Returns the stage at which an item left a list, from the record of the stages that the list has passed.
 
     Args:
-        answer: the list, as it was served.
-        item_id: an item that the engine knows.
+        result: the list, as it was served.
+        item_id: an item of the catalog.
     """
-    placement, state, told = answer.placement, answer.state, answer.recommendations
+    placement, state, listed = result.placement, result.state, result.recommendations
     engine, query = state.engine, state.query
     row = engine.items.row(item_id)
-    names = _sources(answer)
-    sources = tuple(_standing(name, row, state) for name in names)
-    whole = rank(placement, replace(state, query=replace(query, n_lookahead=len(engine.items))))
-    place = int(np.flatnonzero(whole.item_idx == row)[0]) if (whole.item_idx == row).any() else None
-    listed = {item.item_id: item for item in told.items}
-    rule = next((name for name, rows in whole.removed.items() if (rows == row).any()), None)
-    score = float(whole.score[place]) if place is not None else None
-    if item_id in listed:
-        stage, score = "listed", listed[item_id].score
-        at: int | None = listed[item_id].rank
-    else:
-        stage, at = _stage(state, row, rule, place, sources), None if place is None else place + 1
-    last = told.items[-1].score if told.items else None
-    where = engine.offers.sold_out_by(row, query.now)
-    values = {
+    names = _sources(result)
+    whole = rank(placement, replace(state, query=replace(query, n_lookahead=engine.n_items)))
+    found = np.flatnonzero(whole.item_idx == row)
+    position = int(found[0]) if len(found) else None
+    score = float(whole.score[position]) if position is not None else None
+    rule = next((name for name, rows in whole.removed.items() if name in RULE_STAGES and row in rows), None)
+    item = next((item for item in listed.items if item.item_id == item_id), None)
+    at = None if position is None else position + 1
+    stage = _stage(state, row, rule, whole)
+    if item is not None:
+        stage, score, at = "listed", item.score, item.rank
+    last = listed.items[-1].score if listed.items else None
+    values: dict[str, Any] = {
         "rank": at,
-        "limit": len(told.items),
+        "limit": len(listed.items),
         "rule": rule,
         "score": score,
         "last_score": last or 0.0,
-        "sources": ", ".join(name for name in names),
-        "where": _named(where),
+        "sources": ", ".join(names),
+        "where": _named(engine.offers.sold_out_by(row, query.now)),
     }
     return Explanation(
         item_id=item_id,
         placement=placement.name,
         stage=stage,
-        text=STAGES[stage][0].format_map(values),
-        text_zh=STAGES[stage][1].format_map(values | {"where": _named(where, KEYS_ZH, "、")}),
+        message=BoundMessage(message_templates(engine), f"stage.{stage}", values),
         rule=rule if stage == "removed" else None,
         rank=at,
         score=score,
         last_score=last,
         distance=None if score is None or last is None else max(last - score, 0.0) if stage != "listed" else 0.0,
-        fallback_used=told.fallback_used,
-        sources=sources,
-        effects=() if told.fallback_used else _effects(placement, state, names, row),
+        fallback_used=listed.fallback_used,
+        sources=tuple(_source_rank(name, row, state) for name in names),
+        effects=() if listed.fallback_used else _effects(placement, state, names, row),
     )
 
 
-def _stage(state: UserState, row: int, rule: str | None, place: int | None, sources: tuple[SourceRank, ...]) -> str:
-    allowed = state.query.allowed
-    engine = state.engine
+def _stage(state: UserState, row: int, rule: str | None, whole: Ranking) -> str:
+    """The stage of an item that is not in the list; `whole` is the list without its limit."""
+    engine, query = state.engine, state.query
     if not engine.catalog.available[row]:
-        return "sold_out_here" if _named(engine.offers.sold_out_by(row, state.query.now)) else "sold_out"
-    if allowed is not None and not allowed[row]:
+        return "sold_out_here" if _named(engine.offers.sold_out_by(row, query.now)) else "sold_out"
+    if query.allowed is not None and not query.allowed[row]:
         return "filtered"
-    if place is not None:
+    if row in whole.item_idx:
         return "too_low"
     if rule is not None:
         return "removed"
-    candidates = generate({each.source: CANDIDATE_SOURCES[each.source] for each in sources}, state) if sources else None
-    return "arranged_out" if candidates is not None and (candidates.item_idx == row).any() else "no_candidate"
+    was_candidate = any(row in record.after for record in whole.records if record.stage == "candidates")
+    return "arranged_out" if was_candidate else "no_candidate"
 
 
-def _named(where: OfferScope | None, keys: tuple[str, ...] = OFFER_KEYS, comma: str = ", ") -> str:
-    """A scope in words, such as `region 湖北, store 武汉一店`; "" where it names nothing."""
-    return comma.join(f"{key} {name}" for key, name in zip(keys, where or (), strict=False) if name)
+def _named(where: OfferScope | None) -> dict[str, str]:
+    """The parts of a scope that have a name, by key."""
+    return {key: name for key, name in zip(OFFER_KEYS, where or (), strict=False) if name}
 
 
-def _sources(answer: RankedResult) -> tuple[str, ...]:
-    """The sources that were asked for the list."""
-    told = answer.recommendations
-    if told.fallback_used:
-        spoke = {item.source for item in told.items}
-        return tuple(name for name in CANDIDATE_SOURCES if name in spoke)
-    return tuple(answer.placement.sources)
+def _sources(result: RankedResult) -> tuple[str, ...]:
+    """The sources of the list; of a fallback, those of its items."""
+    listed = result.recommendations
+    if listed.fallback_used:
+        used = {item.source for item in listed.items}
+        return tuple(name for name in CANDIDATE_SOURCES if name in used)
+    return tuple(result.placement.sources)
 
 
-def _standing(name: str, row: int, state: UserState) -> SourceRank:
+def _source_rank(name: str, row: int, state: UserState) -> SourceRank:
     rows, score = CANDIDATE_SOURCES[name](state)
     quota = QUOTAS.get(name)
     order = np.lexsort((rows, -score))
@@ -225,7 +217,7 @@ def _effects(
     placement: Placement, state: UserState, names: tuple[str, ...], row: int
 ) -> tuple[FeatureContribution, ...]:
     ranker = ranker_of(placement, state)
-    candidates = generate({name: CANDIDATE_SOURCES[name] for name in names}, state)
+    candidates = generate(names, state)
     place = np.flatnonzero(candidates.item_idx == row)
     if not ranker.is_fitted or not len(place):
         return ()

@@ -1,24 +1,24 @@
-"""The catalogue as a request is offered it: prices and availability of its region, store, channel and moment."""
+"""The catalog with offers: prices and availability in the region, store and channel of a request at one moment."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from recsys.core.request import Request
 from recsys.data.offers import NO_NAMED_CONTEXT, OfferContextKey, OfferScope
 from recsys.fitting.engine import Engine
-from recsys.live.view import LiveView
-from recsys.rules.masks import read_attributes
+from recsys.rules.masks import Attributes
 
 NO_SCOPE: Final[tuple[OfferContextKey, OfferContextKey]] = ((), ())
 """Where no offer applies."""
 
 SHARED: Final = (
     "items",
+    "n_items",
     "users",
     "titles",
     "is_tail",
@@ -28,40 +28,39 @@ SHARED: Final = (
     "is_opted_out",
     "general_state",
 )
-"""What an engine works out of things that no offer speaks of."""
+"""Properties of an engine that do not depend on offers."""
 
 
-def with_offers(engine: Engine, request: Request, live: LiveView | None = None) -> Engine:
-    """An engine whose catalogue says what offers say of the items, as the request is to see them.
+def with_offers(engine: Engine, context: Mapping[str, Any], as_of: int, attributes: Attributes) -> Engine:
+    """Returns the engine over the catalog with the prices and availability of the offers that apply.
 
     Args:
-        engine: over the catalogue in general.
-        request: its context names region, store and channel; the shopper's own region counts where it names none.
-        live: what was learned of shoppers since.
+        engine: over the catalog without offers.
+        context: of the request; names region, store and channel.
+        as_of: seconds since 1970 UTC.
+        attributes: of the user, whose region counts where the context has none.
 
     Returns:
         The engine itself where no offer applies.
     """
-    standing = offer_context_key(engine, request, live)
-    if standing == NO_SCOPE:
+    key = offer_context_key(engine, context, as_of, attributes)
+    if key == NO_SCOPE:
         return engine
-    found = engine.offered.get(standing)
+    found = engine.offered.get(key)
     if found is None:
-        found = _with_offers(engine, standing, request.as_of)
-        engine.offered.put(standing, found)
+        found = _with_offers(engine, key, as_of)
+        engine.offered.put(key, found)
     return found
 
 
 def offer_context_key(
-    engine: Engine, request: Request, live: LiveView | None = None
+    engine: Engine, context: Mapping[str, Any], as_of: int, attributes: Attributes
 ) -> tuple[OfferContextKey, OfferContextKey]:
-    """What decides which offers a request sees; `NO_SCOPE` for none."""
-    if not len(engine.offers):
+    """Returns the key of the offers that apply; `NO_SCOPE` for none. Arguments as for `with_offers`."""
+    if not engine.has_offers:
         return NO_SCOPE
-    own = None
-    if engine.offers.names_regions and request.context.get("region") is None:
-        own = read_attributes(engine, request, live).get("region")
-    return engine.offers.standing(OfferScope.of(request.context, own), request.as_of)
+    own = attributes().get("region") if engine.offers.names_regions and context.get("region") is None else None
+    return engine.offers.standing(OfferScope.of(context, own), as_of)
 
 
 def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKey], as_of: int) -> Engine:
@@ -70,7 +69,7 @@ def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKe
     available, is_said = catalog.available.copy(), np.zeros(len(catalog.available), np.bool_)
     for _, terms in engine.offers.applicable_terms(standing, as_of):
         priced, said = ~np.isnan(terms.price), terms.available != NO_NAMED_CONTEXT
-        # Of entries for one item numpy keeps the last, which is the one that counts.
+        # Of several entries for one item numpy keeps the last, which has precedence.
         price[terms.item_idx[priced]] = terms.price[priced]
         available[terms.item_idx[said]] = terms.available[said] == 1
         is_said[terms.item_idx[said]] = True

@@ -1,4 +1,4 @@
-"""Several lists of one page: no item twice, and those that know this shopper first."""
+"""Several lists of one page: no item twice, and the most personal ones first."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 
 IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned"})
-"""Sources that know nothing of the shopper, or of the items that the page is beside."""
+"""Sources that use neither the user nor the items of the page."""
 
 N_SEEN: Final = 5
-"""Items of a shelf that are seen at a glance."""
+"""Number of items of a list that are seen at a glance."""
 
-Ask = Callable[[str], Request]
-"""Gives the request of one placement."""
+RequestOf = Callable[[str], Request]
+"""Returns the request of a placement."""
 
 
-def compose_page(recommender: Recommender, page: Page, ask: Ask) -> list[RankedResult]:
-    """Fill the lists of a page in one go.
+def compose_page(recommender: Recommender, page: Page, request_of: RequestOf) -> list[RankedResult]:
+    """Fills the lists of a page.
 
-    In the order of the file each list has its choice of the items, and variants of products, that none before it took.
-    They are shown in the order of `personalization_share`, equal ones as in the file. Lists for an item are left out
-    where the request names none, and so are lists that stay empty.
+    In the order of the file, each list chooses among the items, and variants of products, that no list before it took.
+    The lists come in the order of `personalization_share`, equal ones as in the file. Lists for an item are left out if
+    the request has none, and so are empty lists.
 
     Args:
-        recommender: what answers.
+        recommender: the open bundle.
         page: the lists.
-        ask: the request of each of them.
+        request_of: returns the request of each of them.
 
     Raises:
-        RequestError: naming the field that cannot be served.
+        RequestError: naming the field that is wrong.
     """
-    shelves: list[RankedResult] = []
+    lists: list[RankedResult] = []
     taken: tuple[str, ...] = ()
     for name in page.placements:
-        request = ask(name)
+        request = request_of(name)
         if recommender.placements[name].anchor == "item" and not request.item_ids:
             continue
-        shelf = recommender.recommend_with_trace(replace(request, exclude=taken))
-        items = shelf.recommendations.items
+        found = recommender.recommend_with_trace(replace(request, exclude=taken))
+        items = found.recommendations.items
         taken = (*taken, *(item.item_id for item in items))
         if items:
-            shelves.append(shelf)
-    return sorted(shelves, key=lambda shelf: personalization_share(shelf.recommendations), reverse=True)
+            lists.append(found)
+    return sorted(lists, key=lambda found: personalization_share(found.recommendations), reverse=True)
 
 
-def personalization_share(shelf: Recommendations) -> float:
-    """Of the items of a list that are seen at a glance, the share that is there by evidence of this shopper, in [0, 1].
+def personalization_share(found: Recommendations) -> float:
+    """Returns the share of personal items among those seen at a glance, in [0, 1].
 
-    Scores of different lists cannot be compared, where a list knows nothing of a shopper it says so.
+    It replaces the scores, which cannot be compared between lists.
     """
-    seen = shelf.items[:N_SEEN]
+    seen = found.items[:N_SEEN]
     return sum(item.source not in IMPERSONAL for item in seen) / max(len(seen), 1)

@@ -18,11 +18,13 @@ from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem,
 from recsys.core.timestamps import to_seconds
 from recsys.core.topk import top_k
 from recsys.data.offers import OfferContextKey
+from recsys.filters.filter import Filter
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
 from recsys.pipeline.explain import Explanation, explain
-from recsys.pipeline.offer_view import offer_context_key, with_offers
+from recsys.pipeline.offer_view import offer_context_key
 from recsys.pipeline.recommend import RankedResult, recommend_with_trace
+from recsys.pipeline.resolve import user_attributes
 from recsys.retrieval.audience import audience_scores
 from recsys.rules.loader import read_placements
 from recsys.rules.masks import Masks
@@ -131,18 +133,24 @@ class Recommender:
         """
         return recommend_with_trace(self.current, request, self.version, self.live, self.placements, self.masks)
 
-    def engine_for(self, request: Request) -> Engine:
-        """The models over the catalogue as a request is to see it: with the offers that apply to it."""
-        return with_offers(self.current, request, self.live)
+    def filter(self, text: str | None) -> Filter | None:
+        """Returns a filter for `Request.filter`, compiled for the current catalog; None for an empty text.
+
+        Raises:
+            FilterError: it cannot be parsed; the message gives the position.
+        """
+        return self.masks.compiled(text, self.current) if text else None
 
     @property
     def has_offers(self) -> bool:
-        """Whether there are any offers at all."""
-        return len(self.current.offers) > 0
+        """Whether any offer is known."""
+        return self.current.has_offers
 
-    def standing(self, request: Request) -> tuple[OfferContextKey, OfferContextKey]:
-        """What decides which offers a request sees."""
-        return offer_context_key(self.current, request, self.live)
+    def offer_context_key(self, request: Request) -> tuple[OfferContextKey, OfferContextKey]:
+        """Returns the key of the offers that apply to a request; requests of one key see the same catalog."""
+        return offer_context_key(
+            self.current, request.context, request.as_of, lambda: user_attributes(self.current, request, self.live)
+        )
 
     def explain(self, request: Request, item_id: str) -> Explanation:
         """Why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.

@@ -1,32 +1,41 @@
-"""What a request means: ids turned into rows, filters into masks, and its moment into the shopper's local hour."""
+"""The resolution of a request: every look-up of ids, filters, offers and times, done once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from functools import cache
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 
 from recsys.core.errors import RequestError
+from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.eventlog.identities import user_key
+from recsys.filters.filter import NOTHING
 from recsys.fitting.engine import Engine
-from recsys.live.view import LiveView, ResolvedUser, find_user
-from recsys.retrieval.query import Query
-from recsys.rules.masks import Masks, apply_overrides, exclude_rows, resolve_overrides
+from recsys.live.view import LiveView, find_user
+from recsys.pipeline.offer_view import with_offers
+from recsys.retrieval.query import NO_OVERRIDES, Query, Rows
+from recsys.retrieval.user_state import UserState
+from recsys.rules.masks import Masks, exclude_rows, resolve_overrides
 
 VIEWED: Final = EVENT_NAMES.index("view_item")
-"""What items of a request are to a shopper of whom nothing else is known: things just looked at."""
+"""The items of a request count as views of a user without a history."""
 
 
 def find_placement(request: Request, placements: Mapping[str, Placement] = PLACEMENTS) -> Placement:
-    """The placement that a request names, and whose needs it meets, with what the request turns of it."""
+    """Returns the placement that a request names, with the settings that the request overrides.
+
+    Raises:
+        RequestError: naming the field: there is no such placement, the limit is out of range, or an item is missing.
+    """
     placement = placements.get(request.placement)
     if placement is None:
         raise RequestError(
@@ -36,7 +45,25 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
         raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:
         raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
-    return apply_overrides(placement, request)
+    if request.diversity is None and request.tail_share is None:
+        return placement
+    return replace(
+        placement,
+        diversity=placement.diversity if request.diversity is None else request.diversity,
+        tail_share=placement.tail_share if request.tail_share is None else request.tail_share,
+    )
+
+
+def resolve_request(
+    engine: Engine,
+    request: Request,
+    placements: Mapping[str, Placement] = PLACEMENTS,
+    live: LiveView | None = None,
+    masks: Masks | None = None,
+) -> tuple[Placement, UserState]:
+    """Returns the placement that a request names, and the resolved request; see `find_placement` and `resolve`."""
+    placement = find_placement(request, placements)
+    return placement, resolve(engine, request, placement, live, masks)
 
 
 def resolve(
@@ -45,46 +72,87 @@ def resolve(
     placement: Placement,
     live: LiveView | None = None,
     masks: Masks | None = None,
-) -> tuple[Query, tuple[str, ...]]:
-    """Turn ids into rows, filters into masks and `as_of` into the local hour; the second part are unknown seeds."""
-    key = user_key(request.user_id, request.visitor_id, request.session_id)
-    if live is None or key is None:
-        person = find_user(engine, key, request.as_of)
-    else:
-        key = live.identities.target(key)
-        person = live.user(key, request.as_of)
-    seeds = engine.items.rows(request.item_ids)
-    known = seeds[seeds >= 0]
-    local = datetime.fromtimestamp(request.as_of, ZoneInfo(person.timezone))
-    allowed = engine.listable[placement.pool]
-    overrides, kept = resolve_overrides(engine, request, placement, live, masks or Masks(0), person.timezone)
-    if kept is not None:
-        allowed = kept if allowed is None else kept & allowed
+) -> UserState:
+    """Turns ids into rows, filters into masks, and `as_of` into a local hour; no later stage sees the request.
+
+    Args:
+        engine: the models, over the catalog without offers.
+        request: the request.
+        placement: the list that it names; see `find_placement`.
+        live: the changes since the bundle was trained; `engine` is then its engine.
+        masks: keeps compiled filters and masks; new ones if not given.
+
+    Returns:
+        The query, with the user's history and the models over the catalog with the offers that apply.
+
+    Raises:
+        FilterError: a value does not fit the filter of the request.
+        RequestError: a value of the context does not fit a filter of the placement.
+    """
+    key = _key(request, live)
+    user = find_user(engine, key, request.as_of) if live is None else live.user(key, request.as_of)
+
+    @cache
+    def attributes() -> Mapping[str, Any]:
+        return _attributes(engine, key, live)
+
+    if engine.has_offers:
+        engine = with_offers(engine, request.context, request.as_of, attributes)
+    local = datetime.fromtimestamp(request.as_of, ZoneInfo(user.timezone))
+    seeds = engine.items.rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
+    known = seeds[seeds != UNKNOWN]
+    allowed, overrides = engine.listable[placement.pool], NO_OVERRIDES
+    if placement.has_rules or request.filter is not None:
+        context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context}
+        overrides, kept = resolve_overrides(engine, placement, request.filter, masks or Masks(0), attributes, context)
+        if kept is not None:
+            allowed = kept if allowed is None else kept & allowed
     if request.exclude:
         allowed = exclude_rows(engine, allowed, request.exclude)
-    history = person.history
-    if placement.anchor == "user" and len(known) and not len(history):
-        history = _session(known, request.as_of, local.hour)
+    history, n_events = user.history, len(user.history.item_idx)
+    if placement.anchor == "user" and len(known) and not n_events:
+        history = _viewed_now(known, request.as_of, local.hour)
     query = Query(
-        user_idx=person.user_idx,
+        user_idx=user.user_idx,
         now=request.as_of,
         hour=local.hour,
         bucket=int(engine.timeofday.bucket_of_hour[local.hour]),
         limit=request.limit,
         history=history,
         seeds=known,
+        missing_ids=tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row == UNKNOWN),
         allowed=allowed,
-        timezone=person.timezone,
+        timezone=user.timezone,
         day=local.toordinal(),
-        who=_who(key, person),
+        user_key=key if key is not None and (user.user_idx != UNKNOWN or n_events) else "",
         n_lookahead=request.n_lookahead,
         overrides=overrides,
     )
-    return query, tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row < 0)
+    return UserState(engine, query)
 
 
-def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
-    """A history of things just looked at, for a shopper of whom nothing else is known."""
+def user_attributes(engine: Engine, request: Request, live: LiveView | None) -> Mapping[str, Any]:
+    """Returns the attributes of a request's user, changes since the bundle included; empty for an unknown one."""
+    return _attributes(engine, _key(request, live), live)
+
+
+def _key(request: Request, live: LiveView | None) -> str | None:
+    """The key of the user's events, where a chain of merges ends; None for an anonymous user."""
+    key = user_key(request.user_id, request.visitor_id, request.session_id)
+    return key if live is None or key is None else live.identities.target(key)
+
+
+def _attributes(engine: Engine, key: str | None, live: LiveView | None) -> Mapping[str, Any]:
+    if key is None:
+        return NOTHING
+    if live is not None:
+        return live.profiles.of(key)
+    row = engine.users.row(key)
+    return engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
+
+
+def _viewed_now(rows: Rows, now: int, hour: int) -> UserHistory:
+    """A history of views at one moment, for a user without one."""
     n = len(rows)
     return UserHistory(
         item_idx=rows,
@@ -94,8 +162,3 @@ def _session(rows: npt.NDArray[np.int32], now: int, hour: int) -> UserHistory:
         hour=np.full(n, hour, np.int8),
         rating_weight=np.ones(n, np.float32),
     )
-
-
-def _who(key: str | None, person: ResolvedUser) -> str:
-    """Whom the day's chance is for; whoever wants no personal lists is nobody."""
-    return "" if key is None or (person.user_idx < 0 and not len(person.history)) else key

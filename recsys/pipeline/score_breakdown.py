@@ -1,4 +1,4 @@
-"""What the score of a listed item is made of."""
+"""The parts of the score of a listed item."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import numpy.typing as npt
 from recsys.pipeline.recommend import RankedResult
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import contributions, ranker_of
-from recsys.retrieval.candidates import generate
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.sources import CANDIDATE_SOURCES, generate
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreBreakdown:
-    """What the score of one item is made of.
+    """The parts of the score of one item.
 
     Attributes:
         item_id: the item.
-        scores: what each source adds to the blend, for those that speak for the item; none for what a rule or filter
-            put into the list.
-        features: what the ranker saw, by name, where one orders the list; what is not known of the item is null.
+        scores: by source, its part of the blend; none for an item that a rule or the fill put into the list.
+        features: the ranker's features by name, null where not known; none without a ranker.
     """
 
     item_id: str
@@ -30,46 +28,41 @@ class ScoreBreakdown:
     features: dict[str, float | None]
 
 
-def score_breakdown(answer: RankedResult) -> tuple[ScoreBreakdown, ...]:
-    """What the scores of a list are made of, in its order.
+def score_breakdown(result: RankedResult) -> tuple[ScoreBreakdown, ...]:
+    """Returns the parts of the score of each listed item, in the order of the list.
 
-    Where the fallback served it is the fallback's source that speaks, and no ranker.
+    A list of the fallback has the fallback's source alone, and no features.
     """
-    placement, state, told = answer.placement, answer.state, answer.recommendations
-    names = (
-        {item.source for item in told.items} & set(CANDIDATE_SOURCES) if told.fallback_used else set(placement.sources)
-    )
-    candidates = (
-        generate({name: CANDIDATE_SOURCES[name] for name in CANDIDATE_SOURCES if name in names}, state)
-        if names
-        else None
-    )
-    if candidates is None:
-        return tuple(ScoreBreakdown(item.item_id, {}, {}) for item in told.items)
+    placement, state, listed = result.placement, result.state, result.recommendations
+    used = {item.source for item in listed.items} if listed.fallback_used else set(placement.sources)
+    names = [name for name in CANDIDATE_SOURCES if name in used]
+    if not names:
+        return tuple(ScoreBreakdown(item.item_id, {}, {}) for item in listed.items)
+    candidates = generate(names, state)
     parts = contributions(placement, state, candidates)
-    is_ranked = ranker_of(placement, state).is_fitted and not told.fallback_used
+    is_ranked = ranker_of(placement, state).is_fitted and not listed.fallback_used
     table = features(state, candidates) if is_ranked and len(candidates.item_idx) else None
-    place_of = {row: place for place, row in enumerate(candidates.item_idx.tolist())}
-    rows = state.engine.items.rows(item.item_id for item in told.items).tolist()
+    position_of = {row: position for position, row in enumerate(candidates.item_idx.tolist())}
+    rows = state.engine.items.rows(item.item_id for item in listed.items).tolist()
     return tuple(
-        _one(item.item_id, place_of.get(row), tuple(candidates.scores), parts, table)
-        for item, row in zip(told.items, rows, strict=True)
+        _one(item.item_id, position_of.get(row), tuple(candidates.scores), parts, table)
+        for item, row in zip(listed.items, rows, strict=True)
     )
 
 
 def _one(
     item_id: str,
-    place: int | None,
+    position: int | None,
     names: tuple[str, ...],
     parts: npt.NDArray[np.float64],
     table: npt.NDArray[np.float32] | None,
 ) -> ScoreBreakdown:
-    if place is None:
+    if position is None:
         return ScoreBreakdown(item_id, {}, {})
-    scores = {name: float(part) for name, part in zip(names, parts[:, place], strict=True) if part > 0}
+    scores = {name: float(part) for name, part in zip(names, parts[:, position], strict=True) if part > 0}
     seen: dict[str, float | None] = {}
     if table is not None:
-        values = table[place].astype(np.float64)
+        values = table[position].astype(np.float64)
         seen = {
             name: float(value) if np.isfinite(value) else None for name, value in zip(FEATURES, values, strict=True)
         }

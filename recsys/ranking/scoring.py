@@ -1,4 +1,4 @@
-"""What a list is ordered by: the ranker's odds, or the blend of what the sources say, and the placement's dials."""
+"""The score of a list: the ranker's odds, or the weighted sum of the sources, and the factors of the placement."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
 
 REPEAT_FLOOR_SCORE: Final = 1e-3
-"""Keeps what the shopper has already in the list, behind all that is new, where nothing is ever bought twice."""
+"""Keeps items that the user has in the list, behind all new ones, in a shop where nothing is bought twice."""
 
 BLEND_HOUR_WEIGHT: Final = 0.8
-"""How much an item's lift at the hour counts where no ranker has learned it."""
+"""Weight of an item's lift at the hour where no ranker has learned it."""
 
 MIN_ITEMS_FOR_RANKER: Final = 2
-"""Distinct items of a shopper below which the blend orders: one says too little for trees to part shoppers by."""
+"""Fewest distinct items in a history for which the ranker orders; the blend orders shorter ones."""
 
 POPULARITY_DOUBLING_ITEMS: Final = 300.0
-"""Distinct items at which what everyone buys counts double."""
+"""Number of distinct items in a history at which popularity counts double."""
 
 REPEAT_SHARE_HALF_POINT: Final = 0.1
-"""Share of repeats at which taste speaks half as much for what the shopper bought as for what is new."""
+"""Share of repeat purchases at which taste counts half as much for bought items as for new ones."""
 
 
 def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
-    """What each source adds to each candidate's score, (n_sources, n_candidates).
+    """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates).
 
-    Where a list mixes what the shopper bought with what is new, the two sides are distributions over the candidates,
-    weighted by the share of purchases that repeat an earlier one in this shop: `r·P(i | again) + (1 − r)·P(i | taste)`.
-    Where repeats are rare, taste does not speak for what the shopper has already.
+    Where a list mixes bought items with new ones, the two sides are distributions over the candidates, weighted by the
+    share `r` of purchases in this shop that repeat an earlier one: `r·P(i | again) + (1 − r)·P(i | taste)`. Where
+    repeats are rare, taste does not count for bought items.
     """
     weights = np.array([_weight(placement, name, state) for name in candidates.scores])
     parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
@@ -51,7 +51,7 @@ def contributions(placement: Placement, state: UserState, candidates: Candidates
 
 
 def _weight(placement: Placement, source: str, state: UserState) -> float:
-    """A source's weight; the less is known of a shopper, the more counts what everyone buys."""
+    """The weight of a source; popularity counts more for users with shorter histories."""
     weight = placement.sources.get(source, 1.0)
     if source == "popular":
         weight *= 1 + POPULARITY_DOUBLING_ITEMS / max(len(state.weighted_history[0]), 1)
@@ -62,16 +62,17 @@ def score_of(
     placement: Placement,
     state: UserState,
     candidates: Candidates,
-    parts: npt.NDArray[np.float64],
     *,
     with_ranker: bool,
-) -> npt.NDArray[np.float64]:
-    """What the list is ordered by: the ranker's odds of being taken, else the blend; then the placement's dials.
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns the score of each candidate, float64 (n_candidates,), and the parts of the sources in its blend.
 
-    `score · lift^(w·h) · buyers^−β`, with `w` the weight of the hour that the ranker learned; odds are told as a
-    probability in the end.
+    The score is the ranker's odds, else the blend, times factors: `score · lift^(w·h) · buyers^−β`, with `w` the weight
+    of the hour that the ranker learned, and `h` and `β` of the placement. Odds become a probability at the end. The
+    parts are those of `contributions`.
     """
     engine, rows = state.engine, candidates.item_idx
+    parts = contributions(placement, state, candidates)
     ranker = ranker_of(placement, state) if with_ranker else NO_RANKER
     if ranker.is_fitted and len(rows):
         score = np.exp(ranker.log_odds(features(state, candidates)))
@@ -82,11 +83,11 @@ def score_of(
         score = score * state.lift(rows) ** (weight * placement.hour_power)
     if placement.tail_discount:
         score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
-    return score / (1 + score) if ranker.is_fitted else score
+    return (score / (1 + score) if ranker.is_fitted else score), parts
 
 
 def ranker_of(placement: Placement, state: UserState) -> Ranker:
-    """The ranker that a placement names; an unfitted one where it names none, or next to nothing is known."""
+    """Returns the ranker of a placement; an unfitted one where it has none, or the history is too short."""
     if not placement.ranker or len(state.weighted_history[0]) < MIN_ITEMS_FOR_RANKER:
         return NO_RANKER
     ranker: Ranker = getattr(state.engine.rankers, placement.ranker)
@@ -96,7 +97,7 @@ def ranker_of(placement: Placement, state: UserState) -> Ranker:
 def blend(
     placement: Placement, engine: Engine, candidates: Candidates, parts: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The order that needs no training, float64 (n_candidates,): what the sources add up to, times `trend^t`."""
+    """Returns the score without a ranker, float64 (n_candidates,): the sum of the sources' parts times `trend^t`."""
     score = parts.sum(axis=0)
     if placement.trend_power:
         score = score * engine.popularity.trend[candidates.item_idx] ** placement.trend_power

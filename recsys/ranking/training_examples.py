@@ -20,9 +20,9 @@ from recsys.fitting.ranker_fit import TrainingGroups, no_groups
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.pair_features import past_pairs
 from recsys.ranking.scoring import blend, contributions
-from recsys.retrieval.candidates import Candidates, generate
+from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import Query
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 
 NOON = 12
@@ -139,7 +139,7 @@ def _answer(
     bucket = int(engine.timeofday.bucket_of_hour[hour if hour >= 0 else NOON])
     query = Query(-1, cutoff - 1, hour, bucket, 1, visible, allowed=engine.listable["all"])
     state = UserState(engine, query)
-    candidates = generate({name: CANDIDATE_SOURCES[name] for name in NEXT_PLACEMENT.sources}, state)
+    candidates = generate(NEXT_PLACEMENT.sources, state)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
     owned = np.unique(history.of_kind(engine.dataset_info.target_event).item_idx)

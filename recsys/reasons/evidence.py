@@ -22,7 +22,13 @@ from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.reasons.templates import PHRASES, Figure, ReasonTemplates, phrasebook
+from recsys.reasons.templates import (
+    CODES,
+    BoundMessage,
+    MessageTemplates,
+    Value,
+    templates_for,
+)
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import UserState
@@ -44,19 +50,18 @@ class ReasonContext:
     query: Query
 
     @property
-    def goal(self) -> str:
-        """Name of the event that counts as success here."""
+    def target_event(self) -> str:
+        """Name of the event that counts as success."""
         return EVENT_NAMES[self.engine.dataset_info.target_event]
 
     @cached_property
-    def phrases(self) -> ReasonTemplates:
-        """What can be said, in the shop's words."""
-        return phrasebook(self.goal, self.engine.copurchase.by_basket, len(self.engine.users) > 0)
+    def templates(self) -> MessageTemplates:
+        """The message catalog in the shop's words."""
+        return message_templates(self.engine)
 
-    def say(self, name: str, figures: dict[str, Figure]) -> Reason:
-        """A reason in both languages."""
-        say = self.phrases.say
-        return Reason(PHRASES[name].code, say(name, "en", figures), figures, say(name, "zh", figures))
+    def reason(self, name: str, values: dict[str, float | int | str]) -> Reason:
+        """Returns a reason that states a message of the catalog."""
+        return Reason(CODES.get(name, name), BoundMessage(self.templates, name, values), values)
 
     def title(self, row: int) -> str:
         """What to call an item."""
@@ -83,8 +88,14 @@ class ReasonContext:
         return path[-1] if self.engine.copurchase.is_paired_type[type_] or len(path) == 1 else path[-2]
 
 
+def message_templates(engine: Engine) -> MessageTemplates:
+    """Returns the message catalog in the words of an engine's shop."""
+    target_event = EVENT_NAMES[engine.dataset_info.target_event]
+    return templates_for(target_event, engine.copurchase.by_basket, len(engine.users_table) > 0)
+
+
 def reasons_for(
-    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: list[str]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each listed item: the placement's own evidence first, then that of the source that found it.
 
@@ -126,11 +137,11 @@ def _again(evidence: ReasonContext, rows: Rows) -> list[Told]:
         if place < 0:
             told.append(NOTHING)
             continue
-        figures: dict[str, Figure] = {
+        figures: dict[str, Value] = {
             "n_baskets": int(own.n_baskets[place]),
             "last_days_ago": evidence.days_since(int(own.last[place])),
         }
-        told.append((evidence.say("bought_before", figures),))
+        told.append((evidence.reason("bought_before", figures),))
     return told
 
 
@@ -142,19 +153,19 @@ def _due(evidence: ReasonContext, rows: Rows) -> list[Told]:
             told.append(NOTHING)
             continue
         n, last, interval = int(own.n_baskets[place]), int(own.last[place]), float(own.interval_days[place])
-        figures: dict[str, Figure] = {
+        figures: dict[str, Value] = {
             "n_baskets": n,
             "interval_days": round(interval, 1),
             "last_days_ago": evidence.days_since(last),
             "due_at": datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat(),
         }
-        told.append((evidence.say("due_again" if n > 1 else "due_a_second_time", figures),))
+        told.append((evidence.reason("due_again" if n > 1 else "due_a_second_time", figures),))
     return told
 
 
 def _alike(evidence: ReasonContext, rows: Rows) -> list[Told]:
     n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
-    return [(evidence.say("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
+    return [(evidence.reason("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
 
 
 def _with_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
@@ -209,23 +220,23 @@ def _together(
         seed = int(seeds[strongest[0]])
         n_both = int(lists.n_together[seed, strongest[1]])
         if not n_both:
-            told.append((evidence.say("goes_with_type", {"type": evidence.backoff_name(seed)}),))
+            told.append((evidence.reason("goes_with_type", {"type": evidence.backoff_name(seed)}),))
             continue
         n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
-        figures: dict[str, Figure] = {
+        figures: dict[str, Value] = {
             "with": evidence.engine.items.ids[seed],
             "title": evidence.title(seed),
             "n_together": n_both,
             "n_baskets": n_seed,
             "lift": round(n_both * copurchase.n_all / (n_seed * n_item), 2),
         }
-        told.append((evidence.say("bought_together", figures),))
+        told.append((evidence.reason("bought_together", figures),))
     return told
 
 
 def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
     engine, own = evidence.engine, evidence.state.own
-    types, is_sold = engine.catalog.item_type, evidence.goal == "purchase"
+    types, is_sold = engine.catalog.item_type, evidence.target_event == "purchase"
     owned = set(types[own.item_idx].tolist()) if is_sold else set()
     told: list[Told] = []
     for row, type_ in zip(rows.tolist(), types[rows].tolist(), strict=True):
@@ -234,7 +245,7 @@ def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
             continue
         name = "type_you_buy" if type_ in owned else "type_you_view"
         is_first = row in engine.affinity.top_items(type_)
-        told.append((evidence.say(f"first_of_{name}" if is_first else name, {"type": evidence.type_name(type_)}),))
+        told.append((evidence.reason(f"first_of_{name}" if is_first else name, {"type": evidence.type_name(type_)}),))
     return told
 
 
@@ -262,12 +273,12 @@ def _like(
             told.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
-        figures: dict[str, Figure] = {
+        figures: dict[str, Value] = {
             "like": evidence.engine.items.ids[seed],
             "title": evidence.title(seed),
             "likeness": round(float(score[strongest]), 3),
         }
-        told.append((evidence.say("similar", figures),))
+        told.append((evidence.reason("similar", figures),))
     return told
 
 
@@ -285,8 +296,8 @@ def _supporting_items(evidence: ReasonContext, rows: Rows) -> list[Told]:
             told.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
-        figures: dict[str, Figure] = {"item_id": evidence.engine.items.ids[seed], "title": evidence.title(seed)}
-        told.append((evidence.say("goes_with_own", figures),))
+        figures: dict[str, Value] = {"item_id": evidence.engine.items.ids[seed], "title": evidence.title(seed)}
+        told.append((evidence.reason("goes_with_own", figures),))
     return told
 
 
@@ -299,17 +310,17 @@ def _touched(evidence: ReasonContext, rows: Rows) -> list[Told]:
         if not len(places):
             told.append(NOTHING)
             continue
-        figures: dict[str, Figure] = {
+        figures: dict[str, Value] = {
             "event": EVENT_NAMES[history.kind[places[-1]]],
             "last_days_ago": evidence.days_since(int(history.timestamp[places[-1]])),
         }
-        told.append((evidence.say("touched", figures),))
+        told.append((evidence.reason("touched", figures),))
     return told
 
 
 def _popular(evidence: ReasonContext, rows: Rows) -> list[Told]:
     n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
-    return [(evidence.say("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
+    return [(evidence.reason("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
 
 
 def _hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
@@ -318,9 +329,9 @@ def _hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
     if not timeofday.is_fitted:
         return [NOTHING] * len(rows)
     first, last = timeofday.hours(bucket)
-    hours: dict[str, Figure] = {"from_hour": first, "to_hour": (last + 1) % HOURS_A_DAY}
+    hours: dict[str, Value] = {"from_hour": first, "to_hour": (last + 1) % HOURS_A_DAY}
     return [
-        NOTHING if lift < NOTABLE_LIFT else (evidence.say("hour", {"lift": round(lift, 3)} | hours),)
+        NOTHING if lift < NOTABLE_LIFT else (evidence.reason("hour", {"lift": round(lift, 3)} | hours),)
         for lift in timeofday.lift[rows, bucket].tolist()
     ]
 
@@ -336,9 +347,9 @@ def _tail(evidence: ReasonContext, rows: Rows) -> list[Told]:
     owned = set(types[evidence.state.own.item_idx].tolist())
     told: list[Told] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
-        niche = evidence.say("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
+        niche = evidence.reason("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
         if type_ >= 0 and type_ in owned:
-            told.append((niche, evidence.say("close_to_yours", {"type": evidence.type_name(type_)})))
+            told.append((niche, evidence.reason("close_to_yours", {"type": evidence.type_name(type_)})))
         else:
             told.append((niche,))
     return told

@@ -1,4 +1,4 @@
-"""Reasons of the items that rules put into a list, beside those that have evidence of their own."""
+"""Reasons of a list, those of pinned and promoted items included."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
-from recsys.reasons.evidence import reasons_for
+from recsys.reasons.evidence import message_templates, reasons_for
+from recsys.reasons.templates import BoundMessage
 from recsys.retrieval.user_state import UserState
 
 PINNED: Final = "pinned"
-"""Source of an item that is in a list because the shop put it there."""
+"""Source of an item that the shop pinned."""
 
-PINNED_REASON: Final = Reason("pinned", "chosen by the shop", text_zh="店铺精选")
-PROMOTED_REASON: Final = Reason("promoted", "promoted by the shop", text_zh="店铺推广")
+PROMOTED: Final = "promoted"
 
 
 def rule_reasons(
-    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: tuple[str, ...]
+    placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: list[str]
 ) -> list[tuple[Reason, ...]]:
-    """Reasons of each listed item; what is pinned or promoted says so.
+    """Returns the reasons of each item of a list with pins or promotions, which are marked as such.
 
     Args:
         placement: the list.
-        state: whom, and what, the request is about.
+        state: the user and the query.
         rows: int32 (n,), listed items.
-        sources: for each item, the source that spoke most for it.
+        sources: for each item, the source that contributes most to it.
     """
     overrides = state.query.overrides
-    if not overrides.pins and not overrides.promotions:
-        return reasons_for(placement, state, rows, sources)
-    found = np.array([source != PINNED for source in sources], np.bool_)
-    others = tuple(source for source in sources if source != PINNED)
-    told = iter(reasons_for(placement, state, rows[found], others))
-    lists = [next(told) if is_found else (PINNED_REASON,) for is_found in found]
+    templates = message_templates(state.engine)
+    pinned, promoted = (Reason(name, BoundMessage(templates, name, {})) for name in (PINNED, PROMOTED))
+    is_found = np.array([source != PINNED for source in sources], np.bool_)
+    found = iter(reasons_for(placement, state, rows[is_found], [source for source in sources if source != PINNED]))
+    is_promoted = np.zeros(len(rows), np.bool_)
     for mask, _ in overrides.promotions:
-        lists = [
-            (*why, PROMOTED_REASON) if is_promoted and PROMOTED_REASON not in why else why
-            for why, is_promoted in zip(lists, mask[rows].tolist(), strict=True)
-        ]
-    return lists
+        is_promoted |= mask[rows]
+    return [
+        (*(next(found) if has_evidence else (pinned,)), *([promoted] if also else []))
+        for has_evidence, also in zip(is_found.tolist(), is_promoted.tolist(), strict=True)
+    ]

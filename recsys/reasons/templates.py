@@ -1,4 +1,4 @@
-"""What reasons say, in English and in Chinese: one table, filled from the figures of each reason."""
+"""The message catalog: the texts of reasons and explanations, by locale."""
 
 from __future__ import annotations
 
@@ -7,94 +7,107 @@ from dataclasses import dataclass
 from functools import lru_cache
 from string import Formatter
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-Figure = float | int | str
-Language = Literal["en", "zh"]
+Value = float | int | str
+"""A value that a message states."""
 
+Locale = Literal["en", "zh"]
+LOCALES: Final[tuple[Locale, ...]] = ("en", "zh")
+DEFAULT_LOCALE: Final[Locale] = "en"
 
-@dataclass(frozen=True)
-class ReasonTemplate:
-    """One thing that a reason may say; `{name:form}` is a figure in a form of `FORMS`, or a word of the shop's.
-
-    Attributes:
-        code: of the reasons that say it.
-        en: in English.
-        zh: in Chinese.
-    """
-
-    code: str
-    en: str
-    zh: str
-
-    @property
-    def texts(self) -> dict[Language, str]:
-        """By language."""
-        return {"en": self.en, "zh": self.zh}
-
-
-PHRASES: Final[Mapping[str, ReasonTemplate]] = MappingProxyType(
+MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
     {
-        "bought_before": ReasonTemplate(
-            "bought_before",
-            "you {did} it {n_baskets:times}, last {last_days_ago:ago}",
-            "您{do}过{n_baskets:times}，最近一次是{last_days_ago:ago}",
-        ),
-        "due_again": ReasonTemplate(
-            "due_again",
-            "{did} {n_baskets:times}, {interval_days:every}; last {last_days_ago:ago}, due {due_at:date}",
-            "您{do}过{n_baskets:times}，{interval_days:every}；上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}",
-        ),
-        "due_a_second_time": ReasonTemplate(
-            "due_again",
-            "{did} {n_baskets:times}, usually again after about {interval_days:days}; last {last_days_ago:ago}, "
-            "due {due_at:date}",
-            "您{do}过{n_baskets:times}，通常约{interval_days:days}后会再{do}；上次是{last_days_ago:ago}，"
-            "按规律应在{due_at:date}再{do}",
-        ),
-        "shoppers_alike": ReasonTemplate(
-            "shoppers_alike",
-            "{did} by shoppers with a taste like yours (by {n_buyers:takers} in all)",
-            "与您喜好相近的顾客{do}过它（共{n_buyers:takers}）",
-        ),
-        "bought_together": ReasonTemplate(
-            "bought_together",
-            "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance",
-            "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍",
-        ),
-        "goes_with_type": ReasonTemplate("goes_with_type", "often {did} with {type}", "常与“{type}”一起{do}"),
-        "first_of_type_you_buy": ReasonTemplate(
-            "type_you_buy", "among the first in {type}, which you buy", "您买过的“{type}”类商品中的热门款"
-        ),
-        "type_you_buy": ReasonTemplate("type_you_buy", "from {type}, which you buy", "属于您买过的“{type}”类商品"),
-        "first_of_type_you_view": ReasonTemplate(
-            "type_you_view", "among the first in {type}, which you look at", "您看过的“{type}”类商品中的热门款"
-        ),
-        "type_you_view": ReasonTemplate(
-            "type_you_view", "from {type}, which you look at", "属于您看过的“{type}”类商品"
-        ),
-        "similar": ReasonTemplate("similar", "like {title}", "与“{title}”相似"),
-        "goes_with_own": ReasonTemplate(
-            "goes_with_own", "{did} by shoppers of {title}", "{do}过“{title}”的顾客也{do}了它"
-        ),
-        "touched": ReasonTemplate(
-            "touched", "you {event:did_it} {last_days_ago:ago}", "您{last_days_ago:ago}{event:do}过它"
-        ),
-        "new": ReasonTemplate("new", "not {did} by anybody yet", "还没有人{do}过"),
-        "popular": ReasonTemplate("popular", "{did} by {n_buyers:takers}", "已有{n_buyers:takers}"),
-        "hour": ReasonTemplate(
-            "hour",
-            "{did} {lift:hundredths} times as often as usual from {from_hour} to {to_hour} h",
-            "{from_hour}点到{to_hour}点，大家{do}它的频率是平时的{lift:hundredths}倍",
-        ),
-        "niche": ReasonTemplate(
-            "niche",
-            "outside the bestsellers: {did} by {buyer_share:percent} of shoppers",
-            "小众之选：只有{buyer_share:percent}的顾客{do}过",
-        ),
-        "close_to_yours": ReasonTemplate("close_to_yours", "close to your {type}", "与您{do}过的“{type}”相近"),
+        "en": {
+            "bought_before": "you {did} it {n_baskets:times}, last {last_days_ago:ago}",
+            "due_again": (
+                "{did} {n_baskets:times}, {interval_days:every}; last {last_days_ago:ago}, due {due_at:date}"
+            ),
+            "due_a_second_time": (
+                "{did} {n_baskets:times}, usually again after about {interval_days:days}; last "
+                "{last_days_ago:ago}, due {due_at:date}"
+            ),
+            "shoppers_alike": "{did} by shoppers with a taste like yours (by {n_buyers:takers} in all)",
+            "bought_together": (
+                "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance"
+            ),
+            "goes_with_type": "often {did} with {type}",
+            "first_of_type_you_buy": "among the first in {type}, which you buy",
+            "type_you_buy": "from {type}, which you buy",
+            "first_of_type_you_view": "among the first in {type}, which you look at",
+            "type_you_view": "from {type}, which you look at",
+            "similar": "like {title}",
+            "goes_with_own": "{did} by shoppers of {title}",
+            "touched": "you {event:did_it} {last_days_ago:ago}",
+            "new": "not {did} by anybody yet",
+            "popular": "{did} by {n_buyers:takers}",
+            "hour": "{did} {lift:hundredths} times as often as usual from {from_hour} to {to_hour} h",
+            "niche": "outside the bestsellers: {did} by {buyer_share:percent} of shoppers",
+            "close_to_yours": "close to your {type}",
+            "pinned": "chosen by the shop",
+            "promoted": "promoted by the shop",
+            "stage.listed": "it is in the list, in place {rank} of {limit}",
+            "stage.sold_out": "it is not available",
+            "stage.sold_out_here": "an offer says that it is not available in {where:scope}",
+            "stage.filtered": "a filter, an exclusion or the pool of the list keeps it out",
+            "stage.no_candidate": "none of the list's sources brought it among its best: {sources}",
+            "stage.removed": "the rule {rule:quoted} took it out",
+            "stage.too_low": (
+                "it is in place {rank} with a score of {score:score}; the last of the {limit} listed has "
+                "{last_score:score}"
+            ),
+            "stage.arranged_out": "it was a candidate, and the list's arrangement left no place for it",
+        },
+        "zh": {
+            "bought_before": "您{do}过{n_baskets:times}，最近一次是{last_days_ago:ago}",
+            "due_again": (
+                "您{do}过{n_baskets:times}，{interval_days:every}；"
+                "上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}"
+            ),
+            "due_a_second_time": (
+                "您{do}过{n_baskets:times}，通常约{interval_days:days}后会再{do}；"
+                "上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}"
+            ),
+            "shoppers_alike": "与您喜好相近的顾客{do}过它（共{n_buyers:takers}）",
+            "bought_together": (
+                "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍"
+            ),
+            "goes_with_type": "常与“{type}”一起{do}",
+            "first_of_type_you_buy": "您买过的“{type}”类商品中的热门款",
+            "type_you_buy": "属于您买过的“{type}”类商品",
+            "first_of_type_you_view": "您看过的“{type}”类商品中的热门款",
+            "type_you_view": "属于您看过的“{type}”类商品",
+            "similar": "与“{title}”相似",
+            "goes_with_own": "{do}过“{title}”的顾客也{do}了它",
+            "touched": "您{last_days_ago:ago}{event:do}过它",
+            "new": "还没有人{do}过",
+            "popular": "已有{n_buyers:takers}",
+            "hour": "{from_hour}点到{to_hour}点，大家{do}它的频率是平时的{lift:hundredths}倍",
+            "niche": "小众之选：只有{buyer_share:percent}的顾客{do}过",
+            "close_to_yours": "与您{do}过的“{type}”相近",
+            "pinned": "店铺精选",
+            "promoted": "店铺推广",
+            "stage.listed": "该商品在列表中，排在第{rank}位（共{limit}位）",
+            "stage.sold_out": "该商品已下架或售罄",
+            "stage.sold_out_here": "该商品在{where:scope}已售罄（报价所示）",
+            "stage.filtered": "该商品被筛选条件、排除项或列表的商品范围挡在外面",
+            "stage.no_candidate": "列表的各个来源都没有把它选入候选：{sources}",
+            "stage.removed": "规则“{rule}”把它移出了列表",
+            "stage.too_low": "它排在第{rank}位，得分{score:score}；列表共{limit}位，最后一位得分{last_score:score}",
+            "stage.arranged_out": "它进入了候选，但列表的编排没有给它留位置",
+        },
     }
 )
+"""By locale and name. `{name:form}` is a value in a form of `FORMS`, or a word of the shop; see `templates_for`."""
+
+CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "due_a_second_time": "due_again",
+        "first_of_type_you_buy": "type_you_buy",
+        "first_of_type_you_view": "type_you_view",
+    }
+)
+"""By name of the message, the code of the reasons that state it, where it is not the name."""
 
 PAST: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -121,44 +134,54 @@ VERB_ZH: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def _times(n: Figure) -> str:
+def _times(n: Value) -> str:
     return {1: "once", 2: "twice"}.get(int(n), f"{n} times")
 
 
-def _ago(days: Figure) -> str:
+def _ago(days: Value) -> str:
     return {0: "today", 1: "yesterday"}.get(int(days), f"{days} days ago")
 
 
-def _ago_zh(days: Figure) -> str:
+def _ago_zh(days: Value) -> str:
     return {0: "今天", 1: "昨天"}.get(int(days), f"{days}天前")
 
 
-def _days(days: Figure) -> str:
+def _days(days: Value) -> str:
     return "1 day" if round(float(days)) == 1 else f"{float(days):.0f} days"
 
 
-def _every(days: Figure) -> str:
+def _every(days: Value) -> str:
     return {0: "more than once a day", 1: "about every day"}.get(
         round(float(days)), f"about every {float(days):.0f} days"
     )
 
 
-def _every_zh(days: Figure) -> str:
+def _every_zh(days: Value) -> str:
     return {0: "一天不止一次", 1: "大约每天一次"}.get(round(float(days)), f"大约每{float(days):.0f}天一次")
 
 
-def _date_zh(iso: Figure) -> str:
+def _date_zh(iso: Value) -> str:
     year, month, day = str(iso).split("-")
     return f"{year}年{int(month)}月{int(day)}日"
 
 
-_FIGURES: Final[dict[str, Callable[[Figure], str]]] = {
+SCOPE_KEYS_ZH: Final[Mapping[str, str]] = MappingProxyType({"region": "地区", "store": "门店", "channel": "渠道"})
+
+
+def _named(where: Any) -> tuple[tuple[str, str], ...]:
+    """The keys and names of an offer's scope."""
+    return tuple(where.items())
+
+
+_FIGURES: Final[dict[str, Callable[[Any], str]]] = {
     "": str,
     "tenths": lambda x: f"{x:.1f}",
     "hundredths": lambda x: f"{x:.2f}",
     "percent": lambda x: f"{x:.1%}",
+    "score": lambda x: f"{x:.4g}",
+    "quoted": repr,
 }
-FORMS: Final[Mapping[Language, dict[str, Callable[[Figure], str]]]] = MappingProxyType(
+FORMS: Final[Mapping[Locale, dict[str, Callable[[Any], str]]]] = MappingProxyType(
     {
         "en": _FIGURES
         | {
@@ -167,6 +190,7 @@ FORMS: Final[Mapping[Language, dict[str, Callable[[Figure], str]]]] = MappingPro
             "days": _days,
             "every": _every,
             "date": str,
+            "scope": lambda where: ", ".join(f"{key} {name}" for key, name in _named(where)),
             "did_it": lambda event: DID_IT.get(str(event), f"{PAST.get(str(event), 'noticed')} it"),
         },
         "zh": _FIGURES
@@ -176,48 +200,78 @@ FORMS: Final[Mapping[Language, dict[str, Callable[[Figure], str]]]] = MappingPro
             "days": lambda days: f"{float(days):.0f}天",
             "every": _every_zh,
             "date": _date_zh,
+            "scope": lambda where: "、".join(f"{SCOPE_KEYS_ZH[key]} {name}" for key, name in _named(where)),
             "do": lambda event: VERB_ZH.get(str(event), "留意"),
         },
     }
 )
-"""How a figure is written, by language and the form that a phrase asks for."""
+"""By locale and name of the form: how a value is written."""
 
-Part = tuple[str, str | None, Callable[[Figure], str]]
-"""Literal text, and the name of the figure behind it with its form; no name at the end of a phrase."""
+
+Part = tuple[str, str | None, Callable[[Any], str]]
+"""Literal text, and the name and form of the value that follows it; no name at the end of a message."""
 
 
 @dataclass(frozen=True)
-class ReasonTemplates:
-    """Phrases with one shop's own words in their places.
+class MessageTemplates:
+    """The message catalog in the words of one shop.
 
     Attributes:
-        parts: by name of the phrase, what it says in each language.
+        parts: by locale and name of the message.
     """
 
-    parts: Mapping[str, Mapping[Language, tuple[Part, ...]]]
+    parts: Mapping[str, Mapping[str, tuple[Part, ...]]]
 
-    def say(self, name: str, language: Language, figures: Mapping[str, Figure]) -> str:
-        """A phrase with its figures."""
+    def render(self, name: str, locale: str, values: Mapping[str, Any]) -> str:
+        """Returns the text of a message with its values.
+
+        Args:
+            name: of the message.
+            locale: one of `LOCALES`.
+            values: by name.
+
+        Raises:
+            KeyError: there is no such message, locale or value.
+        """
         return "".join(
             [
-                literal if figure is None else literal + form(figures[figure])
-                for literal, figure, form in self.parts[name][language]
+                literal if value is None else literal + form(values[value])
+                for literal, value, form in self.parts[locale][name]
             ]
         )
 
 
+@dataclass(frozen=True, slots=True)
+class BoundMessage:
+    """A message with its values, to be rendered in any locale later.
+
+    Attributes:
+        templates: the catalog.
+        name: of the message.
+        values: by name.
+    """
+
+    templates: MessageTemplates
+    name: str
+    values: Mapping[str, Any]
+
+    def text(self, locale: str = DEFAULT_LOCALE) -> str:
+        """Returns the text in a locale of `LOCALES`."""
+        return self.templates.render(self.name, locale, self.values)
+
+
 @lru_cache(maxsize=64)
-def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> ReasonTemplates:
-    """The phrases in the words of a shop: where nothing is sold, nobody "bought".
+def templates_for(target_event: str, by_basket: bool, names_users: bool) -> MessageTemplates:
+    """Returns the catalog in the words of a shop: a shop without sales has views, not purchases.
 
     Args:
-        goal: name of the event that counts as success.
-        by_basket: whether items are found together in baskets, rather than with the same shopper.
-        names_shoppers: whether shoppers are counted, rather than baskets.
+        target_event: name of the event that counts as success.
+        by_basket: whether items are found together in baskets, rather than with the same user.
+        names_users: whether users are counted, rather than baskets.
     """
-    did, do = PAST.get(goal, "noticed"), VERB_ZH.get(goal, "留意")
+    did, do = PAST.get(target_event, "noticed"), VERB_ZH.get(target_event, "留意")
     bought = did == "bought"
-    words: dict[Language, dict[str, str]] = {
+    words: dict[Locale, dict[str, str]] = {
         "en": {
             "did": did,
             "by": "in" if by_basket else "by",
@@ -229,25 +283,25 @@ def phrasebook(goal: str, by_basket: bool, names_shoppers: bool) -> ReasonTempla
             "measure": "位" if not by_basket else "个" if bought else "次",
         },
     }
-    unit = "shopper" if names_shoppers else "basket"
-    taken = f"位顾客{do}过" if names_shoppers else "个订单含有它"
-    takers: dict[Language, Callable[[Figure], str]] = {
+    unit = "shopper" if names_users else "basket"
+    taken = f"位顾客{do}过" if names_users else "个订单含有它"
+    takers: dict[Locale, Callable[[Any], str]] = {
         "en": lambda n: f"one {unit}" if n == 1 else f"{n} {unit}s",
         "zh": lambda n: f"{n}{taken}",
     }
-    return ReasonTemplates(
+    return MessageTemplates(
         {
-            name: {
-                language: _parsed(text, words[language], FORMS[language] | {"takers": takers[language]})
-                for language, text in phrase.texts.items()
+            locale: {
+                name: _parsed(text, words[locale], FORMS[locale] | {"takers": takers[locale]})
+                for name, text in MESSAGES[locale].items()
             }
-            for name, phrase in PHRASES.items()
+            for locale in LOCALES
         }
     )
 
 
-def _parsed(text: str, words: Mapping[str, str], forms: Mapping[str, Callable[[Figure], str]]) -> tuple[Part, ...]:
-    """The parts of a phrase, the shop's words being literal text by now."""
+def _parsed(text: str, words: Mapping[str, str], forms: Mapping[str, Callable[[Any], str]]) -> tuple[Part, ...]:
+    """Splits a message into its parts; words of the shop become literal text."""
     parts: list[Part] = []
     before = ""
     for literal, name, form, _ in Formatter().parse(text):

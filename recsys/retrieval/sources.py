@@ -1,18 +1,20 @@
-"""Sources of candidates, each with its own idea of what fits a shopper or goes with an item."""
+"""The sources of candidates: each finds items that fit a user or go with an item."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import distinct, is_among, positions, top_k
-from recsys.retrieval.candidates import Source
+from recsys.core.topk import is_among, sum_by_row, top_k
+from recsys.retrieval.candidates import Candidates, Scored, unite
 from recsys.retrieval.query import Query
-from recsys.retrieval.user_state import Scored, UserState
+from recsys.retrieval.user_state import UserState
+
+Source = Callable[[UserState], Scored]
 
 N_PER_SOURCE: Final = 120
 MAX_OWN_FOUND: Final = 300
@@ -24,13 +26,13 @@ MIN_REPEAT_PROBABILITY: Final = 0.2
 
 
 def repeat_source(state: UserState) -> Scored:
-    """What the shopper bought, by recency-weighted count."""
+    """Items that the user bought, by recency-weighted count."""
     own = state.own
     return _allowed(state.query, own.item_idx, own.score)
 
 
 def due_source(state: UserState) -> Scored:
-    """What the shopper is due to buy again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
+    """Items that are due to be bought again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
     own, query = state.own, state.query
     elapsed = own.elapsed(query.now)
     chance = state.engine.repeat.repeat_probability(own)
@@ -40,28 +42,28 @@ def due_source(state: UserState) -> Scored:
 
 
 def als_source(state: UserState) -> Scored:
-    """What shoppers alike buy: the hybrid index searched with a vector folded in from the history."""
+    """Items that similar users buy: the hybrid index, searched with a vector folded in from the history."""
     rows, weight = state.weighted_history
     if not (weight > 0).any():
         return _nothing()
     engine = state.engine
-    k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), len(engine.items))
+    k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), engine.n_items)
     scores, found = engine.index.search(state.vector[None], k, state.query.allowed)
     kept = (found[0] >= 0) & (scores[0] > 0)
     return found[0][kept], scores[0][kept]
 
 
 def copurchase_source(state: UserState) -> Scored:
-    """What goes into baskets with the shopper's items: `Σ_i w_i · P(j | i)`."""
+    """Items that share baskets with the user's items: `Σ_i w_i · P(j | i)`."""
     rows, weight = state.top_history_items
     partners = state.engine.copurchase.partners
     near = partners.item_idx[rows]
     score = partners.score[rows] * weight[:, None]
-    return _summed(state, near.ravel(), score.ravel())
+    return _summed(state, near, score)
 
 
 def affinity_source(state: UserState) -> Scored:
-    """What sells of the types that the shopper buys."""
+    """Best sellers of the product types that the user buys."""
     rows, weight = state.weighted_history
     found, score = state.engine.affinity.score(rows, weight, state.query.allowed)
     positive = score > 0
@@ -69,29 +71,29 @@ def affinity_source(state: UserState) -> Scored:
 
 
 def ease_source(state: UserState) -> Scored:
-    """What the shopper's items speak for, by a linear model between the best sellers."""
+    """Items that a linear model between the best sellers predicts from the user's purchases."""
     own = state.own
     return _allowed(state.query, *state.engine.ease.score(own.item_idx, own.n_baskets))
 
 
 def recent_items_source(state: UserState) -> Scored:
-    """What the shopper looked at, or put into a cart, and never bought."""
+    """Items that the user viewed or put into a cart, and never bought."""
     rows, weight = state.weighted_history
     kept = (weight > 0) & ~is_among(rows, state.own.item_idx)
     return _allowed(state.query, rows[kept], weight[kept])
 
 
 def content_source(state: UserState) -> Scored:
-    """What is like the shopper's items: serves items that nobody bought yet."""
+    """Items that are similar to the user's: finds items that nobody has bought yet."""
     rows, weight = state.top_history_items
     hybrid = state.engine.hybrid
     near = hybrid.similar_idx[rows, :N_NEIGHBORS]
     score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
-    return _summed(state, near.ravel(), score.ravel())
+    return _summed(state, near, score)
 
 
 def popular_source(state: UserState) -> Scored:
-    """What everyone buys."""
+    """Best sellers."""
     engine, query = state.engine, state.query
     best = engine.by_popularity
     if query.allowed is not None:
@@ -101,7 +103,7 @@ def popular_source(state: UserState) -> Scored:
 
 
 def popular_by_hour_source(state: UserState) -> Scored:
-    """What sells at this hour: `P(item) · lift(item | part of the day)`."""
+    """Best sellers at this hour: `P(item) · lift(item | part of the day)`."""
     engine, query = state.engine, state.query
     score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
     if query.allowed is not None:
@@ -112,24 +114,24 @@ def popular_by_hour_source(state: UserState) -> Scored:
 
 
 def bought_together_source(state: UserState) -> Scored:
-    """What ends up in baskets with the seeds."""
+    """Items that share baskets with the seeds."""
     lists = state.engine.copurchase.bought_together
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    return _summed(state, lists.item_idx[seeds], lists.score[seeds])
 
 
 def complementary_source(state: UserState) -> Scored:
-    """What goes with the seeds and could replace none of them."""
+    """Items that complement the seeds and replace none of them."""
     lists = state.engine.copurchase.complementary
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds].ravel(), lists.score[seeds].ravel())
+    return _summed(state, lists.item_idx[seeds], lists.score[seeds])
 
 
 def similar_source(state: UserState) -> Scored:
-    """What could replace the seeds."""
+    """Items that can replace the seeds."""
     hybrid = state.engine.hybrid
     seeds = state.query.seeds
-    return _summed(state, hybrid.similar_idx[seeds].ravel(), hybrid.similar_score[seeds].ravel())
+    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds])
 
 
 CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
@@ -151,6 +153,20 @@ CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
 )
 
 
+def generate(names: Iterable[str], state: UserState) -> Candidates:
+    """Asks some sources and unites what they found.
+
+    Args:
+        names: of the sources.
+        state: the user and the query.
+
+    Returns:
+        The candidates within the quotas of their sources.
+    """
+    found = {name: CANDIDATE_SOURCES[name](state) for name in names}
+    return unite(found, state.own.item_idx, state.engine.n_items)
+
+
 def _nothing() -> Scored:
     return np.empty(0, np.int32), np.empty(0, np.float32)
 
@@ -163,9 +179,5 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
 
 
 def _summed(state: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
-    """Sum scores of equal rows; -1 marks the end of a list."""
-    kept, n_items = (rows >= 0) & (score > 0), len(state.engine.items)
-    rows = rows[kept]
-    found = distinct(rows)
-    summed = np.bincount(positions(found, rows, n_items), score[kept], len(found)).astype(np.float32)
-    return _allowed(state.query, found, summed)
+    """Returns the sum of the scores of each row; -1 marks the end of a list."""
+    return _allowed(state.query, *sum_by_row(rows.ravel(), score.ravel(), state.engine.n_items))

@@ -1,4 +1,4 @@
-"""One shopper at one moment: what several sources and features ask of a history, worked out once a request."""
+"""The user of one request at one moment: features of the history that several sources share, computed once."""
 
 from __future__ import annotations
 
@@ -13,45 +13,48 @@ from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.models.temporal.repeat import PurchaseStats, purchase_stats
+from recsys.retrieval.candidates import Scored
 from recsys.retrieval.query import Query
 
 N_HEAVIEST: Final = 60
 
-Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
-"""Distinct rows of items, int32 (n,), and their scores, float32 (n,), > 0."""
-
 
 @dataclass(frozen=True)
 class UserState:
-    """What several sources ask of the shopper's history, worked out once a request."""
+    """The user of one request: features of the history that several sources share, each computed once."""
 
     engine: Engine
     query: Query
 
     @cached_property
+    def has_history(self) -> bool:
+        """Whether the user has any event."""
+        return len(self.query.history.item_idx) > 0
+
+    @cached_property
     def weighted_history(self) -> Scored:
-        """The shopper's distinct items and their decayed event weights, of either sign."""
+        """The user's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
         age_s = self.query.now - history.timestamp
         return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.rating_weight)
 
     @cached_property
     def bought(self) -> UserHistory:
-        """The shopper's purchases."""
+        """The user's purchases."""
         return self.query.history.of_kind(self.engine.dataset_info.target_event)
 
     @cached_property
     def vector(self) -> npt.NDArray[np.float32]:
-        """The shopper in the space of the items' vectors, float32 (n_factors,); zeros where nothing is known."""
+        """The user in the space of the items' vectors, float32 (n_factors,); zeros without a history."""
         return self.engine.als.fold_in(*self.weighted_history)
 
     @cached_property
     def own(self) -> PurchaseStats:
-        """What the shopper bought."""
-        return purchase_stats(self.engine.repeat, self.bought, self.engine.dataset_info.target_event, self.query.now)
+        """Counts, recency and intervals of the items that the user bought."""
+        return purchase_stats(self.engine.repeat, self.bought, self.query.now)
 
     def lift(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """How much likelier each item is at this hour than through the day, by everyone's habit and the shopper's.
+        """Returns how much likelier each item is at this hour than through the day, from all users and this one.
 
         `P(b | i, u) = (n_uib + κ·P(b | i)) / (n_ui + κ)`, divided by `P(b)`.
         """
@@ -70,7 +73,7 @@ class UserState:
 
     @cached_property
     def top_history_items(self) -> Scored:
-        """The items that weigh most, at most `N_HEAVIEST`."""
+        """The items of the largest weights, at most `N_HEAVIEST`."""
         rows, weight = self.weighted_history
         best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]

@@ -1,4 +1,4 @@
-"""What may not be in a list whatever its score: each rule says which candidates it keeps."""
+"""The rules that keep items out of a list whatever their scores; each returns a mask of the items that it keeps."""
 
 from __future__ import annotations
 
@@ -7,34 +7,44 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
+from recsys.retrieval.query import Mask, Rows
 from recsys.retrieval.user_state import UserState
 
 REPURCHASE_COOLDOWN_SHARE: Final = 0.5
-"""Part of an item's interval for which a shopper who just bought it is not shown it beside another item."""
+"""Part of an item's repurchase interval during which a user who bought it does not see it next to another item."""
 
 
-def _is_listable(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+Rule = Callable[[Placement, UserState, Rows], Mask]
+
+
+def _is_listable(placement: Placement, state: UserState, rows: Rows) -> Mask:
     allowed = state.query.allowed
     return np.ones(len(rows), np.bool_) if allowed is None else allowed[rows]
 
 
-def _is_no_seed(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    seeds = state.query.seeds
-    if not len(seeds):
-        return np.ones(len(rows), np.bool_)
-    group = state.engine.catalog.group
+def _is_no_seed(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Neither a seed nor a variant of one."""
+    seeds, group = state.query.seeds, state.engine.catalog.group
     groups = group[seeds][group[seeds] >= 0]
     return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
 
 
-def _is_wanted(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    if placement.own == "keep" or not len(state.query.history):
-        return np.ones(len(rows), np.bool_)
+def _complements_seeds(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Of another product type than each seed, and not what the seed is an accessory of."""
+    catalog, reversed_pairs = state.engine.catalog, state.engine.copurchase.reversed_pairs
+    kept, types = np.ones(len(rows), np.bool_), catalog.item_type
+    for seed in state.query.seeds.tolist():
+        kept &= (types[rows] != types[seed]) | (types[seed] < 0)
+        kept &= ~reversed_pairs.is_reversed(seed, rows, catalog)
+    return kept
+
+
+def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Not bought before, or due again where the placement says so."""
     own = state.own
     dropped = own.item_idx
     if placement.own == "not_yet_due":
@@ -42,31 +52,16 @@ def _is_wanted(placement: Placement, state: UserState, rows: npt.NDArray[np.int3
     return ~np.isin(rows, dropped)
 
 
-def _complements_seeds(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    kept = np.ones(len(rows), np.bool_)
-    if placement.only_complements:
-        catalog, reversed_pairs = state.engine.catalog, state.engine.copurchase.reversed_pairs
-        types = catalog.item_type
-        for seed in state.query.seeds.tolist():
-            kept &= (types[rows] != types[seed]) | (types[seed] < 0)
-            kept &= ~reversed_pairs.is_reversed(seed, rows, catalog)
-    return kept
-
-
-def _is_unseen(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Without what the shopper did anything with of late, but for buying it: that is `own`'s."""
+def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Without a recent event other than a purchase, which `own` is for."""
     query = state.query
     history = query.history
-    if not placement.seen_days or not len(history):
-        return np.ones(len(rows), np.bool_)
     since = query.now - placement.seen_days * DAY_S
     seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.target_event)]
     return ~np.isin(rows, seen)
 
 
-ELIGIBILITY_RULES: Final[
-    Mapping[str, Callable[[Placement, UserState, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]]
-] = MappingProxyType(
+ELIGIBILITY_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "unavailable": _is_listable,
         "seed": _is_no_seed,
@@ -75,19 +70,32 @@ ELIGIBILITY_RULES: Final[
         "seen": _is_unseen,
     }
 )
-"""What may leave a list, in order; each says which candidates it keeps."""
+"""By name, in the order in which they apply."""
 
 
-def eligible_mask(placement: Placement, state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Which items no rule takes out, bool (n,)."""
+def rules_for(placement: Placement, state: UserState) -> dict[str, Rule]:
+    """Returns the rules that can remove anything from a list, by name, in the order in which they apply."""
+    query = state.query
+    applies = {
+        "unavailable": query.allowed is not None,
+        "seed": len(query.seeds) > 0,
+        "no complement": placement.only_complements and len(query.seeds) > 0,
+        "own": placement.own != "keep" and state.has_history,
+        "seen": placement.seen_days > 0 and state.has_history,
+    }
+    return {name: rule for name, rule in ELIGIBILITY_RULES.items() if applies[name]}
+
+
+def eligible_mask(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Returns the items that every rule keeps, bool (n,)."""
     kept = np.ones(len(rows), np.bool_)
-    for keep in ELIGIBILITY_RULES.values():
+    for keep in rules_for(placement, state).values():
         kept &= keep(placement, state, rows)
     return kept
 
 
-def dedupe_variants(engine: Engine, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Which rows are the first variant of their product, bool (n,)."""
+def dedupe_variants(engine: Engine, rows: Rows) -> Mask:
+    """Returns the rows that are the first variant of their product, bool (n,)."""
     if not engine.catalog.has_groups:
         return np.ones(len(rows), np.bool_)
     group = engine.catalog.group[rows]

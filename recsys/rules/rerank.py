@@ -1,4 +1,8 @@
-"""The dials of a placement, turned on a list that its scores have ordered."""
+"""The stages that rearrange an ordered list: rotation, diversity, filling, caps, quotas, promotions and pins.
+
+Each takes the placement, the user's state and a ranking, and returns the next ranking. The pipeline runs them in the
+order of this module.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,9 @@ from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.reasons.labels import PINNED
-from recsys.retrieval.query import Mask, Ranking
+from recsys.retrieval.query import Mask, Positions, Ranking, Rows
 from recsys.retrieval.user_state import UserState
 from recsys.rules.diversity import (
-    Places,
     apply_pins,
     apply_promotions,
     apply_tail_quota,
@@ -30,20 +33,19 @@ from recsys.rules.diversity import (
 )
 from recsys.rules.eligibility import dedupe_variants, eligible_mask
 
-Rows = npt.NDArray[np.int32]
 BACKFILL_SOURCE: Final = "popular"
-"""Source of what fills a list: all that is known for it is how well it sells."""
+"""Source of the items that fill a list: the only evidence for them is how well they sell."""
 
 FIRST_LOOK: Final = 4
 FEW_VARIANTS: Final = 2
-"""Of what may fill a list, so many times as much as it lacks is looked at first, and is enough if so much is left."""
+"""The first look for fill is at `FIRST_LOOK` times the missing number; `FEW_VARIANTS` times that number is enough."""
 
 BACKFILL_SCORE_RATIO: Final = 0.5
-"""Scores of what fills a list start at this part of the last score before."""
+"""Scores of fill start at this part of the lowest score before."""
 
 
-def boosts(placement: Placement, state: UserState, rows: Rows) -> npt.NDArray[np.float64]:
-    """What each item's score is multiplied by, float64 (n,), > 0: boosts, and what being new is worth."""
+def boost_factors(placement: Placement, state: UserState, rows: Rows) -> npt.NDArray[np.float64]:
+    """Returns the factor of each item's score, float64 (n,), > 0: boosts, and the placement's bonus for new items."""
     factors = np.ones(len(rows))
     for mask, factor in state.query.overrides.boosts:
         factors[mask[rows]] *= factor
@@ -54,54 +56,91 @@ def boosts(placement: Placement, state: UserState, rows: Rows) -> npt.NDArray[np
     return factors
 
 
-def rerank(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
-    """Turn the dials, in this order: rotation, diversity, filling, bound of a category, tail, promotions, pins.
-
-    Args:
-        placement: the list.
-        state: whom, and what, the request is about.
-        ranking: all candidates that may be listed, best first, one variant of a product.
-
-    Returns:
-        At most `limit + n_more` items. Those that a pinned variant displaces are in `removed` as variants.
-    """
-    query, engine = state.query, state.engine
-    wanted = query.limit + query.n_lookahead
-    found = _by_overrides(placement, state, ranking, wanted)
-    found = _filled(placement, state, found, wanted)
-    if placement.max_per_category:
-        found = _taken(found, cap_per_category(_categories(engine, found.item_idx), placement.max_per_category))
-    if placement.tail_share:
-        n_tail = int(placement.tail_share * query.limit)
-        first = apply_tail_quota(np.arange(len(found.item_idx)), engine.is_tail[found.item_idx], n_tail, query.limit)
-        found = _taken(found, np.concatenate([first, np.setdiff1d(np.arange(len(found.item_idx)), first)]))
-    if query.overrides.promotions:
-        matches, shares = zip(*query.overrides.promotions, strict=True)
-        order = apply_promotions([mask[found.item_idx] for mask in matches], shares, len(found.item_idx))
-        found = _taken(found, order)
-    return _pinned(state, found).take(slice(wanted))
-
-
-def _by_overrides(placement: Placement, state: UserState, ranking: Ranking, wanted: int) -> Ranking:
-    """The list by rotation and diversity; what chance did to it is told, diversity does the same to the same draw."""
+def rotate(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Draws the order of the day, the same for one user, list and local day; see `gumbel_keys`."""
     query, n = state.query, len(ranking.item_idx)
-    key = ranking.score.astype(np.float64)
-    if placement.rotation and n:
-        ids = state.engine.items.ids
-        seed = f"{query.who}\n{placement.name}\n{query.day}"
-        chance = seeded_uniform([ids[row] for row in ranking.item_idx.tolist()], seed)
-        key = gumbel_keys(n, chance, placement.rotation)
-        order = top_k(key, n)
-        key = key[order]
-        ranking = replace(ranking.take(order), propensity=propensities(order, placement.rotation))
-    if placement.diversity and n:
-        vectors = embeddings(state.engine, ranking.item_idx)
-        ranking = _taken(ranking, mmr(key, vectors, placement.diversity, wanted))
+    if not n:
+        return ranking
+    ids = state.engine.items.ids
+    seed = f"{query.user_key}\n{placement.name}\n{query.day}"
+    uniform = seeded_uniform([ids[row] for row in ranking.item_idx.tolist()], seed)
+    key = gumbel_keys(n, uniform, placement.rotation)
+    order = top_k(key, n)
+    drawn = propensities(order, placement.rotation)
+    return replace(ranking.take(order), key=key[order], propensity=drawn)
+
+
+def diversify(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Puts items first that are unlike the ones before them; see `mmr`. It weighs the key of a rotation, if any."""
+    if not len(ranking.item_idx):
+        return ranking
+    key = ranking.score.astype(np.float64) if ranking.key is None else ranking.key
+    vectors = embeddings(state.engine, ranking.item_idx)
+    return _in_order(ranking, mmr(key, vectors, placement.diversity, n_wanted(state)))
+
+
+def fill(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Adds missing items: a filtered list is filled from all that the filter keeps, and promotions get their items."""
+    overrides, wanted = state.query.overrides, n_wanted(state)
+    if overrides.is_filtered and len(ranking.item_idx) < wanted:
+        ranking = _with_more(placement, state, ranking, None, wanted - len(ranking.item_idx))
+    for mask, share in overrides.promotions:
+        n_missing = int(share * wanted) - int(mask[ranking.item_idx].sum())
+        if n_missing > 0:
+            ranking = _with_more(placement, state, ranking, mask, n_missing)
     return ranking
 
 
+def cap_categories(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Moves items of a category beyond its bound behind all others; see `cap_per_category`."""
+    category = _categories(state.engine, ranking.item_idx)
+    return _in_order(ranking, cap_per_category(category, placement.max_per_category))
+
+
+def reserve_tail(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Gives the tail its share of the page, and keeps the items behind it; see `apply_tail_quota`."""
+    limit, n = state.query.limit, len(ranking.item_idx)
+    is_tail = state.engine.is_tail[ranking.item_idx]
+    first = apply_tail_quota(np.arange(n), is_tail, int(placement.tail_share * limit), limit)
+    return _in_order(ranking, np.concatenate([first, np.setdiff1d(np.arange(n), first)]))
+
+
+def promote(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Gives promoted items their shares of the positions; see `apply_promotions`."""
+    matches, shares = zip(*state.query.overrides.promotions, strict=True)
+    order = apply_promotions([mask[ranking.item_idx] for mask in matches], shares, len(ranking.item_idx))
+    return _in_order(ranking, order)
+
+
+def drop_displaced_variants(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Removes the variants of pinned items."""
+    group = state.engine.catalog.group
+    rows = np.array([row for row, _ in _listable_pins(state)], np.int32)
+    is_variant = np.isin(group[ranking.item_idx], _groups(state.engine, rows)) & ~np.isin(ranking.item_idx, rows)
+    return ranking.take(~is_variant) if is_variant.any() else ranking
+
+
+def pin(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Puts pinned items at their ranks, if they may be listed and are no seed's."""
+    pins = _listable_pins(state)
+    if not pins:
+        return ranking
+    rows = np.array([row for row, _ in pins], np.int32)
+    scores = dict(zip(ranking.item_idx.tolist(), ranking.score.tolist(), strict=True))
+    rest = ranking.take(~np.isin(ranking.item_idx, rows))
+    pinned = np.array([scores.get(row, 0.0) for row, _ in pins], np.float32)
+    both = _joined(rest, rows, pinned, PINNED)
+    n_rest = len(rest.item_idx)
+    return both.take(apply_pins(len(both.item_idx), [(n_rest + nth, rank) for nth, (_, rank) in enumerate(pins)]))
+
+
+def n_wanted(state: UserState) -> int:
+    """Returns the number of items to list, those of later pages included."""
+    return state.query.limit + state.query.n_lookahead
+
+
 def embeddings(engine: Engine, rows: Rows) -> npt.NDArray[np.float32]:
-    """What items are like, float32 (n, n_dimensions); also of those that came after the models were fitted."""
+    """Returns the content vectors of items, float32 (n, n_dimensions), new items included."""
     known = len(engine.content.embedding)
     vectors = engine.content.embedding[np.minimum(rows, known - 1)]
     is_new = rows >= known
@@ -110,58 +149,51 @@ def embeddings(engine: Engine, rows: Rows) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def _filled(placement: Placement, state: UserState, found: Ranking, wanted: int) -> Ranking:
-    """Add what the list lacks: a filtered one is filled from all that may be in it, and promotions get their items."""
-    overrides = state.query.overrides
-    fills = bool(placement.fallback or placement.substitutes)
-    if overrides.is_filtered and fills and len(found.item_idx) < wanted:
-        found = _with_more(placement, state, found, None, wanted - len(found.item_idx))
-    if fills:
-        for mask, share in overrides.promotions:
-            n_missing = int(share * wanted) - int(mask[found.item_idx].sum())
-            if n_missing > 0:
-                found = _with_more(placement, state, found, mask, n_missing)
-    return found
-
-
-def _with_more(placement: Placement, state: UserState, found: Ranking, mask: Mask | None, n_lookahead: int) -> Ranking:
-    """Add the best `n_lookahead` of the items that may be listed and are not yet, behind all others."""
+def _with_more(placement: Placement, state: UserState, ranking: Ranking, mask: Mask | None, n_missing: int) -> Ranking:
+    """Adds the best `n_missing` of the items that may be listed and are not yet, behind all others."""
     engine, allowed = state.engine, state.query.allowed
-    free = np.ones(len(engine.items), np.bool_) if allowed is None else allowed.copy()
+    free = np.ones(engine.n_items, np.bool_) if allowed is None else allowed.copy()
     if mask is not None:
         free &= mask
-    free[found.item_idx] = False
-    free[np.isin(engine.catalog.group, _groups(engine, found.item_idx))] = False
-    rows = _best_free(placement, state, free, n_lookahead)
+    free[ranking.item_idx] = False
+    free[np.isin(engine.catalog.group, _groups(engine, ranking.item_idx))] = False
+    rows = _best_free(placement, state, free, n_missing)
     score = _general_score(placement, state, rows)
     best = top_k(score, len(score), rows)
-    best = best[dedupe_variants(engine, rows[best])][:n_lookahead]
-    floor = float(found.score.min(initial=1.0)) * BACKFILL_SCORE_RATIO
-    behind = floor * score[best] / max(float(score.max(initial=0)), 1e-300)
+    best = best[dedupe_variants(engine, rows[best])][:n_missing]
+    highest = float(ranking.score.min(initial=1.0)) * BACKFILL_SCORE_RATIO
+    behind = highest * score[best] / max(float(score.max(initial=0)), 1e-300)
+    return _joined(ranking, rows[best], behind.astype(np.float32), BACKFILL_SOURCE)
+
+
+def _joined(ranking: Ranking, rows: Rows, score: npt.NDArray[np.float32], source: str) -> Ranking:
+    """A ranking with more items behind its own; chance has no part in them."""
+    n, propensity = len(rows), ranking.propensity
     return replace(
-        found,
-        item_idx=np.concatenate([found.item_idx, rows[best]]),
-        score=np.concatenate([found.score, behind.astype(np.float32)]),
-        source=(*found.source, *[BACKFILL_SOURCE] * len(best)),
-        propensity=None if found.propensity is None else np.concatenate([found.propensity, np.ones(len(best))]),
+        ranking,
+        item_idx=np.concatenate([ranking.item_idx, rows]),
+        score=np.concatenate([ranking.score, score]),
+        source=np.concatenate([ranking.source, np.full(n, source, np.object_)]),
+        propensity=None if propensity is None else np.concatenate([propensity, np.ones(n)]),
+        key=None,
     )
 
 
-def _best_free(placement: Placement, state: UserState, free: Mask, n_lookahead: int) -> Rows:
-    """The best of the free items that no rule takes out, `n_lookahead` or a few more, if there are so many."""
+def _best_free(placement: Placement, state: UserState, free: Mask, n_missing: int) -> Rows:
+    """The best of the free items that no rule takes out, `n_missing` or a few more, if there are so many."""
     engine, seeds = state.engine, state.query.seeds
     n_free = int(free.sum())
     by_likeness = "similar" in placement.sources and len(seeds) > 0
     if not by_likeness:
         ordered = engine.by_popularity[free[engine.by_popularity]]
-    for n_looked in (min(FIRST_LOOK * n_lookahead, n_free), n_free):
+    for n_looked in (min(FIRST_LOOK * n_missing, n_free), n_free):
         if by_likeness:
             _, found = engine.index.search(np.asarray(engine.hybrid.vectors[seeds], np.float32), n_looked, free)
             rows = np.unique(found[found >= 0])
         else:
             rows = ordered[:n_looked]
         rows = rows[eligible_mask(placement, state, rows)]
-        if len(rows) >= FEW_VARIANTS * n_lookahead:
+        if len(rows) >= FEW_VARIANTS * n_missing:
             break
     return rows
 
@@ -174,11 +206,11 @@ def _general_score(placement: Placement, state: UserState, rows: Rows) -> npt.ND
         worth = np.exp(likeness.max(axis=1, initial=-1.0).astype(np.float64))
     else:
         worth = np.maximum(engine.popularity.share[rows].astype(np.float64), 1e-12)
-    return worth * boosts(placement, state, rows)
+    return worth * boost_factors(placement, state, rows)
 
 
-def _pinned(state: UserState, found: Ranking) -> Ranking:
-    """Put pinned items at their ranks, if they may be listed and are no seed's; their variants leave."""
+def _listable_pins(state: UserState) -> list[tuple[int, int]]:
+    """Pinned rows and their ranks: those that may be listed, are no seed or variant of one, one variant per product."""
     engine, query = state.engine, state.query
     group = engine.catalog.group
     taboo = _groups(engine, query.seeds)
@@ -187,30 +219,11 @@ def _pinned(state: UserState, found: Ranking) -> Ranking:
         for row, rank in query.overrides.pins
         if (query.allowed is None or query.allowed[row]) and row not in query.seeds and group[row] not in taboo
     ]
-    if not pins:
-        return found
     rows = np.array([row for row, _ in pins], np.int32)
-    pins = [pin for pin, is_first in zip(pins, dedupe_variants(engine, rows), strict=True) if is_first]
-    rows = np.array([row for row, _ in pins], np.int32)
-    leaves = np.isin(found.item_idx, rows) | np.isin(group[found.item_idx], _groups(engine, rows))
-    displaced = found.item_idx[leaves & ~np.isin(found.item_idx, rows)]
-    removed = dict(found.removed)
-    if len(displaced):
-        removed["variant"] = np.concatenate([removed.get("variant", displaced[:0]), displaced])
-    scores = dict(zip(found.item_idx.tolist(), found.score.tolist(), strict=True))
-    rest = found.take(~leaves)
-    both = replace(
-        rest,
-        item_idx=np.concatenate([rows, rest.item_idx]),
-        score=np.concatenate([np.array([scores.get(row, 0.0) for row, _ in pins], np.float32), rest.score]),
-        source=(*[PINNED] * len(pins), *rest.source),
-        propensity=None if rest.propensity is None else np.concatenate([np.ones(len(pins)), rest.propensity]),
-        removed=removed,
-    )
-    return _taken(both, apply_pins(len(both.item_idx), [(place, rank) for place, (_, rank) in enumerate(pins)]))
+    return [pin for pin, is_first in zip(pins, dedupe_variants(engine, rows), strict=True) if is_first]
 
 
-def _taken(ranking: Ranking, order: Places) -> Ranking:
+def _in_order(ranking: Ranking, order: Positions) -> Ranking:
     return ranking if np.array_equal(order, np.arange(len(ranking.item_idx))) else ranking.take(order)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from recsys.core.errors import UnknownItemError
 from recsys.core.placements import Anchor
 from recsys.core.request import Request
-from recsys.pipeline.explain import Explanation
+from recsys.pipeline.explain import FeatureContribution, SourceRank
 from serving.api.request_models import as_of_or_now, check_placement, limit_of
 from serving.http.operation import Operation
 from serving.http.parameters import Condition, Id, Limit, Name, Parameters, Place, Timestamp, context_of
@@ -46,6 +48,41 @@ class ExplainParams(Parameters, frozen=True):
     channel: Place | None = None
 
 
+class ExplanationResponse(msgspec.Struct, frozen=True):
+    """At which stage an item fell out of a list.
+
+    Attributes:
+        item_id: the item.
+        placement: the list.
+        stage: `listed`, `sold_out`, `sold_out_here` (by an offer), `filtered`, `no_candidate`, `removed`, `too_low` or
+            `arranged_out`.
+        text: the same for people, in English.
+        text_zh: in Chinese.
+        rule: the rule that removed it, null for other stages.
+        rank: its rank among all items that could be listed, null where it is not among them.
+        score: its score there.
+        last_score: score of the last item of the list, null where the list is empty.
+        distance: the difference to that score, 0 where the item is listed or above it.
+        fallback_used: whether the list is the fallback's.
+        sources: its rank in each source of the list.
+        effects: the features that contribute most to the ranker's score, the largest first; none without a ranker.
+    """
+
+    item_id: str
+    placement: str
+    stage: str
+    text: str
+    text_zh: str
+    rule: str | None
+    rank: int | None
+    score: float | None
+    last_score: float | None
+    distance: float | None
+    fallback_used: bool
+    sources: tuple[SourceRank, ...]
+    effects: tuple[FeatureContribution, ...]
+
+
 async def explain_item(service: AppContext, call: ExplainParams) -> bytes:
     """Say why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.
 
@@ -63,8 +100,9 @@ async def explain_item(service: AppContext, call: ExplainParams) -> bytes:
             raise UnknownItemError(item_id)
     as_of, limit = as_of_or_now(service, call.as_of), limit_of(snapshot, call.placement, call.limit)
     context = context_of(region=call.region, store=call.store, channel=call.channel)
-    request = Request(call.placement, as_of, limit, call.user_id, seeds, filter=call.filter or "", context=context)
-    return encode(recommender.explain(request, call.item_id))
+    chosen = recommender.filter(call.filter)
+    request = Request(call.placement, as_of, limit, call.user_id, seeds, filter=chosen, context=context)
+    return encode(recommender.explain(request, call.item_id).to_dict())
 
 
 OPERATIONS: Final = (
@@ -73,7 +111,7 @@ OPERATIONS: Final = (
         "/v1/explain",
         ExplainParams,
         explain_item,
-        (Explanation,),
+        (ExplanationResponse,),
         failures=(404, 414, 422, 503),
         anchors=ALL_ANCHORS,
         scope="recommend",

@@ -14,7 +14,7 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Anchor
 from recsys.core.request import Recommendations, Request
 from recsys.pipeline.pages import compose_page
-from recsys.pipeline.pagination import first_page, next_page
+from recsys.pipeline.pagination import first_page, next_page, read_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.rerank_items import rerank_items
 from recsys.pipeline.score_breakdown import ScoreBreakdown, score_breakdown
@@ -154,7 +154,8 @@ def listed(service: AppContext, snapshot: Snapshot, question: ListRequest) -> by
     if question.page_token is None:
         found, token = first_page(snapshot.recommender, request)
     else:
-        found, token = next_page(snapshot.recommender, request, question.page_token)
+        page = read_token(question.page_token, snapshot.recommender)
+        found, token = next_page(snapshot.recommender, request, page)
     body = page_response(service, snapshot, request, found, token)
     if not question.explain:
         return body

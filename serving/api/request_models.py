@@ -149,7 +149,7 @@ def request_of(snapshot: Snapshot, question: PageRequest | ListRequest, placemen
         item_ids=tuple(dict.fromkeys(question.item_ids)),
         visitor_id=question.visitor_id,
         session_id=question.session_id,
-        filter=question.filter or "",
+        filter=snapshot.recommender.filter(question.filter),
         context=question.context,
         diversity=question.diversity,
         tail_share=question.tail_share,

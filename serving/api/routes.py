@@ -9,7 +9,8 @@ from recsys.core.placements import Anchor
 from recsys.core.request import Request
 from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
-from recsys.pipeline.pagination import next_page, start_token
+from recsys.pipeline.pagination import next_page, read_token, start_token
+from recsys.pipeline.recommender import Recommender
 from serving.api import batch, catalog, events, explain, identity, lists, versions
 from serving.api.request_models import as_of_or_now, check_placement, limit_of
 from serving.http.openapi import document
@@ -105,14 +106,19 @@ async def recommend_for_item(service: AppContext, call: ItemList) -> bytes:
         where = OfferScope(
             call.region or NO_CONTEXT_VALUE, call.store or NO_CONTEXT_VALUE, call.channel or NO_CONTEXT_VALUE
         )
-        standing = recommender.standing(_beside_item(call, as_of, limit)) if recommender.has_offers else NO_SCOPE
+        standing = (
+            recommender.offer_context_key(_beside_item(recommender, call, as_of, limit))
+            if recommender.has_offers
+            else NO_SCOPE
+        )
         key = AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, where, standing)
         held = snapshot.cache.get(key)
     if held is None:
-        request = _beside_item(call, as_of, limit)
         check_placement(snapshot, call.placement, FOR_ITEM)
+        request = _beside_item(recommender, call, as_of, limit)
         if call.page_token is not None:
-            return lists.page_response(service, snapshot, request, *next_page(recommender, request, call.page_token))
+            page = read_token(call.page_token, recommender)
+            return lists.page_response(service, snapshot, request, *next_page(recommender, request, page))
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         answer = recommender.recommend_for(request)
@@ -126,11 +132,12 @@ async def recommend_for_item(service: AppContext, call: ItemList) -> bytes:
     return merge_json(ResponseMeta(ticket, moment(as_of), held.token), held.body)
 
 
-def _beside_item(call: ItemList, as_of: int, limit: int) -> Request:
-    context = context_of(region=call.region, store=call.store, channel=call.channel)
-    return Request(
-        call.placement, as_of, limit, call.user_id, (call.item_id,), filter=call.filter or "", context=context
+def _beside_item(recommender: Recommender, call: ItemList, as_of: int, limit: int) -> Request:
+    context, chosen = (
+        context_of(region=call.region, store=call.store, channel=call.channel),
+        recommender.filter(call.filter),
     )
+    return Request(call.placement, as_of, limit, call.user_id, (call.item_id,), filter=chosen, context=context)
 
 
 async def recommend_for_user(service: AppContext, call: UserList) -> bytes:
@@ -143,11 +150,12 @@ async def recommend_for_user(service: AppContext, call: UserList) -> bytes:
     check_placement(snapshot, call.placement, FOR_USER)
     limit = limit_of(snapshot, call.placement, call.limit)
     context = context_of(region=call.region, store=call.store, channel=call.channel)
-    request = Request(call.placement, as_of, limit, call.user_id, filter=call.filter or "", context=context)
+    recommender = snapshot.recommender
+    chosen = recommender.filter(call.filter)
+    request = Request(call.placement, as_of, limit, call.user_id, filter=chosen, context=context)
     if call.page_token is not None:
-        return lists.page_response(
-            service, snapshot, request, *next_page(snapshot.recommender, request, call.page_token)
-        )
+        page = read_token(call.page_token, recommender)
+        return lists.page_response(service, snapshot, request, *next_page(recommender, request, page))
     answer = snapshot.recommender.recommend_for(request)
     ticket = lists.record_impression(service, snapshot, request, answer, as_of)
     token = start_token(snapshot.recommender, request, answer)

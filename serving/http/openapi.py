@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from recsys.core.placements import Placement
+from recsys.core.request import Reason
 from serving.http.body import JSON, Body
 from serving.http.operation import Operation
 from serving.http.parameters import Parameters
@@ -135,11 +136,38 @@ def _failure(status: int, schemas: Json) -> Json:
 
 def _schema(type_: type[Parameters] | type, schemas: Json) -> Json:
     """Schema of one type, each field with the description that the docstring gives; its parts go to `schemas`."""
-    _, components = msgspec.json.schema_components([type_], ref_template=_REF)
+    _, components = msgspec.json.schema_components([type_], schema_hook=schema_of, ref_template=_REF)
     described = {name: _described(schema) for name, schema in components.items()}
     own = described.pop(type_.__name__)
     schemas.update(described)
     return own
+
+
+class ReasonResponse(msgspec.Struct, frozen=True):
+    """The evidence that put an item into a list.
+
+    Attributes:
+        code: for programs, such as `bought_together`.
+        text: for people, in English.
+        values: the values that the texts state.
+        text_zh: the text in Chinese.
+    """
+
+    code: str
+    text: str
+    values: dict[str, float | int | str]
+    text_zh: str
+
+
+def schema_of(type_: type) -> Json:
+    """Returns the schema of a type that msgspec does not know; a `schema_hook`.
+
+    Raises:
+        NotImplementedError: the type is not part of a response.
+    """
+    if type_ is Reason:
+        return msgspec.json.schema(ReasonResponse)["$defs"]["ReasonResponse"]
+    raise NotImplementedError(f"{type_.__name__} has no schema")
 
 
 def _described(schema: Json) -> Json:

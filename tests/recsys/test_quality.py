@@ -23,7 +23,6 @@ from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.fit import fit_engine
 from recsys.retrieval.sources import CANDIDATE_SOURCES
-from recsys.retrieval.user_state import UserState
 from tests.shop import DAY_S, small_config
 
 K = 10
@@ -74,8 +73,8 @@ class Split:
 
         def ranked(user_id: str) -> npt.NDArray[np.int32]:
             placement = PLACEMENTS["for_you"]
-            query, _ = resolve(self.engine, Request("for_you", self.cutoff, K, user_id), placement)
-            rows, score = CANDIDATE_SOURCES[source](UserState(self.engine, query))
+            state = resolve(self.engine, Request("for_you", self.cutoff, K, user_id), placement)
+            rows, score = CANDIDATE_SOURCES[source](state)
             return rows[top_k(score, K, rows)]
 
         return ranked

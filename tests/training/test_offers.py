@@ -32,7 +32,7 @@ def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables
     engine = Recommender.open(tmp_path / "models")
 
     def listed(store: str, as_of: datetime, text: str = "") -> set[str]:
-        request = Request("popular", int(as_of.timestamp()), 100, filter=text, context={"store": store})
+        request = Request("popular", int(as_of.timestamp()), 100, filter=engine.filter(text), context={"store": store})
         return {item.item_id for item in engine.recommend_for(request).items}
 
     assert "case-3" not in listed("武汉一店", NOW)

@@ -95,20 +95,15 @@ NO_PURCHASES = PurchaseStats(
 )
 
 
-def purchase_stats(model: RepeatModel, history: UserHistory, target_event: int, now: int) -> PurchaseStats:
-    """Summarize what the user bought up to `now`.
+def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> PurchaseStats:
+    """Returns counts, recency and intervals of the items that a user bought up to `now`.
 
     Args:
-        model: intervals of all users.
-        history: the user's events, none later than `now`.
-        target_event: code of the event that counts as a purchase.
-        now: seconds since 1970.
-
-    Returns:
-        One entry per distinct item; `NO_PURCHASES` if there are none.
+        model: the intervals of all users.
+        bought: the user's purchases, none later than `now`.
+        now: seconds since 1970 UTC.
     """
-    bought = history.of_kind(target_event)
-    if not len(bought):
+    if not len(bought.item_idx):
         return NO_PURCHASES
     item_idx, timestamp = _one_a_basket(bought)
     starts = np.flatnonzero(np.concatenate([[True], item_idx[1:] != item_idx[:-1]]))

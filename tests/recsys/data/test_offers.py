@@ -14,15 +14,16 @@ from scipy import sparse
 
 from recsys.bundles.bundle import Provenance, read_bundle, write_bundle
 from recsys.core.ids import IdMap
+from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
 from recsys.core.schema import OFFERS
 from recsys.data.offers import OFFER_KEYS, Offers, OfferScope, OfferTable, read_offers
 from recsys.evaluation.methods import served_lists
 from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
-from recsys.pipeline.offer_view import with_offers
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.recommender import Recommender
+from recsys.pipeline.resolve import resolve
 from recsys.rules.masks import Masks
 from tests.shop import table
 
@@ -147,11 +148,15 @@ def ask(engine: Engine, **context: Any) -> Request:
     return Request("popular", engine.dataset_info.end, 10, context=context)
 
 
+def seen_by(engine: Engine, request: Request) -> Engine:
+    return resolve(engine, request, PLACEMENTS["popular"]).engine
+
+
 def test_an_engine_without_an_applying_offer_is_itself(shop_engine: Engine) -> None:
-    assert with_offers(shop_engine, ask(shop_engine, store=STORE)) is shop_engine
+    assert seen_by(shop_engine, ask(shop_engine, store=STORE)) is shop_engine
     engine = engine_with(shop_engine, {"item_id": "phone-1", "store": STORE, "price": 1.0})
-    assert with_offers(engine, ask(engine, store="上海店")) is engine
-    assert with_offers(engine, ask(engine, store=STORE)) is with_offers(engine, ask(engine, store=STORE, region="x"))
+    assert seen_by(engine, ask(engine, store="上海店")) is engine
+    assert seen_by(engine, ask(engine, store=STORE)) is seen_by(engine, ask(engine, store=STORE, region="x"))
     assert len(engine.offered) == 1
 
 
@@ -164,7 +169,7 @@ def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> 
         {"item_id": "nobody knows", "price": 9.0},
     )
     row, chips = engine.items.row("phone-1"), engine.items.row("薯片-番茄")
-    here, there = with_offers(engine, ask(engine, store=STORE)), with_offers(engine, ask(engine))
+    here, there = seen_by(engine, ask(engine, store=STORE)), seen_by(engine, ask(engine))
     assert [each.catalog.price[row] for each in (here, there)] == [1.5, 2.5]
     assert [bool(each.catalog.available[chips]) for each in (here, there)] == [True, False]
     assert not here.catalog.available[row]
@@ -182,8 +187,8 @@ def test_the_shopper_s_own_region_counts_where_the_context_names_none(shop_engin
         replace(shop_engine, users_table=users), {"item_id": "phone-1", "region": "湖北", "price": 1.0}
     )
     request = replace(ask(engine), user_id=engine.users.ids[0])
-    assert with_offers(engine, request) is not engine
-    assert with_offers(engine, replace(request, context={"region": "上海"})) is engine
+    assert seen_by(engine, request) is not engine
+    assert seen_by(engine, replace(request, context={"region": "上海"})) is engine
 
 
 def test_a_list_leaves_out_what_is_sold_out_in_its_store_alone(shop_engine: Engine) -> None:
@@ -214,7 +219,7 @@ def test_a_bundle_keeps_its_offers_in_files_of_their_own(
     assert "offers.item_idx.npy" in manifest.files
     assert back.offers.known.store == (STORE,)
     request = ask(back, store=STORE)
-    assert not with_offers(back, request).catalog.available[back.items.row("phone-1")]
+    assert not seen_by(back, request).catalog.available[back.items.row("phone-1")]
     explained = Recommender(back, manifest).explain(request, "phone-1")
     assert explained.stage == "sold_out_here"
     assert (f"store {STORE}" in explained.text, f"门店 {STORE}" in explained.text_zh) == (True, True)

@@ -18,13 +18,13 @@ from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import UserHistory, build_history
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import EntryType, EventStore, LogEntry, StoredEntry
+from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine, FittedDataInfo
 from recsys.live.view import LiveView
 from recsys.models.temporal.repeat import purchase_stats
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.retrieval.sources import recent_items_source
-from recsys.retrieval.user_state import UserState
 from tests.shop import (
     DAY_S,
     LEATHER_FANS,
@@ -98,8 +98,8 @@ def test_three_views_change_a_strangers_list(log: Log) -> None:
     for item_id in SHELVES["belts"].ids[:3]:
         log.event("new", item_id)
     assert not log.ask(user_id="new").fallback_used
-    query, _ = resolve(log.live.engine, Request("for_you", NOW, user_id="new"), PLACEMENTS["for_you"], log.live)
-    rows, _ = recent_items_source(UserState(log.live.engine, query))
+    state = resolve(log.live.engine, Request("for_you", NOW, user_id="new"), PLACEMENTS["for_you"], log.live)
+    rows, _ = recent_items_source(state)
     assert {log.live.engine.items.ids[row] for row in rows} == set(SHELVES["belts"].ids[:3])
     assert set(SHELVES["belts"].ids[:3]) <= set(log.listed(user_id="new", limit=100))
     assert log.listed(user_id="new") != log.listed(user_id="another")
@@ -204,10 +204,7 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
         if user_id == OPTED_OUT:
             continue
         assert same(whole, joined), user_id
-        mine, theirs = (
-            purchase_stats(repeat, joined, target_event, NOW),
-            purchase_stats(repeat, whole, target_event, NOW),
-        )
+        mine, theirs = (purchase_stats(repeat, each.of_kind(target_event), NOW) for each in (joined, whole))
         for name, column in vars(theirs).items():
             np.testing.assert_array_equal(vars(mine)[name], column, err_msg=f"{user_id} {name}")
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
@@ -399,7 +396,9 @@ def test_a_known_item_is_like_what_it_says_now(log: Log, shop_engine: Engine) ->
     assert set(log.listed("similar", item_ids=(item,))[:4]) <= {*wallets.ids, *SHELVES["belts"].ids}
     assert any(item in log.listed("similar", item_ids=(seed,)) for seed in wallets.ids)
     assert item not in log.listed("similar", item_ids=(SHELVES["crisps"].ids[1],))[:3]
-    assert item in log.listed("popular", limit=100, filter="has(tags, '手工')")
+    assert item in log.listed(
+        "popular", limit=100, filter=compile_filter("has(tags, '手工')", log.live.engine.items_table.schema)
+    )
     log.say("item_patch", item, **{name: before[name] for name in ("title", "category", "tags", "brand")})
     assert set(log.listed("similar", item_ids=(item,))[:3]) == set(plain[item][:3])
 

@@ -16,7 +16,8 @@ from recsys.data.dataset import Dataset
 from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
-from recsys.pipeline.pagination import first_page, next_page
+from recsys.pipeline.pagination import first_page, next_page, read_token
+from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 from recsys.ranking.fit import fit_engine
 from recsys.rules.loader import parse_placements
@@ -53,6 +54,10 @@ def request_for(recommender: Recommender, placement: str, user_id: str, limit: i
     return Request(placement, recommender.engine.dataset_info.end, limit, user_id, ("a1",) if anchor == "item" else ())
 
 
+def after(recommender: Recommender, request: Request, token: str) -> tuple[RankedResult, str | None]:
+    return next_page(recommender, request, read_token(token, recommender))
+
+
 @settings(max_examples=25)
 @given(
     dataset=shops(),
@@ -75,7 +80,7 @@ def test_pages_neither_repeat_nor_leave_out_though_events_arrive(
             break
         if seq <= len(bought):
             happen(recommender, seq, recommender.engine.dataset_info.end, user_id, bought[seq - 1])
-        found, token = next_page(recommender, request_for(recommender, placement, user_id, limit), token)
+        found, token = after(recommender, request_for(recommender, placement, user_id, limit), token)
         listed += [item.item_id for item in found.recommendations.items]
         assert all(item.reasons for item in found.recommendations.items)
     assert listed == expected[: len(listed)]
@@ -88,7 +93,7 @@ def test_the_tail_has_its_share_of_the_first_page_and_the_rest_follows(shop_engi
     first, token = first_page(recommender, request)
     assert first.recommendations == recommender.recommend_for(request)
     assert token is not None
-    rest, end = next_page(recommender, replace(request, limit=MAX_LIMIT), token)
+    rest, end = after(recommender, replace(request, limit=MAX_LIMIT), token)
     assert end is None
     listed = [item.item_id for item in (*first.recommendations.items, *rest.recommendations.items)]
     whole, _ = first_page(recommender, replace(request, limit=MAX_LIMIT))
@@ -105,7 +110,7 @@ def test_an_erasure_between_pages_leaves_reasons_that_are_true(shop_engine: Engi
     recommender.live.apply(
         [StoredEntry(shop_engine.dataset_info.store_seq + 1, LogEntry("erasure", user_id, end + 1, end + 1, {}))]
     )
-    found, _ = next_page(recommender, request, token)
+    found, _ = after(recommender, request, token)
     assert {item.source for item in found.recommendations.items} == {"popular"}
 
 
@@ -115,17 +120,17 @@ def test_a_token_of_another_bundle_is_refused_and_any_flip_is_seen(shop_engine: 
     _, token = first_page(recommender, request)
     assert token is not None
     assert len(token) < 8_000
-    with pytest.raises(RequestError, match=r"is of bundle v1, and v2 is being served"):
-        next_page(open_over(shop_engine, "v2"), request, token)
+    with pytest.raises(RequestError, match=r"was issued for bundle v1, and v2 is being served"):
+        after(open_over(shop_engine, "v2"), request, token)
     rng = np.random.default_rng(0)
     for place in rng.integers(0, len(token) - 1, 60):
         other = "A" if token[place] != "A" else "B"
         with pytest.raises(RequestError) as caught:
-            next_page(recommender, request, token[:place] + other + token[place + 1 :])
+            after(recommender, request, token[:place] + other + token[place + 1 :])
         assert caught.value.field == "page_token"
     for text in ("", "é", "a" * 16_000, token + token):
         with pytest.raises(RequestError, match="page_token"):
-            next_page(recommender, request, text)
+            after(recommender, request, text)
 
 
 def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Engine) -> None:
@@ -142,7 +147,7 @@ def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Eng
     first, token = first_page(one, request)
     listed = [item.item_id for item in first.recommendations.items]
     while token is not None:
-        found, token = next_page(other, request, token)
+        found, token = after(other, request, token)
         listed += [item.item_id for item in found.recommendations.items]
     whole, _ = first_page(one, replace(request, limit=MAX_LIMIT))
     assert listed == [item.item_id for item in whole.recommendations.items]

@@ -9,8 +9,8 @@ from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.features import FEATURES, features
-from recsys.retrieval.candidates import Candidates, generate
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 from tests.shop import ODD_USERS, USERS_WITH_HISTORY
 
@@ -19,8 +19,8 @@ FOR_YOU = PLACEMENTS["for_you"]
 
 def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[UserState, Candidates]:
     request = Request("for_you", engine.dataset_info.end if as_of is None else as_of, user_id=user_id)
-    state = UserState(engine, resolve(engine, request, FOR_YOU)[0])
-    return state, generate({name: CANDIDATE_SOURCES[name] for name in FOR_YOU.sources}, state)
+    state = resolve(engine, request, FOR_YOU)
+    return state, generate(FOR_YOU.sources, state)
 
 
 @pytest.mark.parametrize("user_id", [*USERS_WITH_HISTORY[::5], *ODD_USERS, "a stranger"])

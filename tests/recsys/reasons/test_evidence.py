@@ -17,7 +17,6 @@ from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.reasons.evidence import reasons_for
 from recsys.retrieval.sources import N_NEIGHBORS
-from recsys.retrieval.user_state import UserState
 from tests.shop import (
     CAMERAS,
     CARDS,
@@ -148,7 +147,7 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
         if one.user_id is None or one.item.source not in ("together", "ease", "content"):
             continue
         request = Request(one.placement, engine.dataset_info.end, 40, one.user_id)
-        state = UserState(engine, resolve(engine, request, PLACEMENTS[one.placement])[0])
+        state = resolve(engine, request, PLACEMENTS[one.placement])
         row, seeds = (
             engine.items.row(one.item.item_id),
             dict(zip(*(part.tolist() for part in state.top_history_items), strict=True)),
@@ -181,12 +180,11 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
 
 def test_what_no_source_speaks_for_is_told_as_it_sells(shop_engine: Engine) -> None:
     """A list may be asked to keep what none of its evidence is about; that is no ground to fail, or to invent."""
-    query = resolve(
-        shop_engine, Request("for_you", shop_engine.dataset_info.end, 5, "a stranger"), PLACEMENTS["for_you"]
-    )[0]
+    request = Request("for_you", shop_engine.dataset_info.end, 5, "a stranger")
+    state = resolve(shop_engine, request, PLACEMENTS["for_you"])
     rows = shop_engine.by_popularity[:3]
     for source in ("repeat", "due", "together", "ease", "touched", "content"):
-        for reasons in reasons_for(PLACEMENTS["for_you"], UserState(shop_engine, query), rows, (source,) * 3):
+        for reasons in reasons_for(PLACEMENTS["for_you"], state, rows, [source] * 3):
             assert [reason.code for reason in reasons] == ["popular"]
 
 

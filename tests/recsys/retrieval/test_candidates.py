@@ -11,10 +11,10 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.candidates import generate
+from recsys.retrieval.candidates import Scored, unite
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import CANDIDATE_SOURCES, due_source, popular_source, repeat_source
-from recsys.retrieval.user_state import Scored, UserState
+from recsys.retrieval.user_state import UserState
 from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS, moment
 
 VIEW = EVENT_NAMES.index("view_item")
@@ -25,16 +25,16 @@ SEEDS = (PHONES[0], "薯片-原")
 def _query(engine: Engine, user_id: str | None, item_ids: tuple[str, ...] = (), as_of: int | None = None) -> Query:
     moment_ = engine.dataset_info.end if as_of is None else as_of
     request = Request("for_you", moment_, user_id=user_id, item_ids=item_ids)
-    return resolve(engine, request, PLACEMENTS["for_you"])[0]
+    return resolve(engine, request, PLACEMENTS["for_you"]).query
 
 
 def _found(*pairs: tuple[int, float]) -> Scored:
     return np.array([row for row, _ in pairs], np.int32), np.array([score for _, score in pairs], np.float32)
 
 
-def test_candidates_are_a_union_and_scores_shares_of_the_best(shop_engine: Engine) -> None:
-    sources = {"a": lambda _: _found((5, 2.0), (3, 1.0)), "b": lambda _: _found((3, 4.0)), "c": lambda _: _found()}
-    candidates = generate(sources, UserState(shop_engine, _query(shop_engine, None)))
+def test_candidates_are_a_union_and_scores_shares_of_the_best() -> None:
+    found = {"a": _found((5, 2.0), (3, 1.0)), "b": _found((3, 4.0)), "c": _found()}
+    candidates = unite(found, np.empty(0, np.int32), 9)
     assert candidates.item_idx.tolist() == [3, 5]
     assert {name: score.tolist() for name, score in candidates.scores.items()} == {
         "a": [0.5, 1.0],

@@ -7,6 +7,7 @@ import pytest
 
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Request
+from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommend import recommend_with_trace
@@ -57,7 +58,8 @@ def test_a_narrow_filter_still_fills_the_list(large_engine: Engine, name: str, u
     mask = Masks().of(text, large_engine, {}, {})
     assert mask.mean() == pytest.approx(SHARE)
     found = recommend_with_trace(
-        large_engine, Request(name, end, limit, user_id, seeds, filter=text)
+        large_engine,
+        Request(name, end, limit, user_id, seeds, filter=compile_filter(text, large_engine.items_table.schema)),
     ).recommendations.items
     rows = large_engine.items.rows(item.item_id for item in found)
     assert mask[rows].all()

@@ -12,15 +12,16 @@ import pytest
 from recsys.core.errors import FilterError, RequestError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Pin, Placement, Promotion
 from recsys.core.request import MAX_LIMIT, Request
+from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
-from recsys.pipeline.recommend import RankedResult, rank, recommend_with_trace
+from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.pipeline.resolve import resolve
-from recsys.retrieval.candidates import generate
+from recsys.pipeline.stages import rank
 from recsys.retrieval.query import Ranking
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Masks
-from recsys.rules.rerank import boosts, embeddings
+from recsys.rules.rerank import boost_factors, embeddings
 from tests.shop import (
     CAMERAS,
     CARDS,
@@ -36,7 +37,8 @@ from tests.shop import (
 USER = USERS_WITH_HISTORY[5]
 
 
-def ask(engine: Engine, placement: Placement, limit: int = 10, **given: object) -> RankedResult:
+def ask(engine: Engine, placement: Placement, limit: int = 10, filter: str = "", **given: object) -> RankedResult:  # noqa: A002
+    given["filter"] = compile_filter(filter, engine.items_table.schema) if filter else None
     request = Request(placement.name, engine.dataset_info.end, limit, **{"user_id": USER, **given})  # type: ignore[arg-type]
     return recommend_with_trace(engine, request, "v", placements={placement.name: placement})
 
@@ -119,8 +121,8 @@ def test_what_is_new_counts_for_more_by_its_age(shop_engine: Engine) -> None:
         shop_engine, items_table=shop_engine.items_table.with_columns(pl.Series("created_at", values).cast(dtype))
     )
     placement = with_(freshness=Freshness(2.0, 10.0))
-    query, _ = resolve(engine, Request("for_you", now, 10, USER), placement)
-    factors = boosts(placement, UserState(engine, query), np.arange(4, dtype=np.int32))
+    state = resolve(engine, Request("for_you", now, 10, USER), placement)
+    factors = boost_factors(placement, state, np.arange(4, dtype=np.int32))
     assert factors.tolist() == pytest.approx([3.0, 2.0, 1.0, 3.0])
 
 
@@ -189,8 +191,8 @@ def test_what_was_just_looked_at_is_left_out(shop_engine: Engine) -> None:
 
 def ranked(engine: Engine, placement: Placement, **given: object) -> tuple[UserState, Ranking]:
     request = Request(placement.name, engine.dataset_info.end, MAX_LIMIT, **{"user_id": USER, **given})  # type: ignore[arg-type]
-    query, _ = resolve(engine, request, placement)
-    return UserState(engine, query), rank(placement, UserState(engine, query))
+    state = resolve(engine, request, placement)
+    return state, rank(placement, state)
 
 
 @pytest.mark.parametrize("name", PLACEMENTS)
@@ -199,7 +201,7 @@ def test_kept_and_removed_are_all_candidates(shop_engine: Engine, name: str) -> 
     overrides = {"diversity": 0.4, "rotation": 0.5, "max_per_category": 2, "seen_days": 3.0}
     state, found = ranked(shop_engine, with_(name, **overrides), item_ids=seeds, n_lookahead=500)
     sources = PLACEMENTS[name].sources
-    candidates = generate({each: CANDIDATE_SOURCES[each] for each in sources}, state).item_idx
+    candidates = generate(sources, state).item_idx
     removed = np.concatenate([found.item_idx, *found.removed.values()])
     assert sorted(removed.tolist()) == candidates.tolist()
 

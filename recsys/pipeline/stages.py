@@ -1,0 +1,194 @@
+"""The stages of a list, from candidates to the final order, and the one loop that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.core.placements import Placement
+from recsys.core.topk import top_k
+from recsys.ranking.scoring import score_of
+from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking, StageRecord
+from recsys.retrieval.sources import generate
+from recsys.retrieval.user_state import UserState
+from recsys.rules import rerank
+from recsys.rules.diversity import apply_tail_quota
+from recsys.rules.eligibility import Rule, dedupe_variants, rules_for
+
+Run = Callable[[Placement, UserState, Ranking], Ranking]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A named step from one ranking to the next.
+
+    Attributes:
+        name: as explanations give it.
+        run: takes the placement, the user's state and a ranking, and returns the next ranking.
+    """
+
+    name: str
+    run: Run
+
+
+def run_stages(stages: Iterable[Stage], placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Runs stages one after another, and records the rows before and after each in `Ranking.records`."""
+    records = list(ranking.records)
+    for stage in stages:
+        before = ranking.item_idx
+        ranking = stage.run(placement, state, ranking)
+        records.append(StageRecord(stage.name, before, ranking.item_idx))
+    return replace(ranking, records=tuple(records))
+
+
+def rank(placement: Placement, state: UserState) -> Ranking:
+    """Returns the list of a placement: its own sources, else its substitutes, else its fallback; then rearranged."""
+    ranking = _first_that_fills(placement, state)
+    if _is_rearranged(placement, state):
+        return run_stages(_rearranging_stages(placement, state), placement, state, ranking)
+    return ranking
+
+
+def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
+    """The list of the placement's sources; where it is empty, the longest of the substitutes, or the fallback."""
+    if state.has_history or placement.anchor != "user":
+        ranking = _ordered(placement, state, tuple(placement.sources), with_ranker=True)
+        if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
+            return ranking
+    longest: Ranking | None = None
+    for substitute in placement.substitutes:
+        if substitute.anchor == "user" and not state.has_history:
+            continue
+        ranking = _ordered(substitute, state, tuple(substitute.sources), with_ranker=True)
+        if longest is None or len(ranking.item_idx) > len(longest.item_idx):
+            longest = ranking
+        if len(ranking.item_idx) >= state.query.limit:
+            break
+    if longest is None or (placement.fallback and not len(longest.item_idx)):
+        longest = _ordered(placement, state, (placement.fallback or "popular_by_hour",), with_ranker=False)
+    return replace(longest, fallback_used=True)
+
+
+def _ordered(placement: Placement, state: UserState, sources: tuple[str, ...], *, with_ranker: bool) -> Ranking:
+    return run_stages(_ordering_stages(placement, state, sources, with_ranker), placement, state, NO_ITEMS)
+
+
+def _ordering_stages(
+    placement: Placement, state: UserState, sources: tuple[str, ...], with_ranker: bool
+) -> Iterator[Stage]:
+    """From nothing to an ordered list: candidates, rules, score, order, one variant per product, tail share."""
+    yield Stage("candidates", _candidates_of(sources))
+    for name, rule in rules_for(placement, state).items():
+        yield Stage(name, _filter_by(rule))
+    yield Stage("score", _score_with_ranker if with_ranker else _score_without_ranker)
+    if state.query.overrides.boosts or placement.freshness.boost:
+        yield Stage("boosts", _boost)
+    yield Stage("no evidence", _drop_without_evidence)
+    yield Stage("order", _order)
+    if state.engine.catalog.has_groups:
+        yield Stage("variant", _drop_variants)
+    if not _is_rearranged(placement, state):
+        if placement.tail_share:
+            yield Stage("tail share", _reserve_tail)
+        elif state.engine.catalog.has_groups:
+            yield Stage("length", _cut)
+
+
+def _rearranging_stages(placement: Placement, state: UserState) -> Iterator[Stage]:
+    """From an ordered list of all candidates to the list as the placement's rules arrange it."""
+    overrides = state.query.overrides
+    if placement.rotation:
+        yield Stage("rotation", rerank.rotate)
+    if placement.diversity:
+        yield Stage("diversity", rerank.diversify)
+    if (placement.fallback or placement.substitutes) and (overrides.is_filtered or overrides.promotions):
+        yield Stage("fill", rerank.fill)
+    if placement.max_per_category:
+        yield Stage("category bound", rerank.cap_categories)
+    if placement.tail_share:
+        yield Stage("tail share", rerank.reserve_tail)
+    if overrides.promotions:
+        yield Stage("promotions", rerank.promote)
+    if overrides.pins:
+        yield Stage("variant", rerank.drop_displaced_variants)
+        yield Stage("pins", rerank.pin)
+    yield Stage("length", _cut)
+
+
+def _is_rearranged(placement: Placement, state: UserState) -> bool:
+    query = state.query
+    return placement.arranges or query.overrides is not NO_OVERRIDES or query.n_lookahead > 0
+
+
+def _candidates_of(sources: tuple[str, ...]) -> Run:
+    def run(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+        found = generate(sources, state)
+        n = len(found.item_idx)
+        return replace(
+            ranking,
+            item_idx=found.item_idx,
+            score=np.zeros(n),
+            source=np.empty(n, np.object_),
+            candidates=found,
+        )
+
+    return run
+
+
+def _filter_by(rule: Rule) -> Run:
+    def run(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+        kept = rule(placement, state, ranking.item_idx)
+        return ranking if kept.all() else ranking.take(kept)
+
+    return run
+
+
+def _score_with_ranker(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    return _score(placement, state, ranking, with_ranker=True)
+
+
+def _score_without_ranker(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    return _score(placement, state, ranking, with_ranker=False)
+
+
+def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ranker: bool) -> Ranking:
+    candidates = ranking.candidates
+    score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
+    names = np.array(tuple(candidates.scores), np.object_)
+    source = names[parts.argmax(axis=0)] if len(score) else ranking.source
+    return Ranking(ranking.item_idx, score, source, ranking.fallback_used)
+
+
+def _boost(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    return replace(ranking, score=ranking.score * rerank.boost_factors(placement, state, ranking.item_idx))
+
+
+def _drop_without_evidence(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    is_found = ranking.score > 0
+    return ranking if is_found.all() else ranking.take(is_found)
+
+
+def _order(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """By score, then by row; no longer than the page where no later stage needs the rest."""
+    needs_all = _is_rearranged(placement, state) or placement.tail_share > 0 or state.engine.catalog.has_groups
+    n = len(ranking.score) if needs_all else state.query.limit
+    ordered = ranking.take(top_k(ranking.score, n, ranking.item_idx))
+    return replace(ordered, score=ordered.score.astype(np.float32))
+
+
+def _drop_variants(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    is_first = dedupe_variants(state.engine, ranking.item_idx)
+    return ranking if is_first.all() else ranking.take(is_first)
+
+
+def _reserve_tail(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """Gives the tail its share of the page, and cuts the list to the page; see `apply_tail_quota`."""
+    limit, is_tail = state.query.limit, state.engine.is_tail[ranking.item_idx]
+    order = np.arange(len(ranking.item_idx))
+    return ranking.take(apply_tail_quota(order, is_tail, int(placement.tail_share * limit), limit))
+
+
+def _cut(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    return ranking.take(slice(rerank.n_wanted(state)))
