@@ -78,7 +78,7 @@ every_shop = pytest.mark.parametrize("shop", DEGENERATE)
 
 
 def test_every_model_of_the_engine_is_here() -> None:
-    others = {"config", "shop", "items_table", "users_table", "index", "rankers", "offers"}
+    others = {"config", "dataset_info", "items_table", "users_table", "index", "rankers", "offers"}
     assert {part.name for part in fields(Engine)} - others == set(FITS)
 
 

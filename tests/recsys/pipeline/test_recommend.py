@@ -14,6 +14,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.request import MAX_LIMIT, Recommendations, Request
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
+from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
@@ -96,9 +97,11 @@ def test_an_answer_is_in_order_and_says_why(placement: str, shop_engine: Engine)
 @every_placement
 def test_a_filter_that_no_item_passes_gives_an_empty_list(placement: str, shop_engine: Engine) -> None:
     for user_id, item_ids in _questions(placement)[::3]:
-        request = Request(placement, shop_engine.dataset_info.end, 10, user_id, item_ids, filter="price < -1")
+        schema = shop_engine.items_table.schema
+        none_left = compile_filter("price < -1", schema)
+        request = Request(placement, shop_engine.dataset_info.end, 10, user_id, item_ids, filter=none_left)
         assert recommend(shop_engine, request).items == ()
-        one_left = replace(request, filter=f"item_id = '{WEEKLY_ITEM}'")
+        one_left = replace(request, filter=compile_filter(f"item_id = '{WEEKLY_ITEM}'", schema))
         assert set(_ids(recommend(shop_engine, one_left))) <= {WEEKLY_ITEM}
 
 
