@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.retrieval import sources
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import Scored, UserState
@@ -126,8 +127,8 @@ def test_ease_weighs_by_the_logarithm_of_the_baskets() -> None:
 
 
 def test_touched_is_what_was_looked_at_and_never_bought() -> None:
-    """A view weighs .15, and half of that after ten days; what was taken out of the cart again weighs less than 0."""
-    state = state_of((0, 3), (0, 0, VIEW), (2, 0, VIEW), (4, 10, VIEW), (5, 0, REFUND))
+    """A view weighs .15, and half of that after ten days; what was given back weighs less than 0, a list nothing."""
+    state = state_of((0, 3), (0, 0, VIEW), (2, 0, VIEW), (4, 10, VIEW), (5, 0, REFUND), (6, 0, VIEW_ITEM_LIST))
     assert scores("touched", state) == close({2: 0.15, 4: 0.075})
     assert scores("touched", replace_query(state, allowed=allowed(4))) == close({4: 0.075})
     assert scores("touched", state_of((0, 3))) == {}
