@@ -1,9 +1,9 @@
-"""What `make bench` measures, with goals: hot calls, fold-in, lists of all users, bundles exchanged under load.
+"""Benchmarks with goals: hot calls, fold-in, lists of all users, bundles exchanged under load.
 
     python -m benchmarks --models models --json bench.json
     python -m benchmarks --only fold-in
 
-Every figure is held against a baseline of the same run. `benchmarks.events` and `benchmarks.freshness` run alone.
+Every value is compared with a baseline of the same run. `benchmarks.events` and `benchmarks.freshness` run separately.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import folding, serving, swap, top_items
-from benchmarks.figures import Figure, command
+from benchmarks.results import Result, command
 
 PARTS = {"fold-in": folding, "top-items": top_items, "serving": serving, "swap": swap}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which parts, and what can be said of a run of each."""
+    """Add the choice of parts, and the options of each part."""
     parser.add_argument("--only", choices=PARTS, action="append", help="parts to measure; repeat it for several")
     for part in PARTS.values():
         part.add_options(parser)
 
 
-def measure(options: argparse.Namespace) -> list[Figure]:
-    """The parts, one after the other."""
+def measure(options: argparse.Namespace) -> list[Result]:
+    """Measure the parts, one after the other."""
     return [figure for name in options.only or PARTS for figure in PARTS[name].measure(options)]
 
 

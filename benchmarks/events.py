@@ -1,10 +1,10 @@
-"""Durable events a second, as ratios to the disk's own rate of syncs measured in the same run.
+"""Durable events per second, as ratios to the disk's own rate of syncs measured in the same run.
 
     python -m benchmarks.events --json events.json
 
-The baseline appends one page to a file and waits for `fdatasync`, as the barest log would. A ratio of 1 is one batch a
-sync. Rounds are interleaved, so that a busy disk is busy for all of them alike. `callers` are threads that each append
-one event and wait: what many requests at once cost.
+The baseline appends one page to a file and calls `fdatasync`, the least that a durable log can do. A ratio of 1 is one
+batch per sync. Rounds are interleaved, so that a busy disk affects all subjects alike. `callers` are threads that each
+append one event and wait, as concurrent requests do.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Subject:
     """One way to store events.
 
     Attributes:
-        name: in the report.
-        batch: events that a sync could make durable at once.
-        run: stores about as many syncs' worth of events as it is told; returns the events and the seconds.
-        rates: events a second of each round.
+        name: name in the report.
+        batch: events that one sync can make durable.
+        run: stores about as many syncs' worth of events as its argument; returns the number of events and the seconds.
+        rates: events per second of each round.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Subject:
 
 
 def make_event(randomness: random.Random) -> LogEntry:
-    """An event with a random id, as shops send them."""
+    """Return an event with a random id."""
     key = str(UUID(int=randomness.getrandbits(128), version=4))
     body = {
         "event_id": key,
@@ -67,7 +67,7 @@ def make_event(randomness: random.Random) -> LogEntry:
 
 
 def syncs(folder: Path, count: int) -> tuple[int, float]:
-    """Append pages, each synced."""
+    """Append pages to a file and sync each."""
     descriptor = os.open(folder / "syncs", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     started = time.perf_counter()
     for _ in range(count):
@@ -89,7 +89,7 @@ def batches(store: SqliteStore, randomness: random.Random, batch: int, count: in
 
 
 def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[int, float]:
-    """Append single events from many threads at once."""
+    """Append single events from many threads concurrently."""
     made = [[make_event(randomness)] for _ in range(count * CALLERS)]
     with ThreadPoolExecutor(CALLERS) as pool:
         started = time.perf_counter()
@@ -100,7 +100,7 @@ def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[
 
 
 def subjects(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Subject]:
-    """The baseline first."""
+    """Return the subjects, the baseline first."""
     return [
         Subject("fdatasync of a page", 1, partial(syncs, folder)),
         *(Subject(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
@@ -109,30 +109,30 @@ def subjects(folder: Path, store: SqliteStore, randomness: random.Random) -> lis
 
 
 def measure(ways: list[Subject], rounds: int, count: int) -> None:
-    """Interleave the rounds; the first, to warm up, is not counted."""
-    for turn in range(rounds + 1):
+    """Measure the subjects in interleaved rounds; the first round warms up and does not count."""
+    for round_number in range(rounds + 1):
         for way in ways:
-            events, took = way.run(count if turn else max(count // 10, 1))
-            if turn:
+            events, took = way.run(count if round_number else max(count // 10, 1))
+            if round_number:
                 way.rates.append(events / took)
 
 
 def report(ways: list[Subject]) -> dict[str, dict[str, float]]:
-    """Events a second and their ratio to batch × syncs a second, round by round; medians, and the widest."""
-    figures = {}
+    """Compute events per second and their ratio to batch × syncs per second: medians over rounds, and extremes."""
+    results = {}
     for way in ways:
         ratios = [rate / way.batch / base for rate, base in zip(way.rates, ways[0].rates, strict=True)]
-        figures[way.name] = {
+        results[way.name] = {
             "events_per_s": statistics.median(way.rates),
             "ratio": statistics.median(ratios),
             "ratio_min": min(ratios),
             "ratio_max": max(ratios),
         }
-    return figures
+    return results
 
 
 def version_us(store: SqliteStore) -> float:
-    """Microseconds of one look whether anything is new."""
+    """Measure the time of one check for new entries, in microseconds."""
     started = time.perf_counter()
     for _ in range(VERSION_CALLS):
         store.version()
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--syncs", type=int, default=100, help="batches, or syncs, a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=0, help="events in the store before the first round")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder, randomness = Path(name), random.Random(0)
@@ -155,15 +155,15 @@ def main() -> None:
             batches(store, randomness, FILL_BATCH, 1)
         ways = subjects(folder, store, randomness)
         measure(ways, options.rounds, options.syncs)
-        figures = report(ways) | {"version": {"us": version_us(store)}}
+        results = report(ways) | {"version": {"us": version_us(store)}}
         store.close()
     print(f"{'':22}{'events/s':>12}{'ratio':>9}{'min':>9}{'max':>9}")
     for way in ways:
-        events_per_s, ratio, least, most = figures[way.name].values()
+        events_per_s, ratio, least, most = results[way.name].values()
         print(f"{way.name:22}{events_per_s:>12.0f}{ratio:>9.2f}{least:>9.2f}{most:>9.2f}")
-    print(f"a look whether anything is new: {figures['version']['us']:.1f} µs")
+    print(f"a look whether anything is new: {results['version']['us']:.1f} µs")
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The client of the benchmarks: keep-alive connections, each with one request in flight."""
+"""Load client of the benchmarks: keep-alive connections with one request in flight each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 
 import uvloop
 
-HOST = "127.0.0.1"
+from benchmarks.server_process import HOST
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection that asks the next request as soon as an answer is whole."""
+    """A keep-alive connection that sends the next request as soon as the response is complete."""
 
     def __init__(self, supply: Supply) -> None:
         self._supply = supply
@@ -21,12 +21,12 @@ class Connection(asyncio.Protocol):
         self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the first request."""
+        """Send the first request."""
         self._transport = transport
         self._ask()
 
     def data_received(self, data: bytes) -> None:
-        """Go on once the answer is whole."""
+        """Record a complete response and send the next request."""
         self._buffer = self._buffer + data if self._buffer else data
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the supply."""
+        """Report the end of the connection to the supply."""
         self._supply.lost(exc)
 
     def _ask(self) -> None:
@@ -53,12 +53,12 @@ class Connection(asyncio.Protocol):
 
 
 class Supply:
-    """Requests still to be asked, and what came of those that were.
+    """Remaining requests, and the outcome of those that were sent.
 
     Args:
-        requests: asked in turn.
-        count: how many to ask.
-        mark: with what begins the text that is kept of each answer, up to the next quote; b"" for none.
+        requests: raw requests, sent in turn.
+        count: number of requests to send.
+        mark: prefix of the text that is kept of each response, up to the next quote; b"" for none.
     """
 
     def __init__(self, requests: list[bytes], count: int, mark: bytes = b"") -> None:
@@ -70,19 +70,19 @@ class Supply:
         self.done = asyncio.Event()
 
     def take(self) -> bytes | None:
-        """The next request, None when there are no more."""
+        """Return the next request, None if none remains."""
         self._left -= 1
         return self._requests[self._left % len(self._requests)] if self._left >= 0 else None
 
     def answered(self, response: bytes, seconds: float) -> None:
-        """Note an answer."""
+        """Record a response."""
         self.latencies_s.append(seconds)
         self.failed += not response.startswith(b"HTTP/1.1 200")
         if self._mark:
             self.marked.append({part.partition(b'"')[0] for part in response.split(self._mark)[1:]})
 
     def lost(self, error: Exception | None) -> None:
-        """Note the end of a connection."""
+        """Record the end of a connection."""
         self.failed += error is not None
         self.open -= 1
         if self.open == 0:
@@ -90,7 +90,7 @@ class Supply:
 
 
 async def ask_all(port: int, supply: Supply, connections: int) -> float:
-    """Ask what a supply has over some connections; returns the seconds that it took."""
+    """Send all requests of a supply over some connections, and return the seconds that it took."""
     supply.open = connections
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
@@ -101,28 +101,36 @@ async def ask_all(port: int, supply: Supply, connections: int) -> float:
 
 
 def load(port: int, requests: list[bytes], count: int, connections: int) -> tuple[float, list[float]]:
-    """Ask `count` requests; returns the seconds that it took and each latency."""
+    """Send `count` requests, and return the total seconds and each latency.
+
+    Raises:
+        SystemExit: a request failed.
+    """
     supply = Supply(requests, count)
     took = uvloop.run(ask_all(port, supply, connections))
     if supply.failed or len(supply.latencies_s) != count:
-        raise SystemExit(f"{supply.failed} of {count} requests failed: the figures would mean nothing")
+        raise SystemExit(f"{supply.failed} of {count} requests failed: the results would be invalid")
     return took, supply.latencies_s
 
 
 def get(path: str) -> bytes:
-    """A raw request."""
+    """Return a raw GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: */*\r\n\r\n".encode()
 
 
 def post(path: str, body: object) -> bytes:
-    """A raw request with a body."""
+    """Return a raw POST request with a JSON body."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
     return f"{head}\r\n\r\n".encode() + content
 
 
 def once(port: int, request: bytes) -> bytes:
-    """The body of one answer."""
+    """Send one request and return the body of its response.
+
+    Raises:
+        RuntimeError: the status is not 200.
+    """
     with socket.create_connection((HOST, port), timeout=30) as connection:
         connection.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
         response = b"".join(iter(lambda: connection.recv(1 << 16), b""))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving --models models --json serving.json
 
-The fixed body is of the size of a list of related items. Rounds are interleaved, so that a busy machine is busy for all
-alike. Shoppers of `for_you` are new to the bundle: 50 events each, told to the server over HTTP.
+The fixed body has the size of a list of related items. Rounds are interleaved, so that other load on the machine
+affects all subjects alike. The users of `for_you` are not in the bundle: they have 50 events each, sent over HTTP.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.figures import Figure, command
 from benchmarks.load import get, load, once, post
-from benchmarks.server import Server
+from benchmarks.results import Result, command
+from benchmarks.server import benchmark_server
+from benchmarks.server_process import ServerProcess
 from recsys.pipeline.recommender import Recommender
 
 N_SHOPPERS = 200
@@ -41,18 +42,18 @@ filter = "{condition}"
 
 @dataclass
 class Subject:
-    """Requests of one kind, and what was measured of them.
+    """Requests of one kind, and their measurements.
 
     Attributes:
-        server: which answers them.
-        requests: raw, asked in turn.
-        share: of the number of requests of a round.
-        rps: throughput of each round.
-        latencies_s: of every request of all rounds.
-        cpu_s: the server's processor time over all rounds.
+        server: the server that they are sent to.
+        requests: raw requests, sent in round_number.
+        share: share of the number of requests per round.
+        rps: throughput of each round, in requests per second.
+        latencies_s: latency of every request of all rounds, in seconds.
+        cpu_s: processor time of the server over all rounds, in seconds.
     """
 
-    server: Server
+    server: ServerProcess
     requests: list[bytes]
     share: float = 1.0
     rps: list[float] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Subject:
     cpu_s: float = 0.0
 
     def measure(self, count: int, connections: int, *, counts: bool) -> None:
-        """One round; the first, to warm up, is not counted."""
+        """Measure one round; the first round warms up and does not count."""
         before = self.server.cpu_s()
         took, latencies_s = load(self.server.port, self.requests, count, connections)
         if counts:
@@ -69,7 +70,7 @@ class Subject:
             self.latencies_s += latencies_s
 
     def summary(self) -> dict[str, float]:
-        """Its figures."""
+        """Return medians and percentiles."""
         ordered = sorted(self.latencies_s)
         return {
             "rps": statistics.median(self.rps),
@@ -80,7 +81,7 @@ class Subject:
 
 
 def shoppers(recommender: Recommender, randomness: random.Random) -> list[list[dict[str, Any]]]:
-    """Calls that tell of new shoppers, who look at, and buy, what sells."""
+    """Return calls with the events of new users, who view and buy popular items."""
     ids = recommender.engine.items.ids
     popular = [ids[row] for row in recommender.engine.by_popularity[:2000].tolist()]
     names = ["view_item"] * 6 + ["add_to_cart"] * 2 + ["purchase"] * 2
@@ -93,28 +94,28 @@ def shoppers(recommender: Recommender, randomness: random.Random) -> list[list[d
 
 
 def condition(recommender: Recommender) -> str:
-    """A filter that keeps some of the catalogue: one of the top categories, the one of the best seller."""
+    """Return a filter that keeps part of the catalogue: the top category of the best-selling item."""
     engine = recommender.engine
-    best = engine.items_table.row(int(engine.by_popularity[0]), named=True)
-    category = best.get("category")
+    top_item = engine.items_table.row(int(engine.by_popularity[0]), named=True)
+    category = top_item.get("category")
     return f"category = '{category[0]}'" if category else "available"
 
 
 def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, Subject]:
-    """Start the servers, and make what is asked of them."""
+    """Start the servers and build their requests."""
     recommender = Recommender.open(options.models)
     engine = recommender.engine
     (folder / "placements.toml").write_text(PLACEMENTS.format(condition=condition(recommender)), encoding="utf-8")
     items = [quote(engine.items.ids[row], safe="") for row in engine.by_popularity[: options.ids].tolist()]
     of_items = [get(f"/v1/items/{item}/recommendations") for item in items]
     models = ("--models", options.models, "--placements", folder / "placements.toml")
-    ours = stack.enter_context(Server(*models, "--store", folder / "a.sqlite"))
-    silent = stack.enter_context(Server(*models, "--store", folder / "b.sqlite", "--impressions", 0))
-    uncached = stack.enter_context(Server(*models, "--store", folder / "c.sqlite", "--cache-mb", 0))
-    size = int(statistics.median(len(once(ours.port, request)) for request in of_items[:SAMPLES]))
-    bare = stack.enter_context(Server("--size", size))
+    server = stack.enter_context(benchmark_server(*models, "--store", folder / "a.sqlite"))
+    silent = stack.enter_context(benchmark_server(*models, "--store", folder / "b.sqlite", "--impressions", 0))
+    uncached = stack.enter_context(benchmark_server(*models, "--store", folder / "c.sqlite", "--cache-mb", 0))
+    size = int(statistics.median(len(once(server.port, request)) for request in of_items[:SAMPLES]))
+    bare = stack.enter_context(benchmark_server("--size", size))
     for events in shoppers(recommender, random.Random(0)):
-        once(ours.port, post("/v1/events", {"events": events}))
+        once(server.port, post("/v1/events", {"events": events}))
     users = [f"bench-{number}" for number in range(N_SHOPPERS)]
     lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
     known = [quote(engine.users.ids[row], safe="") for row in (-lengths).argsort()[: options.ids].tolist()]
@@ -124,13 +125,15 @@ def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dic
     }
     return {
         "bare FastAPI, fixed body": Subject(bare, [get("/fixed")]),
-        "complementary": Subject(ours, of_items),
+        "complementary": Subject(server, of_items),
         "complementary, impressions off": Subject(silent, of_items),
         "complementary, no cache": Subject(uncached, of_items),
-        "for_you, 50 recent events": Subject(ours, of_users["for_you"], 0.1),
-        "for_you without ranker": Subject(ours, of_users["without_ranker"], 0.1),
-        "for_you with a filter": Subject(ours, of_users["filtered"], 0.1),
-        "for_you, longest histories": Subject(ours, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1),
+        "for_you, 50 recent events": Subject(server, of_users["for_you"], 0.1),
+        "for_you without ranker": Subject(server, of_users["without_ranker"], 0.1),
+        "for_you with a filter": Subject(server, of_users["filtered"], 0.1),
+        "for_you, longest histories": Subject(
+            server, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1
+        ),
     }
 
 
@@ -141,28 +144,28 @@ GOALS = {
 }
 
 
-def measure(options: argparse.Namespace) -> list[Figure]:
-    """Interleave the rounds of all contenders, and hold them against the first."""
+def measure(options: argparse.Namespace) -> list[Result]:
+    """Measure all subjects in interleaved rounds, and compute the ratios to the first."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         every = subjects(stack, options, folder)
-        for turn in range(options.rounds + 1):
+        for round_number in range(options.rounds + 1):
             for each in every.values():
                 count = max(int(options.requests * each.share), options.connections)
-                count = count if turn else max(len(each.requests), count // 10)
-                each.measure(count, options.connections, counts=turn > 0)
-    told = {name: each.summary() for name, each in every.items()}
-    base = next(iter(told.values()))
-    figures = []
-    for name, each in told.items():
+                count = count if round_number else max(len(each.requests), count // 10)
+                each.measure(count, options.connections, counts=round_number > 0)
+    summaries = {name: each.summary() for name, each in every.items()}
+    base = next(iter(summaries.values()))
+    results = []
+    for name, each in summaries.items():
         each |= {"rps_ratio": each["rps"] / base["rps"], "p99_ratio": each["p99_ms"] / base["p99_ms"]}
-        goals = {figure: (sign, goal) for figure, sign, goal in GOALS.get(name, ())}
-        figures.append(Figure("serving", name, each, goals))
-    return figures
+        goals = {value: (sign, goal) for value, sign, goal in GOALS.get(name, ())}
+        results.append(Result("serving", name, each, goals))
+    return results
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said of a run."""
+    """Add the options of a run."""
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--requests", type=int, default=10_000, help="a round; a tenth for user lists")
     parser.add_argument("--rounds", type=int, default=5)

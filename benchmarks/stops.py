@@ -1,15 +1,15 @@
-"""How many times one request steps from module to module: a measure of how far apart its code lies.
+"""Number of steps from module to module that one request takes: a measure of how far apart its code lies.
 
     python -m benchmarks.stops --models models
     python -m benchmarks.stops --max 60 --json stops.json
 
 A stop is a call that enters another module than the caller's, both of the project. A call through a library counts as
-one by the nearest frame of the project above it; the first call, which comes from outside, is a stop as well. Not
-stops: calls within a file (comprehensions, lambdas and generators of the same file among them), calls into libraries,
-returns, and generators that go on. A stop at a module that an earlier stop has visited is counted once more, and
-apart as a revisit. The request is asked twice, and counted the second time, so that lazy values are there.
+one by the nearest frame of the project above it; the first call, from outside, is a stop too. Not stops: calls within a
+file (comprehensions, lambdas and generators of the same file included), calls into libraries, returns, and generators
+that resume. A stop at a module that was visited before also counts as a revisit. The request is sent twice and counted
+the second time, so that lazy values exist.
 
-Modules are told apart by their files below the root of the repository, wherever they lie.
+Modules are identified by their files below the root of the repository.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from recsys import Recommender
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("recsys", "serving")
 GENERATORS: Final = 0x20 | 0x80 | 0x200
-"""Flags of code whose frames are entered again each time that they go on: generators and coroutines."""
+"""Flags of code whose frames are entered again when they resume: generators and coroutines."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Stop:
     """A call that entered another module.
 
     Attributes:
-        module: dotted name of the module that was entered.
-        function: qualified name of the function that was called.
+        module: dotted name of the entered module.
+        function: qualified name of the called function.
     """
 
     module: str
@@ -49,18 +49,18 @@ class Stop:
 
 @dataclass(frozen=True)
 class Stops:
-    """The stops of a call, in order."""
+    """Stops of a call, in order."""
 
     stops: tuple[Stop, ...]
 
     @property
     def n_files(self) -> int:
-        """How many modules were visited."""
+        """Number of visited modules."""
         return len({stop.module for stop in self.stops})
 
     @property
     def n_revisits(self) -> int:
-        """How many stops were at a module visited before."""
+        """Number of stops at a module that was visited before."""
         return len(self.stops) - self.n_files
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Stops:
 
 
 class _Counter:
-    """What `sys.setprofile` calls."""
+    """Profile function that records stops."""
 
     def __init__(self, root: Path, packages: Sequence[str]) -> None:
         self._prefixes = tuple(f"{root / package}/" for package in packages)
@@ -94,7 +94,7 @@ class _Counter:
             self.stops.append(Stop(self._module(code.co_filename), code.co_qualname))
 
     def _is_inside(self, frame: FrameType) -> bool:
-        """Whether a frame's code is of the project; generated code and the bodies of modules are not."""
+        """Return whether a frame's code is of the project; generated code and the bodies of modules are not."""
         code = frame.f_code
         if code not in self._inside:
             self._inside[code] = code.co_filename.startswith(self._prefixes) and code.co_name != "<module>"
@@ -109,9 +109,12 @@ def count_stops(call: Callable[[], object], root: Path = ROOT, packages: Sequenc
     """Count the stops of a call.
 
     Args:
-        call: without arguments; lazy values that it fills should be there already.
-        root: folder of the packages, as their modules' `__file__` states it.
+        call: function without arguments; its lazy values should exist already.
+        root: folder of the packages.
         packages: folders of the project below it.
+
+    Returns:
+        The stops.
     """
     counter = _Counter(root, packages)
     before = sys.getprofile()
@@ -133,7 +136,7 @@ def show(found: Stops) -> None:
 
 
 def main() -> int:
-    """Count the stops of a list for a user; 1 if there are more than allowed."""
+    """Count the stops of a list for a user; return 1 if there are more than allowed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.stops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""Bundles exchanged under load: how many requests fail, and whether any answer is of two versions.
+"""Bundles exchanged under load: number of failed requests, and of responses that mix two versions.
 
     python -m benchmarks.swap --models models --json swap.json
 
-A copy of the current bundle stands beside it, under another name; `activate` switches between the two, as a training or
-an operator does, while related items are asked for without a pause. The baseline is the same load with no switch.
+A copy of the current bundle is stored under another name. `activate` switches between the two, as a training job or an
+operator does, while related items are requested without a pause. The baseline is the same load without switches.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import uvloop
 
-from benchmarks.figures import Figure, command
 from benchmarks.load import Supply, ask_all, get, once
-from benchmarks.server import Server
+from benchmarks.results import Result, command
+from benchmarks.server import benchmark_server
 from recsys.bundles.bundle import MANIFEST, SEAL
 from recsys.bundles.registry import activate, current_version
 from recsys.pipeline.recommender import Recommender
@@ -32,7 +32,7 @@ VERSION = b'"model_version":"'
 
 
 def twins(models: Path, folder: Path) -> tuple[str, str]:
-    """A folder with the current bundle and its copy of another name; returns both names."""
+    """Copy the current bundle under another name, and return both names."""
     version = current_version(models)
     if version is None:
         raise SystemExit(f"{models} has no current bundle")
@@ -40,16 +40,16 @@ def twins(models: Path, folder: Path) -> tuple[str, str]:
     for name in (version, other):
         shutil.copytree(models / version, folder / name)
     manifest = folder / other / MANIFEST
-    told = json.loads(manifest.read_text(encoding="utf-8")) | {"version": other}
-    del told[SEAL]
-    told[SEAL] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    manifest.write_text(json.dumps(told), encoding="utf-8")
+    document = json.loads(manifest.read_text(encoding="utf-8")) | {"version": other}
+    del document[SEAL]
+    document[SEAL] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    manifest.write_text(json.dumps(document), encoding="utf-8")
     activate(folder, version)
     return version, other
 
 
 async def swapping(port: int, folder: Path, versions: tuple[str, str], supply: Supply) -> int:
-    """Ask, and switch to and fro for as long as there is something to ask; returns the switches that were served."""
+    """Switch back and forth while requests remain, and return the number of switches that took effect."""
     asking = asyncio.create_task(ask_all(port, supply, CONNECTIONS))
     served = 0
     while not asking.done():
@@ -64,20 +64,20 @@ async def swapping(port: int, folder: Path, versions: tuple[str, str], supply: S
 
 
 async def ready(port: int) -> str:
-    """The version that serves."""
-    told: dict[str, str] = json.loads(await asyncio.to_thread(once, port, get("/health/ready")))
-    return told["model_version"]
+    """Return the version that serves."""
+    status: dict[str, str] = json.loads(await asyncio.to_thread(once, port, get("/health/ready")))
+    return status["model_version"]
 
 
-def measure(options: argparse.Namespace) -> list[Figure]:
-    """The load with and without switches."""
+def measure(options: argparse.Namespace) -> list[Result]:
+    """Measure the load with and without switches."""
     engine = Recommender.open(options.models).engine
     items = [quote(engine.items.ids[row], safe="") for row in engine.by_popularity[:200].tolist()]
     requests = [get(f"/v1/items/{item}/recommendations?limit=5") for item in items]
     with tempfile.TemporaryDirectory(dir=options.models) as name:
         folder = Path(name)
         versions = twins(options.models, folder)
-        with Server("--models", folder) as server:
+        with benchmark_server("--models", folder) as server:
             still = Supply(requests, max(options.swap_requests // 10, 1), VERSION)
             uvloop.run(ask_all(server.port, still, CONNECTIONS))
             moved = Supply(requests, options.swap_requests, VERSION)
@@ -93,11 +93,11 @@ def measure(options: argparse.Namespace) -> list[Figure]:
         "slowest_ms": 1000 * max(moved.latencies_s),
         "p99_ratio": p99 / still_p99,
     }
-    return [Figure("swap", "swaps under load", values, {"failed": ("<=", 0), "mixed": ("<=", 0)})]
+    return [Result("swap", "swaps under load", values, {"failed": ("<=", 0), "mixed": ("<=", 0)})]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said of a run."""
+    """Add the options of a run."""
     parser.add_argument("--swap-requests", type=int, default=100_000)
 
 

@@ -1,12 +1,12 @@
-"""Proof that a change of the code changes no list: a commit and the working tree answer the same requests.
+"""Comparison of the lists of two commits: a commit and the working tree answer the same requests.
 
     python -m benchmarks.compare HEAD~3 --data data/demo
     python -m benchmarks.compare HEAD~3 --requests 100 --bundles models-before models-now
 
-Each side trains its own bundle with its own code and serves it with its own code. Both servers are sent the same seeded
-requests, one half over the bundles alone and the other half after live events and changes of the catalogue. Answers
-must be equal field by field, scores to 1e-6. Nothing of the project is imported here but this package: the two sides
-are reached by `cli.main:main` and HTTP alone, so that their modules may be laid out and named differently.
+Each side trains its own bundle and serves it with its own code. Both servers get the same seeded requests, one half on
+the bundles alone and the other half after live events and changes of the catalogue. Answers must be equal field by
+field, scores to 1e-6. This package imports nothing of the project but `benchmarks`: the two sides are reached by
+`cli.main:main` and HTTP only, so that their modules may have different layouts and names.
 """
 
 from __future__ import annotations

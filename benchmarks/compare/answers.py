@@ -1,4 +1,4 @@
-"""Answers of two servers held against each other, field by field."""
+"""Comparison of the answers of two servers, field by field."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Comparison:
     Attributes:
         differences: the first `N_SHOWN` places that differ.
         n_differences: how many places differ.
-        max_score_difference: largest absolute difference of two scores at the same place, 0 where all are equal.
+        max_score_difference: largest absolute difference of two scores at the same index, 0 where all are equal.
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Comparison:
 
     @property
     def is_equal(self) -> bool:
-        """Whether no place differs."""
+        """Whether no index differs."""
         return self.n_differences == 0
 
 
@@ -140,9 +140,9 @@ def _pairs(path: str, left: Any, right: Any) -> Iterator[tuple[str, Any, Any]]:
         for name in left | right:
             yield from _pairs(f"{path}.{name}", left.get(name, _ABSENT), right.get(name, _ABSENT))
     elif isinstance(left, list) and isinstance(right, list):
-        for place in range(max(len(left), len(right))):
-            sides = (values[place] if place < len(values) else _ABSENT for values in (left, right))
-            yield from _pairs(f"{path}[{place}]", *sides)
+        for index in range(max(len(left), len(right))):
+            sides = (values[index] if index < len(values) else _ABSENT for values in (left, right))
+            yield from _pairs(f"{path}[{index}]", *sides)
     else:
         yield path, left, right
 

@@ -1,15 +1,13 @@
-"""A commit of the project: its files, its bundle and its server, reached by command line and HTTP alone."""
+"""A commit of the project: its files, its bundle and its server, reached by command line and HTTP only."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,11 +19,9 @@ import httpx
 
 from benchmarks.compare.answers import OK, Page
 from benchmarks.compare.workload import Call
+from benchmarks.server_process import HOST, ServerProcess
 
-HOST: Final = "127.0.0.1"
-START_S: Final = 180
 CALL_S: Final = 60
-STOP_S: Final = 30
 NOT_SERVED: Final = ("tests/", "benchmarks/", "scripts/", "docs/")
 ENTRY: Final = "from cli.main import main; main()"
 SETTINGS: Final = ("RECSYS_", "PROMETHEUS_")
@@ -112,56 +108,34 @@ def bundle_folder(cache: Path, kind: str, key: str, keep_others: bool) -> Path:
     return folder
 
 
-class Server:
-    """A server process of a checkout, ended with the block that it is used in.
+class Server(ServerProcess):
+    """A server process of a checkout and a client of it.
 
     Args:
-        checkout: whose code serves.
+        checkout: the side whose code runs.
         models: folder of its bundles.
-        folder: where its live log and its output go.
+        folder: folder for its live log and its output.
         placements: TOML file of lists; the built-in ones if None.
     """
 
     def __init__(self, checkout: Checkout, models: Path, folder: Path, placements: Path | None) -> None:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
         folder.mkdir(parents=True)
-        options: list[object] = ["--models", models.resolve(), "--host", HOST, "--port", port, "--clock", "data"]
+        options: list[object] = ["--models", models.resolve(), "--host", HOST, "--clock", "data"]
         options += ["--store", folder / "store.sqlite"]
         options += [] if placements is None else ["--placements", placements.resolve()]
-        self.name = checkout.name
-        self._log = folder / "server.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                checkout.command("serve", *options),
-                cwd=checkout.folder,
-                env=checkout.environment(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._client = httpx.Client(base_url=f"http://{HOST}:{port}", timeout=CALL_S, trust_env=False)
+        super().__init__(
+            checkout.name,
+            lambda port: checkout.command("serve", *options, "--port", port),
+            folder=checkout.folder,
+            environment=checkout.environment(),
+            log=folder / "server.log",
+        )
+        self._client = httpx.Client(base_url=f"http://{HOST}:{self.port}", timeout=CALL_S, trust_env=False)
 
-    def __enter__(self) -> Server:
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if self._client.get("/health/ready").status_code == OK:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        self.__exit__()
-        raise SystemExit(f"{self.name}: the server is not ready:\n{self._log.read_text(errors='replace')[-4000:]}")
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Close the client and end the process."""
         self._client.close()
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        super().stop()
 
     def get(self, path: str) -> object:
         """Return the JSON at a path."""

@@ -1,4 +1,4 @@
-"""Seeded calls for a comparison: lists of every kind, and the changes that both servers are sent before them."""
+"""Seeded calls for a comparison: lists of every kind, and the changes that both servers get before them."""
 
 from __future__ import annotations
 

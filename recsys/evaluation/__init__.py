@@ -1,1 +1,1 @@
-"""Is the new model better, honestly: questions cut from the shop's own future, and the answers' scores."""
+"""Offline evaluation of the lists: protocols, baselines, metrics with intervals, and attribution of live events."""

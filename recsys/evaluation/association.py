@@ -1,4 +1,4 @@
-"""Baselines for what goes with an item: plain counts of shared baskets and what statistics makes of them."""
+"""Baselines for related items: counts of shared baskets and association measures derived from them."""
 
 from __future__ import annotations
 
@@ -13,39 +13,53 @@ from scipy import sparse
 
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
+from recsys.data.incidence import incidence
 
 Association = Callable[[npt.NDArray[np.float64], float, npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
-"""From baskets with both, baskets with the seed, with each other item, and all baskets, to a score an item."""
+"""Maps baskets with both items, baskets with the seed, with each other item, and all baskets to a score per item."""
 
 MIN_TOGETHER: Final = 5
-"""Baskets below which a pair is no evidence: without it the rarest pairs lead every list."""
+"""Pairs in fewer baskets are not significant; without this limit the rarest pairs come first in every list."""
 
 
 def co_count(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
 ) -> npt.NDArray[np.float64]:
-    """How many baskets hold both."""
+    """Return the number of baskets that contain both items."""
     return both
 
 
 def lift(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
 ) -> npt.NDArray[np.float64]:
-    """How many times chance."""
+    """Compute the lift, `n_both · n_all / (n_seed · n_other)`: 1 for independent items.
+
+    >>> lift(np.array([2.0]), 4, np.array([5.0]), 10)
+    array([1.])
+    """
     return both * n_all / (n_seed * n_other)
 
 
 def cosine(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
 ) -> npt.NDArray[np.float64]:
-    """`n_both / √(n_seed · n_other)`."""
+    """Compute the cosine of the basket vectors, `n_both / √(n_seed · n_other)`, in [0, 1].
+
+    >>> cosine(np.array([2.0]), 4, np.array([4.0]), 10)
+    array([0.5])
+    """
     return both / np.sqrt(n_seed * n_other)
 
 
 def log_likelihood_ratio(
     both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
 ) -> npt.NDArray[np.float64]:
-    """How surprising the count is, below 0 where it is surprisingly low (Dunning 1993, Computational Linguistics)."""
+    """Compute the log-likelihood ratio of dependence, negative for pairs that are rarer than by chance.
+
+    Reference:
+        Dunning (1993), Accurate Methods for the Statistics of Surprise and Coincidence, Computational Linguistics.
+        Deviation: the sign.
+    """
     cells = (both, n_seed - both, n_other - both, n_all - n_seed - n_other + both)
     total = _entropy(*cells)
     rows = _entropy(np.full_like(both, n_seed), np.full_like(both, n_all - n_seed))
@@ -64,7 +78,7 @@ def _x_log_x(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def supported(association: Association) -> Association:
-    """The same, with pairs that fewer than `MIN_TOGETHER` baskets hold penalty all others."""
+    """Return the measure with pairs in fewer than `MIN_TOGETHER` baskets ordered after all others."""
 
     def score(
         both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
@@ -89,12 +103,12 @@ ASSOCIATIONS: Final[Mapping[str, Association]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class BasketCounts:
-    """Baskets of the past.
+    """Counts of past baskets.
 
     Attributes:
-        both: float64 CSR (n_items, n_items), baskets that hold two items, nothing on the diagonal.
-        n_baskets: float64 (n_items,), baskets that hold each.
-        n_all: all baskets.
+        both: float64 CSR (n_items, n_items), baskets that contain both items, zero on the diagonal.
+        n_baskets: float64 (n_items,), baskets that contain the item.
+        n_all: number of all baskets.
     """
 
     both: sparse.csr_matrix
@@ -103,12 +117,11 @@ class BasketCounts:
 
 
 def count_baskets(dataset: Dataset) -> BasketCounts:
-    """Count the baskets of everything that a dataset knows."""
+    """Count the baskets of all target events of a dataset."""
     bought = dataset.target_events
     _, row = np.unique(bought.basket_idx, return_inverse=True)
     shape = (int(row.max(initial=-1)) + 1, len(dataset.items))
-    baskets = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
-    baskets.data[:] = 1
+    baskets = incidence(row, bought.item_idx, shape)
     both = (baskets.T @ baskets).tocsr()
     n_baskets = both.diagonal().astype(np.float64)
     both.setdiag(0)
@@ -123,14 +136,17 @@ def associated_lists(
     k: int,
     item_type: npt.NDArray[np.int32] | None = None,
 ) -> npt.NDArray[np.int32]:
-    """The best partners of each seed, int32 (n_seeds, k), -1 past the end.
+    """List the best partners of each seed.
 
     Args:
-        counts: baskets.
-        association: how partners are scored.
+        counts: basket counts.
+        association: score of a partner.
         seeds: int32 (n_seeds,).
-        k: length of a list.
-        item_type: if given, partners of the seed's own type are left out, as `complementary` does.
+        k: length of a list, >= 1.
+        item_type: int32 (n_items,); if given, partners of the seed's own type are left out, as in `complementary`.
+
+    Returns:
+        int32 (n_seeds, k), best first, -1 past the end of a short list.
     """
     lists = np.full((len(seeds), k), -1, np.int32)
     of_seed: dict[int, npt.NDArray[np.int32]] = {}

@@ -1,4 +1,4 @@
-"""What came of the lists that were shown: events that carry a list's id, beside what the list showed."""
+"""Attribution of logged events to the lists whose id they carry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Z_95: Final = 1.959964
 
 CLICKS: Final = ("select_item", "view_item")
 STAGES: Final = {"clicks": CLICKS, "carts": ("add_to_cart",), "purchases": ("purchase",)}
-"""What a shopper did with an item that a list showed, and the events that say so."""
+"""Stages of the funnel, and the events that count for each."""
 
 PAIR: Final = ("recommendation_id", "item_id")
 KIND: Final = ("placement", "model_version")
@@ -33,7 +33,7 @@ IMPRESSION_COLUMNS: Final[dict[str, pl.DataType]] = {
     "propensity": pl.Float64(),
     "shown_at": pl.Float64(),
 }
-"""Columns of what lists showed, one row an item; `shown_at` in seconds since 1970."""
+"""Columns of the items that lists showed, one row per item; `shown_at` in seconds since 1970."""
 
 ATTRIBUTED_COLUMNS: Final[dict[str, pl.DataType]] = {
     "recommendation_id": pl.String(),
@@ -44,23 +44,23 @@ ATTRIBUTED_COLUMNS: Final[dict[str, pl.DataType]] = {
     "price": pl.Float64(),
     "currency": pl.String(),
 }
-"""Columns of the events that carry a list's id."""
+"""Columns of the events that carry the id of a list."""
 
 
 @dataclass(frozen=True)
 class PlacementStats:
-    """What came of the lists of one placement and model.
+    """Funnel of the lists of one placement and model version.
 
-    An item of a list counts once a stage, however often its event came.
+    Each item of a list counts at most once per stage.
 
     Attributes:
         placement, model_version: of the lists.
-        lists: how batch are in the log.
-        impressions: items over all of them.
-        clicks, carts, purchases: items of them that were looked at, put into the cart, bought.
+        lists: number of lists in the log.
+        impressions: number of their items.
+        clicks, carts, purchases: number of items that were viewed, added to the cart, purchased.
         ctr: clicks ÷ impressions.
         conversion: purchases ÷ impressions.
-        revenue: quantity × price over the purchases, by currency; "" where the events name none.
+        revenue: quantity × price of the purchases, by currency; "" for events without a currency.
     """
 
     placement: str
@@ -77,13 +77,13 @@ class PlacementStats:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What came of all lists that the log holds.
+    """Attribution of all events in the log.
 
     Attributes:
-        yields: by placement and model version.
-        window_days: how long after a list an event counted.
-        late: events that came after the window.
-        unmatched: events whose list is not in the log, or did not show the item.
+        yields: funnels by placement and model version.
+        window_days: days after a list within which an event counts.
+        late: events after the window.
+        unmatched: events whose list is not in the log or did not contain the item.
     """
 
     yields: tuple[PlacementStats, ...]
@@ -95,18 +95,23 @@ class Attribution:
 def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
     """Attribute events to the lists whose `recommendation_id` they carry.
 
-    An event counts for a list that showed its item, up to `window_days` later. A time before the list's is a
-    difference between clocks, as the event knew the list's id, and counts.
+    An event counts for a list that contained its item, up to `window_days` later. An event with an earlier time than
+    its list counts too: the clocks differ, as the event carries the list's id.
 
     Args:
         store: the live log.
-        window_days: > 0.
+        window_days: > 0 and finite.
+
+    Returns:
+        The funnels; none if no list is in the log.
 
     Raises:
-        ConfigError: the window is no length of time.
+        ConfigError: `window_days` is not positive and finite.
     """
     if not (0 < window_days < math.inf):
-        raise ConfigError(f"the window is {window_days} days, expected more than 0")
+        raise ConfigError(
+            f"the window is {window_days} days, expected a finite number above 0: choose another --window-days"
+        )
     until = store.last_seq()
     events = _attributed_events(store, until)
     lists, impressions = _shown_counts(store, until)
@@ -122,15 +127,15 @@ def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
 
 
 def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_seq: int | None = None) -> pl.DataFrame:
-    """What the lists of some ids showed.
+    """Read the items of the lists with the given ids.
 
     Args:
         store: the live log.
-        recommendation_ids: of the lists; those that the log does not have are passed over.
-        up_to_seq: the last number to be read.
+        recommendation_ids: ids of lists; ids that are not in the log are ignored.
+        up_to_seq: last sequence number to read; all if None.
 
     Returns:
-        The columns of `IMPRESSION_COLUMNS`; `propensity` is null where chance had no part.
+        The columns of `IMPRESSION_COLUMNS`; `propensity` is null where the position was not random.
     """
     wanted = set(recommendation_ids)
     rows = (
@@ -144,11 +149,14 @@ def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_
 
 
 def join_impressions(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
-    """Events that carry a list's id, with the list's placement, position and propensity where they lack their own.
+    """Fill the placement, position and propensity of events from the lists whose id they carry.
 
     Args:
         events: the columns of `recsys.core.schema.EVENTS`.
-        shown: from `impression_rows`.
+        shown: result of `impression_rows`.
+
+    Returns:
+        The events with the same columns; existing values are kept.
     """
     names = ("placement", "position", "propensity")
     renamed = shown.select(*PAIR, *(pl.col(name).alias(f"{name} shown") for name in names))
@@ -157,22 +165,30 @@ def join_impressions(events: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
 
 
 def impressions(entry: LogEntry) -> list[tuple[str | None, float]]:
-    """The `recommendation_id` and time (seconds since 1970) of each list that an impression stands for."""
+    """Return the `recommendation_id` and the time (seconds since 1970) of each list in an impression entry."""
     if (batch := entry.body.get("shown")) is None:
         return [(entry.key, entry.at)]
     return [(each["recommendation_id"], each["at"]) for each in batch]
 
 
 def wilson(hits: int, trials: int) -> Interval:
-    """A share with its 95 % interval; (0, 0, 1) of no trials.
+    """Compute a share with its 95 % Wilson interval.
 
     `(p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)`.
+
+    Args:
+        hits: number of successes, 0 to `trials`.
+        trials: number of trials, >= 0.
+
+    Returns:
+        The share and its interval; (0, 0, 1) without trials.
 
     Reference:
         Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA.
 
-    >>> wilson(1, 10)
-    Interval(value=0.1, low=0.01787..., high=0.40415...)
+    >>> interval = wilson(1, 10)
+    >>> interval.value, round(interval.low, 4), round(interval.high, 4)
+    (0.1, 0.0179, 0.4042)
     """
     if not trials:
         return Interval(0.0, 0.0, 1.0)
@@ -189,7 +205,7 @@ def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[Lo
 
 
 def _attributed_events(store: EventStore, up_to_seq: int) -> pl.DataFrame:
-    """The events that carry a list's id and count for a stage."""
+    """Return the events that carry the id of a list and count for a stage."""
     counted = {name for names in STAGES.values() for name in names}
     rows = (
         {**entry.body, "at": entry.at}
@@ -200,7 +216,7 @@ def _attributed_events(store: EventStore, up_to_seq: int) -> pl.DataFrame:
 
 
 def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """Lists and impressions by placement and model version."""
+    """Count lists and impressions by placement and model version."""
     lists: Counter[tuple[str, str]] = Counter()
     n_shown: Counter[tuple[str, str]] = Counter()
     for entry in _of_kind(store, "impression", up_to_seq):
@@ -213,7 +229,7 @@ def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str,
 
 
 def _pairs(joined: pl.DataFrame, names: Iterable[str]) -> dict[tuple[str, str], int]:
-    """Distinct items of lists that have one of some events, by placement and model version."""
+    """Count distinct items of lists with one of the given events, by placement and model version."""
     pairs = joined.filter(pl.col("event").is_in(list(names))).unique(PAIR)
     counted = pairs.group_by(pl.col(KIND).fill_null("")).len()
     return {(placement, version): count for placement, version, count in counted.rows()}

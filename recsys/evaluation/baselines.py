@@ -1,7 +1,7 @@
-"""What others do, fitted on the same past and asked the same questions.
+"""Baseline methods for lists of a user, fitted on the same past as the engine.
 
-A baseline scores every item for a block of queries; the harness takes the best of them. Settings were tuned on the
-tuning window, as docs/evaluation.md tells.
+A baseline scores every item for a block of users; `methods.baseline_lists` takes the best of them. Their settings were
+tuned on the tuning window, see docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Scorer = Callable[[npt.NDArray[np.int32]], Scores]
 """Scores of all items for a block of users, float32 (n_users, n_items)."""
 
 POPULARITY_WEIGHT: Final = 0.1
-"""Weight of an item's share of purchases, fallback what the user bought."""
+"""Weight of an item's share of purchases relative to one purchase of the user."""
 
 
 @dataclass(frozen=True)
 class TrainingSlice:
-    """What a baseline may know: the shop before `now`, as matrices.
+    """The shop before a moment, as matrices.
 
     Attributes:
-        dataset: events before `now` only.
+        dataset: contains events before `now` only.
         now: seconds since 1970.
     """
 
@@ -47,40 +47,47 @@ class TrainingSlice:
 
     @cached_property
     def events(self) -> Events:
-        """Goal events of named shoppers."""
+        """Target events of known users."""
         bought = self.dataset.target_events
         return bought.take(bought.user_idx >= 0)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Users and items."""
+        """Number of users and number of items."""
         return len(self.dataset.users), len(self.dataset.items)
 
     def matrix(self, weight: npt.NDArray[np.floating]) -> sparse.csr_matrix:
-        """Sum a weight an event into (n_users, n_items)."""
+        """Sum a weight per event into a matrix.
+
+        Args:
+            weight: (n_events,), one value per event of `events`.
+
+        Returns:
+            float32 CSR (n_users, n_items).
+        """
         coordinates = (self.events.user_idx, self.events.item_idx)
         return sparse.csr_matrix((weight.astype(np.float32), coordinates), shape=self.shape)
 
     @cached_property
     def age_days(self) -> npt.NDArray[np.float64]:
-        """Age of each event, in days."""
+        """Age of each event, in days, float64 (n_events,)."""
         return (self.now - self.events.timestamp) / DAY_S
 
     @cached_property
     def counts(self) -> sparse.csr_matrix:
-        """Purchases by user and item."""
+        """Number of purchases by user and item, float32 CSR (n_users, n_items)."""
         return self.matrix(np.ones(len(self.events)))
 
     @cached_property
     def popularity(self) -> Scores:
-        """Share of purchases of the last four weeks, float32 (n_items,)."""
+        """Share of the purchases of the last four weeks, float32 (n_items,); of all purchases if there were none."""
         recent = self.events.item_idx[self.age_days < 28]
         counts = np.bincount(recent if len(recent) else self.events.item_idx, minlength=self.shape[1])
         return (counts / max(counts.sum(), 1)).astype(np.float32)
 
     @cached_property
     def baskets_since(self) -> npt.NDArray[np.int64]:
-        """For each event, how many of its shopper's baskets came later."""
+        """Number of later baskets of the same user, for each event, int64 (n_events,)."""
         baskets, first = np.unique(self.events.basket_idx, return_index=True)
         user, time = self.events.user_idx[first], self.events.timestamp[first]
         order = np.lexsort((time, user))
@@ -92,24 +99,34 @@ class TrainingSlice:
 
 
 def popularity(past: TrainingSlice) -> Scorer:
-    """Share of the last four weeks' purchases."""
+    """Score by the share of the last four weeks' purchases."""
     return lambda users: np.broadcast_to(past.popularity, (len(users), past.shape[1]))
 
 
 def personal_frequency(past: TrainingSlice) -> Scorer:
-    """How often the shopper bought each item; nothing else."""
+    """Score by how often the user bought each item."""
     return lambda users: past.counts[users].toarray()
 
 
 def gp_topfreq(past: TrainingSlice) -> Scorer:
-    """Own frequency first, everyone's popularity fallback it (Li et al. 2023, TOIS)."""
+    """Score by how often the user bought each item, then by popularity (GP-TopFreq).
+
+    Reference:
+        Li, Jullien, Ariannezhad & de Rijke (2023), A Next Basket Recommendation Reality Check, TOIS.
+    """
     return exponential_decay(past, np.inf, popularity_weight=1.0)
 
 
 def exponential_decay(
     past: TrainingSlice, decay_days: float = 150.0, popularity_weight: float = POPULARITY_WEIGHT
 ) -> Scorer:
-    """`Σ exp(−age/τ)` over own purchases, popularity fallback it."""
+    """Score by `Σ exp(−age/τ)` over the user's purchases, plus popularity.
+
+    Args:
+        past: the data.
+        decay_days: τ, in days, > 0; infinite for no decay.
+        popularity_weight: weight of an item's share of purchases, >= 0.
+    """
     own = past.matrix(np.exp(-past.age_days / decay_days))
     return lambda users: own[users].toarray() + popularity_weight * past.popularity
 
@@ -123,7 +140,12 @@ def tifu_knn(
     alpha: float = 0.9,
     n_neighbors: int = 100,
 ) -> Scorer:
-    """Time-decayed personal frequency, mixed with that of the nearest shoppers (Hu et al. 2020, SIGIR)."""
+    """Score by time-decayed personal frequency, mixed with that of the nearest users (TIFU-KNN).
+
+    Reference:
+        Hu, He, Gao & Zhang (2020), Modeling Personalized Item Frequency Information for Next-basket Recommendation,
+        SIGIR.
+    """
     group, position = np.divmod(past.baskets_since, group_size)
     n_baskets = np.zeros(past.shape[0], np.int64)
     np.maximum.at(n_baskets, past.events.user_idx, past.baskets_since + 1)
@@ -134,7 +156,11 @@ def tifu_knn(
 
 
 def up_cf(past: TrainingSlice, *, recency: int = 50, sharpness: float = 10.0, asymmetry: float = 0.75) -> Scorer:
-    """Recency-aware user-wise popularity, spread by asymmetric user similarity (Faggioli et al. 2020, UMAP)."""
+    """Score by recency-aware user-wise popularity, spread by asymmetric user similarity (UP-CF@r).
+
+    Reference:
+        Faggioli, Polato & Aiolli (2020), Recency Aware Collaborative Filtering for Next Basket Recommendation, UMAP.
+    """
     recent = past.baskets_since < recency
     n_baskets = np.zeros(past.shape[0], np.int64)
     np.maximum.at(n_baskets, past.events.user_idx, past.baskets_since + 1)
@@ -154,7 +180,7 @@ def up_cf(past: TrainingSlice, *, recency: int = 50, sharpness: float = 10.0, as
 
 
 def user_knn(past: TrainingSlice, n_neighbors: int = 50) -> Scorer:
-    """What the nearest shoppers have bought, however often, by cosine of it."""
+    """Score by what the nearest users bought, by cosine of the sets of items."""
     bought = past.counts.copy()
     bought.data[:] = 1
     return _with_neighbors(bought, bought, 0.0, n_neighbors, past.popularity)
@@ -182,7 +208,11 @@ def _with_neighbors(
 
 
 def ease(past: TrainingSlice, *, n_items: int = 6000, regularization: float = 500.0) -> Scorer:
-    """A closed-form linear model between the top_items-selling items, on `ln(1 + count)` (Steck 2019, WWW)."""
+    """Score by EASE between the best-selling items, on `ln(1 + count)`, without truncation of the weights.
+
+    Reference:
+        Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, WWW.
+    """
     bought = past.counts.log1p()
     top_items = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
     x = bought[:, top_items]
@@ -197,14 +227,14 @@ def ease(past: TrainingSlice, *, n_items: int = 6000, regularization: float = 50
 
 
 def als(past: TrainingSlice, *, half_life_days: float = 30.0) -> Scorer:
-    """Implicit's ALS on decayed counts."""
+    """Score by implicit's ALS on decayed counts."""
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(factors=256, regularization=10.0, alpha=1.0, iterations=15, random_state=0)
     return _by_factors(model, past.matrix(np.exp2(-past.age_days / half_life_days)))
 
 
 def bpr(past: TrainingSlice) -> Scorer:
-    """Implicit's BPR on counts."""
+    """Score by implicit's BPR on counts."""
     model = BayesianPersonalizedRanking(
         factors=16, learning_rate=0.01, regularization=0.01, iterations=30, random_state=0, num_threads=1
     )
@@ -219,12 +249,12 @@ def _by_factors(model: Any, user_items: sparse.csr_matrix) -> Scorer:
 
 
 def item_bm25(past: TrainingSlice) -> Scorer:
-    """Implicit's item-item neighbours by BM25."""
+    """Score by implicit's item-item neighbors with BM25 weights."""
     return _by_neighbors(BM25Recommender(K=20, K1=1.2, B=0.2), past.counts, past)
 
 
 def item_cosine(past: TrainingSlice) -> Scorer:
-    """Implicit's item-item neighbours by cosine of who bought them."""
+    """Score by implicit's item-item neighbors, by cosine of the sets of users."""
     bought = past.counts.copy()
     bought.data[:] = 1
     return _by_neighbors(CosineRecommender(K=20), bought, past)

@@ -1,4 +1,4 @@
-"""Protocols for those of whom next to nothing is known: new items, new shoppers."""
+"""Cold-start protocols: items and users without training data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
+from recsys.data.incidence import incidence
 from recsys.evaluation.baselines import TrainingSlice, popularity
 from recsys.evaluation.experiment import QuestionResults, draw
 from recsys.evaluation.methods import Track, untracked
@@ -39,13 +40,13 @@ NOON = 12
 
 @dataclass(frozen=True)
 class ColdItemsTask:
-    """Items whose every interaction is hidden, and who bought them.
+    """Items whose interactions are all hidden, and their buyers.
 
     Attributes:
-        item_idx: int32 (n_cold,).
+        item_idx: int32 (n_cold,), the hidden items.
         buyers: float32 CSC of ones (n_users, n_cold).
-        engine: fitted without them.
-        past: without them, for baselines.
+        engine: fitted without these interactions.
+        past: the data without these interactions, for baselines.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -57,13 +58,22 @@ class ColdItemsTask:
 def hide_items(
     dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator
 ) -> ColdItemsTask | None:
-    """Hide a share of the items that enough shoppers bought before the window; None where there are none."""
+    """Hide a share of the items with at least `MIN_BUYERS` users before the window.
+
+    Args:
+        dataset: the shop.
+        window: the evaluated period.
+        config: settings of the models.
+        rng: source of the draw.
+
+    Returns:
+        The task; None if there are too few such items.
+    """
     known = dataset.until(window.start)
     bought = known.target_events
     named = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
-    purchases = sparse.csr_matrix((np.ones(len(named), np.float32), (named.user_idx, named.item_idx)), shape=shape)
-    purchases.data[:] = 1
+    purchases = incidence(named.user_idx, named.item_idx, shape)
     candidates = np.flatnonzero(np.asarray(purchases.sum(axis=0)).ravel() >= MIN_BUYERS)
     n_cold = int(COLD_SHARE * len(candidates))
     if not n_cold:
@@ -75,9 +85,16 @@ def hide_items(
 
 
 def evaluate_hidden_items(hidden: ColdItemsTask, window: Window) -> Iterator[QuestionResults]:
-    """AUC of each hidden item over shoppers, then each shopper's recall@50 over the hidden items.
+    """Compute the AUC of each hidden item over the users, then each user's recall@50 over the hidden items.
 
-    The baseline takes whoever buys many different items for the likelier buyer of any; it cannot tell items apart.
+    The baseline scores a user by the number of distinct items bought; it cannot tell items apart.
+
+    Args:
+        hidden: the task.
+        window: the evaluated period.
+
+    Yields:
+        The results of both questions.
     """
     activity = np.diff(hidden.past.counts.indptr).astype(np.float32)
     scores = {
@@ -124,13 +141,13 @@ def _buyers_task(hidden: ColdItemsTask, window: Window) -> Task:
 
 @dataclass(frozen=True)
 class ColdUsersTask:
-    """Shoppers whom the models never saw, users about their next basket.
+    """Users that the models were not fitted on, with their next baskets.
 
     Attributes:
         task: their first baskets in the window.
-        history: everybody's events, theirs included.
+        history: events of all users, theirs included.
         engine: fitted without them.
-        past: without them, for baselines.
+        past: the data without them, for baselines.
     """
 
     task: Task
@@ -140,7 +157,17 @@ class ColdUsersTask:
 
 
 def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng: np.random.Generator) -> ColdUsersTask:
-    """Leave a third of the shoppers out of training."""
+    """Leave a third of the users out of training.
+
+    Args:
+        dataset: the shop.
+        window: the evaluated period.
+        config: settings of the models.
+        rng: source of the draw.
+
+    Returns:
+        The task; it has no queries if none of these users bought before and in the window.
+    """
     is_out = rng.random(len(dataset.users)) < LEFT_OUT_SHARE
     known = dataset.until(window.start)
     is_seen = (known.events.user_idx < 0) | ~is_out[known.events.user_idx]
@@ -155,7 +182,16 @@ def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng:
 
 
 def evaluate_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked) -> QuestionResults:
-    """Recall@10 of `for_you`, and of own items before popular ones, from the last `n_kept` items alone."""
+    """Compute recall@10 of `for_you`, and of own items followed by popular ones, from the last `n_kept` items only.
+
+    Args:
+        cold: the task.
+        n_kept: items of each user's history that are visible, >= 1.
+        track: shows progress.
+
+    Returns:
+        The results.
+    """
     placement, engine = PLACEMENTS["for_you"], cold.engine
     shape = (len(cold.task), N_LISTED)
     lists, baseline = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)

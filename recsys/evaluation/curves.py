@@ -1,4 +1,4 @@
-"""What one figure cannot tell: what the long-tail dial costs at each setting, and what a score is worth."""
+"""Curves: the trade-off of the long-tail setting, and the calibration of scores."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ N_SCORE_BINS: Final = 10
 
 @dataclass(frozen=True)
 class TradeoffPoint:
-    """How good lists for discovery are, and how far from the head.
+    """Accuracy of the lists of one method, and their share of the tail.
 
     Attributes:
         method: a placement or a baseline.
-        tail_discount: the dial's setting; None for what has no such dial.
-        is_served: whether callers get it as it is.
+        tail_discount: popularity discount of the placement; None for methods without it.
+        is_served: whether the placement is served with this setting.
         ndcg: nDCG@20.
-        tail_share: share of the listed items that belong to the tail, 0 to 1.
-        long_tail_recall: recall@20 of the relevant items of the tail; NaN if there are none.
+        tail_share: share of listed items in the tail, in [0, 1].
+        long_tail_recall: recall@20 of relevant items in the tail; NaN without such items.
         coverage: distinct items in all lists.
     """
 
@@ -46,13 +46,13 @@ class TradeoffPoint:
 
 @dataclass(frozen=True)
 class ScoreBin:
-    """Listed items whose scores are alike.
+    """Listed items with scores in one range.
 
     Attributes:
-        low: the lowest score.
-        high: the highest.
-        n_items: how many were listed.
-        precision: the share of them that was taken, drawn by shopper.
+        low: lowest score.
+        high: highest score.
+        n_items: number of listed items.
+        precision: share of them that was bought, with an interval over users.
     """
 
     low: float
@@ -64,19 +64,19 @@ class ScoreBin:
 def sweep_tail_discount(
     experiment: Experiment, results: QuestionResults, tail_discounts: tuple[float, ...] = TAIL_DISCOUNTS
 ) -> list[TradeoffPoint]:
-    """Serve `discover` at each setting of its popularity discount, beside what `discovery` results already.
+    """Serve `discover` at each setting of its popularity discount, and compare with the methods of `discovery`.
 
-    All methods answer the same part of the queries, and share the draws of their intervals.
+    All methods answer the same sample of the queries, and their intervals use the same resamples.
 
     Args:
         experiment: the models.
-        results: the outcome of `discovery`.
-        tail_discounts: β, >= 0 each; the one that is served is added.
+        results: results of `discovery`.
+        tail_discounts: β, >= 0 each; the served setting is added.
 
     Returns:
-        The settings in order, then all others as they stand.
+        The settings in ascending order, then the other methods.
     """
-    assert results.task is not None, "discovery asks about shoppers"
+    assert results.task is not None, "discovery has queries of users"
     chosen = _sample(results.n_queries, MAX_SWEEP_QUERIES)
     task, served = results.task.take(chosen), PLACEMENTS["discover"]
     points = []
@@ -96,19 +96,19 @@ def sweep_tail_discount(
 def calibration_bins(
     experiment: Experiment, task: Task, placement: str = "for_you", n_bins: int = N_SCORE_BINS
 ) -> list[ScoreBin]:
-    """How often a listed item was taken, by its score.
+    """Compute how often a listed item was bought, by its score.
 
-    The bins are quantiles, so that each holds as many items; lists of the fallback, scored on another scale, are left
-    out. Precise scores rise from bin to bin.
+    The bins are quantiles, so that all contain about as many items. Lists of the fallback are left out, as their scores
+    have another scale. The precision of well-calibrated scores rises from bin to bin.
 
     Args:
         experiment: the models.
         task: the queries.
-        placement: which list.
-        n_bins: how many bins; fewer where scores are few or tied.
+        placement: the list.
+        n_bins: number of bins, >= 1; fewer if scores are few or tied.
 
     Returns:
-        Bins by rising score; none where nothing was listed.
+        Bins by ascending score; none if no item was listed.
     """
     task = task.take(_sample(len(task), MAX_SCORE_QUERIES))
     lists = np.full((len(task), N_LISTED), -1, np.int32)
@@ -145,7 +145,7 @@ def _point(experiment: Experiment, task: Task, method: str, lists: Lists) -> Tra
 
 
 def _share(hits: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_], task: Task) -> Interval:
-    """Hits as a share of the items inside, shoppers drawn with all of their items."""
+    """Compute hits as a share of the items in a bin; users are resampled with all of their items."""
     counts = np.column_stack([hits.sum(axis=1), inside.sum(axis=1)]).astype(np.float64)
     means = resampled_means(counts, np.random.default_rng(0), task.user_idx)
     ratio = np.full(len(means), np.nan)
@@ -158,5 +158,5 @@ def _mean(value: Values) -> float:
 
 
 def _sample(n: int, most: int) -> npt.NDArray[np.int64]:
-    """At most so many of n places, in order, the same ones each time."""
+    """Return at most `most` of `n` rows, ascending, the same ones at each call."""
     return np.sort(np.random.default_rng(0).choice(n, min(n, most), replace=False))

@@ -1,4 +1,4 @@
-"""What every protocol works on, and the one shape of what it finds: a value for each query, method and metric."""
+"""An experiment: a shop cut at a window with models of its past, and the results of a question."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from recsys.ranking.fit import fit_engine
 
 N_LISTED: Final = 20
 MAX_QUERIES: Final = 20_000
-"""Queries of a question; of more, as many are drawn."""
+"""Most queries per question; of more, a random sample is evaluated."""
 
 HISTORY_STEPS: Final = (1, 2, 5, 20, 100)
-"""Fewest baskets of each length of history that figures are told for."""
+"""Fewest baskets of each segment by length of history."""
 
 Masks = Mapping[str, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A shop cut at a window, and the models fitted on the past.
+    """A shop cut at a window, and the models fitted on its past.
 
     Attributes:
-        dataset: the shop up to the window's end, future included; only tasks may look at it.
-        window: the judged span.
-        engine: fitted on what came before the window.
-        past: the same for baselines.
+        dataset: the shop up to the end of the window; only tasks may read its events in the window.
+        window: the evaluated period.
+        engine: fitted on events before the window.
+        past: the same events, for baselines.
         track: shows progress.
     """
 
@@ -59,39 +59,50 @@ class Experiment:
         track: Track = untracked,
         progress: Progress = lambda stage: None,
     ) -> Experiment:
-        """Fit on the past of a window, telling the stages; what comes after the window is not looked at."""
+        """Fit the models on the past of a window; events after the window are ignored.
+
+        Args:
+            dataset: the shop.
+            window: the evaluated period.
+            config: settings of the models.
+            track: shows progress of the lists.
+            progress: called with the name of each stage of the fit.
+
+        Returns:
+            The experiment.
+        """
         known = dataset.until(window.start)
         engine = fit_engine(known, config, now=window.start, progress=progress)
         return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), track)
 
     @cached_property
     def rolling_engine(self) -> Engine:
-        """The models of the past with everybody's events up to the end; a request sees those before its moment."""
+        """The same models with all histories up to the end; a request reads only events before its own moment."""
         return replace(self.engine, history=build_history(self.dataset, self.engine.config.history))
 
     @cached_property
     def rolling_task(self) -> Task:
-        """Every basket of a known shopper."""
+        """Every basket of a known user in the window."""
         return draw(tasks.rolling(self.dataset, self.window))
 
     @cached_property
     def rolling_for_you(self) -> Lists:
-        """`for_you` just before each of these baskets."""
+        """Lists of `for_you` just before each of these baskets."""
         return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.track)
 
     def served(self, task: Task, placement: str) -> Lists:
-        """The lists that the engine serves."""
+        """Return the lists that the engine serves, int32 (n_queries, N_LISTED)."""
         return served_lists(self.engine, task, placement, N_LISTED, self.track)
 
     @cached_property
     def n_baskets(self) -> npt.NDArray[np.int64]:
-        """Baskets of each shopper before the window, int64 (n_users,)."""
+        """Number of baskets of each user before the window, int64 (n_users,)."""
         events = self.past.events
         _, first = np.unique(events.basket_idx, return_index=True)
         return np.bincount(events.user_idx[first], minlength=len(self.dataset.users))
 
     def segments(self, task: Task) -> dict[str, Masks]:
-        """Parts of a task to tell apart: by `history` and by `hour`, the queries of each, bool (n_queries,)."""
+        """Group the queries of a task by `history` and by `hour`, one mask per segment, bool (n_queries,)."""
         parts: dict[str, Masks] = {}
         if (task.user_idx != ANONYMOUS).all():
             parts["history"] = dict(_by_history(self.n_baskets[task.user_idx]))
@@ -102,16 +113,16 @@ class Experiment:
 
 @dataclass(frozen=True)
 class QuestionResults:
-    """The outcome of one question; a protocol asks one or more.
+    """Results of one question; a protocol has one question or more.
 
     Attributes:
-        treatments: the methods that are judged; all others are baselines.
+        treatments: the evaluated methods; all others are baselines.
         primary_metric: the metric that decides.
-        values: by method and metric, float64 (n_queries,), NaN where the query has none.
-        lists: by method, int32 (n_queries, k); empty where no list is judged.
-        task: the queries; None where items are asked about, not lists.
-        totals: by method and metric, figures of all lists together.
-        segments: by kind and name, the queries of a part.
+        values: by method and metric, float64 (n_queries,), NaN for queries without a value.
+        lists: by method, int32 (n_queries, k); empty if the question is not about lists.
+        task: the queries; None if the queries are items.
+        totals: by method and metric, metrics of all lists together.
+        segments: by kind and name, the queries of a segment.
     """
 
     treatments: tuple[str, ...]
@@ -124,12 +135,12 @@ class QuestionResults:
 
     @property
     def n_queries(self) -> int:
-        """How many queries were asked."""
+        """Number of queries."""
         return len(next(iter(self.values[self.treatments[0]].values())))
 
     @property
     def unit(self) -> npt.NDArray[np.integer]:
-        """What is drawn together when intervals are estimated: a shopper's queries; of nobody, each query alone."""
+        """Resampling unit of each query, see `Task.unit`; each query is its own unit if the queries are items."""
         return np.arange(self.n_queries) if self.task is None else self.task.unit
 
 
@@ -145,7 +156,19 @@ def score_lists(
     treatments: tuple[str, ...],
     primary_metric: str,
 ) -> QuestionResults:
-    """Measure the lists of every method for one task."""
+    """Compute the metrics of every method's lists for one task.
+
+    Args:
+        experiment: the models.
+        task: the queries.
+        lists: by method, int32 (n_queries, k).
+        measure: computes the metrics of one method, one value per query.
+        treatments: the evaluated methods.
+        primary_metric: the metric that decides.
+
+    Returns:
+        The results.
+    """
     n_items, prefix = len(experiment.dataset.items), "acc_" if primary_metric.startswith("acc_") else ""
     totals = {
         name: {
@@ -159,14 +182,14 @@ def score_lists(
 
 
 def draw(task: Task) -> Task:
-    """A task of at most `MAX_QUERIES`, the same ones each time."""
+    """Return a sample of at most `MAX_QUERIES` queries, the same ones at each call."""
     if len(task) <= MAX_QUERIES:
         return task
     return task.take(np.sort(np.random.default_rng(0).choice(len(task), MAX_QUERIES, replace=False)))
 
 
 def by_hour(engine: Engine, task: Task) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Each part of the day, as `05-10h`, and the queries in it."""
+    """Yield each part of the day, as `05-10h`, with a mask of its queries, bool (n_queries,)."""
     model = engine.timeofday
     bucket = np.where(task.hour >= 0, model.bucket_of_hour[task.hour], -1)
     for part in range(len(model.bucket_share)):

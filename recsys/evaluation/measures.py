@@ -1,4 +1,4 @@
-"""The metrics of each kind of question, one value per query."""
+"""Metrics of each kind of question, one value per query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys.evaluation.tasks import Task
 
 
 def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """How much of what was taken the lists foretell."""
+    """Compute how well the lists predict the purchases."""
     values = {}
     for k in (10, 20):
         values[f"recall@{k}"] = metrics.recall_at_k(lists, task.relevant, k)
@@ -27,7 +27,7 @@ def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Valu
 
 
 def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and which part of the catalogue the lists show."""
+    """Compute accuracy, and how the lists cover the catalogue."""
     engine, k = experiment.engine, N_LISTED
     values = accuracy(experiment, task, lists)
     values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)
@@ -38,7 +38,7 @@ def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> d
 
 
 def accuracy_by_hour(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Accuracy, and recall in each part of the day."""
+    """Compute accuracy, and recall in each part of the day."""
     values = accuracy(experiment, task, lists)
     for name, mask in by_hour(experiment.engine, task):
         values[f"recall@10_{name}"] = np.where(mask, values["recall@10"], np.nan)
@@ -46,7 +46,7 @@ def accuracy_by_hour(experiment: Experiment, task: Task, lists: Lists) -> dict[s
 
 
 def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Whether and where the rest of a basket is found; seeds of the tail apart."""
+    """Compute whether and at which position the rest of a basket is found; seeds in the tail also on their own."""
     hit = metrics.hit_rate_at_k(lists, task.relevant, 10)
     return {
         "hit_rate@10": hit,
@@ -61,5 +61,5 @@ OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def completion_by_other_types(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """The same where only other product types count."""
+    """Compute the same for items of other product types, under names of their own."""
     return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()}

@@ -1,4 +1,4 @@
-"""Lists for a task: ours through the served pipeline, so that what is judged is what a caller gets."""
+"""Lists of each method for a task; those of the engine come from the served pipeline."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from recsys.pipeline.stages import rank
 from recsys.retrieval.query import Ranking
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
-"""Wraps a loop to show its progress; told a label."""
+"""Wraps a loop to show its progress under a label."""
 
 NO_ITEM = -1
 BLOCK_CELLS = 20_000_000
-"""Scores that a baseline gives at a time; bounds the memory."""
+"""Scores that a baseline computes at a time; bounds the memory."""
 
 
 def untracked(steps: Iterable[int], label: str) -> Iterable[int]:
-    """Show nothing."""
+    """Return the loop without progress."""
     return steps
 
 
 def served_lists(
     engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
 ) -> npt.NDArray[np.int32]:
-    """The lists that the engine serves for each query of a task.
+    """Return the lists that the engine serves for the queries of a task.
 
     Args:
-        engine: models fitted on what was known before the task's window.
+        engine: models fitted before the task's window.
         task: the queries.
-        placement: which list, by its name, or one made for the occasion.
-        k: its length.
+        placement: the list, by name or as a definition.
+        k: length of a list, >= 1.
         track: shows progress.
 
     Returns:
-        int32 (n_queries, k), -1 past the end of a short list.
+        int32 (n_queries, k), best first, -1 past the end of a short list.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
     for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
@@ -55,7 +55,7 @@ def served_lists(
 def served_rankings(
     engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
 ) -> Iterator[Ranking]:
-    """The same with scores and sources, a query at a time."""
+    """Yield the same lists with scores and sources, one query at a time."""
     chosen = PLACEMENTS[placement] if isinstance(placement, str) else placement
     users, items = engine.users.ids, engine.items.ids
     for query_idx in track(range(len(task)), chosen.name):
@@ -73,15 +73,18 @@ def served_rankings(
 def baseline_lists(
     past: TrainingSlice, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
 ) -> dict[str, npt.NDArray[np.int32]]:
-    """The lists of baselines from `PERSONAL`, by name, int32 (n_queries, k).
+    """Return the lists of baselines from `PERSONAL`, by name.
 
     Args:
-        past: what they are fitted on.
-        task: the queries; every one names a shopper.
-        names: which baselines.
-        k: length of a list.
+        past: the data that they are fitted on.
+        task: the queries, each with a user.
+        names: names of baselines.
+        k: length of a list, >= 1.
         track: shows progress.
-        only_new: leave out what the shopper has bought.
+        only_new: leave out what the user has bought.
+
+    Returns:
+        int32 (n_queries, k) per baseline, best first, -1 past the end of a short list.
     """
     n_rows = max(1, BLOCK_CELLS // max(past.shape[1], 1))
     lists = {}
@@ -100,17 +103,21 @@ def baseline_lists(
 def recent_own_lists(
     engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
 ) -> npt.NDArray[np.int32]:
-    """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity popular it, int32 (n_queries, k).
+    """List what the user bought up to each query by `Σ exp(−age/τ)`, followed by popular items.
 
-    With no decay it is GP-TopFreq. Popularity is that of the past, as it is for every method.
+    It is `baselines.exponential_decay` with the history up to each query, and `baselines.gp_topfreq` without decay.
+    Popularity is that of the past, as for every method.
 
     Args:
-        engine: holds the histories.
-        past: what popularity is counted on.
-        task: the queries; every one names a shopper.
-        k: length of a list.
-        decay_days: τ, in days.
+        engine: contains the histories.
+        past: the data that popularity is counted on.
+        task: the queries, each with a user.
+        k: length of a list, >= 1.
+        decay_days: τ, in days, > 0; infinite for no decay.
         track: shows progress.
+
+    Returns:
+        int32 (n_queries, k), best first, -1 past the end of a short list.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
     popular = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]

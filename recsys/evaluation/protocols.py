@@ -1,4 +1,4 @@
-"""The protocols: which question each placement must answer well, against whom, and how it is scored."""
+"""Evaluation protocols: the question, the baselines and the metrics of each placement."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_l
 from recsys.evaluation.tasks import Task
 
 ROLLING_DECAY_DAYS: Final = 90.0
-"""τ of `exponential_decay` where the history runs on: the last baskets are near, and count for more."""
+"""τ of `exponential_decay` on rolling histories, whose last baskets are recent and count for more."""
 
 FINDERS: Final = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", "item_cosine", "ease")
-"""Baselines that can speak for what a shopper never bought."""
+"""Baselines that can score items that a user never bought."""
 
 
-COLD_USERS: Final = "No shopper bought both before the window and in it"
+COLD_USERS: Final = "No user bought both before the window and in it"
 
 
 class InsufficientDataError(DataError):
-    """The data cannot feed a question; says why."""
+    """The data has no queries for a question; the message states why."""
 
 
 Protocol = Callable[[Experiment], Iterator[QuestionResults]]
 
 
 def next_basket(experiment: Experiment) -> Iterator[QuestionResults]:
-    """`for_you` against each shopper's first basket in the window."""
+    """Evaluate `for_you` on each user's first basket in the window."""
     task = _require_queries(draw(tasks.next_basket(experiment.dataset, experiment.window)), COLD_USERS)
     names = [name for name in PERSONAL if name != "user_knn"]
     lists = {"for_you": experiment.served(task, "for_you")}
@@ -53,7 +53,7 @@ def next_basket(experiment: Experiment) -> Iterator[QuestionResults]:
 
 
 def rolling(experiment: Experiment) -> Iterator[QuestionResults]:
-    """`for_you` against every basket, with the history up to it."""
+    """Evaluate `for_you` on every basket in the window, with the history up to it."""
     task = _require_queries(experiment.rolling_task, COLD_USERS)
     lists = {"for_you": experiment.rolling_for_you}
     for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", ROLLING_DECAY_DAYS)):
@@ -64,9 +64,9 @@ def rolling(experiment: Experiment) -> Iterator[QuestionResults]:
 
 
 def discovery(experiment: Experiment) -> Iterator[QuestionResults]:
-    """`discover` and `long_tail` against what shoppers took for the first time."""
+    """Evaluate `discover` and `long_tail` on what users bought for the first time."""
     task = _require_queries(
-        draw(tasks.discovery(experiment.dataset, experiment.window)), "No known shopper bought anything new"
+        draw(tasks.discovery(experiment.dataset, experiment.window)), "No known user bought a new item in the window"
     )
     treatments = ("discover", "long_tail")
     lists = {name: experiment.served(task, name) for name in treatments}
@@ -77,17 +77,20 @@ def discovery(experiment: Experiment) -> Iterator[QuestionResults]:
 
 
 def complements(experiment: Experiment) -> Iterator[QuestionResults]:
-    """From one item of a basket: `bought_together` its others, `complementary` its others of other types."""
+    """Evaluate related items from one item of a basket.
+
+    `bought_together` is evaluated on the other items, `complementary` on those of other product types.
+    """
     rng = np.random.default_rng(0)
     task = _require_queries(
-        draw(tasks.completion(experiment.dataset, experiment.window, rng)), "No basket of the window holds two items"
+        draw(tasks.completion(experiment.dataset, experiment.window, rng)), "No basket of the window contains two items"
     )
     lists = {"bought_together": experiment.served(task, "bought_together")} | _associations(experiment, task)
     yield score_lists(
         experiment, task, lists, measures.completion, treatments=("bought_together",), primary_metric="hit_rate@10"
     )
     others = tasks.of_other_types(task, experiment.engine.catalog.item_type)
-    task = _require_queries(others, "No basket of the window holds items of two product types")
+    task = _require_queries(others, "No basket of the window contains items of two product types")
     lists = {"complementary": experiment.served(task, "complementary")} | _associations(
         experiment, task, of_other_types=True
     )
@@ -96,9 +99,9 @@ def complements(experiment: Experiment) -> Iterator[QuestionResults]:
 
 
 def time_of_day(experiment: Experiment) -> Iterator[QuestionResults]:
-    """`popular` at the hour of each basket against the same at no hour; `time_of_day` against `for_you`."""
+    """Evaluate `popular` at the hour of each basket against the same without hours; `time_of_day` against `for_you`."""
     if not experiment.engine.timeofday.is_fitted:
-        raise InsufficientDataError("The times are dates without hours: nothing can be asked by the hour.")
+        raise InsufficientDataError("The event times are dates without hours: lists by the hour cannot be evaluated.")
     task = _require_queries(
         draw(tasks.anonymous(experiment.dataset, experiment.window)), "Nothing was bought in the window"
     )
@@ -118,18 +121,18 @@ def time_of_day(experiment: Experiment) -> Iterator[QuestionResults]:
 
 
 def cold_items(experiment: Experiment) -> Iterator[QuestionResults]:
-    """Who buys an item of which no sale is known."""
+    """Evaluate which users buy an item without known purchases."""
     hidden = hide_items(experiment.dataset, experiment.window, experiment.engine.config, np.random.default_rng(0))
     if hidden is None:
-        raise InsufficientDataError(f"Too few items have {MIN_BUYERS} buyers before the window: none can be hidden.")
+        raise InsufficientDataError(f"Too few items have {MIN_BUYERS} buyers before the window: no item can be hidden.")
     yield from evaluate_hidden_items(hidden, experiment.window)
 
 
 def cold_users(experiment: Experiment) -> Iterator[QuestionResults]:
-    """`for_you` for shoppers whom no model saw, from their last items alone."""
+    """Evaluate `for_you` for users that no model was fitted on, from their last items only."""
     _require_queries(tasks.next_basket(experiment.dataset, experiment.window), COLD_USERS)
     cold = leave_users_out(experiment.dataset, experiment.window, experiment.engine.config, np.random.default_rng(0))
-    _require_queries(cold.task, "No shopper who could be left out bought both before and in the window")
+    _require_queries(cold.task, "No user who was left out of training bought both before the window and in it")
     for n_kept in KEPT_ITEMS:
         yield evaluate_cold_users(cold, n_kept, experiment.track)
 
@@ -142,9 +145,9 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
 )
 
 
-def _require_queries(task: Task, why_not: str) -> Task:
+def _require_queries(task: Task, reason: str) -> Task:
     if not len(task):
-        raise InsufficientDataError(f"{why_not}.")
+        raise InsufficientDataError(f"{reason}.")
     return task
 
 

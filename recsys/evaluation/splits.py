@@ -1,4 +1,4 @@
-"""Where the past ends and the judged future begins."""
+"""Split of a shop's events into the past and the evaluated window."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WindowName = Literal["tune", "report"]
 
 @dataclass(frozen=True)
 class Window:
-    """A span of the shop's events that models are judged on.
+    """The evaluated period.
 
     Attributes:
-        start: seconds since 1970; models know only what came before.
+        start: seconds since 1970, inclusive; models are fitted on earlier events.
         stop: seconds since 1970, exclusive.
     """
 
@@ -27,15 +27,18 @@ class Window:
 
 
 def find_window(dataset: Dataset, name: WindowName, holdout_days: int = 28) -> Window:
-    """The last days of the data to report on, the days before them to tune on; both from local midnight.
+    """Return the last days of the data (`report`) or the days before them (`tune`), from local midnight to midnight.
 
     Args:
         dataset: the whole shop.
-        name: `report` for the last `holdout_days`, `tune` for those before, which never overlap it.
+        name: `report` for the last `holdout_days`, `tune` for as many days before; the two never overlap.
         holdout_days: length of a window, in local days, >= 1.
 
+    Returns:
+        The window.
+
     Raises:
-        DataError: if nothing is known before the window.
+        DataError: there is no event before the window.
     """
     zone = ZoneInfo(dataset.timezone)
     last_day = datetime.fromtimestamp(dataset.end, UTC).astimezone(zone).date()
@@ -45,7 +48,7 @@ def find_window(dataset: Dataset, name: WindowName, holdout_days: int = 28) -> W
     window = Window(*(int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in (start, stop)))
     if not len(dataset.events) or dataset.events.timestamp[0] >= window.start:
         raise DataError(
-            f"no event lies before {start}, where the {name} window of {holdout_days} days begins: "
-            "choose fewer --holdout-days or bring a longer history"
+            f"there is no event before {start}, the start of the {name} window of {holdout_days} days: "
+            "choose fewer --holdout-days or ingest a longer history"
         )
     return window

@@ -1,4 +1,4 @@
-"""What the values of a question come to: means with intervals, ours against each baseline, and by segment."""
+"""Summary of a question: means with intervals, treatments against baselines, and segments."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ Column = tuple[str, str, tuple[str, str] | None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One of our methods less one baseline, query by query.
+    """Paired difference of a treatment and a baseline.
 
     Attributes:
-        is_best: whether the baseline is the best of all by this metric.
-        difference: ours less the baseline's.
-        relative: the same as a share of the baseline's.
+        method: the treatment.
+        baseline: the baseline.
+        metric: the metric.
+        is_best: whether the baseline is the best one by this metric.
+        difference: value of the treatment minus that of the baseline.
+        relative: the difference as a share of the baseline's value.
     """
 
     method: str
@@ -35,12 +38,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Segment:
-    """The deciding metric in a part of the queries.
+    """The primary metric on a segment of the queries.
 
     Attributes:
+        method: the method.
+        metric: the primary metric.
         kind: `history` or `hour`.
-        name: which part.
-        n_queries: how many queries of it have a value.
+        name: name of the segment.
+        n_queries: number of its queries with a value.
+        interval: mean with its interval.
     """
 
     method: str
@@ -53,16 +59,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """One question's metrics.
+    """Metrics of one question.
 
     Attributes:
         primary_metric: the metric that decides.
-        treatments: the methods that are results.
-        n_queries: how many queries were asked.
-        n_units: how many shoppers, or queries of nobody, the intervals draw from.
-        metrics: by method and metric; metrics that no query has a value of are left out.
-        comparisons: ours against each baseline, by each metric.
-        segments: the deciding metric by part.
+        treatments: the evaluated methods.
+        n_queries: number of queries.
+        n_units: number of resampling units: users, or anonymous queries.
+        metrics: by method and metric; metrics without a value for any query are left out.
+        comparisons: each treatment against each baseline, by each metric.
+        segments: the primary metric by segment.
     """
 
     primary_metric: str
@@ -74,7 +80,7 @@ class EvaluationSummary:
     segments: tuple[Segment, ...]
 
     def best_baseline(self, metric: str | None = None) -> str | None:
-        """The baseline that is best by a metric, the deciding one if not given; None where there is none."""
+        """Return the baseline with the highest value of a metric, the primary one if None; None without baselines."""
         metric = metric or self.primary_metric
         value = {
             method: metrics[metric].value
@@ -85,14 +91,17 @@ class EvaluationSummary:
 
 
 def summarize(results: QuestionResults, rng: np.random.Generator, n_resamples: int = 1000) -> EvaluationSummary:
-    """Estimate every figure of a question, all by the same draws.
+    """Estimate every metric of a question from the same resamples.
 
-    Figures of all lists together, such as coverage, are counted and not estimated: their interval is a point.
+    Metrics of all lists together, such as coverage, are exact: their interval is a point.
 
     Args:
-        results: the question's values.
-        rng: draws.
-        n_resamples: how many times the units are drawn again.
+        results: the results of the question.
+        rng: source of the resamples.
+        n_resamples: number of resamples, >= 1.
+
+    Returns:
+        The summary.
     """
     columns = dict(_columns(results))
     values = np.column_stack(list(columns.values())) if columns else np.empty((results.n_queries, 0))

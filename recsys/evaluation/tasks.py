@@ -1,4 +1,4 @@
-"""The questions of each protocol: who is asked, when, about what, and what the right answers turned out to be."""
+"""Tasks: the queries of each protocol and their relevant items."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.dataset import Dataset, Events
+from recsys.data.incidence import incidence
 from recsys.evaluation.splits import Window
 
 ANONYMOUS = -1
@@ -16,14 +17,14 @@ ANONYMOUS = -1
 
 @dataclass(frozen=True)
 class Task:
-    """Queries with known answers; arrays have one entry a query.
+    """Queries with known relevant items; all arrays have one entry per query.
 
     Attributes:
-        user_idx: int32, -1 for nobody.
-        as_of: int64, seconds since 1970: the moment asked at; no later event may be seen.
-        seed: int32, the item looked at, -1 for none.
-        relevant: float32 CSR of ones (n_queries, n_items): what was taken.
-        hour: int8, local hour of what was taken, -1 unknown.
+        user_idx: int32, -1 for anonymous queries.
+        as_of: int64, moment of the query, seconds since 1970; no later event may be used.
+        seed: int32, the item that the list is for, -1 for none.
+        relevant: float32 CSR of ones (n_queries, n_items), the items bought.
+        hour: int8, local hour of the purchase, -1 if unknown.
     """
 
     user_idx: npt.NDArray[np.int32]
@@ -45,14 +46,14 @@ class Task:
         return np.where(self.user_idx == ANONYMOUS, alone, self.user_idx)
 
     def take(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Task:
-        """The chosen queries."""
+        """Return the chosen queries."""
         return Task(
             self.user_idx[chosen], self.as_of[chosen], self.seed[chosen], self.relevant[chosen], self.hour[chosen]
         )
 
 
 def next_basket(dataset: Dataset, window: Window) -> Task:
-    """Each known shopper's first basket in the window, repurchases included; asked at the window's start."""
+    """Ask for each known user's first basket in the window, repeat purchases included, at the start of the window."""
     baskets = _baskets(dataset, window)
     baskets = baskets.take(_is_known(dataset, window, baskets.user_idx))
     _, first = np.unique(baskets.user_idx, return_index=True)
@@ -61,27 +62,27 @@ def next_basket(dataset: Dataset, window: Window) -> Task:
 
 
 def rolling(dataset: Dataset, window: Window) -> Task:
-    """Every basket of a known shopper in the window, asked just before it."""
+    """Ask for every basket of a known user in the window, just before it."""
     baskets = _baskets(dataset, window)
     return baskets.take(_is_known(dataset, window, baskets.user_idx))
 
 
 def anonymous(dataset: Dataset, window: Window) -> Task:
-    """Every basket in the window whose hour is known, asked for nobody just before it."""
+    """Ask for every basket with a known hour in the window, without a user, just before it."""
     baskets = _baskets(dataset, window, with_nobody=True)
     baskets = baskets.take(baskets.hour >= 0)
     return replace(baskets, user_idx=np.full(len(baskets), ANONYMOUS, np.int32))
 
 
 def discovery(dataset: Dataset, window: Window) -> Task:
-    """What each known shopper took in the window and had never taken before; asked at the window's start."""
+    """Ask for what each known user bought in the window for the first time, at the start of the window."""
     events = _target_events(dataset, window)
     users, row = np.unique(events.user_idx, return_inverse=True)
-    taken = _ones(row, events.item_idx, (len(users), len(dataset.items)))
+    taken = incidence(row, events.item_idx, (len(users), len(dataset.items)))
     before = dataset.until(window.start).target_events
     named = before.take(before.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
-    owned = _ones(named.user_idx, named.item_idx, shape)[users]
+    owned = incidence(named.user_idx, named.item_idx, shape)[users]
     new = (taken - taken.multiply(owned)).tocsr()
     new.eliminate_zeros()
     task = Task(
@@ -95,13 +96,13 @@ def discovery(dataset: Dataset, window: Window) -> Task:
 
 
 def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Task:
-    """One random item of each basket of two or more in the window; the others are to be found."""
+    """Draw one item of each basket of two or more in the window, and ask for the other ones."""
     baskets = _baskets(dataset, window, with_nobody=True)
     baskets = baskets.take(np.diff(baskets.relevant.indptr) >= 2)
     size = np.diff(baskets.relevant.indptr)
     drawn_idx = baskets.relevant.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)
     seed = baskets.relevant.indices[drawn_idx].astype(np.int32)
-    drawn = _ones(np.arange(len(seed)), seed, baskets.relevant.shape)
+    drawn = incidence(np.arange(len(seed)), seed, baskets.relevant.shape)
     others = (baskets.relevant - drawn).tocsr()
     others.eliminate_zeros()
     return Task(
@@ -114,11 +115,11 @@ def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Ta
 
 
 def of_other_types(task: Task, item_type: npt.NDArray[np.int32]) -> Task:
-    """Keep as right answers only what is of another product type than the seed, and queries that have such."""
+    """Keep only relevant items of another product type than the seed, and only queries that have such items."""
     relevant = task.relevant.tocoo()
     types = item_type[relevant.col]
     other = (types != item_type[task.seed[relevant.row]]) | (types < 0)
-    kept = _ones(relevant.row[other], relevant.col[other], task.relevant.shape)
+    kept = incidence(relevant.row[other], relevant.col[other], task.relevant.shape)
     narrowed = Task(task.user_idx, task.as_of, task.seed, kept, task.hour)
     return narrowed.take(np.diff(kept.indptr) > 0)
 
@@ -130,7 +131,7 @@ def _target_events(dataset: Dataset, window: Window) -> Events:
 
 
 def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> Task:
-    """Baskets of the window in order of time, each asked one second before its first event."""
+    """Return the baskets of the window in order of time, each asked for one second before its first event."""
     events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
     events = events.take(inside & ((events.user_idx >= 0) | with_nobody))
@@ -142,7 +143,7 @@ def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> 
         user_idx=events.user_idx[first],
         as_of=events.timestamp[first] - 1,
         seed=np.full(len(first), ANONYMOUS, np.int32),
-        relevant=_ones(position[row], events.item_idx, (len(first), len(dataset.items))),
+        relevant=incidence(position[row], events.item_idx, (len(first), len(dataset.items))),
         hour=events.hour[first],
     )
 
@@ -157,10 +158,3 @@ def _is_known(dataset: Dataset, window: Window, user_idx: npt.NDArray[np.int32])
 
 def _with_as_of(task: Task, as_of: npt.NDArray[np.int64]) -> Task:
     return Task(task.user_idx, as_of, task.seed, task.relevant, task.hour)
-
-
-def _ones(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer], shape: tuple[int, int]) -> sparse.csr_matrix:
-    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix

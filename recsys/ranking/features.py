@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.topk import look_up
 from recsys.data.dataset import DAY_S
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
@@ -211,7 +212,7 @@ def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDAr
         known["own_score"] / np.maximum(known["type_score"], 1e-9),
         known["type_idle_days"] / np.maximum(known["type_gap_days"], MIN_GAP_DAYS),
         np.log(np.where(price > 0, price, np.nan)) - usual,
-        _found_in(rows, *state.weighted_history),
+        look_up(rows, *state.weighted_history),
         engine.hybrid.vectors[rows] @ state.vector,
     ]
     per_weight = 1 / max(float(weight.sum()), 1e-9)
@@ -219,15 +220,6 @@ def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDAr
         found = candidates.scores.get(name)
         columns.append(np.zeros(len(rows)) if found is None else found * (candidates.best.get(name, 0.0) * unit))
     return columns
-
-
-def _found_in(
-    rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32], value: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    if not len(ascending):
-        return np.zeros(len(rows), np.float32)
-    position = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
-    return np.where(ascending[position] == rows, value[position], 0)
 
 
 def _mean_log(price: npt.NDArray[np.float32]) -> float:

@@ -53,7 +53,7 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
     moments = cutoffs(dataset, now, config.ranker)
     past: list[TrainingRequests] = []
     for number, cutoff in enumerate(moments, 1):
-        progress(f"examples of the past, {number} of {len(moments)}")
+        progress(f"training examples, {number} of {len(moments)}")
         found = training_requests(dataset, config, cutoff, rng)
         past.extend([found] if found else [])
     progress("learned ranking")

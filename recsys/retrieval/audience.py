@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.data.incidence import incidence
 from recsys.fitting.engine import Engine
 
 N_ALIKE: Final = 800
@@ -55,12 +56,7 @@ def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
     kept = (history.kind == engine.dataset_info.target_event) & (history.timestamp <= until)
     shape = (len(engine.users), len(engine.items))
-    matrix = sparse.csr_matrix(
-        (np.ones(int(kept.sum()), np.float32), (user[kept], history.item_idx[kept])), shape=shape
-    )
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix
+    return incidence(user[kept], history.item_idx[kept], shape)
 
 
 def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_matrix:

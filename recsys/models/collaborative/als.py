@@ -133,7 +133,7 @@ class ALSModel:
         target = np.where(weight[known] > 0, 1 + extra, 0).astype(np.float32) @ y
         _, solution, info = sposv(normal, target, lower=1, overwrite_a=True)
         if info:
-            raise DataError(f"fold-in failed (LAPACK info {info}): the factors are not finite")
+            raise DataError(f"fold-in failed (LAPACK info {info}), expected finite factors: train the bundle again")
         return np.ascontiguousarray(solution, np.float32)
 
     @cached_property
@@ -155,7 +155,7 @@ class ALSModel:
         inner[np.diag_indices_from(inner)] += 1 / np.maximum(extra, TINY)
         _, solution, info = sposv(inner, right, lower=1)
         if info:
-            raise DataError(f"fold-in failed (LAPACK info {info}): the factors are not finite")
+            raise DataError(f"fold-in failed (LAPACK info {info}), expected finite factors: train the bundle again")
         return (target - solution) @ projected
 
     def weights_of(
@@ -214,7 +214,9 @@ def fit_als(
         has_events = np.asarray(abs(user_items).sum(axis=0)).ravel() > 0
         factors[has_events] = solver.item_factors[has_events]
     if not np.isfinite(factors).all():
-        raise DataError("the factorisation diverged: lower als.alpha or raise als.regularization")
+        raise DataError(
+            "the factorization diverged, expected finite factors: lower als.alpha or raise als.regularization"
+        )
     gram = factors.T @ factors + config.regularization * np.eye(n_factors, dtype=np.float32)
     return ALSModel(
         item_factors=factors,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.catalog import Catalog
+from recsys.data.incidence import incidence
 from recsys.models.arrays import shrink
 
 
@@ -107,8 +108,7 @@ def fit_backoff(
 
 def _indicator(label: npt.NDArray[np.int32], n_labels: int) -> sparse.csr_matrix:
     member = np.flatnonzero(label >= 0)
-    ones = np.ones(len(member), np.float32)
-    return sparse.csr_matrix((ones, (label[member], member)), shape=(n_labels, len(label)))
+    return incidence(label[member], member, (n_labels, len(label)))
 
 
 def _columns(pairs: sparse.csr_matrix, row: int) -> npt.NDArray[np.int32]:

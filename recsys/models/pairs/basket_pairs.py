@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.incidence import incidence
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ def group_baskets(dataset: Dataset, max_basket: int, min_basket_share: float) ->
     labels, row = np.unique(group, return_inverse=True)
     timestamp = np.zeros(len(labels), np.int64)
     np.maximum.at(timestamp, row, bought.timestamp)
-    shape = (len(labels), len(dataset.items))
-    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, bought.item_idx)), shape=shape)
-    matrix.data[:] = 1
+    matrix = incidence(row, bought.item_idx, (len(labels), len(dataset.items)))
     fits = np.diff(matrix.indptr) <= max_basket
     return Baskets(matrix[fits], timestamp[fits]), by_basket
 

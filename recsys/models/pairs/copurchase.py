@@ -11,7 +11,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from recsys.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
-from recsys.core.topk import top_k
+from recsys.core.topk import is_among, top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.arrays import shrink
@@ -201,19 +201,12 @@ def _score(
     """Return the candidates of one item with `P(j|i)` and the number of baskets that contain both."""
     row = slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])
     partners = pairs.weight.indices[row]
-    extra = shortlist[~_is_in_sorted(shortlist, partners) & (shortlist != item)]
+    extra = shortlist[~is_among(shortlist, partners) & (shortlist != item)]
     candidates = np.concatenate([partners, extra]).astype(np.int32)
     together = np.concatenate([pairs.weight.data[row], np.zeros(len(extra))])
     n_together = np.concatenate([pairs.count.data[row], np.zeros(len(extra))]).astype(np.int32)
     score = shrink(together, pairs.item_weight[item], prior[candidates], config.item_shrinkage)
     return candidates, score, n_together
-
-
-def _is_in_sorted(values: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    if not len(ascending):
-        return np.zeros(len(values), np.bool_)
-    position = np.minimum(ascending.searchsorted(values), len(ascending) - 1)
-    return ascending[position] == values
 
 
 def _replaces(

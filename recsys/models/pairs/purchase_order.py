@@ -13,6 +13,7 @@ from scipy import sparse
 from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.incidence import incidence
 
 UNKNOWN_DIRECTION = 0.5
 
@@ -124,9 +125,7 @@ def _type_baskets(dataset: Dataset, catalog: Catalog) -> _TypeBaskets:
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
     shape = (len(first), len(catalog.type_names))
-    ones = np.ones(len(row), np.float32)
-    types = sparse.csr_matrix((ones, (position[row], catalog.item_type[bought.item_idx])), shape=shape)
-    types.data[:] = 1
+    types = incidence(position[row], catalog.item_type[bought.item_idx], shape)
     return _TypeBaskets(types, bought.user_idx[first][order], bought.timestamp[first][order])
 
 

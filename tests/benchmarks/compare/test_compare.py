@@ -38,7 +38,7 @@ def start(shop_models: Path, tmp_path: Path) -> Iterator[Start]:
 
     yield start_one
     for server in started:
-        server.__exit__()
+        server.stop()
 
 
 def options(requests: int, placements: Path = PLACEMENTS) -> argparse.Namespace:

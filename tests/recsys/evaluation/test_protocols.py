@@ -179,7 +179,7 @@ def of_single_items(dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize(
     ("change", "unfed", "words"),
     [
-        (without_users, {"next_basket", "rolling", "discovery", "cold_items", "cold_users", "time_of_day"}, "hopper"),
+        (without_users, {"next_basket", "rolling", "discovery", "cold_items", "cold_users", "time_of_day"}, "No user"),
         (without_hours, {"time_of_day"}, "without hours"),
         (of_single_items, {"complements"}, "two items"),
     ],
