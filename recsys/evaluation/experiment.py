@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from recsys.core import metrics
 from recsys.core.metrics import Lists, Values
+from recsys.core.progress import Progress, silent
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import TrainingSlice
-from recsys.evaluation.methods import Track, served_lists, untracked
+from recsys.evaluation.methods import served_lists
 from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task
-from recsys.fitting.engine import Engine, EngineConfig, Progress
+from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
 
 N_LISTED: Final = 20
@@ -41,14 +42,14 @@ class Experiment:
         window: the judged span.
         engine: fitted on what came before the window.
         past: the same for baselines.
-        track: shows progress.
+        progress: receives the progress of lists.
     """
 
     dataset: Dataset
     window: Window
     engine: Engine
     past: TrainingSlice
-    track: Track = untracked
+    progress: Progress = silent
 
     @classmethod
     def cut(
@@ -56,13 +57,12 @@ class Experiment:
         dataset: Dataset,
         window: Window,
         config: EngineConfig,
-        track: Track = untracked,
-        progress: Progress = lambda stage: None,
+        progress: Progress = silent,
     ) -> Experiment:
         """Fit on the past of a window, telling the stages; what comes after the window is not looked at."""
         known = dataset.until(window.start)
         engine = fit_engine(known, config, now=window.start, progress=progress)
-        return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), track)
+        return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), progress)
 
     @cached_property
     def rolling_engine(self) -> Engine:
@@ -77,11 +77,11 @@ class Experiment:
     @cached_property
     def rolling_for_you(self) -> Lists:
         """`for_you` just before each of these baskets."""
-        return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.track)
+        return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.progress)
 
     def served(self, task: Task, placement: str) -> Lists:
         """The lists that the engine serves."""
-        return served_lists(self.engine, task, placement, N_LISTED, self.track)
+        return served_lists(self.engine, task, placement, N_LISTED, self.progress)
 
     @cached_property
     def n_baskets(self) -> npt.NDArray[np.int64]:

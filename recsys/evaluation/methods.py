@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.progress import Progress, silent, track
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
@@ -19,21 +20,13 @@ from recsys.pipeline.recommend import Ranking, rank
 from recsys.pipeline.resolve import resolve
 from recsys.retrieval.user_state import UserState
 
-Track = Callable[[Iterable[int], str], Iterable[int]]
-"""Wraps a loop to show its progress; told a label."""
-
 NO_ITEM = -1
 BLOCK_CELLS = 20_000_000
 """Scores that a baseline gives at a time; bounds the memory."""
 
 
-def untracked(steps: Iterable[int], label: str) -> Iterable[int]:
-    """Show nothing."""
-    return steps
-
-
 def served_lists(
-    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+    engine: Engine, task: Task, placement: str | Placement, k: int, progress: Progress = silent
 ) -> npt.NDArray[np.int32]:
     """The lists that the engine serves for each query of a task.
 
@@ -42,24 +35,24 @@ def served_lists(
         task: the queries.
         placement: which list, by its name, or one made for the occasion.
         k: its length.
-        track: shows progress.
+        progress: receives the progress of the loop.
 
     Returns:
         int32 (n_queries, k), -1 past the end of a short list.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
-    for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
+    for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, progress)):
         lists[query_idx, : len(ranking.item_idx)] = ranking.item_idx
     return lists
 
 
 def served_rankings(
-    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+    engine: Engine, task: Task, placement: str | Placement, k: int, progress: Progress = silent
 ) -> Iterator[Ranking]:
     """The same with scores and sources, a query at a time."""
     chosen = PLACEMENTS[placement] if isinstance(placement, str) else placement
     users, items = engine.users.ids, engine.items.ids
-    for query_idx in track(range(len(task)), chosen.name):
+    for query_idx in track(range(len(task)), chosen.name, progress):
         user, seed = int(task.user_idx[query_idx]), int(task.seed[query_idx])
         request = Request(
             placement=chosen.name,
@@ -74,7 +67,13 @@ def served_rankings(
 
 
 def baseline_lists(
-    past: TrainingSlice, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
+    past: TrainingSlice,
+    task: Task,
+    names: Iterable[str],
+    k: int,
+    progress: Progress = silent,
+    *,
+    only_new: bool = False,
 ) -> dict[str, npt.NDArray[np.int32]]:
     """The lists of baselines from `PERSONAL`, by name, int32 (n_queries, k).
 
@@ -83,7 +82,7 @@ def baseline_lists(
         task: the queries; every one names a shopper.
         names: which baselines.
         k: length of a list.
-        track: shows progress.
+        progress: receives the progress of the loop.
         only_new: leave out what the shopper has bought.
     """
     n_rows = max(1, BLOCK_CELLS // max(past.shape[1], 1))
@@ -91,7 +90,7 @@ def baseline_lists(
     for name in names:
         scorer = PERSONAL[name](past)
         lists[name] = np.full((len(task), k), NO_ITEM, np.int32)
-        for start in track(range(0, len(task), n_rows), name):
+        for start in track(range(0, len(task), n_rows), name, progress):
             users = task.user_idx[start : start + n_rows]
             scores = np.array(scorer(users), np.float32)
             if only_new:
@@ -101,9 +100,9 @@ def baseline_lists(
 
 
 def recent_own_lists(
-    engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
+    engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, progress: Progress = silent
 ) -> npt.NDArray[np.int32]:
-    """`Σ exp(−age/τ)` over what the shopper bought up to each query, popularity popular it, int32 (n_queries, k).
+    """`Σ exp(−age/τ)` over what the shopper bought up to each query, most popular items after it, int32 (n_queries, k).
 
     With no decay it is GP-TopFreq. Popularity is that of the past, as it is for every method.
 
@@ -113,12 +112,12 @@ def recent_own_lists(
         task: the queries; every one names a shopper.
         k: length of a list.
         decay_days: τ, in days.
-        track: shows progress.
+        progress: receives the progress of the loop.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
     popular = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]
     label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
-    for query_idx in track(range(len(task)), label):
+    for query_idx in track(range(len(task)), label, progress):
         now = int(task.as_of[query_idx])
         bought = engine.history.of(int(task.user_idx[query_idx]), now).of_kind(engine.dataset_info.target_event)
         rows, column = np.unique(np.concatenate([bought.item_idx, popular]), return_inverse=True)
