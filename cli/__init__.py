@@ -1,1 +1,1 @@
-"""The `recsys` command: a thin shell over training and serving; nobody imports it."""
+"""The `recsys` command, a thin shell over training and serving; heavy modules are imported by the commands that run."""

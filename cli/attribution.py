@@ -1,20 +1,19 @@
-"""The command that says what came of the lists that a server showed."""
+"""The command that reports what users did with the lists that a server returned."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import AsJson
 from cli.output import show_json, show_lines, show_table
-from recsys.core.metrics import Interval
-from recsys.evaluation.attribution import Attribution
-from recsys.evaluation.attribution import attribution as attribute
-from training.ingest.event_log import open_log
+
+if TYPE_CHECKING:
+    from recsys.core.metrics import Interval
+    from recsys.evaluation.attribution import Attribution
 
 COLUMNS = ("placement", "model", "lists", "impressions", "clicks", "carts", "purchases", "ctr", "conversion", "revenue")
 
@@ -26,10 +25,15 @@ def register(app: typer.Typer) -> None:
 
 def attribution(
     store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
-    window_days: Annotated[float, typer.Option(help="How long after a list an event counts for it.")] = 7.0,
+    window_days: Annotated[float, typer.Option(help="Days after a list in which an event counts for it.")] = 7.0,
     as_json: AsJson = False,
 ) -> None:
-    """Say what came of the lists that were shown, by placement and model: clicks, carts, purchases and revenue."""
+    """Report clicks, carts, purchases and revenue of the lists that were shown, by placement and model."""
+    from contextlib import closing
+
+    from recsys.evaluation.attribution import attribution as attribute
+    from training.ingest.event_log import open_log
+
     with closing(open_log(store)) as log:
         report = attribute(log, window_days)
     show_json(asdict(report)) if as_json else _show(report)
@@ -46,7 +50,7 @@ def _show(report: Attribution) -> None:
     if rows:
         show_table(COLUMNS, rows)
     else:
-        show_lines(["the live log holds no list that was shown"])
+        show_lines(["the live log has no list that was shown"])
     show_lines(
         [
             f"events up to {report.window_days:g} days after a list; {report.late:,} came later, and"

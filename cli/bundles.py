@@ -1,4 +1,4 @@
-"""Commands over the folder of bundles: which there are, whether they are whole, which one serves."""
+"""Commands that list, verify and activate bundles."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
-from recsys.bundles.bundle import read_manifest, verify
-from recsys.bundles.registry import activate, current_version, previous_version, rollback, versions
 from recsys.core.errors import BundleError
 
-Version = Annotated[str, typer.Argument(help="Name of a bundle, as `recsys models list` has it.")]
+Version = Annotated[str, typer.Argument(help="Name of a bundle, as `recsys models list` shows it.")]
 
 
 def app() -> typer.Typer:
-    """The commands of `recsys models`."""
-    commands = typer.Typer(help="List, check and choose bundles.", no_args_is_help=True)
+    """Build the commands of `recsys models`."""
+    commands = typer.Typer(help="List, verify and activate bundles.", no_args_is_help=True)
     commands.command("list")(list_bundles)
     commands.command("verify")(verify_bundles)
     commands.command("activate")(activate_bundle)
@@ -28,23 +26,28 @@ def app() -> typer.Typer:
 
 def list_bundles(models: Models = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """List all bundles, the oldest first."""
+    from recsys.bundles.registry import versions
+
     known = [_describe(models, version) for version in versions(models)]
     if as_json:
         show_json(known)
     elif known:
         show_table(tuple(known[0]), [tuple(bundle.values()) for bundle in known])
     else:
-        show_lines([f"{models} holds no bundle: `recsys train` makes one"])
+        show_lines([f"{models} has no bundle: run `recsys train` to make one"])
 
 
 def verify_bundles(
-    version: Annotated[str | None, typer.Argument(help="Name of a bundle; all of them if not given.")] = None,
+    version: Annotated[str | None, typer.Argument(help="Name of a bundle.", show_default="all bundles")] = None,
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Check every file of one bundle, or of all, against its manifest."""
+    from recsys.bundles.bundle import verify
+    from recsys.bundles.registry import versions
+
     chosen = versions(models) if version is None else (version,)
     if not chosen:
-        raise BundleError(f"{models} holds no bundle: `recsys train` makes one")
+        raise BundleError(f"{models} has no bundle: run `recsys train` to make one")
     faults = []
     for name in chosen:
         try:
@@ -58,17 +61,24 @@ def verify_bundles(
 
 
 def activate_bundle(version: Version, models: Models = DEFAULT_MODELS) -> None:
-    """Make a bundle the current one, once it is checked; a running server takes it up."""
+    """Verify a bundle and make it the current one; a running server loads it."""
+    from recsys.bundles.registry import activate
+
     activate(models, version)
     show_lines([f"current: {version}"])
 
 
 def roll_back(models: Models = DEFAULT_MODELS) -> None:
-    """Go back to the bundle that was current before this one."""
+    """Make the previous bundle the current one again."""
+    from recsys.bundles.registry import rollback
+
     show_lines([f"current: {rollback(models)}"])
 
 
 def _describe(models: Path, version: str) -> dict[str, Any]:
+    from recsys.bundles.bundle import read_manifest
+    from recsys.bundles.registry import current_version, previous_version
+
     roles = {current_version(models): "current", previous_version(models): "previous"}
     described: dict[str, Any] = {"version": version, "is": roles.get(version, "")}
     try:

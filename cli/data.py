@@ -1,25 +1,22 @@
-"""Commands that make a folder of tables and look into it."""
+"""Commands that write a folder of tables and examine it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
-from training.config import read_config
-from training.demo_data import build_demo
-from training.doctor.doctor import render, run_doctor
-from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
+
+if TYPE_CHECKING:
+    from training.ingest.ingest import IngestReport
 
 Source = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files.")]
-Now = Annotated[
-    str | None, typer.Option("--now", help="The moment that counts as now, RFC 3339; the clock's if not given.")
-]
+Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,43 +27,49 @@ def register(app: typer.Typer) -> None:
 
 
 def demo_data(out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("data/demo")) -> None:
-    """Write the demo shop's tables: a year of a grocer's baskets."""
+    """Write the demo shop's tables: one year of a grocer's baskets."""
+    from training.demo_data import build_demo
+
     with progress() as on_progress:
         is_new = build_demo(out, on_progress)
     show_lines([f"{out} {'is written' if is_new else 'is up to date'}"])
 
 
 def ingest_tables(
-    out: Annotated[Path, typer.Option("--out", help="Folder of tables to write; an older one is replaced.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of tables to write; an existing one is replaced.")],
     events: Source = None,
     items: Source = None,
     users: Source = None,
     offers: Source = None,
     from_store: Annotated[
         Path | None,
-        typer.Option("--from-store", help="The live log of `recsys serve`; it joins the files."),
+        typer.Option("--from-store", help="Live log of `recsys serve`, added to the files."),
     ] = None,
-    timezone: Annotated[str | None, typer.Option(help="The shop's IANA zone, such as Asia/Shanghai.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of CSV and JSON files, such as gb18030.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="IANA zone of the shop, such as Asia/Shanghai.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of CSV and JSON files, such as gb18030.")] = None,
     column: Annotated[
-        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="Your name of a column and ours; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="THEIRS=OURS", help="Your column name and the standard one; repeatable."),
     ] = None,
     default_event: Annotated[
-        str | None, typer.Option(help="Event of every row, where there is no such column.")
+        str | None, typer.Option(help="Event name of every row, where there is no such column.")
     ] = None,
     timestamp_format: Annotated[str | None, typer.Option(help="strftime format of times.")] = None,
-    category_separator: Annotated[str | None, typer.Option(help="Between the levels of a category.")] = None,
+    category_separator: Annotated[str | None, typer.Option(help="Text between the levels of a category.")] = None,
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
-    max_reject_share: Annotated[float | None, typer.Option(help="Largest share of bad rows, 0 to 1.")] = None,
-    future_tolerance: Annotated[float | None, typer.Option(help="Minutes that an event may lie ahead.")] = None,
+    max_reject_share: Annotated[float | None, typer.Option(help="Largest share of rejected rows, 0 to 1.")] = None,
+    future_tolerance: Annotated[float | None, typer.Option(help="Minutes that an event may be in the future.")] = None,
     config: ConfigFile = None,
     now: Now = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Check a shop's files and write them as a folder of tables; bad rows are kept apart with their reasons.
+    r"""Validate a shop's files and write them as a folder of tables; rejected rows are kept with their reasons.
 
-    Options go before the table \[ingest] of --config.
+    Options override the table \[ingest] of --config.
     """
+    from training.config import read_config
+    from training.ingest.ingest import InputFiles, ingest
+
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,
@@ -78,7 +81,7 @@ def ingest_tables(
         "max_reject_share": max_reject_share,
         "future_tolerance": future_tolerance,
     }
-    settings: IngestConfig = replace(
+    settings = replace(
         read_config(config).ingest, **{name: value for name, value in given.items() if value is not None}
     )
     moment = parse_moment(now, "--now") if now else wall_clock()
@@ -88,7 +91,9 @@ def ingest_tables(
 
 
 def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
-    """Say what a folder of tables holds, what is odd in it, and which lists it can feed."""
+    """Report what a folder of tables contains, what is unusual, and which lists it supports."""
+    from training.doctor.doctor import render, run_doctor
+
     report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock())
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
 
@@ -104,9 +109,9 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 
 def _show_report(report: IngestReport, out: Path) -> None:
-    figures = ("rows", "kept", "duplicates", "rejected")
-    rows = [(name, *(asdict(table)[figure] for figure in figures)) for name, table in report.tables.items()]
-    show_table(("table", *figures), rows)
+    counts = ("rows", "kept", "duplicates", "rejected")
+    rows = [(name, *(asdict(table)[count] for count in counts)) for name, table in report.tables.items()]
+    show_table(("table", *counts), rows)
     for name, table in report.tables.items():
         show_lines(
             f"{name}: {count:,} {'row' if count == 1 else 'rows'} left out: {reason}"
@@ -114,5 +119,5 @@ def _show_report(report: IngestReport, out: Path) -> None:
         )
         show_lines(f"{name}: {note}" for note in table.notes)
         if table.ignored_columns:
-            show_lines([f"{name}: columns without a place: {', '.join(table.ignored_columns)}"])
+            show_lines([f"{name}: unknown columns, ignored: {', '.join(table.ignored_columns)}"])
     show_lines([f"{out} is written, in the zone {report.info.timezone}"])

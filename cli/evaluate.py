@@ -1,29 +1,28 @@
-"""The command that judges the lists against what happened, and against what others do."""
+"""The command that evaluates the lists and the baselines on a held-out window."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from cli.options import ConfigFile, Data
 from cli.output import progress, show_lines, show_table
 from recsys.core.errors import ConfigError
-from recsys.core.metrics import Interval
-from recsys.evaluation.protocols import PROTOCOLS
-from recsys.evaluation.splits import WindowName
-from recsys.evaluation.summary import EvaluationSummary
-from training.config import read_config
-from training.evaluate import DEFAULT_HOLDOUT_DAYS, EvaluationReport, write_lists, write_report
-from training.evaluate import evaluate as run
-from training.report.report import require_report, write_html
+from training.choices import DEFAULT_HOLDOUT_DAYS, PROTOCOL_NAMES
+
+if TYPE_CHECKING:
+    from recsys.core.metrics import Interval
+    from recsys.evaluation.splits import WindowName
+    from recsys.evaluation.summary import EvaluationSummary
+    from training.evaluate import EvaluationReport
 
 N_COLUMNS: Final = 7
-"""Metrics that a table shows; files hold all."""
+"""Metrics that a table shows; the files contain all."""
 
 TAIL_COLUMNS: Final = ("recall@20", "long_tail_recall@20", "head_share@20", "coverage@20", "novelty@20", "diversity@20")
-"""Shown first where lists are judged by what they show of the catalogue."""
+"""Shown first where lists are measured by the part of the catalog that they show."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,24 +33,34 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     data: Data,
     window: Annotated[
-        str, typer.Option(help="report: the last days of the data. tune: those before, for trying settings.")
+        str, typer.Option(help="report: the last days of the data. tune: the days before, for the choice of settings.")
     ] = "report",
     holdout_days: Annotated[int, typer.Option(help="Length of a window, in days.")] = DEFAULT_HOLDOUT_DAYS,
     protocols: Annotated[
-        str | None, typer.Option(help=f"Which, by comma; all if not given: {', '.join(PROTOCOLS)}.")
+        str | None, typer.Option(help=f"Names with commas between: {', '.join(PROTOCOL_NAMES)}.", show_default="all")
     ] = None,
     config: ConfigFile = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here, and *.about.json beside them.")
+        Path | None, typer.Option("--json", help="Write the metrics here, and their background to *.about.json.")
     ] = None,
     lists_file: Annotated[
-        Path | None, typer.Option("--lists", help="Write the lists as Parquet, and *.relevant.parquet beside them.")
+        Path | None,
+        typer.Option("--lists", help="Write the lists as Parquet, and *.relevant.parquet beside them."),
     ] = None,
     html_file: Annotated[
-        Path | None, typer.Option("--html", help="Write tables and plots here, one page that loads nothing.")
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write tables and plots as one page; needs the extra `report`.",
+        ),
     ] = None,
 ) -> None:
-    """Fit on the past of a window, and score each list and each baseline on what was bought in it."""
+    """Fit on the past of a window, and measure each list and each baseline on the purchases in it."""
+    from training.config import read_config
+    from training.evaluate import evaluate as run
+    from training.evaluate import write_lists, write_report
+    from training.report.report import require_report, write_html
+
     settings = read_config(config)
     for path in (json_file, lists_file, html_file):
         if path is not None and not path.absolute().parent.is_dir():
@@ -62,15 +71,15 @@ def evaluate(
         report = run(
             data,
             settings.engine,
-            window=cast(WindowName, window),
+            window=cast("WindowName", window),
             holdout_days=holdout_days,
-            protocols=[name.strip() for name in protocols.split(",")] if protocols is not None else tuple(PROTOCOLS),
+            protocols=[name.strip() for name in protocols.split(",")] if protocols is not None else PROTOCOL_NAMES,
             with_curves=html_file is not None,
             progress=on_progress,
         )
     _show(report)
     if json_file is not None:
-        show_lines([f"figures: {json_file}, what they rest on: {write_report(report, json_file)}"])
+        show_lines([f"metrics: {json_file}, background: {write_report(report, json_file)}"])
     if lists_file is not None:
         show_lines([f"lists: {lists_file}, relevant items: {write_lists(report, lists_file)}"])
     if html_file is not None:
@@ -83,12 +92,12 @@ def _show(report: EvaluationReport) -> None:
         for outcome in outcomes:
             _show_question(protocol, outcome)
         if protocol in report.skipped:
-            show_lines([f"{protocol}: not asked. {report.skipped[protocol]}", ""])
+            show_lines([f"{protocol}: skipped. {report.skipped[protocol]}", ""])
     span = report.about()["window"]
     took = sum(report.seconds.values())
     show_lines(
         [
-            "* best baseline by the first metric; ± half of a 95 % interval; vs best: relative difference, paired",
+            "* best baseline by the first metric; ± half of a 95 % interval; vs best: paired relative difference",
             f"{report.window_name} window: {span['start']} to {span['stop']}, in {took:.0f} s",
         ]
     )
@@ -113,7 +122,7 @@ def _show_question(protocol: str, outcome: EvaluationSummary) -> None:
 
 
 def _columns(outcome: EvaluationSummary) -> list[str]:
-    """The deciding metric, then its parts, then what matters most."""
+    """Return the primary metric, its parts and the most important others."""
     names = list(outcome.metrics[outcome.treatments[0]])
     parts = [name for name in names if name.startswith(f"{outcome.primary_metric}_")]
     first = TAIL_COLUMNS if set(TAIL_COLUMNS) <= set(names) else ()

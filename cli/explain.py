@@ -1,4 +1,4 @@
-"""The command that says why an item is not in a list."""
+"""The command that explains why an item is not in a list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import typer
 from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import show_json, show_lines, show_table
 from recsys.core.request import DEFAULT_LIMIT, Request
-from recsys.core.timestamps import to_seconds
-from recsys.pipeline.recommender import Recommender
 
 
 def register(app: typer.Typer) -> None:
@@ -19,21 +17,26 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    item: Annotated[str, typer.Option(metavar="ID", help="The item that is asked about.")],
+    item: Annotated[str, typer.Option(metavar="ID", help="The item to explain.")],
     models: Models = DEFAULT_MODELS,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Whom the list is for.")] = None,
-    placement: Annotated[str, typer.Option(help="The list.")] = "for_you",
-    seed: Annotated[list[str] | None, typer.Option(metavar="ID", help="For a list beside an item: that item.")] = None,
-    limit: Annotated[int, typer.Option(help="How many items the list has.")] = DEFAULT_LIMIT,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="User of the list.")] = None,
+    placement: Annotated[str, typer.Option(help="Name of the list.")] = "for_you",
+    seed: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="For a list of related items: their item.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Number of items in the list.")] = DEFAULT_LIMIT,
     as_of: Annotated[
-        str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
+        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the end of the data")
     ] = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say at which stage an item fell out of a list, and how far from it it was."""
+    """Report the stage at which an item left a list, and its rank in each source."""
+    from recsys.core.timestamps import to_seconds
+    from recsys.pipeline.recommender import Recommender
+
     recommender = Recommender.open(models)
     moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.data_end
     context = context_of(region, store, channel)

@@ -1,4 +1,4 @@
-"""Commands over the file of keys: who may call the server, and for what."""
+"""Commands that create, list and revoke the API keys of the server."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLUMNS = ("key_id", "name", "scopes", "created_at")
 
 
 def app() -> typer.Typer:
-    """The commands of `recsys keys`."""
-    commands = typer.Typer(help="Make, list and revoke the keys of the server's callers.", no_args_is_help=True)
+    """Build the commands of `recsys keys`."""
+    commands = typer.Typer(help="Create, list and revoke the API keys of the server.", no_args_is_help=True)
     commands.command("create")(create)
     commands.command("list")(list_keys)
     commands.command("revoke")(revoke)
@@ -28,10 +28,10 @@ def app() -> typer.Typer:
 
 def create(
     keys: KeysFile,
-    scopes: Annotated[str, typer.Option(help=f"What it is good for, with commas between: {', '.join(SCOPES)}.")],
-    name: Annotated[str, typer.Option(help="Whose it is, for people.")] = "",
+    scopes: Annotated[str, typer.Option(help=f"What the key allows, with commas between: {', '.join(SCOPES)}.")],
+    name: Annotated[str, typer.Option(help="Name of the owner.")] = "",
 ) -> None:
-    """Make a key and print it, this once: only its digest is kept."""
+    """Create a key and print it once; only its digest is stored."""
     wanted = [_scope(scope.strip()) for scope in scopes.split(",")]
     known = read_keys(keys) if keys.exists() else ()
     key, secret = new_key(name, wanted, wall_clock())
@@ -41,25 +41,25 @@ def create(
 
 
 def list_keys(keys: KeysFile, as_json: AsJson = False) -> None:
-    """List the keys that are good, the oldest first; the keys themselves are nowhere kept."""
+    """List the valid keys, the oldest first; the secrets are not stored."""
     rows = [(key.key_id, key.name, ", ".join(key.scopes), key.created_at.isoformat()) for key in read_keys(keys)]
     if as_json:
         show_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     elif rows:
         show_table(COLUMNS, rows)
     else:
-        show_lines([f"{keys} holds no key: `recsys keys create` makes one"])
+        show_lines([f"{keys} has no key: run `recsys keys create` to make one"])
 
 
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `recsys keys list` has it.")], keys: KeysFile
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `recsys keys list` shows it.")], keys: KeysFile
 ) -> None:
-    """Revoke a key; a running server refuses its next call."""
+    """Revoke a key; a running server refuses it from the next call on."""
     known = read_keys(keys)
     kept: list[Key] = [key for key in known if key.key_id != key_id]
     if len(kept) == len(known):
         found = ", ".join(key.key_id for key in known) or "none"
-        raise ConfigError(f"{keys} holds no key {key_id!r}: there are {found}")
+        raise ConfigError(f"{keys} has no key {key_id!r}, expected one of: {found}")
     write_keys(keys, kept)
     tell(f"key {key_id} is revoked")
 
@@ -68,4 +68,4 @@ def _scope(text: str) -> Scope:
     for scope in get_args(Scope):
         if scope == text:
             return scope
-    raise ConfigError(f"--scopes names {text!r}: expected some of {', '.join(SCOPES)}, with commas between")
+    raise ConfigError(f"--scopes has {text!r}, expected some of {', '.join(SCOPES)}, with commas between")

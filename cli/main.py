@@ -1,4 +1,4 @@
-"""The `recsys` command: its parts, its exit codes and what it says when something is wrong."""
+"""The `recsys` command: its parts, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
+import recsys
 from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, train, tune
-from cli.output import tell
+from cli.output import show_lines, tell
 from recsys.core.errors import RecsysError, RequestError
 
 WRONG_CALL: Final = 2
@@ -20,13 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 def build_app() -> typer.Typer:
-    """All commands, each module's under the names that it gives them."""
+    """Build the app with all commands."""
     app = typer.Typer(
         name="recsys",
         help="A recommendation engine that an online shop runs itself.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
     for family in (data, train, tune, evaluate, serve, recommend, explain, attribution):
@@ -38,33 +40,40 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and leave with 0 when it is done, 2 when the input or the call is wrong, else 1.
+    """Run one command and exit with 0 for success, 2 for a wrong input or call, 1 for any other error.
 
     Args:
-        arguments: words after `recsys`; those of the process if not given.
+        arguments: words after `recsys`; None for those of the process.
     """
     try:
         build_app()(args=None if arguments is None else list(arguments))
     except RecsysError as error:
-        logger.debug("where it came from", exc_info=True)
-        tell(f"recsys: {_told(error)}")
+        logger.debug("traceback", exc_info=True)
+        tell(f"recsys: {_message(error)}")
         sys.exit(WRONG_CALL)
-    except (
-        Exception
-    ) as error:  # whatever it is, a person reads one line, and the code says that it is no fault of theirs
-        logger.debug("where it came from", exc_info=True)
-        tell(f"recsys: unexpected {type(error).__name__}: {error} (recsys --debug … says where)")
+    except Exception as error:  # one line for people; the exit code says that the call was not the cause
+        logger.debug("traceback", exc_info=True)
+        tell(f"recsys: unexpected {type(error).__name__}: {error} (`recsys --debug …` shows the traceback)")
         sys.exit(UNEXPECTED)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        show_lines([f"recsys {recsys.__version__}"])
+        raise typer.Exit
 
 
 def _common(
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="RECSYS_DEBUG", help="Show where an error came from.")
+        bool, typer.Option("--debug", envvar="RECSYS_DEBUG", help="Show the traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, force=True)
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
 
-def _told(error: RecsysError) -> str:
+def _message(error: RecsysError) -> str:
     return f"{error.field}: {error}" if isinstance(error, RequestError) else str(error)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts become values."""
+"""Options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -10,30 +10,28 @@ import typer
 
 from recsys.core.errors import ConfigError
 
-Models = Annotated[Path, typer.Option("--models", help="Folder of the bundles.")]
+Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; defaults if not given.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 
-Region = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Where the request comes from, for offers and filters.")
-]
-Store = Annotated[str | None, typer.Option(metavar="NAME", help="The store that it comes from.")]
-Channel = Annotated[str | None, typer.Option(metavar="NAME", help="The channel that it comes by.")]
+Region = Annotated[str | None, typer.Option(metavar="NAME", help="Region of the request, for offers and filters.")]
+Store = Annotated[str | None, typer.Option(metavar="NAME", help="Store of the request.")]
+Channel = Annotated[str | None, typer.Option(metavar="NAME", help="Channel of the request.")]
 
 DEFAULT_MODELS = Path("models")
 
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Up to a year before the calendar's end, so that every zone's local time of it is still a date."""
+"""One year before the last year of the calendar, so that the local time in every zone is a valid date."""
 
 
 def parse_moment(text: str, option: str) -> datetime:
-    """An aware moment from RFC 3339 text, `EARLIEST` or later and before `LATEST`.
+    """Parse an aware moment in RFC 3339, from `EARLIEST` on and before `LATEST`.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: with the name of the option.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -47,10 +45,10 @@ def parse_moment(text: str, option: str) -> datetime:
 
 
 def context_of(region: str | None, store: str | None, channel: str | None) -> dict[str, str]:
-    """What `context` of a request says of where it comes from; it does not say what is not given.
+    """Build the `context` of a request from the options that are set.
 
     Raises:
-        ConfigError: naming the option that is empty.
+        ConfigError: with the name of the option that is empty.
     """
     named = {"region": region, "store": store, "channel": channel}
     for key, name in named.items():
@@ -60,5 +58,5 @@ def context_of(region: str | None, store: str | None, channel: str | None) -> di
 
 
 def wall_clock() -> datetime:
-    """What time it is; only commands ask."""
+    """Return the present moment; only commands read the clock."""
     return datetime.now(UTC)

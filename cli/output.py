@@ -1,4 +1,4 @@
-"""What the commands say: tables and JSON on standard output, progress and messages on standard error."""
+"""Output of the commands: tables and JSON on standard output, progress and messages on standard error."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.ingest.ingest import Progress as OnProgress
+from recsys.core.progress import Progress as OnProgress
 
 PIPED_WIDTH: Final = 500
-"""Columns of a table that goes to a file or another program."""
+"""Width in characters of a table that is written to a file or a pipe."""
 
 PLAIN_STEP: Final = 0.1
-"""Share of a stage after which a line is written where there is no terminal to draw a bar on."""
+"""Progress between two lines, where there is no terminal for a progress bar."""
 
 
 def show_json(value: Any) -> None:
@@ -27,11 +27,11 @@ def show_json(value: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Write rows under a header; numbers stand to the right, None is left blank."""
+    """Write rows under a header; numbers are right-aligned, None is blank."""
     kept = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
-    for place, column in enumerate(columns):
-        is_number = any(isinstance(row[place], int | float) for row in kept)
+    for position, column in enumerate(columns):
+        is_number = any(isinstance(row[position], int | float) for row in kept)
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in kept:
         table.add_row(*(_cell(value) for value in row))
@@ -51,7 +51,7 @@ def tell(message: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[OnProgress]:
-    """A bar on a terminal, else a line a stage."""
+    """Show progress as a bar on a terminal, else as one line per stage."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain()
@@ -59,15 +59,15 @@ def progress() -> Iterator[OnProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task("starting", total=1.0)
-        yield lambda stage, share: bars.update(task, description=stage, completed=share)
+        yield lambda stage, share=0.0: bars.update(task, description=stage, completed=share)
 
 
 def _plain() -> OnProgress:
-    told: dict[str, float] = {}
+    shown: dict[str, float] = {}
 
-    def tell_stage(stage: str, share: float) -> None:
-        if stage not in told or share - told[stage] >= PLAIN_STEP:
-            told[stage] = share
+    def tell_stage(stage: str, share: float = 0.0) -> None:
+        if stage not in shown or share - shown[stage] >= PLAIN_STEP:
+            shown[stage] = share
             tell(f"{share:4.0%} {stage}")
 
     return tell_stage

@@ -1,16 +1,18 @@
-"""Commands over a file of placements: what the shop's lists are, and whether they fit its catalogue."""
+"""The command that checks a file of placements against a catalog."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, Models
 from cli.output import show_json, show_lines, show_table
-from recsys.core.placements import Placement
-from recsys.pipeline.recommender import Recommender
+
+if TYPE_CHECKING:
+    from recsys.core.placements import Placement
+    from recsys.pipeline.recommender import Recommender
 
 COLUMNS: Final = ("placement", "for", "sources", "limit", "rules", "fallback")
 
@@ -18,22 +20,24 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of placeme
 
 
 def app() -> typer.Typer:
-    """The commands of `recsys placements`."""
-    commands = typer.Typer(help="Check what a file says of the shop's lists.", no_args_is_help=True)
+    """Build the commands of `recsys placements`."""
+    commands = typer.Typer(help="Check a file of placements.", no_args_is_help=True)
     commands.callback()(_family)
     commands.command("check")(check)
     return commands
 
 
 def _family() -> None:
-    """Check what a file says of the shop's lists."""
+    """Check a file of placements."""
 
 
 def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) -> None:
-    """Check a file as the server would, against the catalogue of a bundle, and show what its lists are.
+    """Check a file as the server does, against the catalog of a bundle, and show its lists.
 
-    Pinned items that the catalogue does not have are told of, and are no fault: their places go to the next.
+    Pinned items that are not in the catalog are reported. They are not an error: the next items move up.
     """
+    from recsys.pipeline.recommender import Recommender
+
     recommender = Recommender.open(models, placements=file)
     placements = list(recommender.placements.values())
     unknown = {each.name: missing for each in placements if (missing := _unknown_pins(recommender, each))}
@@ -42,28 +46,28 @@ def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) 
         pages = {page.name: list(page.placements) for page in recommender.book.pages.values()}
         show_json({"placements": rows, "pages": pages, "unknown_pins": unknown})
         return
-    show_lines([f"{file} is good for {recommender.version}"])
+    show_lines([f"{file} is valid for {recommender.version}"])
     show_table(COLUMNS, [_row(each) for each in placements])
     show_lines([f"page {page.name}: {', '.join(page.placements)}" for page in recommender.book.pages.values()])
-    show_lines([f"{name} pins items that are not known: {', '.join(ids)}" for name, ids in unknown.items()])
+    show_lines([f"{name} pins unknown items: {', '.join(ids)}" for name, ids in unknown.items()])
 
 
 def _row(placement: Placement) -> tuple[str, str, str, int, str, str]:
     sources = ", ".join(f"{name} {weight:g}" for name, weight in placement.sources.items())
-    chain = [*(" + ".join(each.sources) for each in placement.substitutes), placement.fallback]
+    fallbacks = [*(" + ".join(each.sources) for each in placement.substitutes), placement.fallback]
     return (
         placement.name,
         placement.anchor,
         sources,
         placement.limit,
         _rules(placement),
-        " → ".join(filter(None, chain)),
+        " → ".join(filter(None, fallbacks)),
     )
 
 
 def _rules(placement: Placement) -> str:
-    """What is said of a list beside its sources, in a few words."""
-    told = {
+    """List the rules of a placement in a few words."""
+    values = {
         "filter": placement.filter,
         "boosts": len(placement.boosts),
         "pins": len(placement.pins),
@@ -75,7 +79,7 @@ def _rules(placement: Placement) -> str:
         "seen_days": placement.seen_days,
         "rotation": placement.rotation,
     }
-    parts = [f"{name} {value:g}" if isinstance(value, int | float) else name for name, value in told.items() if value]
+    parts = [f"{name} {value:g}" if isinstance(value, int | float) else name for name, value in values.items() if value]
     return ", ".join(parts)
 
 

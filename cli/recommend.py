@@ -1,11 +1,11 @@
-"""The command that asks for lists: one to look at, or one for each of many users into a file."""
+"""The command that shows one list, or writes one list per user to a file."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,18 +14,19 @@ import typer
 from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
-from recsys.core.placements import Anchor, Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request, to_wire
-from recsys.core.timestamps import to_seconds
-from recsys.pipeline.recommender import Recommender
-from training.batch import BatchReport, BatchRequest, batch_recommend
+
+if TYPE_CHECKING:
+    from recsys.core.placements import Anchor, Placement
+    from recsys.pipeline.recommender import Recommender
+    from training.batch import BatchReport
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {
-    "item": "nothing is known of this item for such a list",
-    "user": "too little is known of this user",
+    "item": "nothing is known about this item for such a list",
+    "user": "too little is known about this user",
     "none": "nothing is known yet",
 }
-"""Why a list is the fallback's, by what it is for."""
+"""Why a list is the fallback, by the anchor of the placement."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,31 +36,36 @@ def register(app: typer.Typer) -> None:
 
 def recommend(
     models: Models = DEFAULT_MODELS,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Whom the list is for.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="User of the list.")] = None,
     item: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="What is looked at; repeat it for a cart.")
+        list[str] | None, typer.Option(metavar="ID", help="Item that is viewed; repeat it for a cart.")
     ] = None,
     placement: Annotated[
-        str | None, typer.Option(help="The list.", show_default="complementary with --item, for_you with --user")
+        str | None,
+        typer.Option(help="Name of the list.", show_default="complementary for items, for_you for users"),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="How many items.", show_default=f"the list's own, else {DEFAULT_LIMIT}")
+        int | None, typer.Option(help="Number of items.", show_default=f"of the list, else {DEFAULT_LIMIT}")
     ] = None,
     as_of: Annotated[
-        str | None, typer.Option(help="The moment that the list is for, RFC 3339.", show_default="the end of the data")
+        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the end of the data")
     ] = None,
-    users: Annotated[Path | None, typer.Option(metavar="FILE", help="Ids of many users: text, CSV, Parquet …")] = None,
+    users: Annotated[Path | None, typer.Option(metavar="FILE", help="User ids: text, CSV, Parquet …")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
     placements: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TOML file of the shop's lists.", show_default="what is built in"),
+        typer.Option(metavar="FILE", help="TOML file of the shop's lists.", show_default="the built-in lists"),
     ] = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one list with its reasons, or write a list for each of --users to --out."""
+    """Show one list with its reasons, or write one list per user of --users to --out."""
+    from recsys.core.timestamps import to_seconds
+    from recsys.pipeline.recommender import Recommender
+    from training.batch import BatchRequest, batch_recommend
+
     moment = parse_moment(as_of, "--as-of") if as_of else None
     context = context_of(region, store, channel)
     if users is not None or out is not None:
@@ -67,8 +73,8 @@ def recommend(
             raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
         with progress() as on_progress:
             length = DEFAULT_LIMIT if limit is None else limit
-            order = BatchRequest(placement or "for_you", length, moment, placements, context)
-            report = batch_recommend(models, users, out, order, on_progress)
+            request = BatchRequest(placement or "for_you", length, moment, placements, context)
+            report = batch_recommend(models, users, out, request, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
     if user is not None and not user.strip():
@@ -90,14 +96,14 @@ def recommend(
 
 
 def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[str, ...]) -> None:
-    """Refuse a list without whom or what it is for; a placement that is none is refused later."""
+    """Refuse a list without its user or item; an unknown placement is refused later."""
     if placement is None:
         return
     if placement.anchor == "item" and not seeds:
-        raise ConfigError(f"--placement {placement.name} is a list for an item: give --item ID")
+        raise ConfigError(f"--placement {placement.name} is a list for an item: add --item ID")
     if placement.anchor == "user" and user is None:
         instead = " instead of --item" if seeds else ""
-        raise ConfigError(f"--placement {placement.name} is a list for a user: give --user ID{instead}")
+        raise ConfigError(f"--placement {placement.name} is a list for a user: add --user ID{instead}")
 
 
 def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
@@ -124,11 +130,11 @@ def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> No
     if rows:
         show_table(("rank", "item", "title", "score", "source", "reasons"), rows)
     else:
-        show_lines(["the list is empty: nothing is known to put in it"])
+        show_lines(["the list is empty: no item is known for it"])
 
 
 def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:
-    """The answer as over HTTP, with the titles."""
+    """Return the response as over HTTP, with the titles."""
     plain = msgspec.to_builtins(answer, enc_hook=to_wire)
     items = [{**item, "title": recommender.title(item["item_id"])} for item in plain["items"]]
     return {**plain, "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
@@ -138,6 +144,6 @@ def _show_push(report: BatchReport, out: Path) -> None:
     show_lines(
         [
             f"{out} is written by {report.model_version}: {report.items:,} items for {report.users:,} users; "
-            f"{report.fallbacks:,} of them are unknown and got the fallback's list, {report.empty:,} lists are empty"
+            f"{report.fallbacks:,} of them are unknown and got the fallback list, {report.empty:,} lists are empty"
         ]
     )

@@ -1,10 +1,10 @@
-"""The command that trains."""
+"""The command that trains a bundle."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
@@ -12,10 +12,11 @@ from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
 from recsys.core.toml_reader import check_config
-from training.config import read_config, render_config
-from training.gate import GATE_METRICS
-from training.train import DEFAULT_KEEP, TrainReport
-from training.train import train as run
+from training.choices import DEFAULT_KEEP, GATE_METRIC_NAMES
+
+if TYPE_CHECKING:
+    from training.choices import GateMetricName
+    from training.train import TrainReport
 
 REFUSED: Final = 1
 
@@ -30,33 +31,34 @@ def train(
     models: Models = DEFAULT_MODELS,
     config: ConfigFile = None,
     if_changed: Annotated[
-        bool, typer.Option("--if-changed", help="Do nothing while the tables, settings and code are the same.")
+        bool, typer.Option("--if-changed", help="Do nothing if the tables, settings and code are unchanged.")
     ] = False,
-    keep: Annotated[int, typer.Option(help="How many of the latest bundles stay.")] = DEFAULT_KEEP,
+    keep: Annotated[int, typer.Option(help="Number of latest bundles to keep.")] = DEFAULT_KEEP,
     gate: Annotated[
         bool | None,
-        typer.Option("--gate/--no-gate", help="Whether changed settings must hold their own before they serve."),
+        typer.Option("--gate/--no-gate", help="Compare changed settings with the current ones before they serve."),
     ] = None,
-    gate_metric: Annotated[str | None, typer.Option(help=f"What decides: {', '.join(GATE_METRICS)}.")] = None,
+    gate_metric: Annotated[str | None, typer.Option(help=f"What decides: {', '.join(GATE_METRIC_NAMES)}.")] = None,
     activate_worse: Annotated[
-        bool, typer.Option("--activate-worse", help="Serve the new bundle even where the gate finds it worse.")
+        bool, typer.Option("--activate-worse", help="Activate the new bundle even if the gate finds it worse.")
     ] = False,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Write all settings as TOML, and train nothing.")
-    ] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit every model on a folder of tables and make the result the current bundle."""
+    """Fit all models on a folder of tables and make the result the current bundle."""
+    from training.config import read_config, render_config
+    from training.train import train as run
+
     settings = read_config(config)
     if print_config:
         show_lines([render_config(settings).rstrip()])
         return
     if data is None:
-        raise ConfigError("nothing to train on: give --data DIR, the folder that `recsys ingest` wrote")
-    asked = settings.gate
-    asked = asked if gate is None else replace(asked, enabled=gate)
-    asked = asked if gate_metric is None else replace(asked, metric=gate_metric)
-    check_config(asked, "gate")
+        raise ConfigError("no data to train on: add --data DIR, the folder that `recsys ingest` wrote")
+    gate_config = settings.gate if gate is None else replace(settings.gate, enabled=gate)
+    if gate_metric is not None:
+        gate_config = replace(gate_config, metric=cast("GateMetricName", gate_metric))
+    check_config(gate_config, "gate")
     with progress() as on_progress:
         report = run(
             data,
@@ -65,7 +67,7 @@ def train(
             now=wall_clock(),
             if_changed=if_changed,
             keep=keep,
-            gate=asked,
+            gate=gate_config,
             activate_worse=activate_worse,
             progress=on_progress,
         )
@@ -80,11 +82,11 @@ def _show(report: TrainReport) -> None:
     if report.is_new:
         show_table(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in report.seconds.items()])
         took = sum(report.seconds.values())
-        show_lines([f"trained on {rows} in {took:.0f} s, {report.peak_memory_mb:,.0f} MB at most"])
+        show_lines([f"trained on {rows} in {took:.0f} s, {report.peak_memory_mb:,.0f} MB peak memory"])
     else:
-        show_lines([f"up to date: trained on {rows}, and nothing has changed since"])
+        show_lines([f"up to date: trained on {rows}, nothing has changed since"])
     show_lines(f"not learned: {note}" for note in report.notes)
     show_lines(f"removed: {version}" for version in report.removed)
     if report.gate:
         show_lines([f"gate: {report.gate['decision']}" + (f", {why}" if (why := report.gate["why"]) else "")])
-    show_lines([f"written, not current: {report.version}" if report.refused else f"current: {report.version}"])
+    show_lines([f"written, not activated: {report.version}" if report.refused else f"current: {report.version}"])

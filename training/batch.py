@@ -16,10 +16,10 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError, RequestError
+from recsys.core.progress import Progress, silent
 from recsys.core.request import Recommendations, Request, to_wire
 from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
-from training.ingest.ingest import Progress, silent
 from training.ingest.readers import read_table
 
 CHUNK: Final = 1000

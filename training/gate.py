@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from recsys.core import metrics
 from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
-from recsys.core.ranges import PositiveInt, one_of
+from recsys.core.progress import Progress, silent
+from recsys.core.ranges import PositiveInt
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.experiment import Experiment, draw
 from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
-from recsys.fitting.engine import EngineConfig, Progress
+from recsys.fitting.engine import EngineConfig
+from training.choices import DEFAULT_GATE_METRIC, DEFAULT_HOLDOUT_DAYS, GateMetricName
 
 Decision = Literal["passed", "refused", "overridden", "skipped"]
 Measure = Callable[[metrics.Lists, Any, int], Values]
@@ -59,8 +61,8 @@ class GateConfig:
     """
 
     enabled: bool = True
-    metric: Annotated[str, one_of(GATE_METRICS)] = "next_basket.recall@10"
-    holdout_days: PositiveInt = 28
+    metric: GateMetricName = DEFAULT_GATE_METRIC
+    holdout_days: PositiveInt = DEFAULT_HOLDOUT_DAYS
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def compare(
     gate: GateConfig,
     *,
     activate_worse: bool = False,
-    progress: Progress = lambda stage: None,
+    progress: Progress = silent,
 ) -> GateResult:
     """Fit both settings on what came before the latest `holdout_days`, and ask both what came in them.
 
@@ -139,7 +141,7 @@ def compare(
 
 
 def _named(progress: Progress, who: str) -> Progress:
-    return lambda stage: progress(f"{who}: {stage}")
+    return lambda stage, share=0.0: progress(f"{who}: {stage}", share)
 
 
 def ask(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from recsys.bundles.bundle import (
     Manifest,
@@ -22,17 +21,14 @@ from recsys.bundles.bundle import (
 )
 from recsys.bundles.registry import activate, current_version, locked, prune, sweep
 from recsys.core.errors import BundleError, ConfigError
+from recsys.core.progress import Progress, Stopwatch, silent
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
+from training.choices import DEFAULT_KEEP
 from training.config import parse_config
 from training.data_gaps import find_data_gaps
 from training.gate import GateConfig, GateResult, compare, skipped
-from training.ingest.ingest import Progress, silent
-
-DEFAULT_KEEP: Final = 5
-STAGES_HALF_WAY: Final = 8
-"""Stages after which a training is told to be half done; the gate and the past decide how many there are."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def train(
             return TrainReport(
                 unchanged.version, False, {}, _peak_memory_mb(), unchanged.metrics["rows"], tuple(unchanged.notes)
             )
-        stages = _Stopwatch(progress)
+        stages = Stopwatch(progress)
         stages("reading the tables")
         dataset = load_dataset(data_dir)
         verdict = _judge(dataset, models, config, gate or GateConfig(), activate_worse, stages)
@@ -138,7 +134,7 @@ def _judge(
     config: EngineConfig,
     gate: GateConfig,
     activate_worse: bool,
-    stages: Callable[[str], None],
+    stages: Progress,
 ) -> GateResult:
     """Hold new settings against those of the bundle that serves."""
     if not gate.enabled:
@@ -161,7 +157,7 @@ def _fit_and_write(
     config: EngineConfig,
     now: datetime,
     verdict: GateResult,
-    stages: Callable[[str], None],
+    stages: Progress,
 ) -> Manifest:
     engine = fit_engine(dataset, config, progress=stages)
     stages("writing the bundle")
@@ -205,32 +201,3 @@ def _peak_memory_mb() -> float:
     """Most memory that this process has held; the system counts in kB, macOS in bytes."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-class _Stopwatch:
-    """Passes the stages on to a `Progress` and takes the time of each."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._stage: str | None = None
-        self._since = time.perf_counter()
-        self._seconds: dict[str, float] = {}
-
-    def __call__(self, stage: str) -> None:
-        """A stage begins, and the one before it ends."""
-        self._end()
-        self._stage = stage
-        done = len(self._seconds)
-        self._progress(stage, done / (done + STAGES_HALF_WAY))
-
-    def stop(self) -> dict[str, float]:
-        """The last stage ends; seconds by stage."""
-        self._end()
-        self._progress("done", 1.0)
-        return self._seconds
-
-    def _end(self) -> None:
-        now = time.perf_counter()
-        if self._stage is not None:
-            self._seconds[self._stage] = round(now - self._since, 3)
-        self._since = now

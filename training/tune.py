@@ -16,6 +16,7 @@ import numpy as np
 from recsys.bundles.bundle import config_fingerprint
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
+from recsys.core.progress import Progress, silent
 from recsys.core.ranges import Number, in_range, range_text, unwrap
 from recsys.core.settings_table import setting_types
 from recsys.data.dataset import Dataset, load_dataset
@@ -23,10 +24,10 @@ from recsys.evaluation.experiment import draw
 from recsys.evaluation.splits import Window, find_window
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import EngineConfig
+from training.choices import DEFAULT_GATE_METRIC, DEFAULT_HOLDOUT_DAYS
 from training.config import TrainingConfig, parse_config, render_config
 from training.extras import require_extra
 from training.gate import GATE_METRICS, GateMetric, ask, intervals
-from training.ingest.ingest import Progress, silent
 
 if TYPE_CHECKING:
     import optuna
@@ -114,8 +115,8 @@ def tune(
     data_dir: Path,
     base: EngineConfig,
     *,
-    metric: str = "next_basket.recall@10",
-    holdout_days: int = 28,
+    metric: str = DEFAULT_GATE_METRIC,
+    holdout_days: int = DEFAULT_HOLDOUT_DAYS,
     settings: Mapping[str, Setting] = SPACE,
     minutes: float = 60.0,
     trials: int | None = None,
@@ -208,7 +209,7 @@ class _Search:
 
     def values(self, config: EngineConfig) -> Values:
         """A value a query."""
-        return ask(self.dataset, self.window, config, self.task, self.question, lambda stage: None)
+        return ask(self.dataset, self.window, config, self.task, self.question, silent)
 
     def run(self, study: optuna.Study, minutes: float, trials: int | None) -> None:
         """Try until the time, the trials or the patience is over."""

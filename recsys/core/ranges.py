@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -21,16 +21,10 @@ Text = Annotated[str, Meta(pattern=r"\S")]
 ASCENDING: Final = "ascending"
 UNIQUE: Final = "unique"
 SINGLE: Final = "single"
-ONE_OF: Final = "one_of"
-"""Keys of `Meta.extra` that the reader of settings applies: the values ascend, are distinct, may be written without a
-list where there is one, or are among the named ones."""
+"""Keys of `Meta.extra` that the reader of settings applies: the values of a list ascend, or are distinct; a list of one
+value may be written as the value."""
 
 Number = types.IntType | types.FloatType
-
-
-def one_of(names: Iterable[str]) -> Meta:
-    """Restrict a text to these names."""
-    return Meta(extra={ONE_OF: tuple(names)})
 
 
 def in_range(kind: Number, number: float) -> bool:
@@ -51,8 +45,8 @@ def range_text(kind: types.Type) -> str:
     ('in [0, 1]', '>= 1')
     """
     kind, extra = unwrap(kind)
-    if isinstance(kind, types.LiteralType) or ONE_OF in extra:
-        return f"one of {', '.join(map(repr, choices(kind, extra)))}"
+    if isinstance(kind, types.LiteralType):
+        return f"one of {', '.join(map(repr, kind.values))}"
     if isinstance(kind, types.VarTupleType):
         return ", ".join(
             filter(None, (range_text(kind.item_type), *(word for word in (ASCENDING, UNIQUE) if word in extra)))
@@ -82,8 +76,8 @@ def expected_text(kind: types.Type) -> str:
     >>> expected_text(types.type_info(Share))
     'a number in [0, 1]'
     """
-    inner, extra = unwrap(kind)
-    if isinstance(inner, types.LiteralType) or ONE_OF in extra:
+    inner, _ = unwrap(kind)
+    if isinstance(inner, types.LiteralType):
         return range_text(kind)
     if isinstance(inner, types.DataclassType):
         return "a table {" + ", ".join(f"{field.name} = …" for field in inner.fields) + "}"
@@ -101,11 +95,6 @@ def unwrap(kind: types.Type) -> tuple[types.Type, Mapping[str, Any]]:
         else:
             kind = next(choice for choice in kind.types if not isinstance(choice, types.NoneType))
     return kind, extra
-
-
-def choices(kind: types.Type, extra: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the values that an unwrapped type allows, () where it does not name them."""
-    return tuple(kind.values) if isinstance(kind, types.LiteralType) else extra.get(ONE_OF, ())
 
 
 NAMES: Final[Mapping[type[types.Type], str]] = {

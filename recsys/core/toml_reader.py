@@ -18,7 +18,6 @@ from recsys.core.ranges import (
     SINGLE,
     UNIQUE,
     Number,
-    choices,
     expected_text,
     in_range,
     unwrap,
@@ -129,8 +128,7 @@ def read_value(kind: types.Type, value: Any, path: str, faults: Faults, default:
         return _list(inner, extra, value, path, faults)
     if isinstance(inner, types.DictType):
         return _mapping(inner, value, path, faults)
-    names = choices(inner, extra)
-    if not (value in names if names else _is_scalar(inner, value)):
+    if not (value in inner.values if isinstance(inner, types.LiteralType) else _is_scalar(inner, value)):
         faults.refuse(path, value, expected_text(kind))
         return INVALID
     return float(value) if isinstance(inner, types.FloatType) else value

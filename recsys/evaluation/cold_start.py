@@ -12,13 +12,13 @@ from scipy import sparse
 from recsys.core import metrics
 from recsys.core.metrics import Values
 from recsys.core.placements import PLACEMENTS
+from recsys.core.progress import Progress, silent, track
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
 from recsys.data.incidence import incidence
 from recsys.evaluation.baselines import TrainingSlice, popularity
 from recsys.evaluation.experiment import QuestionResults, draw
-from recsys.evaluation.methods import Track, untracked
 from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task, next_basket
 from recsys.fitting.engine import Engine, EngineConfig
@@ -181,13 +181,13 @@ def leave_users_out(dataset: Dataset, window: Window, config: EngineConfig, rng:
     )
 
 
-def evaluate_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untracked) -> QuestionResults:
+def evaluate_cold_users(cold: ColdUsersTask, n_kept: int, progress: Progress = silent) -> QuestionResults:
     """Compute recall@10 of `for_you`, and of own items followed by popular ones, from the last `n_kept` items only.
 
     Args:
         cold: the task.
         n_kept: items of each user's history that are visible, >= 1.
-        track: shows progress.
+        progress: receives the progress.
 
     Returns:
         The results.
@@ -197,7 +197,7 @@ def evaluate_cold_users(cold: ColdUsersTask, n_kept: int, track: Track = untrack
     lists, baseline = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
     popular = popularity(cold.past)(np.zeros(1, np.int32))[0]
     bucket, allowed = int(engine.timeofday.bucket_of_hour[NOON]), engine.listable[placement.pool]
-    for query_idx in track(range(len(cold.task)), f"for_you from {n_kept}"):
+    for query_idx in track(range(len(cold.task)), f"for_you from {n_kept}", progress):
         as_of = int(cold.task.as_of[query_idx])
         history = cold.history.of(int(cold.task.user_idx[query_idx]), as_of)
         history = last_items(history, engine.dataset_info.target_event, n_kept)

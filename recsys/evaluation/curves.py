@@ -82,7 +82,7 @@ def sweep_tail_discount(
     points = []
     for discount in sorted({*tail_discounts, served.tail_discount}):
         placement = replace(served, tail_discount=discount)
-        lists = served_lists(experiment.engine, task, placement, N_LISTED, experiment.track)
+        lists = served_lists(experiment.engine, task, placement, N_LISTED, experiment.progress)
         point = _point(experiment, task, served.name, lists)
         points.append(replace(point, tail_discount=discount, is_served=discount == served.tail_discount))
     for method, rows in results.lists.items():
@@ -113,7 +113,7 @@ def calibration_bins(
     task = task.take(_sample(len(task), MAX_SCORE_QUERIES))
     lists = np.full((len(task), N_LISTED), -1, np.int32)
     scores = np.full(lists.shape, np.nan)
-    for idx, found in enumerate(served_rankings(experiment.engine, task, placement, N_LISTED, experiment.track)):
+    for idx, found in enumerate(served_rankings(experiment.engine, task, placement, N_LISTED, experiment.progress)):
         if not found.fallback_used:
             lists[idx, : len(found.item_idx)] = found.item_idx
             scores[idx, : len(found.score)] = found.score

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from recsys.core import metrics
 from recsys.core.metrics import Lists, Values
+from recsys.core.progress import Progress, silent
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import TrainingSlice
-from recsys.evaluation.methods import Track, served_lists, untracked
+from recsys.evaluation.methods import served_lists
 from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task
-from recsys.fitting.engine import Engine, EngineConfig, Progress
+from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
 
 N_LISTED: Final = 20
@@ -41,14 +42,14 @@ class Experiment:
         window: the evaluated period.
         engine: fitted on events before the window.
         past: the same events, for baselines.
-        track: shows progress.
+        progress: receives the progress.
     """
 
     dataset: Dataset
     window: Window
     engine: Engine
     past: TrainingSlice
-    track: Track = untracked
+    progress: Progress = silent
 
     @classmethod
     def cut(
@@ -56,8 +57,7 @@ class Experiment:
         dataset: Dataset,
         window: Window,
         config: EngineConfig,
-        track: Track = untracked,
-        progress: Progress = lambda stage: None,
+        progress: Progress = silent,
     ) -> Experiment:
         """Fit the models on the past of a window; events after the window are ignored.
 
@@ -65,15 +65,14 @@ class Experiment:
             dataset: the shop.
             window: the evaluated period.
             config: settings of the models.
-            track: shows progress of the lists.
-            progress: called with the name of each stage of the fit.
+            progress: receives the progress of the fit and of the lists.
 
         Returns:
             The experiment.
         """
         known = dataset.until(window.start)
         engine = fit_engine(known, config, now=window.start, progress=progress)
-        return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), track)
+        return cls(dataset.until(window.stop), window, engine, TrainingSlice(known, window.start), progress)
 
     @cached_property
     def rolling_engine(self) -> Engine:
@@ -88,11 +87,11 @@ class Experiment:
     @cached_property
     def rolling_for_you(self) -> Lists:
         """Lists of `for_you` just before each of these baskets."""
-        return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.track)
+        return served_lists(self.rolling_engine, self.rolling_task, "for_you", N_LISTED, self.progress)
 
     def served(self, task: Task, placement: str) -> Lists:
         """Return the lists that the engine serves, int32 (n_queries, N_LISTED)."""
-        return served_lists(self.engine, task, placement, N_LISTED, self.track)
+        return served_lists(self.engine, task, placement, N_LISTED, self.progress)
 
     @cached_property
     def n_baskets(self) -> npt.NDArray[np.int64]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.progress import Progress, silent, track
 from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import DAY_S
@@ -18,21 +19,13 @@ from recsys.pipeline.resolve import resolve
 from recsys.pipeline.stages import rank
 from recsys.retrieval.query import Ranking
 
-Track = Callable[[Iterable[int], str], Iterable[int]]
-"""Wraps a loop to show its progress under a label."""
-
 NO_ITEM = -1
 BLOCK_CELLS = 20_000_000
 """Scores that a baseline computes at a time; bounds the memory."""
 
 
-def untracked(steps: Iterable[int], label: str) -> Iterable[int]:
-    """Return the loop without progress."""
-    return steps
-
-
 def served_lists(
-    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+    engine: Engine, task: Task, placement: str | Placement, k: int, progress: Progress = silent
 ) -> npt.NDArray[np.int32]:
     """Return the lists that the engine serves for the queries of a task.
 
@@ -41,24 +34,24 @@ def served_lists(
         task: the queries.
         placement: the list, by name or as a definition.
         k: length of a list, >= 1.
-        track: shows progress.
+        progress: receives the progress.
 
     Returns:
         int32 (n_queries, k), best first, -1 past the end of a short list.
     """
     lists = np.full((len(task), k), NO_ITEM, np.int32)
-    for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, track)):
+    for query_idx, ranking in enumerate(served_rankings(engine, task, placement, k, progress)):
         lists[query_idx, : len(ranking.item_idx)] = ranking.item_idx
     return lists
 
 
 def served_rankings(
-    engine: Engine, task: Task, placement: str | Placement, k: int, track: Track = untracked
+    engine: Engine, task: Task, placement: str | Placement, k: int, progress: Progress = silent
 ) -> Iterator[Ranking]:
     """Yield the same lists with scores and sources, one query at a time."""
     chosen = PLACEMENTS[placement] if isinstance(placement, str) else placement
     users, items = engine.users.ids, engine.items.ids
-    for query_idx in track(range(len(task)), chosen.name):
+    for query_idx in track(range(len(task)), chosen.name, progress):
         user, seed = int(task.user_idx[query_idx]), int(task.seed[query_idx])
         request = Request(
             placement=chosen.name,
@@ -71,7 +64,13 @@ def served_rankings(
 
 
 def baseline_lists(
-    past: TrainingSlice, task: Task, names: Iterable[str], k: int, track: Track = untracked, *, only_new: bool = False
+    past: TrainingSlice,
+    task: Task,
+    names: Iterable[str],
+    k: int,
+    progress: Progress = silent,
+    *,
+    only_new: bool = False,
 ) -> dict[str, npt.NDArray[np.int32]]:
     """Return the lists of baselines from `PERSONAL`, by name.
 
@@ -80,7 +79,7 @@ def baseline_lists(
         task: the queries, each with a user.
         names: names of baselines.
         k: length of a list, >= 1.
-        track: shows progress.
+        progress: receives the progress.
         only_new: leave out what the user has bought.
 
     Returns:
@@ -91,7 +90,7 @@ def baseline_lists(
     for name in names:
         scorer = PERSONAL[name](past)
         lists[name] = np.full((len(task), k), NO_ITEM, np.int32)
-        for start in track(range(0, len(task), n_rows), name):
+        for start in track(range(0, len(task), n_rows), name, progress):
             users = task.user_idx[start : start + n_rows]
             scores = np.array(scorer(users), np.float32)
             if only_new:
@@ -101,7 +100,7 @@ def baseline_lists(
 
 
 def recent_own_lists(
-    engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, track: Track = untracked
+    engine: Engine, past: TrainingSlice, task: Task, k: int, decay_days: float = np.inf, progress: Progress = silent
 ) -> npt.NDArray[np.int32]:
     """List what the user bought up to each query by `Σ exp(−age/τ)`, followed by popular items.
 
@@ -114,7 +113,7 @@ def recent_own_lists(
         task: the queries, each with a user.
         k: length of a list, >= 1.
         decay_days: τ, in days, > 0; infinite for no decay.
-        track: shows progress.
+        progress: receives the progress.
 
     Returns:
         int32 (n_queries, k), best first, -1 past the end of a short list.
@@ -122,7 +121,7 @@ def recent_own_lists(
     lists = np.full((len(task), k), NO_ITEM, np.int32)
     popular = np.argsort(-past.popularity, kind="stable").astype(np.int32)[:k]
     label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
-    for query_idx in track(range(len(task)), label):
+    for query_idx in track(range(len(task)), label, progress):
         now = int(task.as_of[query_idx])
         bought = engine.history.of(int(task.user_idx[query_idx]), now).of_kind(engine.dataset_info.target_event)
         rows, column = np.unique(np.concatenate([bought.item_idx, popular]), return_inverse=True)

@@ -48,7 +48,7 @@ def next_basket(experiment: Experiment) -> Iterator[QuestionResults]:
     task = _require_queries(draw(tasks.next_basket(experiment.dataset, experiment.window)), COLD_USERS)
     names = [name for name in PERSONAL if name != "user_knn"]
     lists = {"for_you": experiment.served(task, "for_you")}
-    lists |= baseline_lists(experiment.past, task, names, N_LISTED, experiment.track)
+    lists |= baseline_lists(experiment.past, task, names, N_LISTED, experiment.progress)
     yield score_lists(experiment, task, lists, measures.accuracy, treatments=("for_you",), primary_metric="recall@10")
 
 
@@ -58,7 +58,7 @@ def rolling(experiment: Experiment) -> Iterator[QuestionResults]:
     lists = {"for_you": experiment.rolling_for_you}
     for name, decay_days in (("gp_topfreq", np.inf), ("exponential_decay", ROLLING_DECAY_DAYS)):
         lists[name] = recent_own_lists(
-            experiment.rolling_engine, experiment.past, task, N_LISTED, decay_days, experiment.track
+            experiment.rolling_engine, experiment.past, task, N_LISTED, decay_days, experiment.progress
         )
     yield score_lists(experiment, task, lists, measures.accuracy, treatments=("for_you",), primary_metric="recall@10")
 
@@ -70,7 +70,7 @@ def discovery(experiment: Experiment) -> Iterator[QuestionResults]:
     )
     treatments = ("discover", "long_tail")
     lists = {name: experiment.served(task, name) for name in treatments}
-    lists |= baseline_lists(experiment.past, task, FINDERS, N_LISTED, experiment.track, only_new=True)
+    lists |= baseline_lists(experiment.past, task, FINDERS, N_LISTED, experiment.progress, only_new=True)
     yield score_lists(
         experiment, task, lists, measures.accuracy_and_exposure, treatments=treatments, primary_metric="ndcg@20"
     )
@@ -113,7 +113,7 @@ def time_of_day(experiment: Experiment) -> Iterator[QuestionResults]:
         experiment, task, lists, measures.accuracy_by_hour, treatments=("popular",), primary_metric="recall@10"
     )
     task = _require_queries(experiment.rolling_task, COLD_USERS)
-    by_hour = served_lists(experiment.rolling_engine, task, "time_of_day", N_LISTED, experiment.track)
+    by_hour = served_lists(experiment.rolling_engine, task, "time_of_day", N_LISTED, experiment.progress)
     lists = {"time_of_day": by_hour, "for_you": experiment.rolling_for_you}
     yield score_lists(
         experiment, task, lists, measures.accuracy_by_hour, treatments=("time_of_day",), primary_metric="recall@10"
@@ -134,7 +134,7 @@ def cold_users(experiment: Experiment) -> Iterator[QuestionResults]:
     cold = leave_users_out(experiment.dataset, experiment.window, experiment.engine.config, np.random.default_rng(0))
     _require_queries(cold.task, "No user who was left out of training bought both before the window and in it")
     for n_kept in KEPT_ITEMS:
-        yield evaluate_cold_users(cold, n_kept, experiment.track)
+        yield evaluate_cold_users(cold, n_kept, experiment.progress)
 
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(

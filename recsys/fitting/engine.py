@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -218,7 +218,3 @@ class Engine:
     def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Engine]:
         """This engine with offers applied, by what decides which offers apply."""
         return SharedCache(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
-
-
-Progress = Callable[[str], None]
-"""Called with the name of each stage as it begins."""

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.progress import Progress, silent
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.data.offers import Offers
-from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo, Progress
+from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
@@ -29,7 +30,7 @@ def fit_models(
     dataset: Dataset,
     config: EngineConfig,
     now: int | None = None,
-    progress: Progress = lambda stage: None,
+    progress: Progress = silent,
     *,
     user_lists_only: bool = False,
 ) -> Engine:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from recsys.core.progress import Progress, silent
 from recsys.data.dataset import Dataset
-from recsys.fitting.engine import Engine, EngineConfig, Progress, Rankers
+from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker_fit import fit_ranker
 from recsys.ranking.features import FEATURES
@@ -16,9 +17,7 @@ from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs
 from recsys.ranking.training_examples import TrainingRequests, cutoffs, training_requests
 
 
-def fit_engine(
-    dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = lambda stage: None
-) -> Engine:
+def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = silent) -> Engine:
     """Fit every model on the shop, and the rankers on past requests.
 
     Args:
@@ -37,7 +36,7 @@ def fit_engine(
     return replace(engine, rankers=rankers, copurchase=order_pairs(engine, rankers.pairs))
 
 
-def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Progress = lambda stage: None) -> Rankers:
+def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Progress = silent) -> Rankers:
     """Train the rankers on rolling cut-offs: models fitted up to each cut-off, labeled by the purchases after it.
 
     Args:

@@ -45,7 +45,7 @@ def test_a_table_and_json(recsys: Run, log: Path) -> None:
 
 def test_an_empty_log(recsys: Run, tmp_path: Path) -> None:
     SqliteStore(tmp_path / "store.sqlite").close()
-    assert "holds no list" in recsys("attribution", "--store", tmp_path / "store.sqlite").out
+    assert "has no list" in recsys("attribution", "--store", tmp_path / "store.sqlite").out
 
 
 def test_wrong_calls(recsys: Run, log: Path) -> None:

@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "placements.toml"
 def test_the_example_of_the_documentation_is_good(recsys: Run, shop_models: Path) -> None:
     said = recsys("placements", "check", EXAMPLE, "--models", shop_models)
     assert said.code == 0, said.err
-    assert "is good for" in said.out
+    assert "is valid for" in said.out
     assert "page home: home_for_you, friday_comfort, new_and_niche, popular" in said.out
     told = json.loads(recsys("placements", "check", EXAMPLE, "--models", shop_models, "--json").out)
     rows = {row["placement"]: row for row in told["placements"]}
@@ -27,18 +27,16 @@ def test_a_broken_file_is_one_message_and_exit_code_2(recsys: Run, shop_models: 
     path.write_text('[placements.mine]\nextends = "for_you"\nlimitt = 3\nrotation = 9\n', encoding="utf-8")
     said = recsys("placements", "check", path, "--models", shop_models)
     assert said.code == 2
-    assert "do you mean 'limit'?" in said.err
+    assert "do you mean 'placements.mine.limit'?" in said.err
     assert "'placements.mine.rotation' is 9" in said.err
     served = recsys("serve", "--models", shop_models, "--placements", path, "--port", free_port())
-    assert (served.code, "do you mean 'limit'?" in served.err) == (2, True)
+    assert (served.code, "do you mean 'placements.mine.limit'?" in served.err) == (2, True)
 
 
 def test_pins_that_nobody_knows_are_told_of(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placements.toml"
     path.write_text('[placements.mine]\nextends = "for_you"\npins = [{item_id = "gone", rank = 1}]\n', encoding="utf-8")
-    assert (
-        "mine pins items that are not known: gone" in recsys("placements", "check", path, "--models", shop_models).out
-    )
+    assert "mine pins unknown items: gone" in recsys("placements", "check", path, "--models", shop_models).out
 
 
 def test_lists_of_a_file_can_be_looked_at_and_pushed(recsys: Run, shop_models: Path, tmp_path: Path) -> None:

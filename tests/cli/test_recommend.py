@@ -39,13 +39,15 @@ def test_json_is_the_answer_with_titles(recsys: Run, shop_models: Path) -> None:
 def test_strangers_get_the_fallback_and_it_is_said(recsys: Run, shop_models: Path) -> None:
     said = recsys("recommend", "--models", shop_models, "--user", "nobody", "--placement", "discover")
     assert said.code == 0
-    assert "fallback: too little is known of this user" in said.out.splitlines()[0]
+    assert "fallback: too little is known about this user" in said.out.splitlines()[0]
 
 
 def test_the_fallback_of_an_item_speaks_of_the_item(recsys: Run, shop_models: Path) -> None:
     said = recsys("recommend", "--models", shop_models, "--item", CARDS[0])
     assert said.code == 0
-    assert "fallback: nothing is known of this item" in said.out.splitlines()[0], "cards follow, nothing follows them"
+    assert "fallback: nothing is known about this item" in said.out.splitlines()[0], (
+        "cards follow, nothing follows them"
+    )
 
 
 @pytest.mark.parametrize("moment", ["1970-01-01T00:00:00Z", "9998-12-31T23:59:59Z"])
@@ -76,10 +78,10 @@ def test_a_cart_names_what_it_does_not_know(recsys: Run, shop_models: Path) -> N
         (["--user", "u", "--as-of", "1900-01-01T00:00:00Z"], "expected a time from 1970 to 9998"),
         (
             ["--user", "u", "--placement", "complementary"],
-            "--placement complementary is a list for an item: give --item",
+            "--placement complementary is a list for an item: add --item",
         ),
-        (["--placement", "for_you"], "--placement for_you is a list for a user: give --user ID"),
-        (["--placement", "for_you", "--item", PHONES[0]], "give --user ID instead of --item"),
+        (["--placement", "for_you"], "--placement for_you is a list for a user: add --user ID"),
+        (["--placement", "for_you", "--item", PHONES[0]], "add --user ID instead of --item"),
         (["--user", ""], "--user is ''"),
         (["--user", "", "--users", "users.txt", "--out", "lists.parquet"], "go together"),
         (["--users", "users.txt"], "go together"),

@@ -38,7 +38,7 @@ def test_training_tells_stages_memory_and_the_bundle(recsys: Run, data: Path, se
     said = recsys("train", "--data", data, "--models", models, "--config", settings)
     assert said.code == 0
     assert "collaborative filtering" in said.out
-    assert "MB at most" in said.out
+    assert "MB peak memory" in said.out
     assert f"current: {current_version(models)}" in said.out
     again = recsys("train", "--data", data, "--models", models, "--config", settings, "--if-changed", "--json")
     assert json.loads(again.out)["is_new"] is False
@@ -86,7 +86,7 @@ def test_models_are_listed_activated_and_rolled_back(recsys: Run, data: Path, mo
 
 def test_no_models_are_said(recsys: Run, tmp_path: Path) -> None:
     listed = recsys("models", "list", "--models", tmp_path)
-    assert (listed.code, "holds no bundle" in listed.out) == (0, True)
+    assert (listed.code, "has no bundle" in listed.out) == (0, True)
     for words in (["verify"], ["rollback"]):
         assert recsys("models", *words, "--models", tmp_path).code == 2
 

@@ -42,7 +42,7 @@ def test_ndjson_has_a_line_a_user_in_their_order(
     monkeypatch.setattr(module, "CHUNK", 2)
     out, shares = tmp_path / "lists.ndjson", []
     batch_recommend(
-        shop_models, users_file, out, BatchRequest("long_tail", 5), lambda stage, share: shares.append(share)
+        shop_models, users_file, out, BatchRequest("long_tail", 5), lambda stage, share=0.0: shares.append(share)
     )
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [line["user_id"] for line in lines] == USERS

@@ -169,7 +169,7 @@ def test_wrong_calls_are_named(settings: dict[str, Any], words: str, data: Path)
 
 def test_progress_runs_one_way(data: Path) -> None:
     told: list[tuple[str, float]] = []
-    evaluate(data, small_config(), protocols=QUICK, progress=lambda stage, share: told.append((stage, share)))
+    evaluate(data, small_config(), protocols=QUICK, progress=lambda stage, share=0.0: told.append((stage, share)))
     shares = [share for _, share in told]
     assert shares == sorted(shares)
     assert (shares[0], told[-1]) == (0, ("done", 1.0))

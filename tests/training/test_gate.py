@@ -111,7 +111,7 @@ def test_the_gate_is_set_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
     path.write_text('[gate]\nmetric = "discovery.ndcg@20"\nholdout_days = 7\n')
     assert read_config(path).gate == GateConfig(metric="discovery.ndcg@20", holdout_days=7)
-    with pytest.raises(ConfigError, match=r"'gate\.metric' is 'ctr', expected one of 'next_basket"):
+    with pytest.raises(ConfigError, match=r"'gate\.metric' is 'ctr', expected one of 'complements"):
         parse_config({"gate": {"metric": "ctr"}})
     with pytest.raises(ConfigError, match=r"'gate\.holdout_days' is 0"):
         parse_config({"gate": {"holdout_days": 0}})

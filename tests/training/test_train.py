@@ -29,7 +29,7 @@ def models(tmp_path: Path) -> Path:
 
 def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Path) -> None:
     told: list[tuple[str, float]] = []
-    report = train_small(data, models, progress=lambda stage, share: told.append((stage, share)))
+    report = train_small(data, models, progress=lambda stage, share=0.0: told.append((stage, share)))
     assert report.is_new
     assert current_version(models) == report.version
     assert Recommender.open(models).recommend(["u010"])[0]
@@ -41,7 +41,7 @@ def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Pat
 
 def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
     told: list[tuple[str, float]] = []
-    report = train_small(data, models, progress=lambda stage, share: told.append((stage, share)))
+    report = train_small(data, models, progress=lambda stage, share=0.0: told.append((stage, share)))
     stages, shares = [stage for stage, _ in told], [share for _, share in told]
     assert stages == [*report.seconds, "done"]
     assert shares == sorted(shares)

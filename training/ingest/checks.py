@@ -1,4 +1,4 @@
-"""The rules that a row of each table must keep, and the sentence for every one that it breaks."""
+"""The validation rules of each table's rows, and the reason that a broken rule gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
 from training.ingest.casts import PROBLEMS
 
 ROW: Final = "row"
-"""Column that numbers the rows of a table, from 0, in the order they came."""
+"""Column with the number of the row in its table, from 0."""
 
 CONTROL: Final = r"\p{Cc}"
 ID_RULES: Final[dict[str, Callable[[pl.Expr], pl.Expr]]] = {
@@ -26,19 +26,19 @@ SENTENCES: Final = {
     "nullability": "{column} is empty",
     "check__blank": "{column} is blank",
     "check__size": f"{{column}} is longer than {MAX_ID_BYTES} bytes of UTF-8",
-    "check__control": "{column} holds control characters",
+    "check__control": "{column} contains control characters",
     "check__known": "unknown {column} name",
     "min": "{column} is negative",
     "min_exclusive": "{column} is not above zero",
     "max": "{column} is above one",
     "nan": "{column} is not a number (NaN)",
     "inf": "{column} is infinite",
-    "someone": f"none of {', '.join(WHO)} is filled",
-    "bought_nothing": "a purchase of quantity zero",
-    "says_something": "neither price nor available is filled",
-    "period": "valid_to is before valid_from",
+    "has_user_or_visitor": f"none of {', '.join(WHO)} is filled",
+    "purchase_has_quantity": "a purchase of quantity zero",
+    "has_price_or_availability": "neither price nor available is filled",
+    "ends_after_start": "valid_to is before valid_from",
 }
-"""What a broken rule means to a person, by the rule's name."""
+"""The reason that a broken rule gives, by the name of the rule."""
 
 
 def _id(*, nullable: bool = True) -> dy.String:
@@ -55,12 +55,12 @@ class _Rows(dy.Schema):
 
     @dy.rule()
     def well_typed(cls) -> pl.Expr:  # noqa: N805
-        """Every value could be brought to its column's type."""
+        """Every value has the type of its column."""
         return pl.col(PROBLEMS).is_null()
 
 
 class EventRows(_Rows):
-    """One thing that happened between somebody and an item."""
+    """One event of a user or visitor with an item."""
 
     item_id = _id(nullable=False)
     event = dy.String(check={"known": lambda column: column.is_in(EVENT_NAMES)})
@@ -78,17 +78,17 @@ class EventRows(_Rows):
 
     @dy.rule()
     def has_user_or_visitor(cls) -> pl.Expr:  # noqa: N805
-        """Somebody is named, by any of the four ids."""
+        """At least one of the four ids is filled."""
         return pl.any_horizontal(pl.col(WHO).is_not_null())
 
     @dy.rule()
-    def bought_nothing(cls) -> pl.Expr:  # noqa: N805
-        """A purchase is of more than nothing; a view of zero units is still a view."""
+    def purchase_has_quantity(cls) -> pl.Expr:  # noqa: N805
+        """A purchase has a quantity above zero; a view may have none."""
         return (pl.col("event") != "purchase") | (pl.col("quantity") != 0)
 
 
 class ItemRows(_Rows):
-    """One item of the catalogue."""
+    """One item of the catalog."""
 
     item_id = _id(nullable=False)
     item_group_id = _id()
@@ -97,7 +97,7 @@ class ItemRows(_Rows):
 
 
 class UserRows(_Rows):
-    """One shopper."""
+    """One user."""
 
     user_id = _id(nullable=False)
 
@@ -116,12 +116,12 @@ class OfferRows(_Rows):
 
     @dy.rule()
     def has_price_or_availability(cls) -> pl.Expr:  # noqa: N805
-        """It overrides something."""
+        """The offer overrides the price or the availability."""
         return pl.any_horizontal(pl.col("price", "available").is_not_null())
 
     @dy.rule()
-    def period(cls) -> pl.Expr:  # noqa: N805
-        """It ends after it begins."""
+    def ends_after_start(cls) -> pl.Expr:  # noqa: N805
+        """The offer ends after it starts."""
         return pl.col("valid_to") >= pl.col("valid_from")
 
 
@@ -135,11 +135,11 @@ SCHEMAS: Final[dict[str, type[dy.Schema]]] = {
 
 @dataclass(frozen=True)
 class Checked:
-    """Rows told apart.
+    """Valid and rejected rows.
 
     Attributes:
-        kept: the rows that keep every rule, in their order.
-        rejected: `ROW` and `reason` of the others: all the reasons of a row, joined by `; `.
+        kept: the rows that break no rule, in their order.
+        rejected: `ROW` and `reason` of the others; `; ` separates several reasons.
     """
 
     kept: pl.DataFrame
@@ -147,14 +147,14 @@ class Checked:
 
 
 def check_rows(rows: pl.DataFrame, table: str) -> Checked:
-    """Hold every row against the rules of its table.
+    """Check every row against the rules of its table.
 
     Args:
         rows: a cast table with `ROW` and `PROBLEMS`.
         table: a key of `SCHEMAS`.
 
     Returns:
-        Kept and rejected rows, which together are the rows that came.
+        The kept and the rejected rows; together they are the input.
     """
     schema = SCHEMAS[table]
     _, failure = schema.filter(rows)
@@ -170,9 +170,9 @@ def _no_rejects() -> pl.DataFrame:
 
 
 def _reasons(rules: list[str]) -> pl.Expr:
-    """One text a row, of what its cast left and of every rule it broke.
+    """Write one text per row: the problems of its casts, then the broken rules.
 
-    A value that resisted its cast is null: that it is then also empty is not said.
+    A value that could not be cast is null; that it is therefore also empty is not reported.
     """
     parts = [pl.col(PROBLEMS)]
     for rule in rules:

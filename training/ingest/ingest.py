@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
+from recsys.core.progress import Progress, silent
 from recsys.core.ranges import NonNegativeFloat, Share
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.ingest.casts import CastOptions, is_zone
@@ -21,7 +22,6 @@ from training.ingest.readers import RawTable, read_table
 from training.ingest.timestamp_columns import TimestampOptions
 from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
 
-Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the job that is behind it, in [0, 1]."""
 
 
@@ -113,10 +113,6 @@ class IngestReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return asdict(self)
-
-
-def silent(stage: str, share: float) -> None:
-    """Progress that nobody watches."""
 
 
 def ingest(

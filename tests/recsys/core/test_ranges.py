@@ -17,7 +17,6 @@ from recsys.core.ranges import (
     Text,
     expected_text,
     in_range,
-    one_of,
     range_text,
     type_text,
 )
@@ -39,7 +38,6 @@ Hours = Annotated[tuple[Annotated[int, Meta(ge=0, le=23)], ...], Meta(extra={ASC
         (Text, "text", "", "a text"),
         (str | None, "text", "", "a text"),
         (Literal["b", "a"], "text", "one of 'a', 'b'", "one of 'a', 'b'"),
-        (Annotated[str, one_of(["b", "a"])], "text", "one of 'b', 'a'", "one of 'b', 'a'"),
         (Hours, "list of whole numbers", "in [0, 23], ascending", "a list of whole numbers"),
         (dict[str, Share], "table of numbers", "in [0, 1]", "a table of numbers"),
     ],

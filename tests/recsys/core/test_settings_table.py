@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Literal
 
-from recsys.core.ranges import PositiveInt, Share, one_of
+from recsys.core.ranges import PositiveInt, Share
 from recsys.core.settings_table import SettingRow, describe, meanings, setting_types
 
 
@@ -32,7 +32,7 @@ class Car:
         engine: the engine.
     """
 
-    color: Annotated[str, one_of(["red", "blue"])] = "red"
+    color: Literal["red", "blue"] = "red"
     names: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
     engine: Engine = field(default_factory=lambda: Engine(horse_power=120))
@@ -41,7 +41,7 @@ class Car:
 def test_each_setting_is_one_row_with_the_default_of_its_own_place() -> None:
     strong = "how strong it is, in two lines: with a colon."
     assert describe(Car, "car") == [
-        SettingRow("car.color", "text", '"red"', "one of 'red', 'blue'", "of the paint."),
+        SettingRow("car.color", "text", '"red"', "one of 'blue', 'red'", "of the paint."),
         SettingRow("car.names", "table of texts", "{}", "", "by language."),
         SettingRow("car.owner", "text", "not set", "", "who drives."),
         SettingRow("car.engine.horse_power", "whole number", "120", ">= 1", strong),
