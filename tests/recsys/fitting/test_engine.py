@@ -9,7 +9,7 @@ import pytest
 
 from recsys.core.schema import ITEMS, USERS
 from recsys.data.dataset import Dataset
-from recsys.fitting.engine import FittedDataInfo
+from recsys.fitting.engine import Engine, FittedDataInfo
 from tests.recsys.tiny_engine import N_ITEMS, f32, i32, tiny_engine
 from tests.shop import at, dataset_of, moment, table
 
