@@ -68,7 +68,7 @@ _ERASURES: Final = (
     "SELECT seq, key, at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure' AND seq > ?"
     " ORDER BY seq"
 )
-_FORGET: Final = "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN ('event', 'impression')"
+_DELETE_BEFORE: Final = "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN ('event', 'impression')"
 _DROP: Final = (
     "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) AND seq <= ? LIMIT ?)"
@@ -177,18 +177,18 @@ class SqliteStore:
             with_retry(lambda: self._writer.execute("VACUUM"), self._timeout_s)
         return self.purge()
 
-    def forget(self, before: float) -> int:
+    def delete_before(self, before: float) -> int:
         """See `EventStore`. In many short transactions, between which others write."""
         removed = 0
         with self._reading, self._errors("read"):
             first = fetch_count(self._reader, _FIRST_SEQ)
         for low in range(first - 1, self.last_seq(), REMOVED_AT_ONCE):
             with self._transaction() as db:
-                removed += db.execute(_FORGET, (low, low + REMOVED_AT_ONCE, before)).rowcount
+                removed += db.execute(_DELETE_BEFORE, (low, low + REMOVED_AT_ONCE, before)).rowcount
         return removed
 
     def delete_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
-        """See `EventStore`. In short transactions, as `forget`."""
+        """See `EventStore`. In short transactions, as `delete_before`."""
         changes = {*ITEM_CHANGES, *USER_CHANGES}
         if others := sorted(set(kinds) - changes):
             raise DataError(f"{others[0]!r} is no change of an item or user: give some of {sorted(changes)}")

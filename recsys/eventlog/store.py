@@ -188,10 +188,10 @@ class EventStore(Protocol):
         """Give back the room of what was removed, and wipe what it may have left elsewhere; False as `purge`.
 
         An erasure wipes an entry where it stands; a copy may be left where it stood before an earlier removal moved
-        it. For the quiet hour after `forget`: it may keep writers out for long.
+        it. For the quiet hour after `delete_before`: it may keep writers out for long.
         """
 
-    def forget(self, before: float) -> int:
+    def delete_before(self, before: float) -> int:
         """Remove events and impressions of before a moment (seconds since 1970 UTC); returns how many.
 
         Changes, merges and tombstones stay. A forgotten `event_id` is unknown again.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -218,3 +218,19 @@ class Engine:
     def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Engine]:
         """This engine with offers applied, by what decides which offers apply."""
         return SharedCache(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
+
+    def with_computed(self, **values: Any) -> Engine:
+        """Return a copy with the given values of cached properties, which are then not computed again.
+
+        Args:
+            **values: by name of the property.
+
+        Raises:
+            TypeError: a name is not that of a cached property.
+        """
+        for name in values:
+            if not isinstance(vars(Engine).get(name), cached_property):
+                raise TypeError(f"{name!r} is not a cached property of Engine")
+        engine = replace(self)
+        engine.__dict__.update(values)
+        return engine

@@ -19,7 +19,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.cold_items import ColdItems
 from recsys.live.offer_overlay import OfferOverlay
 from recsys.models.collaborative.affinity import fit_affinity
-from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.search.vector_index import ExtendedIndex
 
@@ -121,8 +121,7 @@ class CatalogOverlay:
             self._newcomers.place(table, catalog)
             grown = self._grown(catalog)
         engine = replace(grown, items_table=table, catalog=catalog, offers=self._offers.offers)
-        self._carry(engine, rows, changes)
-        return engine
+        return self._with_known(engine, rows, changes)
 
     def _table(self, rows: list[int], changes: pl.DataFrame) -> pl.DataFrame:
         """The catalogue's table; columns that say the same as before are not copied."""
@@ -191,11 +190,18 @@ class CatalogOverlay:
     def _grown(self, catalog: Catalog) -> Engine:
         """The models, with rows for the new items."""
         base, new, n_new = self._base, self._newcomers, len(self._rows)
-        repeat, timeofday = base.repeat, base.timeofday
+        popularity, repeat, timeofday = base.popularity, base.repeat, base.timeofday
         similar_idx, similar_score = new.similar()
         return replace(
             base,
-            popularity=_grown(base.popularity, len(base.items), n_new, {"trend": 1, "momentum": 1}),
+            popularity=replace(
+                popularity,
+                share=_with(popularity.share, n_new, 0),
+                trend=_with(popularity.trend, n_new, 1),
+                n_buyers=_with(popularity.n_buyers, n_new, 0),
+                is_head=_with(popularity.is_head, n_new, False),
+                momentum=_with(popularity.momentum, n_new, 1),
+            ),
             repeat=replace(
                 repeat,
                 interval_days=np.concatenate([repeat.interval_days, new.of_type(repeat.interval_days)]),
@@ -216,14 +222,14 @@ class CatalogOverlay:
         model, n_types = self._base.copurchase, len(catalog.type_names)
         pairs, n_lookahead = model.reversed_pairs.pairs, len(catalog.type_names) - model.reversed_pairs.pairs.shape[0]
         ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_lookahead)])
-        lists = {name: part for name, part in vars(model).items() if isinstance(part, RelatedItems)}
+        related = self._newcomers.related
         return replace(
-            _grown(model, len(self._base.items), n_new, {}),
-            **{
-                # Of `partners` many lists are read for one shopper, who is shown new items by what they are like.
-                name: self._newcomers.related(part, joined=name != "partners", substitutes=name != "complementary")
-                for name, part in lists.items()
-            },
+            model,
+            # Many lists of `partners` are read for one user, who is shown new items by their content.
+            partners=related("partners", model.partners, joined=False, substitutes=True),
+            bought_together=related("bought_together", model.bought_together, joined=True, substitutes=True),
+            complementary=related("complementary", model.complementary, joined=True, substitutes=False),
+            n_baskets=_with(model.n_baskets, n_new, 0),
             is_paired_type=_with(model.is_paired_type, n_lookahead, False),
             reversed_pairs=ReversedTypePairs(
                 sparse.csr_matrix((pairs.data, pairs.indices, ends), shape=(n_types, n_types)),
@@ -231,15 +237,15 @@ class CatalogOverlay:
             ),
         )
 
-    def _carry(self, engine: Engine, rows: list[int], changes: pl.DataFrame) -> None:
-        """Hand an engine what it would else work out by a walk over all items and users."""
+    def _with_known(self, engine: Engine, rows: list[int], changes: pl.DataFrame) -> Engine:
+        """Return the engine with the properties that would take a pass over all items and users to compute."""
         base, before, n_new = self._base, self._engine, len(self._rows)
         titles = [*before.titles, *[""] * (len(base.items) + n_new - len(before.titles))]
         for row, title in zip(rows, changes.select(pl.coalesce("title", "item_id")).to_series(), strict=True):
             titles[row] = title
         newest = np.arange(len(base.items), len(base.items) + n_new, dtype=np.int32)
         rows_of_new, hidden = MappingProxyType(self._rows.copy()), frozenset(self._deleted)
-        vars(engine).update(
+        return engine.with_computed(
             items=ExtendedIdMap((*base.items.ids, *self._rows), base.items, rows_of_new, hidden),
             titles=tuple(titles),
             by_popularity=np.concatenate([base.by_popularity, newest]),
@@ -261,16 +267,3 @@ def _with(
     if len(rows):
         grown[np.asarray(rows)] = np.asarray(list(others), values.dtype)
     return grown
-
-
-def _grown(model: Any, n_items: int, n_new: int, defaults: Mapping[str, float]) -> Any:
-    """A model with entries for new items in every array that has one an item; 0 where no default is given."""
-    mine = {name: value for name, value in vars(model).items() if isinstance(value, np.ndarray)}
-    return replace(
-        model,
-        **{
-            name: _with(value, n_new, defaults.get(name, 0))
-            for name, value in mine.items()
-            if len(value) == n_items and name != "is_paired_type"
-        },
-    )

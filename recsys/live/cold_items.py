@@ -73,10 +73,10 @@ class ColdItems:
         self._similar: dict[int, Neighbours] = {}
         self._moved: dict[int, npt.NDArray[np.float32]] = {}
         self._left: set[int] = set()
-        self._related: dict[tuple[int, int, int], Listed | None] = {}
+        self._related: dict[tuple[str, int, int], Listed | None] = {}
         self._stands_for: dict[int, dict[int, float]] = defaultdict(dict)
         self._stand_ins: dict[int, list[int]] = {}
-        self._joined: dict[tuple[int, int], Listed | None] = {}
+        self._joined: dict[tuple[str, int], Listed | None] = {}
         self.stale: set[int] = set()
 
     def place(self, table: pl.DataFrame, catalog: Catalog) -> None:
@@ -176,11 +176,12 @@ class ColdItems:
         none = np.broadcast_to(np.float32(0), shape)
         return idx, PatchedArray.array(hybrid.similar_score, none, _Column(self._list, 1))
 
-    def related(self, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
+    def related(self, name: str, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
         """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together.
 
         Args:
-            lists: of the engine.
+            name: of the lists.
+            lists: of the engine; the same for a name at every call.
             joined: whether new items join the lists of others: where an item is listed, so is what it stands in for.
             substitutes: whether what could replace an item may be in its list.
         """
@@ -189,9 +190,9 @@ class ColdItems:
 
         def of(row: int) -> Listed | None:
             if row < self._n:
-                return self._with_new(lists, row, substitutes) if joined and self._stands_for else None
-            of_type = self._averaged(lists, 0, int(types[row]))
-            return of_type if of_type is not None else self._averaged(lists, 1, int(categories[row]))
+                return self._with_new(name, lists, row, substitutes) if joined and self._stands_for else None
+            of_type = self._averaged(name, lists, 0, int(types[row]))
+            return of_type if of_type is not None else self._averaged(name, lists, 1, int(categories[row]))
 
         return replace(
             lists,
@@ -200,9 +201,9 @@ class ColdItems:
             n_together=PatchedArray.array(lists.n_together, np.broadcast_to(np.int32(0), shape), _Column(of, 2)),
         )
 
-    def _with_new(self, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
+    def _with_new(self, name: str, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
         """The list of a known item with the new ones in it, None where none belongs there."""
-        key = (id(lists), row)
+        key = (name, row)
         if key not in self._joined:
             near, score = lists.item_idx[row], lists.score[row]
             best: dict[int, float] = {}
@@ -233,9 +234,9 @@ class ColdItems:
         cosine = float(self._content[item - self._n] @ self._base.content.embedding[row])
         return cosine >= self._base.config.replaceable_cosine
 
-    def _averaged(self, lists: RelatedItems, level: int, code: int) -> Listed | None:
+    def _averaged(self, name: str, lists: RelatedItems, level: int, code: int) -> Listed | None:
         """The lists of the best sellers of a type (level 0) or category (level 1) as one, None where it has none."""
-        key = (id(lists), level, code)
+        key = (name, level, code)
         if key not in self._related:
             catalog = self._base.catalog
             labels = (catalog.item_type, catalog.item_category)[level]

@@ -81,5 +81,4 @@ def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKe
         catalog=replace(catalog, price=price.astype(np.float32), available=available),
         offers=replace(engine.offers, taken=standing),
     )
-    vars(view).update({name: getattr(engine, name) for name in SHARED})
-    return view
+    return view.with_computed(**{name: getattr(engine, name) for name in SHARED})

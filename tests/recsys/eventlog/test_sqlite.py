@@ -190,7 +190,7 @@ def test_compaction_wipes_what_removals_left_and_gives_back_their_room(path: Pat
     ids = fill(one, Random(6), 6_000, ["gone", "away", "stays"])
     assert one.purge()
     before = path.stat().st_size
-    one.forget(2_000.0)
+    one.delete_before(2_000.0)
     for state in ("gone", "away"):
         two.erase([state], NOON)
     kept = two.tail(0, 10_000)
@@ -264,7 +264,7 @@ def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sqlite, "REMOVED_AT_ONCE", 3)
     store.append([event(str(number), at=float(number % 5)) for number in range(20)])
     store.append([LogEntry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
-    assert store.forget(2.0) == 8
+    assert store.delete_before(2.0) == 8
     assert store.delete_changes(store.last_seq()) == 7
     assert {each.entry.at for each in store.tail(0, 99)} == {2.0, 3.0, 4.0}
 
@@ -321,7 +321,7 @@ def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.Monke
             expected.append("stored" if known is each else "duplicate" if known.body == each.body else "conflict")
         assert random.choice(stores).append(batch) == expected
         if turn % 20 == 13:
-            random.choice(stores).forget(turn - 8.0)
+            random.choice(stores).delete_before(turn - 8.0)
             told = {key: each for key, each in told.items() if each.at >= turn - 8.0}
         if turn % 20 == 19:
             random.choice(stores).erase(["u3"], float(turn), 0.0)
@@ -416,7 +416,7 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
         ("_ERASURES", (0,), "others"),
         ("_DROP", ("[]", 9, 9), "others"),
         ("_TAIL", (0, "[]", 9), "PRIMARY KEY"),
-        ("_FORGET", (0, 9, 1.0), "PRIMARY KEY"),
+        ("_DELETE_BEFORE", (0, 9, 1.0), "PRIMARY KEY"),
     ],
 )
 def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[object, ...], index: str) -> None:

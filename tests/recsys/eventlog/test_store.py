@@ -70,7 +70,7 @@ def keys(store: EventStore) -> list[str | None]:
 
 def test_a_new_store_is_empty(store: EventStore) -> None:
     assert store.append([]) == []
-    assert (everything(store), store.last_seq(), store.forget(NOON)) == ([], 0, 0)
+    assert (everything(store), store.last_seq(), store.delete_before(NOON)) == ([], 0, 0)
     assert events_table(store).schema == EVENTS
 
 
@@ -328,9 +328,9 @@ def test_retention_forgets_by_the_time_of_the_event(store: EventStore) -> None:
     kept = [event("new", at=NOON), change("item_put", "tea", at=0.0), change("merge", "v", at=0.0)]
     store.append([event("old", at=NOON - 1, received_at=NOON + 5), impression("r", "u", at=1.0), *kept])
     store.erase(["nobody"], 0.0)
-    assert store.forget(NOON) == 2
+    assert store.delete_before(NOON) == 2
     assert [stored.entry for stored in everything(store)][:-1] == kept
-    assert store.forget(NOON) == 0
+    assert store.delete_before(NOON) == 0
     last = store.last_seq()
     store.append([event("old")])
     assert everything(store)[-1].seq > last
@@ -350,7 +350,7 @@ def test_changes_that_a_bundle_knows_are_dropped(store: EventStore) -> None:
 def test_numbers_are_never_given_twice(reopen: Open) -> None:
     store = reopen()
     store.append([event("a"), event("b")])
-    store.forget(NOON + 1)
+    store.delete_before(NOON + 1)
     last = store.last_seq()
     store.close()
     again = reopen()

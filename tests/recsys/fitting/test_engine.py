@@ -9,7 +9,7 @@ import pytest
 
 from recsys.core.schema import ITEMS, USERS
 from recsys.data.dataset import Dataset
-from recsys.fitting.engine import FittedDataInfo
+from recsys.fitting.engine import Engine, FittedDataInfo
 from tests.recsys.tiny_engine import N_ITEMS, f32, i32, tiny_engine
 from tests.shop import at, dataset_of, moment, table
 
@@ -77,3 +77,18 @@ def test_the_shop_is_described_by_its_dataset() -> None:
     assert (info.store_seq, info.merged, info.merged_into) == (7, ("v",), ("u",))
     nothing = FittedDataInfo.of(dataset_of())
     assert (nothing.end, nothing.has_hours) == (0, True)
+
+
+def test_given_values_of_properties_are_not_computed_again(shop_engine: Engine) -> None:
+    titles = ("another title",)
+    engine = shop_engine.with_computed(titles=titles, users=shop_engine.users)
+    assert engine.titles is titles
+    assert engine.users is shop_engine.users
+    assert shop_engine.titles != titles
+    assert engine.state is not shop_engine.state
+
+
+@pytest.mark.parametrize("name", ["catalog", "with_computed", "unknown"])
+def test_only_cached_properties_can_be_given(shop_engine: Engine, name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name!r} is not a cached property"):
+        shop_engine.with_computed(**{name: None})

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
+from tests.cli.conftest import Run
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A live log with old and new entries of every group."""
+    path, now = tmp_path / "events.db", time.time()
+    with closing(SqliteStore(path)) as store:
+        for days in (40, 20, 0):
+            at = now - days * DAY_S
+            body = {"user_id": "u", "item_id": "tea"}
+            store.append(
+                [
+                    LogEntry("event", f"e{days}", at, at, body | {"event": "purchase"}),
+                    LogEntry("impression", f"r{days}", at, at, {"user_id": "u", "items": [{"item_id": "tea"}]}),
+                    LogEntry("item_patch", "tea", at, at, {"price": float(days)}),
+                    LogEntry("user_patch", "u", at, at, {"region": "north"}),
+                    LogEntry("merge", f"v{days}", at, at, {"into": "u"}),
+                ]
+            )
+    return path
+
+
+def kept(path: Path) -> list[tuple[str, str | None]]:
+    with closing(SqliteStore(path)) as store:
+        return [(stored.entry.kind, stored.entry.key) for stored in store.tail(0, 100)]
+
+
+def test_prune_removes_old_events_and_impressions_alone(log: Path, recsys: Run) -> None:
+    before = kept(log)
+    done = recsys("store", "prune", "--store", log, "--older-than-days", 30)
+    assert (done.code, "removed 2 events and impressions before" in done.out) == (0, True)
+    assert kept(log) == [entry for entry in before if entry not in (("event", "e40"), ("impression", "r40"))]
+
+
+def test_prune_removes_changes_up_to_a_number_and_compacts(log: Path, recsys: Run) -> None:
+    done = recsys(
+        "store", "prune", "--store", log, "--older-than-days", 30, "--changes-up-to", 10, "--compact", "--json"
+    )
+    report = json.loads(done.out)
+    assert (done.code, report["events_removed"], report["changes_removed"], report["compacted"]) == (0, 2, 4, True)
+    changes = [entry_type for entry_type, _ in kept(log) if entry_type.endswith("_patch")]
+    assert changes == ["item_patch", "user_patch"]
+    assert sum(entry_type == "merge" for entry_type, _ in kept(log)) == 3
+
+
+def test_a_missing_log_and_a_negative_age_are_wrong_calls(tmp_path: Path, log: Path, recsys: Run) -> None:
+    missing = recsys("store", "prune", "--store", tmp_path / "none.db", "--older-than-days", 1)
+    assert (missing.code, "none.db" in missing.err) == (2, True)
+    assert recsys("store", "prune", "--store", log, "--older-than-days", -1).code == 2
