@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from cli.main import build_app
+from recsys.core.settings_table import SettingRow, describe, meanings, toml_value
 from recsys.fitting.engine import EngineConfig
 from serving.runtime.settings import ENV_PREFIX, METRICS_DIR, Settings
-from training.config import range_of
 from training.gate import GateConfig
 from training.ingest.ingest import IngestConfig
 
@@ -25,9 +21,8 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (("ingest", IngestConfig), ("gate", GateConfig), ("", EngineConfig))
 """Tables of the settings file in the order of the page; the settings of the models are at its top level."""
 
-TYPES: Final = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
-RANGE_AT_END: Final = re.compile(r", (>=?|<=?|in [\[(])[^,:;]*(, [\d.]+[\])])?\.$")
-BOUNDS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+TYPES: Final = {int: "whole number", float: "number", str: "text"}
+BOUNDS: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 HEAD: Final = """\
 # Settings
@@ -69,42 +64,30 @@ COMMAND_LINE: Final = "## Variables of the command line\n"
 
 
 class Row(NamedTuple):
-    """One setting: a line of a table."""
+    """A line of a table: one setting."""
 
     name: str
     kind: str
     default: str
+    range: str
     meaning: str
 
 
 def render() -> str:
     """Returns the page."""
     parts = [HEAD]
-    for path, config in TABLES:
-        parts += sections(config, path)
+    for name, config in TABLES:
+        parts += sections(describe(config, name))
     parts += [SERVER, table("Variable", variables()), COMMAND_LINE, table("Variable", options())]
     return "\n".join(parts)
 
 
-def sections(config: Any, path: str) -> Iterator[str]:
-    """Yields a heading and a table for a settings class, then those of the classes inside it."""
-    nested = {name: kind for name, kind in get_type_hints(config).items() if is_dataclass(kind)}
-    rows = [setting(config, each, path) for each in fields(config) if each.name not in nested]
-    heading = f"### `[{path}]`" if path else "### Top level"
-    summary = (inspect.getdoc(config) or "").partition("\n")[0]
-    yield f"{heading}\n\n{summary}\n\n{table('Key', rows)}"
-    for name, kind in nested.items():
-        yield from sections(kind, f"{path}.{name}" if path else name)
-
-
-def setting(config: Any, each: Field[Any], path: str) -> Row:
-    """Returns the row of one field of a settings class."""
-    kind = get_type_hints(config)[each.name]
-    full = f"{path}.{each.name}" if path else each.name
-    default = each.default if each.default_factory is MISSING else each.default_factory()
-    scalar = scalar_of(kind)
-    bound = f" {range_of(full, scalar)}" if scalar in (int, float) else ""
-    return Row(each.name, type_name(kind) + bound, literal(default), meanings(config).get(each.name, ""))
+def sections(settings: Iterable[SettingRow]) -> Iterator[str]:
+    """Yields a heading and a table for each table of the settings file."""
+    for name, rows in groupby(settings, key=lambda row: row.key.rpartition(".")[0]):
+        heading = f"### `[{name}]`" if name else "### Top level"
+        lines = [Row(row.key.rpartition(".")[2], row.type, row.default, row.range, row.meaning) for row in rows]
+        yield f"{heading}\n\n{table('Key', lines)}"
 
 
 def variables() -> list[Row]:
@@ -113,8 +96,9 @@ def variables() -> list[Row]:
     return [
         Row(
             METRICS_DIR if name == "metrics_dir" else ENV_PREFIX + name.upper(),
-            type_name(info.annotation) + bounds(info),
+            kind_of(info.annotation),
             literal(info.default),
+            bounds(info),
             texts[name],
         )
         for name, info in Settings.model_fields.items()
@@ -130,77 +114,59 @@ def options() -> list[Row]:
         waiting += getattr(command, "commands", {}).values()
         for option in command.params:
             if option.envvar is not None:
-                kind, text = "true or false" if option.is_flag else "path", f"Option `{option.opts[0]}`. {option.help}"
-                found.setdefault(option.envvar, Row(option.envvar, kind, literal(option.default), text))
+                kind, text = "true or false" if option.is_flag else "path", f"option `{option.opts[0]}`: {option.help}"
+                found.setdefault(option.envvar, Row(option.envvar, kind, literal(option.default), "", text))
     return list(found.values())
 
 
-def meanings(documented: type[Any]) -> dict[str, str]:
-    """Returns the text of each attribute in the `Attributes` section of a class."""
-    _, _, section = (inspect.getdoc(documented) or "").partition("\nAttributes:\n")
-    entries = re.findall(r"^ {4}(\w[\w, ]*): ((?:.+\n?)(?: {8,}.+\n?)*)", section, re.MULTILINE)
-    return {name: sentence(text) for names, text in entries for name in names.split(", ")}
+def kind_of(annotation: Any) -> str:
+    """Returns the type of a setting of the server for readers.
 
-
-def sentence(text: str) -> str:
-    r"""Returns a text of a docstring as one line with a capital, without the range that the type column has.
-
-    >>> sentence("length of a factor vector,\n    >= 1.")
-    'Length of a factor vector.'
+    >>> kind_of(float), kind_of(Path | None), kind_of(Literal["wall", "data"])
+    ('number', 'path', '`wall` or `data`')
     """
-    line = RANGE_AT_END.sub(".", " ".join(text.split()))
-    return line[:1].upper() + line[1:]
-
-
-def scalar_of(kind: Any) -> Any:
-    """Returns the type of the values inside a list, a mapping or an optional type."""
-    inner = [each for each in get_args(kind) if each not in (NoneType, Ellipsis)]
-    return scalar_of(inner[-1]) if inner and get_origin(kind) is not Literal else kind
-
-
-def type_name(kind: Any) -> str:
-    """Returns the name of a type for readers.
-
-    >>> type_name(tuple[int, ...]), type_name(float | None), type_name(Literal["wall", "data"])
-    ('list: whole number', 'number', '`wall` or `data`')
-    """
-    origin, inner = get_origin(kind), [each for each in get_args(kind) if each is not NoneType]
-    if origin is Literal:
-        return " or ".join(f"`{each}`" for each in inner)
-    if origin in (Union, UnionType):
-        return type_name(inner[0])
-    if origin is tuple:
-        return f"list: {type_name(inner[0])}"
-    return f"table: {type_name(inner[1])}" if origin is not None else TYPES[kind]
+    choices = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in choices)
+    return TYPES.get(choices[0] if choices else annotation, "path")
 
 
 def bounds(info: FieldInfo) -> str:
-    """Returns the range of a field of the server's settings, as ` ≥ 1 and ≤ 256`."""
-    found = [
+    """Returns the range of a setting of the server, such as `>= 1, <= 256`."""
+    return ", ".join(
         f"{sign} {value:,}" if isinstance(value, int) else f"{sign} {value:g}"
         for constraint in info.metadata
         for name, sign in BOUNDS.items()
         if (value := getattr(constraint, name, None)) is not None
-    ]
-    return " " + " and ".join(found) if found else ""
+    )
 
 
 def literal(value: Any) -> str:
-    """Returns a default as TOML writes it."""
-    if value is None or (isinstance(value, Mapping) and not value):
-        return "not set"
-    return f"`{json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)}`"
+    """Returns a default value as TOML writes it."""
+    return "not set" if value is None else toml_value(str(value) if isinstance(value, Path) else value)
 
 
 def table(first: str, rows: list[Row]) -> str:
-    """Returns a Markdown table; the last column is left out if no row has a meaning."""
-    has_meaning = any(row.meaning for row in rows)
-    titles = (first, "Type", "Default", "Meaning")[: 3 + has_meaning]
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for row in rows:
-        cells = (f"`{row.name}`", row.kind, row.default, row.meaning)[: len(titles)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+    """Returns a Markdown table without its empty columns."""
+    cells = [(f"`{row.name}`", row.kind, code(row.default), row.range, sentence(row.meaning)) for row in rows]
+    titles = (first, "Type", "Default", "Range", "Meaning")
+    shown = [place for place in range(len(titles)) if any(row[place] for row in cells)]
+    lines = [
+        [titles[place] for place in shown],
+        ["---"] * len(shown),
+        *([row[place] for place in shown] for row in cells),
+    ]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+def code(default: str) -> str:
+    """Returns a default marked as code."""
+    return default if default == "not set" else f"`{default}`"
+
+
+def sentence(text: str) -> str:
+    """Returns a text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 if __name__ == "__main__":
