@@ -1,0 +1,44 @@
+"""The settings reference is complete and current."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from recsys.core.settings_table import describe
+from recsys.fitting.engine import EngineConfig
+from scripts.settings_reference import PAGE, Row, render, sections, table
+from training.gate import GateConfig
+from training.ingest.ingest import IngestConfig
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == render(), "run `python scripts/settings_reference.py`"
+
+
+def test_every_setting_is_on_the_page() -> None:
+    settings = [*describe(IngestConfig, "ingest"), *describe(GateConfig, "gate"), *describe(EngineConfig)]
+    assert len(settings) > 90
+    found = {
+        f"{name}.{key}".lstrip(".")
+        for name, body in re.findall(r"^### (?:`\[([\w.]+)\]`|Top level)\n(.*?)(?=^##)", PAGE.read_text(), re.M | re.S)
+        for key in re.findall(r"^\| `(\w+)` \|", body, re.M)
+    }
+    assert found == {row.key for row in settings}
+
+
+def test_a_table_has_no_empty_column() -> None:
+    rows = [Row("a", "text", "not set", "", "first|second."), Row("b", "number", "1.0", "", "third.")]
+    assert table("Key", rows) == (
+        "| Key | Type | Default | Meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `a` | text | not set | First\\|second. |\n"
+        "| `b` | number | `1.0` | Third. |\n"
+    )
+
+
+def test_a_new_setting_changes_the_page() -> None:
+    rows = describe(GateConfig, "gate")
+    added = replace(rows[0], key="gate.new_setting")
+    assert "| `new_setting` |" in "\n".join(sections([*rows, added]))
+    assert "new_setting" not in PAGE.read_text(encoding="utf-8")
