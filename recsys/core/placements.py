@@ -1,4 +1,4 @@
-"""Named lists: each says which sources feed it, what is left out and how the dials stand."""
+"""Placements: the definition of each list by its sources, rules and settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Boost:
     """Items that count for more, or for less.
 
     Attributes:
-        filter: which items, as docs/filters.md tells.
+        filter: which items, in the language of docs/filters.md.
         factor: what their scores are multiplied by.
     """
 
@@ -39,10 +39,10 @@ class Boost:
 
 @dataclass(frozen=True)
 class Pin:
-    """An item that has its place whatever its score.
+    """An item at a fixed rank, whatever its score.
 
     Attributes:
-        item_id: the item; where it may not be listed, its place goes to the next.
+        item_id: the item; where it may not be listed, the next item takes its rank.
         rank: 1 for the first.
     """
 
@@ -52,11 +52,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class Promotion:
-    """Items that get a part of a list's places.
+    """Items that get a share of a list's positions.
 
     Attributes:
-        filter: which items, as docs/filters.md tells.
-        share: of the first n places they have at least `⌊share·n⌋`, as long as there are enough.
+        filter: which items, in the language of docs/filters.md.
+        share: they have at least `⌊share·n⌋` of the first n positions, if there are enough of them.
     """
 
     filter: Text
@@ -65,7 +65,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Freshness:
-    """What being new is worth: scores are multiplied by `1 + boost · 2^(−age / half_life)`.
+    """A bonus for new items: scores are multiplied by `1 + boost · 2^(−age / half_life)`.
 
     Attributes:
         boost: of an item that was created just now; an item without `created_at` has none.
@@ -78,38 +78,38 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Placement:
-    """What one list is.
+    """The definition of one list.
 
     Attributes:
         name: as callers write it.
-        anchor: what the list is for: a user, an item, or nobody.
+        anchor: what the list is for: a user, an item, or none of them.
         sources: weight of each source's score, each divided by the source's best.
-        fallback: the source that serves strangers, and others for whom the sources find nothing; "" leaves the
-            latter an empty list.
-        pool: the items that may be listed: all, or the tail outside the head that makes half of all purchases.
-        only_complements: whether items that could replace a seed, being of its product type, are left out, and those
-            that the seed is bought for rather than they for the seed.
-        own: what happens to items that the shopper bought: kept, dropped, or dropped until they are due again.
+        fallback: the source that serves unknown users, and requests for which the sources find nothing; "" gives
+            the latter an empty list.
+        pool: the items that may be listed: all, or the tail, outside the head with half of all purchases.
+        only_complements: whether to leave out items of the seed's product type, which could replace it, and items that
+            the seed is an accessory of.
+        own: whether items that the user bought are kept, dropped, or dropped until they are due again.
         trend_power: the blend's scores are multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
-        tail_share: at least this share of a list's places go to the tail, the last ones if it has not won others.
-        hour_power: how much of what is known of the hour counts: scores are multiplied by `lift^(w·power)`, with `w`
-            what was learned of the hour's weight.
-        ranker: the learned ranker that orders the list, where one was fitted; "" for the blend of the sources.
-        evidence: reasons that every item carries beside its source's.
-        substitutes: what serves instead, in this order, before `fallback`: the same list with other sources; the first
-            that fills it, else the longest.
-        filter: which items may be listed, as docs/filters.md tells; "" for all.
+        tail_share: smallest share of a list's positions for the tail, the last ones if its scores win no others.
+        hour_power: effect of the hour: scores are multiplied by `lift^(w·power)`, with the learned weight `w` of the
+            hour.
+        ranker: the learned ranker that orders the list, if one was fitted; "" for the blend of the sources.
+        evidence: kinds of reasons that every item has in addition to its source's.
+        substitutes: definitions that serve an empty list before `fallback`, in this order: the first that fills the
+            list, else the longest.
+        filter: which items may be listed, in the language of docs/filters.md; "" for all.
         boosts: items that count for more or less.
-        pins: items that have their place.
-        promotions: items that get a part of the places.
-        diversity: how much unlikeness to the items before counts against the score.
-        max_per_category: items of one category beyond this many come behind all others; 0 for no bound.
-        freshness: what being new is worth.
-        seen_days: what the shopper looked at or put into the cart within so many days is left out.
-        rotation: how much chance, anew each local day, has in the order.
-        limit: how many items where a call does not say.
-        titles: what shops may call the list, by language.
+        pins: items at fixed ranks.
+        promotions: items that get a share of the positions.
+        diversity: weight of the dissimilarity to the items before, against the score.
+        max_per_category: items of one category beyond this number come behind all others; 0 for no bound.
+        freshness: the bonus for new items.
+        seen_days: items that the user viewed or put into the cart within this number of days are left out.
+        rotation: strength of a random order, drawn anew each local day.
+        limit: number of items where a call has none.
+        titles: names of the list for people, by language.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Placement:
 
     @cached_property
     def filters(self) -> tuple[tuple[str, str], ...]:
-        """Every filter of the placement and the key that it stands at."""
+        """Every filter of the placement, with its key."""
         own = (("filter", self.filter),) if self.filter else ()
         boosts = ((f"boosts[{n}].filter", each.filter) for n, each in enumerate(self.boosts))
         promotions = ((f"promotions[{n}].filter", each.filter) for n, each in enumerate(self.promotions))

@@ -201,12 +201,12 @@ def _source_rank(name: str, row: int, state: UserState) -> SourceRank:
     rows, score = CANDIDATE_SOURCES[name](state)
     quota = QUOTAS.get(name)
     order = np.lexsort((rows, -score))
-    place = np.flatnonzero(rows[order] == row)
+    position = np.flatnonzero(rows[order] == row)
     last = order[min(len(order), quota or len(order)) - 1] if len(order) else None
     return SourceRank(
         source=name,
-        rank=int(place[0]) + 1 if len(place) else None,
-        score=float(score[order[place[0]]]) if len(place) else 0.0,
+        rank=int(position[0]) + 1 if len(position) else None,
+        score=float(score[order[position[0]]]) if len(position) else 0.0,
         n_found=len(rows),
         quota=quota,
         cut_score=0.0 if last is None else float(score[last]),
@@ -218,10 +218,10 @@ def _effects(
 ) -> tuple[FeatureContribution, ...]:
     ranker = ranker_of(placement, state)
     candidates = generate(names, state)
-    place = np.flatnonzero(candidates.item_idx == row)
-    if not ranker.is_fitted or not len(place):
+    position = np.flatnonzero(candidates.item_idx == row)
+    if not ranker.is_fitted or not len(position):
         return ()
-    table = features(state, candidates)[place]
+    table = features(state, candidates)[position]
     effect = ranker.slope * np.asarray(ranker.booster.predict(table, pred_contrib=True, num_threads=1))[0, :-1]
     strongest = np.argsort(-np.abs(effect), kind="stable")[:N_STRONGEST]
     return tuple(

@@ -1,4 +1,4 @@
-"""The Python face of a bundle: what offline scripts, jobs and the server call."""
+"""The Python API of a bundle, for offline scripts, jobs and the server."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
 
 @dataclass(frozen=True)
 class SampleIds:
-    """Ids worth trying first.
+    """Ids that show the lists at their best.
 
     Attributes:
-        user_id: a shopper with a long history, "" where nobody is named.
-        item_id: an item that sells well, "" where there is none.
+        user_id: a user with a long history, "" without users.
+        item_id: the best seller, "" without items.
     """
 
     user_id: str
@@ -51,9 +51,9 @@ class Recommender:
     Attributes:
         engine: the bundle's models.
         manifest: what the bundle says of itself.
-        live: what the live log says beyond the bundle, None for the bundle alone; whoever gives it keeps it up to date.
-        book: what the lists are.
-        masks: of filters, held as long as the catalogue does not change.
+        live: the changes since the bundle was trained, None for the bundle alone; the caller keeps it up to date.
+        book: the placements.
+        masks: compiled filters and masks, kept until the catalog changes.
 
     >>> engine = Recommender.open("models")                                          # doctest: +SKIP
     >>> engine.recommend(["u1"], placement="for_you", limit=10)                      # doctest: +SKIP
@@ -72,7 +72,7 @@ class Recommender:
 
         Args:
             models: the folder.
-            placements: a TOML file that says what the lists are; those that are built in if not given.
+            placements: a TOML file with the placements; the built-in ones if not given.
 
         Raises:
             BundleError: if there is none, or it is altered, truncated or of another schema version.
@@ -90,17 +90,17 @@ class Recommender:
 
     @property
     def current(self) -> Engine:
-        """The models over the catalogue as it is now."""
+        """The models over the catalog with all changes."""
         return self.live.engine if self.live else self.engine
 
     @property
     def version(self) -> str:
-        """The bundle's name."""
+        """Name of the bundle."""
         return self.manifest.version
 
     @property
     def data_end(self) -> int:
-        """Seconds since 1970 of the last event that the bundle knows; when it was made, if it knows none."""
+        """Seconds since 1970 UTC of the last event of the bundle; the time of its training without events."""
         return self.engine.dataset_info.end or to_seconds(datetime.fromisoformat(self.manifest.created_at))
 
     @property
@@ -109,16 +109,16 @@ class Recommender:
         return self.book.placements
 
     def knows_item(self, item_id: str) -> bool:
-        """Whether the catalogue or the events name the item."""
+        """Returns whether the catalog or the events have the item."""
         return self.current.items.row(item_id) != UNKNOWN
 
     def title(self, item_id: str) -> str:
-        """What to call an item: its title, else its id."""
+        """Returns the title of an item, else its id."""
         row = self.current.items.row(item_id)
         return self.current.titles[row] if row != UNKNOWN else item_id
 
     def recommend_for(self, request: Request) -> Recommendations:
-        """Answer one request, with everything that the answer says of itself.
+        """Returns the list of one request.
 
         Raises:
             RequestError: naming the field that cannot be served.
@@ -126,7 +126,7 @@ class Recommender:
         return self.recommend_with_trace(request).recommendations
 
     def recommend_with_trace(self, request: Request) -> RankedResult:
-        """The same, with what follows the list and what it was made of.
+        """Returns the list of one request, with what explanations and later pages need.
 
         Raises:
             RequestError: naming the field that cannot be served.
@@ -153,10 +153,10 @@ class Recommender:
         )
 
     def explain(self, request: Request, item_id: str) -> Explanation:
-        """Why an item is, or is not, in a list: the stage at which it fell out, and how far from the list it was.
+        """Returns the stage at which an item left a list, and its distance from the list.
 
         Raises:
-            UnknownItemError: if neither the bundle nor the live catalogue knows the item.
+            UnknownItemError: if neither the bundle nor the live catalog has the item.
             RequestError: naming the field that cannot be served.
         """
         if not self.knows_item(item_id):
@@ -170,10 +170,10 @@ class Recommender:
         limit: int = DEFAULT_LIMIT,
         as_of: datetime | None = None,
     ) -> list[list[RecommendedItem]]:
-        """One list of items a user.
+        """Returns one list of items per user.
 
         Args:
-            user_ids: the shop's ids; strangers get the fallback.
+            user_ids: the shop's ids; unknown users get the fallback.
             placement: a list for users.
             limit: length of each list, 1 to 100.
             as_of: an aware moment; the end of the bundle's data if not given.
@@ -191,7 +191,7 @@ class Recommender:
         user_id: str | None = None,
         as_of: datetime | None = None,
     ) -> list[list[RecommendedItem]]:
-        """One list of items an item.
+        """Returns one list of items per item.
 
         Raises:
             UnknownItemError: if the bundle does not know an item.
@@ -208,16 +208,15 @@ class Recommender:
     def audience(
         self, item_ids: Iterable[str], limit: int = DEFAULT_LIMIT, as_of: datetime | None = None
     ) -> list[list[tuple[str, float]]]:
-        """The shoppers most likely to want each item, new ones above all: whom to tell of an arrival.
+        """Returns the users most likely to want each item, for announcements of new items above all.
 
         Args:
             item_ids: the shop's ids.
-            limit: most shoppers an item, >= 1.
+            limit: largest number of users per item, >= 1.
             as_of: an aware moment; the end of the bundle's data if not given.
 
         Returns:
-            For each item, ids of shoppers and their scores, best first; without those who opted out, and without those
-            for whom nothing speaks.
+            For each item, ids of users and their scores, best first; without users who opted out or have no evidence.
 
         Raises:
             UnknownItemError: if the bundle does not know an item.
@@ -237,7 +236,7 @@ class Recommender:
         return lists
 
     def examples(self) -> SampleIds:
-        """Ids that show the lists at their best: a shopper with more history than nine in ten, the best seller."""
+        """Returns a user with a longer history than nine in ten, and the best seller."""
         engine = self.engine
         lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
         order = lengths.argsort(kind="stable")
@@ -246,7 +245,7 @@ class Recommender:
         return SampleIds(user_id, item_id)
 
     def warm_up(self) -> None:
-        """Touch what the first requests need, so that they are as fast as the next."""
+        """Loads what the first requests need, so that they are as fast as later ones."""
         examples, moment = self.examples(), self.data_end
         if self.live is not None:
             self.live.warm_up()

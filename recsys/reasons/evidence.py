@@ -1,4 +1,4 @@
-"""Why an item is in a list, in figures that the models hold."""
+"""The evidence for each item of a list, read from the models."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import UserState
 
 Rows = npt.NDArray[np.int32]
-Told = tuple[Reason, ...]
-"""What one kind of evidence says of an item: a reason, or none."""
+ItemReasons = tuple[Reason, ...]
+"""The reasons of one kind of evidence for an item; none where it has no evidence."""
 
 NOTABLE_LIFT = 1.005
-NOTHING: Final[Told] = ()
+NOTHING: Final[ItemReasons] = ()
 
 
 @dataclass(frozen=True)
 class ReasonContext:
-    """What a reason may speak of: the models, the shopper, and the list that is explained."""
+    """The sources of evidence: the models, the user and the query."""
 
     engine: Engine
     state: UserState
@@ -64,22 +64,22 @@ class ReasonContext:
         return Reason(CODES.get(name, name), BoundMessage(self.templates, name, values), values)
 
     def title(self, row: int) -> str:
-        """What to call an item."""
+        """Returns the title of an item, else its id."""
         return self.engine.titles[row]
 
     def days_since(self, timestamp: int) -> int:
-        """Whole days from a moment to that of the request."""
+        """Returns the whole days from a time to that of the request."""
         return (self.query.now - timestamp) // DAY_S
 
     def type_name(self, type_: int) -> str:
-        """The last level of a type's path, "" where the type is unknown."""
+        """Returns the last level of a type's path, "" for an unknown type."""
         return self.engine.catalog.type_names[type_].split(PATH_SEPARATOR)[-1] if type_ >= 0 else ""
 
     def backoff_name(self, seed: int) -> str:
-        """What an item's list was filled up by: its type, its category where the type shared no baskets.
+        """Returns the name of the level that filled an item's list: its type, or its category if the type has no pairs.
 
-        An item that was moved since the models were fitted keeps its list, but may be of a type without a category by
-        now, or of none: then its type, or its title, stands for what it goes with.
+        An item that was moved after the training keeps its list, but may now have a type without a category, or no
+        type: the name is then that of the type, or the item's title.
         """
         catalog, type_ = self.engine.catalog, self.engine.catalog.item_type[seed]
         if type_ < 0:
@@ -97,97 +97,100 @@ def message_templates(engine: Engine) -> MessageTemplates:
 def reasons_for(
     placement: Placement, state: UserState, rows: npt.NDArray[np.int32], sources: list[str]
 ) -> list[tuple[Reason, ...]]:
-    """Reasons of each listed item: the placement's own evidence first, then that of the source that found it.
+    """Returns the reasons of each listed item: the placement's own evidence first, then that of its source.
 
     Args:
         placement: the list.
-        state: whom, and what, the request is about.
+        state: the user and the query.
         rows: int32 (n,), listed items.
-        sources: for each item, the source that spoke most for it.
+        sources: for each item, the source that contributes most to it.
+
+    Returns:
+        At least one reason per item: the number of buyers where neither has evidence.
     """
-    evidence = ReasonContext(state.engine, state, state.query)
-    spoken: list[dict[str, Reason]] = [{} for _ in sources]
+    context = ReasonContext(state.engine, state, state.query)
+    collected: list[dict[str, Reason]] = [{} for _ in sources]
     for kind in placement.evidence:
-        _collect(spoken, range(len(rows)), REASONS[kind](evidence, rows))
+        _collect(collected, range(len(rows)), REASONS[kind](context, rows))
     for source in dict.fromkeys(sources):
-        places = [place for place, name in enumerate(sources) if name == source]
-        _collect(spoken, places, REASONS[source](evidence, rows[places]))
-    silent = [place for place, reasons in enumerate(spoken) if not reasons]
-    if silent:
-        _collect(spoken, silent, _popular(evidence, rows[silent]))
-    return [tuple(reasons.values()) for reasons in spoken]
+        positions = [position for position, name in enumerate(sources) if name == source]
+        _collect(collected, positions, REASONS[source](context, rows[positions]))
+    missing = [position for position, of_item in enumerate(collected) if not of_item]
+    if missing:
+        _collect(collected, missing, _popular(context, rows[missing]))
+    return [tuple(of_item.values()) for of_item in collected]
 
 
-def _collect(spoken: list[dict[str, Reason]], places: list[int] | range, told: list[Told]) -> None:
-    for place, reasons in zip(places, told, strict=True):
-        for reason in reasons:
-            spoken[place].setdefault(reason.code, reason)
+def _collect(collected: list[dict[str, Reason]], positions: list[int] | range, reasons: list[ItemReasons]) -> None:
+    for position, of_item in zip(positions, reasons, strict=True):
+        for reason in of_item:
+            collected[position].setdefault(reason.code, reason)
 
 
-def _own_places(own: PurchaseStats, rows: Rows) -> list[int]:
-    """Where each row is among the shopper's own, -1 where it is not."""
-    place = own.item_idx.searchsorted(rows)
-    return np.where(is_among(rows, own.item_idx), place, -1).tolist()
+def _own_positions(own: PurchaseStats, rows: Rows) -> list[int]:
+    """The position of each row among the purchases, -1 where it is not."""
+    position = own.item_idx.searchsorted(rows)
+    return np.where(is_among(rows, own.item_idx), position, -1).tolist()
 
 
-def _again(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    own = evidence.state.own
-    told: list[Told] = []
-    for place in _own_places(own, rows):
-        if place < 0:
-            told.append(NOTHING)
+def _again(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    own = context.state.own
+    reasons: list[ItemReasons] = []
+    for position in _own_positions(own, rows):
+        if position < 0:
+            reasons.append(NOTHING)
             continue
-        figures: dict[str, Value] = {
-            "n_baskets": int(own.n_baskets[place]),
-            "last_days_ago": evidence.days_since(int(own.last[place])),
+        values: dict[str, Value] = {
+            "n_baskets": int(own.n_baskets[position]),
+            "last_days_ago": context.days_since(int(own.last[position])),
         }
-        told.append((evidence.reason("bought_before", figures),))
-    return told
+        reasons.append((context.reason("bought_before", values),))
+    return reasons
 
 
-def _due(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    own = evidence.state.own
-    told: list[Told] = []
-    for place in _own_places(own, rows):
-        if place < 0:
-            told.append(NOTHING)
+def _due(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    own = context.state.own
+    reasons: list[ItemReasons] = []
+    for position in _own_positions(own, rows):
+        if position < 0:
+            reasons.append(NOTHING)
             continue
-        n, last, interval = int(own.n_baskets[place]), int(own.last[place]), float(own.interval_days[place])
-        figures: dict[str, Value] = {
+        n, last, interval = int(own.n_baskets[position]), int(own.last[position]), float(own.interval_days[position])
+        values: dict[str, Value] = {
             "n_baskets": n,
             "interval_days": round(interval, 1),
-            "last_days_ago": evidence.days_since(last),
+            "last_days_ago": context.days_since(last),
             "due_at": datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat(),
         }
-        told.append((evidence.reason("due_again" if n > 1 else "due_a_second_time", figures),))
-    return told
+        reasons.append((context.reason("due_again" if n > 1 else "due_a_second_time", values),))
+    return reasons
 
 
-def _alike(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
-    return [(evidence.reason("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
+def _similar_users(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    n_buyers = context.engine.popularity.n_buyers[rows].tolist()
+    return [(context.reason("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
 
 
-def _with_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    return _together(evidence, rows, evidence.engine.copurchase.partners, *evidence.state.top_history_items)
+def _with_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    return _together(context, rows, context.engine.copurchase.partners, *context.state.top_history_items)
 
 
-def _with_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    seeds = evidence.query.seeds
-    lists = evidence.engine.copurchase.bought_together
-    return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
+def _with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    seeds = context.query.seeds
+    lists = context.engine.copurchase.bought_together
+    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
 
 
-def _goes_with_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    seeds = evidence.query.seeds
-    lists = evidence.engine.copurchase.complementary
-    return _together(evidence, rows, lists, seeds, np.ones(len(seeds), np.float32))
+def _goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    seeds = context.query.seeds
+    lists = context.engine.copurchase.complementary
+    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
 
 
 def _strongest(
     near: npt.NDArray[np.int32], score: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], rows: Rows
 ) -> list[tuple[int, int] | None]:
-    """For each row, the list and the entry in it that speak most for it; None where no list holds it.
+    """For each row, the list with the largest weighted score for it, and its entry there; None where no list has it.
 
     Args:
         near: int32 (n_seeds, length), rows of the seeds' lists.
@@ -198,168 +201,168 @@ def _strongest(
     order = np.argsort(rows)
     entry = np.flatnonzero(is_among(near.ravel(), rows[order]))
     row = near.ravel()[entry]
-    said = (score * weight[:, None]).ravel()[entry]
+    weighted = (score * weight[:, None]).ravel()[entry]
     best: dict[int, int] = {}
-    for place in np.argsort(-said, kind="stable").tolist():
-        best.setdefault(int(row[place]), int(entry[place]))
+    for position in np.argsort(-weighted, kind="stable").tolist():
+        best.setdefault(int(row[position]), int(entry[position]))
     width = near.shape[1]
     return [divmod(best[each], width) if each in best else None for each in rows.tolist()]
 
 
 def _together(
-    evidence: ReasonContext, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
-) -> list[Told]:
-    """The seed that spoke most for each item, and how often the two were taken together."""
-    copurchase = evidence.engine.copurchase
-    told: list[Told] = []
+    context: ReasonContext, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
+) -> list[ItemReasons]:
+    """The seed with the largest score for each item, and the number of baskets with both."""
+    copurchase = context.engine.copurchase
+    reasons: list[ItemReasons] = []
     found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
     for row, strongest in zip(rows.tolist(), found, strict=True):
         if strongest is None:
-            told.append(NOTHING)
+            reasons.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
         n_both = int(lists.n_together[seed, strongest[1]])
         if not n_both:
-            told.append((evidence.reason("goes_with_type", {"type": evidence.backoff_name(seed)}),))
+            reasons.append((context.reason("goes_with_type", {"type": context.backoff_name(seed)}),))
             continue
         n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
-        figures: dict[str, Value] = {
-            "with": evidence.engine.items.ids[seed],
-            "title": evidence.title(seed),
+        values: dict[str, Value] = {
+            "with": context.engine.items.ids[seed],
+            "title": context.title(seed),
             "n_together": n_both,
             "n_baskets": n_seed,
             "lift": round(n_both * copurchase.n_all / (n_seed * n_item), 2),
         }
-        told.append((evidence.reason("bought_together", figures),))
-    return told
+        reasons.append((context.reason("bought_together", values),))
+    return reasons
 
 
-def _of_type(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    engine, own = evidence.engine, evidence.state.own
-    types, is_sold = engine.catalog.item_type, evidence.target_event == "purchase"
+def _of_type(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    engine, own = context.engine, context.state.own
+    types, is_sold = engine.catalog.item_type, context.target_event == "purchase"
     owned = set(types[own.item_idx].tolist()) if is_sold else set()
-    told: list[Told] = []
+    reasons: list[ItemReasons] = []
     for row, type_ in zip(rows.tolist(), types[rows].tolist(), strict=True):
         if type_ < 0:
-            told.append(NOTHING)
+            reasons.append(NOTHING)
             continue
         name = "type_you_buy" if type_ in owned else "type_you_view"
         is_first = row in engine.affinity.top_items(type_)
-        told.append((evidence.reason(f"first_of_{name}" if is_first else name, {"type": evidence.type_name(type_)}),))
-    return told
+        reasons.append((context.reason(f"first_of_{name}" if is_first else name, {"type": context.type_name(type_)}),))
+    return reasons
 
 
-def _like_own(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    return _like(evidence, rows, *evidence.state.top_history_items, N_NEIGHBORS)
+def _like_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    return _like(context, rows, *context.state.top_history_items, N_NEIGHBORS)
 
 
-def _like_seed(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    seeds = evidence.query.seeds
-    return _like(evidence, rows, seeds, np.ones(len(seeds), np.float32))
+def _like_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    seeds = context.query.seeds
+    return _like(context, rows, seeds, np.ones(len(seeds), np.float32))
 
 
 def _like(
-    evidence: ReasonContext,
+    context: ReasonContext,
     rows: Rows,
     seeds: Rows,
     weight: npt.NDArray[np.float32],
     n_neighbors: int | None = None,
-) -> list[Told]:
-    hybrid = evidence.engine.hybrid
-    told: list[Told] = []
+) -> list[ItemReasons]:
+    hybrid = context.engine.hybrid
+    reasons: list[ItemReasons] = []
     near, score = hybrid.similar_idx[seeds, :n_neighbors], hybrid.similar_score[seeds, :n_neighbors]
     for strongest in _strongest(near, score, weight, rows):
         if strongest is None:
-            told.append(NOTHING)
+            reasons.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
-        figures: dict[str, Value] = {
-            "like": evidence.engine.items.ids[seed],
-            "title": evidence.title(seed),
+        values: dict[str, Value] = {
+            "like": context.engine.items.ids[seed],
+            "title": context.title(seed),
             "likeness": round(float(score[strongest]), 3),
         }
-        told.append((evidence.reason("similar", figures),))
-    return told
+        reasons.append((context.reason("similar", values),))
+    return reasons
 
 
-def _supporting_items(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    """The own item that speaks most for each."""
-    own, model = evidence.state.own, evidence.engine.ease
-    place = model.row_of[own.item_idx]
-    known = place >= 0
+def _supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """The purchased item with the largest weight for each."""
+    own, model = context.state.own, context.engine.ease
+    position = model.row_of[own.item_idx]
+    known = position >= 0
     seeds, weight = own.item_idx[known], np.log1p(own.n_baskets[known]).astype(np.float32)
     if not len(seeds):
         return [NOTHING] * len(rows)
-    told: list[Told] = []
-    for strongest in _strongest(model.item_idx[place[known]], model.weight[place[known]], weight, rows):
+    reasons: list[ItemReasons] = []
+    for strongest in _strongest(model.item_idx[position[known]], model.weight[position[known]], weight, rows):
         if strongest is None:
-            told.append(NOTHING)
+            reasons.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
-        figures: dict[str, Value] = {"item_id": evidence.engine.items.ids[seed], "title": evidence.title(seed)}
-        told.append((evidence.reason("goes_with_own", figures),))
-    return told
+        values: dict[str, Value] = {"item_id": context.engine.items.ids[seed], "title": context.title(seed)}
+        reasons.append((context.reason("goes_with_own", values),))
+    return reasons
 
 
-def _touched(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    """The latest thing that the shopper did with each."""
-    history = evidence.query.history
-    told: list[Told] = []
+def _touched(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """The user's latest event with each item."""
+    history = context.query.history
+    reasons: list[ItemReasons] = []
     for row in rows.tolist():
-        places = np.flatnonzero(history.item_idx == row)
-        if not len(places):
-            told.append(NOTHING)
+        positions = np.flatnonzero(history.item_idx == row)
+        if not len(positions):
+            reasons.append(NOTHING)
             continue
-        figures: dict[str, Value] = {
-            "event": EVENT_NAMES[history.kind[places[-1]]],
-            "last_days_ago": evidence.days_since(int(history.timestamp[places[-1]])),
+        values: dict[str, Value] = {
+            "event": EVENT_NAMES[history.kind[positions[-1]]],
+            "last_days_ago": context.days_since(int(history.timestamp[positions[-1]])),
         }
-        told.append((evidence.reason("touched", figures),))
-    return told
+        reasons.append((context.reason("touched", values),))
+    return reasons
 
 
-def _popular(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    n_buyers = evidence.engine.popularity.n_buyers[rows].tolist()
-    return [(evidence.reason("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
+def _popular(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    n_buyers = context.engine.popularity.n_buyers[rows].tolist()
+    return [(context.reason("popular" if n else "new", {"n_buyers": n}),) for n in n_buyers]
 
 
-def _hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    """What the hour says for each item; nothing where it speaks against it, or no hours are known."""
-    timeofday, bucket = evidence.engine.timeofday, evidence.query.bucket
+def _hour(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """The lift of each item at the hour; no reason where it is below 1, or hours are unknown."""
+    timeofday, bucket = context.engine.timeofday, context.query.bucket
     if not timeofday.is_fitted:
         return [NOTHING] * len(rows)
     first, last = timeofday.hours(bucket)
     hours: dict[str, Value] = {"from_hour": first, "to_hour": (last + 1) % HOURS_A_DAY}
     return [
-        NOTHING if lift < NOTABLE_LIFT else (evidence.reason("hour", {"lift": round(lift, 3)} | hours),)
+        NOTHING if lift < NOTABLE_LIFT else (context.reason("hour", {"lift": round(lift, 3)} | hours),)
         for lift in timeofday.lift[rows, bucket].tolist()
     ]
 
 
-def _popular_by_hour(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    both = zip(_popular(evidence, rows), _hour(evidence, rows), strict=True)
+def _popular_by_hour(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    both = zip(_popular(context, rows), _hour(context, rows), strict=True)
     return [(*popular, *hour) for popular, hour in both]
 
 
-def _tail(evidence: ReasonContext, rows: Rows) -> list[Told]:
-    """How few know each item, and that it is of a type that the shopper bought."""
-    popularity, types = evidence.engine.popularity, evidence.engine.catalog.item_type
-    owned = set(types[evidence.state.own.item_idx].tolist())
-    told: list[Told] = []
+def _tail(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """The share of buyers of each item, and whether the user bought its type."""
+    popularity, types = context.engine.popularity, context.engine.catalog.item_type
+    owned = set(types[context.state.own.item_idx].tolist())
+    reasons: list[ItemReasons] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
-        niche = evidence.reason("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
+        niche = context.reason("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
         if type_ >= 0 and type_ in owned:
-            told.append((niche, evidence.reason("close_to_yours", {"type": evidence.type_name(type_)})))
+            reasons.append((niche, context.reason("close_to_yours", {"type": context.type_name(type_)})))
         else:
-            told.append((niche,))
-    return told
+            reasons.append((niche,))
+    return reasons
 
 
-REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[Told]]]] = MappingProxyType(
+REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]] = MappingProxyType(
     {
         "repeat": _again,
         "due": _due,
-        "als": _alike,
+        "als": _similar_users,
         "together": _with_own,
         "affinity": _of_type,
         "ease": _supporting_items,
@@ -374,4 +377,4 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[Told]]]] = Mapp
         "tail": _tail,
     }
 )
-"""By source, and by kind of evidence that a placement may ask for: what it says of each of some distinct rows."""
+"""By source or by kind of evidence of a placement: returns the reasons of each of some distinct rows."""

@@ -1,4 +1,4 @@
-"""Who would want an item, new ones above all: the question of a list, asked from the item's side."""
+"""The audience of an item: the users most likely to want it, for new items above all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy import sparse
 from recsys.data.incidence import incidence
 from recsys.fitting.engine import Engine
 
-N_ALIKE: Final = 800
-"""Sold items that speak for an item, by likeness of content."""
+N_SIMILAR_ITEMS: Final = 800
+"""Number of sold items with the most similar content that count for an item."""
 
-LIKENESS_POWER: Final = 3.0
+SIMILARITY_POWER: Final = 3.0
 MIN_BUYERS: Final = 5
-"""Items of fewer buyers tell little of who buys what is like them."""
+"""Items with fewer buyers are not used as neighbors."""
 
 TASTE_WEIGHT: Final = 0.3
-"""Weight of the inner product of shopper and item beside what the shopper bought of its like."""
+"""Weight of the inner product of user and item, relative to the user's purchases of similar items."""
 
 
 def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int) -> npt.NDArray[np.float32]:
-    """How much each shopper is expected to want each item.
+    """Scores each user for each item.
 
     `Σ_j cos(i, j)³ · [u bought j] / mean + w · max(x_u · y_i, 0) / mean`, over the sold items j that are most like i by
-    content, with `x_u` folded in from the history; a shopper's own purchases of i count for nothing here.
+    content, with `x_u` folded in from the history; a user's own purchases of i do not count.
 
     Args:
         engine: the models.
@@ -34,16 +34,16 @@ def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int)
         until: seconds since 1970; later events are not seen.
 
     Returns:
-        float32 (n_users, n), >= 0; 0 where nothing speaks for the pair.
+        float32 (n_users, n), >= 0; 0 without evidence for the pair.
 
     Reference:
         Gantner et al. (2010), Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM; here the
-        neighbours' buyers are summed, not their factors.
+        buyers of the neighbors are summed instead of their factors.
     """
     purchases = purchase_matrix(engine, until)
-    liked = np.asarray((purchases @ _neighbours(engine, item_idx).T).todense(), np.float32)
-    taste = np.maximum(user_factors(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
-    return _of_mean(liked) + TASTE_WEIGHT * _of_mean(taste)
+    content_scores = np.asarray((purchases @ _neighbours(engine, item_idx).T).todense(), np.float32)
+    user_scores = np.maximum(user_factors(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
+    return _of_mean(content_scores) + TASTE_WEIGHT * _of_mean(user_scores)
 
 
 def _of_mean(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -51,7 +51,7 @@ def _of_mean(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
-    """Ones where a shopper bought an item by then, float32 CSR (n_users, n_items)."""
+    """Returns ones where a user bought an item by then, float32 CSR (n_users, n_items)."""
     history = engine.history
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
     kept = (history.kind == engine.dataset_info.target_event) & (history.timestamp <= until)
@@ -60,28 +60,28 @@ def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
 
 
 def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_matrix:
-    """Powers of the cosine to the sold items most alike, float32 CSR (n, n_items)."""
+    """Powers of the cosine to the most similar sold items, float32 CSR (n, n_items)."""
     features, n_items = engine.content.features, len(engine.items)
     sold = np.flatnonzero(engine.popularity.n_buyers >= MIN_BUYERS)
     of_sold = features[sold].T.tocsr()
     rows, columns, weights = [], [], []
-    for place, item in enumerate(item_idx.tolist()):
+    for position, item in enumerate(item_idx.tolist()):
         cosine = np.asarray((features[item] @ of_sold).todense(), np.float32).ravel()
         cosine[sold == item] = 0
-        best = np.argsort(-cosine, kind="stable")[:N_ALIKE]
+        best = np.argsort(-cosine, kind="stable")[:N_SIMILAR_ITEMS]
         best = best[cosine[best] > 0]
-        rows.append(np.full(len(best), place))
+        rows.append(np.full(len(best), position))
         columns.append(sold[best])
-        weights.append(cosine[best] ** LIKENESS_POWER)
+        weights.append(cosine[best] ** SIMILARITY_POWER)
     cells = (np.concatenate(rows), np.concatenate(columns)) if rows else ([], [])
     return sparse.csr_matrix((np.concatenate(weights) if weights else [], cells), shape=(len(item_idx), n_items))
 
 
 def user_factors(engine: Engine, until: int) -> npt.NDArray[np.float32]:
-    """Every shopper's folded-in vector, float32 (n_users, n_factors)."""
-    taste = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
-    for user_idx in range(len(taste)):
+    """Returns the folded-in vector of each user, float32 (n_users, n_factors)."""
+    user_scores = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
+    for user_idx in range(len(user_scores)):
         history = engine.history.of(user_idx, until)
         known = engine.als.weights_of(history.item_idx, history.kind, until - history.timestamp, history.rating_weight)
-        taste[user_idx] = engine.als.fold_in(*known)
-    return taste
+        user_scores[user_idx] = engine.als.fold_in(*known)
+    return user_scores

@@ -35,9 +35,9 @@ def due_source(state: UserState) -> Scored:
     """Items that are due to be bought again: `P(again) · exp(−ln²(elapsed) / 2σ²)`, elapsed in the item's intervals."""
     own, query = state.own, state.query
     elapsed = own.elapsed(query.now)
-    chance = state.engine.repeat.repeat_probability(own)
-    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (chance >= MIN_REPEAT_PROBABILITY)
-    score = chance[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
+    probability = state.engine.repeat.repeat_probability(own)
+    due = (elapsed >= EARLIEST_DUE) & (elapsed <= LATEST_DUE) & (probability >= MIN_REPEAT_PROBABILITY)
+    score = probability[due] * np.exp(-(np.log(elapsed[due]) ** 2) / (2 * DUE_SPREAD**2))
     return _allowed(query, own.item_idx[due], score.astype(np.float32))
 
 

@@ -64,10 +64,10 @@ class UserState:
             return lift
         here = timeofday.bucket_of_hour[bought.hour] == query.bucket
         order = np.argsort(rows)
-        place = order[np.minimum(np.searchsorted(rows, bought.item_idx, sorter=order), len(rows) - 1)]
-        known = rows[place] == bought.item_idx
-        n_own = np.bincount(place[known], minlength=len(rows))
-        n_here = np.bincount(place[known & here], minlength=len(rows))
+        position = order[np.minimum(np.searchsorted(rows, bought.item_idx, sorter=order), len(rows) - 1)]
+        known = rows[position] == bought.item_idx
+        n_own = np.bincount(position[known], minlength=len(rows))
+        n_here = np.bincount(position[known & here], minlength=len(rows))
         k, share = timeofday.config.personal_shrinkage, timeofday.bucket_share[query.bucket]
         return ((n_here / share + k * lift) / (n_own + k)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""All lists and pages of a shop, and whether they fit its catalogue."""
+"""All placements and pages of a shop, and the check of their filters against the catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PlacementRegistry:
     pages: Mapping[str, Page] = field(default_factory=lambda: NO_PAGES)
 
     def faults(self, schema: Mapping[str, pl.DataType]) -> list[str]:
-        """What is wrong with the filters, for a catalogue with these columns; each names its key and the character."""
+        """Returns the errors of the filters for a catalog with these columns; each names its key and the position."""
         found = []
         for placement in self.placements.values():
             for key, text in placement.filters:
@@ -40,7 +40,7 @@ class PlacementRegistry:
         return found
 
     def check(self, schema: Mapping[str, pl.DataType]) -> None:
-        """Hold every filter against the columns of a catalogue.
+        """Checks every filter against the columns of a catalog.
 
         Raises:
             ConfigError: naming every filter that does not fit.

@@ -202,22 +202,22 @@ def _general_score(placement: Placement, state: UserState, rows: Rows) -> npt.ND
     """What fills a list best, float64 (n,), > 0: what is most like the seeds of `similar`, else what sells best."""
     engine, seeds = state.engine, state.query.seeds
     if "similar" in placement.sources and len(seeds):
-        likeness = np.asarray(engine.hybrid.vectors[rows]) @ np.asarray(engine.hybrid.vectors[seeds]).T
-        worth = np.exp(likeness.max(axis=1, initial=-1.0).astype(np.float64))
+        similarity = np.asarray(engine.hybrid.vectors[rows]) @ np.asarray(engine.hybrid.vectors[seeds]).T
+        score = np.exp(similarity.max(axis=1, initial=-1.0).astype(np.float64))
     else:
-        worth = np.maximum(engine.popularity.share[rows].astype(np.float64), 1e-12)
-    return worth * boost_factors(placement, state, rows)
+        score = np.maximum(engine.popularity.share[rows].astype(np.float64), 1e-12)
+    return score * boost_factors(placement, state, rows)
 
 
 def _listable_pins(state: UserState) -> list[tuple[int, int]]:
     """Pinned rows and their ranks: those that may be listed, are no seed or variant of one, one variant per product."""
     engine, query = state.engine, state.query
     group = engine.catalog.group
-    taboo = _groups(engine, query.seeds)
+    seed_groups = _groups(engine, query.seeds)
     pins = [
         (row, rank)
         for row, rank in query.overrides.pins
-        if (query.allowed is None or query.allowed[row]) and row not in query.seeds and group[row] not in taboo
+        if (query.allowed is None or query.allowed[row]) and row not in query.seeds and group[row] not in seed_groups
     ]
     rows = np.array([row for row, _ in pins], np.int32)
     return [pin for pin, is_first in zip(pins, dedupe_variants(engine, rows), strict=True) if is_first]

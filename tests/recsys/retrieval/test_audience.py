@@ -12,7 +12,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommender import Recommender
-from recsys.retrieval.audience import LIKENESS_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
+from recsys.retrieval.audience import SIMILARITY_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config
 
 
@@ -43,7 +43,7 @@ def test_equals_a_sum_over_what_each_shopper_bought(shop_engine: Engine) -> None
         )
         vector = shop_engine.als.fold_in(rows, weight)
         for place, item in enumerate(items.tolist()):
-            alike = {j: max(features[item] @ features[j], 0) ** LIKENESS_POWER for j in own if sold[j] and j != item}
+            alike = {j: max(features[item] @ features[j], 0) ** SIMILARITY_POWER for j in own if sold[j] and j != item}
             liked[user, place] = sum(alike.values())
             taste[user, place] = max(vector @ shop_engine.hybrid.vectors[item], 0)
     expected = liked / liked.mean() + TASTE_WEIGHT * taste / taste.mean()

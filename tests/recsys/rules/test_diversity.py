@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.rules.diversity import (
-    LEAST_PROPENSITY,
+    MIN_PROPENSITY,
     apply_pins,
     apply_promotions,
     apply_tail_quota,
@@ -158,7 +158,7 @@ def test_propensities_are_chances_however_long_the_list_and_small_the_rotation()
     rng = np.random.default_rng(3)
     for rotation in (0.001, 0.05, 1.0):
         found = propensities(rng.permutation(3000), rotation)
-        assert ((found >= LEAST_PROPENSITY) & (found <= 1)).all()
+        assert ((found >= MIN_PROPENSITY) & (found <= 1)).all()
         assert found[-1] == 1
     assert propensities(np.arange(50), 1e-3) == pytest.approx(np.ones(50))
     assert propensities(np.arange(0), 0.5).tolist() == []
