@@ -131,10 +131,21 @@ def once(port: int, request: bytes) -> bytes:
     Raises:
         RuntimeError: the status is not 200.
     """
+    head, body = _response(port, request)
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"{request[:60]!r}: {head + body[:300]!r}")
+    return body
+
+
+def status_of(port: int, request: bytes) -> int:
+    """Send one request and return the status of its response."""
+    head, _ = _response(port, request)
+    return int(head.split(b" ", 2)[1])
+
+
+def _response(port: int, request: bytes) -> tuple[bytes, bytes]:
     with socket.create_connection((HOST, port), timeout=30) as connection:
         connection.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
         response = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     head, _, body = response.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(f"{request[:60]!r}: {response[:300]!r}")
-    return body
+    return head, body

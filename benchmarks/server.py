@@ -1,6 +1,7 @@
 """Servers that are measured, each a process of its own with the same uvicorn settings.
 
 python -m benchmarks.server --port 8123 --size 4000          # bare FastAPI with a fixed body
+python -m benchmarks.server --port 8123 --size 4000 --layer query-model     # one of `benchmarks.layers`
 python -m benchmarks.server --port 8123 --models models      # this project
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 
+from benchmarks.layers import LAYERS
 from benchmarks.server_process import ServerProcess
 from serving.runtime.settings import Settings, load_settings
 from serving.server import run, serve
@@ -23,10 +25,9 @@ def benchmark_server(*arguments: object) -> ServerProcess:
     return ServerProcess("benchmark", lambda port: [*words, "--port", str(port)])
 
 
-def fixed_app(size: int) -> FastAPI:
-    """Build the baseline: a FastAPI application with a fixed response body of `size` bytes."""
+def fixed_app(body: bytes) -> FastAPI:
+    """Build the baseline: a FastAPI application with a fixed response body."""
     app = FastAPI()
-    body = b"x" * size
 
     @app.get("/fixed")
     async def fixed() -> Response:
@@ -44,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--size", type=int, help="bytes of the fixed body")
+    parser.add_argument("--layer", choices=LAYERS, help="HTTP layer in front of the fixed body")
     parser.add_argument("--models", type=Path)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--placements", type=Path)
@@ -52,7 +54,8 @@ def main() -> None:
     parser.add_argument("--impressions", type=float, help="share of the lists that are logged")
     options = parser.parse_args()
     if options.size:
-        serve(Settings(port=options.port), fixed_app(options.size))
+        make = LAYERS[options.layer] if options.layer else fixed_app
+        serve(Settings(port=options.port), make(b"x" * options.size))
         return
     settings = load_settings(
         models=options.models,

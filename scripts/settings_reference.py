@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from cli.main import build_app
-from recsys.core.settings_table import SettingRow, describe, meanings, toml_value
+from recsys.core.settings_table import SettingRow, describe, toml_value
 from recsys.fitting.engine import EngineConfig
-from serving.runtime.settings import ENV_PREFIX, METRICS_DIR, Settings
+from serving.runtime.settings import Settings, variable_of
 from training.gate import GateConfig
 from training.ingest.ingest import IngestConfig
 
@@ -92,14 +92,13 @@ def sections(settings: Iterable[SettingRow]) -> Iterator[str]:
 
 def variables() -> list[Row]:
     """Returns the rows of the server's environment variables."""
-    texts = meanings(Settings)
     return [
         Row(
-            METRICS_DIR if name == "metrics_dir" else ENV_PREFIX + name.upper(),
+            variable_of(name),
             kind_of(info.annotation),
             literal(info.default),
             bounds(info),
-            texts[name],
+            info.description or "",
         )
         for name, info in Settings.model_fields.items()
     ]

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: which error is which status, and what it says."""
+"""Errors as RFC 9457 problems: the status and the text of each error."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ECHO = 80
-"""Characters of a wrong value that are sent back."""
+"""Characters of a wrong value that are returned."""
 
 BUSY_RETRY_S = 1
+"""Delay before the next attempt, while the store is behind."""
+
 FAULT_RETRY_S = 10
-"""When to ask again: the store is behind for a moment; its disk is full or gone, which takes a person."""
+"""Delay before the next attempt, while the store fails: its disk may be full, which an operator must repair."""
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with one parameter, or one field of a body.
+    """The error of one parameter, or of one field of a body.
 
     Attributes:
         field: the parameter's name as the caller wrote it, or the field's path in the body; empty for the whole body.
-        message: what was found and what was expected.
-        value: the value found, cut short if it is long.
+        message: the value found and the value expected.
+        value: the value found, cut if it is long.
     """
 
     field: str
@@ -38,14 +40,14 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error, as RFC 9457 has it.
+    """An error, as defined by RFC 9457.
 
     Attributes:
-        type: always `about:blank`: the status says what kind of problem it is.
-        title: the status in words.
+        type: always `about:blank`: the status is the kind of problem.
+        title: the name of the status.
         status: the HTTP status.
         detail: what went wrong with this request.
-        errors: for a bad request, one entry a wrong parameter or field.
+        errors: for an invalid request, one entry per wrong parameter or field.
     """
 
     type: str
@@ -59,7 +61,7 @@ class InvalidRequestError(RecsysError):
     """Parameters or fields of a request are wrong.
 
     Attributes:
-        errors: one entry a wrong parameter or field.
+        errors: one entry per wrong parameter or field.
     """
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
@@ -71,7 +73,7 @@ class NotReadyError(RecsysError):
     """No bundle is being served.
 
     Attributes:
-        retry_after_s: when to ask again.
+        retry_after_s: delay before the next attempt.
     """
 
     def __init__(self, message: str, retry_after_s: int) -> None:
@@ -81,7 +83,7 @@ class NotReadyError(RecsysError):
 
 @dataclass(frozen=True)
 class Failure:
-    """A problem and the headers that go with it."""
+    """A problem and the headers of its response."""
 
     problem: Problem
     headers: Mapping[str, str]
@@ -93,12 +95,12 @@ class Failure:
 
 
 def shown(text: str) -> str:
-    """A caller's text as it is sent back: cut short, and whatever is no Unicode in it replaced."""
+    """Return a caller's text in the form for responses: cut, and without invalid Unicode."""
     return text[:MAX_ECHO].encode(errors="replace").decode()
 
 
 def failure_of(error: Exception) -> Failure:
-    """What a caller is told of an error; one that nobody foresaw is logged and told without its insides."""
+    """Return the problem for an error; an unexpected one is logged, and returned without its details."""
     match error:
         case InvalidRequestError():
             return _failure(422, str(error), error.errors)
@@ -112,13 +114,13 @@ def failure_of(error: Exception) -> Failure:
             return _failure(503, str(error), headers={"Retry-After": str(BUSY_RETRY_S)})
         case StoreError():
             logger.error("the store failed: %s", error)
-            detail, headers = "the store failed; the server's log says why", {"Retry-After": str(FAULT_RETRY_S)}
+            detail, headers = "the store failed; the server's log has the reason", {"Retry-After": str(FAULT_RETRY_S)}
             return _failure(503, detail, headers=headers)
         case HTTPException():
             return _failure(error.status_code, error.detail, headers=error.headers)
         case _:
             logger.error("request failed", exc_info=error)
-            return _failure(500, "the server failed on this request; its log says why")
+            return _failure(500, "the server failed on this request; its log has the reason")
 
 
 def _failure(

@@ -1,4 +1,4 @@
-"""What goes over the wire: the answers' shapes and their encoding."""
+"""Responses: their shapes and their encoding."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class ResponseMeta(msgspec.Struct, frozen=True):
-    """What an answer says of itself, before the fields of the library's `Recommendations`.
+    """The first fields of a response, before those of the library's `Recommendations`.
 
     Attributes:
-        recommendation_id: unique to this answer; send it with later events, for attribution.
-        as_of: the moment that the answer is for.
-        next_page_token: send it as `page_token` for what follows; null where nothing does.
+        recommendation_id: unique to this response; send it with later events, for attribution.
+        as_of: the moment that the response is for.
+        next_page_token: send it as `page_token` to get the next page; null on the last page.
     """
 
     recommendation_id: str
@@ -29,11 +29,27 @@ class ResponseMeta(msgspec.Struct, frozen=True):
 
 
 ANSWER = (ResponseMeta, Recommendations)
-"""The types whose fields, in this order, are one answer's."""
+"""The types whose fields, in this order, are those of one response."""
+
+
+class ReasonResponse(msgspec.Struct, frozen=True):
+    """The evidence that put an item into a list.
+
+    Attributes:
+        code: for programs, such as `bought_together`.
+        text: for people, in English.
+        values: the values that the texts state.
+        text_zh: the text in Chinese.
+    """
+
+    code: str
+    text: str
+    values: dict[str, float | int | str]
+    text_zh: str
 
 
 class Alive(msgspec.Struct, frozen=True):
-    """The process answers.
+    """The process is running.
 
     Attributes:
         status: always `live`.
@@ -47,10 +63,10 @@ class Readiness(msgspec.Struct, frozen=True):
 
     Attributes:
         model_version: the bundle's version.
-        now: what time it is for the server.
-        clock: `wall`, or `data` for one that runs on from the end of the data.
+        now: the server's time.
+        clock: `wall`, or `data` for a clock that starts at the end of the data.
         last_error: why the newest bundle, or file of placements, was refused; null if neither was.
-        examples: calls that work with this bundle; none where keys are asked for.
+        examples: calls that work with this bundle; none if keys are required.
     """
 
     model_version: str
@@ -60,32 +76,32 @@ class Readiness(msgspec.Struct, frozen=True):
     examples: tuple[str, ...]
 
 
-def encode(answer: Any) -> bytes:
-    """An answer as JSON."""
-    return msgspec.json.encode(answer, enc_hook=to_wire)
+def encode(response: Any) -> bytes:
+    """Encode a response as JSON."""
+    return msgspec.json.encode(response, enc_hook=to_wire)
 
 
-def merge_json(envelope: ResponseMeta, recommendations: bytes) -> bytes:
-    """One JSON object of an envelope's fields and of encoded recommendations.
+def merge_json(meta: ResponseMeta, recommendations: bytes) -> bytes:
+    """Return one JSON object with the fields of both.
 
-    >>> enclose(Envelope("r1", moment(0), None), b'{"placement":"popular"}')
+    >>> merge_json(ResponseMeta("r1", moment(0), None), b'{"placement":"popular"}')
     b'{"recommendation_id":"r1","as_of":"1970-01-01T00:00:00Z","next_page_token":null,"placement":"popular"}'
     """
-    return b"%b,%b" % (msgspec.json.encode(envelope)[:-1], recommendations[1:])
+    return b"%b,%b" % (msgspec.json.encode(meta)[:-1], recommendations[1:])
 
 
 def moment(seconds: int) -> datetime:
-    """Seconds since 1970 as an aware time."""
+    """Return seconds since 1970 as an aware time."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 class IdGenerator:
-    """Hands out ids that no other process, and no earlier start of this one, hands out."""
+    """Makes ids that are unique across processes and restarts."""
 
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
 
     def next(self) -> str:
-        """A fresh id."""
+        """Return a new id."""
         return f"{self._prefix}-{next(self._numbers):x}"

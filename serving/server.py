@@ -1,4 +1,4 @@
-"""The server process: listens, starts the workers, tells when it is ready, and stops cleanly."""
+"""The server process: listens, starts the workers, reports that it is ready, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from serving.runtime.settings import Settings
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
-LOOK_S = 0.1
-LOOK_BACK = 1000
-"""Entries at the end of the live log of which one is the latest, or nearly: late events stand among them."""
+POLL_S = 0.1
+N_LAST_ENTRIES = 1000
+"""Entries at the end of the live log that are searched for the latest time: late events are among them."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """What there is to tell once a bundle is being served.
+    """A server that serves a bundle.
 
     Attributes:
         url: of the server.
-        model_version: the bundle's.
-        examples: URLs that work with it.
+        model_version: the bundle's version.
+        examples: URLs that work with the bundle.
     """
 
     url: str
@@ -51,28 +51,28 @@ OnReady = Callable[[Ready], None]
 
 
 def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
-    """Serve until SIGINT or SIGTERM; running requests are answered first.
+    """Serve until SIGINT or SIGTERM; running requests are completed first.
 
     Args:
         settings: as checked by `load_settings`.
-        on_ready: told once, from another thread, as soon as a bundle is being served.
+        on_ready: called once, from another thread, as soon as a bundle is being served.
 
     Raises:
-        ConfigError: if the address cannot be listened on, or the keys or the placements cannot be read.
-        StoreError: if the live log cannot be opened.
+        ConfigError: the address cannot be listened on, or the keys or the placements cannot be read.
+        StoreError: the live log cannot be opened.
     """
     _check_address(settings)
-    settings = _anchored(settings)
-    with _announced(settings, on_ready), _uncut():
+    settings = _with_start_time(settings)
+    with _readiness_poll(settings, on_ready), _ignored_sigterm():
         if settings.workers == 1:
             serve(settings, create_app(settings))
         else:
-            with _shared(settings):
+            with _worker_environment(settings):
                 serve(settings, "serving.app:from_environment")
 
 
 def serve(settings: Settings, app: FastAPI | str) -> None:
-    """Run an app on uvicorn with its fast parts, no log line a request, and logging left to the entry point."""
+    """Run an app on uvicorn with its fast parts, without access log; the entry point configures logging."""
     uvicorn.run(
         app,
         factory=isinstance(app, str),
@@ -94,7 +94,7 @@ def serve(settings: Settings, app: FastAPI | str) -> None:
 
 
 def _check_address(settings: Settings) -> None:
-    """Bind once before anything is started, so that a taken port is one clear sentence."""
+    """Bind once before anything is started, so that a port in use is one clear error."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -106,18 +106,18 @@ def _check_address(settings: Settings) -> None:
             ) from None
 
 
-def _anchored(settings: Settings) -> Settings:
-    """Read keys, placements and live log once before anything starts: a worker could only die of what is wrong there.
+def _with_start_time(settings: Settings) -> Settings:
+    """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
 
     Returns:
-        The settings with what the workers' clocks start from.
+        The settings with the times that the workers' clocks start from.
     """
     if settings.keys is not None:
         KeyRing(settings.keys)
     check_placements(settings)
     store = open_store(settings)
     try:
-        latest = store.tail(max(store.last_seq() - LOOK_BACK, 0), LOOK_BACK)
+        latest = store.tail(max(store.last_seq() - N_LAST_ENTRIES, 0), N_LAST_ENTRIES)
     finally:
         store.close()
     logged_until = max((stored.entry.at for stored in latest), default=None)
@@ -125,8 +125,8 @@ def _anchored(settings: Settings) -> Settings:
 
 
 @contextmanager
-def _uncut() -> Iterator[None]:
-    """Uvicorn raises the signal again that stopped it; by then all is done, so it must not kill us."""
+def _ignored_sigterm() -> Iterator[None]:
+    """Ignore the signal that uvicorn raises again after it has stopped: by then all work is done."""
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with suppress(KeyboardInterrupt):
@@ -136,26 +136,26 @@ def _uncut() -> Iterator[None]:
 
 
 @contextmanager
-def _shared(settings: Settings) -> Iterator[None]:
-    """What the workers share: the settings, and a folder to add up their figures in, through the environment."""
+def _worker_environment(settings: Settings) -> Iterator[None]:
+    """Pass the settings, and a folder for shared metrics, to the workers through the environment."""
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as folder:
         os.environ.update(settings.model_copy(update={"metrics_dir": Path(folder)}).environment())
         yield
 
 
 @contextmanager
-def _announced(settings: Settings, on_ready: OnReady) -> Iterator[None]:
-    """Ask the server itself, as a load balancer would: one way for any number of workers."""
+def _readiness_poll(settings: Settings, on_ready: OnReady) -> Iterator[None]:
+    """Poll the server itself, as a load balancer would: this works for any number of workers."""
     stopped = threading.Event()
 
     def watch() -> None:
-        while not stopped.wait(LOOK_S):
-            ready = _ask(settings)
+        while not stopped.wait(POLL_S):
+            ready = _readiness(settings)
             if ready is not None:
                 on_ready(ready)
                 return
 
-    thread = threading.Thread(target=watch, name="announce", daemon=True)
+    thread = threading.Thread(target=watch, name="readiness", daemon=True)
     thread.start()
     try:
         yield
@@ -164,18 +164,18 @@ def _announced(settings: Settings, on_ready: OnReady) -> Iterator[None]:
         thread.join()
 
 
-def _ask(settings: Settings) -> Ready | None:
+def _readiness(settings: Settings) -> Ready | None:
     connection = HTTPConnection(settings.host, settings.port, timeout=5)
     try:
         connection.request("GET", "/health/ready")
         response = connection.getresponse()
         if response.status != 200:
             return None
-        told = json.load(response)
+        body = json.load(response)
     except (OSError, HTTPException):
         return None
     finally:
         connection.close()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{settings.port}"
-    return Ready(url, told["model_version"], tuple(url + path for path in told["examples"]))
+    return Ready(url, body["model_version"], tuple(url + path for path in body["examples"]))

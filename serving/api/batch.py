@@ -1,4 +1,4 @@
-"""The call for push jobs: a question a line in, an answer a line out, as they come."""
+"""The call for push jobs: one request per line in, one result per line out, as they come."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
-from serving.api.lists import listed
+from serving.api.lists import ExplainedRecommendations, list_response
 from serving.api.request_models import ListRequest
-from serving.http.body import JSON, Body
-from serving.http.operation import Operation
-from serving.http.parameters import Nothing
+from serving.http.body import JSON, Body, Headers, check_headers
+from serving.http.fields import Integer, Label, NoParameters
+from serving.http.operation import CountedCall, Operation
 from serving.problems import FieldError, InvalidRequestError, Problem, failure_of
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
@@ -29,120 +28,121 @@ NDJSON: Final = "application/x-ndjson"
 MAX_LINE_BYTES: Final = 65_536
 MAX_LINES: Final = 100_000
 MAX_BYTES: Final = 16 << 20
-"""Of one call, all of which may have to wait in memory: a caller that first sends everything must not stand still."""
+"""Of one call, all of which may have to wait in memory: a caller that sends everything first must not block."""
 
 PART_BYTES: Final = 16_384
-"""Answers are sent on once they make this much, or no line waits."""
+"""Results are sent once they have this size, or no line waits."""
 
-LineId = Annotated[str, Meta(max_length=256)] | Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None
+LineId = Label | Integer | None
 
 
-class BatchRequestLine(ListRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One line: a question as `POST /v1/recommendations` takes it, and the caller's own mark on it.
+class BatchRequestLine(ListRequest, frozen=True, kw_only=True):
+    """One line: a body of `POST /v1/recommendations`, and the caller's own id of the line.
 
     Attributes:
-        id: comes back with the answer.
+        id: returned with the result.
     """
 
     id: LineId = None
 
 
 class BatchResponseLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line: what a question's line came to.
+    """One line: the result of a line of the request.
 
     Attributes:
-        line: number of the question's line, from 1; empty lines count and have no answer.
-        id: as the question gave it, null if it gave none that can be read.
-        answer: the list, as `POST /v1/recommendations` gives it.
-        problem: why there is none.
+        line: number of the request's line, from 1; empty lines count and have no result.
+        id: as given in the request, null if it has none that can be read.
+        answer: the list, as `POST /v1/recommendations` returns it.
+        problem: why there is no list.
     """
 
     line: int
     id: LineId
-    answer: Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/Explained"})] | UnsetType = UNSET
+    answer: (
+        Annotated[Any, Meta(extra_json_schema={"$ref": f"#/components/schemas/{ExplainedRecommendations.__name__}"})]
+        | UnsetType
+    ) = UNSET
     problem: Problem | UnsetType = UNSET
 
 
-class _Marked(msgspec.Struct):
-    """All that is needed of a bad line."""
+class _IdOfLine(msgspec.Struct):
+    """The id of a line, whatever else the line contains."""
 
     id: LineId = None
 
 
 @dataclass(frozen=True)
 class NdjsonBody(Body[BatchRequestLine]):
-    """Lines of JSON, each read when its turn comes; `application/json` is a single one."""
+    """Lines of JSON, each read in its turn; `application/json` is a single one."""
 
     struct: type[BatchRequestLine] = BatchRequestLine
     media_type: str = NDJSON
-    others: tuple[str, ...] = (JSON,)
+    alternatives: tuple[str, ...] = (JSON,)
 
-    async def read(self, scope: Scope, receive: Receive, max_bytes: int) -> Any:  # a `BatchReader` as well
-        """A `BatchReader` of what comes, or the one question.
+    async def read(self, headers: Headers, receive: Receive, max_bytes: int, seconds: float) -> Any:
+        """Return a `BatchReader` of the lines, or the single body.
 
         Raises:
-            HTTPException: 413 or 415, as every body.
-            InvalidRequestError: what is wrong with the one question.
+            HTTPException: 408, 413 or 415, as for every body.
+            InvalidRequestError: what is wrong with the single body.
         """
-        headers = dict(scope["headers"])
-        essence = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        headers = tuple(headers)
+        essence = dict(headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
         if essence == JSON.encode():
-            return await Body(BatchRequestLine).read(scope, receive, max_bytes)
-        self._check_type({name: value.decode("latin-1") for name, value in headers.items()})
-        if int(headers.get(b"content-length", b"0")) > MAX_BYTES:
-            raise HTTPException(413, f"the body is larger than {MAX_BYTES} bytes: send it in several calls")
+            return await LINE.read(headers, receive, max_bytes, seconds)
+        check_headers(headers, self.media_type, MAX_BYTES)
         return BatchReader(receive)
 
 
 class BatchReader:
-    """Takes what a caller sends while its lines are worked on, so that one who sends all before reading never hangs.
+    """Receives lines while earlier ones are answered, so that a caller that sends all before reading never blocks.
 
     Args:
         receive: of the request.
 
     Attributes:
-        waiting: lines that are whole, without their ends.
+        waiting: complete lines, without their ends.
         fault: why the rest is not read, None if all is.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._came = asyncio.Event()
+        self._received = asyncio.Event()
         self._rest = b""
         self._n_bytes = self._n_lines = 0
-        self._is_over = self._is_gone = False
+        self._is_over = self._is_disconnected = False
         self.waiting: deque[bytes] = deque()
         self.fault: HTTPException | None = None
 
     async def next(self, seconds: float) -> bytes | None:
-        """The next line, None after the last one or where the caller has left, or sends none.
+        """Return the next line, None after the last one, or if the caller has disconnected or sends none in time.
 
         Args:
-            seconds: how long a line may take to come. Only waiting counts, not the work on the lines before.
+            seconds: how long a line may take to arrive. Only waiting counts, not the work on earlier lines.
         """
         try:
             async with asyncio.timeout(seconds):
-                while not (self.waiting or self._is_over or self._is_gone):
-                    self._came.clear()
-                    await self._came.wait()
+                while not (self.waiting or self._is_over or self._is_disconnected):
+                    self._received.clear()
+                    await self._received.wait()
         except TimeoutError:
-            self._stop(408, f"no whole line came for {seconds:g} s: send the rest in another call")
-        return self.waiting.popleft() if self.waiting and not self._is_gone else None
+            self._stop(408, f"no complete line arrived for {seconds:g} s: send the rest in another call")
+        return self.waiting.popleft() if self.waiting and not self._is_disconnected else None
 
-    async def pump(self) -> None:
-        """Read to the end, and on until the caller leaves."""
-        while not self._is_gone:
+    async def run(self) -> None:
+        """Receive to the end, and then until the caller disconnects."""
+        while not self._is_disconnected:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self._is_gone = True
+                self._is_disconnected = True
             elif not self._is_over:
-                self._take(message.get("body", b""), is_last=not message.get("more_body", False))
-            self._came.set()
+                self._append(message.get("body", b""), is_last=not message.get("more_body", False))
+            self._received.set()
 
-    def _take(self, part: bytes, *, is_last: bool) -> None:
+    def _append(self, part: bytes, *, is_last: bool) -> None:
         self._n_bytes += len(part)
         *lines, rest = (self._rest + part).split(b"\n")
-        self._rest = rest[: MAX_LINE_BYTES + 1]  # of a line that is too long, enough to tell that it is
+        self._rest = rest[: MAX_LINE_BYTES + 1]  # enough to recognize a line that is too long
         if is_last and rest:
             lines.append(rest)
         room = MAX_LINES - self._n_lines
@@ -150,40 +150,39 @@ class BatchReader:
         self.waiting.extend(lines[:room])
         self._is_over = is_last
         if self._n_bytes > MAX_BYTES or self._n_lines > MAX_LINES:
-            self._stop(
-                413, f"a call is of at most {MAX_BYTES} bytes and {MAX_LINES} lines: send the rest in another one"
-            )
+            detail = f"a call has at most {MAX_BYTES} bytes and {MAX_LINES} lines: send the rest in another one"
+            self._stop(413, detail)
 
-    def _stop(self, status: int, why: str) -> None:
+    def _stop(self, status: int, detail: str) -> None:
         self._is_over = True
-        self.fault = HTTPException(status, why)
+        self.fault = HTTPException(status, detail)
 
 
 async def recommend_batch(
-    service: AppContext, call: Nothing, lines: BatchReader | BatchRequestLine
+    app_context: AppContext, call: NoParameters, body: BatchReader | BatchRequestLine
 ) -> bytes | AsyncIterator[bytes]:
-    """List for many at once: a question a line, each as `POST /v1/recommendations` takes it, with a mark `id`.
+    """Return many lists: each line of the request is a body of `POST /v1/recommendations`, with an `id` of its own.
 
-    The answers come in the questions' order, a line each, as soon as they are made: `answer`, or `problem` for a line
-    that is wrong, which never loses the rest. All lists of a call are of one model. A body of `application/json` is a
-    single question, and if that is wrong so is the call.
+    The results come in the order of the request, one per line, as soon as they are made: `answer`, or `problem` for a
+    line that is wrong, which does not affect the others. All lists of a call are from one model. A body of
+    `application/json` is a single line, and if it is wrong the call fails.
     """
-    snapshot = service.state.snapshot()
-    if isinstance(lines, BatchRequestLine):
-        return _line(1, lines.id, b"answer", listed(service, snapshot, lines))
-    return _answers(service, snapshot, lines)
+    snapshot = app_context.watcher.snapshot()
+    if isinstance(body, BatchRequestLine):
+        return _line(1, body.id, b"answer", list_response(app_context, snapshot, body))
+    return _results(app_context, snapshot, body)
 
 
-async def _answers(service: AppContext, snapshot: Snapshot, reader: BatchReader) -> AsyncIterator[bytes]:
-    """Answers, gathered while more lines wait."""
-    pump = asyncio.create_task(reader.pump())
+async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchReader) -> AsyncIterator[bytes]:
+    """Yield results, several at once while more lines wait."""
+    receiving = asyncio.create_task(reader.run())
     part = b""
     try:
         number = 0
-        while (raw := await reader.next(service.settings.body_seconds)) is not None:
+        while (raw := await reader.next(app_context.settings.body_seconds)) is not None:
             number += 1
-            part += _answer(service, snapshot, number, raw)
-            await asyncio.sleep(0)  # all other requests that came meanwhile go first
+            part += _result(app_context, snapshot, number, raw)
+            await asyncio.sleep(0)  # other requests that arrived meanwhile go first
             if len(part) >= PART_BYTES or not reader.waiting:
                 yield part
                 part = b""
@@ -191,55 +190,53 @@ async def _answers(service: AppContext, snapshot: Snapshot, reader: BatchReader)
             part += _line(number + 1, None, b"problem", failure_of(reader.fault).body)
         yield part
     finally:
-        pump.cancel()
+        receiving.cancel()
         with suppress(asyncio.CancelledError):
-            await pump
+            await receiving
 
 
-def _answer(service: AppContext, snapshot: Snapshot, number: int, raw: bytes) -> bytes:
-    """One line for another; nothing for an empty one."""
+def _result(app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes) -> bytes:
+    """Return the result of one line; nothing for an empty one."""
     if not raw.strip():
         return b""
-    started, placement = perf_counter(), ""
-    mark: LineId = None
-    try:
+    line_id: LineId = None
+    response = b""
+    with CountedCall(app_context) as call:
+        call.placement = ""
         if len(raw) > MAX_LINE_BYTES:
             raise InvalidRequestError([FieldError("", f"the line is longer than {MAX_LINE_BYTES} bytes")])
-        mark = _mark(raw)
-        question = QUESTION.decode(raw)
-        placement = question.placement
-        body = listed(service, service.state.up_to_date(snapshot), question)
-        status, line = 200, _line(number, mark, b"answer", body)
-    except Exception as error:  # whatever is wrong with one line, the others come
-        failure = failure_of(error)
-        status, line = failure.problem.status, _line(number, mark, b"problem", failure.body)
-    known = placement in snapshot.recommender.placements
-    service.telemetry.answered(placement if known else "", status, perf_counter() - started)
-    return line
+        line_id = _id_of(raw)
+        body = LINE.decode(raw)
+        call.placement = body.placement
+        response = list_response(app_context, app_context.watcher.up_to_date(snapshot), body)
+    if call.failure is not None:
+        return _line(number, line_id, b"problem", call.failure.body)
+    return _line(number, line_id, b"answer", response)
 
 
-def _mark(raw: bytes) -> LineId:
-    """The mark of a line, whatever else it holds."""
+def _id_of(raw: bytes) -> LineId:
+    """Return the id of a line, None if it cannot be read."""
     try:
-        return msgspec.json.decode(raw, type=_Marked).id
+        return msgspec.json.decode(raw, type=_IdOfLine).id
     except (ValueError, RecursionError):
         return None
 
 
-def _line(number: int, mark: LineId, name: bytes, value: bytes) -> bytes:
-    return b'{"line":%d,"id":%b,"%b":%b}\n' % (number, encode(mark), name, value)
+def _line(number: int, line_id: LineId, name: bytes, value: bytes) -> bytes:
+    return b'{"line":%d,"id":%b,"%b":%b}\n' % (number, encode(line_id), name, value)
 
 
-QUESTION: Final = Body(BatchRequestLine)
+LINE: Final = Body(BatchRequestLine)
 
 OPERATIONS: Final = (
     Operation(
         "POST",
         "/v1/batch",
-        Nothing,
+        NoParameters,
         recommend_batch,
+        "recommendations",
         (BatchResponseLine,),
-        failures=(414, 422, 503),
+        failures=(503,),
         media_type=NDJSON,
         scope="recommend",
         body=NdjsonBody(),

@@ -1,4 +1,4 @@
-"""Calls that change the catalogue and what is known of shoppers: each is one entry of the live log."""
+"""Calls that change items and users: each is one entry of the live log."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from recsys.core.schema import ITEMS, USERS
 from recsys.eventlog.store import EntryType, LogEntry
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
 from serving.http.body import Body
+from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
-from serving.http.parameters import Id, Parameters
 from serving.problems import shown
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
@@ -30,22 +30,22 @@ class OneItem(Parameters, frozen=True):
 
 
 class OneUser(Parameters, frozen=True):
-    """One shopper.
+    """One user.
 
     Attributes:
-        user_id: the shopper.
+        user_id: the user.
     """
 
     user_id: Id
 
 
 class ChangeAccepted(msgspec.Struct, frozen=True):
-    """A change that is durable.
+    """A change that is stored durably.
 
     Attributes:
-        seq: number of the live log up to which the change is in it.
-        kind: what it is in the log.
-        key: the id that it is about.
+        seq: number of the live log's last entry once the change is in it.
+        kind: the type of its entry in the log.
+        key: the id that it changes.
     """
 
     seq: int
@@ -53,74 +53,77 @@ class ChangeAccepted(msgspec.Struct, frozen=True):
     key: str
 
 
-async def put_item(service: AppContext, call: OneItem, item: ItemFields) -> bytes:
-    """Put an item into the catalogue, whole: what is not given is not known of it.
+async def put_item(app_context: AppContext, call: OneItem, item: ItemFields) -> bytes:
+    """Create or replace an item: a field that is not given becomes unknown.
 
-    An item that is there already is replaced.
+    An existing item is replaced.
     """
-    return encode(await log_change(service, "item_put", call.item_id, given_fields(item, ITEMS, keep_null=False)))
+    return encode(await log_change(app_context, "item_put", call.item_id, given_fields(item, ITEMS, keep_null=False)))
 
 
-async def patch_item(service: AppContext, call: OneItem, item: ItemFields) -> bytes:
-    """Change the given fields of an item, and leave the others; null clears a field, or an attribute.
+async def patch_item(app_context: AppContext, call: OneItem, item: ItemFields) -> bytes:
+    """Change the given fields of an item, and keep the others; null clears a field, or an attribute.
 
-    A price, say, or that it is sold out. Of an item that is not known yet it is the first that is.
+    An example is the price, or `available`. An unknown item is created with these fields.
     """
-    return encode(await log_change(service, "item_patch", call.item_id, given_fields(item, ITEMS, keep_null=True)))
+    return encode(await log_change(app_context, "item_patch", call.item_id, given_fields(item, ITEMS, keep_null=True)))
 
 
-async def delete_item(service: AppContext, call: OneItem) -> bytes:
-    """Take an item out of the catalogue: no list has it any more. What shoppers did with it stays.
+async def delete_item(app_context: AppContext, call: OneItem) -> bytes:
+    """Delete an item from the catalogue: it is no longer listed. Its events are kept.
 
-    To take out one that is not there is no error.
+    Deleting an unknown item is not an error.
     """
-    return encode(await log_change(service, "item_delete", call.item_id, {}))
+    return encode(await log_change(app_context, "item_delete", call.item_id, {}))
 
 
-async def put_user(service: AppContext, call: OneUser, user: UserFields) -> bytes:
-    """Say what is known of a shopper, whole: what is not given is not known.
+async def put_user(app_context: AppContext, call: OneUser, user: UserFields) -> bytes:
+    """Create or replace a user: a field that is not given becomes unknown.
 
-    What they did is not touched. 409 where an erasure came in between.
+    The user's events do not change. 409 if the user was erased in the meantime.
     """
-    return encode(await log_change(service, "user_put", call.user_id, given_fields(user, USERS, keep_null=False)))
+    return encode(await log_change(app_context, "user_put", call.user_id, given_fields(user, USERS, keep_null=False)))
 
 
-async def patch_user(service: AppContext, call: OneUser, user: UserFields) -> bytes:
-    """Change the given fields of a shopper, and leave the others; null clears a field, or an attribute.
+async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -> bytes:
+    """Change the given fields of a user, and keep the others; null clears a field, or an attribute.
 
-    409 where an erasure came in between.
+    409 if the user was erased in the meantime.
     """
-    return encode(await log_change(service, "user_patch", call.user_id, given_fields(user, USERS, keep_null=True)))
+    return encode(await log_change(app_context, "user_patch", call.user_id, given_fields(user, USERS, keep_null=True)))
 
 
-async def log_change(service: AppContext, kind: EntryType, key: str, body: dict[str, Any]) -> ChangeAccepted:
+async def log_change(app_context: AppContext, entry_type: EntryType, key: str, body: dict[str, Any]) -> ChangeAccepted:
     """Store one change.
 
     Raises:
-        HTTPException: 409 if it is of before an erasure of the shopper, or a merge that would close a circle.
-        StoreError: it is not stored.
+        HTTPException: 409 if it is older than an erasure of the user, or a merge that would close a circle.
+        StoreError: the change is not stored.
     """
-    entry = LogEntry(kind, key, float(service.now()), service.clock.received_at(), body)
-    (outcome,) = await service.stored([entry])
+    entry = LogEntry(entry_type, key, float(app_context.now()), app_context.clock.received_at(), body)
+    (outcome,) = await app_context.stored([entry])
     if outcome == "erased":
-        raise HTTPException(409, f"{shown(key)!r} was erased just now, and this change is of before: send it again")
+        raise HTTPException(409, f"{shown(key)!r} was erased after this change was sent: send it again")
     if outcome == "conflict":
         into = shown(body["into"])
-        raise HTTPException(409, f"{into!r} is joined to {shown(key)!r} already: undo that merge first")
-    return ChangeAccepted(await asyncio.to_thread(service.store.last_seq), kind, key)
+        raise HTTPException(409, f"{into!r} is merged into {shown(key)!r} already: undo that merge first")
+    return ChangeAccepted(await asyncio.to_thread(app_context.store.last_seq), entry_type, key)
 
 
-def _operation(method: str, of: type[Parameters], respond: Any, takes: type[msgspec.Struct] | None) -> Operation[Any]:
-    is_item = of is OneItem
+def _operation(
+    method: str, parameters: type[Parameters], respond: Any, body: type[msgspec.Struct] | None
+) -> Operation[Any]:
+    is_item = parameters is OneItem
     return Operation(
         method,
         "/v1/items/{item_id}" if is_item else "/v1/users/{user_id}",
-        of,
+        parameters,
         respond,
+        "catalog" if is_item else "users",
         (ChangeAccepted,),
-        failures=(414, 422, 503) if is_item else (409, 414, 422, 503),
+        failures=(503,) if is_item else (409, 503),
         scope="catalog",
-        body=None if takes is None else Body(takes),
+        body=None if body is None else Body(body),
     )
 
 

@@ -1,4 +1,4 @@
-"""What items and shoppers are said to be in a call's body, read strictly, and as the live log holds it."""
+"""Items and users in the bodies of calls, and their form in the live log."""
 
 from __future__ import annotations
 
@@ -11,125 +11,112 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.http.body import BodyId, wrong_ids
+from serving.http.fields import Id, Integer, Label, Name, Price, Timestamp
+from serving.http.validation import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
 
 MAX_TEXT: Final = 1_000
-MAX_LABEL: Final = 256
-MAX_LIST: Final = 100
+MAX_ENTRIES: Final = 100
 MAX_OFFERS: Final = 1_000
-"""Offers of one item; those of more stores than this come with the nightly tables."""
+"""Offers of one item; the nightly tables may have more."""
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9998, 1, 1, tzinfo=UTC)
-"""A year before the calendar's end, so that every zone's local time of it is a date."""
+"""A year before the calendar's end, so that the local time in every zone is a date."""
 
-Text = Annotated[str, Meta(max_length=MAX_TEXT)] | None | UnsetType
-Label = Annotated[str, Meta(max_length=MAX_LABEL)] | None | UnsetType
-Labels = Annotated[list[Annotated[str, Meta(max_length=MAX_LABEL)]], Meta(max_length=MAX_LIST)] | None | UnsetType
-Amount = Annotated[float, Meta(ge=0)] | None | UnsetType
-Flag = bool | None | UnsetType
-Time = Annotated[datetime, Meta(tz=True)] | None | UnsetType
-Attribute = (
-    Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
-    | float
-    | bool
-    | Annotated[str, Meta(max_length=MAX_TEXT)]
-    | Annotated[list[Annotated[str, Meta(max_length=MAX_LABEL)]], Meta(max_length=MAX_LIST)]
-    | None
-)
-AttributeName = Annotated[str, Meta(min_length=1, max_length=MAX_LABEL)]
-Attributes = Annotated[dict[AttributeName, Attribute], Meta(max_length=MAX_LIST)] | UnsetType
-Named = Annotated[str, Meta(min_length=1, max_length=MAX_LABEL)] | None
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Labels = Annotated[list[Label], Meta(max_length=MAX_ENTRIES)]
+Attribute = Integer | float | bool | Text | Labels | None
+Attributes = Annotated[dict[Name, Attribute], Meta(max_length=MAX_ENTRIES)]
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What an item costs, or whether it can be had, in a place and for a time.
+    """The price of an item, or its availability, in a region, store or channel and for a time.
 
     Attributes:
-        region: where it applies; everywhere if not given.
-        store: the store that it is of; all if not given.
-        channel: the channel that it is of; all if not given.
+        region: the region where it applies; everywhere if not given.
+        store: the store where it applies; all if not given.
+        channel: the channel where it applies; all if not given.
         price: of one unit there; the item's own if not given.
-        available: whether it can be bought there; as in general if not given.
-        valid_from: since when it applies.
-        valid_to: until when it applies, exclusive.
+        available: whether the item can be bought there; the item's own value if not given.
+        valid_from: start of its validity.
+        valid_to: end of its validity, exclusive.
     """
 
-    region: Named = None
-    store: Named = None
-    channel: Named = None
-    price: Annotated[float, Meta(ge=0)] | None = None
+    region: Name | None = None
+    store: Name | None = None
+    channel: Name | None = None
+    price: Price | None = None
     available: bool | None = None
-    valid_from: Annotated[datetime, Meta(tz=True)] | None = None
-    valid_to: Annotated[datetime, Meta(tz=True)] | None = None
+    valid_from: Timestamp | None = None
+    valid_to: Timestamp | None = None
 
 
-ItemOffers = Annotated[list[Offer], Meta(max_length=MAX_OFFERS)] | None | UnsetType
+Offers = Annotated[list[Offer], Meta(max_length=MAX_OFFERS)]
 
 
 class ItemFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An item, or what changes of it.
+    """An item, or the changed fields of one.
 
     Attributes:
         item_group_id: the product that variants share.
         title: its name, for people.
         category: its path, broad to narrow.
-        tags: what it is like.
-        brand: its maker.
+        tags: its properties.
+        brand: its brand.
         price: of one unit, now.
         list_price: before any reduction.
         currency: of both prices, ISO 4217.
         available: whether it can be bought now.
-        created_at: since when it is in the catalogue.
-        offers: all of its offers by region, store and channel, in the place of those that it had (docs/offers.md).
+        created_at: when it was added to the catalogue.
+        offers: all of its offers by region, store and channel, instead of its earlier ones (docs/offers.md).
         attributes: further columns by name: texts, numbers, true or false, lists of texts.
     """
 
-    item_group_id: BodyId | UnsetType | None = UNSET
-    title: Text = UNSET
-    category: Labels = UNSET
-    tags: Labels = UNSET
-    brand: Label = UNSET
-    price: Amount = UNSET
-    list_price: Amount = UNSET
-    currency: Label = UNSET
-    available: Flag = UNSET
-    created_at: Time = UNSET
-    offers: ItemOffers = UNSET
-    attributes: Attributes = UNSET
+    item_group_id: Id | UnsetType | None = UNSET
+    title: Text | UnsetType | None = UNSET
+    category: Labels | UnsetType | None = UNSET
+    tags: Labels | UnsetType | None = UNSET
+    brand: Label | UnsetType | None = UNSET
+    price: Price | UnsetType | None = UNSET
+    list_price: Price | UnsetType | None = UNSET
+    currency: Label | UnsetType | None = UNSET
+    available: bool | UnsetType | None = UNSET
+    created_at: Timestamp | UnsetType | None = UNSET
+    offers: Offers | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType = UNSET
 
 
 class UserFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A shopper, or what changes of them.
+    """A user, or the changed fields of one.
 
     Attributes:
-        created_at: since when they are known.
-        timezone: IANA name of the zone that their hours are in.
-        region: where they shop.
-        tags: what they are like.
-        personalization: false for lists that need no history, and no history kept for training.
+        created_at: when the user was first known.
+        timezone: IANA name of the user's time zone.
+        region: the user's region.
+        tags: the user's properties.
+        personalization: false for an opt-out: lists do not use the user's history, and training does not either.
         attributes: further columns by name: texts, numbers, true or false, lists of texts.
     """
 
-    created_at: Time = UNSET
-    timezone: Label = UNSET
-    region: Label = UNSET
-    tags: Labels = UNSET
-    personalization: Flag = UNSET
-    attributes: Attributes = UNSET
+    created_at: Timestamp | UnsetType | None = UNSET
+    timezone: Label | UnsetType | None = UNSET
+    region: Label | UnsetType | None = UNSET
+    tags: Labels | UnsetType | None = UNSET
+    personalization: bool | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType = UNSET
 
 
 def given_fields(fields: ItemFields | UserFields, columns: Mapping[str, Any], keep_null: bool) -> dict[str, Any]:
-    """The fields that were given, as the log holds them.
+    """Return the given fields in the log's form.
 
     Args:
         fields: the body.
-        columns: of the table that it is for.
-        keep_null: whether null says something, as in a patch, or is the same as nothing.
+        columns: of the table.
+        keep_null: whether null clears a field, as in a patch, or is the same as a field that is not given.
 
     Raises:
-        InvalidRequestError: naming what a schema cannot see.
+        InvalidRequestError: names each field that is wrong in a way that its schema does not state.
     """
     given: dict[str, Any] = {
         name: value
@@ -137,20 +124,19 @@ def given_fields(fields: ItemFields | UserFields, columns: Mapping[str, Any], ke
         if (value := getattr(fields, name)) is not UNSET and (keep_null or value is not None)
     }
     attributes: dict[str, Any] = given.get("attributes", {})
-    faults = wrong_ids([("item_group_id", given.get("item_group_id"))])
-    faults += _faults(given.get("created_at"), given.get("timezone"))
+    faults = _faults(given.get("created_at"), given.get("timezone"))
     faults += [
         FieldError(f"attributes.{name}", f"attributes.{name}: {name} is a field of its own, not an attribute")
         for name in attributes
         if name in columns
     ]
     offers: list[Offer] = given.get("offers") or []
-    for place, offer in enumerate(offers):
-        faults += _offer_faults(f"offers[{place}]", offer)
+    for index, offer in enumerate(offers):
+        faults += _offer_faults(f"offers[{index}]", offer)
     if faults:
-        raise InvalidRequestError(faults)
+        raise InvalidRequestError(faults[:MAX_FAULTS])
     if offers:
-        given["offers"] = [_offer_logged(offer) for offer in offers]
+        given["offers"] = [_logged_offer(offer) for offer in offers]
     if given.get("created_at") is not None:
         given["created_at"] = given["created_at"].astimezone(UTC).isoformat()
     if attributes and not keep_null:
@@ -163,16 +149,16 @@ def _offer_faults(name: str, offer: Offer) -> list[FieldError]:
         fault for end in ("valid_from", "valid_to") for fault in _wrong_time(f"{name}.{end}", getattr(offer, end))
     ]
     if offer.price is None and offer.available is None:
-        faults.append(FieldError(name, f"{name} says nothing: give its price, available or both"))
+        faults.append(FieldError(name, f"{name} has neither price nor available: give one or both"))
     if not faults and offer.valid_from is not None and offer.valid_to is not None and offer.valid_to < offer.valid_from:
         found = offer.valid_to.isoformat()
-        message = f"{name}.valid_to is {found}: expected a time from its valid_from, {offer.valid_from.isoformat()}, on"
+        message = f"{name}.valid_to is {found}: expected no time before its valid_from, {offer.valid_from.isoformat()}"
         faults.append(FieldError(f"{name}.valid_to", message, found))
     return faults
 
 
-def _offer_logged(offer: Offer) -> dict[str, Any]:
-    """What an offer says, as the log holds it."""
+def _logged_offer(offer: Offer) -> dict[str, Any]:
+    """Return an offer in the log's form."""
     plain = {name: getattr(offer, name) for name in offer.__struct_fields__}
     return {
         name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
@@ -184,8 +170,8 @@ def _offer_logged(offer: Offer) -> dict[str, Any]:
 def _wrong_time(name: str, found: datetime | None) -> list[FieldError]:
     if found is None or EARLIEST <= found < LATEST:
         return []
-    told = found.isoformat()
-    return [FieldError(name, f"{name} is {told}: expected a time from 1970 to {LATEST.year - 1}", told)]
+    text = found.isoformat()
+    return [FieldError(name, f"{name} is {text}: expected a time from 1970 to {LATEST.year - 1}", text)]
 
 
 def _faults(created_at: datetime | None, timezone: str | None) -> list[FieldError]:

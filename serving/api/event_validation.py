@@ -1,7 +1,7 @@
-"""One event as a shop sends it, of whatever shape, turned into entries of the live log, or into what is wrong with it.
+"""Validation of one event of any shape: the result is entries of the live log, or errors.
 
-The rules are those of the offline tables (`training.ingest.checks`), so that what is taken here is never rejected
-there; a test holds the two together. Here texts that are no ids are held to the size of an id as well.
+The rules are those of the offline tables (`training.ingest.checks`), so that an event accepted here is never rejected
+there; a test compares the two. Here texts that are not ids have the size limit of an id as well.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.core.timestamps import MICROSECONDS
 from recsys.data.payloads import ItemlessRow, parse_payload
 from recsys.eventlog.store import LogEntry
-from serving.http.body import CONTROL
-from serving.http.parameters import MAX_FAULTS
+from serving.http.fields import has_control_characters
+from serving.http.validation import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
 
-MAX_ITEMS: Final = 200
-"""Items of one event; GA4's own bound."""
+MAX_EVENT_ITEMS: Final = 200
+"""Items of one event; GA4 has the same limit."""
 
-NOT_KEPT: Final = frozenset({"event_id", "timestamp", "received_at"})
-"""Columns that the entry itself has; `timestamp` goes into its body as well where the shop states it."""
+ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
+"""Columns that are fields of the entry itself; a `timestamp` that the shop gives is in its body as well."""
 
 ID_FIELDS: Final = ("event_id", "messageId", "eventId")
 EPOCH_UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
-"""First magnitude too large for seconds, milliseconds and microseconds since 1970, and their microseconds."""
+"""For seconds, milliseconds and microseconds since 1970: the first number that is too large, and the factor."""
 EARLIEST_COUNT: Final = 100_000_000
-"""Counts below this are of before March 1973, and look like the digits of a date such as 20240501."""
+"""Smaller counts are before March 1973, and may be the digits of a date such as 20240501."""
 
 _DIGITS: Final = re.compile(r"\d{9,19}(\.\d+)?\Z")
 
 
 @dataclass(frozen=True)
 class TimestampBounds:
-    """When a call came.
+    """The time of a call, and the times that its events may have.
 
     Attributes:
-        now: by the server's clock, seconds since 1970.
-        latest: the latest time that an event may bear, seconds since 1970.
-        received_at: by the machine's clock, seconds since 1970.
+        now: time of the call by the server's clock, seconds since 1970.
+        latest: the latest time that an event may have, seconds since 1970.
+        received_at: time of the call by the machine's clock, seconds since 1970.
     """
 
     now: int
@@ -54,15 +54,15 @@ class TimestampBounds:
     received_at: float
 
 
-def entries_of(payload: Any, moments: TimestampBounds) -> list[LogEntry]:
-    """The entries of one event, one an item.
+def entries_of(payload: Any, bounds: TimestampBounds) -> list[LogEntry]:
+    """Return the entries of one event, one per item.
 
     Args:
         payload: decoded JSON of any shape.
-        moments: when it came.
+        bounds: the time of the call.
 
     Raises:
-        InvalidRequestError: naming each field that is wrong; then nothing of the event is to be kept.
+        InvalidRequestError: names each field that is wrong; then nothing of the event may be stored.
     """
     try:
         rows = parse_payload(payload)
@@ -72,35 +72,37 @@ def entries_of(payload: Any, moments: TimestampBounds) -> list[LogEntry]:
     except RecursionError:
         raise InvalidRequestError([FieldError("", "the event is nested too deeply")]) from None
     if not rows:
-        raise InvalidRequestError([FieldError("events", "events is empty: expected an event in it")])
-    if len(rows) > MAX_ITEMS:
-        raise InvalidRequestError([FieldError("items", f"{len(rows)} items: expected at most {MAX_ITEMS} an event")])
+        raise InvalidRequestError([FieldError("events", "events is empty: expected at least one event")])
+    if len(rows) > MAX_EVENT_ITEMS:
+        raise InvalidRequestError(
+            [FieldError("items", f"{len(rows)} items: expected at most {MAX_EVENT_ITEMS} per event")]
+        )
     faults: list[FieldError] = []
-    entries = [_entry(row, moments, faults) for row in rows]
+    entries = [_entry(row, bounds, faults) for row in rows]
     if faults:
         raise InvalidRequestError(list(dict.fromkeys(faults))[:MAX_FAULTS])
-    return _in_parts(entries)
+    return _with_parts(entries)
 
 
 def event_id_of(payload: Any) -> str | None:
-    """The id under which a shop knows an event, None where it gives none that can be sent back."""
+    """Return the shop's id of an event, None if it has none that can be returned."""
     if not isinstance(payload, dict):
         return None
     for name in ID_FIELDS:
         found = payload.get(name)
         if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
-            return _plain(found)[:MAX_ID_BYTES].encode(errors="replace").decode()
+            return _text(found)[:MAX_ID_BYTES].encode(errors="replace").decode()
     return None
 
 
 def read_micros(value: Any) -> int:
-    """Microseconds since 1970 that a time says: RFC 3339 with its offset, or a count whose size tells its unit.
+    """Read a time as microseconds since 1970: RFC 3339 with an offset, or a count whose size determines its unit.
 
     >>> read_micros("2024-05-01T08:00:00+08:00") == read_micros(1714521600) == read_micros("1714521600000")
     True
 
     Raises:
-        ValueError: saying what was expected.
+        ValueError: its message is what was expected.
     """
     if isinstance(value, str) and _DIGITS.match(value):
         value = float(value)
@@ -114,29 +116,29 @@ def read_micros(value: Any) -> int:
     except ValueError:
         raise ValueError("expected an RFC 3339 time such as 2024-05-01T08:00:00+08:00") from None
     if moment.tzinfo is None:
-        raise ValueError("expected an offset at its end, such as +08:00 or Z")
+        raise ValueError("expected an offset at the end, such as +08:00 or Z")
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
 
 
-def _entry(row: dict[str, Any], moments: TimestampBounds, faults: list[FieldError]) -> LogEntry:
-    """The entry of one row; what is wrong with it is added to `faults`."""
+def _entry(row: dict[str, Any], bounds: TimestampBounds, faults: list[FieldError]) -> LogEntry:
+    """Return the entry of one row; add its errors to `faults`."""
     if isinstance(row, ItemlessRow):
-        message = f"event is {shown(str(row['event']))!r}, which is not about an item: it is not kept"
+        message = f"event is {shown(str(row['event']))!r}, which is not about an item: it is not stored"
         faults.append(FieldError("event", message, shown(str(row["event"]))))
     else:
         faults += _faults(row)
-    micros = _micros(row.get("timestamp"), moments, faults)
-    body = {name: value for name, value in row.items() if value is not None and name not in NOT_KEPT}
+    micros = _micros(row.get("timestamp"), bounds, faults)
+    body = {name: value for name, value in row.items() if value is not None and name not in ENTRY_COLUMNS}
     if micros is None:
-        return LogEntry("event", row.get("event_id"), float(moments.now), moments.received_at, body)
+        return LogEntry("event", row.get("event_id"), float(bounds.now), bounds.received_at, body)
     seconds, rest = divmod(micros, MICROSECONDS)
     body["timestamp"] = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
-    return LogEntry("event", row.get("event_id"), micros / MICROSECONDS, moments.received_at, body)
+    return LogEntry("event", row.get("event_id"), micros / MICROSECONDS, bounds.received_at, body)
 
 
-def _in_parts(entries: list[LogEntry]) -> list[LogEntry]:
-    """Say of the items of one event, which `parse_payload` has numbered from `<event_id>#1`, how many there are."""
+def _with_parts(entries: list[LogEntry]) -> list[LogEntry]:
+    """Add the number of items to the entries of one event, which `parse_payload` has numbered from `<event_id>#1`."""
     events: list[list[LogEntry]] = []
     for entry in entries:
         first = events[-1][0].key if events else None
@@ -150,30 +152,30 @@ def _in_parts(entries: list[LogEntry]) -> list[LogEntry]:
             parts += event
             continue
         event_id = str(event[0].key).removesuffix("#1")
-        for place, entry in enumerate(event, 1):
+        for number, entry in enumerate(event, 1):
             body = entry.body | {"n_items": len(event)}
-            parts.append(msgspec.structs.replace(entry, body=body, part=(event_id, place)))
+            parts.append(msgspec.structs.replace(entry, body=body, part=(event_id, number)))
     return parts
 
 
-def _micros(value: Any, moments: TimestampBounds, faults: list[FieldError]) -> int | None:
-    """The time that a row states, None where it states none or a wrong one."""
+def _micros(value: Any, bounds: TimestampBounds, faults: list[FieldError]) -> int | None:
+    """Return the time of a row, None if it has none or an invalid one."""
     if value is None:
         return None
     try:
         micros = read_micros(value)
-        if not 0 <= micros <= moments.latest * MICROSECONDS:
-            latest = datetime.fromtimestamp(moments.latest, UTC).isoformat()
+        if not 0 <= micros <= bounds.latest * MICROSECONDS:
+            latest = datetime.fromtimestamp(bounds.latest, UTC).isoformat()
             raise ValueError(f"expected a time from 1970 to the server's clock, at the latest {latest}")
     except (ValueError, OverflowError) as error:
-        told = shown(_plain(value))
-        faults.append(FieldError("timestamp", f"timestamp is {told!r}: {error}", told))
+        found = shown(_text(value))
+        faults.append(FieldError("timestamp", f"timestamp is {found!r}: {error}", found))
         return None
     return micros
 
 
 def _faults(row: dict[str, Any]) -> list[FieldError]:
-    """What is wrong with the columns of a row, its time apart."""
+    """Return the errors of the columns of a row, except its time."""
     faults: list[FieldError] = []
     for name, value in row.items():
         check = CHECKS.get(name)
@@ -185,9 +187,9 @@ def _faults(row: dict[str, Any]) -> list[FieldError]:
             faults.append(_fault(name, value, wrong))
     faults += [FieldError(name, f"{name} is missing") for name in ("item_id", "event") if row.get(name) is None]
     if row.get("quantity") == 0 and row.get("event") == "purchase":
-        faults.append(_fault("quantity", 0, "a purchase is of more than nothing"))
+        faults.append(_fault("quantity", 0, "expected more than 0 for a purchase"))
     if all(row.get(name) is None for name in WHO):
-        faults.append(FieldError("user_id", f"nobody is named: give at least one of {', '.join(WHO)}"))
+        faults.append(FieldError("user_id", f"there is no user: give at least one of {', '.join(WHO)}"))
     return faults
 
 
@@ -196,38 +198,38 @@ def _wrong_text(text: str) -> str | None:
         return "expected more than blanks"
     if len(text) > MAX_ID_BYTES or (not text.isascii() and len(text.encode()) > MAX_ID_BYTES):
         return f"expected at most {MAX_ID_BYTES} bytes of UTF-8"
-    return "expected no control characters" if CONTROL.search(text) else None
+    return "expected no control characters" if has_control_characters(text) else None
 
 
 def _wrong_event(event: str) -> str | None:
-    return None if event in EVENT_NAMES else f"expected one of {', '.join(EVENT_NAMES)}, or an alias of theirs"
+    return None if event in EVENT_NAMES else f"expected one of {', '.join(EVENT_NAMES)}, or an alias of one"
 
 
 def _wrong_amount(number: float) -> str | None:
     return "expected 0 or more" if number < 0 else None
 
 
-def _wrong_position(place: int) -> str | None:
-    return None if 0 <= place < 1 << 63 else "expected a place in a list, 0 or more"
+def _wrong_position(position: int) -> str | None:
+    return None if 0 <= position < 1 << 63 else "expected a position in a list, 0 or more"
 
 
-def _wrong_propensity(chance: float) -> str | None:
-    return None if 0 < chance <= 1 else "expected above 0 and at most 1"
+def _wrong_propensity(probability: float) -> str | None:
+    return None if 0 < probability <= 1 else "expected above 0 and at most 1"
 
 
-def _anything(value: object) -> None:
-    """What `parse_payload` has read is right as it is, or is looked at elsewhere."""
+def _valid(value: object) -> None:
+    """Accept a value: `parse_payload` has checked it, or it is checked elsewhere."""
 
 
 CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
-    **{name: _wrong_text if dtype == pl.String() else _anything for name, dtype in EVENTS.items()},
+    **{name: _wrong_text if dtype == pl.String() else _valid for name, dtype in EVENTS.items()},
     "event": _wrong_event,
     "quantity": _wrong_amount,
     "price": _wrong_amount,
     "position": _wrong_position,
     "propensity": _wrong_propensity,
 }
-"""What is wrong with a value of each column, None if nothing is."""
+"""By column, a function that returns what was expected of a wrong value, None for a valid one."""
 
 
 def _unknown(name: str) -> FieldError:
@@ -235,12 +237,12 @@ def _unknown(name: str) -> FieldError:
 
 
 def _fault(name: str, value: object, expected: str) -> FieldError:
-    told = shown(_plain(value))
-    return FieldError(name, f"{name} is {told!r}: {expected}", told)
+    found = shown(_text(value))
+    return FieldError(name, f"{name} is {found!r}: {expected}", found)
 
 
-def _plain(value: object) -> str:
-    """A value as text; whole numbers of more digits than Python writes are no exception here."""
+def _text(value: object) -> str:
+    """Return a value as text, also an integer of more digits than Python writes."""
     try:
         return str(value)
     except ValueError:

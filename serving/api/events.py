@@ -1,4 +1,4 @@
-"""The call that takes events: each is judged by itself, and what is acknowledged is on the disk."""
+"""The call that stores events: each is validated by itself, and is on the disk once it is acknowledged."""
 
 from __future__ import annotations
 
@@ -6,85 +6,47 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
 
-from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.eventlog.store import AppendOutcome, LogEntry
+from serving.api.event_models import EVENT_SHAPES, EventBatch
 from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
 from serving.http.body import Body
+from serving.http.fields import NoParameters
 from serving.http.operation import Operation
-from serving.http.parameters import Nothing
 from serving.problems import FieldError, InvalidRequestError
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
 
-MAX_EVENTS: Final = 1_000
-MAX_ENTRIES: Final = 10_000
-"""Items of all events of one call: more would keep others' events waiting."""
+MAX_CALL_ENTRIES: Final = 10_000
+"""Items of all events of one call: more would delay the events of other calls."""
 
 YIELD_EVERY: Final = 25
-"""Events that are judged in one go; other requests get their turn after each, for a full call takes tens of ms."""
+"""Events that are validated at once; other requests are handled in between, because a full call takes tens of ms."""
 
 Status = Literal["accepted", "duplicate", "rejected", "conflict", "erased"]
-MEANS: Final[dict[AppendOutcome, Status]] = {
+STATUSES: Final[dict[AppendOutcome, Status]] = {
     "stored": "accepted",
     "duplicate": "duplicate",
     "conflict": "conflict",
     "erased": "erased",
 }
 REASONS: Final[dict[Status, FieldError]] = {
-    "conflict": FieldError("event_id", "event_id is known with other content: what was first stored stands"),
-    "erased": FieldError("user_id", "the shopper was erased after this event happened: it is not kept"),
+    "conflict": FieldError("event_id", "event_id is known with other content: the first one is kept"),
+    "erased": FieldError("user_id", "the user was erased after this event: it is not stored"),
 }
-
-_ID_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES}
-_FLAT_SCHEMA: Final = {
-    "type": "object",
-    "description": "Our own shape: one thing that happened between somebody and an item.",
-    "properties": {
-        **{name: _ID_SCHEMA for name, dtype in EVENTS.items() if str(dtype) == "String"},
-        "event": {"type": "string", "enum": list(EVENT_NAMES)},
-        "timestamp": {"type": "string", "format": "date-time", "description": "The server's clock if not given."},
-        "quantity": {"type": "number", "minimum": 0},
-        "price": {"type": "number", "minimum": 0, "description": "Paid, a unit."},
-        "value": {"type": "number", "description": "A rating."},
-        "position": {"type": "integer", "minimum": 0},
-        "propensity": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-    },
-    "required": ["item_id", "event"],
-    "anyOf": [{"required": [name]} for name in WHO],
-}
-_EVENT_SCHEMA: Final = {
-    "anyOf": [
-        _FLAT_SCHEMA,
-        {"description": "A payload of GA4, Segment or Google Retail; whatever is none is rejected."},
-    ]
-}
-
-
-class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Events to take.
-
-    Attributes:
-        events: one or many; each is judged by itself.
-    """
-
-    events: Annotated[
-        list[Annotated[Any, Meta(extra_json_schema=_EVENT_SCHEMA)]], Meta(min_length=1, max_length=MAX_EVENTS)
-    ]
 
 
 class EventResult(msgspec.Struct, frozen=True):
-    """What became of one event.
+    """The result of one event.
 
     Attributes:
-        status: `accepted`: it is durable. `duplicate`: it was before. `rejected`: it is wrong. `conflict`: its id is
-            known with other content. `erased`: it is of before the erasure of its shopper.
-        event_id: as it was sent, null if it was not.
-        errors: what is wrong with it, one entry a field; none if it was taken.
+        status: `accepted`: it is durable. `duplicate`: it was stored before. `rejected`: it is invalid. `conflict`: its
+            id is known with other content. `erased`: it is older than the erasure of its user.
+        event_id: as it was sent, null if it has none.
+        errors: what is wrong with it, one entry per field; empty if it was accepted.
     """
 
     status: Status
@@ -93,12 +55,12 @@ class EventResult(msgspec.Struct, frozen=True):
 
 
 class EventResults(msgspec.Struct, frozen=True):
-    """What became of the events.
+    """The results of the events.
 
     Attributes:
-        accepted: how many are durable, those that were before counted in.
-        refused: how many are not kept.
-        results: one an event, in the order of the call.
+        accepted: number of events that are durable, duplicates included.
+        refused: number of events that are not stored.
+        results: one per event, in the order of the call.
     """
 
     accepted: int
@@ -108,11 +70,11 @@ class EventResults(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ParsedEvent:
-    """One event, looked at.
+    """One event after validation.
 
     Attributes:
-        event_id: the shop's, None if it gave none.
-        entries: what is to be stored, none where something is wrong.
+        event_id: the shop's id of the event, None if it has none.
+        entries: to be stored; empty if the event is invalid.
         errors: what is wrong.
     """
 
@@ -121,62 +83,63 @@ class ParsedEvent:
     errors: tuple[FieldError, ...] = ()
 
 
-async def take_events(service: AppContext, call: Nothing, batch: EventBatch) -> bytes:
-    """Take events, each by itself.
+async def take_events(app_context: AppContext, call: NoParameters, batch: EventBatch) -> bytes:
+    """Store events, each by itself.
 
-    An event may have our own flat shape or be a payload of GA4, Segment or Google Retail; one of several items counts
-    as one a item, under `<event_id>#1`, `#2` and so on. A call whose body can be read is 200 whatever its events are,
-    and `results` says what became of each: one bad event never loses the rest. What is `accepted` survives a crash. The
-    same `event_id` with the same content may be sent again; without one, an event is new each time.
+    An event has our own flat shape or is a payload of GA4, Segment or Google Retail; an event with several items is
+    stored as one per item, under `<event_id>#1`, `#2` and so on. A call with a readable body is a 200, and `results`
+    has the result of each event: one bad event does not affect the others. An `accepted` event survives a crash. The
+    same `event_id` with the same content can be sent again; without one, an event is new each time.
     """
-    now = service.now()
-    moments = TimestampBounds(now, now + service.settings.future_tolerance_seconds, service.clock.received_at())
-    judged: list[ParsedEvent] = []
-    room = MAX_ENTRIES
-    for place, payload in enumerate(batch.events):
-        if place % YIELD_EVERY == YIELD_EVERY - 1:
+    now = app_context.now()
+    bounds = TimestampBounds(now, now + app_context.settings.future_tolerance_seconds, app_context.clock.received_at())
+    parsed: list[ParsedEvent] = []
+    n_left = MAX_CALL_ENTRIES
+    for index, payload in enumerate(batch.events):
+        if index % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
-        judged.append(_judge(payload, moments, room))
-        room -= len(judged[-1].entries)
-    entries = [entry for each in judged for entry in each.entries]
-    outcomes = iter(await service.stored(entries) if entries else ())
-    results = [_result(each, [next(outcomes) for _ in each.entries]) for each in judged]
+        parsed.append(_parse(payload, bounds, n_left))
+        n_left -= len(parsed[-1].entries)
+    entries = [entry for each in parsed for entry in each.entries]
+    outcomes = iter(await app_context.stored(entries) if entries else ())
+    results = [_result(each, [next(outcomes) for _ in each.entries]) for each in parsed]
     for status, count in Counter(result.status for result in results).items():
-        service.telemetry.took(status, count)
+        app_context.telemetry.received(status, count)
     refused = sum(bool(result.errors) for result in results)
     return encode(EventResults(len(results) - refused, refused, results))
 
 
-def _judge(payload: Any, moments: TimestampBounds, room: int) -> ParsedEvent:
+def _parse(payload: Any, bounds: TimestampBounds, n_left: int) -> ParsedEvent:
     event_id = event_id_of(payload)
     try:
-        entries = entries_of(payload, moments)
+        entries = entries_of(payload, bounds)
     except InvalidRequestError as error:
         return ParsedEvent(event_id, [], error.errors)
-    if len(entries) > room:
-        full = FieldError("", f"the call has more than {MAX_ENTRIES} items by now: send this event in another one")
-        return ParsedEvent(event_id, [], (full,))
+    if len(entries) > n_left:
+        message = f"the call has more than {MAX_CALL_ENTRIES} items: send this event in another call"
+        return ParsedEvent(event_id, [], (FieldError("", message),))
     return ParsedEvent(event_id, entries)
 
 
-def _result(judged: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResult:
-    """One result of what became of an event's items: the worst, and new where any is."""
-    if judged.errors:
-        return EventResult("rejected", judged.event_id, judged.errors)
+def _result(event: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResult:
+    """Combine the outcomes of an event's items: the worst counts, and `accepted` if any item is new."""
+    if event.errors:
+        return EventResult("rejected", event.event_id, event.errors)
     worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
-    status = MEANS[worst]
-    return EventResult(status, judged.event_id, (REASONS[status],) if status in REASONS else ())
+    status = STATUSES[worst]
+    return EventResult(status, event.event_id, (REASONS[status],) if status in REASONS else ())
 
 
 OPERATIONS: Final = (
     Operation(
         "POST",
         "/v1/events",
-        Nothing,
+        NoParameters,
         take_events,
+        "events",
         (EventResults,),
-        failures=(414, 422, 503),
+        failures=(503,),
         scope="events",
-        body=Body(EventBatch, tolerant=True),
+        body=Body(EventBatch, tolerant=True, parts=EVENT_SHAPES),
     ),
 )

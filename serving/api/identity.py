@@ -1,4 +1,4 @@
-"""Calls about who a shopper is: ids that are one person, and the erasure of a person."""
+"""Calls about identity: ids that belong to one user, and the erasure of a user."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.bundles.registry import versions
-from recsys.eventlog.identities import Identities
-from recsys.eventlog.store import EventStore
 from serving.api.catalog import ChangeAccepted, OneUser, log_change
-from serving.http.body import Body, BodyId, wrong_ids
+from serving.http.body import Body
+from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
-from serving.http.parameters import Flag, Id, Parameters
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import Time, encode, moment
 from serving.runtime.app_context import AppContext
@@ -24,20 +22,20 @@ PATH: Final = "/v1/users/{user_id}"
 
 
 class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose history is to join the shopper's.
+    """The id to merge into the user.
 
     Attributes:
-        from: an id of a user or a visitor who is the same person.
+        from: an id of the same person, of a user or a visitor.
     """
 
-    from_id: BodyId = msgspec.field(name="from")
+    from_id: Id = msgspec.field(name="from")
 
 
 class Unmerge(Parameters, frozen=True):
-    """A merge that is to be undone.
+    """A merge to undo.
 
     Attributes:
-        user_id: the shopper whom the other id was joined to.
+        user_id: the user that the other id was merged into.
         from: the other id.
     """
 
@@ -46,23 +44,23 @@ class Unmerge(Parameters, frozen=True):
 
 
 class ErasedUser(Parameters, frozen=True):
-    """Who is to be erased.
+    """The user to erase.
 
     Attributes:
-        user_id: the shopper.
-        compact: whether to write the live log anew as well, which takes seconds a gigabyte, during which events wait.
+        user_id: the user.
+        compact: whether to rewrite the live log as well, which takes seconds per gigabyte, while events wait.
     """
 
     user_id: Id
-    compact: Flag = False
+    compact: bool = False
 
 
 class RemainingCopies(msgspec.Struct, frozen=True):
-    """What an erasure cannot reach, and until when.
+    """Copies that an erasure does not remove.
 
     Attributes:
-        what: where something of the shopper is still kept; no list is made from it.
-        until: what ends it.
+        what: where data of the user is still stored; no list is made from it.
+        until: what removes it.
     """
 
     what: str
@@ -73,16 +71,16 @@ class ErasureResult(msgspec.Struct, frozen=True):
     """The receipt of an erasure.
 
     Attributes:
-        user_id: who was to be erased.
-        erased_ids: all ids of theirs that were, `user_id` and those that were merged into it.
-        at: when, by the server's clock; what is of before is refused from now on, however late it comes.
+        user_id: the user.
+        erased_ids: all ids of the user: `user_id` and those that are merged into it.
+        at: time of the erasure, by the server's clock; older events are refused from now on, however late they arrive.
         seq: number of the last tombstone in the live log.
-        removed: entries that are gone from the live log, by kind.
-        linked: how many of them named nobody, but a session or a basket that the log had seen beside one of the ids.
-        purged: whether their bytes are wiped from where they stood; if false, ask again.
-        compacted: whether the log was written anew, so that no copy of them is left in unused parts of its file
-            either; null if that was not asked for, and false if a reader stood in the way.
-        remains: what is still kept elsewhere.
+        removed: number of entries removed from the live log, by type.
+        linked: how many of them had no user, but a session or a basket that the log has with one of the ids.
+        purged: whether their bytes are overwritten; if false, repeat the call.
+        compacted: whether the log was rewritten, so that no copy is left in unused parts of its file either; null if
+            not requested, false if a reader prevented it.
+        remains: copies that are stored elsewhere.
     """
 
     user_id: str
@@ -96,46 +94,43 @@ class ErasureResult(msgspec.Struct, frozen=True):
     remains: tuple[RemainingCopies, ...]
 
 
-async def merge_user(service: AppContext, call: OneUser, merge: Merge) -> bytes:
-    """Join another id's history to this shopper's: app and web, before and after log-in.
+async def merge_user(app_context: AppContext, call: OneUser, merge: Merge) -> bytes:
+    """Merge another id into this user, such as the visitor before the log-in: both histories become one.
 
-    Merges chain, and the latest of an id counts. 409 where this shopper is joined to the other id already, directly or
-    through others: that would be a circle.
+    Merges form chains, and the latest merge of an id counts. 409 if this user is merged into the other id already,
+    directly or through others: that would be a circle.
     """
-    faults = wrong_ids([("from", merge.from_id)])
     if merge.from_id == call.user_id:
-        faults = [FieldError("from", f"from is {shown(merge.from_id)!r}, the shopper's own id: expected another one")]
-    if faults:
-        raise InvalidRequestError(faults)
-    return encode(await log_change(service, "merge", merge.from_id, {"into": call.user_id}))
+        found = shown(merge.from_id)
+        message = f"from is {found!r}, the user's own id: expected another one"
+        raise InvalidRequestError([FieldError("from", message, found)])
+    return encode(await log_change(app_context, "merge", merge.from_id, {"into": call.user_id}))
 
 
-async def unmerge_user(service: AppContext, call: Unmerge) -> bytes:
-    """Undo a merge: what either id did is its own again.
+async def unmerge_user(app_context: AppContext, call: Unmerge) -> bytes:
+    """Undo a merge: each id has its own history again.
 
-    404 where the other id is not joined to this shopper, or is by now to another.
+    404 if the other id is not merged into this user, or has been merged into another since.
     """
-    identities = await asyncio.to_thread(identities_of, service.store)
-    if identities.merges.get(call.from_id) != call.user_id:
-        told = f"{shown(call.from_id)!r} is not joined to {shown(call.user_id)!r}: nothing to undo"
-        raise HTTPException(404, told)
-    return encode(await log_change(service, "unmerge", call.from_id, {"into": call.user_id}))
+    if await asyncio.to_thread(app_context.merges.target, call.from_id) != call.user_id:
+        detail = f"{shown(call.from_id)!r} is not merged into {shown(call.user_id)!r}: there is nothing to undo"
+        raise HTTPException(404, detail)
+    return encode(await log_change(app_context, "unmerge", call.from_id, {"into": call.user_id}))
 
 
-async def erase_user(service: AppContext, call: ErasedUser) -> bytes:
-    """Erase a shopper, with all ids that were merged into theirs: events, impressions and what was known of them.
+async def erase_user(app_context: AppContext, call: ErasedUser) -> bytes:
+    """Erase a user, with all ids that are merged into it: events, impressions and the user's fields.
 
-    So is what was done unnamed in a session, or of a basket, that the live log has seen beside one of these ids.
+    Anonymous entries are erased too if the live log has their session or basket with one of these ids.
 
-    The answer is a receipt. What is of before the erasure is refused from then on, however late it comes; what the
-    shopper does afterwards is a new life. To erase one who is not known is no error.
+    The response is a receipt. Events from before the erasure are refused from then on, however late they arrive; later
+    ones belong to a new user. Erasing an unknown user is not an error.
     """
-    now, received_at = service.now(), service.clock.received_at()
-    identities = await asyncio.to_thread(identities_of, service.store)
-    erased = identities.aliases_of(call.user_id)
-    receipt = await asyncio.to_thread(service.store.erase, erased, received_at, float(now))
-    compacted = await asyncio.to_thread(service.store.compact) if call.compact else None
-    remains = await asyncio.to_thread(lambda: tuple(_remains(service, compacted)))
+    now, received_at = app_context.now(), app_context.clock.received_at()
+    erased = await asyncio.to_thread(app_context.merges.aliases_of, call.user_id)
+    receipt = await asyncio.to_thread(app_context.store.erase, erased, received_at, float(now))
+    compacted = await asyncio.to_thread(app_context.store.compact) if call.compact else None
+    remains = await asyncio.to_thread(lambda: tuple(_remains(app_context, compacted)))
     return encode(
         ErasureResult(
             user_id=call.user_id,
@@ -151,47 +146,35 @@ async def erase_user(service: AppContext, call: ErasedUser) -> bytes:
     )
 
 
-def identities_of(store: EventStore) -> Identities:
-    """Who was merged into whom, as the live log has it."""
-    identities = Identities()
-    for entry in (stored.entry for stored in store.read_types(("merge", "unmerge"))):
-        if entry.key is not None and entry.kind == "merge":
-            identities.merge(entry.key, entry.body["into"])
-        elif entry.key is not None:
-            identities.unmerge(entry.key)
-    return identities
-
-
-def _remains(service: AppContext, compacted: bool | None) -> Iterator[RemainingCopies]:
+def _remains(app_context: AppContext, compacted: bool | None) -> Iterator[RemainingCopies]:
     yield RemainingCopies(
-        "the live log's merges and tombstone: ids alone", "the tombstone stays, it keeps the shopper away"
+        "the live log's merges and tombstone: ids alone", "never: the tombstone keeps old events away"
     )
-    yield RemainingCopies(
-        "what was done in sessions or baskets that were never seen beside an id of theirs", "retention"
-    )
+    yield RemainingCopies("events in sessions or baskets that were never seen with an id of the user", "retention")
     if not compacted:
         yield RemainingCopies(
-            "copies in unused parts of the live log's file, where an earlier removal may have left any",
+            "copies in unused parts of the live log's file, if an earlier removal has left any",
             "the next erasure with compact=true",
         )
-    for version in versions(service.settings.models):
+    for version in versions(app_context.settings.models):
         yield RemainingCopies(
-            f"bundle {version}", "it is pruned, once trainings have replaced it; the next has none of it"
+            f"bundle {version}", "it is pruned after later trainings; the next bundle does not contain the user"
         )
     yield RemainingCopies(
-        "tables and exports outside of this server", "the next ingest from the live log, and the shop itself"
+        "tables and exports outside of this server", "the next ingest from the live log, or the shop removes them"
     )
 
 
 OPERATIONS: Final = (
-    Operation("DELETE", PATH, ErasedUser, erase_user, (ErasureResult,), failures=(414, 422, 503), scope="catalog"),
+    Operation("DELETE", PATH, ErasedUser, erase_user, "users", (ErasureResult,), failures=(503,), scope="catalog"),
     Operation(
         "POST",
         f"{PATH}/merge",
         OneUser,
         merge_user,
+        "users",
         (ChangeAccepted,),
-        failures=(409, 414, 422, 503),
+        failures=(409, 503),
         scope="catalog",
         body=Body(Merge),
     ),
@@ -200,8 +183,9 @@ OPERATIONS: Final = (
         f"{PATH}/merge",
         Unmerge,
         unmerge_user,
+        "users",
         (ChangeAccepted,),
-        failures=(404, 414, 422, 503),
+        failures=(404, 503),
         scope="catalog",
     ),
 )

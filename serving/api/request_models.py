@@ -1,180 +1,178 @@
-"""What callers ask for, in bodies: the fields of a question, and the library's request that it makes."""
+"""Fields that calls for lists share, in URLs and in bodies, and the library's request that they make."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 from msgspec import Meta
 
 from recsys.core.placements import Anchor
-from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT, Request
-from recsys.filters.lexer import MAX_CHARACTERS
-from recsys.pipeline.pagination import MAX_TOKEN_CHARS
+from recsys.core.request import DEFAULT_LIMIT, Request
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
-from serving.http.body import BodyId, wrong_ids
-from serving.http.parameters import Timestamp
-from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
+from serving.http.fields import Filter, Id, Integer, Label, Limit, Name, PageToken, Parameters, Share, Timestamp
+from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import moment
 from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
 
-MAX_ITEMS: Final = 100
+MAX_SEED_ITEMS: Final = 100
 MAX_CONTEXT: Final = 50
-MAX_NAME: Final = 64
-MAX_VALUE: Final = 256
+MAX_CONTEXT_NAME: Final = 64
+ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset(get_args(Anchor))
 
-Number = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | float
-Word = Annotated[str, Meta(max_length=MAX_VALUE)]
-ContextValue = Number | bool | Word | Annotated[list[Number | bool | Word], Meta(max_length=MAX_CONTEXT)] | None
+ContextEntry = Integer | float | bool | Label
+ContextValue = ContextEntry | Annotated[list[ContextEntry], Meta(max_length=MAX_CONTEXT)] | None
 Context = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=MAX_NAME)], ContextValue], Meta(max_length=MAX_CONTEXT)
+    dict[Annotated[str, Meta(min_length=1, max_length=MAX_CONTEXT_NAME)], ContextValue], Meta(max_length=MAX_CONTEXT)
 ]
-Items = Annotated[list[BodyId], Meta(max_length=MAX_ITEMS)]
-Filter = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-BodyLimit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
-BodyName = Annotated[str, Meta(min_length=1, max_length=MAX_VALUE)]
-Token = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS)]
 
 
-class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom and what the lists of a page are for.
-
-    Attributes:
-        user_id: whom they are for, if known.
-        visitor_id: whom they are for where nobody logged in.
-        session_id: whom they are for where nothing else is known.
-        item_ids: what is looked at, or lies in the cart; for a shopper of whom nothing else is known, what was just
-            looked at.
-        as_of: the moment that the answer is for; the server's clock if not given.
-        context: what filters read as `context.…`.
-        filter: which items may be listed, beside what the placement says (docs/filters.md).
-        diversity: how much unlikeness counts against the score, instead of the placement's.
-        tail_share: part of the places that goes to the tail, instead of the placement's.
-        limit: how many items; the placement's own number if not given.
-        explain: whether to tell the scores by source, and what the ranker saw, in `explanations` of each list.
-    """
-
-    user_id: BodyId | None = None
-    visitor_id: BodyId | None = None
-    session_id: BodyId | None = None
-    item_ids: Items = []
-    as_of: Timestamp | None = None
-    context: Context = {}
-    filter: Filter | None = None
-    diversity: Share | None = None
-    tail_share: Share | None = None
-    limit: BodyLimit | None = None
-    explain: bool = False
-
-
-class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which list, and whom and what it is for.
+class ListParameters(Parameters, frozen=True, kw_only=True):
+    """Parameters of every call for one list.
 
     Attributes:
         placement: the list.
-        user_id: whom it is for, if known.
-        visitor_id: whom it is for where nobody logged in.
-        session_id: whom it is for where nothing else is known.
-        item_ids: what is looked at, or lies in the cart; for a shopper of whom nothing else is known, what was just
-            looked at.
-        as_of: the moment that the answer is for; the server's clock if not given, and on later pages the first's.
-        context: what filters read as `context.…`.
-        filter: which items may be listed, beside what the placement says (docs/filters.md).
-        diversity: how much unlikeness counts against the score, instead of the placement's.
-        tail_share: part of the places that goes to the tail, instead of the placement's.
-        limit: how many items; the placement's own number if not given. It may be another on each page.
-        page_token: `next_page_token` of the page before; the other fields as for that.
-        explain: whether to tell the scores by source, and what the ranker saw, in `explanations`.
+        user_id: the user that the list is for, if known.
+        limit: number of items; the placement's own number if not given.
+        as_of: the moment that the response is for; the server's clock if not given.
+        filter: which items may be listed, besides the placement's own filter (docs/filters.md).
+        region: the user's region: selects among offers, and filters read it as `context.region`.
+        store: the store that the user shops in: the same, `context.store`.
+        channel: app, web, mini-program …: the same, `context.channel`.
     """
 
-    placement: BodyName
-    user_id: BodyId | None = None
-    visitor_id: BodyId | None = None
-    session_id: BodyId | None = None
-    item_ids: Items = []
+    placement: Name
+    user_id: Id | None = None
+    limit: Limit | None = None
+    as_of: Timestamp | None = None
+    filter: Filter | None = None
+    region: Name | None = None
+    store: Name | None = None
+    channel: Name | None = None
+
+    def request(self, snapshot: Snapshot, as_of: int, item_ids: tuple[str, ...] = ()) -> Request:
+        """Return the library's request.
+
+        Raises:
+            RequestError: the filter is invalid.
+        """
+        places = (("region", self.region), ("store", self.store), ("channel", self.channel))
+        return Request(
+            placement=self.placement,
+            as_of=as_of,
+            limit=limit_of(snapshot, self.placement, self.limit),
+            user_id=self.user_id,
+            item_ids=item_ids,
+            filter=snapshot.recommender.filter(self.filter),
+            context={name: value for name, value in places if value is not None},
+        )
+
+
+class UserContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fields of every body that asks for items: the user, the moment and the context.
+
+    Attributes:
+        user_id: the user, if known.
+        visitor_id: the visitor, if nobody is logged in.
+        session_id: the session, if nothing else is known.
+        as_of: the moment that the response is for; the server's clock if not given.
+        context: values that filters read as `context.…`; `region`, `store` and `channel` also select among offers.
+    """
+
+    user_id: Id | None = None
+    visitor_id: Id | None = None
+    session_id: Id | None = None
     as_of: Timestamp | None = None
     context: Context = {}
+
+
+class PageRequest(UserContext, frozen=True, kw_only=True):
+    """The user and the settings of the lists of a page.
+
+    Attributes:
+        item_ids: the item on the page, or the cart, or, for a user without history, the items just viewed; oldest
+            first.
+        filter: which items may be listed, besides the placements' own filters (docs/filters.md).
+        diversity: weight of dissimilarity against the score, instead of the placement's.
+        tail_share: share of the positions for the long tail, instead of the placement's.
+        limit: number of items; the placement's own number if not given.
+        explain: whether to return the parts of the scores, and the ranker's features, in `explanations` of each list.
+    """
+
+    item_ids: Annotated[list[Id], Meta(max_length=MAX_SEED_ITEMS)] = []
     filter: Filter | None = None
     diversity: Share | None = None
     tail_share: Share | None = None
-    limit: BodyLimit | None = None
-    page_token: Token | None = None
+    limit: Limit | None = None
     explain: bool = False
 
 
-class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which items to order, and for whom.
+class ListRequest(PageRequest, frozen=True, kw_only=True):
+    """The list, its user and its settings.
 
     Attributes:
-        item_ids: the items; doubled ones count once.
-        user_id: whom they are for, if known.
-        visitor_id: whom they are for where nobody logged in.
-        session_id: whom they are for where nothing else is known.
-        as_of: the moment that the answer is for; the server's clock if not given.
-        context: where the request comes from: `region`, `store` and `channel` choose among offers.
+        placement: the list.
+        as_of: the moment that the response is for; the server's clock if not given, on later pages the first page's.
+        limit: number of items; the placement's own number if not given. Pages may differ in it.
+        page_token: `next_page_token` of the page before; the other fields as for that page.
+        explain: whether to return the parts of the scores, and the ranker's features, in `explanations`.
     """
 
-    item_ids: Annotated[list[BodyId], Meta(min_length=1, max_length=MAX_RERANK_ITEMS)]
-    user_id: BodyId | None = None
-    visitor_id: BodyId | None = None
-    session_id: BodyId | None = None
-    as_of: Timestamp | None = None
-    context: Context = {}
+    placement: Name
+    page_token: PageToken | None = None
 
 
-Question = PageRequest | ListRequest | RankRequest
+class RankRequest(UserContext, frozen=True, kw_only=True):
+    """The items to order, and the user.
+
+    Attributes:
+        item_ids: the items; repeated ones count once.
+    """
+
+    item_ids: Annotated[list[Id], Meta(min_length=1, max_length=MAX_RERANK_ITEMS)]
 
 
-def check_ids(question: Question) -> None:
-    """Look at what the declaration of an id does not say.
+def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: int) -> Request:
+    """Return the library's request for one list.
 
     Raises:
-        InvalidRequestError: naming each id that cannot be one.
+        RequestError: the filter is invalid.
     """
-    ids: list[tuple[str, Any]] = [(f"item_ids[{place}]", id_) for place, id_ in enumerate(question.item_ids)]
-    ids += [(name, getattr(question, name)) for name in ("user_id", "visitor_id", "session_id")]
-    if faults := wrong_ids(ids):
-        raise InvalidRequestError(faults)
-
-
-def request_of(snapshot: Snapshot, question: PageRequest | ListRequest, placement: str, as_of: int) -> Request:
-    """The library's request for one list."""
     return Request(
         placement=placement,
         as_of=as_of,
-        limit=limit_of(snapshot, placement, question.limit),
-        user_id=question.user_id,
-        item_ids=tuple(dict.fromkeys(question.item_ids)),
-        visitor_id=question.visitor_id,
-        session_id=question.session_id,
-        filter=snapshot.recommender.filter(question.filter),
-        context=question.context,
-        diversity=question.diversity,
-        tail_share=question.tail_share,
+        limit=limit_of(snapshot, placement, body.limit),
+        user_id=body.user_id,
+        item_ids=tuple(dict.fromkeys(body.item_ids)),
+        visitor_id=body.visitor_id,
+        session_id=body.session_id,
+        filter=snapshot.recommender.filter(body.filter),
+        context=body.context,
+        diversity=body.diversity,
+        tail_share=body.tail_share,
     )
 
 
 def limit_of(snapshot: Snapshot, placement: str, given: int | None) -> int:
-    """How many items: as asked for, else the placement's own number."""
+    """Return the number of items: as given, else the placement's own."""
     if given is not None:
         return given
     known = snapshot.recommender.placements.get(placement)
     return DEFAULT_LIMIT if known is None else known.limit
 
 
-def as_of_or_now(service: AppContext, given: Timestamp | None) -> int:
-    """The moment that an answer is for, seconds since 1970.
+def as_of_or_now(app_context: AppContext, given: Timestamp | None) -> int:
+    """Return the moment that a response is for, seconds since 1970.
 
     Raises:
         InvalidRequestError: it is before 1970 or after the server's clock.
     """
-    now = service.clock.now()
+    now = app_context.clock.now()
     if given is None:
         return now
     seconds = int(given.timestamp())
-    latest = now + service.settings.future_tolerance_seconds
+    latest = now + app_context.settings.future_tolerance_seconds
     if not 0 <= seconds <= latest:
         found, end = given.isoformat(), moment(now).isoformat()
         message = f"as_of is {found}: expected a time from 1970 to the server's clock, now at {end}"
@@ -183,14 +181,14 @@ def as_of_or_now(service: AppContext, given: Timestamp | None) -> int:
 
 
 def check_placement(snapshot: Snapshot, name: str, anchors: frozenset[Anchor]) -> None:
-    """Refuse a list that does not exist, or is for something else.
+    """Refuse a list that does not exist, or has another anchor.
 
     Raises:
-        InvalidRequestError: telling those that there are.
+        InvalidRequestError: names the lists that exist.
     """
     placements = snapshot.recommender.placements
     if name not in placements or placements[name].anchor not in anchors:
-        shown = name[:MAX_ECHO]
+        found = shown(name)
         fitting = ", ".join(each.name for each in placements.values() if each.anchor in anchors)
-        message = f"placement is {shown!r}: expected one of {fitting}"
-        raise InvalidRequestError([FieldError("placement", message, shown)])
+        message = f"placement is {found!r}: expected one of {fitting}"
+        raise InvalidRequestError([FieldError("placement", message, found)])

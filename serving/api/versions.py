@@ -1,4 +1,4 @@
-"""Calls about the bundles on the shelf: which there are, and which one serves."""
+"""Calls about bundles: their list, and the activation of one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from recsys.bundles.bundle import read_manifest
 from recsys.bundles.registry import activate, current_version, versions
 from recsys.core.errors import BundleError
+from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation
-from serving.http.parameters import Name, Nothing, Parameters
 from serving.problems import shown
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
@@ -23,22 +23,22 @@ class OneVersion(Parameters, frozen=True):
     """One bundle.
 
     Attributes:
-        version: its name, as the list of bundles has it.
+        version: its name, as in the list of bundles.
     """
 
     version: Name
 
 
 class BundleInfo(msgspec.Struct, frozen=True):
-    """One bundle on the shelf.
+    """One bundle in the folder of bundles.
 
     Attributes:
         version: its name.
-        created_at: when it was made, RFC 3339; null if it cannot be read.
-        is_current: whether it is the one that is to serve.
-        metrics: what training measured, by name.
-        notes: what the data could not teach.
-        problem: why it cannot be read, null if it can; its other files are checked when it is activated.
+        created_at: time of its creation, RFC 3339; null if it cannot be read.
+        is_current: whether it is the active one.
+        metrics: metrics of the training, by name.
+        notes: what could not be learnt from the data.
+        problem: why its manifest cannot be read, null if it can; its other files are checked at activation.
     """
 
     version: str
@@ -50,10 +50,10 @@ class BundleInfo(msgspec.Struct, frozen=True):
 
 
 class BundleList(msgspec.Struct, frozen=True):
-    """The bundles on the shelf.
+    """All bundles.
 
     Attributes:
-        current: the one that is to serve, null before the first.
+        current: the active one, null before the first.
         serving: the one that this process serves, null before the first; it follows `current` in about a second.
         models: all of them, the oldest first.
     """
@@ -64,7 +64,7 @@ class BundleList(msgspec.Struct, frozen=True):
 
 
 class Activated(msgspec.Struct, frozen=True):
-    """The bundle that is to serve from now on.
+    """The bundle that is active now.
 
     Attributes:
         current: its name.
@@ -75,20 +75,20 @@ class Activated(msgspec.Struct, frozen=True):
     previous: str | None
 
 
-async def list_models(service: AppContext, call: Nothing) -> bytes:
-    """List the bundles that there are, and which one serves."""
-    snapshot = service.state.current
+async def list_models(app_context: AppContext, call: NoParameters) -> bytes:
+    """List all bundles, and the one that is being served."""
+    snapshot = app_context.watcher.current
     serving = None if snapshot is None else snapshot.version
-    current, bundles = await asyncio.to_thread(_bundle_list, service.settings.models)
+    current, bundles = await asyncio.to_thread(_bundle_list, app_context.settings.models)
     return encode(BundleList(current, serving, bundles))
 
 
-async def activate_model(service: AppContext, call: OneVersion) -> bytes:
-    """Make a bundle the current one, once every file of it is checked; all workers take it up in about a second.
+async def activate_model(app_context: AppContext, call: OneVersion) -> bytes:
+    """Make a bundle the active one, after a check of all its files; all workers serve it in about a second.
 
-    404 where there is no such bundle, 409 where it is not whole: then nothing changes.
+    404 if there is no such bundle, 409 if it is incomplete: then nothing changes.
     """
-    return encode(await asyncio.to_thread(_activate, service.settings.models, call.version))
+    return encode(await asyncio.to_thread(_activate, app_context.settings.models, call.version))
 
 
 def _bundle_list(models: Path) -> tuple[str | None, tuple[BundleInfo, ...]]:
@@ -112,19 +112,20 @@ def _activate(models: Path, version: str) -> Activated:
     try:
         activate(models, version)
     except (BundleError, OSError) as error:
-        raise HTTPException(409, f"nothing has changed: {error}") from None
+        raise HTTPException(409, f"the active bundle has not changed: {error}") from None
     return Activated(version, before)
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/v1/models", Nothing, list_models, (BundleList,), scope="admin"),
+    Operation("GET", "/v1/models", NoParameters, list_models, "models", (BundleList,), scope="admin"),
     Operation(
         "POST",
         "/v1/models/{version}/activate",
         OneVersion,
         activate_model,
+        "models",
         (Activated,),
-        failures=(404, 409, 414, 422),
+        failures=(404, 409),
         scope="admin",
     ),
 )

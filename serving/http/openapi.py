@@ -1,22 +1,23 @@
-"""The OpenAPI document, drawn from the declarations that the calls are served by."""
+"""The OpenAPI document, made from the declarations of the operations."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from serving.http.body import JSON, Body
 from serving.http.operation import Operation
-from serving.http.parameters import Parameters
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Problem
+from serving.responses import ReasonResponse
 
 Json = dict[str, Any]
 
@@ -25,6 +26,7 @@ INFO = {
     "version": "1",
     "description": "Recommendations for an online shop. Ids are percent-encoded UTF-8; errors are RFC 9457 problems.",
 }
+SERVERS = [{"url": "/"}]
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key that has the scope of the call."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in another header."},
@@ -36,97 +38,109 @@ _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 def document(
     operations: Iterable[Operation[Any]], placements: Mapping[str, Placement], with_keys: bool = False
 ) -> Json:
-    """The document.
+    """Return the document.
 
     Args:
         operations: the calls.
-        placements: the lists that can be served now; none leaves the names open.
-        with_keys: whether the server asks for keys.
+        placements: the lists that can be served now; if there are none, their names are left open.
+        with_keys: whether the server requires keys.
     """
-    schemas: Json = {}
+    operations = tuple(operations)
+    schemas = _schemas(operations)
     paths: Json = {}
     for operation in operations:
         described = _operation(operation, placements, schemas, with_keys)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
-    components = {"schemas": schemas} | ({"securitySchemes": SECURITY_SCHEMES} if with_keys else {})
-    return {"openapi": "3.1.0", "info": INFO, "paths": paths, "components": components}
+    for operation in operations:
+        schemas |= _answer_schema(operation, schemas)
+    inlined = {part.__name__ for operation in operations for part in (operation.parameters, *operation.answer[:-1])}
+    named = {operation.answer[-1].__name__ for operation in operations if operation.answer}
+    schemas = {name: schema for name, schema in schemas.items() if name not in inlined - named}
+    return {
+        "openapi": "3.1.0",
+        "info": INFO,
+        "servers": SERVERS,
+        "tags": [{"name": name} for name in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES},
+    }
 
 
 def _operation(operation: Operation[Any], placements: Mapping[str, Placement], schemas: Json, with_keys: bool) -> Json:
-    summary, _, description = (inspect.getdoc(operation.respond) or "").partition("\n\n")
+    summary, _, description = cleandoc(operation.respond.__doc__ or "").partition("\n\n")
     described: Json = {
         "operationId": operation.respond.__name__,
+        "tags": [operation.tag],
         "summary": summary,
         "description": description,
-        "parameters": _parameters(operation, placements),
+        "parameters": _parameters(operation, placements, schemas[operation.parameters.__name__]),
         "responses": {
-            str(operation.status): {
-                "description": "The answer.",
-                "content": {operation.media_type: _answer(operation, schemas)},
-            },
-            **{str(status): _failure(status, schemas) for status in operation.statuses(with_keys)},
+            "200": {"description": "The response.", "content": {operation.media_type: {"schema": _answer(operation)}}},
+            **{str(status): _failure(status) for status in operation.statuses},
         },
     }
     if operation.body is not None:
-        described["requestBody"] = _body(operation.body, schemas)
-    if with_keys and operation.scope is not None:
+        described["requestBody"] = _body(operation.body)
+    if operation.scope is not None:
         described["security"] = [{name: [operation.scope]} for name in SECURITY_SCHEMES]
+        if not with_keys:
+            described["security"].append({})
     return described
 
 
-def _body(body: Body[Any], schemas: Json) -> Json:
-    name = body.struct.__name__
-    schemas[name] = _schema(body.struct, schemas)
-    content = {"schema": {"$ref": _REF.format(name=name)}}
-    return {"required": True, "content": dict.fromkeys((body.media_type, *body.others), content)}
+def _body(body: Body[Any]) -> Json:
+    content = {"schema": _ref(body.struct)}
+    return {"required": True, "content": dict.fromkeys((body.media_type, *body.alternatives), content)}
 
 
-def _parameters(operation: Operation[Any], placements: Mapping[str, Placement]) -> list[Json]:
+def _parameters(operation: Operation[Any], placements: Mapping[str, Placement], schema: Json) -> list[Json]:
     names = operation.path_names
-    schema = _schema(operation.parameters, {})
     parameters = [
         {
             "name": name,
             "in": "path" if name in names else "query",
             "required": name in schema.get("required", ()),
-            "description": property_.pop("description"),
-            "schema": _given(property_),
+            "description": property_["description"],
+            "schema": _not_null(property_),
         }
         for name, property_ in schema.get("properties", {}).items()
     ]
     fitting = [each.name for each in placements.values() if each.anchor in operation.anchors]
     for parameter in parameters:
         if parameter["name"] == "placement" and fitting:
-            parameter["schema"]["enum"] = fitting
-    return parameters
+            parameter["schema"] = {**parameter["schema"], "enum": fitting}
+    return sorted(parameters, key=lambda parameter: parameter["in"] != "path")
 
 
-def _given(schema: Json) -> Json:
-    """A parameter that may be left out is not null where it is given."""
+def _not_null(schema: Json) -> Json:
+    """Return the schema of a parameter: it may be left out, but is not null."""
     options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
-    return options[0] if options else schema
+    plain: Json = options[0] if options else schema
+    return {name: value for name, value in plain.items() if name != "description"}
 
 
-def _answer(operation: Operation[Any], schemas: Json) -> Json:
+def _answer(operation: Operation[Any]) -> Json:
     if not operation.answer:
-        return {"schema": {"type": "object" if operation.media_type == JSON else "string"}}
-    parts = [_schema(part, schemas) for part in operation.answer]
-    name = parts[-1]["title"]
-    schemas[name] = {
+        return {"type": "object" if operation.media_type == JSON else "string"}
+    return _ref(operation.answer[-1])
+
+
+def _answer_schema(operation: Operation[Any], schemas: Json) -> Json:
+    """Return the schema of a response, named like the last of the types that it has the fields of."""
+    if not operation.answer:
+        return {}
+    parts = [schemas[part.__name__] for part in operation.answer]
+    merged = {
         **parts[-1],
         "properties": {key: value for part in parts for key, value in part["properties"].items()},
-        "required": [key for part in parts for key in part.get("required", ())],
+        "required": list(dict.fromkeys(key for part in parts for key in part.get("required", ()))),
         "additionalProperties": False,
     }
-    return {"schema": {"$ref": _REF.format(name=name)}}
+    return {operation.answer[-1].__name__: merged}
 
 
-def _failure(status: int, schemas: Json) -> Json:
-    schemas[Problem.__name__] = _schema(Problem, schemas)
-    response: Json = {
-        "description": HTTPStatus(status).phrase,
-        "content": {PROBLEM: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
-    }
+def _failure(status: int) -> Json:
+    response: Json = {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": _ref(Problem)}}}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -134,47 +148,49 @@ def _failure(status: int, schemas: Json) -> Json:
     return response
 
 
-def _schema(type_: type[Parameters] | type, schemas: Json) -> Json:
-    """Schema of one type, each field with the description that the docstring gives; its parts go to `schemas`."""
-    _, components = msgspec.json.schema_components([type_], schema_hook=schema_of, ref_template=_REF)
-    described = {name: _described(schema) for name, schema in components.items()}
-    own = described.pop(type_.__name__)
-    schemas.update(described)
-    return own
+def _ref(type_: type) -> Json:
+    return {"$ref": _REF.format(name=type_.__name__)}
 
 
-class ReasonResponse(msgspec.Struct, frozen=True):
-    """The evidence that put an item into a list.
-
-    Attributes:
-        code: for programs, such as `bought_together`.
-        text: for people, in English.
-        values: the values that the texts state.
-        text_zh: the text in Chinese.
-    """
-
-    code: str
-    text: str
-    values: dict[str, float | int | str]
-    text_zh: str
+def _schemas(operations: Iterable[Operation[Any]]) -> Json:
+    """Return the schemas of all declared types by name, fields with the descriptions of the types' docstrings."""
+    types: set[type] = {Problem, ReasonResponse}
+    for operation in operations:
+        types |= {operation.parameters, *operation.answer}
+        if operation.body is not None:
+            types |= {operation.body.struct, *operation.body.parts}
+    ordered = sorted(types, key=lambda type_: type_.__name__)
+    _, components = msgspec.json.schema_components(ordered, schema_hook=_schema_hook, ref_template=_REF)
+    classes = {cls.__name__: cls for type_ in inspect.multi_type_info(ordered) for cls in _classes(type_)}
+    return {name: _described(schema, classes[name]) for name, schema in components.items()}
 
 
-def schema_of(type_: type) -> Json:
-    """Returns the schema of a type that msgspec does not know; a `schema_hook`.
-
-    Raises:
-        NotImplementedError: the type is not part of a response.
-    """
+def _schema_hook(type_: type) -> Json:
+    """Return the schema of a type that msgspec does not know."""
     if type_ is Reason:
-        return msgspec.json.schema(ReasonResponse)["$defs"]["ReasonResponse"]
+        return _ref(ReasonResponse)
     raise NotImplementedError(f"{type_.__name__} has no schema")
 
 
-def _described(schema: Json) -> Json:
-    summary, _, rest = schema.get("description", "").partition("\n")
-    texts = {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(inspect.cleandoc("x\n" + rest))}
+def _classes(part: Any) -> Iterator[type]:
+    """Yield the declared classes in a type."""
+    if isinstance(part, (inspect.StructType, inspect.DataclassType)):
+        yield part.cls
+    if isinstance(part, (inspect.Type, inspect.Field)):
+        for name in part.__struct_fields__:
+            yield from _classes(getattr(part, name))
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from _classes(each)
+
+
+def _described(schema: Json, cls: type) -> Json:
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found = _ATTRIBUTE.findall(cleandoc(base.__dict__.get("__doc__") or ""))
+        texts |= {name: " ".join(text.split()) for name, text in found}
     properties = {
-        name: {"description": texts[name], **value} if name in texts else value
+        name: {**value, "description": texts[name]} if name in texts else value
         for name, value in schema.get("properties", {}).items()
     }
-    return {**schema, "description": summary, "properties": properties}
+    return {**schema, "description": cleandoc(cls.__doc__ or "").partition("\n")[0], "properties": properties}

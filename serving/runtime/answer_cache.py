@@ -1,84 +1,77 @@
-"""Encoded answers that are the same for everybody, bounded in memory; the oldest in use goes first."""
+"""Encoded responses that are the same for everybody, bounded in memory; the least recently used is removed first."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache
 
 from recsys.data.offers import OfferContextKey, OfferScope
 from serving.runtime.impressions import ImpressionPayload
 
-ENTRY_BYTES = 400
-"""Memory of an entry beside its bytes: key, links and object headers."""
+ENTRY_BYTES: Final = 400
+"""Memory of an entry besides its bytes: key, links and object headers."""
 
-QUARTER_S = 900
-"""Zones shift by whole quarters of an hour, so the local hour is one within a quarter."""
+QUARTER_S: Final = 900
+"""Time zones differ by whole quarters of an hour, so the local hour is constant within a quarter."""
 
 
 class AnswerKey(NamedTuple):
-    """All that an answer for no user depends on, within one bundle."""
+    """Everything that a response for no user depends on, within one bundle."""
 
     placement: str
     item_id: str
     limit: int
     quarter: int
-    where: OfferScope = OfferScope()
+    scope: OfferScope = OfferScope()
     offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
 
 
 class CachedAnswer(NamedTuple):
-    """One answer.
+    """One response.
 
     Attributes:
         body: encoded.
-        shown: what it shows, for the log of impressions.
-        token: of the page that follows, None where none does.
+        payload: its entry in the log of impressions.
+        token: of the next page, None if there is none.
     """
 
     body: bytes
-    shown: ImpressionPayload
+    payload: ImpressionPayload
     token: str | None = None
 
     @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
-        return len(self.body) + len(bytes(self.shown.items)) + len(self.token or "") + ENTRY_BYTES
+        return len(self.body) + len(bytes(self.payload.items)) + len(self.token or "") + ENTRY_BYTES
 
 
 class AnswerCache:
-    """Answers of one bundle over one state of the catalogue, so that none is ever stale; a new bundle has a new cache.
+    """Responses of one bundle over one state of the catalogue: never stale, and each new bundle has a new cache.
 
     Args:
-        max_bytes: memory to hold them in; 0 holds none.
+        max_bytes: memory limit; 0 disables the cache.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = self._room = max_bytes
-        self._catalogue = 0
-        self._answers: OrderedDict[AnswerKey, CachedAnswer] = OrderedDict()
+        self._catalog_version = 0
+        self._answers: LRUCache[AnswerKey, CachedAnswer] = LRUCache(max_bytes, getsizeof=lambda answer: answer.n_bytes)
 
-    def keep_to(self, catalogue: int) -> None:
-        """Let go of all answers that are of another state of the catalogue.
+    def keep_to(self, catalog_version: int) -> None:
+        """Remove all responses of another state of the catalogue.
 
         Args:
-            catalogue: number of the state that the next answers are of.
+            catalog_version: the state of the catalogue that the next responses are made from.
         """
-        if catalogue != self._catalogue:
-            self._catalogue = catalogue
+        if catalog_version != self._catalog_version:
+            self._catalog_version = catalog_version
             self._answers.clear()
-            self._room = self._max_bytes
 
     def get(self, key: AnswerKey) -> CachedAnswer | None:
-        """The answer, if it is held."""
-        answer = self._answers.get(key)
-        if answer is not None:
-            self._answers.move_to_end(key)
-        return answer
+        """Return the response, None if it is not cached."""
+        return self._answers.get(key)
 
     def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
-        """Hold an answer that is not held yet, and let go of those used longest ago until it fits."""
-        self._answers[key] = answer
-        self._room -= answer.n_bytes
-        while self._room < 0:
-            _, dropped = self._answers.popitem(last=False)
-            self._room += dropped.n_bytes
+        """Cache a response, and remove others until it fits; one that is larger than the cache is not kept."""
+        if answer.n_bytes <= self._answers.maxsize:
+            self._answers[key] = answer

@@ -1,4 +1,4 @@
-"""What the calls of one app work with."""
+"""The shared objects of one app, which its calls work with."""
 
 from __future__ import annotations
 
@@ -15,50 +15,57 @@ from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
+from serving.runtime.merges import MergeLog
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
 class AppContext:
-    """One shop's server: nothing of it is shared with another app in the same process.
+    """The objects of one shop's server; another app in the same process shares none of them.
 
     Attributes:
         settings: as started.
-        clock: what time it is.
-        telemetry: what is counted.
-        state: the bundle in service.
-        keys: who may do what, None where keys are not asked for.
-        impressions: what was shown to whom.
-        tickets: ids of answers.
+        clock: the server's time.
+        telemetry: metrics.
+        watcher: the bundle that is being served.
+        keys: the callers' keys, None if keys are not required.
+        impressions: records the lists that are shown.
+        merges: the merges of users' ids.
+        id_generator: makes the ids of responses.
     """
 
     settings: Settings
     clock: Clock
     telemetry: Telemetry
-    state: BundleWatcher
+    watcher: BundleWatcher
     keys: KeyRing | None
     impressions: Impressions
-    tickets: IdGenerator = field(default_factory=IdGenerator)
+    merges: MergeLog
+    id_generator: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
     def of(cls, settings: Settings) -> AppContext:
-        """A service with no bundle yet.
+        """Return the objects of a server that has no bundle yet.
 
         Raises:
-            ConfigError: the file of keys cannot be read, or holds none.
+            ConfigError: the file of keys cannot be read, or contains none.
         """
         clock = Clock(settings.clock, settings.started_at, settings.logged_until)
         telemetry = Telemetry(settings.metrics_dir)
         keys = None if settings.keys is None else KeyRing(settings.keys)
-        state = BundleWatcher(settings, clock, telemetry, lambda: service.store)
-        impressions = Impressions(settings, telemetry, lambda: service.store, clock.received_at)
-        service = cls(settings, clock, telemetry, state, keys, impressions)
-        return service
+
+        def open_log() -> EventStore:
+            return app_context.store
+
+        watcher = BundleWatcher(settings, clock, telemetry, open_log)
+        impressions = Impressions(settings, telemetry, open_log, clock.received_at)
+        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log))
+        return app_context
 
     @cached_property
     def store(self) -> EventStore:
-        """The live log, opened where it is first asked for: in each process for itself, after any fork.
+        """The live log, opened on first use: by each process for itself, after any fork.
 
         Raises:
             StoreError: it cannot be opened.
@@ -66,23 +73,23 @@ class AppContext:
         return open_store(self.settings)
 
     def close(self) -> None:
-        """Store what waits, and let go of the live log if it was opened."""
+        """Store the entries that wait, and close the live log if it is open."""
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()
 
     def now(self) -> int:
-        """What time it is for whoever writes; a data clock must have been started by a bundle first.
+        """Return the time for entries of the log, seconds since 1970; a data clock must have been started by a bundle.
 
         Raises:
-            NotReadyError: it has not.
+            NotReadyError: the data clock has not been started.
         """
-        if self.clock.kind == "data" and self.state.current is None:
-            self.state.snapshot()
+        if self.clock.kind == "data" and self.watcher.current is None:
+            self.watcher.snapshot()
         return self.clock.now()
 
     async def stored(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
-        """Store entries durably; returns once they are.
+        """Store entries; they are durable once this returns.
 
         Raises:
             StoreError: nothing was stored.
@@ -91,7 +98,7 @@ class AppContext:
 
 
 def open_store(settings: Settings) -> EventStore:
-    """Open the live log that the settings name, made if there is none.
+    """Open the live log that the settings name, and create it if it does not exist.
 
     Raises:
         StoreError: naming the file, the reason and the remedy.
@@ -101,4 +108,4 @@ def open_store(settings: Settings) -> EventStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteStore(path)
     except (OSError, StoreError) as error:
-        raise StoreError(f"the live log cannot be kept ({error}); `--store PATH` names another place") from error
+        raise StoreError(f"the live log cannot be opened ({error}): choose another file with `--store PATH`") from error

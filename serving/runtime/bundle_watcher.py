@@ -1,4 +1,4 @@
-"""The bundle that is being served, and its exchange for a newer one without a pause."""
+"""The bundle that is being served, and its replacement by a newer one without a pause."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ WARM_UP_ROUNDS = 3
 MAX_RETRY_S = 60.0
 
 OpenLog = Callable[[], EventStore]
-"""Gives the live log of this process."""
+"""Returns the live log of this process."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One bundle in service; a request takes it once and keeps to it.
+    """One bundle that is being served; a request uses one snapshot from start to end.
 
     Attributes:
         version: the bundle's name in `CURRENT`.
-        recommender: the library over the bundle and, where there is a live log, over what that says beyond it.
-        cache: encoded answers of this bundle.
+        recommender: the library over the bundle and, if there is a live log, its later entries.
+        cache: encoded responses of this bundle.
         examples: paths of calls that work with it.
     """
 
@@ -55,7 +55,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A bundle that could not be opened; it is tried again, for it may be mended, but ever more seldom."""
+    """A bundle that could not be opened; it is tried again, at growing intervals, because it may be repaired."""
 
     version: str
     wait_s: float
@@ -63,112 +63,112 @@ class Refusal:
 
 
 class BundleWatcher:
-    """Holds the current snapshot and follows `CURRENT` to newer ones.
+    """Keeps the current snapshot and follows `CURRENT` to newer ones.
 
     Args:
         settings: as started.
         clock: started by the first bundle.
-        telemetry: what is counted.
-        log: the live log, None for bundles alone.
+        telemetry: metrics.
+        open_log: returns the live log, None for bundles alone.
 
     Attributes:
-        current: what is being served, None before the first good bundle.
+        current: the snapshot that is being served, None before the first good bundle.
 
     Raises:
-        ConfigError: the file of placements cannot be read, or is wrong.
+        ConfigError: the file of placements cannot be read, or is invalid.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, log: OpenLog | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, open_log: OpenLog | None = None) -> None:
         self._settings = settings
-        self._log = log
+        self._open_log = open_log
         self._is_behind = False
         self._clock = clock
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
         self._bundle_error: str | None = None
-        self._lists = PlacementFile(settings.placements)
+        self._placement_file = PlacementFile(settings.placements)
         self.current: Snapshot | None = None
-        self._looked_at: Snapshot | None = None
+        self._caught_up: Snapshot | None = None
 
     @property
     def last_error(self) -> str | None:
-        """Why the newest bundle, or the newest file of placements, is not served; None if both are."""
-        return "; ".join(filter(None, (self._bundle_error, self._lists.last_error))) or None
+        """Why the newest bundle, or the newest file of placements, is not being served; None if both are."""
+        return "; ".join(filter(None, (self._bundle_error, self._placement_file.last_error))) or None
 
     def snapshot(self) -> Snapshot:
-        """What is being served, up to date with the live log: whatever any process has acknowledged is in it.
+        """Return what is being served, up to date with all entries of the live log that any process has acknowledged.
 
         Raises:
-            NotReadyError: if nothing is yet.
+            NotReadyError: there is no bundle yet.
         """
         current = self.current
         if current is None:
             reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
             raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
-        if current is not self._looked_at:
+        if current is not self._caught_up:
             self._catch_up(current)
-            self._looked_this_turn(current)
+            self._skip_until_end_of_turn(current)
         return current
 
     def up_to_date(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot that is kept to for long, with what the live log has got since; a few microseconds."""
+        """Bring a snapshot that is used for long up to date with the live log; a few microseconds."""
         self._catch_up(snapshot)
         return snapshot
 
-    def _looked_this_turn(self, snapshot: Snapshot) -> None:
-        """Spare the other requests of this turn of the event loop their look at the log.
+    def _skip_until_end_of_turn(self, snapshot: Snapshot) -> None:
+        """Do not read the log again for the other requests of this turn of the event loop.
 
-        They were all read from their sockets before it, and so is all that is to happen before the turn's end, which
-        queues behind them: nothing that a caller knew to be acknowledged when it asked can be missed.
+        They were all read from their sockets before it, and the end of the turn is queued behind them: an entry that
+        was acknowledged before a caller sent its request cannot be missed.
         """
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread of its own looks each time
+        except RuntimeError:  # a thread without an event loop reads the log each time
             return
-        self._looked_at = snapshot
+        self._caught_up = snapshot
         loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        self._looked_at = None
+        self._caught_up = None
 
     def _catch_up(self, snapshot: Snapshot) -> None:
-        """Read what the log has got since; where it cannot be read, what was known serves on."""
+        """Read the new entries of the log; if it cannot be read, the entries known so far are still used."""
         live = snapshot.recommender.live
-        if live is None or self._log is None:
+        if live is None or self._open_log is None:
             return
         try:
-            live.catch_up(self._log())
+            live.catch_up(self._open_log())
             self._is_behind = False
         except StoreError as error:
             if not self._is_behind:
-                logger.exception("lists are of what was known before: %s", error)
+                logger.exception("the live log cannot be read, lists are made without its newest entries: %s", error)
             self._is_behind = True
         snapshot.cache.keep_to(live.catalog_version)
 
     @property
     def placements(self) -> Mapping[str, Placement]:
-        """The lists that can be served now; none before the first good bundle."""
+        """The placements that can be served now; none before the first good bundle."""
         return self.current.recommender.placements if self.current else NO_PLACEMENTS
 
-    async def follow(self) -> None:
-        """Look at `CURRENT` for ever, in a thread, so that requests go on being answered meanwhile."""
+    async def run(self) -> None:
+        """Poll `CURRENT` forever, in a thread, so that requests are answered meanwhile."""
         while True:
             await asyncio.to_thread(self.refresh)
             await asyncio.sleep(self._settings.poll_seconds)
 
     def refresh(self) -> None:
-        """Take up what is new: the bundle that `CURRENT` names, and the file of placements."""
-        if self.current is None and self._lists.look(None):
-            self._refusal = None  # what kept the bundle from being served may have been the file
+        """Serve what is new: the bundle that `CURRENT` names, and the file of placements."""
+        if self.current is None and self._placement_file.poll(None):
+            self._refusal = None  # the file may have been the reason for the refusal
         self._refresh_bundle()
         current = self.current
-        if current is None or not self._lists.look(current.recommender.current.items_table.schema):
+        if current is None or not self._placement_file.poll(current.recommender.current.items_table.schema):
             return
-        recommender = replace(current.recommender, book=self._lists.book)
+        recommender = replace(current.recommender, book=self._placement_file.book)
         self.current = replace(current, recommender=recommender, cache=AnswerCache(self._settings.cache_mb << 20))
 
     def _refresh_bundle(self) -> None:
-        """Open, warm and serve the bundle that `CURRENT` names, unless it is served already or was just refused."""
+        """Open, warm and serve the bundle that `CURRENT` names, unless it is already served or was just refused."""
         try:
             version = current_version(self._settings.models)
         except (RecsysError, OSError) as error:
@@ -181,20 +181,20 @@ class BundleWatcher:
             return
         try:
             snapshot = open_snapshot(self._settings, version)
-            self._catch_up(snapshot)  # before it serves, however long it takes
-            book = self._lists.book
+            self._catch_up(snapshot)  # before it is served: the first read may take long
+            book = self._placement_file.book
             book.check(snapshot.recommender.current.items_table.schema)
             snapshot = replace(snapshot, recommender=replace(snapshot.recommender, book=book))
             warm_up(snapshot.recommender)
             self._serve(snapshot)
-        except Exception as error:  # whatever is wrong with a new bundle, the old one serves on
+        except Exception as error:  # no fault of a new bundle may stop the old one
             self._refuse(version, error)
 
     def _serve(self, snapshot: Snapshot) -> None:
         self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
         self._refusal = self._bundle_error = None
         self.current = snapshot
-        gc.freeze()  # else a full collection walks the whole bundle and stops all requests meanwhile
+        gc.freeze()  # else a full collection traverses the whole bundle and delays all requests
         self._telemetry.opened("served")
         logger.info("bundle %s is being served", snapshot.version)
 
@@ -204,14 +204,16 @@ class BundleWatcher:
         if self._refusal and self._refusal.version == version:
             wait_s = min(2 * self._refusal.wait_s, MAX_RETRY_S)
         self._refusal = Refusal(version, wait_s, time.monotonic() + wait_s)
-        reason = str(error) if known else f"{type(error).__name__} while it was opened; the log says where"
+        reason = (
+            str(error) if known else f"{type(error).__name__} while it was opened; the server's log has the traceback"
+        )
         self._bundle_error = f"bundle {version} is refused: {reason}"
         self._telemetry.opened("refused")
         logger.error("%s", self._bundle_error, exc_info=None if known else error)
 
 
 def activated_at(settings: Settings) -> float:
-    """Since when the current bundle is that, seconds since 1970; 0 where it cannot be told."""
+    """Return when the current bundle was activated, seconds since 1970; 0 if that cannot be read."""
     try:
         return (settings.models / CURRENT).stat().st_mtime
     except OSError:
@@ -219,10 +221,10 @@ def activated_at(settings: Settings) -> float:
 
 
 def open_snapshot(settings: Settings, version: str) -> Snapshot:
-    """Open a bundle, with an empty view of what the live log says beyond it.
+    """Open a bundle, with a view of the live log that has not read any entry yet.
 
     Raises:
-        BundleError: if the bundle is missing, altered or of another schema version.
+        BundleError: the bundle is missing, altered or of another schema version.
     """
     recommender = Recommender.open(settings.models / version)
     limit_threads(settings)
@@ -231,18 +233,18 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
 
 
 def warm_up(recommender: Recommender) -> None:
-    """Map the bundle's pages and fill its lazy tables."""
+    """Map the bundle's pages into memory and fill its lazy tables."""
     for _ in range(WARM_UP_ROUNDS):
         recommender.warm_up()
 
 
 def _paths(examples: SampleIds) -> tuple[str, ...]:
     item, user = quote(examples.item_id, safe=""), quote(examples.user_id, safe="")
-    of_item = (f"/v1/items/{item}/recommendations?placement=complementary",)
-    of_user = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))
-    return (of_item if item else ()) + (of_user if user else ())
+    item_paths = (f"/v1/items/{item}/recommendations?placement=complementary",)
+    user_paths = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))
+    return (item_paths if item else ()) + (user_paths if user else ())
 
 
 def limit_threads(settings: Settings) -> None:
-    """Bound the threads of BLAS and OpenMP; OpenMP keeps a bound for each thread that calls it."""
+    """Limit the threads of BLAS and OpenMP; OpenMP has one limit for each thread that calls it."""
     threadpool_limits(settings.threads)

@@ -1,4 +1,4 @@
-"""The server's clock: today's, or one that runs on from the end of the data."""
+"""The server's clock: the machine's, or one that starts at the end of the data."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from typing import Final, Literal
 
 MAX_AHEAD_S: Final = 366 * 86_400
-"""A log that goes on for longer than this after the data was written by another clock: today's, over old data."""
+"""A log that extends further past the data was written by another clock: the machine's, over old data."""
 
 
 class Clock:
-    """What time it is for the server, in whole seconds since 1970.
+    """The server's time, in whole seconds since 1970.
 
-    A data clock is the same in all workers of a server, whenever each of them opens the bundle. It goes on from the
-    latest entry of the live log as well: what was told to the server before a restart must not lie in the future.
+    A data clock is the same in all workers of a server, whenever each of them opens the bundle. It continues from the
+    latest entry of the live log as well: entries from before a restart must not be in the future.
 
     Args:
-        kind: `wall` for today; `data` for a clock that `start` sets and that runs on from there.
-        started_at: when the server was started, seconds since 1970 by the machine's clock; now if not given.
-        logged_until: time of the latest entry of the live log by then, seconds since 1970.
+        kind: `wall` for the machine's time; `data` for a clock that `start` sets and that runs from there.
+        started_at: start of the server, seconds since 1970 by the machine's clock; now if not given.
+        logged_until: time of the latest entry of the live log at the start, seconds since 1970.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class Clock:
         self._ahead_s = 0.0 if kind == "wall" else float("-inf")
 
     def start(self, data_end: int, activated_at: float = 0.0) -> None:
-        """Tell the clock where a bundle's data ends; it goes on from the latest end, and never back.
+        """Set a data clock to the end of a bundle's data, at the moment of its activation; it never goes back.
 
         Args:
             data_end: seconds since 1970.
-            activated_at: since when the bundle is the current one, by the machine's clock: of one that came while
-                the server ran, its end is of that moment.
+            activated_at: when the bundle became the current one, by the machine's clock; the server's start counts if
+                that was later.
         """
         if self.kind == "wall":
             return
@@ -45,9 +45,9 @@ class Clock:
 
     @staticmethod
     def received_at() -> float:
-        """What time it is for this machine, seconds since 1970, whatever the kind."""
+        """Return the machine's time, seconds since 1970, for either kind of clock."""
         return time.time()
 
     def now(self) -> int:
-        """Seconds since 1970; a data clock that no bundle has started yet stands at 1970."""
+        """Return the seconds since 1970; 0 for a data clock that no bundle has started yet."""
         return max(int(time.time() + self._ahead_s), 0) if self._ahead_s > float("-inf") else 0

@@ -1,7 +1,7 @@
-"""What was shown to whom: every answered list goes to the live log, behind the requests' backs.
+"""Impressions: every list that is returned is written to the live log, asynchronously, off the request path.
 
-A request leaves a note in a bounded queue and goes on; a task of its own turns notes into entries, in small turns, and
-hands them to the store. Where more is shown than can be kept, notes are dropped and counted, and nobody waits.
+A request appends to a bounded queue and does not wait. A task makes entries of the queue in small steps and submits
+them to the store. If more lists are shown than can be stored, impressions are dropped and counted.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
 
 FLUSH_S: Final = 1.0
-"""How long a note waits at most, and what a killed process may lose; a list shown often is written once a turn."""
+"""The longest time that an impression waits, and what a killed process may lose."""
 
-YIELD_EVERY: Final = 100
-"""Showings that are encoded in one go, some 0.2 ms; requests get their turn after each."""
+ENCODE_BATCH: Final = 100
+"""Impressions that are encoded at once, in about 0.2 ms; requests are handled in between."""
 
-MAX_SHOWN: Final = 500
-"""Showings of one entry, which bounds what a reader must hold."""
+MAX_IMPRESSIONS: Final = 500
+"""Impressions of one entry, which bounds the memory of a reader."""
 
 HASHES: Final = 1 << 32
 
-Who = dict[str, str]
-"""Columns that name a shopper."""
+UserColumns = dict[str, str]
+"""Columns that identify a user: `user_id`, `visitor_id`, `session_id`."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -44,11 +44,11 @@ logger = logging.getLogger(__name__)
 
 
 class ImpressionPayload(NamedTuple):
-    """What a list shows, as the log has it; kept beside an encoded answer, it serves every showing of it.
+    """The log's form of a list; cached with an encoded response, it is used by all impressions of it.
 
     Attributes:
-        placement, model_version, fallback_used: as in the answer.
-        items: JSON of a list with an object for each item.
+        placement, model_version, fallback_used: as in the response.
+        items: JSON array with an object for each item.
     """
 
     placement: str
@@ -58,28 +58,28 @@ class ImpressionPayload(NamedTuple):
 
 
 class Impression(NamedTuple):
-    """One showing.
+    """One impression of a list.
 
     Attributes:
-        recommendation_id: of the answer.
-        at: the moment that the answer is for, seconds since 1970.
-        shown: what it shows.
-        who: the shopper, None where nobody is named or the shopper wants no history kept.
+        recommendation_id: of the response.
+        at: the moment that the response is for, seconds since 1970.
+        payload: the list.
+        user_ids: the user, None if none is given or the user has opted out.
     """
 
     recommendation_id: str
     at: int
-    shown: ImpressionPayload
-    who: Who | None
+    payload: ImpressionPayload
+    user_ids: UserColumns | None
 
 
 class ImpressionItem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One item of a list, as the log has it.
+    """The log's form of one item of a list.
 
     Attributes:
-        item_id, score: as in the answer.
-        position: its rank, where that is not its place in this list: on later pages.
-        propensity: as in the answer: how likely chance was to put it there; left out where chance had no part.
+        item_id, score: as in the response.
+        position: its rank, if that is not its position in this list: on later pages.
+        propensity: as in the response: the probability of the position; left out if the order is not random.
     """
 
     item_id: str
@@ -89,68 +89,74 @@ class ImpressionItem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Impressions:
-    """Takes notes of what is shown, and writes them to the live log.
+    """Collects impressions and writes them to the live log.
 
     Args:
-        settings: `impression_sample` says which lists are noted, `impression_queue` how many may wait.
-        telemetry: counts what became of them.
-        log: gives the live log of this process.
-        received_at: gives the machine's time, seconds since 1970.
+        settings: `impression_sample` is the share that is recorded, `impression_queue` how many may wait.
+        telemetry: counts the impressions by result.
+        open_log: returns the live log of this process.
+        received_at: returns the machine's time, seconds since 1970.
     """
 
     def __init__(
-        self, settings: Settings, telemetry: Telemetry, log: Callable[[], EventStore], received_at: Callable[[], float]
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        open_log: Callable[[], EventStore],
+        received_at: Callable[[], float],
     ) -> None:
         self._sample = settings.impression_sample
         self._threshold = round(self._sample * HASHES)
-        self._room = settings.impression_queue
-        self._telemetry, self._log, self._received_at = telemetry, log, received_at
-        self._of_shoppers: list[list[Impression]] = []
-        self._of_nobody: dict[int, list[Impression]] = defaultdict(list)
-        self._alike: deque[list[Impression]] = deque()
+        self._max_waiting = settings.impression_queue
+        self._telemetry, self._open_log, self._received_at = telemetry, open_log, received_at
+        self._of_users: list[list[Impression]] = []
+        self._anonymous: dict[int, list[Impression]] = defaultdict(list)
+        self._queue: deque[list[Impression]] = deque()
         self._waiting = 0
         self._dropped = 0
 
-    def note(self, recommendation_id: str, at: int, shown: ImpressionPayload, who: Who | None = None) -> None:
-        """Take a note, if the list is of the sample; about a microsecond, and never waits.
+    def record(
+        self, recommendation_id: str, at: int, payload: ImpressionPayload, user_ids: UserColumns | None = None
+    ) -> None:
+        """Queue an impression, if the list is in the sample; takes about a microsecond and never waits.
 
         Args:
-            recommendation_id: of the answer; it alone decides whether the list is of the sample.
-            at: the moment that the answer is for, seconds since 1970.
-            shown: what it shows.
-            who: the shopper, None where nobody is to be named.
+            recommendation_id: of the response; it alone decides whether the list is in the sample.
+            at: the moment that the response is for, seconds since 1970.
+            payload: the list.
+            user_ids: the user, None if none is to be stored.
         """
         if crc32(recommendation_id.encode()) >= self._threshold:
             return
-        if self._waiting >= self._room:
+        if self._waiting >= self._max_waiting:
             self._dropped += 1
             return
         self._waiting += 1
-        note = Impression(recommendation_id, at, shown, who)
-        if who is None:
-            self._of_nobody[id(shown)].append(note)
+        impression = Impression(recommendation_id, at, payload, user_ids)
+        if user_ids is None:
+            self._anonymous[id(payload)].append(impression)
         else:
-            self._of_shoppers.append([note])
+            self._of_users.append([impression])
 
-    async def follow(self) -> None:
-        """Write notes to the log for ever."""
+    async def run(self) -> None:
+        """Write impressions to the log, forever."""
         while True:
             await asyncio.sleep(FLUSH_S)
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits; what the store does not take is counted as failed, and not tried again."""
-        self._alike.extend(self._of_shoppers)
-        self._alike.extend(part for same in self._of_nobody.values() for part in _parts(same))
-        self._of_shoppers, self._of_nobody, self._waiting = [], defaultdict(list), 0
+        """Write the queue; impressions that the store refuses are counted as failed, and not tried again."""
+        self._queue.extend(self._of_users)
+        self._queue.extend(part for same in self._anonymous.values() for part in _parts(same))
+        self._of_users, self._anonymous, self._waiting = [], defaultdict(list), 0
         dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
         received_at = self._received_at()
         waiting: list[tuple[list[LogEntry], Future[list[AppendOutcome]]]] = []
-        while self._alike:
-            some = self._next_entries(received_at)  # a turn's alone, so that a flush that is cancelled loses none
+        while self._queue:
+            some = self._next_entries(received_at)  # one step's entries only: a flush that is cancelled loses no others
             try:
-                waiting.append((some, self._log().submit(some)))
+                waiting.append((some, self._open_log().submit(some)))
             except RecsysError as error:
                 self._failed(some, error)
             await asyncio.sleep(0)
@@ -161,18 +167,18 @@ class Impressions:
                 self._failed(some, error)
             else:
                 kept = [entry for entry, outcome in zip(some, outcomes, strict=True) if outcome == "stored"]
-                self._telemetry.shown("logged", sum(map(_showings, kept)))
+                self._telemetry.shown("logged", sum(map(_n_impressions, kept)))
 
     def _failed(self, entries: Sequence[LogEntry], error: RecsysError) -> None:
-        count = sum(map(_showings, entries))
+        count = sum(map(_n_impressions, entries))
         self._telemetry.shown("failed", count)
-        logger.warning("%d lists that were shown are not in the live log: %s", count, error)
+        logger.warning("%d impressions are not in the live log: %s", count, error)
 
     def _next_entries(self, received_at: float) -> list[LogEntry]:
-        """An entry for each of the next lists, until they were shown often enough for a turn."""
-        entries, room = [], YIELD_EVERY
-        while self._alike and room > 0:
-            same = self._alike.popleft()
+        """Return an entry for each of the next lists, up to the number of impressions of one step."""
+        entries, room = [], ENCODE_BATCH
+        while self._queue and room > 0:
+            same = self._queue.popleft()
             room -= len(same)
             first, body = same[0], self._body(same[0])
             if len(same) > 1:
@@ -181,27 +187,27 @@ class Impressions:
             entries.append(LogEntry("impression", key, float(first.at), received_at, body))
         return entries
 
-    def _body(self, note: Impression) -> dict[str, Any]:
-        body = note.shown._asdict() | (note.who or {})
+    def _body(self, impression: Impression) -> dict[str, Any]:
+        body = impression.payload._asdict() | (impression.user_ids or {})
         return body if self._sample == 1 else body | {"sampled": self._sample}
 
 
-def shown_of(answer: Recommendations) -> ImpressionPayload:
-    """What an answer shows."""
+def impression_payload(listed: Recommendations) -> ImpressionPayload:
+    """Return the log's form of a list."""
     items = [
         ImpressionItem(
             item.item_id,
             item.score,
-            None if item.rank == place else item.rank,
+            None if item.rank == position else item.rank,
             None if item.propensity == 1 else item.propensity,
         )
-        for place, item in enumerate(answer.items, 1)
+        for position, item in enumerate(listed.items, 1)
     ]
-    return ImpressionPayload(answer.placement, answer.model_version, answer.fallback_used, msgspec.Raw(_encode(items)))
+    return ImpressionPayload(listed.placement, listed.model_version, listed.fallback_used, msgspec.Raw(_encode(items)))
 
 
-def who_of(live: LiveView | None, request: Request) -> Who | None:
-    """Whom a list is shown to: the ids of the request, None where there is none or they want no history kept."""
+def user_columns(live: LiveView | None, request: Request) -> UserColumns | None:
+    """Return the ids of the request's user; None if there is none, or the user has opted out."""
     key = user_key(request.user_id, request.visitor_id, request.session_id)
     if key is None:
         return None
@@ -214,10 +220,10 @@ def who_of(live: LiveView | None, request: Request) -> Who | None:
 
 
 def _parts(same: list[Impression]) -> Iterator[list[Impression]]:
-    """Showings of one list, so many at a time as an entry may hold."""
-    for start in range(0, len(same), MAX_SHOWN):
-        yield same[start : start + MAX_SHOWN]
+    """Split the impressions of one list into entries."""
+    for start in range(0, len(same), MAX_IMPRESSIONS):
+        yield same[start : start + MAX_IMPRESSIONS]
 
 
-def _showings(entry: LogEntry) -> int:
+def _n_impressions(entry: LogEntry) -> int:
     return len(entry.body.get("shown", (entry,)))

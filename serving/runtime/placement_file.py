@@ -1,68 +1,63 @@
-"""The file of placements that is being served, and its exchange for a newer one without a pause."""
+"""The file of placements that is being served, and its replacement by a newer one without a pause."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
 from recsys.bundles.bundle import TABLE_FILES
 from recsys.bundles.registry import current_version
 from recsys.core.errors import ConfigError, RecsysError
+from recsys.core.files import file_signature
 from recsys.rules.loader import read_placements
 from recsys.rules.placement_registry import BUILT_IN
 from serving.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Stamp = tuple[int, int, int]
-"""What differs between two versions of a file: when it was written, its size and its inode."""
-
-NEVER: Final[Stamp] = (-1, -1, -1)
-
 
 class PlacementFile:
-    """Follows a file of placements; a version that is broken is refused, and the one before serves on.
+    """Follows a file of placements; a broken version is refused, and the one before is still served.
 
     Args:
-        path: the file, None for the lists that are built in.
+        path: the file, None for the built-in lists.
 
     Attributes:
-        book: what the last good version says.
+        book: the placements of the last good version.
         last_error: why the newest version is not served, None if it is.
 
     Raises:
-        ConfigError: naming everything that is wrong with the file, but for filters: those want a catalogue.
+        ConfigError: names everything that is wrong with the file, except filters: those need a catalogue.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen = NEVER if path is None else _stamp(path)
+        self._seen = None if path is None else file_signature(path)
         self.book = BUILT_IN if path is None else read_placements(path)
         self.last_error: str | None = None
 
-    def look(self, schema: Mapping[str, pl.DataType] | None) -> bool:
-        """Take up a newer version of the file, if it is good.
+    def poll(self, schema: Mapping[str, pl.DataType] | None) -> bool:
+        """Read a newer version of the file, if there is one, and serve it if it is good.
 
         Args:
-            schema: columns of the catalogue that its filters must fit, None to read them later.
+            schema: columns of the catalogue, to check the filters; None to check them later.
 
         Returns:
-            Whether `book` is another now.
+            Whether `book` has changed.
         """
         if self._path is None:
             return False
-        stamp = _stamp(self._path)
-        if stamp == self._seen:
+        signature = file_signature(self._path)
+        if signature == self._seen:
             return False
-        self._seen = stamp
+        self._seen = signature
         try:
             self.book = read_placements(self._path, schema)
         except ConfigError as error:
-            self.last_error = f"the newest placements are refused, those before serve on: {error}"
+            self.last_error = f"the newest placements are refused, the earlier ones are still served: {error}"
             logger.error("%s", self.last_error)
             return False
         self.last_error = None
@@ -71,10 +66,10 @@ class PlacementFile:
 
 
 def check_placements(settings: Settings) -> None:
-    """Read the file of placements that the settings name, if any, and hold it against the current bundle, if any.
+    """Check the file of placements that the settings name, if any, with the catalogue of the current bundle, if any.
 
     Raises:
-        ConfigError: naming everything that is wrong with the file.
+        ConfigError: names everything that is wrong with the file.
     """
     if settings.placements is None:
         return
@@ -84,13 +79,5 @@ def check_placements(settings: Settings) -> None:
             None if version is None else pl.read_parquet_schema(settings.models / version / TABLE_FILES["items_table"])
         )
     except (RecsysError, OSError, pl.exceptions.PolarsError):
-        schema = None  # that there is no good bundle is told once it is opened
+        schema = None  # a missing or broken bundle is reported when it is opened
     read_placements(settings.placements, schema)
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return NEVER
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 
 
 class Telemetry:
-    """Figures of one app; several workers add theirs up through a folder.
+    """Metrics of one app; several workers add theirs up through a folder.
 
     Args:
-        folder: where the workers share their figures, None for one worker.
+        folder: shared by the workers, None for one worker.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -23,56 +23,56 @@ class Telemetry:
         self._registry = CollectorRegistry()
         self._seconds = Histogram(
             "recsys_request_seconds",
-            "Time to answer, from the parsed request to the encoded answer.",
+            "Time of a call for a list, from the received request to the encoded response.",
             ["placement", "status"],
             buckets=BUCKETS_S,
             registry=self._registry,
         )
         self._bundles = Counter(
             "recsys_bundles",
-            "Bundles that were opened, by whether they are served or were refused.",
+            "Bundles that were opened, by result: served or refused.",
             ["result"],
             registry=self._registry,
         )
         self._events = Counter(
-            "recsys_events", "Events that were sent, by what became of them.", ["result"], registry=self._registry
+            "recsys_events", "Events that were received, by result.", ["result"], registry=self._registry
         )
         self._impressions = Counter(
             "recsys_impressions",
-            "Lists that were shown, by whether the live log has them, was full or failed.",
+            "Lists that were returned, by result: logged, dropped or failed.",
             ["result"],
             registry=self._registry,
         )
-        self._of_labels: dict[tuple[str, int], Histogram] = {}
+        self._children: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, placement: str, status: int, seconds: float) -> None:
-        """Count a recommendation call.
+        """Count a call for a list.
 
         Args:
-            placement: a list that exists, "" if the call named none.
-            status: the HTTP status of the answer.
-            seconds: how long it took.
+            placement: an existing one, "" if the call named none.
+            status: the HTTP status of the response.
+            seconds: duration of the call.
         """
-        histogram = self._of_labels.get((placement, status))
+        histogram = self._children.get((placement, status))
         if histogram is None:
             histogram = self._seconds.labels(placement, str(status))
-            self._of_labels[placement, status] = histogram
+            self._children[placement, status] = histogram
         histogram.observe(seconds)
 
     def opened(self, result: str) -> None:
         """Count a bundle as `served` or `refused`."""
         self._bundles.labels(result).inc()
 
-    def took(self, result: str, count: int) -> None:
-        """Count events by what became of them."""
+    def received(self, result: str, count: int) -> None:
+        """Count events by result."""
         self._events.labels(result).inc(count)
 
     def shown(self, result: str, count: int) -> None:
-        """Count lists that were shown as `logged`, `dropped` or `failed`."""
+        """Count lists that were returned as `logged`, `dropped` or `failed`."""
         self._impressions.labels(result).inc(count)
 
     def exposition(self) -> bytes:
-        """All figures, as Prometheus reads them."""
+        """Return all metrics in the text format of Prometheus."""
         if self._folder is None:
             return generate_latest(self._registry)
         workers = CollectorRegistry()

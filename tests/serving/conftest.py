@@ -1,4 +1,4 @@
-"""The app over the invented shop, called in this process, and a real server process over it."""
+"""The app over the synthetic shop: called in this process, and as a real server process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAIN = (
 
 
 class Client:
-    """Calls an app without a socket, its paths left as they are written."""
+    """Calls an app without a socket; paths are not normalized."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
@@ -52,13 +52,13 @@ class Client:
 @contextmanager
 def client_of(models: Path, **settings: Any) -> Iterator[Client]:
     app = create_app(load_settings(models=models, **{"clock": "data", **settings}))
-    app.state.service.state.refresh()
+    app.state.app_context.watcher.refresh()
     client = Client(app)
     try:
         yield client
     finally:
         client.close()
-        app.state.service.close()
+        app.state.app_context.close()
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +100,7 @@ class Server:
     def wait(
         self, path: str = "/health/ready", until: Callable[[httpx.Response], bool] | None = None
     ) -> httpx.Response:
-        """Ask until the answer is as wanted, 200 if nothing else is said."""
+        """Repeat a call until the response is as expected, by default a 200."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -110,15 +110,15 @@ class Server:
             if response is not None and (until(response) if until else response.status_code == 200):
                 return response
             time.sleep(0.03)
-        raise AssertionError(f"{path} did not come as wanted; the server said {self.stop()}")
+        raise AssertionError(f"{path} did not return as expected; the server's output is {self.stop()}")
 
     def kill_all(self) -> None:
-        """Kill it and its workers at once, as a power cut would."""
+        """Kill the server and its workers at once, like a power cut."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=20)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-        """Ask it to end; returns its exit code and what it wrote."""
+        """Send a signal; return the exit code and the output."""
         self.process.send_signal(how)
         try:
             out, err = self.process.communicate(timeout=20)
@@ -130,7 +130,7 @@ class Server:
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
-    """Start servers that end with the test."""
+    """Start servers that are stopped at the end of the test."""
     started: list[Server] = []
 
     def start_one(models: Path, **settings: object) -> Server:
@@ -148,7 +148,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def server(shop_models: Path) -> Iterator[Server]:
-    """One server for all tests that only ask."""
+    """One server for all tests that only read."""
     server = Server(shop_models)
     server.wait()
     yield server

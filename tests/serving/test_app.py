@@ -35,18 +35,18 @@ def problem(client: Client, path: str, status: int, method: str = "GET") -> dict
     response = client.request(method, path)
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = response.json()
-    assert list(told) == ["type", "title", "status", "detail", "errors"]
-    assert told["status"] == status
-    return told
+    reply: dict[str, Any] = response.json()
+    assert list(reply) == ["type", "title", "status", "detail", "errors"]
+    assert reply["status"] == status
+    return reply
 
 
-def fields(told: dict[str, Any]) -> list[str]:
-    return [error["field"] for error in told["errors"]]
+def fields(reply: dict[str, Any]) -> list[str]:
+    return [error["field"] for error in reply["errors"]]
 
 
 @pytest.mark.parametrize("placement", ITEM_LISTS)
-def test_item_lists_are_the_librarys(client: Client, shop_models: Path, placement: str) -> None:
+def test_item_lists_equal_the_librarys(client: Client, shop_models: Path, placement: str) -> None:
     answer = client.get(of_item(PHONES[0], f"?placement={placement}&limit=7")).json()
     library = Recommender.open(shop_models).related([PHONES[0]], placement=placement, limit=7)[0]
     assert items_of(answer) == library
@@ -54,7 +54,7 @@ def test_item_lists_are_the_librarys(client: Client, shop_models: Path, placemen
 
 
 @pytest.mark.parametrize("placement", USER_LISTS)
-def test_user_lists_are_the_librarys(client: Client, shop_models: Path, placement: str) -> None:
+def test_user_lists_equal_the_librarys(client: Client, shop_models: Path, placement: str) -> None:
     when = "2024-06-20T08:00:00+08:00"
     answer = client.get(of_user("u012", f"?placement={placement}&as_of={quote(when)}")).json()
     library = Recommender.open(shop_models)
@@ -62,7 +62,7 @@ def test_user_lists_are_the_librarys(client: Client, shop_models: Path, placemen
     assert (answer["as_of"], answer["local_hour"]) == ("2024-06-20T00:00:00Z", 8)
 
 
-def test_an_answer_has_exactly_the_declared_fields(client: Client) -> None:
+def test_a_response_has_exactly_the_declared_fields(client: Client) -> None:
     answer = client.get(of_user("u012")).json()
     declared = [*ResponseMeta.__struct_fields__, *(field for field in Recommendations.__dataclass_fields__)]
     assert list(answer) == declared
@@ -73,12 +73,12 @@ def test_defaults(client: Client) -> None:
     assert client.get(of_user("u012")).json()["placement"] == "for_you"
 
 
-def test_every_answer_has_its_own_id_cached_or_not(client: Client) -> None:
+def test_every_response_has_its_own_id_cached_or_not(client: Client) -> None:
     ids = {client.get(of_item(PHONES[0])).json()["recommendation_id"] for _ in range(5)}
     assert len(ids) == 5
 
 
-def test_a_cached_answer_is_the_answer(shop_models: Path) -> None:
+def test_a_cached_response_equals_a_fresh_one(shop_models: Path) -> None:
     with client_of(shop_models, cache_mb=0) as fresh, client_of(shop_models) as cached:
         for _ in range(2):
             answers = [client.get(of_item(PHONES[0], "?limit=5")).json() for client in (fresh, cached)]
@@ -110,9 +110,9 @@ def test_unknown_user_gets_the_fallback(client: Client) -> None:
 
 @pytest.mark.parametrize("item_id", ["nothing", "a/b", "没有", "🦊", "two words"])
 def test_unknown_item(client: Client, item_id: str) -> None:
-    told = problem(client, of_item(item_id), 404)
-    assert fields(told) == ["item_id"]
-    assert item_id in told["detail"]
+    reply = problem(client, of_item(item_id), 404)
+    assert fields(reply) == ["item_id"]
+    assert item_id in reply["detail"]
 
 
 def test_a_raw_slash_is_another_path(client: Client) -> None:
@@ -145,14 +145,14 @@ def test_a_raw_slash_is_another_path(client: Client) -> None:
     ],
 )
 def test_bad_parameters_are_named(client: Client, query: str, field: str) -> None:
-    told = problem(client, of_item(PHONES[0], f"?{query}"), 422)
-    assert fields(told) == [field]
-    assert field in told["detail"]
+    reply = problem(client, of_item(PHONES[0], f"?{query}"), 422)
+    assert fields(reply) == [field]
+    assert field in reply["detail"]
 
 
-def test_item_lists_are_not_for_users(client: Client) -> None:
-    told = problem(client, of_user("u012", "?placement=similar"), 422)
-    assert "for_you" in told["detail"]
+def test_item_lists_are_refused_for_users(client: Client) -> None:
+    reply = problem(client, of_user("u012", "?placement=similar"), 422)
+    assert "for_you" in reply["detail"]
 
 
 @pytest.mark.parametrize("id_", ["%00", "a%0ab", "x" * 4096, "%ff%fe", ""])
@@ -161,7 +161,7 @@ def test_bad_ids_are_named(client: Client, id_: str, kind: str, field: str) -> N
     assert fields(problem(client, f"/v1/{kind}/{id_}/recommendations", 422)) == [field]
 
 
-def test_a_very_long_call_is_refused_shortly(client: Client) -> None:
+def test_a_very_long_call_is_refused_with_a_short_response(client: Client) -> None:
     assert "32768" in problem(client, of_item("x", "?" + "a&" * 18000), 414)["detail"]
     assert len(problem(client, of_item("x", "?" + "a&" * 4000 + "limit=1&" * 1000), 422)["errors"]) == 20
 
@@ -175,26 +175,26 @@ def test_unknown_path_and_method(client: Client) -> None:
     problem(client, of_item("x"), 405, "POST")
 
 
-def test_a_fault_is_told_without_its_insides(
+def test_an_unexpected_error_is_returned_without_its_details(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(Recommender, "answer", fail)
-    told = problem(client, of_user("u012"), 500)
-    assert "secret" not in str(told)
+    monkeypatch.setattr(Recommender, "recommend_for", fail)
+    reply = problem(client, of_user("u012"), 500)
+    assert "secret" not in str(reply)
     assert "ZeroDivisionError: secret" in caplog.text
 
 
 def test_health(client: Client, shop_models: Path) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
-    told = client.get("/health/ready").json()
-    assert told["model_version"] == Recommender.open(shop_models).version
-    assert told["now"].startswith("2024-07-01")
-    assert (told["clock"], told["last_error"]) == ("data", None)
-    assert len(told["examples"]) == 3
-    assert all(client.get(path).status_code == 200 for path in told["examples"])
+    reply = client.get("/health/ready").json()
+    assert reply["model_version"] == Recommender.open(shop_models).version
+    assert reply["now"].startswith("2024-07-01")
+    assert (reply["clock"], reply["last_error"]) == ("data", None)
+    assert len(reply["examples"]) == 3
+    assert all(client.get(path).status_code == 200 for path in reply["examples"])
 
 
 def test_no_bundle(tmp_path: Path) -> None:

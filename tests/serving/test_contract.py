@@ -1,4 +1,4 @@
-"""Schemathesis asks all that the OpenAPI document promises, and much that it does not."""
+"""Schemathesis tests the server against its OpenAPI document, with valid and invalid requests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.serving.test_keys import keys_of
 
 from tests.serving.conftest import Server
+from tests.serving.runtime.test_auth import keys_of
 
 EXAMPLES = 20
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
-def test_the_document_is_true(start: Callable[..., Server], own_models: Path, tmp_path: Path, with_keys: bool) -> None:
-    """All checks but one: a schema cannot say "no later than now" of `as_of`, nor count the bytes of an id."""
+def test_the_openapi_document_is_true(
+    start: Callable[..., Server], own_models: Path, tmp_path: Path, with_keys: bool
+) -> None:
+    """Run all checks but one: a schema cannot limit `as_of` to the present, or an id to a number of bytes."""
     keys, headers = {}, []
     if with_keys:
         (secret,) = keys_of(tmp_path / "keys.json", "admin")

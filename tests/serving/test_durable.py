@@ -1,4 +1,4 @@
-"""What a real server was told is still there, whatever became of it."""
+"""Acknowledged events of a real server survive crashes and restarts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.serving.test_keys import keys_of
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from recsys.pipeline.recommender import Recommender
 from serving.runtime.auth import write_keys
 from tests.serving.conftest import Server
+from tests.serving.runtime.test_auth import keys_of
 
 Start = Callable[..., Server]
 
@@ -41,8 +41,8 @@ def stored_keys(path: Path) -> set[str | None]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_acknowledged_survives_kill_9(start: Start, shop_models: Path, tmp_path: Path, workers: int) -> None:
-    """Four callers send until the server is killed at once; all that was told to them is in the log."""
+def test_acknowledged_events_survive_kill_9(start: Start, shop_models: Path, tmp_path: Path, workers: int) -> None:
+    """Four callers send until the server is killed; all acknowledged events are in the log."""
     store = tmp_path / "store.sqlite"
     server = start(shop_models, store=store, workers=workers)
     server.wait()
@@ -53,10 +53,10 @@ def test_what_was_acknowledged_survives_kill_9(start: Start, shop_models: Path, 
         with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as client:
             for n in range(10_000):
                 try:
-                    told = client.post("/v1/events", json=events(caller * 1_000_000 + n * 20, 20)).json()
+                    reply = client.post("/v1/events", json=events(caller * 1_000_000 + n * 20, 20)).json()
                 except (httpx.TransportError, ValueError):
                     return
-                acknowledged.update(each["event_id"] for each in told["results"] if each["status"] == "accepted")
+                acknowledged.update(each["event_id"] for each in reply["results"] if each["status"] == "accepted")
                 if len(acknowledged) > 500:
                     enough.set()
 
@@ -73,8 +73,8 @@ def test_what_was_acknowledged_survives_kill_9(start: Start, shop_models: Path, 
     again = start(shop_models, store=store)
     again.wait()
     some = {"events": [each for each in events(0, 20)["events"] if each["event_id"] in acknowledged]}
-    told = again.request("POST", "/v1/events", json=some).json()
-    assert {each["status"] for each in told["results"]} == {"duplicate"}
+    reply = again.request("POST", "/v1/events", json=some).json()
+    assert {each["status"] for each in reply["results"]} == {"duplicate"}
 
 
 def test_a_stopped_server_has_stored_what_it_acknowledged(start: Start, shop_models: Path, tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_a_stopped_server_has_stored_what_it_acknowledged(start: Start, shop_mod
     assert stored_keys(tmp_path / "store.sqlite") == {f"e{n}" for n in range(5)}
 
 
-def test_a_store_that_cannot_be_opened_is_one_clear_sentence(start: Start, shop_models: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_opened_is_one_clear_error(start: Start, shop_models: Path, tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_text("no database, whatever its name says " * 10)
     server = start(shop_models, store=tmp_path / "store.sqlite")
     server.process.wait(20)
-    assert "`--store PATH` names another place" in server.stop()[2].splitlines()[-1]
+    assert "choose another file with `--store PATH`" in server.stop()[2].splitlines()[-1]
 
 
-def test_what_was_told_before_a_restart_is_not_of_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:
+def test_events_from_before_a_restart_are_not_in_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:
     later = Recommender.open(shop_models).data_end + 5_000
     store = SqliteStore(tmp_path / "store.sqlite")
     store.append([LogEntry("item_delete", "tea", float(later), 0.0, {})])
@@ -102,7 +102,7 @@ def test_what_was_told_before_a_restart_is_not_of_the_future(start: Start, shop_
     server = start(shop_models, store=tmp_path / "store.sqlite", workers=2)
     server.wait()
     times = [datetime.fromisoformat(server.get("/health/ready").json()["now"]).timestamp() for _ in range(20)]
-    assert all(later <= told <= later + 60 for told in times)
+    assert all(later <= reply <= later + 60 for reply in times)
     assert all(one <= other for one, other in pairwise(times))
 
 
@@ -120,7 +120,7 @@ def test_a_large_body_is_refused_before_it_is_read(start: Start, shop_models: Pa
     assert server.request("POST", "/v1/events", json=events(0, 1000)).status_code == 413
 
 
-def test_a_body_that_trickles_in_is_ended(start: Start, shop_models: Path, tmp_path: Path) -> None:
+def test_a_body_that_arrives_slowly_is_408(start: Start, shop_models: Path, tmp_path: Path) -> None:
     server = start(shop_models, store=tmp_path / "store.sqlite", body_seconds=0.6)
     server.wait()
     head = "POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
@@ -143,7 +143,7 @@ def test_a_body_that_trickles_in_is_ended(start: Start, shop_models: Path, tmp_p
     assert server.request("POST", "/v1/events", json=events(0, 1)).status_code == 200
 
 
-def test_it_listens_elsewhere_with_keys(start: Start, shop_models: Path, tmp_path: Path) -> None:
+def test_with_keys_any_address_can_be_listened_on(start: Start, shop_models: Path, tmp_path: Path) -> None:
     keys, store = tmp_path / "keys.json", tmp_path / "store.sqlite"
     taker, admin = keys_of(keys, "events", "admin")
     server = start(shop_models, host="0.0.0.0", keys=keys, store=store, workers=2)

@@ -1,4 +1,4 @@
-"""What one worker was told shows in the next answer of every worker: two of them, over HTTP."""
+"""An event sent to one worker is visible in the next response of every worker: two of them, over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLACEMENTS_OF_ITEMS = ("complementary", "bought_together", "similar")
 
 
 class Shop:
-    """Calls of a shop, each on a connection of its own, so that either worker may take it."""
+    """Calls of a shop, each on its own connection, so that either worker may answer it."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -33,11 +33,11 @@ class Shop:
         return response.json()
 
     def events(self, *events: dict[str, Any]) -> None:
-        told = self.call("POST", "/v1/events", {"events": list(events)})
-        assert {result["status"] for result in told["results"]} == {"accepted"}, told
+        reply = self.call("POST", "/v1/events", {"events": list(events)})
+        assert {result["status"] for result in reply["results"]} == {"accepted"}, reply
 
     def each(self, path: str) -> list[dict[str, Any]]:
-        """The first answer of every worker."""
+        """Return the first response of every worker."""
         answers: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + 60
         while len(answers) < N_WORKERS and time.monotonic() < deadline:
@@ -93,14 +93,14 @@ def test_three_views_change_the_lists_of_both_workers(shop: Shop) -> None:
         assert set(viewed) <= set(ids(answer))
 
 
-def test_what_was_bought_just_now_is_not_due(shop: Shop) -> None:
+def test_an_item_bought_just_now_is_not_due(shop: Shop) -> None:
     user_id = WEEKLY_SHOPPERS[0]
     assert all(WEEKLY_ITEM in ids(answer) for answer in shop.of_user(user_id, "buy_again"))
     shop.events({"user_id": user_id, "item_id": WEEKLY_ITEM, "event": "purchase"})
     assert not any(WEEKLY_ITEM in ids(answer) for answer in shop.of_user(user_id, "buy_again"))
 
 
-def test_sold_out_is_gone_from_every_list_of_both_workers(shop: Shop) -> None:
+def test_a_sold_out_item_is_removed_from_every_list_of_both_workers(shop: Shop) -> None:
     fan, seed = LEATHER_FANS[1], "钱包-植鞣"
     gone = ids(shop.of_item(seed)[0])[0]
     shop.call("PATCH", f"/v1/items/{quote(gone, safe='')}", {"available": False})
@@ -127,7 +127,7 @@ def test_a_new_item_with_tags_alone_is_listed_within_a_second(shop: Shop) -> Non
     assert shop.server.get("/v1/items/%E6%96%B0%2F1/recommendations").status_code == 404
 
 
-def test_a_merge_joins_at_once_and_is_undone(shop: Shop) -> None:
+def test_a_merge_applies_at_once_and_can_be_undone(shop: Shop) -> None:
     shop.events({"visitor_id": "walk-in", "item_id": WEEKLY_ITEM, "event": "purchase"})
     assert all(answer["fallback_used"] for answer in shop.of_user("member"))
     shop.call("POST", "/v1/users/member/merge", {"from": "walk-in"})
@@ -148,13 +148,13 @@ def test_an_erasure_hides_at_once(shop: Shop) -> None:
     assert all(answer["fallback_used"] for answer in shop.of_user(fan))
 
 
-def test_who_wants_no_personal_lists_gets_none(shop: Shop) -> None:
+def test_users_who_opt_out_get_no_personal_lists(shop: Shop) -> None:
     user_id = WEEKLY_SHOPPERS[3]
     shop.call("PATCH", f"/v1/users/{user_id}", {"personalization": False})
     assert all(answer["fallback_used"] for answer in shop.of_user(user_id))
 
 
-def test_late_events_take_their_place(shop: Shop) -> None:
+def test_late_events_are_sorted_by_time(shop: Shop) -> None:
     now = datetime.fromisoformat(shop.call("GET", "/health/ready")["now"])
     for name, order in (("early", (3, 2, 1)), ("late", (1, 3, 2))):
         for days in order:

@@ -1,4 +1,4 @@
-"""Two stores of one shop: what an offer says holds where and while it says so, over HTTP."""
+"""Offers of two stores of one shop, over HTTP: each applies in its store and while it is valid."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def moment(seconds: int) -> datetime:
 
 @pytest.fixture(scope="module")
 def models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop, with an item sold out in one store, and one reduced there until an hour before the data's end."""
+    """A shop with an item sold out in one store, and one reduced there until an hour before the data's end."""
     end = shop_engine.dataset_info.end
     rows = (
         {"item_id": SOLD_OUT, "store": WUHAN, "available": False},
@@ -54,14 +54,14 @@ def listed(client: Client, path: str = "/v1/items/phone-1/recommendations", **qu
     return {item["item_id"] for item in answer.json()["items"]}
 
 
-def asked(client: Client, **question: Any) -> set[str]:
-    answer = client.request("POST", "/v1/recommendations", json={"placement": "popular", "limit": 100} | question)
+def asked(client: Client, **body: Any) -> set[str]:
+    answer = client.request("POST", "/v1/recommendations", json={"placement": "popular", "limit": 100} | body)
     assert answer.status_code == 200, answer.text
     return {item["item_id"] for item in answer.json()["items"]}
 
 
 @pytest.mark.parametrize("store", [None, SHANGHAI])
-def test_what_is_sold_out_in_one_store_vanishes_there_only(shop: Client, store: str | None) -> None:
+def test_an_item_sold_out_in_one_store_is_removed_there_only(shop: Client, store: str | None) -> None:
     elsewhere = {} if store is None else {"store": store}
     users = "/v1/users/u010/recommendations"
     for _ in range(2):  # the second time from the cache
@@ -73,7 +73,7 @@ def test_what_is_sold_out_in_one_store_vanishes_there_only(shop: Client, store: 
     assert SOLD_OUT not in asked(shop, context={"store": WUHAN})
 
 
-def test_explain_says_where(shop: Client) -> None:
+def test_explain_names_the_store(shop: Client) -> None:
     query = {"item_id": SOLD_OUT, "placement": "popular", "limit": 100}
     here = shop.get(f"/v1/explain?{urlencode(query | {'store': WUHAN})}").json()
     assert here["stage"] == "sold_out_here"
@@ -81,7 +81,7 @@ def test_explain_says_where(shop: Client) -> None:
     assert shop.get(f"/v1/explain?{urlencode(query)}").json()["stage"] == "listed"
 
 
-def test_filters_see_the_price_of_the_store_until_its_time_has_passed(shop: Client, shop_engine: Engine) -> None:
+def test_filters_read_the_price_of_the_store_while_it_is_valid(shop: Client, shop_engine: Engine) -> None:
     end = shop_engine.dataset_info.end
     during, after = (moment(end - 3600 - before).isoformat() for before in (1, 0))
     cheap = {"filter": "price < 2", "context": {"store": WUHAN}}
@@ -91,12 +91,12 @@ def test_filters_see_the_price_of_the_store_until_its_time_has_passed(shop: Clie
     assert listed(shop, as_of=during, filter="price < 2", store=WUHAN) == {REDUCED}
 
 
-def test_pages_are_of_one_store(shop: Client) -> None:
-    question = {"placement": "popular", "limit": 5, "context": {"store": WUHAN}}
+def test_pages_keep_their_store(shop: Client) -> None:
+    body = {"placement": "popular", "limit": 5, "context": {"store": WUHAN}}
     found, token = set(), None
     while True:
         more = {} if token is None else {"page_token": token}
-        page = shop.request("POST", "/v1/recommendations", json=question | more).json()
+        page = shop.request("POST", "/v1/recommendations", json=body | more).json()
         found |= {item["item_id"] for item in page["items"]}
         token = page["next_page_token"]
         if token is None:
@@ -107,10 +107,10 @@ def test_pages_are_of_one_store(shop: Client) -> None:
 
 def test_a_given_list_is_ordered_by_the_prices_of_the_store(shop: Client, shop_engine: Engine) -> None:
     during = moment(shop_engine.dataset_info.end - 7200).isoformat()
-    question = {"item_ids": [REDUCED, SOLD_OUT], "user_id": "u010", "as_of": during}
+    body = {"item_ids": [REDUCED, SOLD_OUT], "user_id": "u010", "as_of": during}
 
     def scores(**context: str) -> dict[str, float]:
-        answer = shop.request("POST", "/v1/rank", json=question | {"context": context})
+        answer = shop.request("POST", "/v1/rank", json=body | {"context": context})
         assert answer.status_code == 200, answer.text
         return {item["item_id"]: item["score"] for item in answer.json()["items"]}
 
@@ -120,7 +120,7 @@ def test_a_given_list_is_ordered_by_the_prices_of_the_store(shop: Client, shop_e
     assert elsewhere == scores()
 
 
-def test_a_name_that_is_none_is_refused(shop: Client) -> None:
+def test_an_empty_store_is_refused(shop: Client) -> None:
     for query in ("store=", "region=" + "x" * 257):
         answer = shop.get(f"/v1/items/phone-1/recommendations?{query}")
         assert answer.status_code == 422
@@ -146,7 +146,7 @@ def test_offers_are_replaced_live(shop: Client, models: Path, tmp_path: Path) ->
     assert SOLD_OUT in listed(shop, store=WUHAN)
 
 
-def test_an_offer_brings_back_what_is_sold_out_but_not_what_is_deleted(shop: Client) -> None:
+def test_an_offer_restores_a_sold_out_item_but_not_a_deleted_one(shop: Client) -> None:
     change(
         shop, "PATCH", REDUCED, {"available": False, "offers": [{"region": "湖北", "available": True, "price": 0.5}]}
     )
@@ -156,7 +156,7 @@ def test_an_offer_brings_back_what_is_sold_out_but_not_what_is_deleted(shop: Cli
     assert REDUCED not in asked(shop, context={"region": "湖北"})
 
 
-def test_a_new_item_comes_with_its_offers(shop: Client) -> None:
+def test_a_new_item_has_its_offers(shop: Client) -> None:
     body = {"title": "新品", "category": ["电子产品", "手机配件", "手机壳"], "price": 50}
     change(shop, "PUT", "new-1", body | {"offers": [{"store": WUHAN, "price": 5}]})
     assert asked(shop, context={"store": WUHAN}, filter="title = '新品' AND price = 5") == {"new-1"}

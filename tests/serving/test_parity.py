@@ -1,4 +1,4 @@
-"""What is served over HTTP is what was evaluated."""
+"""The lists over HTTP equal those of the evaluation."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ K = 20
 
 
 @pytest.mark.parametrize("placement", [name for name, each in PLACEMENTS.items() if each.anchor != "none"])
-def test_the_servers_lists_are_the_harness_lists(
+def test_the_servers_lists_equal_the_harness_lists(
     placement: str, client: Client, shop_engine: Engine, shop_dataset: Dataset
 ) -> None:
-    """The harness asks the engine in memory, the server one that went through a bundle and a URL."""
+    """The harness uses an engine in memory, the server one from a bundle."""
     window = Window(shop_dataset.end - 28 * DAY_S, shop_dataset.end + 1)
-    task = _questions(placement, shop_dataset, window)
+    task = _task(placement, shop_dataset, window)
     lists = served_lists(shop_engine, task, placement, K)
     assert (lists >= 0).any()
     for query, expected in enumerate(lists):
@@ -42,10 +42,10 @@ def test_the_servers_lists_are_the_harness_lists(
         assert listed == [shop_engine.items.ids[row] for row in expected.tolist() if row != NO_ITEM]
 
 
-def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories(
+def test_a_server_with_live_events_equals_the_harness_on_rolling_histories(
     shop_tables: ShopTables, tmp_path: Path
 ) -> None:
-    """Four weeks of the shop, replayed: each basket is asked for just before it, then told over HTTP."""
+    """Replay four weeks of the shop: request a list just before each basket, then send its events over HTTP."""
     dataset = shop_tables.dataset()
     window = Window(dataset.end - 28 * DAY_S, dataset.end + 1)
     experiment = Experiment.cut(dataset, window, small_config())
@@ -72,8 +72,8 @@ def test_a_server_fed_by_events_lists_what_the_harness_does_on_rolling_histories
 def _tell(client: Client, happened: pl.DataFrame) -> None:
     for part in happened.iter_slices(1000):
         rows = [{name: value for name, value in row.items() if value is not None} for row in part.to_dicts()]
-        told = [{name: _plain(value) for name, value in row.items() if name != "received_at"} for row in rows]
-        answer = client.request("POST", "/v1/events", json={"events": told})
+        reply = [{name: _plain(value) for name, value in row.items() if name != "received_at"} for row in rows]
+        answer = client.request("POST", "/v1/events", json={"events": reply})
         assert answer.status_code == 200
         assert answer.json()["refused"] == 0, answer.text
 
@@ -84,7 +84,7 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _questions(placement: str, dataset: Dataset, window: Window) -> Task:
+def _task(placement: str, dataset: Dataset, window: Window) -> Task:
     if PLACEMENTS[placement].anchor == "item":
         task = completion(dataset, window, np.random.default_rng(0))
         return task.take(np.arange(0, len(task), max(len(task) // 30, 1)))

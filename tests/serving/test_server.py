@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.serving.test_state import spoil, write_another
 
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import MAIN, ROOT, Server
+from tests.serving.runtime.test_bundle_watcher import spoil, write_another
 from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
 
 Start = Callable[..., Server]
@@ -27,7 +27,7 @@ N_CONNECTIONS = 4
 
 
 def raw(server: Server, target: str) -> tuple[int, bytes]:
-    """Send a request line as it is, with nothing normalised on the way."""
+    """Send a request line as it is, without normalization."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
         response = b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -69,11 +69,11 @@ def test_known_users(server: Server, user_id: str) -> None:
 )
 def test_bad_input(server: Server, target: str, status: int, field: str) -> None:
     found, body = raw(server, target)
-    told = json.loads(body)
-    assert (found, told["status"], [error["field"] for error in told["errors"]]) == (status, status, [field])
+    reply = json.loads(body)
+    assert (found, reply["status"], [error["field"] for error in reply["errors"]]) == (status, status, [field])
 
 
-def test_head_is_get_without_the_body(server: Server) -> None:
+def test_head_equals_get_without_the_body(server: Server) -> None:
     connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request("HEAD", "/health/ready")
     response = connection.getresponse()
@@ -81,7 +81,7 @@ def test_head_is_get_without_the_body(server: Server) -> None:
     connection.close()
 
 
-def test_it_comes_up_without_a_bundle_and_serves_the_first_good_one(
+def test_a_server_starts_without_a_bundle_and_serves_the_first_good_one(
     start: Start, tmp_path: Path, shop_engine: Engine
 ) -> None:
     server = start(tmp_path)
@@ -92,22 +92,20 @@ def test_it_comes_up_without_a_bundle_and_serves_the_first_good_one(
     assert server.wait().json()["model_version"] == version
 
 
-def test_a_broken_bundle_is_refused_while_the_old_one_serves(start: Start, own_models: Path) -> None:
+def test_a_broken_bundle_is_refused_while_the_old_one_is_served(start: Start, own_models: Path) -> None:
     server = start(own_models)
     version = server.wait().json()["model_version"]
     spoil(own_models, "broken")
-    told = server.wait(until=lambda response: response.json()["last_error"] is not None).json()
-    assert told["model_version"] == version
-    assert "broken" in told["last_error"]
-    assert server.get(told["examples"][0]).json()["model_version"] == version
+    reply = server.wait(until=lambda response: response.json()["last_error"] is not None).json()
+    assert reply["model_version"] == version
+    assert "broken" in reply["last_error"]
+    assert server.get(reply["examples"][0]).json()["model_version"] == version
 
 
-def test_bundles_are_exchanged_under_load_without_a_failure(
-    start: Start, own_models: Path, shop_engine: Engine
-) -> None:
+def test_bundles_are_replaced_under_load_without_a_failure(start: Start, own_models: Path, shop_engine: Engine) -> None:
     server = start(own_models, cache_mb=1)
-    told = server.wait().json()
-    versions = {told["model_version"]}
+    reply = server.wait().json()
+    versions = {reply["model_version"]}
     stop, seen, faults = threading.Event(), Counter[str](), list[str]()
 
     def ask(path: str) -> None:
@@ -124,7 +122,7 @@ def test_bundles_are_exchanged_under_load_without_a_failure(
                 faults.append(repr(error))
         connection.close()
 
-    threads = [threading.Thread(target=ask, args=(told["examples"][n % 3],)) for n in range(N_CONNECTIONS)]
+    threads = [threading.Thread(target=ask, args=(reply["examples"][n % 3],)) for n in range(N_CONNECTIONS)]
     for thread in threads:
         thread.start()
     try:
@@ -142,20 +140,20 @@ def test_bundles_are_exchanged_under_load_without_a_failure(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_it_tells_when_it_is_ready_and_ends_cleanly(start: Start, shop_models: Path, workers: int) -> None:
+def test_a_server_reports_readiness_and_stops_cleanly(start: Start, shop_models: Path, workers: int) -> None:
     server = start(shop_models, on_ready=TELL, workers=workers)
-    told = server.wait().json()
-    server.get(told["examples"][0])
+    reply = server.wait().json()
+    server.get(reply["examples"][0])
     figures = server.wait("/metrics", until=lambda response: f'result="served"}} {workers}.0' in response.text)
     assert 'recsys_request_seconds_count{placement="complementary",status="200"} 1.0' in figures.text
     time.sleep(0.3)
     code, out, err = server.stop()
     assert code == 0, err
-    assert out.split() == [told["model_version"], *(server.url + path for path in told["examples"])]
+    assert out.split() == [reply["model_version"], *(server.url + path for path in reply["examples"])]
     assert "Traceback" not in err
 
 
-def test_a_taken_port_is_one_clear_sentence(server: Server, shop_models: Path) -> None:
+def test_a_port_in_use_is_one_clear_error(server: Server, shop_models: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", MAIN.format(on_ready="print")],
         cwd=ROOT,

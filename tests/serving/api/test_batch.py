@@ -25,8 +25,8 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def lines(*questions: Any) -> bytes:
-    return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in questions)
+def lines(*requests: Any) -> bytes:
+    return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in requests)
 
 
 def ask(client: Client | Server, content: Any) -> list[dict[str, Any]]:
@@ -36,22 +36,22 @@ def ask(client: Client | Server, content: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-def test_a_line_for_a_line_in_order(shop: Client) -> None:
-    questions = [{"placement": "for_you", "user_id": user, "limit": 3, "id": user} for user in USERS_WITH_HISTORY[:20]]
-    told = ask(shop, lines(*questions))
-    assert [each["id"] for each in told] == list(USERS_WITH_HISTORY[:20])
-    assert [each["line"] for each in told] == list(range(1, 21))
-    for question, each in zip(questions, told, strict=True):
-        body = {name: value for name, value in question.items() if name != "id"}
+def test_one_result_per_line_in_order(shop: Client) -> None:
+    fields = {"placement": "for_you", "limit": 3, "as_of": "2024-06-20T08:00:00Z"}
+    requests = [{**fields, "user_id": user, "id": user} for user in USERS_WITH_HISTORY[:20]]
+    reply = ask(shop, lines(*requests))
+    assert [each["id"] for each in reply] == list(USERS_WITH_HISTORY[:20])
+    assert [each["line"] for each in reply] == list(range(1, 21))
+    for request_line, each in zip(requests, reply, strict=True):
+        body = {name: value for name, value in request_line.items() if name != "id"}
         alone = shop.request("POST", "/v1/recommendations", json=body).json()
-        for name in ("recommendation_id", "as_of"):
-            alone[name] = each["answer"][name]
+        alone["recommendation_id"] = each["answer"]["recommendation_id"]
         assert each["answer"] == alone
 
 
-def test_a_bad_line_never_loses_the_rest(shop: Client) -> None:
+def test_a_bad_line_does_not_affect_the_others(shop: Client) -> None:
     good = {"placement": "popular", "limit": 1, "id": 7}
-    told = ask(
+    reply = ask(
         shop,
         lines(
             good,
@@ -68,23 +68,23 @@ def test_a_bad_line_never_loses_the_rest(shop: Client) -> None:
             good,
         ),
     )
-    assert [each["line"] for each in told] == [1, 2, 3, *range(5, 13)]
-    assert [each["id"] for each in told] == [7, "x", None, 3, None, "seedless", None, None, None, None, 7]
-    assert ["answer" in each for each in told] == [True, *[False] * 9, True]
-    problems = [each["problem"] for each in told if "problem" in each]
+    assert [each["line"] for each in reply] == [1, 2, 3, *range(5, 13)]
+    assert [each["id"] for each in reply] == [7, "x", None, 3, None, "seedless", None, None, None, None, 7]
+    assert ["answer" in each for each in reply] == [True, *[False] * 9, True]
+    problems = [each["problem"] for each in reply if "problem" in each]
     assert {each["status"] for each in problems} == {422}
     assert [each["errors"][0]["field"] for each in problems] == [
         *("placement", "", "limit", "colour", "item_ids", "user_id", "id", "", "")
     ]
 
 
-def test_the_last_line_needs_no_end_and_nothing_gives_nothing(shop: Client) -> None:
+def test_the_last_line_needs_no_newline_and_an_empty_body_has_no_results(shop: Client) -> None:
     assert len(ask(shop, lines({"placement": "popular"})[:-1])) == 1
     assert ask(shop, b"") == []
     assert ask(shop, b"\n\r\n\n") == []
 
 
-def test_json_is_one_question(shop: Client) -> None:
+def test_a_json_body_is_one_request(shop: Client) -> None:
     response = shop.request("POST", "/v1/batch", json={"placement": "popular", "id": "a"})
     assert (response.status_code, response.headers["content-type"]) == (200, NDJSON)
     assert response.json()["id"] == "a"
@@ -104,11 +104,11 @@ def test_a_call_that_cannot_be_read(shop: Client, headers: dict[str, str], statu
     assert shop.request("POST", "/v1/batch", content=b"{}", headers=headers).status_code == status
 
 
-def test_a_call_is_bounded(shop: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_call_is_limited(shop: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_LINES", 2)
-    told = ask(shop, lines(*[{"placement": "popular", "limit": 1}] * 4))
-    assert ["answer" in each for each in told] == [True, True, False]
-    assert told[-1]["problem"]["status"] == 413
+    reply = ask(shop, lines(*[{"placement": "popular", "limit": 1}] * 4))
+    assert ["answer" in each for each in reply] == [True, True, False]
+    assert reply[-1]["problem"]["status"] == 413
     monkeypatch.setattr(batch, "MAX_BYTES", 10)
 
     async def parts() -> AsyncIterator[bytes]:
@@ -117,16 +117,16 @@ def test_a_call_is_bounded(shop: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ask(shop, parts())[-1]["problem"]["status"] == 413
 
 
-def test_what_is_listed_is_logged_and_counted(shop: Client) -> None:
-    told = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010"}] * 3))
-    service = shop.app.state.service
-    shop._runner.run(service.impressions.flush())
-    keys = [stored.entry.key for stored in service.store.tail(0, 10)]
-    assert keys == [each["answer"]["recommendation_id"] for each in told]
+def test_lists_are_recorded_and_counted(shop: Client) -> None:
+    reply = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010"}] * 3))
+    app_context = shop.app.state.app_context
+    shop._runner.run(app_context.impressions.flush())
+    keys = [stored.entry.key for stored in app_context.store.tail(0, 10)]
+    assert keys == [each["answer"]["recommendation_id"] for each in reply]
     assert 'recsys_request_seconds_count{placement="for_you",status="200"} 3.0' in shop.get("/metrics").text
 
 
-def test_lines_are_cut_wherever_the_parts_end() -> None:
+def test_lines_are_split_independently_of_chunks() -> None:
     raw = lines(b"a", b"bb", b"", b"ccc") + b"dddd"
 
     async def read(size: int) -> list[bytes]:
@@ -140,7 +140,7 @@ def test_lines_are_cut_wherever_the_parts_end() -> None:
             return messages.pop(0)
 
         reader = BatchReader(receive)
-        pump = asyncio.create_task(reader.pump())
+        pump = asyncio.create_task(reader.run())
         found = []
         while (line := await reader.next(60)) is not None:
             found.append(line)
@@ -151,15 +151,15 @@ def test_lines_are_cut_wherever_the_parts_end() -> None:
         assert asyncio.run(read(size)) == [b"a", b"bb", b"", b"ccc", b"dddd"]
 
 
-def test_answers_come_while_questions_are_sent(start: Callable[..., Server], own_models: Path) -> None:
+def test_results_arrive_while_requests_are_sent(start: Callable[..., Server], own_models: Path) -> None:
     server = start(own_models)
     server.wait()
-    question = lines({"placement": "popular", "limit": 1})
+    request_line = lines({"placement": "popular", "limit": 1})
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
         for number in range(1, 4):
-            connection.sendall(b"%x\r\n%b\r\n" % (len(question), question))
+            connection.sendall(b"%x\r\n%b\r\n" % (len(request_line), request_line))
             seen = b""
             while b'{"line":%d,' % number not in seen:
                 seen += connection.recv(65_536)
@@ -167,13 +167,15 @@ def test_answers_come_while_questions_are_sent(start: Callable[..., Server], own
 
 
 @pytest.mark.parametrize("trickle", [b"", b" "])
-def test_one_who_sends_no_more_lines_is_told_so(start: Callable[..., Server], own_models: Path, trickle: bytes) -> None:
+def test_a_caller_that_sends_no_more_lines_gets_a_problem(
+    start: Callable[..., Server], own_models: Path, trickle: bytes
+) -> None:
     server = start(own_models, body_seconds=0.6)
     server.wait()
-    question = lines({"placement": "popular", "limit": 1})
+    request_line = lines({"placement": "popular", "limit": 1})
     head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nContent-Length: 100000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.1) as connection:
-        connection.sendall(head.encode() + question)
+        connection.sendall(head.encode() + request_line)
         seen, started = b"", time.monotonic()
         while not seen.endswith(b"\r\n0\r\n\r\n") and time.monotonic() < started + 10:
             connection.sendall(trickle)
@@ -181,14 +183,16 @@ def test_one_who_sends_no_more_lines_is_told_so(start: Callable[..., Server], ow
                 seen += connection.recv(65_536)
         took = time.monotonic() - started
     assert 0.5 < took < 5
-    told = [json.loads(each) for each in seen.splitlines() if each.startswith(b'{"line"')]
-    assert [each["line"] for each in told] == [1, 2]
-    assert "answer" in told[0]
-    assert (told[1]["problem"]["status"], "no whole line came for 0.6 s" in told[1]["problem"]["detail"]) == (408, True)
-    assert len(ask(server, question)) == 1
+    reply = [json.loads(each) for each in seen.splitlines() if each.startswith(b'{"line"')]
+    assert [each["line"] for each in reply] == [1, 2]
+    assert "answer" in reply[0]
+    problem = reply[1]["problem"]
+    assert problem["status"] == 408
+    assert "no complete line arrived for 0.6 s" in problem["detail"]
+    assert len(ask(server, request_line)) == 1
 
 
-def test_work_on_the_lines_before_is_not_waiting() -> None:
+def test_work_on_earlier_lines_does_not_count_as_waiting() -> None:
     async def read() -> tuple[list[bytes | None], object]:
         messages: list[dict[str, Any]] = [{"type": "http.request", "body": lines(b"a", b"b"), "more_body": True}]
 
@@ -198,7 +202,7 @@ def test_work_on_the_lines_before_is_not_waiting() -> None:
             return messages.pop()
 
         reader = BatchReader(receive)
-        pump = asyncio.create_task(reader.pump())
+        pump = asyncio.create_task(reader.run())
         found = [await reader.next(0.1)]
         await asyncio.sleep(0.3)
         found.append(await reader.next(0.1))
@@ -210,8 +214,8 @@ def test_work_on_the_lines_before_is_not_waiting() -> None:
     assert asyncio.run(read()) == ([b"a", b"b", None], 408)
 
 
-def test_one_who_sends_all_before_reading_hangs_nobody(start: Callable[..., Server], own_models: Path) -> None:
-    """More is asked and answered than sockets hold, and others are served meanwhile."""
+def test_a_caller_that_sends_all_before_reading_does_not_block(start: Callable[..., Server], own_models: Path) -> None:
+    """Requests and results exceed the sockets' buffers, and other calls are answered meanwhile."""
     server = start(own_models)
     server.wait()
     content = lines(*[{"placement": "popular", "limit": 50}] * 3000)
@@ -228,7 +232,7 @@ def test_one_who_sends_all_before_reading_hangs_nobody(start: Callable[..., Serv
     assert answers.count(b'"answer":') == 3000
 
 
-def test_one_who_leaves_costs_no_more(start: Callable[..., Server], own_models: Path) -> None:
+def test_work_ends_once_the_caller_disconnects(start: Callable[..., Server], own_models: Path) -> None:
     server = start(own_models)
     server.wait()
     content = lines(*[{"placement": "for_you", "user_id": "u010", "limit": 100}] * 20_000)

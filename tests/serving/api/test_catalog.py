@@ -40,10 +40,10 @@ def send(client: Client, method: str, path: str, body: Any = None) -> httpx.Resp
 
 
 def entries(client: Client) -> list[LogEntry]:
-    return [stored.entry for stored in client.app.state.service.store.tail(0, 100)]
+    return [stored.entry for stored in client.app.state.app_context.store.tail(0, 100)]
 
 
-def test_every_column_can_be_said() -> None:
+def test_every_column_has_a_field() -> None:
     assert set(ItemFields.__struct_fields__) == {*ITEMS, "offers", "attributes"} - {"item_id"}
     assert set(UserFields.__struct_fields__) == {*USERS, "attributes"} - {"user_id"}
 
@@ -59,7 +59,7 @@ def test_put_patch_and_delete(shop: Client, kind: str, body: dict[str, Any], id_
     expected = body | ({"created_at": "2024-06-30T00:00:00+00:00"} if kind == "item" else {})
     assert (put.kind, put.key, put.body) == (f"{kind}_put", id_, expected)
     assert (patched.kind, patched.body) == (f"{kind}_patch", {"tags": None, "attributes": {"colour": None}})
-    assert abs(put.at - shop.app.state.service.clock.now()) < 5
+    assert abs(put.at - shop.app.state.app_context.clock.now()) < 5
     assert put.received_at > put.at
 
 
@@ -72,7 +72,7 @@ def test_an_item_is_deleted(shop: Client) -> None:
     assert (entries(shop)[0].kind, entries(shop)[0].body) == ("item_delete", {})
 
 
-def test_null_says_nothing_in_a_whole_one(shop: Client) -> None:
+def test_null_in_a_put_is_ignored(shop: Client) -> None:
     send(shop, "PUT", "/v1/items/a", {"title": None, "attributes": {"x": None, "y": 1}})
     assert entries(shop)[0].body == {"attributes": {"y": 1}}
 
@@ -96,8 +96,8 @@ def test_null_says_nothing_in_a_whole_one(shop: Client) -> None:
         ("/v1/items/a", {"item_group_id": "茶" * 86}, "item_group_id"),
         ("/v1/items/a", {"title": "x" * 1001}, "title"),
         ("/v1/items/a", {"attributes": None}, "attributes"),
-        ("/v1/items/a", {"attributes": {"a": {}}}, "attributes[...]"),
-        ("/v1/items/a", {"attributes": {"a": 1 << 60}}, "attributes[...]"),
+        ("/v1/items/a", {"attributes": {"a": {}}}, "attributes.a"),
+        ("/v1/items/a", {"attributes": {"a": 1 << 60}}, "attributes.a"),
         ("/v1/items/a", {"attributes": {"price": 1}}, "attributes.price"),
         ("/v1/items/a", {"attributes": {str(n): n for n in range(101)}}, "attributes"),
         ("/v1/items/a", {"offers": [{"price": 1}, {"store": "武汉一店"}]}, "offers[1]"),
@@ -121,7 +121,7 @@ def test_null_says_nothing_in_a_whole_one(shop: Client) -> None:
         (f"/v1/items/{'x' * 257}", {}, "item_id"),
     ],
 )
-def test_what_is_wrong_is_named(shop: Client, path: str, body: Any, field: str) -> None:
+def test_the_wrong_field_is_named(shop: Client, path: str, body: Any, field: str) -> None:
     for method in ("PUT", "PATCH"):
         response = send(shop, method, path, body)
         assert response.status_code == 422, response.text
@@ -145,8 +145,8 @@ def test_hostile_bodies(shop: Client, body: bytes) -> None:
     assert entries(shop) == []
 
 
-def test_a_change_of_before_an_erasure_is_a_conflict(shop: Client) -> None:
-    service = shop.app.state.service
-    service.store.erase(["u"], 0.0, float(service.clock.now() + 100))
+def test_a_change_older_than_an_erasure_is_a_conflict(shop: Client) -> None:
+    app_context = shop.app.state.app_context
+    app_context.store.erase(["u"], 0.0, float(app_context.clock.now() + 100))
     assert send(shop, "PUT", "/v1/users/u", USER).status_code == 409
     assert send(shop, "PUT", "/v1/users/other", USER).status_code == 200

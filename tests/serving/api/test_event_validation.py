@@ -38,7 +38,7 @@ def test_a_flat_event_is_one_entry() -> None:
     assert entry == LogEntry("event", "e", float(NOW), NOW + 0.5, content)
 
 
-def test_a_time_that_is_stated_is_content() -> None:
+def test_a_given_time_is_part_of_the_content() -> None:
     (entry,) = entries_of(FLAT | {"timestamp": "2024-06-30T23:59:59.25+08:00"}, MOMENTS)
     assert entry.at == NOW - 8 * 3600 - 0.75
     assert entry.body["timestamp"] == "2024-06-30T15:59:59.250000+00:00"
@@ -49,7 +49,7 @@ def test_a_time_that_is_stated_is_content() -> None:
     ["2024-05-01T08:00:00+08:00", "2024-05-01t00:00:00z", 1714521600, 1714521600.0, 1714521600000, 1714521600000000,
      1714521600000000000, "1714521600", "1714521600000000"],
 )  # fmt: skip
-def test_times_as_payloads_have_them(value: Any) -> None:
+def test_formats_of_times(value: Any) -> None:
     assert read_micros(value) == 1714521600_000_000
 
 
@@ -80,7 +80,7 @@ RETAIL = {
 }
 
 
-def test_payloads_of_others_unfold() -> None:
+def test_payloads_of_other_vendors_are_parsed() -> None:
     bought = entries_of(GA4, MOMENTS)
     assert [(each.key, each.body["item_id"], each.at) for each in bought] == [
         ("g#1", "tea", NOW - 60.0),
@@ -97,7 +97,7 @@ def test_payloads_of_others_unfold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "field", "told"),
+    ("change", "field", "reply"),
     [
         ({"item_id": None}, "item_id", "missing"),
         ({"item_id": " "}, "item_id", "blanks"),
@@ -107,14 +107,14 @@ def test_payloads_of_others_unfold() -> None:
         ({"user_id": None}, "user_id", "at least one of user_id, visitor_id, session_id, basket_id"),
         ({"event": "buy"}, "event", "expected one of view_item_list"),
         ({"event": None}, "event", "missing"),
-        ({"quantity": 0}, "quantity", "more than nothing"),
+        ({"quantity": 0}, "quantity", "more than 0 for a purchase"),
         ({"quantity": -1}, "quantity", "0 or more"),
         ({"price": float("inf")}, "price", "finite"),
         ({"price": "NaN"}, "price", "finite"),
         ({"price": True}, "price", "number"),
         ({"propensity": 0}, "propensity", "above 0"),
         ({"position": 1.5}, "position", "whole"),
-        ({"position": 1e300}, "position", "place"),
+        ({"position": 1e300}, "position", "a position in a list"),
         ({"timestamp": "2024-07-01T00:05:01Z"}, "timestamp", "the server's clock"),
         ({"timestamp": "2024-06-01T00:00:00"}, "timestamp", "offset"),
         ({"timestamp": "2024-06-01"}, "timestamp", "offset"),
@@ -128,13 +128,13 @@ def test_payloads_of_others_unfold() -> None:
         ({"event_id": "x" * 257}, "event_id", "256"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[str, Any], field: str, told: str) -> None:
+def test_the_wrong_field_is_named(change: dict[str, Any], field: str, reply: str) -> None:
     found = faults(FLAT | change)
-    assert told in found[field]
+    assert reply in found[field]
     json.dumps(found).encode()
 
 
-def test_all_that_is_wrong_is_named() -> None:
+def test_all_wrong_fields_are_named() -> None:
     assert set(faults({"item_id": "", "event": "buy", "price": -1})) == {"item_id", "event", "price", "user_id"}
     assert faults(GA4 | {"items": [{"item_id": "tea", "price": "dear"}]}) == {
         "items[0].price": "items[0].price: expected a finite number, got 'dear'"
@@ -142,15 +142,15 @@ def test_all_that_is_wrong_is_named() -> None:
 
 
 @pytest.mark.parametrize("payload", [None, 1, "x", [], {}, {"items": []}, {"name": "page_view", "params": {}}])
-def test_what_is_no_event_of_an_item(payload: Any) -> None:
+def test_events_without_an_item(payload: Any) -> None:
     assert faults(payload)
 
 
-def test_not_more_is_told_than_anyone_reads() -> None:
+def test_the_number_of_errors_is_limited() -> None:
     assert len(faults(FLAT | {f"x{n}": n for n in range(5_000)})) == 20
 
 
-def test_an_event_of_too_many_items() -> None:
+def test_an_event_with_too_many_items_is_refused() -> None:
     assert "201 items" in faults(GA4 | {"items": [{"item_id": "tea"}] * 201})["items"]
     assert len(entries_of(GA4 | {"items": [{"item_id": "tea"}] * 200}, MOMENTS)) == 200
 
@@ -166,7 +166,7 @@ NAMES = st.sampled_from(
 
 
 @given(st.dictionaries(NAMES, JSON | st.just("purchase"), max_size=8))
-def test_whatever_comes_is_taken_or_told(payload: dict[str, Any]) -> None:
+def test_any_json_is_accepted_or_refused_with_a_reason(payload: dict[str, Any]) -> None:
     event_id_of(payload)
     try:
         entries = entries_of(payload, MOMENTS)
@@ -191,8 +191,8 @@ MUTATIONS: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
-def test_the_rules_are_those_of_the_tables(tmp_path: Path) -> None:
-    """Each value of each column, alone, is taken by both or by neither."""
+def test_the_rules_equal_those_of_the_tables(tmp_path: Path) -> None:
+    """Both accept or refuse each value of each column."""
     base = {"item_id": "tea", "event": "purchase", "user_id": "u", "timestamp": "2024-06-01T00:00:00Z"}
     texts = ("recommendation_id",)
     changes = [{name: value} for name, values in MUTATIONS.items() if name not in texts for value in values]

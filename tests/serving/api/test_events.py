@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.serving.test_intake import GA4, RETAIL, SEGMENT
 
 from recsys.core.errors import StoreBusyError, StoreError
 from recsys.eventlog.store import EventStore, StoredEntry, events_table
-from serving.api.events import MAX_EVENTS
+from serving.api.event_models import MAX_EVENTS
+from tests.serving.api.test_event_validation import GA4, RETAIL, SEGMENT
 from tests.serving.conftest import Client, client_of
 
 VIEW = {"item_id": "tea", "event": "view_item", "user_id": "u", "timestamp": "2024-06-30T00:00:00Z"}
@@ -27,16 +27,16 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
 def post(client: Client, *events: Any) -> dict[str, Any]:
     response = client.request("POST", "/v1/events", json={"events": events})
     assert response.status_code == 200, response.text
-    told: dict[str, Any] = response.json()
-    return told
+    reply: dict[str, Any] = response.json()
+    return reply
 
 
-def statuses(told: dict[str, Any]) -> list[str]:
-    return [result["status"] for result in told["results"]]
+def statuses(reply: dict[str, Any]) -> list[str]:
+    return [result["status"] for result in reply["results"]]
 
 
 def store_of(client: Client) -> EventStore:
-    store: EventStore = client.app.state.service.store
+    store: EventStore = client.app.state.app_context.store
     return store
 
 
@@ -50,23 +50,23 @@ def raw(client: Client, body: bytes, **headers: str) -> httpx.Response:
 
 def test_each_event_has_its_result(shop: Client) -> None:
     bad = VIEW | {"price": -1, "event_id": "b"}
-    told = post(
+    reply = post(
         shop, VIEW | {"event_id": "a"}, bad, VIEW | {"event_id": "a"}, VIEW | {"event_id": "a", "price": 2}, VIEW
     )
-    assert statuses(told) == ["accepted", "rejected", "duplicate", "conflict", "accepted"]
-    assert [result["event_id"] for result in told["results"]] == ["a", "b", "a", "a", None]
-    assert told["results"][1]["errors"] == [
+    assert statuses(reply) == ["accepted", "rejected", "duplicate", "conflict", "accepted"]
+    assert [result["event_id"] for result in reply["results"]] == ["a", "b", "a", "a", None]
+    assert reply["results"][1]["errors"] == [
         {"field": "price", "message": "price is '-1.0': expected 0 or more", "value": "-1.0"}
     ]
-    assert told["results"][3]["errors"][0]["field"] == "event_id"
-    assert (told["accepted"], told["refused"]) == (3, 2)
+    assert reply["results"][3]["errors"][0]["field"] == "event_id"
+    assert (reply["accepted"], reply["refused"]) == (3, 2)
     assert [each.entry.key for each in stored(shop)] == ["a", None]
 
 
-def test_events_of_others_are_taken_and_sent_again(shop: Client) -> None:
+def test_payloads_of_other_vendors_are_idempotent(shop: Client) -> None:
     for again in (False, True):
-        told = post(shop, GA4, SEGMENT, RETAIL)
-        assert statuses(told) == ["duplicate" if again else "accepted"] * 3
+        reply = post(shop, GA4, SEGMENT, RETAIL)
+        assert statuses(reply) == ["duplicate" if again else "accepted"] * 3
     assert [each.entry.key for each in stored(shop)] == ["g#1", "g#2", "s", "r#1", "r#2"]
     dearer = GA4 | {"items": [{"item_id": "tea", "price": 4, "quantity": 1}, {"item_id": "cup"}]}
     assert statuses(post(shop, dearer)) == ["conflict"]
@@ -75,22 +75,22 @@ def test_events_of_others_are_taken_and_sent_again(shop: Client) -> None:
     assert table["basket_id"].to_list() == ["T1", "T1", None, "T2", "T2"]
 
 
-def test_a_time_left_out_is_the_servers_and_no_content(shop: Client) -> None:
+def test_a_missing_time_is_the_servers_and_not_part_of_the_content(shop: Client) -> None:
     event = {"item_id": "tea", "event": "view_item", "visitor_id": "v", "event_id": "x"}
     assert statuses(post(shop, event)) == ["accepted"]
     entry = stored(shop)[0].entry
-    assert 0 <= shop.app.state.service.clock.now() - entry.at < 5
+    assert 0 <= shop.app.state.app_context.clock.now() - entry.at < 5
     assert entry.received_at > entry.at + 86_400
-    shop.app.state.service.clock._ahead_s += 60
+    shop.app.state.app_context.clock._ahead_s += 60
     assert statuses(post(shop, event)) == ["duplicate"]
     assert "timestamp" not in entry.body
 
 
-def test_events_of_an_erased_shopper_stay_away(shop: Client) -> None:
+def test_old_events_of_an_erased_user_are_refused(shop: Client) -> None:
     post(shop, VIEW | {"event_id": "a"})
-    store_of(shop).erase(["u"], 0.0, float(shop.app.state.service.clock.now()))
-    told = post(shop, VIEW | {"event_id": "late"}, {"item_id": "tea", "event": "view_item", "user_id": "u"})
-    assert statuses(told) == ["erased", "accepted"]
+    store_of(shop).erase(["u"], 0.0, float(shop.app.state.app_context.clock.now()))
+    reply = post(shop, VIEW | {"event_id": "late"}, {"item_id": "tea", "event": "view_item", "user_id": "u"})
+    assert statuses(reply) == ["erased", "accepted"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_events_of_an_erased_shopper_stay_away(shop: Client) -> None:
         (b'{"events":{}}', 422, "events"),
         (b'{"events":[]}', 422, "events"),
         (b'{"events":[' + b"0," * MAX_EVENTS + b"0]}", 422, "events"),
-        (b'{"event":[{}]}', 422, "event"),
+        (b'{"event":[{}],"events":[1]}', 422, "event"),
         (b'{"events":[{}],"dry_run":true}', 422, "dry_run"),
         (b'{"events":[NaN]}', 422, ""),
         (b'{"events":[' + b"[" * 200_000 + b"]" * 200_000 + b"]}", 422, ""),
@@ -114,13 +114,13 @@ def test_events_of_an_erased_shopper_stay_away(shop: Client) -> None:
 def test_hostile_bodies_are_refused(shop: Client, body: bytes, status: int, field: str | None) -> None:
     response = raw(shop, body)
     assert response.status_code == status, response.text
-    told = response.json()
-    assert [error["field"] for error in told["errors"]] == ([] if field is None else [field])
+    reply = response.json()
+    assert [error["field"] for error in reply["errors"]] == ([] if field is None else [field])
     assert len(response.content) < 1_000
     assert stored(shop) == []
 
 
-def test_another_type_is_refused(shop: Client) -> None:
+def test_another_media_type_is_refused(shop: Client) -> None:
     body = json.dumps({"events": [VIEW]}).encode()
     assert raw(shop, body, **{"Content-Type": "text/plain"}).status_code == 415
     assert raw(shop, body, **{"Content-Encoding": "gzip"}).status_code == 415
@@ -128,7 +128,7 @@ def test_another_type_is_refused(shop: Client) -> None:
     assert raw(shop, body, **{"Content-Type": "application/json; charset=utf-8"}).status_code == 200
 
 
-def test_what_is_odd_in_one_event_does_not_lose_the_rest(shop: Client) -> None:
+def test_an_odd_event_does_not_affect_the_others(shop: Client) -> None:
     good = json.dumps(VIEW).encode()
     odd = [
         b'{"item_id":"\\ud800","event":"view_item","user_id":"u"}',
@@ -144,24 +144,24 @@ def test_what_is_odd_in_one_event_does_not_lose_the_rest(shop: Client) -> None:
     assert [each.entry.body["item_id"] for each in stored(shop)] == ["cup", "tea"]
 
 
-def test_a_thousand_at_once(shop: Client) -> None:
-    told = post(shop, *[VIEW | {"event_id": str(n)} for n in range(MAX_EVENTS)])
-    assert (told["accepted"], len(told["results"])) == (MAX_EVENTS, MAX_EVENTS)
-    assert shop.app.state.service.store.last_seq() == MAX_EVENTS
+def test_a_thousand_events_in_one_call(shop: Client) -> None:
+    reply = post(shop, *[VIEW | {"event_id": str(n)} for n in range(MAX_EVENTS)])
+    assert (reply["accepted"], len(reply["results"])) == (MAX_EVENTS, MAX_EVENTS)
+    assert shop.app.state.app_context.store.last_seq() == MAX_EVENTS
 
 
-def test_a_call_of_too_many_items_keeps_what_fits(shop: Client) -> None:
+def test_a_call_with_too_many_items_stores_those_that_fit(shop: Client) -> None:
     big = [GA4 | {"event_id": str(n), "items": [{"item_id": "i"}] * 200} for n in range(51)]
-    told = post(shop, *big)
-    assert statuses(told) == ["accepted"] * 50 + ["rejected"]
-    assert "another one" in told["results"][-1]["errors"][0]["message"]
+    reply = post(shop, *big)
+    assert statuses(reply) == ["accepted"] * 50 + ["rejected"]
+    assert "another call" in reply["results"][-1]["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
     ("error", "seconds"), [(StoreBusyError(9, 1, 9), "1"), (StoreError("/secret/store: disk full"), "10")]
 )
 def test_a_store_that_fails_is_503(
-    dataset_info: Client, monkeypatch: pytest.MonkeyPatch, error: StoreError, seconds: str
+    shop: Client, monkeypatch: pytest.MonkeyPatch, error: StoreError, seconds: str
 ) -> None:
     def fail(*_: object) -> None:
         raise error
@@ -179,15 +179,15 @@ def test_a_data_clock_needs_a_bundle(tmp_path: Path) -> None:
         assert statuses(post(client, VIEW)) == ["accepted"]
 
 
-def test_what_became_of_events_is_counted(shop: Client) -> None:
+def test_results_of_events_are_counted(shop: Client) -> None:
     post(shop, VIEW, VIEW, {})
     text = shop.get("/metrics").text
     assert 'recsys_events_total{result="accepted"} 2.0' in text
     assert 'recsys_events_total{result="rejected"} 1.0' in text
 
 
-def test_an_event_resent_with_other_items_is_refused_whole(shop: Client) -> None:
-    """Its id is known with other content, whichever the number of items was and is."""
+def test_an_event_sent_again_with_other_items_is_a_conflict(shop: Client) -> None:
+    """Its id is known with other content, for any number of items before and after."""
     payload = {"event_name": "purchase", "event_id": "many", "user_pseudo_id": "v", "currency": "CNY"}
 
     def send(*item_ids: str) -> list[str]:

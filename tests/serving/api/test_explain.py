@@ -12,7 +12,7 @@ def _path(**parameters: object) -> str:
     return "/v1/explain?" + urlencode(parameters)
 
 
-def test_an_item_of_the_list_is_listed_and_the_next_is_too_low(client: Client) -> None:
+def test_listed_items_and_the_next_one(client: Client) -> None:
     listed = client.get("/v1/users/u012/recommendations?limit=6").json()["items"]
     first = client.get(_path(user_id="u012", item_id=listed[0]["item_id"], limit=5)).json()
     assert (first["stage"], first["rank"], first["score"]) == ("listed", 1, listed[0]["score"])
@@ -23,13 +23,13 @@ def test_an_item_of_the_list_is_listed_and_the_next_is_too_low(client: Client) -
     assert sixth["text_zh"]
 
 
-def test_what_is_sold_out_and_what_is_unknown(client: Client) -> None:
+def test_sold_out_and_unknown_items(client: Client) -> None:
     assert client.get(_path(user_id="u012", item_id=UNAVAILABLE)).json()["stage"] == "sold_out"
     assert client.get(_path(user_id="u012", item_id="no such item")).status_code == 404
-    assert client.get(_path(user_id="a stranger", item_id=PHONES[0])).json()["fallback_used"] is True
+    assert client.get(_path(user_id="an unknown user", item_id=PHONES[0])).json()["fallback_used"] is True
 
 
-def test_a_list_beside_an_item_wants_that_item(client: Client) -> None:
+def test_a_list_for_an_item_requires_that_item(client: Client) -> None:
     response = client.get(_path(item_id=CARDS[0], placement="complementary"))
     assert response.status_code == 422
     assert [error["field"] for error in response.json()["errors"]] == ["seed_id"]

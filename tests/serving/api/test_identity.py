@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.serving.test_changes import entries, send
 
 from recsys.bundles.registry import current_version
+from tests.serving.api.test_catalog import entries, send
 from tests.serving.conftest import Client, client_of
 
 
@@ -29,8 +29,8 @@ def unmerge(client: Client, source: str, target: str) -> int:
 def erase(client: Client, user_id: str) -> dict[str, Any]:
     response = send(client, "DELETE", f"/v1/users/{quote(user_id, safe='')}")
     assert response.status_code == 200, response.text
-    told: dict[str, Any] = response.json()
-    return told
+    reply: dict[str, Any] = response.json()
+    return reply
 
 
 def view(client: Client, **who: str) -> None:
@@ -49,7 +49,7 @@ def test_a_merge_and_its_undoing(shop: Client) -> None:
     ]
 
 
-def test_no_circles(shop: Client) -> None:
+def test_circles_of_merges_are_refused(shop: Client) -> None:
     assert merge(shop, "u", "u") == 422
     assert [merge(shop, "a", "b"), merge(shop, "b", "c")] == [200, 200]
     assert [merge(shop, "b", "a"), merge(shop, "c", "a"), merge(shop, "c", "b")] == [409] * 3
@@ -67,47 +67,47 @@ def test_no_circles(shop: Client) -> None:
         ({"from": "v", "to": "u"}, "to"),
     ],
 )
-def test_what_is_wrong_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
+def test_the_wrong_field_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
     response = send(shop, "POST", "/v1/users/u/merge", body)
     assert (response.status_code, [error["field"] for error in response.json()["errors"]]) == (422, [field])
-    told = send(shop, "DELETE", "/v1/users/u/merge").json()
-    assert [error["field"] for error in told["errors"]] == ["from"]
+    reply = send(shop, "DELETE", "/v1/users/u/merge").json()
+    assert [error["field"] for error in reply["errors"]] == ["from"]
 
 
-def test_an_erasure_takes_all_ids_of_the_shopper(shop: Client, shop_models: Path) -> None:
+def test_an_erasure_removes_all_ids_of_the_user(shop: Client, shop_models: Path) -> None:
     view(shop, user_id="u")
     view(shop, visitor_id="v")
     view(shop, user_id="app", visitor_id="w")
     view(shop, user_id="other")
     send(shop, "PUT", "/v1/users/u", {"region": "Hubei"})
     assert [merge(shop, "v", "u"), merge(shop, "app", "v"), merge(shop, "u", "whole")] == [200] * 3
-    told = erase(shop, "u")
-    assert (told["user_id"], told["erased_ids"]) == ("u", ["u", "app", "v"])
-    assert told["removed"] == {"event": 3, "user_put": 1}
-    assert told["purged"] is True
-    assert told["at"] == shop.get("/health/ready").json()["now"] or told["at"] > "2024-07-01"
+    reply = erase(shop, "u")
+    assert (reply["user_id"], reply["erased_ids"]) == ("u", ["u", "app", "v"])
+    assert reply["removed"] == {"event": 3, "user_put": 1}
+    assert reply["purged"] is True
+    assert reply["at"] == shop.get("/health/ready").json()["now"] or reply["at"] > "2024-07-01"
     left = entries(shop)
     assert [each.kind for each in left] == ["event", "merge", "merge", "merge", "erasure", "erasure", "erasure"]
-    assert abs(left[-1].at - shop.app.state.service.clock.now()) < 5
-    assert told["seq"] == shop.app.state.service.store.last_seq()
-    assert f"bundle {current_version(shop_models)}" in [each["what"] for each in told["remains"]]
+    assert abs(left[-1].at - shop.app.state.app_context.clock.now()) < 5
+    assert reply["seq"] == shop.app.state.app_context.store.last_seq()
+    assert f"bundle {current_version(shop_models)}" in [each["what"] for each in reply["remains"]]
 
 
-def test_an_erasure_reaches_linked_sessions_and_old_copies(shop: Client) -> None:
+def test_an_erasure_removes_linked_sessions_and_old_copies(shop: Client) -> None:
     view(shop, session_id="s")
     view(shop, user_id="u", session_id="s")
     view(shop, session_id="t")
     answer = send(shop, "DELETE", "/v1/users/u?compact=true").json()
     assert (answer["removed"], answer["linked"], answer["compacted"]) == ({"event": 2}, 1, True)
     assert not [each for each in answer["remains"] if "copies" in each["what"]]
-    told = erase(shop, "u")
-    assert told["compacted"] is None
-    assert [each for each in told["remains"] if "compact=true" in each["until"]]
-    assert [each for each in told["remains"] if "never seen beside" in each["what"]]
+    reply = erase(shop, "u")
+    assert reply["compacted"] is None
+    assert [each for each in reply["remains"] if "compact=true" in each["until"]]
+    assert [each for each in reply["remains"] if "never seen with" in each["what"]]
     assert send(shop, "DELETE", "/v1/users/u?compact=perhaps").status_code == 422
 
 
-def test_an_erasure_of_a_stranger_is_no_error(shop: Client) -> None:
-    told = erase(shop, "谁/🦊")
-    assert (told["erased_ids"], told["removed"]) == (["谁/🦊"], {})
-    assert erase(shop, "谁/🦊")["seq"] == told["seq"] + 1
+def test_an_erasure_of_an_unknown_user_is_not_an_error(shop: Client) -> None:
+    reply = erase(shop, "谁/🦊")
+    assert (reply["erased_ids"], reply["removed"]) == (["谁/🦊"], {})
+    assert erase(shop, "谁/🦊")["seq"] == reply["seq"] + 1

@@ -13,7 +13,7 @@ from recsys.core.placements import PLACEMENTS
 from tests.serving.conftest import Client, client_of
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, ODD_USERS, OPTED_OUT, PHONES, UNAVAILABLE, WEEKLY_ITEM
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "placements.toml"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "placements.toml"
 PATH = "/v1/recommendations"
 FOR_USERS = [name for name, each in PLACEMENTS.items() if each.anchor == "user"]
 
@@ -29,7 +29,7 @@ def ask(client: Client, path: str = PATH, **body: Any) -> httpx.Response:
     return client.request("POST", path, json=body)
 
 
-def told(client: Client, **body: Any) -> dict[str, Any]:
+def recommend(client: Client, **body: Any) -> dict[str, Any]:
     response = ask(client, **body)
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
@@ -51,12 +51,12 @@ def comparable(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("placement", FOR_USERS)
-@pytest.mark.parametrize("user_id", [ODD_USERS[0], "u010", "a stranger", OPTED_OUT])
+@pytest.mark.parametrize("user_id", [ODD_USERS[0], "u010", "an unknown user", OPTED_OUT])
 def test_post_equals_get_for_a_user(shop: Client, placement: str, user_id: str) -> None:
     as_of = "2024-06-20T08:00:00Z"
     query = f"placement={placement}&limit=7&as_of={as_of}"
     got = shop.get(f"/v1/users/{quote(user_id, safe='')}/recommendations?{query}").json()
-    posted = told(shop, placement=placement, user_id=user_id, limit=7, as_of=as_of)
+    posted = recommend(shop, placement=placement, user_id=user_id, limit=7, as_of=as_of)
     assert comparable(posted) == comparable(got)
 
 
@@ -66,35 +66,37 @@ def test_post_equals_get_for_an_item(shop: Client, placement: str) -> None:
     for item_id in (PHONES[0], WEEKLY_ITEM):
         query = f"placement={placement}&limit=5&as_of={as_of}&user_id=u010"
         got = shop.get(f"/v1/items/{quote(item_id, safe='')}/recommendations?{query}").json()
-        posted = told(shop, placement=placement, item_ids=[item_id], user_id="u010", limit=5, as_of=as_of)
+        posted = recommend(shop, placement=placement, item_ids=[item_id], user_id="u010", limit=5, as_of=as_of)
         assert comparable(posted) == comparable(got)
 
 
-def test_a_cart_gets_what_goes_with_all_of_it_and_nothing_that_could_replace_any(shop: Client) -> None:
+def test_a_cart_gets_complements_of_all_its_items_and_no_substitutes(shop: Client) -> None:
     cart = [PHONES[0], CAMERAS[0], CHARGERS[0], "no such item"]
-    answer = told(shop, placement="complementary", item_ids=cart, limit=100)
+    answer = recommend(shop, placement="complementary", item_ids=cart, limit=100)
     assert answer["missing_ids"] == ["no such item"]
     assert not set(ids(answer)) & {*PHONES, *CAMERAS, *CHARGERS}
     assert set(ids(answer)) & set(CARDS)
     assert set(ids(answer)) & set(CASES)
 
 
-def test_a_stranger_with_items_has_just_looked_at_them(shop: Client) -> None:
-    answer = told(shop, placement="for_you", session_id="s-new", item_ids=list(CAMERAS))
+def test_items_of_an_unknown_user_count_as_just_viewed(shop: Client) -> None:
+    answer = recommend(shop, placement="for_you", session_id="s-new", item_ids=list(CAMERAS))
     assert not answer["fallback_used"]
     assert not set(ids(answer)) & set(CAMERAS)
-    assert told(shop, placement="for_you", session_id="s-new")["fallback_used"]
-    of_phones = told(shop, placement="friday_comfort", session_id="s-new", item_ids=list(PHONES))
-    of_cameras = told(shop, placement="friday_comfort", session_id="s-new", item_ids=list(CAMERAS))
+    assert recommend(shop, placement="for_you", session_id="s-new")["fallback_used"]
+    of_phones = recommend(shop, placement="friday_comfort", session_id="s-new", item_ids=list(PHONES))
+    of_cameras = recommend(shop, placement="friday_comfort", session_id="s-new", item_ids=list(CAMERAS))
     assert ids(of_phones) != ids(of_cameras)
 
 
 @pytest.mark.parametrize("placement", [*PLACEMENTS, "home_for_you", "friday_comfort", "pdp_complementary"])
-def test_every_list_holds_to_a_filter(shop: Client, placement: str) -> None:
-    seeds = [PHONES[0]] if shop.app.state.service.state.placements[placement].anchor == "item" else []
+def test_every_list_applies_a_filter(shop: Client, placement: str) -> None:
+    seeds = [PHONES[0]] if shop.app.state.app_context.watcher.placements[placement].anchor == "item" else []
     who = {} if seeds else {"user_id": "u010"}
-    answer = told(shop, placement=placement, **who, item_ids=seeds, filter="category = '食品' AND price < 30", limit=50)
-    table = shop.app.state.service.state.current.recommender.engine.items_table
+    answer = recommend(
+        shop, placement=placement, **who, item_ids=seeds, filter="category = '食品' AND price < 30", limit=50
+    )
+    table = shop.app.state.app_context.watcher.current.recommender.engine.items_table
     kept = {row["item_id"] for row in table.to_dicts() if "食品" in (row["category"] or []) and row["price"] < 30}
     assert set(ids(answer)) <= kept - {UNAVAILABLE}
     assert answer["items"]
@@ -106,10 +108,10 @@ def test_filters_read_user_and_context(shop: Client) -> None:
     rows = "item_id IN (context.wanted)"
     wanted = [CARDS[0], CARDS[1]]
     text = "has(context.wanted, item_id)"
-    answer = told(shop, placement="popular", filter=text, context={"wanted": wanted})
+    answer = recommend(shop, placement="popular", filter=text, context={"wanted": wanted})
     assert sorted(ids(answer)) == sorted(wanted)
-    assert ids(told(shop, placement="popular", filter=text)) == []
-    assert ids(told(shop, placement="popular", filter="context.weekday = 9")) == []
+    assert ids(recommend(shop, placement="popular", filter=text)) == []
+    assert ids(recommend(shop, placement="popular", filter="context.weekday = 9")) == []
     assert "filter" in refused(ask(shop, placement="popular", filter=rows + " x"))
 
 
@@ -123,7 +125,7 @@ def test_filters_read_user_and_context(shop: Client) -> None:
         ("(" * 300, "character"),
     ],
 )
-def test_a_hostile_filter_is_told_where(shop: Client, text: str, where: str) -> None:
+def test_a_hostile_filter_is_refused_with_its_position(shop: Client, text: str, where: str) -> None:
     told_of = refused(ask(shop, placement="for_you", user_id="u010", filter=text))
     assert told_of.startswith("filter: ")
     assert where in told_of
@@ -142,12 +144,12 @@ def test_a_hostile_filter_is_told_where(shop: Client, text: str, where: str) -> 
         ({"placement": "for_you", "item_ids": ["ok", "é" * 200]}, "item_ids[1]"),
         ({"placement": "for_you", "item_ids": ["x"] * 101}, "item_ids"),
         ({"placement": "complementary"}, "item_ids"),
-        ({"placement": "for_you", "context": {"a": {"b": 1}}}, "context[...]"),
+        ({"placement": "for_you", "context": {"a": {"b": 1}}}, "context.a"),
         ({"placement": "for_you", "as_of": "2999-01-01T00:00:00Z"}, "as_of"),
         ({"placement": "for_you", "page_token": "rubbish"}, "page_token"),
     ],
 )
-def test_what_is_wrong_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
+def test_the_wrong_field_is_named(shop: Client, body: dict[str, Any], field: str) -> None:
     assert refused(ask(shop, **body)).startswith(f"{field}: ")
 
 
@@ -155,7 +157,7 @@ def pages(client: Client, limits: list[int], **body: Any) -> list[dict[str, Any]
     found, token = [], None
     for limit in limits:
         given = {"page_token": token} if token else {}
-        found.append(told(client, limit=limit, **given, **body))
+        found.append(recommend(client, limit=limit, **given, **body))
         token = found[-1]["next_page_token"]
         if token is None:
             break
@@ -163,9 +165,9 @@ def pages(client: Client, limits: list[int], **body: Any) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("placement", ["for_you", "long_tail", "home_for_you", "friday_comfort", "popular"])
-def test_pages_are_one_long_list_cut(shop: Client, placement: str) -> None:
+def test_pages_are_parts_of_one_long_list(shop: Client, placement: str) -> None:
     body = {"placement": placement, "user_id": "u010", "as_of": "2024-06-20T08:00:00Z"}
-    whole = told(shop, limit=100, **body)
+    whole = recommend(shop, limit=100, **body)
     parts = pages(shop, [3, 10, 1, 20, *[7] * 20], **body)
     listed = [item for part in parts for item in part["items"]]
     assert [item["item_id"] for item in listed][:100] == ids(whole)
@@ -184,8 +186,8 @@ def test_pages_are_one_long_list_cut(shop: Client, placement: str) -> None:
         "/v1/users/nobody/recommendations?placement=popular&filter=price%20%3E%201",
     ],
 )
-def test_pages_of_get_calls_are_one_long_list_cut(shop: Client, path: str) -> None:
-    """The token of the first page is short, and the same for all whom the list is the same for."""
+def test_pages_of_get_calls_are_parts_of_one_long_list(shop: Client, path: str) -> None:
+    """The token of the first page is short, and the same for everybody who gets the same list."""
     path = f"{path}&as_of=2024-06-20T08:00:00Z"
     whole = shop.get(f"{path}&limit=40").json()
     first = shop.get(f"{path}&limit=4").json()
@@ -203,8 +205,8 @@ def test_pages_of_get_calls_are_one_long_list_cut(shop: Client, path: str) -> No
     assert (other.status_code, "another" in other.text) == (422, True)
 
 
-def test_a_token_of_something_else_is_refused(shop: Client) -> None:
-    token = told(shop, placement="for_you", user_id="u010", limit=3)["next_page_token"]
+def test_a_token_of_another_request_is_refused(shop: Client) -> None:
+    token = recommend(shop, placement="for_you", user_id="u010", limit=3)["next_page_token"]
     flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
     assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=flipped))
     assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=token[:-9]))
@@ -217,19 +219,19 @@ def test_a_token_of_something_else_is_refused(shop: Client) -> None:
     )
 
 
-def test_explanations_tell_scores_by_source_and_features(shop: Client) -> None:
-    answer = told(shop, placement="for_you", user_id="u010", limit=5, explain=True)
+def test_explanations_have_scores_by_source_and_features(shop: Client) -> None:
+    answer = recommend(shop, placement="for_you", user_id="u010", limit=5, explain=True)
     assert [each["item_id"] for each in answer["explanations"]] == ids(answer)
     for item, each in zip(answer["items"], answer["explanations"], strict=True):
         assert max(each["scores"], key=each["scores"].get) == item["source"]
-    is_ranked = shop.app.state.service.state.current.recommender.engine.rankers.next.is_fitted
+    is_ranked = shop.app.state.app_context.watcher.current.recommender.engine.rankers.next.is_fitted
     assert all(bool(each["features"]) == is_ranked for each in answer["explanations"])
-    assert "explanations" not in told(shop, placement="for_you", user_id="u010", limit=5)
-    stranger = told(shop, placement="for_you", limit=2, explain=True)
-    assert all(set(each["scores"]) == {"popular_by_hour"} for each in stranger["explanations"])
+    assert "explanations" not in recommend(shop, placement="for_you", user_id="u010", limit=5)
+    unknown = recommend(shop, placement="for_you", limit=2, explain=True)
+    assert all(set(each["scores"]) == {"popular_by_hour"} for each in unknown["explanations"])
 
 
-def test_a_page_holds_no_item_twice(shop: Client) -> None:
+def test_a_page_contains_no_item_twice(shop: Client) -> None:
     for body in ({"user_id": "u010"}, {"user_id": ODD_USERS[0], "limit": 4}, {}):
         answer = ask(shop, "/v1/pages/home", **body).json()
         listed = [item["item_id"] for shelf in answer["shelves"] for item in shelf["items"]]
@@ -239,7 +241,7 @@ def test_a_page_holds_no_item_twice(shop: Client) -> None:
     assert shelf["titles"] == {"en": "For you", "zh": "猜你喜欢"}
 
 
-def test_shelves_that_know_the_shopper_come_first(shop: Client) -> None:
+def test_personal_lists_of_a_page_come_first(shop: Client) -> None:
     answer = ask(shop, "/v1/pages/home", user_id="u010").json()
     names = [shelf["placement"] for shelf in answer["shelves"]]
     assert names[-1] == "popular"
@@ -256,8 +258,8 @@ def test_shelves_that_know_the_shopper_come_first(shop: Client) -> None:
     assert "home, product" in missing.json()["detail"]
 
 
-def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
-    listed = told(shop, placement="for_you", user_id="u010", limit=30)
+def test_a_given_list_is_ordered_for_the_user(shop: Client) -> None:
+    listed = recommend(shop, placement="for_you", user_id="u010", limit=30)
     given = [*reversed(ids(listed)), "unknown 1", ids(listed)[0], UNAVAILABLE]
     answer = ask(shop, "/v1/rank", item_ids=["unknown 0", *given], user_id="u010").json()
     assert answer["missing_ids"] == ["unknown 0", "unknown 1"]
@@ -267,10 +269,10 @@ def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
     assert len(found) == len(set(given)) + 1
     scores = {item["item_id"]: item["score"] for item in answer["items"]}
     assert all(scores[item["item_id"]] == pytest.approx(item["score"], rel=1e-5) for item in listed["items"])
-    service = shop.app.state.service
-    asyncio.run(service.impressions.flush())
+    app_context = shop.app.state.app_context
+    asyncio.run(app_context.impressions.flush())
     shown = [
-        stored.entry for stored in service.store.tail(0, 10_000) if stored.entry.key == answer["recommendation_id"]
+        stored.entry for stored in app_context.store.tail(0, 10_000) if stored.entry.key == answer["recommendation_id"]
     ]
     assert [(entry.body["placement"], entry.body["user_id"]) for entry in shown] == [("rank", "u010")]
     assert [item["item_id"] for item in shown[0].body["items"]] == found
@@ -279,17 +281,17 @@ def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
 
 
 def test_calls_in_a_body_are_counted_by_placement(shop: Client) -> None:
-    told(shop, placement="home_for_you", user_id="u010")
+    recommend(shop, placement="home_for_you", user_id="u010")
     assert 'placement="home_for_you",status="200"' in shop.get("/metrics").text
 
 
-def test_lists_of_the_file_are_served_by_get_with_their_own_limit(shop: Client) -> None:
+def test_placements_of_the_file_are_served_by_get_with_their_own_limit(shop: Client) -> None:
     assert len(shop.get("/v1/users/u010/recommendations?placement=home_for_you").json()["items"]) == 10
     assert len(shop.get("/v1/items/phone-1/recommendations?placement=pdp_complementary").json()["items"]) <= 6
     assert "home_for_you" in shop.get("/openapi.json").text
 
 
-def test_get_takes_a_filter_and_holds_no_filtered_list_for_others(shop: Client) -> None:
+def test_get_applies_a_filter_and_does_not_cache_the_list(shop: Client) -> None:
     path = "/v1/items/phone-1/recommendations?placement=bought_together&limit=5"
     before = ids(shop.get(path).json())
     found = ids(shop.get(f"{path}&filter={quote('price < 50')}").json())
@@ -297,6 +299,6 @@ def test_get_takes_a_filter_and_holds_no_filtered_list_for_others(shop: Client) 
     assert found != before
     assert ids(shop.get(path).json()) == before
     of_user = shop.get(f"/v1/users/u010/recommendations?filter={quote('brand = ' + chr(39) + '晨光' + chr(39))}").json()
-    posted = told(shop, placement="for_you", user_id="u010", filter="brand = '晨光'", as_of=of_user["as_of"])
+    posted = recommend(shop, placement="for_you", user_id="u010", filter="brand = '晨光'", as_of=of_user["as_of"])
     assert comparable(posted) == comparable(of_user)
     assert refused(shop.get("/v1/users/u010/recommendations?filter=prce%20%3C%203")).startswith("filter: ")

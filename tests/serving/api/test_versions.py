@@ -3,11 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.serving.test_state import spoil, write_another
-
 from recsys.bundles.registry import current_version, versions
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import client_of
+from tests.serving.runtime.test_bundle_watcher import spoil, write_another
 
 
 def activation(version: str) -> str:
@@ -26,26 +25,26 @@ def test_an_older_bundle_is_activated(own_models: Path, shop_engine: Engine) -> 
         answer = client.request("POST", activation(str(old)))
         assert (answer.status_code, answer.json()) == (200, {"current": old, "previous": new})
         assert current_version(own_models) == old
-        client.app.state.service.state.refresh()
+        client.app.state.app_context.watcher.refresh()
         assert client.get("/health/ready").json()["model_version"] == old
         assert client.request("POST", activation(str(old))).json()["previous"] == old
 
 
-def test_what_cannot_serve_is_not_activated(own_models: Path) -> None:
+def test_a_broken_bundle_is_not_activated(own_models: Path) -> None:
     before = current_version(own_models)
     with client_of(own_models) as client:
         spoil(own_models, "broken")
         (own_models / "CURRENT").write_text(f"{before}\n")
         listed = {each["version"]: each for each in client.get("/v1/models").json()["models"]}
         assert set(listed) == set(versions(own_models))
-        told = client.request("POST", activation("broken"))
-        assert told.status_code == 409
-        assert "nothing has changed" in told.json()["detail"]
+        reply = client.request("POST", activation("broken"))
+        assert reply.status_code == 409
+        assert "the active bundle has not changed" in reply.json()["detail"]
         for name in ("nowhere", "../etc", "a/b", "."):
             assert client.request("POST", activation(name)).status_code == 404
     assert current_version(own_models) == before
 
 
-def test_an_empty_shelf(tmp_path: Path) -> None:
+def test_no_bundles(tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
         assert client.get("/v1/models").json() == {"current": None, "serving": None, "models": []}

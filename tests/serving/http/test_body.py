@@ -9,10 +9,12 @@ import pytest
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
-from serving.http.body import Body, BodyId, wrong_ids
+from serving.http.body import Body, check_headers
+from serving.http.fields import Id
 from serving.problems import InvalidRequestError
 
 TYPE = (b"content-type", b"application/json")
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True):
@@ -21,21 +23,22 @@ class Part(msgspec.Struct, forbid_unknown_fields=True):
 
 class Whole(msgspec.Struct, forbid_unknown_fields=True):
     parts: list[Part]
-    of: BodyId = msgspec.field(name="from", default="x")
+    from_id: Id = msgspec.field(name="from", default="x")
+    ids: list[Id] = []
     free: Any = None
 
 
 BODY, TOLERANT = Body(Whole), Body(Whole, tolerant=True)
 
 
-def read(*chunks: bytes, headers: tuple[tuple[bytes, bytes], ...] = (TYPE,), max_bytes: int = 1000) -> Whole:
+def read(*chunks: bytes, headers: Headers = (TYPE,), max_bytes: int = 1000, seconds: float = 10.0) -> Whole:
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     left = iter([*messages, {"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, Any]:
         return next(left)
 
-    return asyncio.run(BODY.read({"headers": headers}, receive, max_bytes))  # type: ignore[arg-type]
+    return asyncio.run(BODY.read(headers, receive, max_bytes, seconds))
 
 
 def fault(raw: bytes, body: Body[Whole] = BODY) -> tuple[str, str, str | None]:
@@ -46,52 +49,63 @@ def fault(raw: bytes, body: Body[Whole] = BODY) -> tuple[str, str, str | None]:
     return error.field, error.message, error.value
 
 
-def test_it_reads_parts_as_they_come() -> None:
+def test_parts_are_read_as_they_arrive() -> None:
     assert read(b'{"parts":[{"pri', b'ce":2}],"from":"u"}') == Whole([Part(2.0)], "u")
 
 
 @pytest.mark.parametrize(
-    ("raw", "field", "told", "value"),
+    ("raw", "field", "message", "value"),
     [
-        (b'{"parts":[{},{"price":-1}]}', "parts[1].price", "expected `float` >= 0", "-1"),
-        (b'{"parts":[{"price":"1"}]}', "parts[0].price", "expected `float`, got `str`", "1"),
-        (b'{"parts":[{"prize":1}]}', "parts[0].prize", "unknown field", None),
-        (b'{"parts":[],"from":""}', "from", "length >= 1", ""),
-        (b"{}", "parts", "missing", None),
-        (b"[]", "", "expected `object`, got `array`", None),
+        (b'{"parts":[{},{"price":-1}]}', "parts[1].price", "is -1: expected a number of at least 0", "-1"),
+        (b'{"parts":[{"price":"1"}]}', "parts[0].price", "is '1': expected a number", "1"),
+        (b'{"parts":[{"prize":1}]}', "parts[0].prize", "unknown field 'prize': expected one of price", None),
+        (b'{"parts":[],"from":""}', "from", "expected an id of 1 to 256 bytes", ""),
+        (b'{"parts":[],"from":"a\\n"}', "from", "without control characters", "a\n"),
+        ('{"parts":[],"from":"%s"}' % ("茶" * 86), "from", "has 258 bytes", "茶" * 80),
+        (b'{"parts":[],"ids":["a","b\\u0000"]}', "ids[1]", "without control characters", "b\0"),
+        (b"{}", "parts", "missing: expected an array", None),
+        (b"[]", "", "the body is []: expected an object", None),
         (b"", "", "not JSON", None),
         (b'{"parts":[]', "", "not JSON", None),
-        (b'{"parts":[{"price":NaN}]}', "", "NaN is no value of JSON", None),
-        (b'{"parts":[{"price":1e999}]}', "parts[0].price", "number out of range", None),
+        (b'{"parts":[{"price":NaN}]}', "", "NaN is not a JSON value", None),
+        (b'{"parts":[{"price":1e999}]}', "parts[0].price", "out of range", None),
         (b'{"parts":[],"from":"\xff"}', "", "not UTF-8", None),
-        (b'{"parts":[],"from":"\\ud800"}', "", "not valid Unicode", None),
+        (b'{"parts":[],"from":"\\ud800"}', "from", "not valid Unicode", None),
+        (b'{"parts":[],"free":["\\ud800"]}', "free", "valid Unicode", None),
         (b'{"parts":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "", "nested too deeply", None),
         (b'{"parts":[],"free":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "", "nested too deeply", None),
         (b'{"parts":[],"from":' + b"9" * 5000 + b"}", "", "not JSON", None),
     ],
 )
-def test_what_is_wrong_is_named(raw: bytes, field: str, told: str, value: str | None) -> None:
-    found = fault(raw)
+def test_the_wrong_part_is_named(raw: bytes | str, field: str, message: str, value: str | None) -> None:
+    found = fault(raw.encode() if isinstance(raw, str) else raw)
     assert found[0] == field
-    assert told in found[1]
+    assert message in found[1]
     if value is not None:
         assert found[2] == value
 
 
-def test_of_two_equal_names_the_last_counts() -> None:
+def test_all_faults_are_reported_at_once() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        BODY.decode(b'{"parts":[{"price":-1},{"x":1}],"from":"","y":2}')
+    assert [error.field for error in caught.value.errors] == ["y", "parts[0].price", "parts[1].x", "from"]
+
+
+def test_the_last_of_two_equal_names_counts() -> None:
     assert BODY.decode(b'{"parts":[{"price":1,"price":2}]}').parts == [Part(2.0)]
+    assert BODY.decode(b'{"parts":[{"price":"x","price":2}]}').parts == [Part(2.0)]
 
 
-def test_what_is_odd_is_left_to_a_tolerant_call() -> None:
+def test_a_tolerant_call_gets_odd_values() -> None:
     assert TOLERANT.decode(b'{"parts":[],"free":["\\ud800",1e999]}').free == ["\ud800", float("inf")]
-    assert fault(b'{"parts":[],"free":["\\ud800"],"\\udfff":1}', TOLERANT)[0] == ""
+    assert "unknown field" in fault(b'{"parts":[],"free":["\\ud800"],"\\udfff":1}', TOLERANT)[1]
     assert "NaN" in fault(b'{"parts":[],"free":[NaN]}', TOLERANT)[1]
 
 
 @pytest.mark.parametrize(
-    "headers", [(TYPE, (b"content-length", b"1001")), (TYPE,)], ids=["told before it is read", "found while reading"]
+    "headers", [(TYPE, (b"content-length", b"1001")), (TYPE,)], ids=["by its header", "found while reading"]
 )
-def test_too_large(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+def test_a_body_that_is_too_large_is_413(headers: Headers) -> None:
     with pytest.raises(HTTPException, match="larger than 1000 bytes") as caught:
         read(b" " * 900, b" " * 101, headers=headers)
     assert caught.value.status_code == 413
@@ -107,7 +121,7 @@ def test_too_large(headers: tuple[tuple[bytes, bytes], ...]) -> None:
         (TYPE, (b"content-encoding", b"gzip")),
     ],
 )
-def test_another_type(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+def test_another_media_type_is_415(headers: Headers) -> None:
     with pytest.raises(HTTPException) as caught:
         read(b'{"parts":[]}', headers=headers)
     assert caught.value.status_code == 415
@@ -116,10 +130,28 @@ def test_another_type(headers: tuple[tuple[bytes, bytes], ...]) -> None:
 @pytest.mark.parametrize(
     "value", [b"Application/JSON", b"application/json; charset=UTF-8", b'application/json;charset="utf-8"']
 )
-def test_the_same_type_in_other_words(value: bytes) -> None:
-    assert read(b'{"parts":[]}', headers=((b"content-type", value),)).parts == []
+def test_a_media_type_has_several_spellings(value: bytes) -> None:
+    check_headers([(b"content-type", value), (b"content-encoding", b"Identity")], "application/json", 10)
 
 
-def test_ids_are_counted_in_bytes_and_looked_through() -> None:
-    errors = wrong_ids([("a", "茶" * 85), ("b", "茶" * 86), ("c", None), ("d", "x\n"), ("e", "x\x85")])
-    assert [error.field for error in errors] == ["b", "d", "e"]
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_body_that_does_not_arrive_is_408(sent: int) -> None:
+    left = iter([{"type": "http.request", "body": b"{", "more_body": True}] * sent)
+
+    async def receive() -> dict[str, Any]:
+        for message in left:
+            return message
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    with pytest.raises(HTTPException, match=r"incomplete after 0\.05 s") as caught:
+        asyncio.run(BODY.read((TYPE,), receive, 1000, 0.05))
+    assert (caught.value.status_code, caught.value.headers) == (408, {"Connection": "close"})
+
+
+def test_a_disconnected_caller_is_400() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(HTTPException) as caught:
+        asyncio.run(BODY.read((TYPE,), receive, 1000, 10))
+    assert caught.value.status_code == 400

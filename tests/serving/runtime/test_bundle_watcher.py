@@ -18,8 +18,8 @@ from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.settings import load_settings
 
 
-def state_of(models: Path) -> BundleWatcher:
-    return AppContext.of(load_settings(models=models, poll_seconds=0.01)).state
+def watcher_of(models: Path) -> BundleWatcher:
+    return AppContext.of(load_settings(models=models, poll_seconds=0.01)).watcher
 
 
 def write_another(engine: Engine, models: Path, day: int = 3) -> str:
@@ -29,7 +29,7 @@ def write_another(engine: Engine, models: Path, day: int = 3) -> str:
 
 
 def spoil(models: Path, name: str) -> None:
-    """Make a copy of the current bundle with one byte changed the current one."""
+    """Copy the current bundle, change one byte of the copy, and make it the current one."""
     version = current_version(models)
     assert version is not None
     shutil.copytree(models / version, models / name)
@@ -41,37 +41,39 @@ def spoil(models: Path, name: str) -> None:
 
 
 def test_a_newer_bundle_replaces_the_old_one(own_models: Path, shop_engine: Engine) -> None:
-    state = state_of(own_models)
-    state.refresh()
-    old = state.snapshot()
-    state.refresh()
-    assert state.snapshot() is old
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    old = watcher.snapshot()
+    watcher.refresh()
+    assert watcher.snapshot() is old
     version = write_another(shop_engine, own_models)
-    state.refresh()
-    assert state.snapshot().version == state.snapshot().recommender.version == version
-    assert state.snapshot().cache is not old.cache
+    watcher.refresh()
+    assert watcher.snapshot().version == watcher.snapshot().recommender.version == version
+    assert watcher.snapshot().cache is not old.cache
 
 
-def test_a_broken_bundle_is_refused_and_the_old_one_serves_on(
+def test_a_broken_bundle_is_refused_and_the_old_one_is_still_served(
     own_models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = state_of(own_models)
-    state.refresh()
-    old, good = state.snapshot(), (own_models / CURRENT).read_text()
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    old, good = watcher.snapshot(), (own_models / CURRENT).read_text()
     spoil(own_models, "broken")
-    state.refresh()
-    assert state.snapshot() is old
-    assert state.last_error is not None
-    assert "broken" in state.last_error
-    assert ".npy" in state.last_error
+    watcher.refresh()
+    assert watcher.snapshot() is old
+    assert watcher.last_error is not None
+    assert "broken" in watcher.last_error
+    assert ".npy" in watcher.last_error
     assert len(caplog.records) == 1
     (own_models / CURRENT).write_text(good)
-    state.refresh()
-    assert state.last_error is None
+    watcher.refresh()
+    assert watcher.last_error is None
 
 
-def test_a_refused_bundle_is_tried_again_ever_more_seldom(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, now = state_of(own_models), 0.0
+def test_a_refused_bundle_is_tried_again_at_growing_intervals(
+    own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher, now = watcher_of(own_models), 0.0
     monkeypatch.setattr("serving.runtime.bundle_watcher.time.monotonic", lambda: now)
     tries: list[float] = []
 
@@ -82,45 +84,45 @@ def test_a_refused_bundle_is_tried_again_ever_more_seldom(own_models: Path, monk
     monkeypatch.setattr("serving.runtime.bundle_watcher.open_snapshot", fail)
     for tick in range(400):
         now = tick / 100
-        state.refresh()
+        watcher.refresh()
     gaps = [later - earlier for earlier, later in pairwise(tries)]
     assert len(tries) < 12
     assert gaps == sorted(gaps)
-    assert state.last_error is not None
-    assert "ValueError" in state.last_error
-    assert "of no family" not in state.last_error
+    assert watcher.last_error is not None
+    assert "ValueError" in watcher.last_error
+    assert "of no family" not in watcher.last_error
 
 
-def test_a_mended_bundle_is_served(own_models: Path) -> None:
-    state, version = state_of(own_models), (own_models / CURRENT).read_text().strip()
+def test_a_repaired_bundle_is_served(own_models: Path) -> None:
+    watcher, version = watcher_of(own_models), (own_models / CURRENT).read_text().strip()
     manifest = own_models / version / "manifest.json"
     whole = manifest.read_bytes()
     manifest.write_bytes(whole[:100])
-    state.refresh()
-    assert state.current is None
+    watcher.refresh()
+    assert watcher.current is None
     manifest.write_bytes(whole)
-    assert state._refusal is not None
-    state._refusal = replace(state._refusal, retry_at=0.0)
-    state.refresh()
-    assert state.snapshot().version == version
+    assert watcher._refusal is not None
+    watcher._refusal = replace(watcher._refusal, retry_at=0.0)
+    watcher.refresh()
+    assert watcher.snapshot().version == version
 
 
-def test_the_log_is_looked_at_once_a_turn_of_the_event_loop(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = state_of(own_models)
-    state.refresh()
-    looks: list[object] = []
-    monkeypatch.setattr(LiveView, "catch_up", lambda _, store: looks.append(store))
+def test_the_log_is_read_once_per_turn_of_the_event_loop(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    reads: list[object] = []
+    monkeypatch.setattr(LiveView, "catch_up", lambda _, store: reads.append(store))
 
     async def requests() -> None:
         async def request() -> None:
-            state.snapshot()
+            watcher.snapshot()
 
         await asyncio.gather(*(request() for _ in range(5)))
-        assert len(looks) == 1, "five requests that were there at once"
+        assert len(reads) == 1, "five requests that were there at once"
         await request()
-        assert len(looks) == 2, "one that came later"
+        assert len(reads) == 2, "one that came later"
 
     asyncio.run(requests())
-    state.snapshot()
-    state.snapshot()
-    assert len(looks) == 4, "no event loop, no turns"
+    watcher.snapshot()
+    watcher.snapshot()
+    assert len(reads) == 4, "no event loop, no turns"

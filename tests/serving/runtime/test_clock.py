@@ -5,7 +5,7 @@ import time
 from serving.runtime.clock import Clock
 
 
-def test_the_wall_clock_heeds_no_data() -> None:
+def test_the_wall_clock_ignores_the_data() -> None:
     clock = Clock("wall")
     clock.start(0)
     assert abs(clock.now() - time.time()) <= 2
@@ -35,7 +35,7 @@ def test_data_clocks_of_one_server_agree() -> None:
     assert abs(early.now() - late.now()) <= 1
 
 
-def test_a_data_clock_goes_on_from_the_live_log() -> None:
+def test_a_data_clock_continues_from_the_live_log() -> None:
     clock = Clock("data", time.time(), logged_until=1_000_500.5)
     clock.start(1_000_000)
     assert 1_000_500 <= clock.now() <= 1_000_502

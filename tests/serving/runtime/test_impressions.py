@@ -14,7 +14,13 @@ from recsys.core.errors import StoreBusyError, StoreError
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import EventStore, LogEntry, events_table
-from serving.runtime.impressions import MAX_SHOWN, ImpressionPayload, Impressions, shown_of, who_of
+from serving.runtime.impressions import (
+    MAX_IMPRESSIONS,
+    ImpressionPayload,
+    Impressions,
+    impression_payload,
+    user_columns,
+)
 from serving.runtime.settings import load_settings
 from serving.runtime.telemetry import Telemetry
 from tests.serving.conftest import Client, Server, client_of
@@ -31,14 +37,14 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
 
 
 def flushed(client: Client) -> list[LogEntry]:
-    service = client.app.state.service
-    client._runner.run(service.impressions.flush())
-    return [stored.entry for stored in service.store.tail(0, 100_000)]
+    app_context = client.app.state.app_context
+    client._runner.run(app_context.impressions.flush())
+    return [stored.entry for stored in app_context.store.tail(0, 100_000)]
 
 
 def answer(client: Client, path: str) -> dict[str, Any]:
-    told: dict[str, Any] = client.get(path).json()
-    return told
+    reply: dict[str, Any] = client.get(path).json()
+    return reply
 
 
 def an_answer(*ranks: int) -> Recommendations:
@@ -46,70 +52,73 @@ def an_answer(*ranks: int) -> Recommendations:
     return Recommendations("popular", "v1", items, True, (), 1.0, 8, "UTC")
 
 
-def test_what_chance_did_is_logged() -> None:
+def test_propensities_are_recorded() -> None:
     drawn = replace(an_answer(1, 2), items=(replace(an_answer(1).items[0], propensity=0.25), an_answer(2).items[0]))
-    assert msgspec.json.decode(shown_of(drawn).items) == [
+    assert msgspec.json.decode(impression_payload(drawn).items) == [
         {"item_id": "i1", "score": 1.0, "propensity": 0.25},
         {"item_id": "i2", "score": 0.5},
     ]
 
 
-def test_a_list_is_logged_as_it_was_shown(shop: Client) -> None:
-    told = answer(shop, USER)
+def test_a_list_is_recorded_as_returned(shop: Client) -> None:
+    reply = answer(shop, USER)
     (entry,) = flushed(shop)
-    assert (entry.kind, entry.key) == ("impression", told["recommendation_id"])
+    assert (entry.kind, entry.key) == ("impression", reply["recommendation_id"])
     assert entry.body == {
         "placement": "for_you",
-        "model_version": told["model_version"],
+        "model_version": reply["model_version"],
         "fallback_used": False,
-        "items": [{"item_id": item["item_id"], "score": item["score"]} for item in told["items"]],
+        "items": [{"item_id": item["item_id"], "score": item["score"]} for item in reply["items"]],
         "user_id": USERS_WITH_HISTORY[9],
     }
-    assert abs(entry.at - shop.app.state.service.clock.now()) < 5
+    assert abs(entry.at - shop.app.state.app_context.clock.now()) < 5
     assert entry.received_at > entry.at
-    table = events_table(shop.app.state.service.store)
+    table = events_table(shop.app.state.app_context.store)
     assert table["position"].to_list() == [1, 2, 3]
-    assert table["item_id"].to_list() == [item["item_id"] for item in told["items"]]
+    assert table["item_id"].to_list() == [item["item_id"] for item in reply["items"]]
 
 
-def test_showings_of_one_cached_list_are_one_entry(shop: Client) -> None:
-    told = [answer(shop, ITEM) for _ in range(3)]
-    assert told[0]["items"] == told[2]["items"]
+def test_impressions_of_one_cached_list_are_one_entry(shop: Client) -> None:
+    reply = [answer(shop, ITEM) for _ in range(3)]
+    assert reply[0]["items"] == reply[2]["items"]
     answer(shop, f"{ITEM}&user_id=u020")
     mine, theirs = sorted(flushed(shop), key=lambda entry: "shown" in entry.body)
     assert mine.body["user_id"] == "u020"
     assert theirs.key is None
-    assert [each["recommendation_id"] for each in theirs.body["shown"]] == [each["recommendation_id"] for each in told]
-    assert [each["item_id"] for each in theirs.body["items"]] == [each["item_id"] for each in told[0]["items"]]
+    assert [each["recommendation_id"] for each in theirs.body["shown"]] == [each["recommendation_id"] for each in reply]
+    assert [each["item_id"] for each in theirs.body["items"]] == [each["item_id"] for each in reply[0]["items"]]
     assert "user_id" not in theirs.body
     assert flushed(shop) == [mine, theirs] or len(flushed(shop)) == 2, "nothing is written twice"
 
 
-def test_errors_show_nothing(shop: Client) -> None:
+def test_errors_are_not_recorded(shop: Client) -> None:
     assert shop.get("/v1/items/no-such-thing/recommendations").status_code == 404
     assert flushed(shop) == []
 
 
-def test_those_who_want_no_history_are_not_named(shop: Client) -> None:
+def test_users_who_opted_out_are_not_recorded(shop: Client) -> None:
     answer(shop, f"/v1/users/{OPTED_OUT}/recommendations")
     (entry,) = flushed(shop)
     assert entry.body["fallback_used"]
     assert not {"user_id", "visitor_id", "session_id"} & set(entry.body)
-    assert events_table(shop.app.state.service.store).is_empty(), "nobody is named"
-    live = shop.app.state.service.state.current.recommender.live
+    assert events_table(shop.app.state.app_context.store).is_empty(), "nobody is named"
+    live = shop.app.state.app_context.watcher.current.recommender.live
     live.identities.merge("their-phone", OPTED_OUT)
-    assert who_of(live, Request("popular", 0, visitor_id="their-phone")) is None
-    assert who_of(live, Request("popular", 0)) is None
-    assert who_of(live, Request("popular", 0, user_id="u", session_id="s")) == {"user_id": "u", "session_id": "s"}
+    assert user_columns(live, Request("popular", 0, visitor_id="their-phone")) is None
+    assert user_columns(live, Request("popular", 0)) is None
+    assert user_columns(live, Request("popular", 0, user_id="u", session_id="s")) == {"user_id": "u", "session_id": "s"}
 
 
 def test_later_pages_keep_their_ranks() -> None:
-    assert bytes(shown_of(an_answer(1, 2)).items) == b'[{"item_id":"i1","score":1.0},{"item_id":"i2","score":0.5}]'
-    assert bytes(shown_of(an_answer(4)).items) == b'[{"item_id":"i4","score":0.25,"position":4}]'
+    assert (
+        bytes(impression_payload(an_answer(1, 2)).items)
+        == b'[{"item_id":"i1","score":1.0},{"item_id":"i2","score":0.5}]'
+    )
+    assert bytes(impression_payload(an_answer(4)).items) == b'[{"item_id":"i4","score":0.25,"position":4}]'
 
 
-class Told(Telemetry):
-    """Remembers what was counted of impressions."""
+class CountingTelemetry(Telemetry):
+    """Keeps the counts of impressions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,29 +129,29 @@ class Told(Telemetry):
 
 
 def logged(
-    folder: Path, notes: Callable[[Impressions], None], store: EventStore | None = None, **settings: Any
+    folder: Path, record_all: Callable[[Impressions], None], store: EventStore | None = None, **settings: Any
 ) -> tuple[list[LogEntry], dict[str, int]]:
-    """What the log holds after some notes, and what was counted."""
-    told = Told()
+    """Return the entries of the log after some impressions, and the counts."""
+    telemetry = CountingTelemetry()
     with closing(SqliteStore(folder / "log.sqlite")) as real:
-        impressions = Impressions(load_settings(**settings), told, lambda: store or real, lambda: 5.0)
-        notes(impressions)
+        impressions = Impressions(load_settings(**settings), telemetry, lambda: store or real, lambda: 5.0)
+        record_all(impressions)
         asyncio.run(impressions.flush())
-        return [stored.entry for stored in real.tail(0, 10**6)], {k: v for k, v in told.counts.items() if v}
+        return [stored.entry for stored in real.tail(0, 10**6)], {k: v for k, v in telemetry.counts.items() if v}
 
 
-SHOWN = shown_of(an_answer(1, 2))
+SHOWN = impression_payload(an_answer(1, 2))
 
 
 def many(count: int, who: dict[str, str] | None = None) -> Callable[[Impressions], None]:
-    def notes(impressions: Impressions) -> None:
+    def record_all(impressions: Impressions) -> None:
         for number in range(count):
-            impressions.note(f"abc-{number:x}", number, SHOWN, who)
+            impressions.record(f"abc-{number:x}", number, SHOWN, who)
 
-    return notes
+    return record_all
 
 
-def test_the_sample_is_told_by_the_id_alone(tmp_path: Path) -> None:
+def test_the_id_alone_decides_about_the_sample(tmp_path: Path) -> None:
     entries, counts = logged(tmp_path, many(10_000, {"user_id": "u"}), impression_sample=0.2)
     assert counts == {"logged": len(entries)}
     assert len(entries) == pytest.approx(2000, rel=0.05)
@@ -158,14 +167,14 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     assert [each["at"] for each in entries[0].body["shown"]] == list(range(30))
 
 
-def test_an_entry_is_bounded(tmp_path: Path) -> None:
-    entries, counts = logged(tmp_path, many(MAX_SHOWN + 1))
-    assert [len(entry.body.get("shown", ())) for entry in entries] == [MAX_SHOWN, 0]
-    assert counts == {"logged": MAX_SHOWN + 1}
+def test_the_size_of_an_entry_is_limited(tmp_path: Path) -> None:
+    entries, counts = logged(tmp_path, many(MAX_IMPRESSIONS + 1))
+    assert [len(entry.body.get("shown", ())) for entry in entries] == [MAX_IMPRESSIONS, 0]
+    assert counts == {"logged": MAX_IMPRESSIONS + 1}
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is full"), StoreBusyError(1, 2, 3)])
-def test_a_store_that_fails_costs_impressions_alone(
+def test_a_store_failure_loses_only_impressions(
     tmp_path: Path, error: StoreError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -173,17 +182,17 @@ def test_a_store_that_fails_costs_impressions_alone(
 
     monkeypatch.setattr(SqliteStore, "submit" if isinstance(error, StoreBusyError) else "_commit", fail)
     assert logged(tmp_path, many(3)) == ([], {"failed": 3})
-    assert "3 lists that were shown are not in the live log" in caplog.text
+    assert "3 impressions are not in the live log" in caplog.text
 
 
-def test_erased_ones_are_not_counted_as_logged(tmp_path: Path) -> None:
+def test_impressions_of_erased_users_are_not_counted_as_logged(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "log.sqlite")) as store:
         store.erase(["u"], 100.0)
     entries, counts = logged(tmp_path, many(3, {"user_id": "u"}))
     assert (len(entries), counts) == (1, {})
 
 
-def test_a_cancelled_flush_loses_none(tmp_path: Path) -> None:
+def test_a_cancelled_flush_loses_no_impressions(tmp_path: Path) -> None:
     async def cancel_in_between(impressions: Impressions) -> None:
         task = asyncio.create_task(impressions.flush())
         await asyncio.sleep(0)
@@ -191,14 +200,14 @@ def test_a_cancelled_flush_loses_none(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    def notes(impressions: Impressions) -> None:
+    def record_all(impressions: Impressions) -> None:
         many(1000, {"user_id": "u"})(impressions)
         asyncio.run(cancel_in_between(impressions))
 
-    assert len(logged(tmp_path, notes)[0]) == 1000
+    assert len(logged(tmp_path, record_all)[0]) == 1000
 
 
-def test_a_clean_stop_writes_what_waits(start: Callable[..., Server], own_models: Path) -> None:
+def test_a_clean_stop_writes_the_queue(start: Callable[..., Server], own_models: Path) -> None:
     server = start(own_models)
     server.wait()
     ids = {server.get(USER).json()["recommendation_id"] for _ in range(5)}
@@ -214,6 +223,6 @@ def test_running_servers_write_and_count(start: Callable[..., Server], own_model
     server.wait("/metrics", lambda response: 'recsys_impressions_total{result="logged"} 1.0' in response.text)
 
 
-def test_shown_is_what_it_says() -> None:
+def test_the_payload_of_a_list() -> None:
     assert SHOWN[:3] == ("popular", "v1", True)
     assert isinstance(SHOWN, ImpressionPayload)

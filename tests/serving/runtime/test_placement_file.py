@@ -1,4 +1,4 @@
-"""A file of placements over a real server: read at start, followed as it changes, refused when it is broken."""
+"""A file of placements with a real server: read at the start and after each change, refused if it is broken."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PATH = "/v1/users/u010/recommendations?placement=mine"
 
 
 def _write(path: Path, text: str) -> None:
-    """Written aside and renamed, as an editor does."""
+    """Write beside the file and rename, as an editor does."""
     aside = path.with_suffix(".new")
     aside.write_text(text, encoding="utf-8")
     aside.rename(path)
 
 
-def test_a_running_server_takes_up_a_new_version_and_refuses_a_broken_one(
+def test_a_running_server_serves_a_new_version_and_refuses_a_broken_one(
     start: Callable[..., Server], own_models: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "placements.toml"
@@ -38,9 +38,9 @@ def test_a_running_server_takes_up_a_new_version_and_refuses_a_broken_one(
     _write(path, GOOD.format(limit=5))
     server.wait(PATH, until=lambda response: len(response.json()["items"]) == 5)
     _write(path, GOOD.format(limit=5) + 'filter = "prce < 3"\n')
-    told = server.wait(until=lambda response: response.json()["last_error"] is not None).json()["last_error"]
-    assert "'placements.mine.filter'" in told
-    assert "did you mean 'price'?" in told
+    reply = server.wait(until=lambda response: response.json()["last_error"] is not None).json()["last_error"]
+    assert "'placements.mine.filter'" in reply
+    assert "did you mean 'price'?" in reply
     assert len(server.get(PATH).json()["items"]) == 5
     path.unlink()
     server.wait(until=lambda response: "cannot be read" in (response.json()["last_error"] or ""))
@@ -53,7 +53,7 @@ def test_a_running_server_takes_up_a_new_version_and_refuses_a_broken_one(
     assert err.count("the newest placements are refused") == 2
 
 
-def test_every_worker_takes_it_up(start: Callable[..., Server], own_models: Path, tmp_path: Path) -> None:
+def test_every_worker_serves_a_new_version(start: Callable[..., Server], own_models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placements.toml"
     _write(path, GOOD.format(limit=3))
     server = start(own_models, placements=path, workers=2)
@@ -64,7 +64,7 @@ def test_every_worker_takes_it_up(start: Callable[..., Server], own_models: Path
 
 
 def _all_have(server: Server, n_items: int) -> bool:
-    """Each call is a connection of its own, so that both workers get some."""
+    """Send each call on its own connection, so that both workers get some."""
     return all(len(server.get(PATH).json()["items"]) == n_items for _ in range(12))
 
 
@@ -82,7 +82,7 @@ def test_a_server_with_a_broken_file_does_not_start(
     assert str(path) in err
 
 
-def test_an_app_with_a_broken_file_is_none(own_models: Path, tmp_path: Path) -> None:
+def test_an_app_with_a_broken_file_is_not_created(own_models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placements.toml"
     _write(path, "[placement.x]\n")
     settings = load_settings(models=own_models, placements=path)
@@ -95,12 +95,12 @@ def test_a_file_is_only_read_when_it_changes(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "placements.toml"
     _write(path, GOOD.format(limit=3))
     follower = PlacementFile(path)
-    monkeypatch.setattr("serving.runtime.placement_file.read_book", lambda *_: pytest.fail("it is the same"))
-    assert not follower.look(None)
-    assert not PlacementFile(None).look(None)
+    monkeypatch.setattr("serving.runtime.placement_file.read_placements", lambda *_: pytest.fail("it is the same"))
+    assert not follower.poll(None)
+    assert not PlacementFile(None).poll(None)
 
 
-def test_two_workers_go_on_with_each_others_pages_though_events_arrive(
+def test_two_workers_continue_each_others_pages_while_events_arrive(
     start: Callable[..., Server], own_models: Path
 ) -> None:
     server = start(own_models, workers=2)
@@ -122,7 +122,7 @@ def test_two_workers_go_on_with_each_others_pages_though_events_arrive(
     assert len(found) == len(set(found))
 
 
-def test_what_sold_out_since_is_left_out_of_the_next_page(start: Callable[..., Server], own_models: Path) -> None:
+def test_items_that_sell_out_are_left_out_of_the_next_page(start: Callable[..., Server], own_models: Path) -> None:
     server = start(own_models)
     server.wait()
     body = {"placement": "for_you", "user_id": "u010"}

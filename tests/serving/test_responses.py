@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.core.request import Recommendations, RecommendedItem
+from serving.responses import ANSWER, IdGenerator, ResponseMeta, encode, merge_json, moment
+
+LISTED = Recommendations("popular", "v1", (RecommendedItem("茶", 0.5, 1, "popular", ()),), True, (), 1.0, 8, "UTC")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.none() | st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_merged_response_has_the_fields_of_both(recommendation_id: str, token: str | None) -> None:
+    meta = ResponseMeta(recommendation_id, moment(0), token)
+    merged = json.loads(merge_json(meta, encode(LISTED)))
+    assert merged == json.loads(encode(meta)) | json.loads(encode(LISTED))
+
+
+def test_a_response_declares_its_fields_in_order() -> None:
+    merged = json.loads(merge_json(ResponseMeta("r", moment(0), None), encode(LISTED)))
+    meta, listed = ANSWER
+    assert list(merged) == [*meta.__struct_fields__, *listed.__dataclass_fields__]
+
+
+def test_moments_are_aware_and_utc() -> None:
+    assert moment(1714521600) == datetime(2024, 5, 1, tzinfo=UTC)
+    assert encode(moment(0)) == b'"1970-01-01T00:00:00Z"'
+
+
+def test_ids_are_unique_across_generators() -> None:
+    one, other = IdGenerator(), IdGenerator()
+    assert len({each.next() for each in (one, other) for _ in range(1000)}) == 2000
