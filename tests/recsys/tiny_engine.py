@@ -65,7 +65,7 @@ def tiny_engine(**changes: Any) -> Engine:
     similar = related(((1, 0.9), (2, 0.3), (7, 0.1)), ((0, 0.9),), ((3, 0.5), (0, 0.25)))
     engine = Engine(
         config=EngineConfig(),
-        dataset_info=FittedDataInfo(timezone="UTC", **{"goal": PURCHASE}, end=NOW),
+        dataset_info=FittedDataInfo(timezone="UTC", target_event=PURCHASE, end=NOW),
         items_table=table([{"item_id": item_id} for item_id in "abcdefgh"], ITEMS),
         users_table=table([], USERS),
         catalog=Catalog(
@@ -81,7 +81,7 @@ def tiny_engine(**changes: Any) -> Engine:
             share=f32(0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.1, 0),
             trend=f32(1, 1, 4, 0.25, 1, 1, 1, 1),
             n_buyers=i32(30, 20, 16, 8, 4, 2, 0, 1),
-            n_shoppers=40,
+            n_users=40,
             is_head=np.arange(N_ITEMS) < 2,
             momentum=np.ones((N_ITEMS, 3), np.float32),
         ),
@@ -116,7 +116,7 @@ def tiny_engine(**changes: Any) -> Engine:
             n_all=10,
             by_basket=True,
             is_paired_type=np.ones(3, np.bool_),
-            backward=ReversedTypePairs(sparse.csr_matrix((3, 3), dtype=np.bool_), 2.0),
+            reversed_pairs=ReversedTypePairs(sparse.csr_matrix((3, 3), dtype=np.bool_), 2.0),
         ),
         timeofday=TimeOfDayModel(
             lift=f32([0.5, 1.5], [1, 1], [4, 0.25], [1, 1], [2, 0.5], [1, 1], [0, 2], [9, 9]),

@@ -9,7 +9,8 @@ import pytest
 
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import EngineConfig
-from recsys.fitting.ranker import RankerConfig, TrainingGroups
+from recsys.fitting.ranker import RankerConfig
+from recsys.fitting.ranker_fit import TrainingGroups
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import PAIR_FEATURES
 from recsys.ranking.training_examples import TrainingRequests, cutoffs, training_requests
@@ -53,7 +54,7 @@ def requests(dataset: Dataset) -> TrainingRequests:
 
 def answers(dataset: Dataset) -> dict[int, list[tuple[int, int]]]:
     """By shopper who was known at the cut-off, the baskets and items bought within the horizon, in order."""
-    events, known, found = dataset.successes, set[int](), dict[int, list[tuple[int, int]]]()
+    events, known, found = dataset.target_events, set[int](), dict[int, list[tuple[int, int]]]()
     for user, item, basket, when in zip(
         events.user_idx.tolist(), events.item_idx.tolist(), events.basket_idx.tolist(), events.timestamp, strict=True
     ):
@@ -97,7 +98,7 @@ def test_what_is_new_is_answered_by_all_that_was_bought_within_the_horizon(datas
     """Shoppers with a past of one day leave items that are new to them; of what they own, none is a candidate."""
     few = dataset.events
     dataset = replace(dataset, events=few.take((few.timestamp >= CUTOFF - 3 * DAY_S) | (few.user_idx < 0)))
-    events, found = dataset.successes, asked(dataset).new
+    events, found = dataset.target_events, asked(dataset).new
     start = 0
     for (user, bought), size in zip(sorted(answers(dataset).items()), found.size.tolist(), strict=True):
         before = events.take((events.user_idx == user) & (events.timestamp < CUTOFF))
@@ -123,7 +124,9 @@ def test_every_table_has_its_columns(requests: TrainingRequests) -> None:
 def test_candidates_are_described_as_of_the_cutoff(dataset: Dataset, requests: TrainingRequests) -> None:
     idle = requests.next.features[:, FEATURES.index("shopper_idle_days")]
     last = [
-        dataset.successes.timestamp[(dataset.successes.user_idx == user) & (dataset.successes.timestamp < CUTOFF)].max()
+        dataset.target_events.timestamp[
+            (dataset.target_events.user_idx == user) & (dataset.target_events.timestamp < CUTOFF)
+        ].max()
         for user in sorted(answers(dataset))
     ]
     expected = np.repeat([(CUTOFF - 1 - when) / DAY_S for when in last], len(CATALOG))

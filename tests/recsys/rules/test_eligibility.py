@@ -24,7 +24,7 @@ EVERY = np.arange(N_ITEMS, dtype=np.int32)
 def with_reversed(engine: Engine) -> Engine:
     """Type 1 is bought before type 2: to the seeds of type 2, items of type 1 are what they are bought for."""
     pairs = sparse.csr_matrix(([True], ([2], [1])), shape=(3, 3))
-    return replace(engine, copurchase=replace(engine.copurchase, backward=ReversedTypePairs(pairs, 2.0)))
+    return replace(engine, copurchase=replace(engine.copurchase, reversed_pairs=ReversedTypePairs(pairs, 2.0)))
 
 
 def placement(**fields: object) -> Placement:
