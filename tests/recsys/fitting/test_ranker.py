@@ -1,110 +1,38 @@
+"""A trained ranker and its settings, by hand on one tree."""
+
 from __future__ import annotations
 
-from dataclasses import replace
-
+import lightgbm
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import sparse
-from scipy.special import expit
 
-from recsys.core.metrics import ndcg_at_k
-from recsys.fitting.ranker import NO_RANKER, RankerConfig, TreesConfig
-from recsys.fitting.ranker_fit import TrainingGroups, calibrate, fit_ranker, joined, mean_ndcg
+from recsys.fitting.ranker import NO_RANKER, Ranker
 
-SMALL = RankerConfig(min_queries=10, negative_share=1.0, trees=TreesConfig(n_rounds=20, min_leaf=5))
-NAMES = ("signal", "noise")
+NAMES = ["weight", "noise"]
 
 
-def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_knows: bool = False) -> TrainingGroups:
-    """Requests whose taken candidates are those of the highest signal."""
-    rng = np.random.default_rng(seed)
-    features = rng.random((n_requests * n_candidates, 2)).astype(np.float32)
-    taken = (features[:, 0] > 0.8).astype(np.int8)
-    blend = features[:, 0] if blend_knows else rng.random(len(features)).astype(np.float32)
-    nothing = np.zeros(len(features), np.float32)
-    return TrainingGroups(features, taken, blend, nothing, np.full(n_requests, n_candidates))
+@pytest.fixture(scope="module")
+def booster() -> lightgbm.Booster:
+    """One tree that splits on the first feature."""
+    features = np.column_stack([np.arange(40) % 2, np.zeros(40)]).astype(np.float32)
+    params = {"objective": "regression", "min_data_in_leaf": 1, "num_threads": 1, "verbose": -1}
+    data = lightgbm.Dataset(features, features[:, 0], feature_name=NAMES, params={"verbose": -1})
+    return lightgbm.train(params, data, 1)
 
 
-def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
-    ranker = fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
-    assert ranker.is_fitted
-    assert ranker.ndcg > 0.95 > ranker.ndcg_of_blend
-    assert ranker.feature_names == NAMES
-    assert next(iter(ranker.importances)) == "signal"
-    assert sum(ranker.importances.values()) == pytest.approx(1)
-    odds = ranker.log_odds(np.array([[0.95, 0.5], [0.5, 0.5], [0.05, 0.5]], np.float32))
-    assert odds[0] > odds[1]
-    assert expit(odds[0]) > 0.5 > expit(odds[2])
+def test_log_odds_are_the_calibrated_score_of_the_trees(booster: lightgbm.Booster) -> None:
+    ranker = Ranker(booster.model_to_string(), slope=2.0, intercept=-1.0)
+    features = np.array([[0, 0], [1, 0]], np.float32)
+    np.testing.assert_allclose(ranker.log_odds(features), 2 * np.asarray(booster.predict(features)) - 1)
+    assert ranker.feature_names == tuple(NAMES)
 
 
-def test_a_ranker_that_is_no_better_than_the_blend_does_not_serve() -> None:
-    past = [_examples(0, blend_knows=True), _examples(1, blend_knows=True)]
-    ranker = fit_ranker(past, NAMES, SMALL, TreesConfig(n_rounds=1, min_leaf=5), np.random.default_rng(0))
-    assert not ranker.is_fitted
-    assert ranker.ndcg_of_blend == pytest.approx(1)
-    assert ranker.n_requests > SMALL.min_queries
+def test_importances_are_shares_of_the_gain_in_descending_order(booster: lightgbm.Booster) -> None:
+    importances = Ranker(booster.model_to_string(importance_type="gain")).importances
+    assert list(importances) == NAMES
+    assert list(importances.values()) == pytest.approx([1, 0])
 
 
-def test_too_few_requests_teach_nothing() -> None:
-    ranker = fit_ranker([_examples(0, n_requests=8)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
-    assert ranker == replace(NO_RANKER, n_requests=ranker.n_requests)
-    assert ranker.n_requests <= 8
-
-
-def test_one_cutoff_alone_is_parted_by_requests() -> None:
-    assert fit_ranker([_examples(0)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0)).is_fitted
-
-
-def test_the_same_examples_give_the_same_trees() -> None:
-    first, second = (
-        fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(3)) for _ in "ab"
-    )
-    assert first == second
-
-
-@given(st.lists(st.lists(st.tuples(st.floats(-2, 2, width=16), st.booleans()), min_size=2, max_size=15), min_size=1))
-def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> None:
-    size = np.array([len(request) for request in requests])
-    score = np.array([score for request in requests for score, _ in request])
-    score += np.arange(len(score)) * 1e-9
-    taken = np.array([taken for request in requests for _, taken in request], np.int8)
-    nothing = np.zeros(len(score), np.float32)
-    examples = TrainingGroups(nothing[:, None], taken, nothing, nothing, size).with_answer()
-    kept = np.repeat([0 < sum(t for _, t in request) < len(request) for request in requests], size)
-    if not kept.any():
-        return
-    score, request = score[kept], examples.request
-    lists = np.full((len(examples.size), 15), -1, np.int32)
-    relevant = np.zeros((len(examples.size), 15))
-    for number in range(len(examples.size)):
-        mine = request == number
-        lists[number, : mine.sum()] = np.argsort(-score[mine], kind="stable")
-        relevant[number, : mine.sum()] = examples.taken[mine]
-    expected = ndcg_at_k(lists, sparse.csr_matrix(relevant), 10).mean()
-    assert mean_ndcg(score, examples) == pytest.approx(expected)
-
-
-def test_calibration_finds_the_line_and_weighs_what_was_drawn() -> None:
-    rng = np.random.default_rng(0)
-    raw, hour = rng.normal(size=(2, 40_000))
-    hour = hour.astype(np.float32)
-    taken = (rng.random(len(raw)) < expit(1.5 * raw - 2 + 0.7 * hour)).astype(np.int8)
-    assert calibrate(raw, hour, taken) == pytest.approx((1.5, -2, 0.7), abs=0.08)
-    kept = (taken > 0) | (rng.random(len(raw)) < 0.5)
-    assert calibrate(raw[kept], hour[kept], taken[kept], 2.0) == pytest.approx((1.5, -2, 0.7), abs=0.1)
-    assert calibrate(raw, np.zeros_like(hour), taken)[2] == 1, "where no hour speaks"
-
-
-def test_requests_without_an_answer_or_a_choice_teach_nothing() -> None:
-    examples = TrainingGroups(
-        np.zeros((6, 1), np.float32),
-        np.array([0, 0, 1, 0, 1, 1], np.int8),
-        np.zeros(6, np.float32),
-        np.zeros(6, np.float32),
-        np.array([2, 0, 2, 2]),
-    )
-    assert examples.with_answer().size.tolist() == [2]
-    assert examples.with_answer().taken.tolist() == [1, 0]
-    assert joined([examples, examples]).request.tolist() == [0, 0, 2, 2, 3, 3, 4, 4, 6, 6, 7, 7]
+def test_no_ranker_is_unfitted_and_has_no_importances() -> None:
+    assert not NO_RANKER.is_fitted
+    assert NO_RANKER.importances == {}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.models.collaborative.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease
+from recsys.models.collaborative.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease, solve_ease
 
 
 def _counts(rows: list[list[int]]) -> sparse.csr_matrix:
@@ -57,3 +57,20 @@ def test_only_the_best_sellers_are_known_and_only_the_largest_weights_are_kept()
 def test_nothing_taken_says_nothing() -> None:
     model: EASEModel = fit_ease(sparse.csr_matrix((4, 3), dtype=np.float32), EASEConfig())
     assert len(model.score(np.array([0, 2], np.int32), np.ones(2))[0]) == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_solution_minimizes_the_penalized_error(seed: int) -> None:
+    """No small change of the weights off the diagonal lowers the loss."""
+    rng = np.random.default_rng(seed)
+    x = rng.poisson(0.8, (8, 4)).astype(np.float64)
+    weights = solve_ease(sparse.csr_matrix(x), 1.5)
+
+    def loss(candidate: np.ndarray) -> float:
+        return float(np.square(x - x @ candidate).sum() + 1.5 * np.square(candidate).sum())
+
+    assert not np.diag(weights).any()
+    for _ in range(10):
+        step = 1e-3 * rng.standard_normal((4, 4))
+        np.fill_diagonal(step, 0)
+        assert loss(weights + step) >= loss(weights)

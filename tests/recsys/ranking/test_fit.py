@@ -1,0 +1,58 @@
+"""The fit of the whole engine: which rankers are trained, and what they change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.data.dataset import Dataset
+from recsys.fitting.engine import EngineConfig, Rankers
+from recsys.fitting.fit import fit_models
+from recsys.ranking.fit import fit_engine, fit_rankers
+from tests.recsys.same import assert_same
+from tests.recsys.small_shops import CATALOG
+from tests.shop import at, dataset_of, moment, small_config
+
+
+def shop(n_days: int) -> Dataset:
+    """Four users who each buy two items every other day."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"user_id": f"u{user}", "item_id": CATALOG[item]["item_id"], "timestamp": at(moment(day, 9 + user))}
+        for user in range(4)
+        for day in range(0, n_days, 2)
+        for item in rng.choice(len(CATALOG), 2, replace=False)
+    ]
+    return dataset_of(rows, CATALOG)
+
+
+def config(*, enabled: bool) -> EngineConfig:
+    settings = small_config()
+    return replace(settings, ranker=replace(settings.ranker, enabled=enabled))
+
+
+def test_disabled_rankers_leave_the_models_as_they_are() -> None:
+    dataset, settings = shop(20), config(enabled=False)
+    stages: list[str] = []
+    engine = fit_engine(dataset, settings, progress=stages.append)
+    assert engine.rankers == Rankers()
+    assert_same(engine, fit_models(dataset, settings))
+    assert not any("examples" in stage for stage in stages)
+
+
+def test_a_past_shorter_than_two_horizons_trains_no_ranker() -> None:
+    dataset = shop(20)
+    assert fit_rankers(dataset, config(enabled=True), dataset.end) == Rankers()
+    nothing = shop(0)
+    assert fit_rankers(nothing, config(enabled=True), nothing.end) == Rankers()
+
+
+def test_too_few_requests_train_no_ranker_but_are_counted() -> None:
+    dataset, settings = shop(100), config(enabled=True)
+    settings = replace(settings, ranker=replace(settings.ranker, n_cutoffs=1, min_queries=10_000))
+    stages: list[str] = []
+    rankers = fit_rankers(dataset, settings, dataset.end, stages.append)
+    assert stages[0] == "training examples, 1 of 1"
+    assert not any(ranker.is_fitted for ranker in (rankers.next, rankers.new, rankers.pairs))
+    assert rankers.next.n_requests > 0
