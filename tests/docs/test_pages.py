@@ -266,3 +266,38 @@ def test_every_page_is_linked_from_the_readme_and_from_the_home_page() -> None:
     assert pages - by_home == set()
     assert pages - by_readme == {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
     assert {ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")} - by_readme == set()
+
+
+def ragged_rows(text: str) -> list[str]:
+    """The rows of tables that have another number of cells than the row before them."""
+    found, before = [], 0
+    for line in text.splitlines():
+        n_cells = len(re.findall(r"(?<!\\)\|", line)) if line.lstrip().startswith("|") else 0
+        if before and n_cells and n_cells != before:
+            found.append(line)
+        before = n_cells
+    return found
+
+
+def test_rows_of_a_table_have_equally_many_cells() -> None:
+    assert ragged_rows("| a | b |\n|---|---|\n| `c\\|d` | e |\n| f |") == ["| f |"]
+    assert {name_of(page): rows for page in PAGES if (rows := ragged_rows(without_blocks(page)))} == {}
+
+
+def test_a_heading_follows_an_empty_line() -> None:
+    assert [
+        (name_of(page), heading) for page in PAGES for heading in re.findall(r"[^\n]\n(#+ .+)", without_blocks(page))
+    ] == []
+
+
+NOT_PLAIN: Final = re.compile(
+    r"\b(?:told|whoever|whatever|lest|for want of|newcomers?|catalogue|neighbours?|colour|behaviour)\b"
+    r"|(?:µs|ms|bytes|items?|lists?) an? (?:request|event|user|item|list|second)\b",
+    re.IGNORECASE,
+)
+
+
+def test_the_language_is_plain() -> None:
+    assert NOT_PLAIN.findall("41 µs a request; whoever asks is told") == ["µs a request", "whoever", "told"]
+    found = {name_of(page): words for page in PAGES if (words := NOT_PLAIN.findall(without_blocks(page)))}
+    assert found == {}
