@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
 from recsys.ranking.purchase_runs import PurchaseRuns
 
 Line = tuple[int, int]

@@ -12,7 +12,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommender import Recommender
-from recsys.retrieval.audience import SIMILARITY_POWER, MIN_BUYERS, TASTE_WEIGHT, audience_scores
+from recsys.retrieval.audience import MIN_BUYERS, SIMILARITY_POWER, TASTE_WEIGHT, audience_scores
 from tests.shop import LEATHER, LEATHER_FANS, OPTED_OUT, small_config
 
 
