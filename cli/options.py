@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from recsys.core.errors import ConfigError
+from recsys.core.timestamps import parse_iso
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
@@ -34,11 +35,9 @@ def parse_moment(text: str, option: str) -> datetime:
         ConfigError: with the name of the option.
     """
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{option} is {text!r}, expected a time such as 2017-12-20T08:00:00-05:00") from None
-    if moment.tzinfo is None:
-        raise ConfigError(f"{option} is {text!r}, which has no zone: end it with an offset, such as +08:00 or Z")
+        moment = parse_iso(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} is {text!r}, {error}") from None
     if not EARLIEST <= moment < LATEST:
         raise ConfigError(f"{option} is {text!r}, expected a time from 1970 to {LATEST.year - 1}, by UTC")
     return moment

@@ -166,7 +166,7 @@ def test_a_folder_with_nothing_usable_is_one_sentence(recsys: Run, tmp_path: Pat
         (["--timezone", "Mars/North"], "not an IANA time zone"),
         (["--encoding", "nonsense"], "nonsense"),
         (["--max-reject-share", "2"], "from 0 to 1"),
-        (["--now", "2024-05-01"], "has no zone"),
+        (["--now", "2024-05-01"], "expected an offset"),
         (["--now", "yesterday"], "expected a time"),
         (["--now", "1900-01-01T00:00:00Z"], "--now is '1900-01-01T00:00:00Z', expected a time from 1970 to 9998"),
         (["--config", "nowhere.toml"], "cannot be read"),

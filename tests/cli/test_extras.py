@@ -15,6 +15,7 @@ from training import extras
     ("words", "package", "extra"),
     [
         (("evaluate", "--html", "report.html"), "matplotlib", "report"),
+        (("evaluate", "--html", "report.html"), "jinja2", "report"),
         (("tune", "--out", "settings.toml"), "optuna", "tune"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_cart_names_what_it_does_not_know(recsys: Run, shop_models: Path) -> N
         (["--user", "u", "--limit", "0"], "limit: 0 is out of range"),
         (["--user", "u", "--limit", "101"], "limit: 101 is out of range"),
         (["--user", "u", "--as-of", "yesterday"], "--as-of is 'yesterday'"),
-        (["--user", "u", "--as-of", "2024-05-01T08:00:00"], "has no zone"),
+        (["--user", "u", "--as-of", "2024-05-01T08:00:00"], "expected an offset"),
         (["--user", "u", "--as-of", "9999-12-31T23:59:59-12:00"], "--as-of is '9999-12-31T23:59:59-12:00'"),
         (["--user", "u", "--as-of", "1900-01-01T00:00:00Z"], "expected a time from 1970 to 9998"),
         (

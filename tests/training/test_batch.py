@@ -65,7 +65,7 @@ def test_nobody_has_a_list_and_the_file_is_still_whole(
     shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Recommender.recommend_for
-    monkeypatch.setattr(Recommender, "answer", lambda self, request: replace(answer(self, request), items=()))
+    monkeypatch.setattr(Recommender, "recommend_for", lambda self, request: replace(answer(self, request), items=()))
     report = batch_recommend(shop_models, users_file, tmp_path / "lists.parquet", BatchRequest())
     assert (report.items, report.empty) == (0, len(USERS))
     assert pl.read_parquet(tmp_path / "lists.parquet").schema == pl.Schema(COLUMNS)
@@ -95,7 +95,7 @@ def test_numbers_are_ids_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("users.txt", b"", "names no user"),
+        ("users.txt", b"", "has no user"),
         ("users.txt", b"\xd3\xc3", "cannot be read"),
         ("users.csv", b"", "empty"),
         ("users.csv", b"id\n1\n", "'user_id' is missing"),
@@ -110,27 +110,27 @@ def test_bad_users_are_one_clear_sentence(tmp_path: Path, name: str, content: by
 
 
 @pytest.mark.parametrize(
-    ("order", "out", "error", "words"),
+    ("request_", "out", "error", "words"),
     [
         (BatchRequest("complementary"), "o.parquet", RequestError, "a list for an item"),
         (BatchRequest("nonsense"), "o.parquet", RequestError, "not a placement"),
         (BatchRequest(limit=101), "o.ndjson", RequestError, "out of range"),
         (BatchRequest(), "o.csv", ConfigError, "expected one of .parquet"),
-        (BatchRequest(), "nowhere/o.parquet", ConfigError, "is no folder"),
+        (BatchRequest(), "nowhere/o.parquet", ConfigError, "does not exist"),
     ],
 )
 def test_a_wrong_call_writes_nothing(
     shop_models: Path,
     users_file: Path,
     tmp_path: Path,
-    order: BatchRequest,
+    request_: BatchRequest,
     out: str,
     error: type[RecsysError],
     words: str,
 ) -> None:
     before = set(tmp_path.rglob("*"))
     with pytest.raises(error, match=words):
-        batch_recommend(shop_models, users_file, tmp_path / out, order)
+        batch_recommend(shop_models, users_file, tmp_path / out, request_)
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -141,7 +141,7 @@ def test_a_job_that_fails_leaves_the_file_that_was_there(
     out.write_text("yesterday's\n")
     monkeypatch.setattr(module, "CHUNK", 2)
 
-    def fail_late(stage: str, share: float) -> None:
+    def fail_late(stage: str, share: float = 0.0) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 

@@ -77,7 +77,7 @@ def test_a_failed_training_leaves_the_current_bundle(data: Path, models: Path, m
     def fail(*_: object) -> None:
         raise DataError("no")
 
-    monkeypatch.setattr(train_job, "find_shortfalls", fail)
+    monkeypatch.setattr(train_job, "find_data_gaps", fail)
     with pytest.raises(DataError):
         train_small(data, models, later_s=1)
     assert current_version(models) == before

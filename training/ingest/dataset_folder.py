@@ -1,11 +1,9 @@
-"""The folder of tables that jobs read: written whole, beside its place, and then renamed."""
+"""The folder of tables that the jobs read, replaced as a whole."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,19 +12,20 @@ from typing import Any
 import polars as pl
 
 from recsys.core.errors import ConfigError
+from recsys.core.files import file_digest, replacing
 from recsys.core.schema import DATASET_SCHEMA_VERSION, DatasetInfo
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse a place that holds anything but an older folder of tables.
+    """Refuse a path with anything but an older folder of tables.
 
     Raises:
-        ConfigError: `out` is a file, or a folder with other things in it.
+        ConfigError: `out` is a file, or a folder with other content.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; name a folder for the tables")
     if out.is_dir() and any(out.iterdir()) and not (out / "dataset.json").is_file():
-        raise ConfigError(f"{out} holds other files and no dataset.json; name a new or an empty folder")
+        raise ConfigError(f"{out} has other files and no dataset.json; name a new or an empty folder")
 
 
 def write_folder(
@@ -41,26 +40,21 @@ def write_folder(
     """Write tables, `dataset.json` and further JSON files as one folder, all or nothing.
 
     Args:
-        tables: frames by file name without its ending.
-        reports: JSON values by file name without its ending.
+        tables: frames by file name without suffix.
+        reports: JSON values by file name without suffix.
         timezone: the shop's IANA zone.
         out: the folder; an older one is replaced.
-        store_seq: number of the live log up to which its entries are in the tables.
-        merges: by id, the one that the live log has joined it to.
+        store_seq: sequence number of the last entry of the live log that is in the tables.
+        merges: the id that an id was merged into, by id.
 
     Returns:
-        What `dataset.json` says; tables named `rejects` are no part of it.
+        The content of `dataset.json`; it does not count the table `rejects`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.parent / f".{out.name}.{os.getpid()}.new"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        info = replace(_fill(staging, tables, reports, timezone), store_seq=store_seq, merges=dict(merges or {}))
-        _write_json(staging / "dataset.json", asdict(info))
-        _swap(staging, out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with replacing(out) as folder:
+        folder.mkdir()
+        info = replace(_fill(folder, tables, reports, timezone), store_seq=store_seq, merges=dict(merges or {}))
+        _write_json(folder / "dataset.json", asdict(info))
     return info
 
 
@@ -80,26 +74,5 @@ def _fill(folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str
     return info
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def _swap(staging: Path, out: Path) -> None:
-    """Put the new folder in the old one's place; the old one comes back if that fails."""
-    old = out.parent / f".{out.name}.{os.getpid()}.old"
-    if not out.exists():
-        staging.rename(out)
-        return
-    out.rename(old)
-    try:
-        staging.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old)

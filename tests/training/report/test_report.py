@@ -98,7 +98,7 @@ def test_it_holds_every_figure_and_the_window(report: EvaluationReport, tmp_path
     assert "report: 2024-06-04 to 2024-07-01" in told
     assert TIMEZONE in told
     assert str(report.outcomes["next_basket"][0].n_queries) in told
-    assert text.count('<tr class="ours">') == sum(
+    assert text.count('<tr class="treatment">') == sum(
         len(o.treatments) for found in report.outcomes.values() for o in found
     )
 
@@ -152,7 +152,7 @@ def test_a_till_without_users_or_hours_has_its_page(shop_tables: ShopTables, tmp
     told = " ".join(page.text)
     assert page.open == []
     assert "svg" not in page.tags
-    assert all(f"Not asked: {why}" in told for why in report.skipped.values())
+    assert all(f"Skipped: {why}" in told for why in report.skipped.values())
 
 
 def test_the_dial_is_told_at_every_setting(report: EvaluationReport) -> None:
