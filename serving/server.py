@@ -117,7 +117,7 @@ def _anchored(settings: Settings) -> Settings:
     check_placements(settings)
     store = open_store(settings)
     try:
-        latest = store.tail(max(store.last_seq() - LOOK_BACK, 0), LOOK_BACK)
+        latest = store.read_after(max(store.last_seq() - LOOK_BACK, 0), LOOK_BACK)
     finally:
         store.close()
     logged_until = max((stored.entry.at for stored in latest), default=None)

@@ -61,7 +61,7 @@ class Events:
     user_idx: npt.NDArray[np.int32]
     item_idx: npt.NDArray[np.int32]
     basket_idx: npt.NDArray[np.int32]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
@@ -111,7 +111,7 @@ class Dataset:
     @cached_property
     def target_events(self) -> Events:
         """Events of the target kind: purchases, or the strongest signal that this shop records."""
-        return self.events.take(self.events.kind == self.target_event)
+        return self.events.take(self.events.event_type == self.target_event)
 
     @property
     def has_hours(self) -> bool:
@@ -196,7 +196,7 @@ def build_dataset(
         profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
-        target_event=_target_event(columns.kind),
+        target_event=_target_event(columns.event_type),
         mean_rating=_mean(events["value"]),
     )
 
@@ -221,7 +221,7 @@ def _event_columns(
         user_idx=user_ids.encode(local.select(state.alias("id"))["id"]),
         item_idx=item_ids.encode(local["item_id"]),
         basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
-        kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
+        event_type=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
         rating_weight=_rating_weights(local["value"]),
@@ -273,8 +273,8 @@ def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFram
     return events.join(opted_out, on="user_id", how="anti", maintain_order="left")
 
 
-def _target_event(kind: npt.NDArray[np.int8]) -> int:
-    counts = np.bincount(kind, minlength=len(EVENT_NAMES))
+def _target_event(event_type: npt.NDArray[np.int8]) -> int:
+    counts = np.bincount(event_type, minlength=len(EVENT_NAMES))
     counts[VIEW_ITEM_LIST] = 0  # what was shown says nothing of what shoppers do here, and there may be much of it
     enough = max(1.0, MIN_TARGET_SHARE * counts.sum())
     return next((target for target in TARGET_EVENTS if counts[target] >= enough), PURCHASE)

@@ -33,7 +33,7 @@ class UserHistory:
 
     item_idx: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
@@ -45,15 +45,15 @@ class UserHistory:
         """The chosen events."""
         return UserHistory(*(column[rows] for column in vars(self).values()))
 
-    def of_kind(self, kind: int) -> UserHistory:
+    def of_type(self, event_type: int) -> UserHistory:
         """The events of one kind only."""
-        is_kind = self.kind == kind
-        return self if is_kind.all() else self.take(is_kind)
+        is_type = self.event_type == event_type
+        return self if is_type.all() else self.take(is_type)
 
 
 def last_items(history: UserHistory, target_event: int, n_kept: int) -> UserHistory:
     """The latest purchase of each of the last `n_kept` distinct items: a shopper as if hardly known."""
-    bought = history.of_kind(target_event)
+    bought = history.of_type(target_event)
     _, from_end = np.unique(bought.item_idx[::-1], return_index=True)
     latest = np.sort(len(bought) - 1 - from_end)[-n_kept:]
     chosen = np.zeros(len(bought), np.bool_)
@@ -83,7 +83,7 @@ class History:
     indptr: npt.NDArray[np.int64]
     item_idx: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
@@ -97,7 +97,7 @@ class History:
         return UserHistory(
             self.item_idx[start:stop],
             self.timestamp[start:stop],
-            self.kind[start:stop],
+            self.event_type[start:stop],
             self.basket_idx[start:stop],
             self.hour[start:stop],
             self.rating_weight[start:stop],
@@ -108,7 +108,7 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
     """Group the events by shopper, keeping the latest `max_events` of each; what was merely shown is none of them."""
     events = dataset.events
     order = np.lexsort((np.arange(len(events)), events.user_idx))
-    order = order[(events.user_idx[order] >= 0) & (events.kind[order] != VIEW_ITEM_LIST)]
+    order = order[(events.user_idx[order] >= 0) & (events.event_type[order] != VIEW_ITEM_LIST)]
     counts = np.bincount(events.user_idx[order], minlength=len(dataset.users))
     from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
     rows = events.take(order[from_end <= config.max_events])
@@ -117,7 +117,7 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
         indptr=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
         item_idx=rows.item_idx,
         timestamp=rows.timestamp,
-        kind=rows.kind,
+        event_type=rows.event_type,
         basket_idx=rows.basket_idx,
         hour=rows.hour,
         rating_weight=rows.rating_weight,

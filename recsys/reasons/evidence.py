@@ -311,7 +311,7 @@ def _touched(evidence: ReasonContext, rows: Rows) -> list[Told]:
             told.append(NOTHING)
             continue
         figures: dict[str, Value] = {
-            "event": EVENT_NAMES[history.kind[places[-1]]],
+            "event": EVENT_NAMES[history.event_type[places[-1]]],
             "last_days_ago": evidence.days_since(int(history.timestamp[places[-1]])),
         }
         told.append((evidence.reason("touched", figures),))

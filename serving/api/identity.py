@@ -155,7 +155,7 @@ def identities_of(store: EventStore) -> Identities:
     """Who was merged into whom, as the live log has it."""
     identities = Identities()
     for entry in (stored.entry for stored in store.read_types(("merge", "unmerge"))):
-        if entry.key is not None and entry.kind == "merge":
+        if entry.key is not None and entry.entry_type == "merge":
             identities.merge(entry.key, entry.body["into"])
         elif entry.key is not None:
             identities.unmerge(entry.key)

@@ -121,7 +121,7 @@ def test_what_is_listed_is_logged_and_counted(shop: Client) -> None:
     told = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010"}] * 3))
     service = shop.app.state.service
     shop._runner.run(service.impressions.flush())
-    keys = [stored.entry.key for stored in service.store.tail(0, 10)]
+    keys = [stored.entry.key for stored in service.store.read_after(0, 10)]
     assert keys == [each["answer"]["recommendation_id"] for each in told]
     assert 'recsys_request_seconds_count{placement="for_you",status="200"} 3.0' in shop.get("/metrics").text
 

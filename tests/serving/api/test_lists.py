@@ -270,7 +270,9 @@ def test_a_given_list_is_ordered_as_the_shopper_would(shop: Client) -> None:
     service = shop.app.state.service
     asyncio.run(service.impressions.flush())
     shown = [
-        stored.entry for stored in service.store.tail(0, 10_000) if stored.entry.key == answer["recommendation_id"]
+        stored.entry
+        for stored in service.store.read_after(0, 10_000)
+        if stored.entry.key == answer["recommendation_id"]
     ]
     assert [(entry.body["placement"], entry.body["user_id"]) for entry in shown] == [("rank", "u010")]
     assert [item["item_id"] for item in shown[0].body["items"]] == found

@@ -33,7 +33,7 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
 def flushed(client: Client) -> list[LogEntry]:
     service = client.app.state.service
     client._runner.run(service.impressions.flush())
-    return [stored.entry for stored in service.store.tail(0, 100_000)]
+    return [stored.entry for stored in service.store.read_after(0, 100_000)]
 
 
 def answer(client: Client, path: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_what_chance_did_is_logged() -> None:
 def test_a_list_is_logged_as_it_was_shown(shop: Client) -> None:
     told = answer(shop, USER)
     (entry,) = flushed(shop)
-    assert (entry.kind, entry.key) == ("impression", told["recommendation_id"])
+    assert (entry.entry_type, entry.key) == ("impression", told["recommendation_id"])
     assert entry.body == {
         "placement": "for_you",
         "model_version": told["model_version"],
@@ -128,7 +128,7 @@ def logged(
         impressions = Impressions(load_settings(**settings), told, lambda: store or real, lambda: 5.0)
         notes(impressions)
         asyncio.run(impressions.flush())
-        return [stored.entry for stored in real.tail(0, 10**6)], {k: v for k, v in told.counts.items() if v}
+        return [stored.entry for stored in real.read_after(0, 10**6)], {k: v for k, v in told.counts.items() if v}
 
 
 SHOWN = shown_of(an_answer(1, 2))
@@ -204,7 +204,7 @@ def test_a_clean_stop_writes_what_waits(start: Callable[..., Server], own_models
     ids = {server.get(USER).json()["recommendation_id"] for _ in range(5)}
     assert server.stop()[0] == 0
     with closing(SqliteStore(own_models / "store.sqlite")) as store:
-        assert ids <= {stored.entry.key for stored in store.tail(0, 1000)}
+        assert ids <= {stored.entry.key for stored in store.read_after(0, 1000)}
 
 
 def test_running_servers_write_and_count(start: Callable[..., Server], own_models: Path) -> None:
