@@ -423,8 +423,8 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
     [
         ("_KNOWN", (1,), "PRIMARY KEY"),
         ("_ERASURES", (0,), "others"),
-        ("_DROP", ("[]", 9, 9), "others"),
-        ("_TAIL", (0, "[]", 9), "PRIMARY KEY"),
+        ("_DELETE_CHANGES", ("[]", 9, 9), "others"),
+        ("_READ_AFTER", (0, "[]", 9), "PRIMARY KEY"),
         ("_DELETE_BEFORE", (0, 9, 1.0), "PRIMARY KEY"),
     ],
 )
