@@ -117,7 +117,7 @@ def _with_start_time(settings: Settings) -> Settings:
     check_placements(settings)
     store = open_store(settings)
     try:
-        latest = store.tail(max(store.last_seq() - N_LAST_ENTRIES, 0), N_LAST_ENTRIES)
+        latest = store.read_after(max(store.last_seq() - N_LAST_ENTRIES, 0), N_LAST_ENTRIES)
     finally:
         store.close()
     logged_until = max((stored.entry.at for stored in latest), default=None)

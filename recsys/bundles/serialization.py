@@ -1,4 +1,4 @@
-"""Frozen dataclasses to named arrays, tables and JSON, and back; nothing is ever unpickled."""
+"""Serialization of frozen dataclasses as named arrays, tables and JSON values, without pickle."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class SerializedModel:
-    """A dataclass taken apart.
+    """Parts of a dataclass.
 
     Attributes:
-        arrays: by dotted name.
-        tables: by dotted name.
-        values: what is neither, as JSON holds it.
+        arrays: arrays by dotted name.
+        tables: tables by dotted name.
+        values: all other values, as JSON values.
     """
 
     arrays: dict[str, npt.NDArray[Any]]
@@ -37,9 +37,9 @@ def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
 
     Args:
-        value: fields may be arrays, CSR matrices, polars frames, tuples of strings or numbers, numbers, strings,
+        value: its fields may be arrays, CSR matrices, polars frames, tuples of strings or numbers, numbers, strings,
             None, and dataclasses of these.
-        skip: fields of the outermost dataclass that the caller stores otherwise.
+        skip: fields of the outermost dataclass that the caller stores itself.
     """
     parts = SerializedModel({}, {}, {})
     for field in dataclasses.fields(value):
@@ -49,15 +49,15 @@ def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
 
 
 def unflatten(cls: type[T], parts: SerializedModel, **extra: Any) -> T:
-    """The inverse of `flatten`.
+    """Build a dataclass from its parts; the inverse of `flatten`.
 
     Args:
         cls: the dataclass.
-        parts: what `flatten` gave, arrays possibly mapped from files.
+        parts: from `flatten`; arrays may be mapped from files.
         **extra: the fields that were skipped.
 
     Raises:
-        BundleError: if a part is missing or of another kind.
+        BundleError: a part is missing or has another type.
     """
     hints = typing.get_type_hints(cls)
     fields = {
@@ -127,9 +127,9 @@ def _load_strings(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[st
 def _checked(hint: Any, value: Any, name: str) -> Any:
     if typing.get_origin(hint) is tuple:
         return tuple(value)
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kinds):
+    if not isinstance(value, allowed):
         raise BundleError(f"{name} is {value!r} in the bundle, expected {hint}: train again")
     return value

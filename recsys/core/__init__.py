@@ -1,1 +1,1 @@
-"""What every other part shares: errors, the tables of a shop, ids, requests, placements, metrics."""
+"""Definitions that all other packages share: errors, tables, ids, requests, placements, metrics, files and times."""

@@ -1,8 +1,8 @@
-"""The one family of errors: each message gives the value found, what was expected and the remedy."""
+"""The family of errors; each message states the value found, what was expected and the remedy."""
 
 
 class RecsysError(Exception):
-    """Anything that this package raises on purpose."""
+    """An error that this package raises on purpose."""
 
 
 class DataError(RecsysError):
@@ -10,7 +10,7 @@ class DataError(RecsysError):
 
 
 class ConfigError(RecsysError):
-    """A setting is unknown, out of range or contradicts another."""
+    """A setting is unknown, out of range or contradicts another setting."""
 
 
 class BundleError(RecsysError):
@@ -18,18 +18,18 @@ class BundleError(RecsysError):
 
 
 class StoreError(RecsysError):
-    """The store of events cannot be opened, read or written."""
+    """The event store cannot be opened, read or written."""
 
 
 class StoreBusyError(StoreError):
-    """More entries wait to be stored than the store takes.
+    """Too many entries wait to be stored.
 
     Attributes:
-        n_waiting: entries that wait already.
+        n_waiting: number of entries that wait already.
     """
 
     def __init__(self, n_waiting: int, n_new: int, limit: int) -> None:
-        super().__init__(f"{n_waiting} entries wait, {n_new} more would pass {limit}: send them again in a moment")
+        super().__init__(f"{n_waiting} entries wait, and {n_new} more would exceed {limit}: send them again later")
         self.n_waiting = n_waiting
 
 
@@ -46,7 +46,7 @@ class RequestError(RecsysError):
 
 
 class UnknownItemError(RecsysError):
-    """The item is in neither the catalogue nor the events that the bundle was trained on."""
+    """The item is in neither the catalog nor the events that the bundle was trained on."""
 
     def __init__(self, item_id: str) -> None:
         super().__init__(f"item {item_id!r} is unknown to this bundle: check the id, or train again after adding it")
@@ -54,11 +54,11 @@ class UnknownItemError(RecsysError):
 
 
 class FilterError(RequestError):
-    """A filter is not an expression that can be read, checked and evaluated.
+    """A filter cannot be parsed, checked or evaluated.
 
     Attributes:
-        position: 1-based character of the filter's text that the message is about, or 0 where the fault is in a value
-            of the user's or the context's that the filter reads.
+        position: 1-based position of the error in the filter's text, or 0 if a value of the user or the context is
+            wrong.
     """
 
     def __init__(self, message: str, position: int, field: str = "filter") -> None:

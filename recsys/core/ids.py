@@ -1,4 +1,4 @@
-"""Between the shop's own ids (strings) and rows of arrays (int32)."""
+"""Maps between the shop's ids (strings) and rows of arrays (int32)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class IdMap:
     (('cup', 'tea'), 1, -1)
 
     Attributes:
-        ids: distinct ids; an id's row is its place.
+        ids: distinct ids, in the order of their rows.
     """
 
     ids: tuple[str, ...]
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> IdMap:
-        """Map the distinct `ids`, in the order of their code points, so that equal sets give equal maps."""
+        """Map distinct ids in the order of their code points, so that equal sets give equal maps."""
         return cls(tuple(sorted(set(ids))))
 
     def __len__(self) -> int:
@@ -44,16 +44,16 @@ class IdMap:
         return {id_: row for row, id_ in enumerate(self.ids)}
 
     def row(self, id_: str) -> int:
-        """The row of one id, `UNKNOWN` if the map does not hold it."""
+        """Return the row of an id, `UNKNOWN` if it is not in the map."""
         return self._rows.get(id_, UNKNOWN)
 
     def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
-        """The rows of many ids: int32, `UNKNOWN` where the map does not hold one."""
+        """Return the rows of ids, int32 (n,), `UNKNOWN` for those that are not in the map."""
         get = self._rows.get
         return np.fromiter((get(id_, UNKNOWN) for id_ in ids), np.int32)
 
     def encode(self, ids: pl.Series) -> npt.NDArray[np.int32]:
-        """The rows of a whole column, nulls and strangers as `UNKNOWN`; for tables of millions of rows."""
+        """Return the rows of a column of ids, `UNKNOWN` for nulls and unknown ids; for millions of rows."""
         rows = pl.DataFrame({"id": self.ids}, {"id": pl.String}).with_columns(
             pl.int_range(pl.len(), dtype=pl.Int32).alias("row")
         )
@@ -63,12 +63,12 @@ class IdMap:
 
 @dataclass(frozen=True)
 class ExtendedIdMap(IdMap):
-    """A map with more ids behind its own, and some that are no longer answered for; built without a walk over all.
+    """A map with more ids after its own and some ids hidden, built without a pass over all ids.
 
     Attributes:
-        known: the map that it grew from; its rows stay.
-        added: rows of the ids that came after.
-        hidden: ids whose row is not told, though it is still theirs.
+        known: the extended map; its rows stay.
+        added: rows of the additional ids.
+        hidden: ids that are unknown, though their rows stay theirs.
     """
 
     known: IdMap
@@ -76,7 +76,7 @@ class ExtendedIdMap(IdMap):
     hidden: frozenset[str]
 
     def row(self, id_: str) -> int:
-        """See `IdMap.row`; `UNKNOWN` for a hidden one."""
+        """See `IdMap.row`; `UNKNOWN` for a hidden id."""
         if id_ in self.hidden:
             return UNKNOWN
         row = self.known.row(id_)

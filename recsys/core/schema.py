@@ -1,8 +1,8 @@
 """The shop's four tables: their columns, types and the names of events.
 
-A folder of tables holds `events.parquet` and, where the shop has them, `items.parquet`, `users.parquet` and
-`offers.parquet`, beside `dataset.json` (see `DatasetInfo`). Further columns of items and users are attributes
-and pass through untouched.
+A folder of tables contains `dataset.json` (see `DatasetInfo`), `events.parquet` and, if the shop has them,
+`items.parquet`, `users.parquet` and `offers.parquet`. Further columns of items and users are attributes and stay
+unchanged.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ EVENT_NAMES: Final = (
     "purchase",
     "refund",
 )
-"""GA4's names, the only ones inside. An event's code is its place in this tuple."""
+"""GA4's names, the only ones inside the engine. The code of an event is its index in this tuple."""
 
 EVENT_ALIASES: Final[dict[str, str]] = {
     # Segment, specification of e-commerce events
@@ -129,15 +129,15 @@ EVENT_ALIASES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` says of a folder of tables.
+    """Content of `dataset.json`, which describes a folder of tables.
 
     Attributes:
-        schema_version: the layout of the tables.
-        timezone: the shop's IANA zone: local hours, days and weeks follow from it.
-        fingerprint: sha256 over the tables' own digests; the same rows give the same one.
-        rows: rows by table.
+        schema_version: version of the layout of the tables.
+        timezone: the shop's IANA zone, for local hours, days and weeks.
+        fingerprint: SHA-256 over the digests of the tables; equal rows give equal fingerprints.
+        rows: number of rows by table.
         store_seq: number of the live log up to which its entries are in the tables, 0 for tables of files alone.
-        merges: by id, the one that the live log has joined it to; its events bear the latter's name here.
+        merges: the id that each merged id of the live log points at, under which its events are in the tables.
     """
 
     schema_version: int

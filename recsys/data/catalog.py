@@ -1,4 +1,4 @@
-"""The catalogue as arrays: product types, product groups and prices."""
+"""The catalog as arrays: product types, product groups and prices."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PATH_SEPARATOR = " > "
 
 @dataclass(frozen=True)
 class Catalog:
-    """What models need of the catalogue, one entry an item unless said.
+    """The arrays of the catalog that models use, one entry per item unless stated otherwise.
 
     The last level of an item's category path is its product *type*: items of one type can replace each other. The
     level above it is its *category*.
 
     Attributes:
-        item_type: int32 (n_items,), -1 unknown.
+        item_type: int32 (n_items,), -1 for unknown.
         type_category: int32 (n_types,), category of each type, -1 for a path of one level.
         type_names: whole path of each type, levels joined by " > ".
-        group: int32 (n_items,), product that variants share, -1 where an item stands alone.
-        price: float32 (n_items,), NaN unknown.
+        group: int32 (n_items,), product that variants share, -1 for an item without variants.
+        price: float32 (n_items,), NaN for unknown.
         available: bool (n_items,).
     """
 
@@ -44,7 +44,7 @@ class Catalog:
 
     @property
     def item_category(self) -> npt.NDArray[np.int32]:
-        """int32 (n_items,), category of each item, -1 unknown."""
+        """Category of each item, int32 (n_items,), -1 for unknown."""
         if not len(self.type_category):
             return np.full(len(self.item_type), UNKNOWN, np.int32)
         return np.where(self.item_type >= 0, self.type_category[self.item_type], UNKNOWN)
@@ -54,7 +54,7 @@ def read_catalog(items: pl.DataFrame) -> Catalog:
     """Number types, categories and groups of a table with the columns of `schema.ITEMS`.
 
     Args:
-        items: one row an item, in the order of the items' rows; nulls where the shop says nothing.
+        items: one row per item, in the order of the items' rows; nulls for unknown values.
     """
     levels = pl.col("category").list.drop_nulls()
     depth = levels.list.len()

@@ -1,6 +1,6 @@
-"""The shop's tables as arrays: what every model is fitted on.
+"""The shop's tables as arrays, on which every model is fitted.
 
-This is the seam for training past one machine: whatever produces a `Dataset` can feed the models.
+Training on more than one machine starts here: models accept any producer of a `Dataset`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TARGET_EVENTS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
 )
-"""Events that can stand for success, the strongest first."""
+"""Events that can count as success, the strongest first."""
 
 MIN_TARGET_SHARE = 0.001
 NO_HOUR = -1
@@ -46,22 +46,22 @@ MAX_RATING_WEIGHT = 2.0
 
 @dataclass(frozen=True)
 class Events:
-    """Events as columns, sorted by time; every array has one entry an event.
+    """Events as columns, sorted by time; every array has one entry per event.
 
     Attributes:
-        user_idx: int32, row of the shopper, -1 where nobody is named.
+        user_idx: int32, row of the user, -1 for an anonymous event.
         item_idx: int32, row of the item.
-        basket_idx: int32, what was taken together: the basket, else the session, else a shopper's local day.
-        kind: int8, place in `schema.EVENT_NAMES`.
+        basket_idx: int32, the basket, else the session, else the user's local day.
+        event_type: int8, index in `schema.EVENT_NAMES`.
         timestamp: int64, seconds since 1970 UTC.
-        hour: int8, the shopper's local hour 0-23, -1 where times are no finer than a day.
-        rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 where not rated.
+        hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
+        rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
     """
 
     user_idx: npt.NDArray[np.int32]
     item_idx: npt.NDArray[np.int32]
     basket_idx: npt.NDArray[np.int32]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
@@ -70,28 +70,28 @@ class Events:
         return len(self.item_idx)
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> Events:
-        """The chosen events, in the order given."""
+        """Return the chosen events, in the given order."""
         return Events(**{name: column[rows] for name, column in vars(self).items()})
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is known of a shop up to a moment.
+    """All data of a shop up to a moment.
 
     Attributes:
-        users: shoppers (user ids, and visitor ids where there was no log-in).
-        items: the catalogue's items and those that only events name.
+        users: user ids, and visitor ids of events without a user id.
+        items: ids of the catalog and of the events.
         events: all events, sorted by time.
-        catalog: one row an item in the order of `items`: the columns of `schema.ITEMS` and the shop's own.
-        profiles: one row a user in the order of `users`: the columns of `schema.USERS` and the shop's own.
+        catalog: one row per item in the order of `items`: the columns of `schema.ITEMS` and the shop's own.
+        profiles: one row per user in the order of `users`: the columns of `schema.USERS` and the shop's own.
         timezone: the shop's IANA zone.
-        fingerprint: digest of the tables that this was read from.
-        target_event: code of the event that counts as success: `purchase` where there are any.
-        mean_rating: of all ratings, 0 with none.
+        fingerprint: digest of the tables.
+        target_event: code of the event that counts as success: `purchase` if there are any.
+        mean_rating: mean of all ratings, 0 without ratings.
         store_seq: number of the live log up to which its events and changes are in the tables.
-        merges: by id, the one that its events were joined to in the tables.
+        merges: the id that each merged id points at, under which its events are in the tables.
         offers: prices and availability by region, store and channel.
-        n_unknown_offers: offers that are not among them, being for items that nobody knows.
+        n_unknown_offers: number of offers that were left out, as their items are unknown.
     """
 
     users: IdMap
@@ -110,21 +110,21 @@ class Dataset:
 
     @cached_property
     def target_events(self) -> Events:
-        """Events of the target kind: purchases, or the strongest signal that this shop records."""
-        return self.events.take(self.events.kind == self.target_event)
+        """Events of the target type: purchases, or the strongest signal that the shop records."""
+        return self.events.take(self.events.event_type == self.target_event)
 
     @property
     def has_hours(self) -> bool:
-        """Whether the shop's times are finer than a day."""
+        """Whether times are finer than a day."""
         return bool((self.events.hour != NO_HOUR).any())
 
     @property
     def end(self) -> int:
-        """Seconds since 1970 of the last event, 0 with no events."""
+        """Time of the last event in seconds since 1970, 0 without events."""
         return int(self.events.timestamp[-1]) if len(self.events) else 0
 
     def until(self, cutoff: int) -> Dataset:
-        """What was known before `cutoff` (seconds since 1970, exclusive); rows of users and items stay."""
+        """Return the data before `cutoff` (seconds since 1970, exclusive); rows of users and items stay."""
         n_known = int(np.searchsorted(self.events.timestamp, cutoff, side="left"))
         return replace(self, events=self.events.take(slice(0, n_known)))
 
@@ -133,26 +133,26 @@ def load_dataset(data_dir: Path) -> Dataset:
     """Read a folder of validated tables, as `recsys ingest` writes it.
 
     Args:
-        data_dir: holds `events.parquet`, `items.parquet` or both, and `dataset.json`.
+        data_dir: contains `dataset.json` and `events.parquet`, `items.parquet` or both.
 
     Raises:
-        DataError: if the folder has no usable table or is of another schema version.
+        DataError: the folder has no usable table or another schema version.
     """
     info = read_info(data_dir)
     events = _read_table(data_dir / "events.parquet", EVENTS)
     items = _read_table(data_dir / "items.parquet", ITEMS)
     users = _read_table(data_dir / "users.parquet", USERS)
     if not len(events) and not len(items):
-        raise DataError(f"{data_dir} holds neither events nor items: run `recsys ingest --out {data_dir}` first")
+        raise DataError(f"{data_dir} contains neither events nor items: run `recsys ingest --out {data_dir}` first")
     dataset = build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
-    told = _read_table(data_dir / "offers.parquet", OFFERS)
-    offers = read_offers(told, dataset.items)
-    merges, n_unknown = MappingProxyType(info.merges), len(told) - len(offers)
+    table = _read_table(data_dir / "offers.parquet", OFFERS)
+    offers = read_offers(table, dataset.items)
+    merges, n_unknown = MappingProxyType(info.merges), len(table) - len(offers)
     return replace(dataset, store_seq=info.store_seq, merges=merges, offers=offers, n_unknown_offers=n_unknown)
 
 
 def read_info(data_dir: Path) -> DatasetInfo:
-    """What `dataset.json` says of a folder of tables."""
+    """Read `dataset.json` of a folder of tables."""
     path = data_dir / "dataset.json"
     if not path.is_file():
         raise DataError(f"{path} is missing: `recsys ingest --out {data_dir}` writes it with the tables")
@@ -177,13 +177,13 @@ def build_dataset(
         events: the columns of `schema.EVENTS`; zero rows are fine.
         items: the columns of `schema.ITEMS` and any others; zero rows are fine.
         users: the columns of `schema.USERS` and any others; zero rows are fine.
-        timezone: the shop's IANA zone, for users who have none of their own.
+        timezone: the shop's IANA zone, for users without a zone.
         fingerprint: digest that identifies the input.
     """
     events = _without_opted_out(events, users).sort("timestamp", maintain_order=True)
-    who = pl.coalesce("user_id", "visitor_id")
-    shoppers = events.select(who.alias("user_id")).drop_nulls().unique()
-    user_ids = IdMap.of([*shoppers["user_id"], *users["user_id"]])
+    key = pl.coalesce("user_id", "visitor_id")
+    keys = events.select(key.alias("user_id")).drop_nulls().unique()
+    user_ids = IdMap.of([*keys["user_id"], *users["user_id"]])
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
@@ -196,7 +196,7 @@ def build_dataset(
         profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
-        target_event=_target_event(columns.kind),
+        target_event=_target_event(columns.event_type),
         mean_rating=_mean(events["value"]),
     )
 
@@ -205,11 +205,11 @@ def _event_columns(
     events: pl.DataFrame, zones: pl.DataFrame, user_ids: IdMap, item_ids: IdMap, timezone: str
 ) -> Events:
     day = pl.col("local").dt.date().cast(pl.String)
-    state = pl.coalesce("user_id", "visitor_id")
+    user_key = pl.coalesce("user_id", "visitor_id")
     basket = pl.coalesce(
         pl.concat_str(pl.lit("basket "), "basket_id"),
         pl.concat_str(pl.lit("session "), "session_id"),
-        pl.concat_str(pl.lit("day "), day, pl.lit(" "), state),
+        pl.concat_str(pl.lit("day "), day, pl.lit(" "), user_key),
     )
     local = _with_local_time(events, zones, timezone)
     numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
@@ -218,10 +218,10 @@ def _event_columns(
         hour = pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
     return Events(
-        user_idx=user_ids.encode(local.select(state.alias("id"))["id"]),
+        user_idx=user_ids.encode(local.select(user_key.alias("id"))["id"]),
         item_idx=item_ids.encode(local["item_id"]),
         basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
-        kind=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
+        event_type=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
         rating_weight=_rating_weights(local["value"]),
@@ -229,13 +229,13 @@ def _event_columns(
 
 
 def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
-    """Whether any time is other than midnight where the shop is: the moment that a date without a time stands for."""
+    """Return whether any time is not midnight in the shop's zone, as dates without a time are."""
     wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
     return bool(events.select((wall != pl.time(0, 0, 0)).any()).item())
 
 
 def _rating_weights(ratings: pl.Series) -> npt.NDArray[np.float32]:
-    """What ratings say of an event's weight: whoever rates low likes less than whoever does not rate."""
+    """Return the weights of events by their ratings: a low rating weighs less than no rating."""
     mean = _mean(ratings)
     if mean <= 0:
         return np.ones(len(ratings), np.float32)
@@ -248,7 +248,7 @@ def _mean(ratings: pl.Series) -> float:
 
 
 def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """Add `local`: the wall time where the shopper lives, without a zone."""
+    """Add `local`: the local time of the user, without a zone."""
 
     def wall(zone: str) -> pl.Expr:
         return pl.col("timestamp").dt.convert_time_zone(zone).dt.replace_time_zone(None)
@@ -273,9 +273,9 @@ def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFram
     return events.join(opted_out, on="user_id", how="anti", maintain_order="left")
 
 
-def _target_event(kind: npt.NDArray[np.int8]) -> int:
-    counts = np.bincount(kind, minlength=len(EVENT_NAMES))
-    counts[VIEW_ITEM_LIST] = 0  # what was shown says nothing of what shoppers do here, and there may be much of it
+def _target_event(event_type: npt.NDArray[np.int8]) -> int:
+    counts = np.bincount(event_type, minlength=len(EVENT_NAMES))
+    counts[VIEW_ITEM_LIST] = 0  # impressions are not acts of users, and there may be many
     enough = max(1.0, MIN_TARGET_SHARE * counts.sum())
     return next((target for target in TARGET_EVENTS if counts[target] >= enough), PURCHASE)
 

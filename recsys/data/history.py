@@ -1,4 +1,4 @@
-"""Every shopper's own events, ready to be cut at any moment."""
+"""Event histories of users, which can be cut at any moment."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class HistoryConfig:
 
 @dataclass(frozen=True)
 class UserHistory:
-    """One shopper's events up to a moment, oldest first; arrays of one length.
+    """Events of one user up to a moment, oldest first; arrays of one length.
 
     Attributes:
-        item_idx: int32. timestamp: int64, seconds. kind: int8. basket_idx: int32. hour: int8 (local, -1 unknown).
-        rating_weight: float32, what a rating makes of the event's weight.
+        item_idx: int32. timestamp: int64, seconds. event_type: int8. basket_idx: int32. hour: int8, local, -1 unknown.
+        rating_weight: float32, weight of the event by its rating.
     """
 
     item_idx: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
@@ -42,20 +42,20 @@ class UserHistory:
         return len(self.item_idx)
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> UserHistory:
-        """The chosen events."""
+        """Return the chosen events."""
         return UserHistory(*(column[rows] for column in vars(self).values()))
 
-    def of_kind(self, kind: int) -> UserHistory:
-        """The events of one kind only."""
-        is_kind = self.kind == kind
-        return self if is_kind.all() else self.take(is_kind)
+    def of_type(self, event_type: int) -> UserHistory:
+        """Return the events of one type."""
+        is_type = self.event_type == event_type
+        return self if is_type.all() else self.take(is_type)
 
 
 def last_items(history: UserHistory, target_event: int, n_kept: int) -> UserHistory:
-    """The latest purchase of each of the last `n_kept` distinct items: a shopper as if hardly known."""
-    bought = history.of_kind(target_event)
-    _, from_end = np.unique(bought.item_idx[::-1], return_index=True)
-    latest = np.sort(len(bought) - 1 - from_end)[-n_kept:]
+    """Return the latest purchase of each of the last `n_kept` distinct items, as of a user with little history."""
+    bought = history.of_type(target_event)
+    _, n_from_end = np.unique(bought.item_idx[::-1], return_index=True)
+    latest = np.sort(len(bought) - 1 - n_from_end)[-n_kept:]
     chosen = np.zeros(len(bought), np.bool_)
     chosen[latest] = True
     return bought.take(chosen)
@@ -73,23 +73,23 @@ NO_HISTORY = UserHistory(
 
 @dataclass(frozen=True)
 class History:
-    """All shoppers' events, one run a shopper, oldest first in each (compressed sparse rows).
+    """Events of all users, grouped by user, oldest first in each group (compressed sparse rows).
 
     Attributes:
-        indptr: int64 (n_users + 1,), where each shopper's run starts.
-        item_idx, timestamp, kind, basket_idx, hour, rating_weight: as in `UserHistory`.
+        indptr: int64 (n_users + 1,), start of each user's events.
+        item_idx, timestamp, event_type, basket_idx, hour, rating_weight: as in `UserHistory`.
     """
 
     indptr: npt.NDArray[np.int64]
     item_idx: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int8]
+    event_type: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
 
     def of(self, user_idx: int, until: int) -> UserHistory:
-        """One shopper's events at or before `until` (seconds since 1970); empty for row -1."""
+        """Return the events of a user at or before `until` (seconds since 1970); empty for row -1."""
         if user_idx < 0:
             return NO_HISTORY
         start, stop = int(self.indptr[user_idx]), int(self.indptr[user_idx + 1])
@@ -97,7 +97,7 @@ class History:
         return UserHistory(
             self.item_idx[start:stop],
             self.timestamp[start:stop],
-            self.kind[start:stop],
+            self.event_type[start:stop],
             self.basket_idx[start:stop],
             self.hour[start:stop],
             self.rating_weight[start:stop],
@@ -105,19 +105,19 @@ class History:
 
 
 def build_history(dataset: Dataset, config: HistoryConfig) -> History:
-    """Group the events by shopper, keeping the latest `max_events` of each; what was merely shown is none of them."""
+    """Group events by user and keep the latest `max_events` of each; impressions are left out."""
     events = dataset.events
     order = np.lexsort((np.arange(len(events)), events.user_idx))
-    order = order[(events.user_idx[order] >= 0) & (events.kind[order] != VIEW_ITEM_LIST)]
+    order = order[(events.user_idx[order] >= 0) & (events.event_type[order] != VIEW_ITEM_LIST)]
     counts = np.bincount(events.user_idx[order], minlength=len(dataset.users))
-    from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
-    rows = events.take(order[from_end <= config.max_events])
+    n_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
+    rows = events.take(order[n_from_end <= config.max_events])
     kept = np.minimum(counts, config.max_events)
     return History(
         indptr=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
         item_idx=rows.item_idx,
         timestamp=rows.timestamp,
-        kind=rows.kind,
+        event_type=rows.event_type,
         basket_idx=rows.basket_idx,
         hour=rows.hour,
         rating_weight=rows.rating_weight,

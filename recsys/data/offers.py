@@ -1,9 +1,9 @@
-"""Offers as arrays: what an item costs, and whether it can be had, in a region, store or channel and for a time.
+"""Offers as arrays: prices and availability of items in a region, store or channel during a period.
 
-An offer applies to a request where each key that it names equals the request's and `valid_from <= as_of < valid_to`.
-Of those that apply to an item the most specific speaks, for the price and for the availability separately: the one
-that names most keys, of as many the one that names the store, then the channel, then the region; then the one that
-began last, then the one that came last.
+An offer applies to a request if every key that it names equals the request's and `valid_from <= as_of < valid_to`. Of
+the offers that apply to an item, the most specific one has precedence, for the price and the availability separately:
+the one that names most keys; among equals the one that names the store, then the channel, then the region; then the one
+that began last, then the last one of the table.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from recsys.core.schema import OFFERS
 from recsys.core.timestamps import MICROSECONDS
 
 OFFER_KEYS: Final = ("region", "store", "channel")
-"""What an offer may name, and a request's context."""
+"""Keys of offers and of a request's context."""
 
 OFFERED_COLUMNS: Final = ("price", "available")
-"""Columns of the items' table that offers override."""
+"""Columns of the items table that offers override."""
 
 NO_CONTEXT_VALUE: Final = ""
-"""Stands for a key that an offer, or a request, does not name."""
+"""Value of a key that an offer or a request does not name."""
 
-NO_NAMED_CONTEXT: Final = -1
+NOT_STATED: Final = -1
+"""Availability of an offer that does not state it."""
+
 ALWAYS: Final = np.iinfo(np.int64)
-"""Ends of time, for offers whose own are open."""
+"""Bounds of time, for offers without their own."""
 
 OfferContextKey = tuple[tuple[int, int], ...]
-"""Scopes that a request is in, the least specific first, each with the number of its times that have passed."""
+"""Scopes of a request, the least specific first, each with the number of its times that have passed."""
 
 
 class OfferScope(NamedTuple):
-    """Where a request comes from; "" where it does not say."""
+    """Region, store and channel of a request or an offer; "" for those that are not named."""
 
     region: str = NO_CONTEXT_VALUE
     store: str = NO_CONTEXT_VALUE
@@ -48,11 +50,11 @@ class OfferScope(NamedTuple):
 
     @classmethod
     def of(cls, context: Mapping[str, Any], region: Any = None) -> OfferScope:
-        """Read it off a request's context: texts, and whole numbers as texts.
+        """Read the scope of a request's context: text, and integers as text.
 
         Args:
-            context: by name; what is neither text nor a whole number names nothing.
-            region: where the context names no region.
+            context: values by name; other types count as not named.
+            region: default for a context without a region.
         """
         named = [_name(context.get(key)) for key in OFFER_KEYS]
         return cls(named[0] or _name(region), *named[1:])
@@ -65,12 +67,12 @@ def _name(value: Any) -> str:
 
 
 class OfferTerms(NamedTuple):
-    """What offers of one scope say of items, one entry an offer; of an item's the last that says something counts.
+    """Terms of the offers of one scope, one entry per offer; for an item, the last entry that states a value applies.
 
     Attributes:
         item_idx: int32 (n,), rows of items.
-        price: float64 (n,), NaN where it says nothing.
-        available: int8 (n,), 1, 0, or -1 where it says nothing.
+        price: float64 (n,), NaN if not stated.
+        available: int8 (n,), 1, 0, or -1 if not stated.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -80,20 +82,20 @@ class OfferTerms(NamedTuple):
 
 @dataclass(frozen=True)
 class OfferTable:
-    """Offers by scope, a scope being the keys that they name; scopes and their offers stand in ascending precedence.
+    """Offers grouped by scope (the keys that they name); scopes and their offers are in ascending precedence.
 
     Attributes:
-        region: name of each scope, (n_scopes,); "" where it names none.
-        store: the same.
-        channel: the same.
-        ends: int64 (n_scopes,), where each scope's offers end.
-        times: int64 (n_times,), all moments at which an offer of a scope begins or ends, ascending within the scope.
-        time_ends: int64 (n_scopes,), where each scope's times end.
+        region: region of each scope, (n_scopes,); "" if not named.
+        store: the same for stores.
+        channel: the same for channels.
+        ends: int64 (n_scopes,), end of each scope's offers.
+        times: int64 (n_times,), moments at which an offer of a scope begins or ends, ascending within the scope.
+        time_ends: int64 (n_scopes,), end of each scope's times.
         item_idx: int32 (n_offers,), rows of items.
-        price: float64 (n_offers,), NaN where an offer says nothing of it.
-        available: int8 (n_offers,), 1, 0, or -1 where an offer says nothing of it.
-        start: int64 (n_offers,), first whole second since 1970 at which it applies.
-        end: int64 (n_offers,), first whole second at which it applies no more.
+        price: float64 (n_offers,), NaN if not stated.
+        available: int8 (n_offers,), 1, 0, or -1 if not stated.
+        start: int64 (n_offers,), first whole second since 1970 at which the offer applies.
+        end: int64 (n_offers,), first whole second at which it no longer applies.
     """
 
     region: tuple[str, ...]
@@ -113,7 +115,7 @@ class OfferTable:
 
     @cached_property
     def scopes(self) -> dict[OfferScope, int]:
-        """The number of each scope."""
+        """Numbers of the scopes."""
         named = map(OfferScope, self.region, self.store, self.channel)
         return {where: scope for scope, where in enumerate(named)}
 
@@ -122,33 +124,33 @@ class OfferTable:
         """Whether any offer is for a region."""
         return any(self.region)
 
-    def standing(self, where: OfferScope, as_of: int) -> OfferContextKey:
-        """The scopes that a request is in at a moment; requests of equal standing are shown the same offers."""
+    def context_key(self, where: OfferScope, as_of: int) -> OfferContextKey:
+        """Return the scopes of a request at a moment; requests with equal keys see the same offers."""
         known = self.scopes
         choices = ((NO_CONTEXT_VALUE,) if name == NO_CONTEXT_VALUE else (NO_CONTEXT_VALUE, name) for name in where)
         found = sorted(known[names] for each in product(*choices) if (names := OfferScope(*each)) in known)
         return tuple((scope, int(self._times(scope).searchsorted(as_of, side="right"))) for scope in found)
 
     def terms(self, scope: int, as_of: int) -> OfferTerms:
-        """What the offers of a scope say that apply at a moment."""
-        mine = _part(self.ends, scope)
-        applies = (self.start[mine] <= as_of) & (as_of < self.end[mine])
-        return OfferTerms(self.item_idx[mine][applies], self.price[mine][applies], self.available[mine][applies])
+        """Return the terms of the offers of a scope that apply at a moment."""
+        rows = _part(self.ends, scope)
+        applies = (self.start[rows] <= as_of) & (as_of < self.end[rows])
+        return OfferTerms(self.item_idx[rows][applies], self.price[rows][applies], self.available[rows][applies])
 
     def _times(self, scope: int) -> npt.NDArray[np.int64]:
         return self.times[_part(self.time_ends, scope)]
 
 
-def _part(ends: npt.NDArray[np.int64], place: int) -> slice:
-    return slice(int(ends[place - 1]) if place else 0, int(ends[place]))
+def _part(ends: npt.NDArray[np.int64], number: int) -> slice:
+    return slice(int(ends[number - 1]) if number else 0, int(ends[number]))
 
 
 def tabulate(offers: pl.DataFrame) -> OfferTable:
-    """Put offers in order.
+    """Build the table of offers.
 
     Args:
-        offers: `item_idx`, int32 rows of items, and the columns of `schema.OFFERS` but `item_id`; of rows that are
-            alike in precedence the last one speaks.
+        offers: `item_idx`, int32 rows of items, and the columns of `schema.OFFERS` without `item_id`; among rows of
+            equal precedence the last one applies.
     """
     named = offers.with_columns(pl.col(*OFFER_KEYS).fill_null(NO_CONTEXT_VALUE))
     is_named = [pl.col(key) != NO_CONTEXT_VALUE for key in ("store", "channel", "region")]
@@ -175,20 +177,20 @@ def tabulate(offers: pl.DataFrame) -> OfferTable:
         time_ends=times["scope"].to_numpy().searchsorted(each, side="right").astype(np.int64),
         item_idx=rows["item_idx"].to_numpy(),
         price=rows["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
-        available=rows["available"].cast(pl.Int8).fill_null(NO_NAMED_CONTEXT).to_numpy(),
+        available=rows["available"].cast(pl.Int8).fill_null(NOT_STATED).to_numpy(),
         start=rows["start"].to_numpy(),
         end=rows["end"].to_numpy(),
     )
 
 
 def _whole_seconds(column: str, if_open: int) -> pl.Expr:
-    """The first whole second at or after a moment: requests are for whole seconds."""
+    """Return the first whole second at or after a moment, as requests have whole seconds."""
     micros = pl.col(column).dt.epoch("us")
     return (-(-micros // MICROSECONDS)).fill_null(if_open)
 
 
 def read_offers(offers: pl.DataFrame, items: IdMap) -> OfferTable:
-    """The offers of a table with the columns of `schema.OFFERS`, but those for items that nobody knows."""
+    """Build the offers of a table with the columns of `schema.OFFERS`, without those of unknown items."""
     rows = offers.with_columns(item_idx=pl.Series(items.encode(offers["item_id"])))
     return tabulate(rows.filter(pl.col("item_idx") >= 0).select("item_idx", *OFFERS.keys() - {"item_id"}))
 
@@ -201,19 +203,19 @@ NO_OFFERS: Final = OfferTable(
 
 @dataclass(frozen=True)
 class Offers:
-    """All offers of a shop: those of its bundle, and those that took their place since.
+    """All offers of a shop: those of its bundle and later ones.
 
     Attributes:
-        known: as the bundle has them.
-        changed: of the items whose offers changed since.
-        replaced: int32, rows of these items: what `known` says of them counts no more.
-        taken: standing among `known` and `changed` whose terms the catalogue beside has taken over; none by itself.
+        known: offers of the bundle.
+        changed: offers of the items whose offers changed later.
+        replaced: int32, rows of these items, for which `known` no longer applies.
+        applied: key of the offers that the engine's catalog has applied; none by itself.
     """
 
     known: OfferTable = NO_OFFERS
     changed: OfferTable = NO_OFFERS
     replaced: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    taken: tuple[OfferContextKey, OfferContextKey] = ((), ())
+    applied: tuple[OfferContextKey, OfferContextKey] = ((), ())
 
     def __len__(self) -> int:
         return len(self.known) + len(self.changed)
@@ -223,15 +225,15 @@ class Offers:
         """Whether any offer is for a region."""
         return self.known.names_regions or self.changed.names_regions
 
-    def standing(self, where: OfferScope, as_of: int) -> tuple[OfferContextKey, OfferContextKey]:
-        """The scopes that a request is in at a moment; see `OfferTable.standing`."""
-        return self.known.standing(where, as_of), self.changed.standing(where, as_of)
+    def context_key(self, where: OfferScope, as_of: int) -> tuple[OfferContextKey, OfferContextKey]:
+        """Return the scopes of a request at a moment; see `OfferTable.context_key`."""
+        return self.known.context_key(where, as_of), self.changed.context_key(where, as_of)
 
     def applicable_terms(
-        self, standing: tuple[OfferContextKey, OfferContextKey], as_of: int
+        self, key: tuple[OfferContextKey, OfferContextKey], as_of: int
     ) -> Iterator[tuple[OfferScope, OfferTerms]]:
-        """What offers say at a moment, in ascending precedence, each with the scope that says it."""
-        for table, scopes in zip((self.known, self.changed), standing, strict=True):
+        """Yield the terms that apply at a moment with their scopes, in ascending precedence."""
+        for table, scopes in zip((self.known, self.changed), key, strict=True):
             for scope, _ in scopes:
                 terms = table.terms(scope, as_of)
                 if table is self.known and len(self.replaced):
@@ -240,13 +242,13 @@ class Offers:
                 yield OfferScope(table.region[scope], table.store[scope], table.channel[scope]), terms
 
     def sold_out_by(self, row: int, as_of: int) -> OfferScope | None:
-        """The scope whose offer took an item out of the catalogue beside; None where none did."""
-        speaker: tuple[OfferScope, int] | None = None
-        for where, terms in self.applicable_terms(self.taken, as_of):
-            said = terms.available[terms.item_idx == row]
-            said = said[said != NO_NAMED_CONTEXT]
-            speaker = (where, int(said[-1])) if len(said) else speaker
-        return speaker[0] if speaker is not None and not speaker[1] else None
+        """Return the scope whose applied offer makes an item unavailable; None if no offer does."""
+        found: tuple[OfferScope, int] | None = None
+        for scope, terms in self.applicable_terms(self.applied, as_of):
+            stated = terms.available[terms.item_idx == row]
+            stated = stated[stated != NOT_STATED]
+            found = (scope, int(stated[-1])) if len(stated) else found
+        return found[0] if found is not None and not found[1] else None
 
 
 NO_KNOWN_OFFERS: Final = Offers()

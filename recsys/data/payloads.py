@@ -1,6 +1,6 @@
-"""Event payloads of GA4, Segment and Google Retail, unfolded into flat rows of `recsys.core.schema.EVENTS`.
+"""Event payloads of GA4, Segment and Google Retail, parsed into rows of `recsys.core.schema.EVENTS`.
 
-Nothing here reads a file or a clock: the ingest job and the event route hand in decoded JSON of any shape.
+The input is decoded JSON of any shape, from the ingest job or the event route.
 """
 
 from __future__ import annotations
@@ -20,41 +20,40 @@ RawEvent = dict[str, Any]
 
 
 class ItemlessRow(RawEvent):
-    """The row of an event that names no item and is none of ours, such as GA4's `page_view`: not about an item."""
+    """Row of an event that is not about an item, such as GA4's `page_view`."""
 
 
-PASSED_ON: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
-"""Columns of ours that a shop may send along as GA4 parameters or Segment properties."""
+PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
+"""Columns of the events table that a shop may send as GA4 parameters or Segment properties."""
 
 ORDERS: Final = ("purchase", "refund")
 
 
 def parse_payload(payload: Any) -> list[RawEvent]:
-    """Turn one event payload into flat rows, one an item.
+    """Parse one event payload into rows, one per item.
 
-    An object with an `item_id` is a flat row already, whatever else it holds. Else `eventType` tells Google
-    Retail, `type: track` or `properties` Segment, and `event_name`, `events` or a `name` with `params` GA4
-    (the BigQuery export and the Measurement Protocol). GA4's `value` and Segment's `total` are sums of money
-    over the whole order and are left out: our `value` is a rating.
+    An object with an `item_id` is a row of the events table already. Otherwise `eventType` identifies Google Retail;
+    `type: track` or `properties` Segment; and `event_name`, `events` or a `name` with `params` GA4 (the BigQuery export
+    and the Measurement Protocol). GA4's `value` and Segment's `total` are sums of money over the whole order and are
+    left out, as the column `value` is a rating.
 
     Args:
         payload: decoded JSON.
 
     Returns:
-        Rows whose columns are text, float or int, or None; `timestamp` and `received_at` are as they came, or
-        RFC 3339 text. Event names are GA4's where an alias is known and otherwise unchanged. An event without
-        items gives one row without an `item_id`, an `ItemlessRow` where its name is none of ours. Columns that
-        are not ours pass through in flat rows only.
+        Rows whose columns are text, float, int or None; `timestamp` and `received_at` are unchanged or RFC 3339 text.
+        Aliases of event names are replaced by GA4's names. An event without items gives one row without an `item_id`,
+        an `ItemlessRow` if its name is unknown. Unknown columns are kept in rows of the events table only.
 
     Raises:
-        DataError: a field is of the wrong type; the message begins with the field's path and a colon.
+        DataError: a field has the wrong type; the message begins with the field's path and a colon.
 
     Example:
-        >>> unfold({"event": "Product Viewed", "userId": "u", "properties": {"product_id": "i"}})[0]["event"]
+        >>> parse_payload({"event": "Product Viewed", "userId": "u", "properties": {"product_id": "i"}})[0]["event"]
         'view_item'
     """
     if not isinstance(payload, Mapping):
-        raise DataError(f"event: expected an object, got {_kind(payload)}")
+        raise DataError(f"event: expected an object, got {_type_name(payload)}")
     if "item_id" in payload:
         return [_flat(payload)]
     if "eventType" in payload:
@@ -79,7 +78,7 @@ def _flat(payload: Mapping[str, Any]) -> RawEvent:
 
 
 def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
-    """One GA4 event, as gtag, the Measurement Protocol or the BigQuery export write it."""
+    """Parse one GA4 event of gtag, the Measurement Protocol or the BigQuery export."""
     params = _params(payload, path)
     name_field = "event_name" if "event_name" in payload else "name"
     event = _event(payload, name_field, path)
@@ -87,7 +86,7 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
     transaction = _first_text(
         (commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params.")
     )
-    shared: RawEvent = {name: _text(params, name, f"{path}params.") for name in PASSED_ON}
+    shared: RawEvent = {name: _text(params, name, f"{path}params.") for name in PASSED_COLUMNS}
     shared |= {
         "event": event,
         "timestamp": _ga4_time(payload, path),
@@ -100,8 +99,8 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
     }
     holder, inside = (payload, path) if "items" in payload else (params, f"{path}params.")
     rows = []
-    for place, item in enumerate(_array(holder, "items", inside)):
-        at = f"{inside}items[{place}]"
+    for position, item in enumerate(_array(holder, "items", inside)):
+        at = f"{inside}items[{position}]"
         fields = _as_object(item, at)
         rows.append(
             shared
@@ -116,23 +115,23 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
 
 
 def _measurement(payload: Mapping[str, Any]) -> list[RawEvent]:
-    """GA4's Measurement Protocol: who and when once, then a list of events."""
+    """Parse a payload of GA4's Measurement Protocol: one user and time, then a list of events."""
     rows: list[RawEvent] = []
     outer = {name: payload[name] for name in ("client_id", "user_id", "timestamp_micros") if name in payload}
-    for place, event in enumerate(_array(payload, "events", "")):
-        path = f"events[{place}]"
+    for position, event in enumerate(_array(payload, "events", "")):
+        path = f"events[{position}]"
         rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}."))
     return rows
 
 
 def _params(payload: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """GA4's parameters, from an object or from the export's list of keys and typed values."""
+    """Read GA4's parameters from an object or from the export's list of keys and typed values."""
     exported = payload.get("event_params")
     if not isinstance(exported, list | tuple):
         return _object(payload, "params", path)
     params: RawEvent = {}
-    for place, pair in enumerate(exported):
-        at = f"{path}event_params[{place}]"
+    for position, pair in enumerate(exported):
+        at = f"{path}event_params[{position}]"
         fields = _as_object(pair, at)
         key = _text(fields, "key", f"{at}.")
         values = _object(fields, "value", f"{at}.")
@@ -142,14 +141,16 @@ def _params(payload: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
-    """GA4's microseconds as RFC 3339 text; a plain `timestamp` as it came."""
+    """Read GA4's microseconds as RFC 3339 text; a plain `timestamp` unchanged."""
     for name in ("event_timestamp", "timestamp_micros"):
         micros = _number(payload, name, path)
         if micros is not None:
             try:
                 return from_micros(micros).isoformat()
             except OverflowError:
-                raise DataError(f"{path}{name}: {micros:g} microseconds are no date of this era") from None
+                raise DataError(
+                    f"{path}{name}: {micros:g} microseconds are not a date between the years 1 and 9999"
+                ) from None
     return _moment(payload, "timestamp", path)
 
 
@@ -157,7 +158,7 @@ def _segment(payload: Mapping[str, Any]) -> list[RawEvent]:
     properties = _object(payload, "properties", "")
     event = _event(payload, "event", "")
     cart = [(properties, name, "properties.") for name in ("order_id", "cart_id", "checkout_id")]
-    shared: RawEvent = {name: _text(properties, name, "properties.") for name in PASSED_ON}
+    shared: RawEvent = {name: _text(properties, name, "properties.") for name in PASSED_COLUMNS}
     shared |= {
         "event": event,
         "timestamp": _moment(payload, "timestamp" if "timestamp" in payload else "originalTimestamp", ""),
@@ -172,8 +173,8 @@ def _segment(payload: Mapping[str, Any]) -> list[RawEvent]:
         row = shared | _segment_product(properties, "properties.")
         return [row if row["item_id"] is not None else _without_item(row)]
     rows = []
-    for place, product in enumerate(_array(properties, "products", "properties.")):
-        at = f"properties.products[{place}]"
+    for position, product in enumerate(_array(properties, "products", "properties.")):
+        at = f"properties.products[{position}]"
         rows.append(shared | _segment_product(_as_object(product, at), f"{at}."))
     return rows or [_without_item(shared)]
 
@@ -189,20 +190,20 @@ def _segment_product(product: Mapping[str, Any], path: str) -> RawEvent:
 
 def _retail(payload: Mapping[str, Any]) -> list[RawEvent]:
     order = _object(payload, "purchaseTransaction", "")
-    person = _object(payload, "userInfo", "")
+    user = _object(payload, "userInfo", "")
     shared: RawEvent = {
         "event": _event(payload, "eventType", ""),
         "timestamp": _moment(payload, "eventTime", ""),
         "event_id": _text(payload, "eventId", ""),
-        "user_id": _text(person, "userId", "userInfo."),
+        "user_id": _text(user, "userId", "userInfo."),
         "visitor_id": _text(payload, "visitorId", ""),
         "session_id": _text(payload, "sessionId", ""),
         "basket_id": _first_text((order, "id", "purchaseTransaction."), (payload, "cartId", "")),
         "currency": _text(order, "currencyCode", "purchaseTransaction."),
     }
     rows = []
-    for place, detail in enumerate(_array(payload, "productDetails", "")):
-        at = f"productDetails[{place}]"
+    for position, detail in enumerate(_array(payload, "productDetails", "")):
+        at = f"productDetails[{position}]"
         fields = _as_object(detail, at)
         product = _object(fields, "product", f"{at}.")
         price = _object(product, "priceInfo", f"{at}.product.")
@@ -224,10 +225,10 @@ def _without_item(row: RawEvent) -> RawEvent:
 
 
 def _numbered(rows: list[RawEvent]) -> list[RawEvent]:
-    """Rows of one payload with ids of their own: `<id>#1`, `<id>#2`, … where there are several."""
+    """Give the rows of one payload different ids, `<id>#1`, `<id>#2`, …, if there are several."""
     if len(rows) < 2 or rows[0].get("event_id") is None:
         return rows
-    return [row | {"event_id": f"{row['event_id']}#{place}"} for place, row in enumerate(rows, 1)]
+    return [row | {"event_id": f"{row['event_id']}#{number}"} for number, row in enumerate(rows, 1)]
 
 
 def _event(holder: Mapping[str, Any], name: str, path: str) -> str | None:
@@ -236,7 +237,7 @@ def _event(holder: Mapping[str, Any], name: str, path: str) -> str | None:
 
 
 def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
-    """A text, or a whole number as text; None where it is absent or empty."""
+    """Read a text, or an integer as text; None if absent or empty."""
     value = holder.get(name)
     if value is None or value == "":
         return None
@@ -245,26 +246,26 @@ def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DataError(f"{path}{name}: expected a text, got {_kind(value)}")
+        raise DataError(f"{path}{name}: expected a text, got {_type_name(value)}")
     try:
         text = str(value)
         text.encode("utf-8")
     except ValueError:
-        raise DataError(f"{path}{name}: not valid Unicode, or a number of too many digits") from None
+        raise DataError(f"{path}{name}: not valid Unicode, or a number with too many digits") from None
     return text
 
 
-def _first_text(*places: tuple[Mapping[str, Any], str, str]) -> str | None:
-    return next((text for place in places if (text := _text(*place)) is not None), None)
+def _first_text(*fields: tuple[Mapping[str, Any], str, str]) -> str | None:
+    return next((text for field in fields if (text := _text(*field)) is not None), None)
 
 
 def _number(holder: Mapping[str, Any], name: str, path: str) -> float | None:
-    """A finite number, or the text of one; None where it is absent or empty."""
+    """Read a finite number, or one as text; None if absent or empty."""
     value = holder.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise DataError(f"{path}{name}: expected a number, got {_kind(value)}")
+        raise DataError(f"{path}{name}: expected a number, got {_type_name(value)}")
     try:
         number = float(value)
     except (ValueError, OverflowError):
@@ -286,7 +287,7 @@ def _whole(number: float, field: str) -> int:
 
 
 def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
-    """A time as text, number or datetime; what it says is read later."""
+    """Read a time as text or number; it is parsed later."""
     value = holder.get(name)
     if isinstance(value, datetime | date):
         return value.isoformat()
@@ -303,7 +304,7 @@ def _object(holder: Mapping[str, Any], name: str, path: str) -> Mapping[str, Any
 
 def _as_object(value: Any, field: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise DataError(f"{field}: expected an object, got {_kind(value)}")
+        raise DataError(f"{field}: expected an object, got {_type_name(value)}")
     return value
 
 
@@ -312,12 +313,12 @@ def _array(holder: Mapping[str, Any], name: str, path: str) -> list[Any] | tuple
     if value is None:
         return []
     if not isinstance(value, list | tuple):
-        raise DataError(f"{path}{name}: expected a list, got {_kind(value)}")
+        raise DataError(f"{path}{name}: expected a list, got {_type_name(value)}")
     return value
 
 
-def _kind(value: Any) -> str:
-    """What a JSON value is, in a person's words."""
+def _type_name(value: Any) -> str:
+    """Return the type of a JSON value for error messages."""
     names = {
         bool: "true or false",
         str: "a text",
@@ -343,4 +344,4 @@ def _reader(dtype: pl.DataType) -> Read:
 
 
 READERS: Final[dict[str, Read]] = {name: _reader(dtype) for name, dtype in EVENTS.items()}
-"""How each of our columns is read out of a flat row."""
+"""Reader of each column of the events table."""

@@ -201,7 +201,7 @@ def wilson(hits: int, trials: int) -> Interval:
 
 def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[LogEntry]:
     for entries in read_entries(store, READ_BATCH, up_to_seq):
-        yield from (stored.entry for stored in entries if stored.entry.kind == kind)
+        yield from (stored.entry for stored in entries if stored.entry.entry_type == kind)
 
 
 def _attributed_events(store: EventStore, up_to_seq: int) -> pl.DataFrame:

@@ -123,7 +123,7 @@ def recent_own_lists(
     label = "gp_topfreq" if np.isinf(decay_days) else "exponential_decay"
     for query_idx in track(range(len(task)), label, progress):
         now = int(task.as_of[query_idx])
-        bought = engine.history.of(int(task.user_idx[query_idx]), now).of_kind(engine.dataset_info.target_event)
+        bought = engine.history.of(int(task.user_idx[query_idx]), now).of_type(engine.dataset_info.target_event)
         rows, column = np.unique(np.concatenate([bought.item_idx, popular]), return_inverse=True)
         weight = np.exp(-(now - bought.timestamp) / DAY_S / decay_days)
         score = (

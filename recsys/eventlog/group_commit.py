@@ -1,4 +1,4 @@
-"""Group commit: whatever waits while the disk syncs is committed together by the next sync, by one thread."""
+"""Group commit: one thread commits, together, all items that arrived during the last commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from recsys.core.errors import StoreBusyError, StoreError
 
 GROUP_SIZE: Final = 5_000
-"""Items after which a group is closed: bounds how long one commit keeps other processes out."""
+"""Items per commit: bounds how long one commit blocks other processes."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ class GroupCommit(Generic[T, R]):
     """One thread that commits for many callers.
 
     Args:
-        commit: stores the items of several callers durably and gives one result an item; if it raises, it has stored
-            none of them.
-        max_waiting: items that may wait; with more, callers are turned away.
+        commit: stores the items of several callers durably and returns one result per item; if it raises, none is
+            stored.
+        max_waiting: maximum number of waiting items; beyond it, `submit` raises.
         name: of the thread.
     """
 
@@ -40,11 +40,11 @@ class GroupCommit(Generic[T, R]):
         self._thread.start()
 
     def submit(self, items: Sequence[T]) -> Future[list[R]]:
-        """Let items wait for the next commit.
+        """Add items to the next commit.
 
         Raises:
-            StoreBusyError: if too much waits already.
-            StoreError: if it is closed.
+            StoreBusyError: too many items wait already.
+            StoreError: the store is closed.
         """
         future: Future[list[R]] = Future()
         with self._changed:
@@ -58,7 +58,7 @@ class GroupCommit(Generic[T, R]):
         return future
 
     def close(self) -> None:
-        """Take no more, commit what waits, and end the thread."""
+        """Refuse new items, commit the waiting ones and end the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -66,12 +66,12 @@ class GroupCommit(Generic[T, R]):
 
     def _run(self) -> None:
         while group := self._take():
-            wanted = [(items, future) for items, future in group if future.set_running_or_notify_cancel()]
-            if wanted:
-                self._settle(wanted)
+            active = [(items, future) for items, future in group if future.set_running_or_notify_cancel()]
+            if active:
+                self._settle(active)
 
     def _take(self) -> list[tuple[Sequence[T], Future[list[R]]]]:
-        """The calls that wait, whole ones, once there are any; none when closed and done."""
+        """Wait for calls and return some, each complete; none once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             group: list[tuple[Sequence[T], Future[list[R]]]] = []
@@ -83,7 +83,7 @@ class GroupCommit(Generic[T, R]):
             return group
 
     def _settle(self, group: list[tuple[Sequence[T], Future[list[R]]]]) -> None:
-        """Commit, and answer every caller, with the same error if it failed."""
+        """Commit and resolve the future of every caller, with the same error if the commit failed."""
         try:
             results = self._commit([item for items, _ in group for item in items])
         except Exception as error:

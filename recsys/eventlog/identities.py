@@ -1,4 +1,4 @@
-"""Who is who: ids that were joined to one shopper, and those that were erased."""
+"""Identities: ids that are merged into one user, and ids that were erased."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 from recsys.eventlog.store import LogEntry
 
 SESSION: Final = "\0session "
-"""Begins the key of a shopper of whom only a session is known; ids hold no control characters, so it is nobody's id."""
+"""Prefix of the key of a user with only a session; ids contain no control characters, so no id has it."""
 
 
 def user_key(user_id: str | None, visitor_id: str | None = None, session_id: str | None = None) -> str | None:
-    """Under what a shopper's events are kept: the user, else the visitor, as in the tables, else the session."""
+    """Return the key of a user's events: the user id, else the visitor id, else a key for the session."""
     if user_id is not None:
         return user_id
     if visitor_id is not None:
@@ -23,12 +23,12 @@ def user_key(user_id: str | None, visitor_id: str | None = None, session_id: str
 
 
 class Identities:
-    """Merges and tombstones, in the order of the log.
+    """Merges and erasures, applied in the order of the log.
 
-    A merge points one id at another; chains are followed to their end. A merge that would close a circle is ignored.
+    A merge points one id at another; chains are followed to their root. A merge that would close a cycle is ignored.
 
     Args:
-        merges: by id, the one that it was merged into, as the bundle's tables were joined.
+        merges: by id, the id that it is merged into, as in the bundle's tables.
     """
 
     def __init__(self, merges: Mapping[str, str] | None = None) -> None:
@@ -38,30 +38,30 @@ class Identities:
         for source, target in (merges or {}).items():
             self.merge(source, target)
 
-    def take(self, entry: LogEntry) -> bool:
-        """Follow an entry of the log, if it is about identities; False if it is a merge that is ignored."""
+    def apply(self, entry: LogEntry) -> bool:
+        """Apply an entry of the log, of any type; False if it is a merge that is ignored."""
         if entry.key is None:
             return True
-        if entry.kind == "merge" and isinstance(into := entry.body.get("into"), str):
+        if entry.entry_type == "merge" and isinstance(into := entry.body.get("into"), str):
             return self.merge(entry.key, into)
-        elif entry.kind == "unmerge":
+        elif entry.entry_type == "unmerge":
             self.unmerge(entry.key)
-        elif entry.kind == "erasure":
+        elif entry.entry_type == "erasure":
             self.erase(entry.key, entry.at)
         return True
 
     @property
     def merges(self) -> Mapping[str, str]:
-        """By id, the one that it is merged into."""
+        """The id that each merged id points at."""
         return self._into
 
     @property
     def erasures(self) -> Mapping[str, float]:
-        """By id, the moment of its last erasure, seconds since 1970."""
+        """Time of the last erasure by id, seconds since 1970."""
         return self._erased
 
     def merge(self, source: str, target: str) -> bool:
-        """Point `source` at `target`; an earlier merge of it is replaced. False if that would close a circle."""
+        """Point `source` at `target` instead of an earlier target; False if that would close a cycle."""
         if target in self.aliases_of(source):
             return False
         self.unmerge(source)
@@ -70,23 +70,23 @@ class Identities:
         return True
 
     def unmerge(self, source: str) -> None:
-        """Let `source` stand for itself again."""
+        """Undo the merge of `source`."""
         target = self._into.pop(source, None)
         if target is not None:
             self._sources[target].discard(source)
 
     def erase(self, key: str, at: float) -> None:
-        """Hide what is of before a moment (seconds since 1970)."""
+        """Hide events before a moment (seconds since 1970)."""
         self._erased[key] = max(at, self.erased_at(key))
 
     def target(self, key: str) -> str:
-        """The id at the end of the chain; the id itself where it was not merged."""
+        """Return the root of an id's chain; the id itself if it is not merged."""
         while key in self._into:
             key = self._into[key]
         return key
 
     def aliases_of(self, target: str) -> tuple[str, ...]:
-        """An id and all that were merged into it, directly or by a chain: itself first, the others in order."""
+        """Return an id and all ids that are merged into it, directly or by a chain: itself first, the others sorted."""
         if not self._sources.get(target):
             return (target,)
         found, waiting = [], [target]
@@ -97,9 +97,9 @@ class Identities:
         return (target, *sorted(found[1:]))
 
     def erased_at(self, key: str) -> float:
-        """When an id was erased, in seconds since 1970; minus infinity if it never was."""
+        """Return when an id was erased, in seconds since 1970; minus infinity if never."""
         return self._erased.get(key, -math.inf)
 
-    def ends(self, keys: Iterable[str]) -> dict[str, str]:
-        """Of the given ids, those that stand for another, each with the end of its chain."""
-        return {key: end for key in keys if (end := self.target(key)) != key}
+    def roots(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the merged ids among some, each with the root of its chain."""
+        return {key: root for key in keys if (root := self.target(key)) != key}

@@ -1,6 +1,6 @@
-"""What of erased shoppers is in the live log's file, and how it is wiped.
+"""Erasure in the live log's file: the entries of a user are found, overwritten and removed.
 
-Entries are found by walking the log, which costs seconds an erasure: an index over shoppers would cost every append.
+Entries are found by a scan of the log, which takes seconds per erasure: an index over users would slow every append.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class ErasureScan:
-    """Entries of some shoppers, and those that name nobody but a session or basket that was theirs.
+    """Search for the entries of some users, and for anonymous entries of their sessions and baskets.
 
     Args:
         keys: user ids and visitor ids.
 
     Attributes:
-        owned: by number, the kind of what names one of the keys.
-        linked: by number, the kind of what names nobody, in a session or of a basket of one of the keys.
-        sessions: sessions of what is linked.
+        owned: types of the entries that name one of the keys, by number.
+        linked: types of the anonymous entries in a session or basket of one of the keys, by number.
+        sessions: sessions of the linked entries.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
@@ -59,36 +59,36 @@ class ErasureScan:
         self._seen = 0
 
     def find(self, db: sqlite3.Connection, last: int) -> None:
-        """Look through the log up to a number, from where it was looked through already.
+        """Scan the log up to a number, from where the last scan ended.
 
-        In parts: a long read would keep the write-ahead log from being worked in.
+        The scan runs in parts, as a long read would block checkpoints of the write-ahead log.
         """
         before = tuple(map(len, self._links))
         for span in _spans(self._seen, last):
-            for seq, kind, *ids in db.execute(OWNED, (*span, self._wanted)).fetchall():
-                self.owned[seq] = kind
+            for seq, entry_type, *ids in db.execute(OWNED, (*span, self._wanted)).fetchall():
+                self.owned[seq] = entry_type
                 for known, id_ in zip(self._links, ids, strict=True):
                     known.update([] if id_ is None else [id_])
         counts = tuple(map(len, self._links))
         if any(counts):
             for span in _spans(self._seen if counts == before else 0, last):
-                for seq, kind, session_id in db.execute(ANONYMOUS, (*span, *map(_json, self._links))).fetchall():
-                    self.linked[seq] = kind
+                for seq, entry_type, session_id in db.execute(ANONYMOUS, (*span, *map(_json, self._links))).fetchall():
+                    self.linked[seq] = entry_type
                     self.sessions.update([] if session_id is None else [session_id])
         self._seen = last
 
     def remove(self, db: sqlite3.Connection) -> dict[str, int]:
-        """Wipe and remove what was found; returns how many there were, by kind.
+        """Overwrite and remove the entries that were found; return their numbers by type.
 
-        When rows are removed, SQLite moves their neighbours about and leaves copies in unused parts of pages,
-        `secure_delete` or not. So all are first overwritten where they stand, at their own lengths.
+        When rows are removed, SQLite moves their neighbors and leaves copies in unused parts of pages, even with
+        `secure_delete`. So all are first overwritten in place, at their own lengths.
         """
         found = self.owned | self.linked
         db.executemany(_WIPE, [(seq,) for seq in found])
         removed: Counter[str] = Counter()
-        for seq, kind in found.items():
-            removed[kind] += db.execute(_REMOVE, (seq,)).rowcount
-        return {kind: n for kind, n in removed.items() if n}
+        for seq, entry_type in found.items():
+            removed[entry_type] += db.execute(_REMOVE, (seq,)).rowcount
+        return {entry_type: n for entry_type, n in removed.items() if n}
 
 
 def _spans(after: int, last: int) -> Iterator[tuple[int, int]]:

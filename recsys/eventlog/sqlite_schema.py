@@ -1,4 +1,4 @@
-"""The SQLite file of the live log: its schema and rows, how it is opened, and how processes wait for each other."""
+"""The SQLite file of the live log: its schema and rows, opening and migration, and waiting for other processes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ MIGRATIONS: Final = {
         "PRAGMA user_version = 2",
     ),
 }
-"""By an older version, what makes the next one of it: whole or not at all, in seconds a million events."""
+"""Statements that migrate each older version to the next, in one transaction, in seconds per million events."""
 
 CHECKPOINT_PAGES: Final = 16_000
-"""Pages of the write-ahead log after which it is worked in: many at once are fewer writes."""
+"""Pages of the write-ahead log before a checkpoint: large checkpoints write fewer pages."""
 
 CACHE_KB: Final = 16_384
 POLL_S: Final = 0.001
@@ -48,13 +48,15 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class LogRow(NamedTuple):
-    """An entry as the table holds it, and what is asked of it before.
+    """An entry as a row of the table, with what is checked before it is stored.
 
-    Its id is looked up by a digest; the first part of an event has that of the event's own id. It `follows` if it
-    is a further part. `session` is the key of who is known by a session alone.
+    Attributes:
+        digest: of its key; the first part of an event has the digest of the event's own id.
+        follows: whether it is a later part of the event of the row before.
+        session: key of an anonymous user of whom only a session is known.
     """
 
-    kind: EntryType
+    entry_type: EntryType
     key: str | None
     at: float
     received_at: float
@@ -71,35 +73,35 @@ class LogRow(NamedTuple):
         return self[:-2]
 
 
-def row_of(entry: LogEntry, place: int) -> LogRow:
-    """The row of an entry, its body as JSON.
+def row_of(entry: LogEntry, position: int) -> LogRow:
+    """Build the row of an entry, with its body as JSON.
 
     Args:
-        entry: what is to be stored.
-        place: its place in the call, for the message.
+        entry: the entry.
+        position: its position in the call, for error messages.
 
     Raises:
-        DataError: it cannot be written down.
+        DataError: the entry cannot be encoded.
     """
-    kind, key, body = entry.kind, entry.key, entry.body
+    entry_type, key, body = entry.entry_type, entry.key, entry.body
     if "received_at" in body:
         body = {name: value for name, value in body.items() if name != "received_at"}
-    is_keyed = kind in KEYED
-    user_id = body.get("user_id") if is_keyed else key if kind in USER_CHANGES else None
+    is_keyed = entry_type in KEYED
+    user_id = body.get("user_id") if is_keyed else key if entry_type in USER_CHANGES else None
     visitor_id = body.get("visitor_id") if is_keyed else None
-    is_nobodys = is_keyed and user_id is None and visitor_id is None
-    session = user_key(None, None, body.get("session_id")) if is_nobodys else None
+    is_anonymous = is_keyed and user_id is None and visitor_id is None
+    session = user_key(None, None, body.get("session_id")) if is_anonymous else None
     try:
         text = encode(body).decode()
         event_id, part = entry.part or (None, 1)
         known_as = key if event_id is None or part > 1 else event_id
-        digest = digest_of(kind, known_as) if is_keyed and known_as is not None else None
+        digest = digest_of(entry_type, known_as) if is_keyed and known_as is not None else None
         at, received_at = float(entry.at), float(entry.received_at)
         if not (math.isfinite(at) and math.isfinite(received_at)):
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise DataError(f"entry {place} cannot be written down ({error}): give it valid JSON, ids and times") from error
-    return LogRow(kind, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
+        raise DataError(f"entry {position} cannot be encoded ({error}): give it valid JSON, ids and times") from error
+    return LogRow(entry_type, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
 
 
 def _text(value: Any) -> str | None:
@@ -107,16 +109,16 @@ def _text(value: Any) -> str | None:
 
 
 def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
-    """A connection that writes, to a store that is made if there is none.
+    """Open a connection that writes, to a store that is created if it does not exist.
 
-    It does not wait by itself where another process writes: `with_retry` does.
+    The connection does not wait for other writers by itself: `with_retry` does.
 
     Args:
         path: the file.
-        timeout_s: how long to wait for another process that opens it.
+        timeout_s: how long to wait for another process that opens the file.
 
     Raises:
-        StoreError: the file cannot be opened, is no store or is of another schema version.
+        StoreError: the file cannot be opened, is not a store or has another schema version.
     """
     try:
         db = connect(path, 0.0)
@@ -132,15 +134,15 @@ def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
 
 
 def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
-    """A connection that any thread may use, one at a time, without transactions of its own accord."""
+    """Open a connection in autocommit mode that any thread may use, one at a time."""
     return sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
 
 
 def with_retry(action: Callable[[], T], timeout_s: float) -> T:
-    """Do something once no other process stands in its way; SQLite's own waiting grows as coarse as 0.1 s.
+    """Repeat an action until no other process blocks it; SQLite's own waiting has steps of up to 0.1 s.
 
     Raises:
-        sqlite3.OperationalError: whatever the action raises, and that the file is locked still after `timeout_s`.
+        sqlite3.OperationalError: the action raised it, or the file is still locked after `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -153,12 +155,12 @@ def with_retry(action: Callable[[], T], timeout_s: float) -> T:
 
 
 def fetch_count(db: sqlite3.Connection, sql: str) -> int:
-    """The first value of what a query gives, a whole number."""
+    """Return the first value of a query, an integer."""
     return int(db.execute(sql).fetchone()[0])
 
 
 def store_error(path: Path, done: str, error: sqlite3.Error) -> StoreError:
-    """What SQLite says, with the file and the remedy."""
+    """Build the error for one of SQLite's, with the file and the remedy."""
     return StoreError(f"{path} could not be {done} ({error}): check the file, its folder, the disk's space and rights")
 
 
@@ -168,7 +170,7 @@ def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Check the file, bring an older one up to date, or fill an empty one; other processes may be doing the same."""
+    """Check the file, migrate an older one or create the tables; other processes may do the same at once."""
     db.execute("BEGIN IMMEDIATE")
     try:
         found, n_tables = fetch_count(db, "PRAGMA user_version"), fetch_count(db, "SELECT count(*) FROM sqlite_master")
@@ -178,7 +180,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             _run(db, MIGRATIONS[found])
         if found != STORE_SCHEMA_VERSION:
             raise StoreError(
-                f"{path} has schema version {found}, this release keeps {STORE_SCHEMA_VERSION}: export it with the"
+                f"{path} has schema version {found}, this release reads {STORE_SCHEMA_VERSION}: export it with the"
                 " release that wrote it, or name another file"
             )
         db.execute("COMMIT")

@@ -1,8 +1,8 @@
-"""The live log: what a shop's server is told, durable and in one order, and the face of whatever keeps it.
+"""The live log: its entries, and the protocol of the stores that keep them, durably and in one order.
 
-Shop events, changes of the catalogue and of users, merges, erasures and impressions share one ascending sequence, so
-that a reader who has read up to a number has missed nothing before it. `recsys.eventlog.sqlite` keeps the log in one
-file; a store that several machines share can stand in its place.
+Shop events, changes of the catalog and of users, merges, erasures and impressions share one ascending sequence, so a
+reader that has read up to a number has missed nothing before it. `recsys.eventlog.sqlite` keeps the log in one file; a
+store that several machines share can replace it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ EntryType = Literal[
 ]
 
 KEYED: Final[tuple[EntryType, ...]] = ("event", "impression")
-"""Kinds whose keys name one entry each: a second one under the same key is a duplicate or a conflict."""
+"""Types whose keys identify one entry each: a second entry with the same key is a duplicate or a conflict."""
 
 ITEM_CHANGES: Final[tuple[EntryType, ...]] = ("item_put", "item_patch", "item_delete")
 USER_CHANGES: Final[tuple[EntryType, ...]] = ("user_put", "user_patch", "user_delete")
 
 AppendOutcome = Literal["stored", "duplicate", "conflict", "erased"]
-"""What became of an entry.
+"""Outcome of one entry.
 
-`stored`: new, and durable. `duplicate`: its key is known with the same content, nothing to do. `conflict`: its key is
-known with other content, or it is a merge that would close a circle; not stored. `erased`: it is of before the erasure
-of the shopper that it names, not stored.
+`stored`: it is new and durable. `duplicate`: its key is known with the same content. `conflict`: its key is known with
+other content, or it is a merge that would close a cycle; not stored. `erased`: it happened before the erasure of its
+user; not stored.
 """
 
 READ_BATCH: Final = 20_000
@@ -53,26 +53,25 @@ READ_BATCH: Final = 20_000
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """One thing that the server was told.
+    """One entry of the live log.
 
     Attributes:
-        kind: what it is.
-        key: of an event its `event_id` and of an impression its `recommendation_id` (None: always new), of a change the
-            item's or user's id, of an erasure the erased id; of a merge, the id that is merged into another.
-        at: when it happened, seconds since 1970 UTC. Not part of the content: an event whose time the shop left out
-            is the same event when it is sent again; a time that the shop does state belongs in the body too.
-        received_at: when the server took it, seconds since 1970 UTC.
-        body: the content, as JSON knows it. Of an event, columns of `recsys.core.schema.EVENTS`; of an impression, the
-            same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` where
-            known.
-            One that names no shopper may stand for many: a list `shown` then has the `recommendation_id` and `at` of
-            each, and `key` is None. A `received_at` in it is left out, being the entry's.
-        part: of one item of an event of several, that event's `event_id` and which one it is, from 1. Those of one
-            event follow each other in a call, are stored all or none, and stand in the way of another event with that
-            id. Not told by readers.
+        entry_type: its type.
+        key: `event_id` of an event, `recommendation_id` of an impression (None: always new), id of a changed item or
+            user, erased id of an erasure, or the id that a merge points at another.
+        at: when it happened, seconds since 1970 UTC. Not part of the content: an event without a time of the shop is
+            the same event when it is sent again; a time of the shop belongs in the body too.
+        received_at: when the server received it, seconds since 1970 UTC.
+        body: the content, as JSON values. For an event, columns of `recsys.core.schema.EVENTS`; for an impression, the
+            same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` if known.
+            An anonymous impression may represent several: a list `shown` then has the `recommendation_id` and `at` of
+            each, and `key` is None. A `received_at` is left out, as the entry has it.
+        part: for one item of an event with several items, the event's `event_id` and the item's number, from 1. The
+            parts of one event follow each other in a call and are all stored or all refused; another event with that
+            id is a conflict. Readers do not return it.
     """
 
-    kind: EntryType
+    entry_type: EntryType
     key: str | None
     at: float
     received_at: float
@@ -81,11 +80,11 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 class StoredEntry(msgspec.Struct, frozen=True):
-    """An entry in its place.
+    """An entry with its number.
 
     Attributes:
-        seq: its number, > 0, ascending in the order of commits and never given twice; numbers may be left out.
-        entry: what was stored.
+        seq: its number, > 0, ascending in the order of commits and never reused; there may be gaps.
+        entry: the entry.
     """
 
     seq: int
@@ -94,14 +93,14 @@ class StoredEntry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ErasureReceipt:
-    """What an erasure did.
+    """Result of an erasure.
 
     Attributes:
         seq: number of the last tombstone.
-        removed: entries removed, by kind.
-        linked: how many of them named a session or a basket alone, which the log had seen beside one of the ids.
-        purged: whether the removed bytes are wiped from every place where they stood; if False, `purge` is to be asked
-            again. `EventStore.compact` wipes copies of them too, which earlier removals may have left.
+        removed: number of removed entries by type.
+        linked: how many of them named only a session or a basket that the log had seen with one of the ids.
+        purged: whether the removed bytes are overwritten everywhere; if False, call `purge` again. `EventStore.compact`
+            also overwrites copies that earlier removals may have left.
     """
 
     seq: int
@@ -111,127 +110,123 @@ class ErasureReceipt:
 
 
 class EventStore(Protocol):
-    """A durable log that several processes write and read at once; every method may be called from any thread.
+    """A durable log that several processes read and write at once; any thread may call any method.
 
-    Methods raise `StoreError` where the store fails, and `StoreBusyError` where more waits than it takes.
+    Methods raise `StoreError` if the store fails and `StoreBusyError` if too many entries wait.
     """
 
     def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
-        """Store entries; those that were stored survive a crash once this returns.
+        """Store entries; stored entries survive a crash once this returns.
 
         Returns:
-            One outcome an entry, in the same order; a refused entry does not keep the others out, those of its own
-            event apart.
+            One outcome per entry, in the same order; a refused entry affects only the other parts of its event.
 
         Raises:
-            DataError: an entry cannot be written down; nothing of this call is stored.
-            StoreError: nothing of this call is stored; a later one may succeed.
+            DataError: an entry cannot be encoded; nothing of this call is stored.
+            StoreError: nothing of this call is stored; a later call may succeed.
         """
 
     def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
-        """As `append`, without waiting: the future's result are the outcomes, or its exception the `StoreError`.
+        """Store entries without waiting; the future returns the outcomes of `append` or raises its `StoreError`.
 
         Raises:
-            DataError: an entry cannot be written down; nothing of this call is stored.
+            DataError: an entry cannot be encoded; nothing of this call is stored.
             StoreBusyError: too many entries wait already.
         """
 
-    def tail(self, after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
-        """The first `limit` entries after a number, in order; empty where there are none.
+    def read_after(self, after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
+        """Return the first `limit` entries after a number, in order; empty if there are none.
 
-        A reader that goes on from the last number that it got misses nothing, whoever writes meanwhile. What is
-        removed is not told, but by the tombstone of an erasure.
+        A reader that continues from the last number it received misses nothing, even while others write. Removals are
+        not reported, except by the tombstone of an erasure.
 
         Args:
             after_seq: the number.
-            limit: how many at most.
-            without: kinds that are passed over, without being read.
+            limit: maximum number of entries.
+            without: types that are skipped without being read.
         """
 
     def version(self) -> int:
-        """A number that differs from the last one if anything was committed since, by whatever process.
+        """Return a number that changes with every commit of any process.
 
-        Ask it before `tail`, so that what is committed in between is read again rather than missed.
+        Call it before `read_after`, so that entries committed in between are read again rather than missed.
         """
 
-    def read_types(self, kinds: Sequence[EntryType]) -> list[StoredEntry]:
-        """All entries of some kinds that are rare, such as merges, in order; events and impressions are none.
+    def read_types(self, entry_types: Sequence[EntryType]) -> list[StoredEntry]:
+        """Return all entries of some rare types, such as merges, in order.
 
         Raises:
-            DataError: one of the kinds is not rare: `tail` reads those.
+            DataError: one of the types is `event` or `impression`: use `read_after`.
         """
 
     def last_seq(self) -> int:
-        """The highest number given so far, 0 in a new store; what had it may be gone."""
+        """Return the highest number so far, 0 in a new store; its entry may be removed."""
 
     def erase(self, keys: Iterable[str], received_at: float, at: float | None = None) -> ErasureReceipt:
-        """Remove the events, impressions and changes of shoppers, and leave a tombstone for each.
+        """Remove the events, impressions and changes of users, and store a tombstone for each.
 
-        An entry goes if its `user_id` or `visitor_id` is one of the keys, whatever its time; whoever knows that an id
-        was merged names all of its ids. One that names nobody goes if its session or basket is that of an entry which
-        goes for its ids; each such session gets a tombstone too, under `recsys.eventlog.identities.user_key`.
-        Merges stay,
-        they hold ids alone, and so does the tombstone: it must know whom to keep away. From then on, entries for these
-        ids and sessions with an earlier `at` are refused as `erased`, however late they come; those of `at` or later
-        are a new life.
+        An entry is removed if its `user_id` or `visitor_id` is one of the keys, at any time; the caller passes all
+        merged ids of a person. An anonymous entry is removed if its session or basket is that of such an entry; each
+        of these sessions gets a tombstone too, under `recsys.eventlog.identities.user_key`. Merges and tombstones stay
+        and contain ids alone. From then on, entries of these ids and sessions with an earlier `at` are refused as
+        `erased`; entries at `at` or later are stored.
 
         Args:
             keys: user ids and visitor ids.
-            received_at: when the erasure was asked for, seconds since 1970 UTC.
-            at: the same moment by the clock of the events, where that is another; `received_at` by default.
+            received_at: when the erasure was requested, seconds since 1970 UTC.
+            at: the same moment by the clock of the events, if that differs; `received_at` by default.
         """
 
     def purge(self) -> bool:
-        """Wipe removed bytes from wherever the store still holds them; False if a reader stood in the way."""
+        """Overwrite removed bytes wherever the store still has them; False if a reader prevented it."""
 
     def compact(self) -> bool:
-        """Give back the room of what was removed, and wipe what it may have left elsewhere; False as `purge`.
+        """Return the space of removed entries to the disk and overwrite their copies; False as `purge`.
 
-        An erasure wipes an entry where it stands; a copy may be left where it stood before an earlier removal moved
-        it. For the quiet hour after `delete_before`: it may keep writers out for long.
+        An erasure overwrites an entry in place; a copy may be left where it was before an earlier removal moved it.
+        Writers wait meanwhile, possibly for long: run it in a quiet hour after `delete_before`.
         """
 
     def delete_before(self, before: float) -> int:
-        """Remove events and impressions of before a moment (seconds since 1970 UTC); returns how many.
+        """Remove events and impressions before a moment (seconds since 1970 UTC); return their number.
 
-        Changes, merges and tombstones stay. A forgotten `event_id` is unknown again.
+        Changes, merges and tombstones stay. The `event_id` of a removed event is unknown again.
         """
 
-    def delete_changes(self, up_to_seq: int, kinds: Sequence[EntryType] = ITEM_CHANGES) -> int:
-        """Remove changes up to a number, inclusive: those that the oldest bundle in use was built with.
+    def delete_changes(self, up_to_seq: int, entry_types: Sequence[EntryType] = ITEM_CHANGES) -> int:
+        """Remove changes up to a number, inclusive, once the shop's files contain them.
 
         Args:
-            up_to_seq: `last_seq` as it was when that bundle's tables were exported.
-            kinds: of `ITEM_CHANGES` and `USER_CHANGES`.
+            up_to_seq: `last_seq` when the tables were exported from which those files were written.
+            entry_types: some of `ITEM_CHANGES` and `USER_CHANGES`.
 
         Returns:
-            How many were removed.
+            The number of removed changes.
         """
 
     def close(self) -> None:
-        """Store what waits, then let go of everything; later calls raise `StoreError`."""
+        """Store waiting entries, then close all resources; later calls raise `StoreError`."""
 
 
 def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) -> Iterator[list[StoredEntry]]:
-    """All entries that the store holds now, or up to a number, in order, in lists of at most `batch`."""
+    """Yield all current entries, or those up to a number, in order, in lists of at most `batch`."""
     after, last = 0, store.last_seq() if up_to_seq is None else up_to_seq
-    while after < last and (entries := store.tail(after, batch)):
+    while after < last and (entries := store.read_after(after, batch)):
         after = entries[-1].seq
         yield [stored for stored in entries if stored.seq <= last]
 
 
 def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:
-    """The stored events and impressions as the shop's events table.
+    """Return the stored events and impressions as an events table.
 
     Args:
         store: the live log.
-        up_to_seq: the last number to be in it; all that there are now if not given.
+        up_to_seq: the last number to include; all current entries if not given.
 
     Returns:
-        The columns of `recsys.core.schema.EVENTS`, one row an event in the order of the log; an impression is a
-        `view_item_list` for each item that was shown, with `event_id` `<recommendation_id>#<place in the list>`. One
-        that names nobody is left out: every row of the table is about somebody.
-        Values that do not fit their column are null.
+        The columns of `recsys.core.schema.EVENTS`, one row per event in the order of the log. An impression gives a
+        `view_item_list` row per shown item, with `event_id` `<recommendation_id>#<position in the list>`; an anonymous
+        impression is left out. Values that do not fit their column are null.
     """
     parts = read_entries(store, READ_BATCH, up_to_seq)
     frames = [rows_to_frame((row for stored in entries for row in _rows(stored.entry)), EVENTS) for entries in parts]
@@ -239,15 +234,15 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
 
 
 def _rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
-    """The rows of the events table that an entry stands for, times in microseconds."""
+    """Yield the rows of the events table for an entry, with times in microseconds."""
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
-    if entry.kind == "event":
+    if entry.entry_type == "event":
         yield entry.body | times | {"event_id": entry.key}
-    elif entry.kind == "impression" and any(entry.body.get(name) is not None for name in WHO):
+    elif entry.entry_type == "impression" and any(entry.body.get(name) is not None for name in WHO):
         shared = entry.body | times | {"event": "view_item_list", "recommendation_id": entry.key}
-        for place, shown in enumerate(entry.body.get("items", ()), 1):
-            row = shared | {"position": place} | shown
-            yield row | {"event_id": None if entry.key is None else f"{entry.key}#{place}"}
+        for position, shown in enumerate(entry.body.get("items", ()), 1):
+            row = shared | {"position": position} | shown
+            yield row | {"event_id": None if entry.key is None else f"{entry.key}#{position}"}
 
 
 def _micros(moment: float) -> int | None:

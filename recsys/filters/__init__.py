@@ -1,4 +1,4 @@
-"""Filters: SQL-syntax conditions over the catalogue, checked, compiled to polars, and held as bitmaps."""
+"""Filters: conditions over the catalog in the syntax of SQL, compiled to polars expressions."""
 
 from recsys.filters.cache import FilterCache
 from recsys.filters.filter import Filter, compile_filter

@@ -1,7 +1,7 @@
-"""A filter's checked nodes as a polars expression, with SQL's three-valued logic.
+"""The compiler of filters: checked nodes to a polars expression, with SQL's three-valued logic.
 
-The expression is built node by node from the rules below; no text of the caller's is ever parsed by polars. A name of
-the user's or the context's is a constant by the time that it is built: NULL where nobody is bound.
+The expression is built node by node from the rules below; polars never parses text of the caller. Names of the user and
+the context are constants, NULL if no user or context is bound.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from recsys.filters.values import TypedValue, ValueType, constant_value, finite
 
 
 def compile_predicate(root: Node, scope: Scope) -> pl.Expr:
-    """The condition that a filter states: Boolean, NULL where it is unknown.
+    """Compile the condition of a filter: Boolean, NULL where it is unknown.
 
     Raises:
-        FilterError: a column is unknown, or kinds do not fit together.
+        FilterError: a column is unknown, or types do not fit together.
     """
     return _condition(root, scope)
 
@@ -31,7 +31,7 @@ def compile_predicate(root: Node, scope: Scope) -> pl.Expr:
 def _build(node: Node, scope: Scope) -> TypedValue:
     rule = OPERATORS.get(node.op)
     if rule is None:
-        raise scope.fault(node.at, f"{node.op} cannot stand here")
+        raise scope.fault(node.at, f"{node.op} is not expected here")
     return rule(node, scope)
 
 
@@ -39,7 +39,7 @@ def _condition(node: Node, scope: Scope) -> pl.Expr:
     term = _build(node, scope)
     if term.is_null:
         return UNKNOWN
-    if term.kind is not ValueType.BOOLEAN or term.is_list:
+    if term.value_type is not ValueType.BOOLEAN or term.is_list:
         raise scope.fault(node.at, f"expected a condition, found {term}")
     return term.expr
 
@@ -85,7 +85,7 @@ def _compare(node: Node, scope: Scope) -> TypedValue:
 
 def _order(op: str, left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
     for term in (left, right):
-        if term.is_list or term.kind is ValueType.BOOLEAN:
+        if term.is_list or term.value_type is ValueType.BOOLEAN:
             raise scope.fault(term.at, f"{op} cannot order {term}: expected a number, text or a time")
     left, right = matched(left, right, scope)
     if left.is_null or right.is_null:
@@ -107,7 +107,7 @@ def _in(node: Node, scope: Scope) -> TypedValue:
 
 
 def _has(node: Node, scope: Scope) -> TypedValue:
-    """`has`, `has_any` and `has_all`: what is asked for may itself be lists."""
+    """Compile `has`, `has_any` and `has_all`; the wanted values may be lists."""
     subject, *wanted = (_build(arg, scope) for arg in node.args)
     if not subject.is_list and subject.constant is None:
         raise scope.fault(subject.at, f"{node.op} expects a list first, such as tags, found {subject}")
@@ -128,7 +128,7 @@ def _like(node: Node, scope: Scope) -> TypedValue:
     if node.args[1].op != "text" or len(node.args[1].value) > MAX_PATTERN_CHARACTERS:
         limit = f"expected a text literal of at most {MAX_PATTERN_CHARACTERS} characters as the pattern of {node.op}"
         raise scope.fault(pattern.at, limit)
-    if subject.kind not in (ValueType.TEXT, ValueType.NULL):
+    if subject.value_type not in (ValueType.TEXT, ValueType.NULL):
         raise scope.fault(subject.at, f"{node.op} expects text, found {subject}")
     if subject.is_null:
         return _holds(node, UNKNOWN)
@@ -144,7 +144,7 @@ def _like(node: Node, scope: Scope) -> TypedValue:
 
 def _text_function(node: Node, scope: Scope) -> TypedValue:
     term = _build(node.args[0], scope)
-    if term.is_list or term.kind not in (ValueType.TEXT, ValueType.NULL):
+    if term.is_list or term.value_type not in (ValueType.TEXT, ValueType.NULL):
         raise scope.fault(term.at, f"{node.op} expects text, found {term}")
     if term.is_null:
         return constant_value(None, node.at, node.op)
@@ -160,7 +160,7 @@ def _length(node: Node, scope: Scope) -> TypedValue:
         return constant_value(None, node.at, node.op)
     if term.is_list:
         count = term.expr.list.eval(pl.element().is_not_null()).list.sum()
-    elif term.kind is ValueType.TEXT:
+    elif term.value_type is ValueType.TEXT:
         count = term.expr.str.len_chars()
     else:
         raise scope.fault(term.at, f"length() expects text or a list, found {term}")
@@ -183,7 +183,7 @@ def _arithmetic(node: Node, scope: Scope) -> TypedValue:
 
 def _number(node: Node, op: str, scope: Scope) -> TypedValue:
     term = _build(node, scope)
-    if term.is_list or term.kind not in (ValueType.NUMBER, ValueType.NULL):
+    if term.is_list or term.value_type not in (ValueType.NUMBER, ValueType.NULL):
         raise scope.fault(term.at, f"{op} expects numbers, found {term}")
     return term
 
@@ -196,12 +196,12 @@ def _coalesce(node: Node, scope: Scope) -> TypedValue:
     known = [term for term in terms if not term.is_null]
     if not known:
         return constant_value(None, node.at, node.op)
-    leading = next((term for term in known if term.kind is ValueType.MOMENT), known[0])
+    leading = next((term for term in known if term.value_type is ValueType.MOMENT), known[0])
     known = [matched(leading, term, scope)[1] for term in known]
     # A constant stays one, so that a text among times can still be read as a time where it is compared with one.
     if known[0].constant is not None:
         return known[0]
-    return TypedValue(leading.kind, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
+    return TypedValue(leading.value_type, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
 
 
 ORDERINGS: Final[Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""A compiled filter: text in, a mask over the items out."""
+"""A compiled filter, which maps an items table to a mask."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Filter:
     Attributes:
         text: as the caller wrote it.
         schema: the columns that it was checked against.
-        depends_on: the names of the user's and the context's that it reads, such as `user.tags`; empty where the
-            mask is the same for everybody.
+        depends_on: the values of user and context that it reads, such as `user.tags`; empty if the mask is the same
+            for all users.
         columns: the columns of the items table that it reads.
     """
 
@@ -41,10 +41,10 @@ class Filter:
     _names: tuple[tuple[str, str, str], ...] = field(repr=False)
 
     def bind(self, user: Mapping[str, Any] = NOTHING, context: Mapping[str, Any] = NOTHING) -> dict[str, Value]:
-        """What the filter reads of a user and a context, in canonical form; a name that they lack is NULL.
+        """Return the values of a user and a context that the filter reads, in canonical form; an absent one is NULL.
 
         Raises:
-            FilterError: a value is of a type that filters cannot read.
+            FilterError: a value has a type that filters cannot read.
         """
         values: dict[str, Value] = {}
         for name, scope, attribute in self._names:
@@ -55,24 +55,24 @@ class Filter:
     def mask(
         self, items: pl.DataFrame, user: Mapping[str, Any] = NOTHING, context: Mapping[str, Any] = NOTHING
     ) -> npt.NDArray[np.bool_]:
-        """The items for which the condition is true; where it is false or unknown they are left out.
+        """Return the items for which the condition is true; not those for which it is false or unknown.
 
         Args:
-            items: one row an item, with the columns that the filter was compiled for.
-            user: attributes by name: None, a bool, number, text, date, aware time, or a list of one kind of them.
+            items: one row per item, with the columns that the filter was compiled for.
+            user: attributes by name: None, a bool, number, text, date, aware time, or a list of one of these types.
             context: the same, of the request.
 
         Returns:
             bool (n_items,).
 
         Raises:
-            FilterError: a value of the user's or the context's does not fit the place where the filter reads it.
+            FilterError: a value of the user or the context has the wrong type for its use in the filter.
             DataError: the table has other columns than the filter was compiled for.
         """
         return self.evaluate(items, self.bind(user, context))
 
     def evaluate(self, items: pl.DataFrame, values: Mapping[str, Value]) -> npt.NDArray[np.bool_]:
-        """The mask for values that `bind` gave; see `mask`."""
+        """Return the mask for the values of `bind`; see `mask`."""
         if items.schema != self.schema:
             raise DataError("the items table has other columns than the filter was compiled for: compile it again")
         predicate = self._predicate
@@ -86,14 +86,14 @@ class Filter:
 
 
 def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
-    """Read a filter and check it against the columns of an items table.
+    """Parse a filter and check it against the columns of an items table.
 
     Args:
-        text: a condition in SQL's syntax, as docs/filters.md tells, within the bounds of `lexemes`.
-        schema: dtype of each column, as of `items.schema`.
+        text: a condition in the syntax of docs/filters.md, within the bounds of `recsys.filters.lexer`.
+        schema: dtype of each column, as `items.schema`.
 
     Raises:
-        FilterError: it is no condition of the language, names no column, or its kinds do not fit; says where.
+        FilterError: the text is not a condition, names an unknown column, or types do not fit; with the position.
 
     Example:
         >>> items = pl.DataFrame({"price": [3.0, 12.0, None], "tags": [["vegan"], ["vegan"], []]})

@@ -1,4 +1,4 @@
-"""A filter's text as tokens of its small language: bounds on size, depth and characters hold before any parser runs."""
+"""The lexer of filters; it checks size, depth and characters before any parser runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CHARACTERS: Final = 2000
 MAX_TOKENS: Final = 300
 MAX_NODES: Final = 200
 MAX_DEPTH: Final = 20
-"""Parentheses and prefix operators within each other; nodes within each other, a chain of AND or OR counted once."""
+"""Nested parentheses and prefix operators; nested nodes, where a chain of AND or OR counts once."""
 
 ECHO_CHARACTERS: Final = 24
 MAX_NUMBER_CHARACTERS: Final = 40
@@ -32,7 +32,7 @@ FUNCTIONS: Final[dict[str, tuple[int, int]]] = {
     "abs": (1, 1),
     "coalesce": (2, MAX_NODES),
 }
-"""Each function's least and greatest number of arguments."""
+"""Minimum and maximum number of arguments of each function."""
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*+(?:'|(\Z))|"(?:[^"]|"")*+(?:"|(\Z))""")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -80,35 +80,35 @@ class Token:
     """A token of a filter.
 
     Attributes:
-        kind: an operator or sign as it is written, in upper case, or `name`, `function`, `number`, `text`, `moment` or
-            `boolean`.
-        at: 0-based character of the filter's text where it begins.
-        value: what it names or says, without quotes.
+        symbol: an operator or sign as it is written, in upper case, or `name`, `function`, `number`, `text`, `moment`
+            or `boolean`.
+        at: 0-based position of its first character in the filter's text.
+        value: the name or literal, without quotes.
     """
 
-    kind: str
+    symbol: str
     at: int
     value: str = ""
 
 
 def tokenize(text: str) -> list[Token]:
-    """The tokens of a filter, each in a place where it can mean something.
+    """Split a filter into tokens and check that each has a meaning at its position.
 
     Raises:
-        FilterError: the text is too long or too deep, or holds what is not of the language.
+        FilterError: the text is too long or nested too deep, or is not in the filter language.
     """
     _check_characters(text)
-    leaves = _tokens(text)
-    _check_nesting(text, leaves)
+    tokens = _tokens(text)
+    _check_nesting(text, tokens)
     before = Token("", 0)
-    for leaf, after in zip(leaves, [*leaves[1:], Token("", len(text))], strict=True):
-        _check_place(text, before, leaf, after)
-        before = Token("IS NOT", leaf.at) if before.kind == "IS" and leaf.kind == "NOT" else leaf
-    return leaves
+    for token, after in zip(tokens, [*tokens[1:], Token("", len(text))], strict=True):
+        _check_position(text, before, token, after)
+        before = Token("IS NOT", token.at) if before.symbol == "IS" and token.symbol == "NOT" else token
+    return tokens
 
 
 def filter_error(text: str, at: int, message: str) -> FilterError:
-    """The error for a fault at a 0-based character of a filter, with a short echo of what stands there."""
+    """Build the error for a 0-based position of a filter, with the text at that position."""
     rest = text[at : at + ECHO_CHARACTERS]
     echo = f"at {rest!r}" if rest.strip() else "at its end"
     return FilterError(f"filter, character {at + 1}, {echo}: {message}", at + 1)
@@ -136,97 +136,100 @@ def _check_characters(text: str) -> None:
 
 
 def _tokens(text: str) -> list[Token]:
-    """The text's tokens in our own terms, dates joined with the word before them."""
+    """Split the text into tokens; the word before a date is joined with it."""
     try:
-        tokens = Tokenizer().tokenize(text)
+        sql_tokens = Tokenizer().tokenize(text)
     except SqlglotError as error:
         raise filter_error(text, 0, "the filter cannot be read: check its quotes and operators") from error
-    if len(tokens) > MAX_TOKENS:
-        at = tokens[MAX_TOKENS].start
-        raise filter_error(text, at, f"{len(tokens)} words and signs: expected at most {MAX_TOKENS}; split the filter")
-    leaves: list[Token] = []
-    for number, token in enumerate(tokens):
-        after = tokens[number + 1] if number + 1 < len(tokens) else None
-        leaf = _token(text, token, after)
-        if leaf.kind == "text" and leaves and leaves[-1].kind == "moment word":
-            leaf = Token("moment", leaves.pop().at, leaf.value)
-        leaves.append(leaf)
-    return leaves
+    if len(sql_tokens) > MAX_TOKENS:
+        at, n_tokens = sql_tokens[MAX_TOKENS].start, len(sql_tokens)
+        raise filter_error(text, at, f"{n_tokens} words and signs: expected at most {MAX_TOKENS}; split the filter")
+    tokens: list[Token] = []
+    for sql_token, after in zip(sql_tokens, [*sql_tokens[1:], None], strict=True):
+        token = _token(text, sql_token, after)
+        if token.symbol == "text" and tokens and tokens[-1].symbol == "moment word":
+            token = Token("moment", tokens.pop().at, token.value)
+        tokens.append(token)
+    return tokens
 
 
-def _token(text: str, token: SqlToken, after: SqlToken | None) -> Token:
-    word = token.text.upper()
-    if token.token_type == TokenType.STRING:
-        return Token("text", token.start, token.text)
-    if token.token_type == TokenType.IDENTIFIER:
-        return Token("name", token.start, token.text)
-    if token.token_type == TokenType.NUMBER:
-        if not _NUMBER.fullmatch(token.text) or len(token.text) > MAX_NUMBER_CHARACTERS:
-            raise filter_error(text, token.start, "not a number that can be read: expected one such as 12, 0.5 or 1e3")
-        return Token("number", token.start, token.text)
+def _token(text: str, sql_token: SqlToken, after: SqlToken | None) -> Token:
+    word = sql_token.text.upper()
+    if sql_token.token_type == TokenType.STRING:
+        return Token("text", sql_token.start, sql_token.text)
+    if sql_token.token_type == TokenType.IDENTIFIER:
+        return Token("name", sql_token.start, sql_token.text)
+    if sql_token.token_type == TokenType.NUMBER:
+        if not _NUMBER.fullmatch(sql_token.text) or len(sql_token.text) > MAX_NUMBER_CHARACTERS:
+            raise filter_error(
+                text, sql_token.start, "not a number that can be read: expected one such as 12, 0.5 or 1e3"
+            )
+        return Token("number", sql_token.start, sql_token.text)
     if word in ("TRUE", "FALSE"):
-        return Token("boolean", token.start, word)
+        return Token("boolean", sql_token.start, word)
     if word in WORDS or word in SIGNS:
-        return Token(word, token.start)
+        return Token(word, sql_token.start)
     if word in _RESERVED:
         raise filter_error(
-            text, token.start, f"{word} is not part of the filter language: quote it if it names a column"
+            text, sql_token.start, f"{word} is not part of the filter language: quote it if it names a column"
         )
-    if not token.text.isidentifier():
+    if not sql_token.text.isidentifier():
         raise filter_error(
-            text, token.start, f"expected {_LANGUAGE}; a name that holds anything else goes in double quotes"
+            text, sql_token.start, f"expected {_LANGUAGE}; a name that holds anything else goes in double quotes"
         )
     if after is not None and after.token_type == TokenType.L_PAREN:
-        if token.text.lower() not in FUNCTIONS:
-            raise filter_error(text, token.start, f"no such function: expected one of {', '.join(FUNCTIONS)}")
-        return Token("function", token.start, token.text.lower())
+        if sql_token.text.lower() not in FUNCTIONS:
+            raise filter_error(text, sql_token.start, f"no such function: expected one of {', '.join(FUNCTIONS)}")
+        return Token("function", sql_token.start, sql_token.text.lower())
     if word in _TIMESTAMPS and after is not None and after.token_type == TokenType.STRING:
-        return Token("moment word", token.start)
-    return Token("name", token.start, token.text)
+        return Token("moment word", sql_token.start)
+    return Token("name", sql_token.start, sql_token.text)
 
 
-def _check_nesting(text: str, leaves: list[Token]) -> None:
-    """Refuse what the parser would have to descend too deep for, counted on tokens before it runs."""
+def _check_nesting(text: str, tokens: list[Token]) -> None:
+    """Refuse text that is nested too deep for the parser, before the parser runs."""
     opened: list[Token] = []
     prefixes = [0]
     before = ""
-    for leaf in leaves:
-        if leaf.kind == "NOT" or (leaf.kind in ("+", "-") and before not in _VALUES):
+    for token in tokens:
+        if token.symbol == "NOT" or (token.symbol in ("+", "-") and before not in _VALUES):
             prefixes[-1] += 1
-        elif leaf.kind == "(":
-            opened.append(leaf)
+        elif token.symbol == "(":
+            opened.append(token)
             prefixes.append(0)
-        elif leaf.kind == ")":
+        elif token.symbol == ")":
             if not opened:
-                raise filter_error(text, leaf.at, "a closing parenthesis without its opening one")
+                raise filter_error(text, token.at, "a closing parenthesis without its opening one")
             opened.pop()
             prefixes.pop()
-        elif leaf.kind != "function":
+        elif token.symbol != "function":
             prefixes[-1] = 0
         if len(opened) + sum(prefixes) > MAX_DEPTH:
             raise filter_error(
-                text, leaf.at, f"nested deeper than {MAX_DEPTH} levels: remove parentheses, NOT or signs"
+                text, token.at, f"nested deeper than {MAX_DEPTH} levels: remove parentheses, NOT or signs"
             )
-        before = leaf.kind
+        before = token.symbol
     if opened:
         raise filter_error(text, opened[-1].at, "the parenthesis is never closed")
 
 
-def _check_place(text: str, before: Token, leaf: Token, after: Token) -> None:
-    """Refuse the tokens that mean something else, or nothing, where they stand."""
-    if leaf.kind == "NOT" and before.kind not in _BEFORE_NOT and after.kind not in _AFTER_NOT:
-        raise filter_error(text, leaf.at, "NOT cannot stand here: put it before a condition, in parentheses if need be")
-    if leaf.kind == "NULL" and before.kind not in ("IS", "IS NOT"):
-        raise filter_error(text, leaf.at, "NULL cannot be compared or listed: expected IS NULL or IS NOT NULL")
-    if leaf.kind == "IN" and after.kind != "(":
+def _check_position(text: str, before: Token, token: Token, after: Token) -> None:
+    """Refuse a token that has another meaning, or none, at its position."""
+    if token.symbol == "NOT" and before.symbol not in _BEFORE_NOT and after.symbol not in _AFTER_NOT:
         raise filter_error(
-            text, leaf.at, "expected literals in parentheses after IN; for a list column write has(tags, 'a')"
+            text, token.at, "NOT is not expected here: put it before a condition, in parentheses if necessary"
         )
-    if leaf.kind in _INFIX and (before.kind not in _VALUES or after.kind in _CLOSERS):
-        raise filter_error(text, leaf.at, f"expected a value on both sides of {leaf.kind}")
-    if leaf.kind == ")" and before.kind == "(":
-        raise filter_error(text, before.at, "expected something in the parentheses")
-    if leaf.kind == "." and not (before.kind == after.kind == "name" and before.value in _SCOPES):
+    if token.symbol == "NULL" and before.symbol not in ("IS", "IS NOT"):
+        raise filter_error(text, token.at, "NULL cannot be compared or listed: expected IS NULL or IS NOT NULL")
+    if token.symbol == "IN" and after.symbol != "(":
         raise filter_error(
-            text, before.at if before.kind == "name" else leaf.at, "expected user.NAME, context.NAME or 0.5"
+            text, token.at, "expected literals in parentheses after IN; for a list column write has(tags, 'a')"
+        )
+    if token.symbol in _INFIX and (before.symbol not in _VALUES or after.symbol in _CLOSERS):
+        raise filter_error(text, token.at, f"expected a value on both sides of {token.symbol}")
+    if token.symbol == ")" and before.symbol == "(":
+        raise filter_error(text, before.at, "expected something in the parentheses")
+    if token.symbol == "." and not (before.symbol == after.symbol == "name" and before.value in _SCOPES):
+        raise filter_error(
+            text, before.at if before.symbol == "name" else token.at, "expected user.NAME, context.NAME or 0.5"
         )

@@ -1,4 +1,4 @@
-"""Patterns of LIKE and ILIKE as the cheapest test that polars has for them."""
+"""Patterns of LIKE and ILIKE, compiled to the cheapest test that polars has for them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import polars as pl
 MAX_PATTERN_CHARACTERS: Final = 200
 ANY: Final = "\0%"
 ONE: Final = "\0_"
-"""The wildcards of LIKE among a pattern's characters; no text of a filter's holds a NUL."""
+"""Wildcards of LIKE among the characters of a pattern; the text of a filter contains no NUL."""
 
 
 def read_pattern(pattern: str, escape: str) -> list[str] | None:
-    """A pattern's characters, with `ANY` and `ONE` for its wildcards; None where it ends in its escape character."""
+    """Return a pattern's characters, with `ANY` and `ONE` as wildcards; None if it ends in its escape character."""
     pieces: list[str] = []
     characters = iter(pattern)
     for character in characters:
@@ -32,7 +32,7 @@ def read_pattern(pattern: str, escape: str) -> list[str] | None:
 
 
 def matches(text: pl.Expr, pieces: list[str], *, fold: bool) -> pl.Expr:
-    """The cheapest test for a pattern; the regex engine's time is linear in the text, whatever the pattern."""
+    """Return the cheapest test for a pattern; the time of a regex is linear in the text for every pattern."""
     start, end = pieces[:1] == [ANY], len(pieces) > 1 and pieces[-1:] == [ANY]
     inner = pieces[start : len(pieces) - end]
     if not fold and ANY not in inner and ONE not in inner:

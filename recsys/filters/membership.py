@@ -1,7 +1,7 @@
-"""What it means that a value is equal to another, or is in a list, or that lists share entries.
+"""Equality and membership of values and lists in a filter.
 
-Two lists are equal in the sense of a filter if they share an entry, and a list is equal to a value that it holds: a
-category is a path, and `category = 'Snacks'` asks for any of its levels. Entries that are NULL are passed over.
+Two lists are equal if they share an entry, and a list equals a value that it contains: a category is a path, and
+`category = 'Snacks'` matches any of its levels. Entries that are NULL are ignored.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ UNKNOWN: Final = pl.lit(None, pl.Boolean())
 
 
 def matched(left: TypedValue, right: TypedValue, scope: Scope) -> tuple[TypedValue, TypedValue]:
-    """Both terms in one kind; a constant text beside a moment is read as one."""
-    if left.kind is right.kind or ValueType.NULL in (left.kind, right.kind):
+    """Return both values with one type; a constant text that is compared with a time is parsed as a time."""
+    if left.value_type is right.value_type or ValueType.NULL in (left.value_type, right.value_type):
         return left, right
-    if left.kind is ValueType.MOMENT and right.kind is ValueType.TEXT and right.constant is not None:
+    if left.value_type is ValueType.MOMENT and right.value_type is ValueType.TEXT and right.constant is not None:
         return left, _read_as_timestamp(right, scope)
-    if right.kind is ValueType.MOMENT and left.kind is ValueType.TEXT and left.constant is not None:
+    if right.value_type is ValueType.MOMENT and left.value_type is ValueType.TEXT and left.constant is not None:
         return _read_as_timestamp(left, scope), right
-    kinds = f"{left.name} is {left.kind.value}, {right.name} is {right.kind.value}"
-    raise scope.fault(right.at, f"{kinds}: expected two of one kind")
+    found = f"{left.name} is {left.value_type.value}, {right.name} is {right.value_type.value}"
+    raise scope.fault(right.at, f"{found}: expected two values of one type")
 
 
 def _read_as_timestamp(term: TypedValue, scope: Scope) -> TypedValue:
     moment = as_timestamp(term)
     if moment is None:
-        raise scope.fault(term.at, f"{term.name} is no time: expected {TIMESTAMP_EXAMPLES}")
+        raise scope.fault(term.at, f"{term.name} is not a time: expected {TIMESTAMP_EXAMPLES}")
     return moment
 
 
 def shares(left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
-    """Whether two values are equal, or any entry of a list is; entries that are NULL are passed over."""
+    """Return whether two values are equal, or any entries of lists."""
     left, right = matched(left, right, scope)
     if left.is_null or right.is_null:
         return UNKNOWN
@@ -54,7 +54,7 @@ def shares(left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
     swapped = left.constant is not None or (right.constant is None and right.is_list)
     many, one = (right, left) if swapped else (left, right)
     if one.constant is not None:
-        return any_entry(many, lambda entry: _among(entry, one.constant or (), one.kind))
+        return any_entry(many, lambda entry: _among(entry, one.constant or (), one.value_type))
     if one.is_list:
         return _some(many.expr.list.set_intersection(one.expr))
     if many.is_list:
@@ -63,11 +63,11 @@ def shares(left: TypedValue, right: TypedValue, scope: Scope) -> pl.Expr:
 
 
 def shares_any(subject: TypedValue, others: list[TypedValue], scope: Scope) -> pl.Expr:
-    """Whether the subject shares a value with any of the others; constants are looked up together."""
+    """Return whether the subject equals any of the others; constants are looked up together."""
     others = [matched(subject, other, scope)[1] for other in others]
-    kinds = {other.kind for other in others if other.constant}
-    if len(kinds) > 1:
-        raise scope.fault(others[-1].at, "values of several kinds: expected one kind")
+    value_types = {other.value_type for other in others if other.constant}
+    if len(value_types) > 1:
+        raise scope.fault(others[-1].at, "values of several types: expected one type")
     known = tuple(entry for other in others for entry in other.constant or ())
     parts = [shares(subject, other, scope) for other in others if other.constant is None or other.is_null]
     if known or not parts:
@@ -77,7 +77,7 @@ def shares_any(subject: TypedValue, others: list[TypedValue], scope: Scope) -> p
 
 
 def covers(subject: TypedValue, term: TypedValue, scope: Scope) -> list[pl.Expr]:
-    """Conditions that together say that the subject holds all entries of a term."""
+    """Return conditions which together state that the subject contains all entries of a value."""
     if not term.is_list:
         return [shares(subject, term, scope)]
     subject, term = matched(subject, term, scope)
@@ -87,30 +87,30 @@ def covers(subject: TypedValue, term: TypedValue, scope: Scope) -> list[pl.Expr]
         return [pl.lit(set(term.constant) <= set(subject.constant))]
     if subject.constant is not None:
         held = subject.constant
-        return [~any_entry(term, lambda entry: ~_among(entry, held, subject.kind))]
+        return [~any_entry(term, lambda entry: ~_among(entry, held, subject.value_type))]
     known = pl.when(subject.expr.is_not_null()).then(True)
     if term.constant is None:
         return [known, ~_some(term.expr.list.set_difference(subject.expr))]
     wanted = list(set(term.constant))
     if not wanted:
         return [known]
-    shared = subject.expr.list.set_intersection(pl.lit(pl.Series([wanted], dtype=pl.List(DTYPES[subject.kind]))))
+    shared = subject.expr.list.set_intersection(pl.lit(pl.Series([wanted], dtype=pl.List(DTYPES[subject.value_type]))))
     return [known, shared.list.len() == len(wanted)]
 
 
 def _some(entries: pl.Expr) -> pl.Expr:
-    """Whether a list has an entry that is not NULL."""
+    """Return whether a list has an entry that is not NULL."""
     return entries.list.eval(pl.element().is_not_null()).list.any()
 
 
 def any_entry(term: TypedValue, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """Whether a value, or any entry of a list column, passes a test; entries for which it is unknown do not."""
+    """Return whether a value, or any entry of a list column, passes a test; an unknown result does not pass."""
     return term.expr.list.eval(test(pl.element())).list.any() if term.is_list else test(term.expr)
 
 
-def _among(expr: pl.Expr, values: tuple[Scalar, ...], kind: ValueType) -> pl.Expr:
+def _among(expr: pl.Expr, values: tuple[Scalar, ...], value_type: ValueType) -> pl.Expr:
     if not values:
         return pl.when(expr.is_not_null()).then(False)
     if len(values) == 1:
-        return expr == pl.lit(values[0], DTYPES[kind])
+        return expr == pl.lit(values[0], DTYPES[value_type])
     return expr.is_in(list(values))

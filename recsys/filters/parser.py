@@ -1,11 +1,11 @@
-"""A filter's text as a small tree of checked nodes: sqlglot's parser, then an allow-list.
+"""The parser of filters: sqlglot's parser, then an allow-list of nodes.
 
-The parser of sqlglot knows all of SQL, far more than a filter may say. It never sees the caller's text: names and
-literals are replaced by their numbers in the list of tokens (`_seal`), so nothing in them can name a type, a function
-or a statement, every node is traced back to its character, and what comes out is held against an allow-list of kinds.
+The parser of sqlglot accepts all of SQL, far more than the filter language. It never sees the caller's text: `_seal`
+replaces names and literals by the numbers of their tokens. So no name or literal can become a type, a function or a
+statement, and every node is traced back to its position. The result is checked against an allow-list of node types.
 
-The dialect is sqlglot's own: `'text'` with a doubled quote inside, `"name"`, no backslash escapes, no extensions of
-any one database.
+The dialect is sqlglot's own: `'text'` with a doubled quote inside, `"name"`, no backslash escapes and no extensions of
+a database.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Node:
     """A checked node of a filter.
 
     Attributes:
-        op: an operator (`AND`, `=`, `IN`, `NEG` …), a function's name with `()`, or one of the leaves: `column`, `user`
+        op: an operator (`AND`, `=`, `IN`, `NEG` …), a function's name with `()`, or a leaf: `column`, `user`
             and `context` (names), `number`, `text`, `moment` and `boolean` (literals), `NULL` (after IS only).
-        at: 0-based character of the filter's text where it begins.
-        args: operands, left to right; all of them in a chain of AND or of OR.
+        at: 0-based position of its first character in the filter's text.
+        args: operands, left to right; a chain of AND or OR has all of them.
         value: a leaf's name or text.
     """
 
@@ -66,25 +66,26 @@ class Node:
 
 
 def parse(text: str) -> Node:
-    """Read a filter, within bounds on its size that hold before any work is done.
+    """Parse a filter; its size is checked first.
 
     Args:
         text: 1 to `MAX_CHARACTERS` characters.
 
     Raises:
-        FilterError: it is too long, too deep or not of the language; says what was found, where, and what is expected.
+        FilterError: the text is too long, nested too deep or not in the filter language.
     """
-    leaves = tokenize(text)
-    return _Conversion(text, leaves).root(_parse(text, leaves))
+    tokens = tokenize(text)
+    return _Conversion(text, tokens).root(_parse(text, tokens))
 
 
-def _parse(text: str, leaves: list[Token]) -> exp.Expr:
-    tokens = [_seal(number, leaf, leaves[number - 1].kind if number else "") for number, leaf in enumerate(leaves)]
+def _parse(text: str, tokens: list[Token]) -> exp.Expr:
+    before = ["", *(token.symbol for token in tokens)]
+    sealed = [_seal(number, token, before[number]) for number, token in enumerate(tokens)]
     try:
-        tree = Parser().parse_into(exp.Condition, tokens, " " * len(tokens))[0]
+        tree = Parser().parse_into(exp.Condition, sealed, " " * len(sealed))[0]
     except ParseError as error:
         number = error.errors[0].get("col") if error.errors else None
-        at = leaves[number].at if isinstance(number, int) and number < len(leaves) else len(text)
+        at = tokens[number].at if isinstance(number, int) and number < len(tokens) else len(text)
         message = "a value or an operator is missing or misplaced: expected conditions such as price < 10 AND available"
         raise filter_error(text, at, message) from error
     except (SqlglotError, RecursionError) as error:
@@ -94,23 +95,23 @@ def _parse(text: str, leaves: list[Token]) -> exp.Expr:
     return tree
 
 
-def _seal(number: int, leaf: Token, before: str) -> SqlToken:
-    """What the parser sees of a token: an operator as it is, of anything else its number alone."""
-    kind = WORDS.get(leaf.kind) or SIGNS.get(leaf.kind)
-    if kind is not None:
-        return SqlToken(kind, leaf.kind, 1, number, number, number)
-    kind = {"name": TokenType.IDENTIFIER, "function": TokenType.VAR}.get(leaf.kind, TokenType.NUMBER)
+def _seal(number: int, token: Token, before: str) -> SqlToken:
+    """Return what the parser sees of a token: the operator itself, or only the number of any other token."""
+    sql_type = WORDS.get(token.symbol) or SIGNS.get(token.symbol)
+    if sql_type is not None:
+        return SqlToken(sql_type, token.symbol, 1, number, number, number)
+    sql_type = {"name": TokenType.IDENTIFIER, "function": TokenType.VAR}.get(token.symbol, TokenType.NUMBER)
     if before == "ESCAPE":
-        kind = TokenType.STRING
-    return SqlToken(kind, str(number), 1, number, number, number)
+        sql_type = TokenType.STRING
+    return SqlToken(sql_type, str(number), 1, number, number, number)
 
 
 class _Conversion:
-    """One tree of the parser's turned into ours, node by node, nothing passed on that is not on the allow-list."""
+    """Conversion of the parser's tree into checked nodes; a node that is not on the allow-list is refused."""
 
-    def __init__(self, text: str, leaves: list[Token]) -> None:
+    def __init__(self, text: str, tokens: list[Token]) -> None:
         self._text = text
-        self._leaves = leaves
+        self._tokens = tokens
         self._nodes = 0
         self._at = 0
 
@@ -128,7 +129,7 @@ class _Conversion:
         if depth > MAX_DEPTH:
             raise filter_error(self._text, self._at, f"nested deeper than {MAX_DEPTH} levels: split the filter")
         if isinstance(tree, exp.Column | exp.Literal | exp.Null | exp.Anonymous):
-            return self._leaf(tree, depth)
+            return self._build_leaf(tree, depth)
         op = _OPERATORS.get(type(tree))
         if op is None or any(value for name, value in tree.args.items() if name not in _HARMLESS):
             message = f"{type(tree).__name__} is not part of the filter language"
@@ -151,38 +152,38 @@ class _Conversion:
         return Node(op, first.at, args)
 
     def _begin(self, tree: exp.Expr) -> int:
-        """Where the first leaf of a part of the tree stands; after the last good one if it has none."""
-        numbers = [leaf.this for leaf in tree.find_all(exp.Identifier, exp.Literal, exp.Anonymous)]
+        """Return the position of the first leaf of a subtree; that of the last token read if it has none."""
+        numbers = [node.this for node in tree.find_all(exp.Identifier, exp.Literal, exp.Anonymous)]
         known = [int(number) for number in numbers if isinstance(number, str) and number.isdecimal()]
-        return min((self._leaves[number].at for number in known if number < len(self._leaves)), default=self._at)
+        return min((self._tokens[number].at for number in known if number < len(self._tokens)), default=self._at)
 
-    def _leaf(self, tree: exp.Expr, depth: int) -> Node:
+    def _build_leaf(self, tree: exp.Expr, depth: int) -> Node:
         if isinstance(tree, exp.Null):
             return Node("NULL", self._at)
         if isinstance(tree, exp.Column):
-            name = self._place(tree.args["this"].this)
+            name = self._token(tree.args["this"].this)
             table = tree.args.get("table")
             if table is None:
                 return Node("column", name.at, value=name.value)
-            scope = self._place(table.this)
+            scope = self._token(table.this)
             return Node(scope.value, scope.at, value=name.value)
-        leaf = self._place(tree.this)
+        token = self._token(tree.this)
         if isinstance(tree, exp.Literal):
-            return Node(leaf.kind, leaf.at, value=leaf.value)
+            return Node(token.symbol, token.at, value=token.value)
         args = tuple(self._node(part, depth + 1) for part in tree.expressions)
-        least, most = FUNCTIONS[leaf.value]
+        least, most = FUNCTIONS[token.value]
         if not least <= len(args) <= most:
             wanted = str(least) if least == most else f"at least {least}"
-            raise filter_error(self._text, leaf.at, f"{leaf.value}() with {len(args)} arguments: expected {wanted}")
-        return Node(f"{leaf.value}()", leaf.at, args)
+            raise filter_error(self._text, token.at, f"{token.value}() with {len(args)} arguments: expected {wanted}")
+        return Node(f"{token.value}()", token.at, args)
 
-    def _place(self, number: object) -> Token:
-        """The token that a sealed leaf stands for; what comes after it in the text is the next to be at fault."""
-        if not isinstance(number, str) or not number.isdecimal() or int(number) >= len(self._leaves):
+    def _token(self, number: object) -> Token:
+        """Return the token of a sealed leaf, and remember its position for error messages."""
+        if not isinstance(number, str) or not number.isdecimal() or int(number) >= len(self._tokens):
             raise filter_error(self._text, self._at, "expected a name or a value")
-        leaf = self._leaves[int(number)]
-        self._at = leaf.at
-        return leaf
+        token = self._tokens[int(number)]
+        self._at = token.at
+        return token
 
 
 def _parts(tree: exp.Expr) -> list[exp.Expr]:
@@ -193,9 +194,9 @@ def _parts(tree: exp.Expr) -> list[exp.Expr]:
 
 
 def _chain(tree: exp.And | exp.Or) -> list[exp.Expr]:
-    """Operands of a chain of one connective, left to right, however long it is."""
-    kind, operands, left = type(tree), [], tree
-    while isinstance(left, kind):
+    """Return the operands of a chain of one connective, left to right."""
+    connective, operands, left = type(tree), [], tree
+    while isinstance(left, connective):
         operands.append(left.expression)
         left = left.this
     return [left, *reversed(operands)]

@@ -1,4 +1,4 @@
-"""What the names and literals of a filter mean: columns of the items table, and what is bound from user and context."""
+"""The meaning of names and literals in a filter: columns of the items table, and values of the user and context."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from recsys.filters.values import TIMESTAMP_EXAMPLES, TypedValue, Value, column_
 
 NAMES_SHOWN: Final = 20
 SUGGESTED_UP_TO_CHARACTERS: Final = 64
-"""Names longer than this get no suggestion: looking for one would take longer than all the rest."""
+"""Longer names get no suggestion: the search for one would dominate the time of the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a filter's names mean.
+    """Definitions of the names of a filter.
 
     Attributes:
         text: the filter's text, for messages.
         schema: columns of the items table and their dtypes.
-        values: what is bound, by name with its prefix, such as `user.tags`; NULL where absent.
+        values: bound values by name with its prefix, such as `user.tags`; an absent one is NULL.
     """
 
     text: str
@@ -34,22 +34,22 @@ class Scope:
     values: Mapping[str, Value]
 
     def fault(self, at: int, message: str) -> FilterError:
-        """An error about the character `at` of the text."""
+        """Build an error about the position `at` of the text."""
         return filter_error(self.text, at, message)
 
 
 def column(node: Node, scope: Scope) -> TypedValue:
-    """A column of the items table.
+    """Return a column of the items table.
 
     Raises:
-        FilterError: there is none of this name, or none that filters can read.
+        FilterError: the column does not exist, or has a type that filters cannot read.
     """
     dtype = scope.schema.get(node.value)
     if dtype is None:
         raise scope.fault(node.at, _unknown_column(node.value, scope))
     term = column_value(node.value, dtype, node.at)
     if term is None:
-        raise scope.fault(node.at, f"column {node.value!r} holds {dtype}, which filters cannot read")
+        raise scope.fault(node.at, f"column {node.value!r} has type {dtype}, which filters cannot read")
     return term
 
 
@@ -65,16 +65,16 @@ def _unknown_column(name: str, scope: Scope) -> str:
 
 
 def bound(node: Node, scope: Scope) -> TypedValue:
-    """A value of the user's or the context's; NULL where nothing is bound."""
+    """Return a value of the user or the context; NULL if none is bound."""
     name = f"{node.op}.{node.value}"
     return constant_value(scope.values.get(name), node.at, name)
 
 
 def literal(node: Node, scope: Scope) -> TypedValue:
-    """A number, text, time, TRUE or FALSE.
+    """Return a number, text, time, TRUE or FALSE.
 
     Raises:
-        FilterError: it is no time, or too large a number.
+        FilterError: the text is not a time, or the number is too large.
     """
     if node.op == "boolean":
         return constant_value(node.value == "TRUE", node.at, node.value)

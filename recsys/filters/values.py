@@ -1,7 +1,7 @@
-"""Values of a filter with their kinds: columns of the items table, literals, and what is bound from user and context.
+"""Typed values of a filter: columns of the items table, literals, and values bound from the user and the context.
 
-Four kinds are enough for every column that a filter can read: numbers (64-bit floats), text, booleans and moments
-(UTC), each by itself or in a list. A number that is not finite is NULL.
+Every column that a filter can read has one of four types: number (64-bit float), text, boolean and time (UTC), each
+alone or in a list. A number that is not finite is NULL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Value = Scalar | tuple[Scalar, ...] | None
 
 
 class ValueType(Enum):
-    """What a value is, in the words of messages."""
+    """Type of a value, as error messages name it."""
 
     NUMBER = "a number"
     TEXT = "text"
@@ -51,15 +51,15 @@ class TypedValue:
     """A typed part of a filter.
 
     Attributes:
-        kind: what it is, or what its entries are; `NULL` where nothing is known of it, which goes with every kind.
-        expr: its value for every item, of the kind's dtype or a list of it; not used of a constant list.
-        at: 0-based character of the filter's text.
-        name: what to call it in a message.
-        is_list: whether it holds any number of entries.
-        constant: its entries where they are the same for every item (none for NULL), else None.
+        value_type: its type, or that of its entries; `NULL` fits every type.
+        expr: its value for every item, of the type's dtype or a list of it; not used for a constant list.
+        at: 0-based position in the filter's text.
+        name: its name in error messages.
+        is_list: whether it is a list.
+        constant: its entries if they are the same for every item (empty for NULL), else None.
     """
 
-    kind: ValueType
+    value_type: ValueType
     expr: pl.Expr
     at: int
     name: str
@@ -69,46 +69,46 @@ class TypedValue:
     @property
     def is_null(self) -> bool:
         """Whether it is NULL for every item."""
-        return self.kind is ValueType.NULL and not self.is_list
+        return self.value_type is ValueType.NULL and not self.is_list
 
     def __str__(self) -> str:
-        return f"{self.name} ({'a list' if self.is_list else self.kind.value})"
+        return f"{self.name} ({'a list' if self.is_list else self.value_type.value})"
 
 
 def column_value(name: str, dtype: pl.DataType, at: int) -> TypedValue | None:
-    """A column of the items table brought to its kind; None where filters cannot read such a column."""
+    """Return a column of the items table with its type; None if filters cannot read such a column."""
     column = pl.col(name)
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    kind = _kind(inner)
-    if kind is None:
+    value_type = _value_type(inner)
+    if value_type is None:
         return None
-    if kind is ValueType.NULL:
+    if value_type is ValueType.NULL:
         return constant_value(None, at, name)
-    canonical = inner == DTYPES[kind] and kind is not ValueType.NUMBER
+    canonical = inner == DTYPES[value_type] and value_type is not ValueType.NUMBER
     if isinstance(dtype, pl.List):
-        expr = column if canonical else column.list.eval(_canonical(pl.element(), inner, kind))
-        return TypedValue(kind, expr, at, name, is_list=True)
-    return TypedValue(kind, column if canonical else _canonical(column, inner, kind), at, name)
+        expr = column if canonical else column.list.eval(_canonical(pl.element(), inner, value_type))
+        return TypedValue(value_type, expr, at, name, is_list=True)
+    return TypedValue(value_type, column if canonical else _canonical(column, inner, value_type), at, name)
 
 
 def constant_value(value: Value, at: int, name: str) -> TypedValue:
-    """A value that is the same for every item."""
+    """Return a value that is the same for every item."""
     if value is None:
         return TypedValue(ValueType.NULL, pl.lit(None), at, name, constant=())
     entries = value if isinstance(value, tuple) else (value,)
-    kind = value_type_of(entries[0]) if entries else ValueType.NULL
+    value_type = value_type_of(entries[0]) if entries else ValueType.NULL
     is_list = isinstance(value, tuple)
-    expr = pl.lit(None) if is_list else pl.lit(value, DTYPES[kind])
-    return TypedValue(kind, expr, at, name, is_list, entries)
+    expr = pl.lit(None) if is_list else pl.lit(value, DTYPES[value_type])
+    return TypedValue(value_type, expr, at, name, is_list, entries)
 
 
 def finite(expr: pl.Expr) -> pl.Expr:
-    """A number, or NULL where it is none or infinite."""
+    """Return a number, or NULL if it is not finite."""
     return pl.when(expr.is_finite()).then(expr)
 
 
 def value_type_of(value: Scalar) -> ValueType:
-    """The kind of one value."""
+    """Return the type of one value."""
     if isinstance(value, bool):
         return ValueType.BOOLEAN
     if isinstance(value, str):
@@ -117,13 +117,13 @@ def value_type_of(value: Scalar) -> ValueType:
 
 
 def as_timestamp(term: TypedValue) -> TypedValue | None:
-    """A constant text read as a moment; None where it is none."""
+    """Return a constant text as a time; None if it is not a time."""
     moments = [read_timestamp(entry) for entry in term.constant or () if isinstance(entry, str)]
     known = tuple(moment for moment in moments if moment is not None)
     if not known or len(known) < len(moments):
         return None
     if term.is_list:
-        return replace(term, kind=ValueType.MOMENT, constant=known)
+        return replace(term, value_type=ValueType.MOMENT, constant=known)
     return constant_value(known[0], term.at, term.name)
 
 
@@ -136,22 +136,22 @@ def read_timestamp(text: str) -> datetime | None:
 
 
 def bound_value(name: str, raw: Any) -> Value:
-    """A value of a user's or a context's, in canonical form.
+    """Return an attribute of a user or a value of a context in canonical form.
 
     Args:
-        name: such as `context.region`, for the message.
-        raw: None, a bool, number, text, date, aware time, or a list, tuple or set of one kind of them; entries that are
-            None or no finite number are left out.
+        name: such as `context.region`, for error messages.
+        raw: None, a bool, number, text, date, aware time, or a list, tuple or set of one of these types; entries that
+            are None or not finite are left out.
 
     Raises:
-        FilterError: it is none of these, or too long.
+        FilterError: the value has another type or is too long.
     """
     if isinstance(raw, list | tuple | set | frozenset):
         entries = tuple(dict.fromkeys(_entries(name, raw)))
         if set(map(type, entries)) <= {str}:
             return entries
         if len({value_type_of(entry) for entry in entries}) > 1:
-            raise FilterError(f"{name} is a list of several kinds: expected entries of one kind", 0, name)
+            raise FilterError(f"{name} is a list of several types: expected entries of one type", 0, name)
         return entries
     return next(iter(_entries(name, (raw,))), None)
 
@@ -161,7 +161,7 @@ def _entries(name: str, raw: Iterable[Any]) -> list[Scalar]:
     if len(values) > MAX_BOUND_ENTRIES:
         raise FilterError(f"{name} has {len(values)} entries: expected at most {MAX_BOUND_ENTRIES}", 0, name)
     if set(map(type, values)) == {str}:
-        # Tags are read at every request: one check of them all takes a third of the time of one each.
+        # Tags are read for every request: one check of all takes a third of the time of one check each.
         _text(name, "".join(values))
         return values
     return [entry for value in values if (entry := _scalar(name, value)) is not None]
@@ -193,11 +193,11 @@ def _text(name: str, raw: str) -> str:
     try:
         raw.encode()
     except UnicodeEncodeError:
-        raise FilterError(f"{name} holds half a surrogate pair: expected whole characters", 0, name) from None
+        raise FilterError(f"{name} contains half a surrogate pair: expected whole characters", 0, name) from None
     return raw
 
 
-def _kind(dtype: Any) -> ValueType | None:
+def _value_type(dtype: Any) -> ValueType | None:
     if dtype.is_numeric():
         return ValueType.NUMBER
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
@@ -207,12 +207,12 @@ def _kind(dtype: Any) -> ValueType | None:
     return {pl.Boolean(): ValueType.BOOLEAN, pl.Null(): ValueType.NULL}.get(dtype)
 
 
-def _canonical(expr: pl.Expr, dtype: Any, kind: ValueType) -> pl.Expr:
-    if kind is ValueType.NUMBER:
+def _canonical(expr: pl.Expr, dtype: Any, value_type: ValueType) -> pl.Expr:
+    if value_type is ValueType.NUMBER:
         number = expr.cast(pl.Float64)
         return finite(number) if dtype.is_float() else number
-    if kind is ValueType.MOMENT:
+    if value_type is ValueType.MOMENT:
         moment = expr.cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
         zone = getattr(dtype, "time_zone", None)
         return moment.dt.convert_time_zone("UTC") if zone else moment.dt.replace_time_zone("UTC")
-    return expr.cast(DTYPES[kind])
+    return expr.cast(DTYPES[value_type])

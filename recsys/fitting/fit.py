@@ -104,7 +104,9 @@ def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Gener
     events = dataset.events
     age_s = np.maximum(now - events.timestamp, 0)
     shape = (len(dataset.users), len(dataset.items))
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, config, events.rating_weight)
+    user_items = weigh_events(
+        events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
+    )
     return fit_als(user_items, config, rng)
 
 

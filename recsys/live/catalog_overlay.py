@@ -1,4 +1,4 @@
-"""The catalogue as it is now: the bundle's, changed by what the live log says, without a change to the bundle."""
+"""The current catalog: that of the bundle with the item changes of the live log, without a change to the bundle."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.search.vector_index import ExtendedIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
-"""Columns that say nothing of what an item is like; nor does a price that is not an item's first."""
+"""Columns that do not describe the content of an item; nor does a later change of its price."""
 
 MAX_CHUNKS: Final = 64
-"""Parts of a table's columns, one for each time that items were added, beyond which it is copied into one."""
+"""Chunks of a table's columns, one per addition of items, beyond which the table is copied into one."""
 
 
 class CatalogOverlay:
-    """Changes of items over one engine, and the engine that has them; the latter is built once it is asked for.
+    """Item changes over one engine, and the engine that includes them, which is built on access.
 
-    Rows of new items follow the bundle's. A deleted item keeps its row, and histories their sense, but it is in no list
-    and goes by no id until it is put again.
+    Rows of new items follow those of the bundle. A deleted item keeps its row, so histories stay valid, but it is in no
+    list and has no id until it is put again.
 
     Args:
         base: the bundle's engine; never changed.
@@ -51,14 +51,14 @@ class CatalogOverlay:
         self._types = {name: code for code, name in enumerate(base.catalog.type_names)}
         self._categories: dict[str, int] | None = None
         self._groups: dict[str, int] | None = None
-        self._newcomers = ColdItems(base)
+        self._cold_items = ColdItems(base)
         self._offers = OfferOverlay(base.offers)
         self._is_same_shape = True
         self.version = 0
 
     @property
     def engine(self) -> Engine:
-        """The engine over the catalogue as it is now."""
+        """The engine over the current catalog."""
         if self._pending:
             self._engine = self._build()
             self._is_same_shape = True
@@ -66,12 +66,12 @@ class CatalogOverlay:
         return self._engine
 
     def warm_up(self) -> None:
-        """Work out what the first change would else wait for."""
+        """Compute what the first change would otherwise wait for."""
         self._category("")
-        self._newcomers.warm_up()
+        self._cold_items.warm_up()
 
     def row(self, item_id: str) -> int:
-        """The row of an item, deleted ones too; an item that nobody named before gets one."""
+        """Return the row of an item, deleted or not; an unknown item gets a new row."""
         row = self._base.items.row(item_id)
         if row == UNKNOWN:
             row = self._rows.get(item_id, UNKNOWN)
@@ -81,27 +81,27 @@ class CatalogOverlay:
             self._change(row, {"item_id": item_id}, set(), same_shape=False)
         return row
 
-    def apply(self, item_id: str, kind: str, body: Mapping[str, Any]) -> None:
-        """Take a change: `item_put`, `item_patch` or `item_delete`."""
+    def apply(self, item_id: str, entry_type: str, body: Mapping[str, Any]) -> None:
+        """Apply a change: `item_put`, `item_patch` or `item_delete`."""
         row = self.row(item_id)
         before = self._changed.get(row) or self._base.items_table.row(row, named=True)
-        after = apply_patch(before, kind, body)
+        after = apply_patch(before, entry_type, body)
         if after is None:
             self._deleted.add(item_id)
             after = before | {"available": False}
         else:
             self._deleted.discard(item_id)
-        offers = offers_after(kind, body)
+        offers = offers_after(entry_type, body)
         if offers is not None:
             self._offers.replace(row, offers)
         for name in after:
             if name not in self._base.items_table.schema:
                 self._own[name] = promote_dtype(self._own.get(name, pl.Null()), after[name])
         differs = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
-        passes = NOT_CONTENT if row >= len(self._base.items) else NOT_CONTENT | {"price"}
-        if differs - passes:
-            self._newcomers.stale.add(row)
-        same_shape = "category" not in differs and row not in self._newcomers.stale
+        irrelevant = NOT_CONTENT if row >= len(self._base.items) else NOT_CONTENT | {"price"}
+        if differs - irrelevant:
+            self._cold_items.stale.add(row)
+        same_shape = "category" not in differs and row not in self._cold_items.stale
         self._change(row, after | {"item_id": item_id}, differs, same_shape=same_shape)
 
     def _change(self, row: int, values: RowDict, differs: set[str], *, same_shape: bool) -> None:
@@ -116,35 +116,35 @@ class CatalogOverlay:
         changes = to_frame([self._changed[row] for row in rows], {**before.items_table.schema, **self._own})
         table = self._table(rows, changes)
         catalog = self._catalog(rows, changes)
-        grown = before
+        extended = before
         if not self._is_same_shape:
-            self._newcomers.place(table, catalog)
-            grown = self._grown(catalog)
-        engine = replace(grown, items_table=table, catalog=catalog, offers=self._offers.offers)
+            self._cold_items.update(table, catalog)
+            extended = self._extended(catalog)
+        engine = replace(extended, items_table=table, catalog=catalog, offers=self._offers.offers)
         return self._with_known(engine, rows, changes)
 
     def _table(self, rows: list[int], changes: pl.DataFrame) -> pl.DataFrame:
-        """The catalogue's table; columns that say the same as before are not copied."""
+        """Build the items table; unchanged columns are not copied."""
         before = self._engine.items_table
         n_old = int(np.searchsorted(rows, len(before)))
         old, new = changes.head(n_old), changes.tail(len(changes) - n_old)
-        place = np.arange(len(before))
-        place[rows[:n_old]] = len(before) + np.arange(n_old)
+        source = np.arange(len(before))
+        source[rows[:n_old]] = len(before) + np.arange(n_old)
         widened = [name for name, dtype in self._own.items() if before.schema.get(name) != dtype]
         table = before.drop(widened, strict=False)
         names = [name for name in table.columns if n_old and name in self._columns]
-        table = table.with_columns(pl.concat([table[name], old[name]]).gather(place) for name in names)
+        table = table.with_columns(pl.concat([table[name], old[name]]).gather(source) for name in names)
         table = pl.concat([table, new.select(table.columns)]) if len(new) else table
-        table = table.with_columns(self._anew(widened, len(table))) if widened else table
+        table = table.with_columns(self._own_columns(widened, len(table))) if widened else table
         return table.rechunk() if table.n_chunks() > MAX_CHUNKS else table
 
-    def _anew(self, names: list[str], n_items: int) -> pl.DataFrame:
-        """Columns that the bundle does not have, of all that was said of them: whatever their types were before."""
+    def _own_columns(self, names: list[str], n_items: int) -> pl.DataFrame:
+        """Build the columns that the bundle does not have, from all their values, as their types may have changed."""
         rows = sorted(self._changed)
-        said = [{name: self._changed[row].get(name) for name in names} for row in rows]
-        place = np.full(n_items, len(rows))
-        place[rows] = np.arange(len(rows))
-        return to_frame([*said, {}], {name: self._own[name] for name in names})[place]
+        values = [{name: self._changed[row].get(name) for name in names} for row in rows]
+        source = np.full(n_items, len(rows))
+        source[rows] = np.arange(len(rows))
+        return to_frame([*values, {}], {name: self._own[name] for name in names})[source]
 
     def _catalog(self, rows: list[int], changes: pl.DataFrame) -> Catalog:
         before = self._engine.catalog
@@ -170,7 +170,7 @@ class CatalogOverlay:
         return self._types.setdefault(path, len(self._types))
 
     def _category(self, type_name: str) -> int:
-        """The category that a type is of, numbered after the known ones where it is new."""
+        """Return the category of a type; a new category is numbered after the known ones."""
         if self._categories is None:
             base = self._base.catalog
             known = zip(base.type_names, base.type_category.tolist(), strict=True)
@@ -187,9 +187,9 @@ class CatalogOverlay:
             self._groups = {name: code for name, code in known if name is not None}
         return self._groups.setdefault(group_id, max(self._groups.values(), default=UNKNOWN) + 1)
 
-    def _grown(self, catalog: Catalog) -> Engine:
-        """The models, with rows for the new items."""
-        base, new, n_new = self._base, self._newcomers, len(self._rows)
+    def _extended(self, catalog: Catalog) -> Engine:
+        """Build the engine whose models have rows for the new items."""
+        base, new, n_new = self._base, self._cold_items, len(self._rows)
         popularity, repeat, timeofday = base.popularity, base.repeat, base.timeofday
         similar_idx, similar_score = new.similar()
         return replace(
@@ -222,7 +222,7 @@ class CatalogOverlay:
         model, n_types = self._base.copurchase, len(catalog.type_names)
         pairs, n_lookahead = model.reversed_pairs.pairs, len(catalog.type_names) - model.reversed_pairs.pairs.shape[0]
         ends = np.concatenate([pairs.indptr, np.repeat(pairs.indptr[-1:], n_lookahead)])
-        related = self._newcomers.related
+        related = self._cold_items.related
         return replace(
             model,
             # Many lists of `partners` are read for one user, who is shown new items by their content.
@@ -260,10 +260,10 @@ def _parent(type_name: str) -> str:
 
 
 def _with(
-    values: npt.NDArray[Any], n_new: int, default: Any, rows: Sequence[int] = (), others: Iterable[Any] = ()
+    values: npt.NDArray[Any], n_new: int, default: Any, rows: Sequence[int] = (), row_values: Iterable[Any] = ()
 ) -> npt.NDArray[Any]:
-    """A copy with some entries more, and some that are others."""
-    grown = np.concatenate([values, np.full((n_new, *values.shape[1:]), default, values.dtype)])
+    """Return a copy with `n_new` more entries of a default, and with other values at some rows."""
+    extended = np.concatenate([values, np.full((n_new, *values.shape[1:]), default, values.dtype)])
     if len(rows):
-        grown[np.asarray(rows)] = np.asarray(list(others), values.dtype)
-    return grown
+        extended[np.asarray(rows)] = np.asarray(list(row_values), values.dtype)
+    return extended

@@ -1,6 +1,6 @@
-"""Items that came after the models were fitted: what they are like, and rows for them behind those of the models.
+"""Cold items, which the models have not seen: their content, their vectors and their rows in every list.
 
-Known items that say something else of themselves now, other tags say, are placed anew among the similar ones too.
+Known items whose content has changed, such as their tags, get new similar items too.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from recsys.models.arrays import MIN_LENGTH
 from recsys.models.content.hybrid import impute_factors
 from recsys.models.pairs.copurchase import RelatedItems
 
-PLACEMENT_CHUNK: Final = 64
-"""New items that are compared with a part of the catalogue in one product of matrices; bounds the memory."""
+CHUNK_SIZE: Final = 64
+"""New items per matrix product with a part of the catalog; bounds the memory."""
 
 N_PROXY_BEST_SELLERS: Final = 20
-"""Items of a type whose lists speak for a new one of the type."""
+"""Best sellers of a type whose lists stand in for the list of a new item of the type."""
 
 MIN_SHARE: Final = 1e-9
 
 N_PROXY_ITEMS: Final = 5
-"""Known items that are most like a new one: what goes with them is thought to go with it."""
+"""Most similar known items of a new item: their related items count as related to the new item."""
 
 PROXY_DISCOUNT: Final = 0.5
-"""A new item has this part of its stand-in's score in a list, times how much it is like it."""
+"""Score of a new item in a list, relative to that of its proxy times their similarity."""
 
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 Listed = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32]]
-"""One list of what goes with an item: rows, scores, and the baskets that hold both."""
+"""One list of related items: rows, scores, and the baskets that contain both items."""
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One of the columns of lists that are worked out when they are read."""
+    """One column of lists that are computed on access."""
 
     lists: Callable[[int], Sequence[Numbers] | None]
-    place: int
+    position: int
 
     def get(self, row: int) -> Numbers | None:
-        """See `spliced.Rows`."""
+        """See `RowSource`."""
         found = self.lists(row)
-        return None if found is None else found[self.place]
+        return None if found is None else found[self.position]
 
 
 class ColdItems:
-    """Vectors and lists of the new items of one engine.
+    """Vectors and lists of the cold items of one engine.
 
     Args:
         base: the engine; never changed.
@@ -74,16 +74,16 @@ class ColdItems:
         self._moved: dict[int, npt.NDArray[np.float32]] = {}
         self._left: set[int] = set()
         self._related: dict[tuple[str, int, int], Listed | None] = {}
-        self._stands_for: dict[int, dict[int, float]] = defaultdict(dict)
-        self._stand_ins: dict[int, list[int]] = {}
+        self._proxy_of: dict[int, dict[int, float]] = defaultdict(dict)
+        self._proxies: dict[int, list[int]] = {}
         self._joined: dict[tuple[str, int], Listed | None] = {}
         self.stale: set[int] = set()
 
-    def place(self, table: pl.DataFrame, catalog: Catalog) -> None:
-        """Say where the items of `stale` belong: what they are like, and what is like them.
+    def update(self, table: pl.DataFrame, catalog: Catalog) -> None:
+        """Compute the content, the vectors and the similar items of all items in `stale`.
 
         Args:
-            table: the whole catalogue.
+            table: the whole items table.
             catalog: the same as arrays.
         """
         n_lookahead = len(table) - self._n - len(self._content)
@@ -104,23 +104,23 @@ class ColdItems:
         for some, pool in self._pools(fresh):
             self._link(some, pool)
 
-    def _settle(self, place: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
-        """Keep what new items are like, and lend them vectors."""
+    def _settle(self, positions: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
+        """Store the content of new items and impute their vectors."""
         base = self._base
-        self._content[place] = content
-        self._vectors[place] = impute_factors(
+        self._content[positions] = content
+        self._vectors[positions] = impute_factors(
             base.als.item_factors, base.content.embedding, base.popularity.n_buyers, content, base.config.hybrid
         )
 
     def _move(self, rows: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
-        """Keep what known items are like now; their vectors, of who bought them, stay."""
+        """Store the new content of known items; their vectors, which come from purchases, stay."""
         self._moved |= dict(zip(rows.tolist(), content, strict=True))
         listed = np.isin(self._base.hybrid.similar_idx, rows).any(axis=1)
         self._left |= set(np.flatnonzero(listed).tolist())
         self._similar.clear()
 
     def warm_up(self) -> None:
-        """Work out what the first new item would else wait for."""
+        """Compute what the first new item would otherwise wait for."""
         base = self._base
         _ = self._lengths, self._median_shares
         of_one = base.content.embed(base.items_table.head(1))
@@ -140,22 +140,22 @@ class ColdItems:
 
     @property
     def item_factors(self) -> Numbers:
-        """ALS factors of all items: none of the new ones has any."""
+        """ALS factors of all items, zero for new items."""
         return PatchedArray.array(self._base.als.item_factors, np.zeros_like(self._vectors))
 
     @property
     def expected_share(self) -> npt.NDArray[np.float32]:
-        """Share of sales to be expected of each new item: the median of its type's, float32 (n_new,)."""
-        # One more than there are types: a shop may have none, and what has no type reads the last.
+        """Expected share of sales of each new item: the median of its type, float32 (n_new,)."""
+        # One more entry than types: a shop may have no types, and an item without a type reads the last entry.
         medians = np.append(self._median_shares, [MIN_SHARE] * (int(self._types.max(initial=-1)) + 2))
         types = self._types[self._n :]
         return np.where(types >= 0, np.maximum(medians[types], MIN_SHARE), 0).astype(np.float32)
 
     def of_type(self, values: npt.NDArray[np.float32], default: float | None = None) -> npt.NDArray[np.float32]:
-        """What is known of the items of a type stands for a new one of it: their mean, else the default.
+        """Return the mean of the values of each new item's type, else the default.
 
         Args:
-            values: float32 (n_base, …), one entry an item of the engine.
+            values: float32 (n_base, …), one entry per item of the engine.
             default: for types without items; the mean of all if not given.
         """
         types, n_types = self._types + 1, int(self._types.max(initial=-1)) + 2
@@ -169,7 +169,7 @@ class ColdItems:
         return np.where(known[:, None], means, otherwise).astype(np.float32).reshape(-1, *values.shape[1:])
 
     def similar(self) -> tuple[Numbers, Numbers]:
-        """Lists of similar items and their scores, the new items among them and with lists of their own."""
+        """Return the lists of similar items and their scores, with new items in them and lists of new items."""
         hybrid = self._base.hybrid
         shape = (len(self._vectors), hybrid.similar_idx.shape[1])
         idx = PatchedArray.array(hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(self._list, 0))
@@ -177,20 +177,20 @@ class ColdItems:
         return idx, PatchedArray.array(hybrid.similar_score, none, _Column(self._list, 1))
 
     def related(self, name: str, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
-        """Lists of what goes with each item; a new one's are those of its type's best sellers, taken together.
+        """Return lists of related items; the list of a new item is the mean of those of its type's best sellers.
 
         Args:
             name: of the lists.
             lists: of the engine; the same for a name at every call.
-            joined: whether new items join the lists of others: where an item is listed, so is what it stands in for.
-            substitutes: whether what could replace an item may be in its list.
+            joined: whether new items join the lists of known items: a list that contains a proxy contains the new item.
+            substitutes: whether a possible replacement of an item may be in its list.
         """
         shape = (len(self._vectors), lists.item_idx.shape[1])
         types, categories = self._types, self._categories
 
         def of(row: int) -> Listed | None:
             if row < self._n:
-                return self._with_new(name, lists, row, substitutes) if joined and self._stands_for else None
+                return self._with_new(name, lists, row, substitutes) if joined and self._proxy_of else None
             of_type = self._averaged(name, lists, 0, int(types[row]))
             return of_type if of_type is not None else self._averaged(name, lists, 1, int(categories[row]))
 
@@ -202,24 +202,24 @@ class ColdItems:
         )
 
     def _with_new(self, name: str, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
-        """The list of a known item with the new ones in it, None where none belongs there."""
+        """Return the list of a known item with new items in it, None if no new item belongs there."""
         key = (name, row)
         if key not in self._joined:
             near, score = lists.item_idx[row], lists.score[row]
             best: dict[int, float] = {}
-            for partner, worth in zip(near.tolist(), score.tolist(), strict=True):
-                for item, likeness in self._stands_for.get(partner, {}).items():
-                    best[item] = max(best.get(item, 0.0), PROXY_DISCOUNT * likeness * worth)
+            for partner, partner_score in zip(near.tolist(), score.tolist(), strict=True):
+                for item, similarity in self._proxy_of.get(partner, {}).items():
+                    best[item] = max(best.get(item, 0.0), PROXY_DISCOUNT * similarity * partner_score)
             if not substitutes:
-                best = {item: worth for item, worth in best.items() if not self._could_replace(item, row)}
-            more, worths = np.array(list(best), np.int32), np.array(list(best.values()), np.float32)
+                best = {item: value for item, value in best.items() if not self._could_replace(item, row)}
+            more, more_scores = np.array(list(best), np.int32), np.array(list(best.values()), np.float32)
             none = np.zeros(len(more), np.int32)
             self._joined[key] = (
                 None
                 if not best
                 else _best_of(
                     np.concatenate([near, more]),
-                    np.concatenate([score, worths]),
+                    np.concatenate([score, more_scores]),
                     np.concatenate([lists.n_together[row], none]),
                     len(near),
                 )
@@ -227,7 +227,7 @@ class ColdItems:
         return self._joined[key]
 
     def _could_replace(self, item: int, row: int) -> bool:
-        """Whether a new item could replace a known one: by their types, or by their content where one has none."""
+        """Return whether a new item could replace a known one: by type, or by content if one has no type."""
         types = self._types[[item, row]]
         if (types >= 0).all():
             return bool(types[0] == types[1])
@@ -235,7 +235,7 @@ class ColdItems:
         return cosine >= self._base.config.replaceable_cosine
 
     def _averaged(self, name: str, lists: RelatedItems, level: int, code: int) -> Listed | None:
-        """The lists of the best sellers of a type (level 0) or category (level 1) as one, None where it has none."""
+        """Return the mean list of the best sellers of a type (level 0) or category (level 1), None without any."""
         key = (name, level, code)
         if key not in self._related:
             catalog = self._base.catalog
@@ -243,14 +243,14 @@ class ColdItems:
             members = np.flatnonzero(labels == code) if code >= 0 else np.empty(0, np.int64)
             best = members[top_k(self._base.popularity.share[members], N_PROXY_BEST_SELLERS)]
             near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
-            rows, place = np.unique(near[near >= 0], return_inverse=True)
-            mean = np.bincount(place, score[near >= 0], len(rows)) / max(len(best), 1)
+            rows, position = np.unique(near[near >= 0], return_inverse=True)
+            mean = np.bincount(position, score[near >= 0], len(rows)) / max(len(best), 1)
             none = np.zeros(len(rows), np.int32)
             self._related[key] = _best_of(rows, mean, none, lists.item_idx.shape[1]) if len(best) else None
         return self._related[key]
 
     def _list(self, row: int) -> Neighbours | None:
-        """A list of similar items with the new ones in their places, None where none is like it."""
+        """Return a list of similar items with new items in it, None if no new item is similar."""
         near = self._near.get(row, {})
         if not near and row not in self._left and row not in self._moved:
             return None
@@ -258,25 +258,25 @@ class ColdItems:
             hybrid = self._base.hybrid
             rows, score = np.fromiter(near, np.int32, len(near)), np.fromiter(near.values(), np.float32, len(near))
             if row < self._n and row not in self._moved:
-                known, worth = hybrid.similar_idx[row], hybrid.similar_score[row]
+                known, known_score = hybrid.similar_idx[row], hybrid.similar_score[row]
                 stays = ~np.isin(known, list(self._moved)) if row in self._left else np.ones(len(known), np.bool_)
-                rows, score = np.concatenate([known[stays], rows]), np.concatenate([worth[stays], score])
+                rows, score = np.concatenate([known[stays], rows]), np.concatenate([known_score[stays], score])
             self._similar[row] = _padded(rows, score, hybrid.similar_idx.shape[1])
         return self._similar[row]
 
     def _unlink(self, item: int) -> None:
-        """Forget what a new item was like."""
+        """Remove the links of an item to similar items."""
         for row in self._near.pop(item, ()):
             del self._near[row][item]
             self._similar.pop(row, None)
         self._similar.pop(item, None)
-        for row in self._stand_ins.pop(item, ()):
-            del self._stands_for[row][item]
+        for row in self._proxies.pop(item, ()):
+            del self._proxy_of[row][item]
 
     def _link(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> None:
-        """Find what new items are like among the items of a pool, as `fit_hybrid` does."""
-        likeness = self._likeness(fresh, pool)
-        for item, scores in zip(fresh.tolist(), likeness.T, strict=True):
+        """Find the similar items of new items in a pool, as `fit_hybrid` does."""
+        similarity = self._similarity(fresh, pool)
+        for item, scores in zip(fresh.tolist(), similarity.T, strict=True):
             best = top_k(scores, 2 * self._base.config.hybrid.n_similar)
             best = best[scores[best] > 0]
             for row, score in zip(pool[best].tolist(), scores[best].tolist(), strict=True):
@@ -285,23 +285,23 @@ class ColdItems:
                     self._similar.pop(row, None)
             self._similar.pop(item, None)
             known = best[pool[best] < self._n][: N_PROXY_ITEMS if item >= self._n else 0]
-            self._stand_ins[item] = pool[known].tolist()
-            for row, score in zip(self._stand_ins[item], scores[known].tolist(), strict=True):
-                self._stands_for[row][item] = score
+            self._proxies[item] = pool[known].tolist()
+            for row, score in zip(self._proxies[item], scores[known].tolist(), strict=True):
+                self._proxy_of[row][item] = score
 
     def _pools(self, fresh: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """New items in parts, each with the rows to compare with: a large category of their own, else all."""
+        """Yield groups of new items with the rows to compare them with: a large category of their own, else all."""
         categories = self._categories
         size = np.bincount(categories + 1)
         alone = (categories[fresh] >= 0) & (size[categories[fresh] + 1] > self._base.config.hybrid.n_similar)
         for code in np.unique(np.where(alone, categories[fresh], -1)).tolist():
             pool = np.flatnonzero(categories == code) if code >= 0 else np.arange(len(categories))
             mine = fresh[alone & (categories[fresh] == code)] if code >= 0 else fresh[~alone]
-            for start in range(0, len(mine), PLACEMENT_CHUNK):
-                yield mine[start : start + PLACEMENT_CHUNK], pool
+            for start in range(0, len(mine), CHUNK_SIZE):
+                yield mine[start : start + CHUNK_SIZE], pool
 
-    def _likeness(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """How much new items are like those of a pool, float32 (len(pool), len(fresh))."""
+    def _similarity(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the similarity of new items to those of a pool, float32 (len(pool), len(fresh))."""
         config, n = self._base.config.hybrid, self._n
         known, new = pool[pool < n], pool[pool >= n] - n
         vectors, content = self._base.hybrid.vectors, self._base.content.embedding
@@ -311,13 +311,13 @@ class ColdItems:
         mine, my_content = self._of(fresh)
         unit, own_content = self._of(new + n)
         cosine = np.vstack([vectors @ mine.T / length[:, None], unit @ mine.T])
-        likeness = content @ my_content.T
+        content_cosine = content @ my_content.T
         moved = np.array(sorted(self._moved), np.int64)
-        place = known.searchsorted(moved)
-        inside = known[np.minimum(place, len(known) - 1)] == moved if len(known) else np.zeros(len(moved), np.bool_)
-        likeness[place[inside]] = self._of(moved[inside])[1] @ my_content.T
+        position = known.searchsorted(moved)
+        inside = known[np.minimum(position, len(known) - 1)] == moved if len(known) else np.zeros(len(moved), np.bool_)
+        content_cosine[position[inside]] = self._of(moved[inside])[1] @ my_content.T
         cosine *= np.float32(1 - config.content_share)
-        cosine += np.float32(config.content_share) * np.vstack([likeness, own_content @ my_content.T])
+        cosine += np.float32(config.content_share) * np.vstack([content_cosine, own_content @ my_content.T])
         types = self._types
         same_type = (types[pool][:, None] == types[fresh]) & (types[fresh] >= 0)
         blended = np.float32(1 - config.same_type_share) * cosine + np.float32(config.same_type_share) * same_type
@@ -325,14 +325,14 @@ class ColdItems:
         return blended
 
     def _of(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Hybrid vectors of length 1 and contents of new and moved items, float32 (n, …) each."""
+        """Return hybrid vectors of length 1 and contents of new and changed items, float32 (n, …) each."""
         known = rows[rows < self._n]
         moved = np.array([self._moved[row] for row in known.tolist()], np.float32)
-        place = rows[rows >= self._n] - self._n
+        position = rows[rows >= self._n] - self._n
         width = self._content.shape[1]
-        vectors = np.vstack([self._base.hybrid.vectors[known], self._vectors[place]])
+        vectors = np.vstack([self._base.hybrid.vectors[known], self._vectors[position]])
         length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), MIN_LENGTH)
-        return vectors / length, np.vstack([moved.reshape(len(known), width), self._content[place]])
+        return vectors / length, np.vstack([moved.reshape(len(known), width), self._content[position]])
 
     @cached_property
     def _lengths(self) -> npt.NDArray[np.float32]:
@@ -350,13 +350,13 @@ class ColdItems:
 
 
 def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:
-    """The best as a list of full width."""
+    """Return the best rows as a list of full width."""
     idx, kept, _ = _best_of(rows, score, np.zeros(len(rows), np.int32), width)
     return idx, kept
 
 
 def _best_of(rows: Numbers, score: Numbers, n_together: Numbers, width: int) -> Listed:
-    """The best as a list of full width, with the baskets that they share."""
+    """Return the best rows as a list of full width, with their shared baskets."""
     best = top_k(score, width, rows)
     best = best[score[best] > 0]
     idx, kept, counts = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32), np.zeros(width, np.int32)

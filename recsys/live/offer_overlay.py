@@ -1,4 +1,4 @@
-"""Offers as they are now: the bundle's, but for items whose offers the live log has changed since."""
+"""Current offers: those of the bundle, except for items whose offers the live log has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys.data.row_changes import RowDict, to_frame
 
 
 class OfferOverlay:
-    """Offers of one engine, item by item replaced.
+    """Offers of one engine, replaced per item.
 
     Args:
         base: the bundle's; never changed.
@@ -26,14 +26,14 @@ class OfferOverlay:
         self._replaced: set[int] = set()
 
     def replace(self, item_idx: int, offers: Sequence[RowDict]) -> None:
-        """Let these be all offers of an item, the last of equals first; where it never had any, none is no change."""
+        """Set all offers of an item, in ascending precedence among equals; an empty list removes them."""
         if offers or len(self._base) or item_idx in self._replaced:
             self._replaced.add(item_idx)
             self._pending[item_idx] = list(offers)
 
     @property
     def offers(self) -> Offers:
-        """All offers."""
+        """All current offers."""
         if self._pending:
             kept = self._rows.filter(~pl.col("item_idx").is_in(list(self._pending)))
             new = to_frame([row for rows in self._pending.values() for row in rows], OFFERS).select(*OFFERS)

@@ -1,4 +1,4 @@
-"""Large arrays of a bundle that are read with other rows in places and a few more behind, and are never copied."""
+"""Large arrays of a bundle with some rows replaced and some rows appended, read without a copy."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Numbers = npt.NDArray[Any]
 
 
 class RowSource(Protocol):
-    """Rows that stand in the place of others."""
+    """Source of rows that replace others."""
 
     def get(self, row: int) -> Numbers | None:
-        """The row that is read instead, None where there is no other."""
+        """Return the row that replaces `row`, None if there is none."""
 
 
 @dataclass(frozen=True)
 class PatchedArray:
-    """An array that is read as arrays are: by rows, and then by columns.
+    """A read-only array with patches, indexed by rows and then by columns.
 
     Attributes:
         base: (n, …).
         extra: (m, …), rows n to n + m.
-        others: rows that are read instead of those of `base` and `extra`; None for none.
+        others: source of rows that replace those of `base` and `extra`; None for none.
     """
 
     base: Numbers
@@ -34,12 +34,12 @@ class PatchedArray:
 
     @classmethod
     def array(cls, base: Numbers, extra: Numbers, others: RowSource | None = None) -> Numbers:
-        """One that passes for an array; of arrays of the same type and width."""
+        """Build a patched array, typed as an array; both parts have the same dtype and width."""
         return cast(Numbers, cls(base, extra, others))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of an array."""
+        """Shape, as of an array."""
         return (len(self), *self.base.shape[1:])
 
     def __len__(self) -> int:
@@ -69,8 +69,8 @@ class PatchedArray:
             found[~is_extra], found[is_extra] = self.base[rows[~is_extra]], self.extra[rows[is_extra] - n]
         if self.others is not None:
             found = np.array(found)
-            for place, row in zip(np.ndindex(rows.shape), rows.ravel().tolist(), strict=True):
+            for position, row in zip(np.ndindex(rows.shape), rows.ravel().tolist(), strict=True):
                 other = self.others.get(row)
                 if other is not None:
-                    found[place] = other
+                    found[position] = other
         return found

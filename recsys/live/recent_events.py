@@ -1,4 +1,4 @@
-"""What shoppers did since the bundle was made: a short run of events each, in the order of time."""
+"""Events of users since the bundle was trained: a short buffer per user, in the order of time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 
 EventBuffer = npt.NDArray[np.void]
-"""Events of one shopper, ascending by `at` and then `seq`."""
+"""Events of one user, ascending by `at` and then `seq`."""
 
-RUN: Final = np.dtype(
+EVENT_DTYPE: Final = np.dtype(
     [
         ("at", np.float64),
         ("seq", np.int64),
         ("item_idx", np.int32),
         ("basket_idx", np.int32),
         ("rating_weight", np.float32),
-        ("kind", np.int8),
+        ("event_type", np.int8),
         ("hour", np.int8),
         ("by_day", np.bool_),
     ]
@@ -33,13 +33,13 @@ LARGEST_INT32: Final = 2**31 - 1
 
 
 class EventEncoder:
-    """Turns the times and names of live events into the numbers that the bundle's events have.
+    """Encoder of live events as the numbers of the bundle's events.
 
     Args:
         timezone: the shop's IANA zone.
         has_hours: whether the shop's times are finer than a day; hours are unknown if not.
-        n_baskets: baskets that the bundle numbered; live ones get other numbers.
-        mean_rating: of the bundle's ratings, 0 where there are none.
+        n_baskets: number of the bundle's baskets; live baskets get higher numbers.
+        mean_rating: mean of the bundle's ratings, 0 without ratings.
     """
 
     def __init__(self, timezone: str, has_hours: bool, n_baskets: int, mean_rating: float) -> None:
@@ -47,31 +47,31 @@ class EventEncoder:
         self._first_basket, self._mean_rating = n_baskets, mean_rating
 
     def row(
-        self, seq: int, at: float, item_idx: int, kind: int, body: Mapping[str, Any], timezone: str | None
+        self, seq: int, at: float, item_idx: int, event_type: int, body: Mapping[str, Any], timezone: str | None
     ) -> tuple[Any, ...]:
-        """An event as a row of `RUN`.
+        """Encode an event as a row of `EVENT_DTYPE`.
 
         Args:
             seq: its number in the log.
             at: when it happened, seconds since 1970.
             item_idx: row of its item.
-            kind: its code.
+            event_type: index in `schema.EVENT_NAMES`.
             body: its columns.
-            timezone: of the shopper, None for the shop's.
+            timezone: zone of the user, None for the shop's.
         """
         hour, day = self._local(at, timezone)
         named = self._basket_name(body)
         basket = self._number(named or day)
-        return at, seq, item_idx, basket, self._rating_weight(body.get("value")), kind, hour, named is None
+        return at, seq, item_idx, basket, self._rating_weight(body.get("value")), event_type, hour, named is None
 
-    def moved(self, run: EventBuffer, timezone: str | None) -> EventBuffer:
-        """The same events for a shopper who lives in another zone."""
-        run = run.copy()
-        for event in run:
+    def moved(self, buffer: EventBuffer, timezone: str | None) -> EventBuffer:
+        """Return the same events with the hours and days of another zone."""
+        buffer = buffer.copy()
+        for event in buffer:
             event["hour"], day = self._local(float(event["at"]), timezone)
             if event["by_day"]:
                 event["basket_idx"] = self._number(day)
-        return run
+        return buffer
 
     def _local(self, at: float, timezone: str | None) -> tuple[int, str]:
         local = datetime.fromtimestamp(at, ZoneInfo(timezone or self._timezone))
@@ -84,7 +84,7 @@ class EventEncoder:
         return None if (session := body.get("session_id")) is None else f"session {session}"
 
     def _number(self, name: str) -> int:
-        """A number for a basket that no order of arrival changes; it only tells the baskets of one shopper apart."""
+        """Return a number for a basket, independent of the order of arrival; it separates the baskets of one user."""
         return self._first_basket + crc32(name.encode()) % (LARGEST_INT32 - self._first_basket)
 
     def _rating_weight(self, rating: float | None) -> float:
@@ -94,52 +94,52 @@ class EventEncoder:
 
 
 class RecentEvents:
-    """Runs by shopper, each of at most `max_events`, the latest.
+    """Buffers by user, each of at most the latest `max_events` events.
 
     Args:
-        max_events: bounds the memory of one shopper.
+        max_events: bounds the memory per user.
     """
 
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
-        self._runs: dict[str, EventBuffer] = {}
+        self._buffers: dict[str, EventBuffer] = {}
         self._keys: list[str] = []
         self._parts: list[EventBuffer] = []
         self._waiting: list[tuple[Any, ...]] = []
 
     def __len__(self) -> int:
-        """How many shoppers have any."""
+        """Return the number of users with events."""
         self._settle()
-        return len(self._runs)
+        return len(self._buffers)
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Take an event; what it changes shows once it is asked for."""
+        """Add an event; it is sorted into its buffer on the next read."""
         self._keys.append(key)
         self._waiting.append(row)
 
     def pack(self) -> None:
-        """Bring what was added into a tenth of the memory; for long backlogs, between their parts."""
+        """Reduce the memory of added events to a tenth; for use between the parts of a long backlog."""
         if self._waiting:
-            self._parts.append(np.array(self._waiting, RUN))
+            self._parts.append(np.array(self._waiting, EVENT_DTYPE))
             self._waiting = []
 
     def of(self, key: str) -> EventBuffer | None:
-        """The events of a shopper, None where there are none."""
+        """Return the events of a user, None if there are none."""
         self._settle()
-        return self._runs.get(key)
+        return self._buffers.get(key)
 
     def change(self, key: str, changed: Callable[[EventBuffer], EventBuffer]) -> None:
-        """Put another run in the place of a shopper's own, if there is one."""
-        run = self.of(key)
-        if run is not None:
-            run = changed(run)
-            if len(run):
-                self._runs[key] = run
+        """Replace the buffer of a user, if there is one."""
+        buffer = self.of(key)
+        if buffer is not None:
+            buffer = changed(buffer)
+            if len(buffer):
+                self._buffers[key] = buffer
             else:
-                del self._runs[key]
+                del self._buffers[key]
 
     def _settle(self) -> None:
-        """Sort all that waits into the runs, by one sort for all shoppers."""
+        """Sort all added events into the buffers, with one sort for all users."""
         if not self._keys:
             return
         self.pack()
@@ -150,35 +150,40 @@ class RecentEvents:
         order = np.lexsort((rows["seq"], rows["at"], code))
         rows, code = rows[order], code[order]
         starts = np.searchsorted(code, np.arange(len(codes) + 1)).tolist()
-        for place, key in enumerate(codes):
-            self._join(key, rows[starts[place] : starts[place + 1]])
+        for number, key in enumerate(codes):
+            self._join(key, rows[starts[number] : starts[number + 1]])
 
-    def _join(self, key: str, run: EventBuffer) -> None:
-        known = self._runs.get(key)
+    def _join(self, key: str, buffer: EventBuffer) -> None:
+        known = self._buffers.get(key)
         if known is not None:
-            run = in_order(np.concatenate([known, run]))
-        self._runs[key] = run[-self._max_events :]
+            buffer = in_order(np.concatenate([known, buffer]))
+        self._buffers[key] = buffer[-self._max_events :]
 
 
-def in_order(run: EventBuffer) -> EventBuffer:
-    """Events by time, those of one moment as the log has them."""
-    at = run["at"]
+def in_order(buffer: EventBuffer) -> EventBuffer:
+    """Return events by time, those of one moment in the order of the log."""
+    at = buffer["at"]
     if (at[1:] > at[:-1]).all():
-        return run
-    return run[np.lexsort((run["seq"], at))]
+        return buffer
+    return buffer[np.lexsort((buffer["seq"], at))]
 
 
-def joined(parts: Sequence[UserHistory], runs: Sequence[EventBuffer], max_events: int) -> UserHistory:
-    """One history of several: the bundle's own first among events of one second, then those of the runs.
+def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_events: int) -> UserHistory:
+    """Merge histories; among events of one second, those of the bundle come first.
 
     Args:
-        parts: histories, each ascending by time.
-        runs: events since, each ascending by time.
-        max_events: the latest that are kept.
+        parts: histories of the bundle, each ascending by time.
+        buffers: later events, each ascending by time.
+        max_events: number of latest events to keep.
     """
-    run = runs[0] if len(runs) == 1 else in_order(np.concatenate([*runs, np.empty(0, RUN)]))
+    buffer = buffers[0] if len(buffers) == 1 else in_order(np.concatenate([*buffers, np.empty(0, EVENT_DTYPE)]))
     since = UserHistory(
-        run["item_idx"], run["at"].astype(np.int64), run["kind"], run["basket_idx"], run["hour"], run["rating_weight"]
+        buffer["item_idx"],
+        buffer["at"].astype(np.int64),
+        buffer["event_type"],
+        buffer["basket_idx"],
+        buffer["hour"],
+        buffer["rating_weight"],
     )
     every = [part for part in (*parts, since) if len(part)]
     if not every:

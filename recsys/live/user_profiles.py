@@ -1,4 +1,4 @@
-"""What is known of a shopper beside events: the bundle's table of users, changed by what the live log says."""
+"""Attributes of users: the bundle's users table with the changes of the live log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys.fitting.engine import Engine
 
 
 class UserProfiles:
-    """Rows of users over one engine.
+    """User rows over one engine.
 
     Args:
         base: the bundle's engine; never changed.
@@ -23,16 +23,16 @@ class UserProfiles:
         self._base = base
         self._changed: dict[str, RowDict] = {}
 
-    def apply(self, user_id: str, kind: str, body: Mapping[str, Any]) -> None:
-        """Take a change: `user_put`, `user_patch` or `user_delete`."""
-        self._changed[user_id] = apply_patch(self.of(user_id), kind, body) or {}
+    def apply(self, user_id: str, entry_type: str, body: Mapping[str, Any]) -> None:
+        """Apply a change: `user_put`, `user_patch` or `user_delete`."""
+        self._changed[user_id] = apply_patch(self.of(user_id), entry_type, body) or {}
 
     def erase(self, user_id: str) -> None:
-        """Forget everything but a wish to be left alone."""
+        """Remove all attributes except an opt-out."""
         self._changed[user_id] = {PERSONALIZATION: False} if self.is_opted_out(user_id) else {}
 
     def of(self, user_id: str) -> RowDict:
-        """All columns that are known of a user, nulls apart from none; empty for a stranger."""
+        """Return all columns of a user, nulls included; empty for an unknown user."""
         known = self._changed.get(user_id)
         if known is not None:
             return known
@@ -40,7 +40,7 @@ class UserProfiles:
         return self._base.users_table.row(row, named=True) if row != UNKNOWN else {}
 
     def timezone(self, user_id: str) -> str | None:
-        """The user's own zone, None for the shop's."""
+        """Return the user's own IANA zone, None for the shop's."""
         known = self._changed.get(user_id)
         if known is not None:
             return _zone(known.get("timezone"))
@@ -48,7 +48,7 @@ class UserProfiles:
         return self._base.user_timezones[row] if row != UNKNOWN else None
 
     def is_opted_out(self, user_id: str) -> bool:
-        """Whether the user wants only lists that need no history."""
+        """Return whether the user opted out of lists that need a history."""
         known = self._changed.get(user_id)
         if known is not None:
             return known.get(PERSONALIZATION) is False
@@ -57,7 +57,7 @@ class UserProfiles:
 
 
 def _zone(name: Any) -> str | None:
-    """A zone that exists, None for any other: a log that another release wrote must not stop a list."""
+    """Return the name of a known zone, else None: a log of another release must not fail a list."""
     if not isinstance(name, str):
         return None
     try:

@@ -1,7 +1,7 @@
-"""What the live log says beyond the bundle: events, identities, users and the catalogue, as one view for requests.
+"""The live view: a bundle's engine with the events, identities, users and catalog changes of the live log.
 
-The bundle stays as it is. A view is built from the entries after those that the bundle's tables held already
-(`Shop.store_seq`), so a newer bundle takes over what it knows, and an older one is brought up to date.
+The bundle is never changed. A view applies the entries that the bundle's tables do not contain yet (those after
+`FittedDataInfo.store_seq`), so it is correct over a newer and over an older bundle.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class ResolvedUser:
 
 
 class LiveView:
-    """The live log's view over one engine.
+    """The entries of the live log over one engine.
 
-    Entries come in the order of the log; events may come in any order of time. Nothing here is written to by requests,
-    and `catch_up` may be called from any thread.
+    Entries arrive in the order of the log, events in any order of time. Requests change nothing here, and any thread
+    may call `catch_up`.
 
     Args:
         base: the bundle's engine; never changed.
@@ -57,9 +57,9 @@ class LiveView:
         shop, baskets = base.dataset_info, base.history.basket_idx
         n_baskets = int(baskets.max(initial=-1)) + 1
         self._base = base
-        self._clockwork = EventEncoder(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
+        self._encoder = EventEncoder(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
         self._events = RecentEvents(base.config.history.max_events)
-        self._catalogue = CatalogOverlay(base)
+        self._catalog = CatalogOverlay(base)
         self._seen = NO_READ_YET
         self._lock = threading.RLock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
@@ -68,40 +68,40 @@ class LiveView:
 
     @property
     def engine(self) -> Engine:
-        """The models over the catalogue as it is now; made anew by whoever asks first after a change."""
+        """The models over the current catalog; built on the first access after a change."""
         with self._lock:
-            return self._catalogue.engine
+            return self._catalog.engine
 
     @property
     def catalog_version(self) -> int:
-        """Differs whenever the catalogue does."""
-        return self._catalogue.version
+        """Number that changes with the catalog."""
+        return self._catalog.version
 
     def catch_up(self, store: EventStore) -> None:
-        """Read what the log has got since; a few microseconds where that is nothing.
+        """Apply the new entries of the log; takes a few microseconds if there are none.
 
         Raises:
-            StoreError: it cannot be read; what was read before stays.
+            StoreError: the log cannot be read; earlier entries stay applied.
         """
         version = store.version()
         if version == self._seen:
             return
         with self._lock:
-            # Both asked for before the log is read: what is committed meanwhile is read once more rather than missed.
+            # Both are read before the log, so entries committed meanwhile are read again rather than missed.
             last = store.last_seq()
-            while entries := store.tail(self.seq, READ_BATCH, without=("impression",)):
+            while entries := store.read_after(self.seq, READ_BATCH, without=("impression",)):
                 self.apply(entries)
             self.seq, self._seen = max(self.seq, last), version
 
     def warm_up(self) -> None:
-        """Work out what the first new item would else wait for."""
-        self._catalogue.warm_up()
+        """Compute what the first new item would otherwise wait for."""
+        self._catalog.warm_up()
 
     def apply(self, entries: Iterable[StoredEntry]) -> None:
-        """Take entries of the log; those that the bundle knows are passed over."""
+        """Apply entries of the log; those that the bundle contains are skipped."""
         for stored in entries:
             if stored.seq > self._base.dataset_info.store_seq:
-                self._take(stored.seq, stored.entry)
+                self._apply(stored.seq, stored.entry)
                 self.seq = max(self.seq, stored.seq)
         self._events.pack()
 
@@ -120,65 +120,65 @@ class LiveView:
         return ResolvedUser(self._base.users.row(key), self.history(key, as_of), zone)
 
     def history(self, key: str, until: int) -> UserHistory:
-        """All events of a shopper at or before a moment, merged ids' too, the oldest first.
+        """Return the events of a user and of all merged ids at or before a moment, the oldest first.
 
         Args:
-            key: where a chain of merges ends.
+            key: the root of a chain of merges.
             until: seconds since 1970.
         """
         keys = self.identities.aliases_of(key)
         if len(keys) > 1:
             keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
-        runs = [run for each in keys if (run := self._events.of(each)) is not None]
-        if not runs and len(keys) == 1:
+        buffers = [buffer for each in keys if (buffer := self._events.of(each)) is not None]
+        if not buffers and len(keys) == 1:
             return self._known(keys[0], until)
         end = int(np.iinfo(np.int64).max)
-        history = joined([self._known(each, end) for each in keys], runs, self._base.config.history.max_events)
+        history = joined([self._known(each, end) for each in keys], buffers, self._base.config.history.max_events)
         return history.take(slice(0, int(history.timestamp.searchsorted(until, side="right"))))
 
     def _known(self, key: str, until: int) -> UserHistory:
-        """The bundle's own events of an id, without those that an erasure hides."""
+        """Return the bundle's own events of an id, without erased ones."""
         history = self._base.history.of(self._base.users.row(key), until)
         erased_at = self.identities.erased_at(key)
         if len(history) and history.timestamp[0] <= erased_at:
             return history.take(slice(int(history.timestamp.searchsorted(erased_at, side="right")), None))
         return history
 
-    def _take(self, seq: int, entry: LogEntry) -> None:
-        kind, key, body = entry.kind, entry.key, entry.body
-        self.identities.take(entry)
-        if kind == "event":
-            self._take_event(seq, entry)
+    def _apply(self, seq: int, entry: LogEntry) -> None:
+        entry_type, key, body = entry.entry_type, entry.key, entry.body
+        self.identities.apply(entry)
+        if entry_type == "event":
+            self._apply_event(seq, entry)
         elif key is None:
             return
-        elif kind in ITEM_CHANGES:
-            self._catalogue.apply(key, kind, body)
-        elif kind in USER_CHANGES:
+        elif entry_type in ITEM_CHANGES:
+            self._catalog.apply(key, entry_type, body)
+        elif entry_type in USER_CHANGES:
             before = self.profiles.timezone(key)
-            self.profiles.apply(key, kind, body)
+            self.profiles.apply(key, entry_type, body)
             self._move(key, before)
-        elif kind == "erasure":
+        elif entry_type == "erasure":
             before = self.profiles.timezone(key)
-            self._events.change(key, lambda run: run[run["seq"] > seq])
+            self._events.change(key, lambda buffer: buffer[buffer["seq"] > seq])
             self.profiles.erase(key)
             self._move(key, before)
 
-    def _take_event(self, seq: int, entry: LogEntry) -> None:
+    def _apply_event(self, seq: int, entry: LogEntry) -> None:
         body = entry.body
-        who = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
-        if who is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(who):
+        if key is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(key):
             return
-        row = self._catalogue.row(item_id)
+        row = self._catalog.row(item_id)
         if code == VIEW_ITEM_LIST:
-            return  # as in `build_history`: what was merely shown is nothing that the shopper did
-        self._events.add(who, self._clockwork.row(seq, entry.at, row, code, body, self.profiles.timezone(who)))
+            return  # as in `build_history`: an impression is not an act of the user
+        self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
 
     def _move(self, key: str, before: str | None) -> None:
-        """Let the hours of a shopper's events follow to another zone."""
+        """Recompute the local hours of a user's events if the user's zone has changed."""
         zone = self.profiles.timezone(key)
         if zone != before:
-            self._events.change(key, lambda run: self._clockwork.moved(run, zone))
+            self._events.change(key, lambda buffer: self._encoder.moved(buffer, zone))
 
 
 def find_user(engine: Engine, key: str | None, as_of: int) -> ResolvedUser:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from recsys.data.offers import NO_NAMED_CONTEXT, OfferContextKey, OfferScope
+from recsys.data.offers import NOT_STATED, OfferContextKey, OfferScope
 from recsys.fitting.engine import Engine
 from recsys.rules.masks import Attributes
 
@@ -60,7 +60,7 @@ def offer_context_key(
     if not engine.has_offers:
         return NO_SCOPE
     own = attributes().get("region") if engine.offers.names_regions and context.get("region") is None else None
-    return engine.offers.standing(OfferScope.of(context, own), as_of)
+    return engine.offers.context_key(OfferScope.of(context, own), as_of)
 
 
 def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKey], as_of: int) -> Engine:
@@ -68,7 +68,7 @@ def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKe
     price = table["price"].fill_null(float("nan")).to_numpy(writable=True)
     available, is_said = catalog.available.copy(), np.zeros(len(catalog.available), np.bool_)
     for _, terms in engine.offers.applicable_terms(standing, as_of):
-        priced, said = ~np.isnan(terms.price), terms.available != NO_NAMED_CONTEXT
+        priced, said = ~np.isnan(terms.price), terms.available != NOT_STATED
         # Of several entries for one item numpy keeps the last, which has precedence.
         price[terms.item_idx[priced]] = terms.price[priced]
         available[terms.item_idx[said]] = terms.available[said] == 1
@@ -79,6 +79,6 @@ def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKe
         engine,
         items_table=table.with_columns(columns),
         catalog=replace(catalog, price=price.astype(np.float32), available=available),
-        offers=replace(engine.offers, taken=standing),
+        offers=replace(engine.offers, applied=standing),
     )
     return view.with_computed(**{name: getattr(engine, name) for name in SHARED})

@@ -157,7 +157,7 @@ def _viewed_now(rows: Rows, now: int, hour: int) -> UserHistory:
     return UserHistory(
         item_idx=rows,
         timestamp=np.full(n, now, np.int64),
-        kind=np.full(n, VIEWED, np.int8),
+        event_type=np.full(n, VIEWED, np.int8),
         basket_idx=np.full(n, -1, np.int32),
         hour=np.full(n, hour, np.int8),
         rating_weight=np.ones(n, np.float32),

@@ -142,7 +142,7 @@ def _answer(
     candidates = generate(NEXT_PLACEMENT.sources, state)
     rows = candidates.item_idx
     first = np.unique(taken.item_idx[taken.basket_idx == taken.basket_idx[0]])
-    owned = np.unique(history.of_kind(engine.dataset_info.target_event).item_idx)
+    owned = np.unique(history.of_type(engine.dataset_info.target_event).item_idx)
     taken_next, taken_ever = is_among(rows, first), is_among(rows, np.unique(taken.item_idx))
     is_drawn = rng.random(len(rows)) < engine.config.ranker.negative_share
     kept = taken_ever | is_drawn

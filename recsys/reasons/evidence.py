@@ -314,7 +314,7 @@ def _touched(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
             reasons.append(NOTHING)
             continue
         values: dict[str, Value] = {
-            "event": EVENT_NAMES[history.kind[positions[-1]]],
+            "event": EVENT_NAMES[history.event_type[positions[-1]]],
             "last_days_ago": context.days_since(int(history.timestamp[positions[-1]])),
         }
         reasons.append((context.reason("touched", values),))

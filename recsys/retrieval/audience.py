@@ -54,7 +54,7 @@ def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     """Returns ones where a user bought an item by then, float32 CSR (n_users, n_items)."""
     history = engine.history
     user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
-    kept = (history.kind == engine.dataset_info.target_event) & (history.timestamp <= until)
+    kept = (history.event_type == engine.dataset_info.target_event) & (history.timestamp <= until)
     shape = (len(engine.users), len(engine.items))
     return incidence(user[kept], history.item_idx[kept], shape)
 
@@ -82,6 +82,8 @@ def user_factors(engine: Engine, until: int) -> npt.NDArray[np.float32]:
     user_scores = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
     for user_idx in range(len(user_scores)):
         history = engine.history.of(user_idx, until)
-        known = engine.als.weights_of(history.item_idx, history.kind, until - history.timestamp, history.rating_weight)
+        known = engine.als.weights_of(
+            history.item_idx, history.event_type, until - history.timestamp, history.rating_weight
+        )
         user_scores[user_idx] = engine.als.fold_in(*known)
     return user_scores

@@ -36,12 +36,12 @@ class UserState:
         """The user's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
         age_s = self.query.now - history.timestamp
-        return self.engine.als.weights_of(history.item_idx, history.kind, age_s, history.rating_weight)
+        return self.engine.als.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight)
 
     @cached_property
     def bought(self) -> UserHistory:
         """The user's purchases."""
-        return self.query.history.of_kind(self.engine.dataset_info.target_event)
+        return self.query.history.of_type(self.engine.dataset_info.target_event)
 
     @cached_property
     def vector(self) -> npt.NDArray[np.float32]:

@@ -57,7 +57,9 @@ def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
     query = state.query
     history = query.history
     since = query.now - placement.seen_days * DAY_S
-    seen = history.item_idx[(history.timestamp > since) & (history.kind != state.engine.dataset_info.target_event)]
+    seen = history.item_idx[
+        (history.timestamp > since) & (history.event_type != state.engine.dataset_info.target_event)
+    ]
     return ~np.isin(rows, seen)
 
 

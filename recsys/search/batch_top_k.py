@@ -1,7 +1,7 @@
-"""The best items of every user at once: inner products in blocks, read down to what can still be among the best.
+"""Top-k items of many users at once: inner products in blocks, until no remaining item can be among the best.
 
-Items are taken by falling length. A user's k-th best so far is a threshold: of the next block only scores that reach it
-are looked at, and as `q·v ≤ |q|·|v|`, a user for whom no item that is left is long enough is done.
+Items are ordered by decreasing length. The k-th best score of a user so far is a threshold: only scores of the next
+block that reach it are considered, and as `q·v ≤ |q|·|v|`, a user is done once no remaining item is long enough.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from recsys.core.errors import DataError
 
-USERS_A_BLOCK: Final = 512
+USERS_PER_BLOCK: Final = 512
 FIRST_ITEMS, MOST_ITEMS = 256, 1024
-"""Items of the first block, which only finds thresholds, and of the largest; each block is twice the one before."""
+"""Items of the first block, which only finds thresholds, and of the largest; block sizes double."""
 EMPTY: Final = np.iinfo(np.int64).min
-"""The key of no item, below every other."""
+"""Key that stands for no item, below every other."""
 ROW_BITS: Final = np.int64(2**32 - 1)
 LOWEST: Final = np.finfo(np.float32).min
 
@@ -37,22 +37,22 @@ def batch_top_k(
     allowed: npt.NDArray[np.bool_] | None = None,
     n_threads: int = 0,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """For each user, the items with the largest inner products, best first; equal scores by row.
+    """Return the items with the largest inner products for each user, best first; equal scores by row.
 
-    The lists are exact for the scores that single precision gives. Beside a copy of the items and the result, memory
-    is bounded by the blocks: a few MB a thread.
+    The lists are exact for scores in single precision. Apart from a copy of the items and the result, the blocks bound
+    the memory to a few MB per thread.
 
-    >>> items, scores = top_items(np.eye(2, dtype=np.float32), np.array([[1, 3], [2, 0]], np.float32), k=3)
+    >>> items, scores = batch_top_k(np.eye(2, dtype=np.float32), np.array([[1, 3], [2, 0]], np.float32), k=3)
     >>> items.tolist()
     [[1, 0, -1], [0, 1, -1]]
 
     Args:
         user_vectors: float32 (n_users, n_factors), finite.
         item_vectors: float32 (n_items, n_factors), finite.
-        k: how many, >= 1.
-        seen: CSR (n_users, n_items), whose stored entries are left out of the user's list, whatever their values.
+        k: number of items per user, >= 1.
+        seen: CSR (n_users, n_items); stored entries are left out of the user's list, also if their value is 0.
         allowed: bool (n_items,), the only items to be found; None for all.
-        n_threads: threads; 0 for one a core. The lists are the same for any number.
+        n_threads: number of threads; 0 for one per core. The lists do not depend on it.
 
     Returns:
         Rows and scores, int32 and float32 (n_users, k); row -1 and score -inf past the last item.
@@ -67,32 +67,32 @@ def batch_top_k(
     keys = np.full((n_users, k), EMPTY)
 
     def fill(start: int) -> None:
-        block = slice(start, start + USERS_A_BLOCK)
+        block = slice(start, start + USERS_PER_BLOCK)
         users = np.ascontiguousarray(user_vectors[block], np.float32)
-        _scan(users, reach[block], items, None if seen is None else items.places(seen[block]), keys[block])
+        _scan(users, reach[block], items, None if seen is None else items.positions(seen[block]), keys[block])
 
     with (
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as threads,
     ):
-        list(threads.map(fill, range(0, n_users, USERS_A_BLOCK)))
+        list(threads.map(fill, range(0, n_users, USERS_PER_BLOCK)))
     return _rows(keys), _scores(keys)
 
 
 @dataclass(frozen=True)
 class _Items:
-    """Items by falling length.
+    """Items by decreasing length.
 
     Attributes:
         vectors: float32 (n, n_factors).
-        row: int64 (n,), what the caller calls each.
-        place: int64 (n_items,), the inverse of `row`; -1 for items that are not allowed.
-        length: float64 (n + 1,), zero behind the last.
+        row: int64 (n,), the caller's row of each.
+        position: int64 (n_items,), the inverse of `row`; -1 for items that are not allowed.
+        length: float64 (n + 1,), zero after the last.
     """
 
     vectors: npt.NDArray[np.float32]
     row: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
     length: npt.NDArray[np.float64]
 
     @classmethod
@@ -101,16 +101,16 @@ class _Items:
         row = np.argsort(-length, kind="stable")
         if allowed is not None:
             row = row[allowed[row]]
-        place = np.full(len(vectors), -1)
-        place[row] = np.arange(len(row))
-        return cls(np.ascontiguousarray(vectors[row], np.float32), row, place, np.append(length[row], 0))
+        position = np.full(len(vectors), -1)
+        position[row] = np.arange(len(row))
+        return cls(np.ascontiguousarray(vectors[row], np.float32), row, position, np.append(length[row], 0))
 
-    def places(self, seen: sparse.csr_matrix) -> sparse.csc_matrix:
-        """What a block of users has seen, by place: (n_users, n) by columns."""
-        place = self.place[seen.indices]
+    def positions(self, seen: sparse.csr_matrix) -> sparse.csc_matrix:
+        """Return the seen items of a block of users by position, CSC (n_users, n)."""
+        position = self.position[seen.indices]
         user = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-        known = place >= 0
-        pairs = (np.ones(int(known.sum()), np.bool_), (user[known], place[known]))
+        known = position >= 0
+        pairs = (np.ones(int(known.sum()), np.bool_), (user[known], position[known]))
         return sparse.csc_matrix(pairs, shape=(seen.shape[0], len(self.row)))
 
 
@@ -121,7 +121,7 @@ def _scan(
     seen: sparse.csc_matrix | None,
     keys: Keys,
 ) -> None:
-    """Fill in the keys of a block of users, block of items by block; `reach`: their lengths, with room for rounding."""
+    """Compute the keys of a block of users, by blocks of items; `reach` is their length with a margin for rounding."""
     n_users = len(users)
     threshold = np.full(n_users, LOWEST)
     active = np.arange(n_users)
@@ -147,7 +147,7 @@ def _scan(
 def _hide(
     score: npt.NDArray[np.float32], seen: sparse.csc_matrix, active: npt.NDArray[np.int64], start: int, stop: int
 ) -> None:
-    """Put scores of what was seen below all others."""
+    """Set the scores of seen items below all others."""
     line = np.full(seen.shape[0], -1)
     line[active] = np.arange(len(active))
     user = line[seen.indices[seen.indptr[start] : seen.indptr[stop]]]
@@ -157,7 +157,7 @@ def _hide(
 
 
 def _merged(keys: Keys, user: npt.NDArray[np.int64], found: Keys) -> Keys:
-    """The `k` largest of a user's keys and of those found, in no order; `user` rises."""
+    """Return the `k` largest of each user's keys and the found ones, unordered; `user` is ascending."""
     n_found = np.bincount(user, minlength=len(keys))
     k, most = keys.shape[1], int(n_found.max())
     both = np.full((len(keys), k + most), EMPTY)
@@ -168,8 +168,8 @@ def _merged(keys: Keys, user: npt.NDArray[np.int64], found: Keys) -> Keys:
 
 
 def _keys(score: npt.NDArray[np.float32], row: npt.NDArray[np.int64]) -> Keys:
-    """One whole number a scored item, larger for a better score and, of equal ones, for the lower row."""
-    bits = (score + np.float32(0)).view(np.int32)  # of -0.0 and 0.0 one zero
+    """Return one integer per scored item, larger for a better score and, among equal scores, for the lower row."""
+    bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
     ordered = bits ^ ((bits >> 31) & np.int32(2**31 - 1))
     return (ordered.astype(np.int64) << 32) | (row ^ ROW_BITS)
 
@@ -202,10 +202,10 @@ def _check(
     n_users, n_items = len(user_vectors), len(item_vectors)
     if user_vectors.ndim != 2 or item_vectors.ndim != 2 or user_vectors.shape[1] != item_vectors.shape[1]:
         shapes = f"{user_vectors.shape} and {item_vectors.shape}"
-        raise DataError(f"user_vectors and item_vectors are {shapes}: give two matrices of as many factors")
+        raise DataError(f"user_vectors and item_vectors are {shapes}: give two matrices with equal numbers of factors")
     if k < 1:
-        raise DataError(f"k is {k}: ask for at least one item")
+        raise DataError(f"k is {k}: choose at least one item")
     if seen is not None and seen.shape != (n_users, n_items):
-        raise DataError(f"seen is {seen.shape}: give one row a user and one column an item, {(n_users, n_items)}")
+        raise DataError(f"seen is {seen.shape}: give one row per user and one column per item, {(n_users, n_items)}")
     if allowed is not None and (allowed.shape != (n_items,) or allowed.dtype != np.bool_):
-        raise DataError(f"allowed is {allowed.dtype} {allowed.shape}: give one bool an item, ({n_items},)")
+        raise DataError(f"allowed is {allowed.dtype} {allowed.shape}: give one bool per item, ({n_items},)")

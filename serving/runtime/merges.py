@@ -54,11 +54,11 @@ class MergeLog:
         last = log.last_seq()  # before the entries: later ones are read by the next call
         if self._seq is None:  # the first read is by an index: the log may be long
             for stored in log.read_types(MERGES):
-                self._identities.take(stored.entry)
+                self._identities.apply(stored.entry)
                 last = max(last, stored.seq)
             self._seq = last
         while self._seq < last and (entries := log.tail(self._seq, BATCH, without=OTHERS)):
             for stored in entries:
-                self._identities.take(stored.entry)
+                self._identities.apply(stored.entry)
             self._seq = entries[-1].seq
         self._seq = max(self._seq, last)

@@ -36,7 +36,7 @@ def log(tmp_path: Path) -> Path:
 
 def kept(path: Path) -> list[tuple[str, str | None]]:
     with closing(SqliteStore(path)) as store:
-        return [(stored.entry.kind, stored.entry.key) for stored in store.tail(0, 100)]
+        return [(stored.entry.entry_type, stored.entry.key) for stored in store.read_after(0, 100)]
 
 
 def test_prune_removes_old_events_and_impressions_alone(log: Path, recsys: Run) -> None:

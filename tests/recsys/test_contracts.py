@@ -37,7 +37,7 @@ CONFIG = small_config()
 def _als(dataset: Dataset) -> Any:
     events, shape = dataset.events, (len(dataset.users), len(dataset.items))
     age_s = np.maximum(dataset.end - events.timestamp, 0)
-    user_items = weigh_events(events.user_idx, events.item_idx, events.kind, age_s, shape, CONFIG.als)
+    user_items = weigh_events(events.user_idx, events.item_idx, events.event_type, age_s, shape, CONFIG.als)
     return fit_als(user_items, CONFIG.als, np.random.default_rng(0), n_threads=1)
 
 

@@ -35,7 +35,7 @@ def events(first: int, count: int) -> dict[str, Any]:
 def stored_keys(path: Path) -> set[str | None]:
     store = SqliteStore(path)
     try:
-        return {stored.entry.key for stored in store.tail(0, 1_000_000)}
+        return {stored.entry.key for stored in store.read_after(0, 1_000_000)}
     finally:
         store.close()
 

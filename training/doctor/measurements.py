@@ -292,7 +292,7 @@ def measure_bots(who: pl.DataFrame, timezone: str) -> BotStats:
 def count_learners(dataset: Dataset) -> tuple[int, int]:
     """Shoppers of at least two different items, and items of at least two shoppers, by events that show a liking."""
     events = dataset.events
-    shows = ~np.isin(events.kind, [EVENT_NAMES.index(name) for name in NO_LIKING]) & (events.user_idx >= 0)
+    shows = ~np.isin(events.event_type, [EVENT_NAMES.index(name) for name in NO_LIKING]) & (events.user_idx >= 0)
     pairs = pl.DataFrame({"user": events.user_idx[shows], "item": events.item_idx[shows]}).unique()
     users, items = (int((pairs[name].value_counts()["count"] > 1).sum()) for name in ("user", "item"))
     return users, items

@@ -55,7 +55,7 @@ class EventLogExport:
             offers = self._offers.items()
             return to_frame((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
         key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
-        changes = [stored for stored in self.changes if stored.entry.kind in kinds]
+        changes = [stored for stored in self.changes if stored.entry.entry_type in kinds]
         touched = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
         known = files.get(table, pl.DataFrame(schema=TABLES[table])).filter(pl.col(key).is_in(list(touched)))
         rows: dict[str, RowDict | None] = {row[key]: row for row in known.to_dicts()}
@@ -76,7 +76,7 @@ class EventLogExport:
         found: dict[str, list[RowDict]] = {}
         for stored in self.changes:
             entry = stored.entry
-            offers = offers_after(entry.kind, entry.body) if entry.kind in ITEM_CHANGES else None
+            offers = offers_after(entry.entry_type, entry.body) if entry.entry_type in ITEM_CHANGES else None
             if offers is not None and entry.key is not None:
                 found[entry.key] = offers
         return found
@@ -96,7 +96,7 @@ def export_event_log(path: Path) -> EventLogExport:
         last = store.last_seq()
         identities = Identities()
         for stored in _up_to(last, store.read_types(IDENTITY_CHANGES)):
-            identities.take(stored.entry)
+            identities.apply(stored.entry)
         changes = tuple(_up_to(last, store.read_types((*ITEM_CHANGES, *USER_CHANGES))))
         events = events_table(store, last)
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
@@ -162,8 +162,8 @@ def _up_to(last: int, entries: Iterable[StoredEntry]) -> list[StoredEntry]:
 
 def _after(row: RowDict | None, stored: StoredEntry) -> RowDict | None:
     """A row after a change; a deleted item stays, unavailable, for the sake of the events that name it."""
-    after = apply_patch(row, stored.entry.kind, stored.entry.body)
-    return (row or {}) | {"available": False} if stored.entry.kind == "item_delete" else after
+    after = apply_patch(row, stored.entry.entry_type, stored.entry.body)
+    return (row or {}) | {"available": False} if stored.entry.entry_type == "item_delete" else after
 
 
 def _anti_join(row: RowDict | None) -> RowDict | None:
@@ -190,7 +190,7 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
 
 def _joined(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     """Events of merged ids under the names of those that they were merged into."""
-    ends = identities.ends(identities.merges)
+    ends = identities.roots(identities.merges)
     if not ends:
         return events
     shopper = pl.coalesce("user_id", "visitor_id")

@@ -166,7 +166,7 @@ def ingest(
     reports |= {f"{table} of the live log": _table_report(part) for table, part in of_log.items()}
     tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
-    seq, merges = (0, {}) if log is None else (log.seq, log.identities.ends(log.identities.merges))
+    seq, merges = (0, {}) if log is None else (log.seq, log.identities.roots(log.identities.merges))
     info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)

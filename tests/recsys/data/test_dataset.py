@@ -49,7 +49,7 @@ def test_events_are_columns_in_order_of_time() -> None:
     assert dataset.events.item_idx.tolist() == [0, 1]
     assert dataset.events.timestamp.tolist() == [moment(0, 23), moment(1, 9)]
     assert dataset.events.hour.tolist() == [23, 9]
-    assert [EVENT_NAMES[kind] for kind in dataset.events.kind] == ["view_item", "purchase"]
+    assert [EVENT_NAMES[kind] for kind in dataset.events.event_type] == ["view_item", "purchase"]
     assert dataset.events.rating_weight.tolist() == [1.0, 1.0]
     assert (dataset.end, dataset.has_hours) == (moment(1, 9), True)
 

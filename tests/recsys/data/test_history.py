@@ -47,13 +47,13 @@ def test_nobody_has_no_history(shop_dataset: Dataset) -> None:
     history = build_history(shop_dataset, HistoryConfig())
     assert history.of(-1, 2**40) is NO_HISTORY
     assert len(NO_HISTORY) == 0
-    assert len(NO_HISTORY.of_kind(PURCHASE)) == 0
+    assert len(NO_HISTORY.of_type(PURCHASE)) == 0
 
 
 def test_kinds_are_told_apart(shop_dataset: Dataset) -> None:
     history = build_history(shop_dataset, HistoryConfig())
     own = history.of(shop_dataset.users.row(BROWSERS[0]), 2**40)
-    bought, viewed = own.of_kind(PURCHASE), own.of_kind(VIEW)
+    bought, viewed = own.of_type(PURCHASE), own.of_type(VIEW)
     assert 0 < len(viewed) < len(bought) < len(own)
-    assert (bought.kind == PURCHASE).all()
-    assert bought.of_kind(PURCHASE) is bought
+    assert (bought.event_type == PURCHASE).all()
+    assert bought.of_type(PURCHASE) is bought

@@ -58,7 +58,7 @@ def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[f
     """Price and availability by item, by the walk over terms that the catalogue is made with."""
     found: dict[str, tuple[float | None, bool | None]] = {}
     every = Offers(offers)
-    for _, terms in every.applicable_terms(every.standing(where, as_of), as_of):
+    for _, terms in every.applicable_terms(every.context_key(where, as_of), as_of):
         for row, price, available in zip(*terms, strict=True):
             before = found.get(ITEMS.ids[row], (None, None))
             found[ITEMS.ids[row]] = (
@@ -122,10 +122,10 @@ def test_moments_are_whole_seconds_and_the_end_is_not_in_it() -> None:
 
 def test_standing_changes_with_every_end_and_is_one_where_nothing_differs() -> None:
     offers = table_of({"item_id": "a", "store": STORE, "price": 1.0, "valid_from": 10, "valid_to": 20})
-    here = [offers.standing(OfferScope(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
+    here = [offers.context_key(OfferScope(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
     assert len(set(here)) == 3
     assert here[1] == here[2]
-    assert offers.standing(OfferScope("湖北", "elsewhere", "app"), 10) == ()
+    assert offers.context_key(OfferScope("湖北", "elsewhere", "app"), 10) == ()
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def test_chains_are_those_of_a_list_of_arrows(steps: Sequence[tuple[str, str, st
             id_ = arrows[id_]
         return id_
 
-    for kind, source, target in steps:
-        if kind == "unmerge":
+    for entry_type, source, target in steps:
+        if entry_type == "unmerge":
             who.unmerge(source)
             arrows.pop(source, None)
         else:
@@ -63,7 +63,7 @@ def test_chains_are_those_of_a_list_of_arrows(steps: Sequence[tuple[str, str, st
     for id_ in "abcde":
         assert who.target(id_) == end(id_)
         assert set(who.aliases_of(id_)) >= {other for other in "abcde" if end(other) == id_}
-    assert who.ends("abcde") == {id_: end(id_) for id_ in "abcde" if end(id_) != id_}
+    assert who.roots("abcde") == {id_: end(id_) for id_ in "abcde" if end(id_) != id_}
 
 
 def test_an_erasure_counts_from_its_latest_moment() -> None:
@@ -94,18 +94,18 @@ def test_a_merge_says_whether_it_was_taken() -> None:
     assert (who.aliases_of("b"), who.aliases_of("c")) == (("b",), ("c", "a"))
 
 
-def entry(kind: EntryType, key: str | None, at: float = 5.0, **body: Any) -> LogEntry:
-    return LogEntry(kind, key, at, at, body)
+def entry(entry_type: EntryType, key: str | None, at: float = 5.0, **body: Any) -> LogEntry:
+    return LogEntry(entry_type, key, at, at, body)
 
 
 def test_entries_of_the_log_are_followed() -> None:
     who = Identities()
-    assert who.take(entry("merge", "a", into="b")) is True
-    assert who.take(entry("merge", "b", into="a")) is False, "a circle is ignored, and the log is told"
+    assert who.apply(entry("merge", "a", into="b")) is True
+    assert who.apply(entry("merge", "b", into="a")) is False, "a circle is ignored, and the log is told"
     assert who.merges == {"a": "b"}
-    assert who.take(entry("erasure", "b", at=7.0)) is True
+    assert who.apply(entry("erasure", "b", at=7.0)) is True
     assert who.erasures == {"b": 7.0}
-    assert who.take(entry("unmerge", "a")) is True
+    assert who.apply(entry("unmerge", "a")) is True
     assert who.merges == {}
 
 
@@ -122,7 +122,7 @@ def test_entries_of_the_log_are_followed() -> None:
 )
 def test_what_is_about_no_identity_changes_none(other: LogEntry) -> None:
     who = Identities({"a": "c"})
-    assert who.take(other) is True
+    assert who.apply(other) is True
     assert (who.merges, who.erasures) == ({"a": "c"}, {})
 
 
@@ -131,4 +131,4 @@ def test_aliases_of_a_long_chain_and_of_branches_are_in_order() -> None:
     assert who.aliases_of("a") == ("a", "b", "c", "d")
     assert who.aliases_of("b") == ("b", "c", "d")
     assert who.aliases_of("nobody") == ("nobody",)
-    assert who.ends(["a", "b", "c", "nobody"]) == {"b": "a", "c": "a"}
+    assert who.roots(["a", "b", "c", "nobody"]) == {"b": "a", "c": "a"}

@@ -139,7 +139,7 @@ def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
         acknowledged += rest[rest.find("\n") + 1 : rest.rfind("\n") + 1].split()
         assert writer.returncode == -signal.SIGKILL
     store = SqliteStore(path)
-    stored = [each.entry.key for each in store.tail(0, 10**6)]
+    stored = [each.entry.key for each in store.read_after(0, 10**6)]
     assert store.append([event("after")]) == ["stored"]
     store.close()
     assert len(acknowledged) >= 2 * 100
@@ -193,9 +193,9 @@ def test_compaction_wipes_what_removals_left_and_gives_back_their_room(path: Pat
     one.delete_before(2_000.0)
     for state in ("gone", "away"):
         two.erase([state], NOON)
-    kept = two.tail(0, 10_000)
+    kept = two.read_after(0, 10_000)
     assert two.compact()
-    assert one.tail(0, 10_000) == kept
+    assert one.read_after(0, 10_000) == kept
     assert remains(path, MARKS) == {"<stays>"}
     assert remains(path, UUIDS) == {each.entry.key for each in kept} & ids["stays"]
     assert path.stat().st_size < before / 2
@@ -261,12 +261,12 @@ def test_two_halves_of_a_circle_at_once(path: Path) -> None:
 
 
 def test_retention_in_parts(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "REMOVED_AT_ONCE", 3)
+    monkeypatch.setattr(sqlite, "REMOVE_BATCH", 3)
     store.append([event(str(number), at=float(number % 5)) for number in range(20)])
     store.append([LogEntry("item_patch", "tea", 0.0, 0.0, {}) for _ in range(7)])
     assert store.delete_before(2.0) == 8
     assert store.delete_changes(store.last_seq()) == 7
-    assert {each.entry.at for each in store.tail(0, 99)} == {2.0, 3.0, 4.0}
+    assert {each.entry.at for each in store.read_after(0, 99)} == {2.0, 3.0, 4.0}
 
 
 FIRST_SCHEMA: Final = """
@@ -285,17 +285,24 @@ def test_a_store_of_the_first_schema_goes_on_as_it_was(path: Path) -> None:
     db.executescript(FIRST_SCHEMA)
     insert = "INSERT INTO log (kind, key, at, received_at, user_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
     for each in entries:
-        digest = blake2b(f"{each.kind} {each.key}".encode(), digest_size=16).digest()
-        is_keyed = each.key is not None and each.kind in ("event", "impression")
+        digest = blake2b(f"{each.entry_type} {each.key}".encode(), digest_size=16).digest()
+        is_keyed = each.key is not None and each.entry_type in ("event", "impression")
         body = msgspec.json.encode(each.body).decode()
-        row = (each.kind, each.key, each.at, each.received_at, each.body.get("user_id"), digest if is_keyed else None)
+        row = (
+            each.entry_type,
+            each.key,
+            each.at,
+            each.received_at,
+            each.body.get("user_id"),
+            digest if is_keyed else None,
+        )
         db.execute(insert, (*row, body))
     db.execute("DELETE FROM log WHERE key = 'gone'")
     db.close()
     for _ in range(2):
         store = SqliteStore(path)
         kept = [each for each in entries if each.key != "gone"]
-        assert [(stored.seq, stored.entry) for stored in store.tail(0, 9)] == list(
+        assert [(stored.seq, stored.entry) for stored in store.read_after(0, 9)] == list(
             zip([1, 2, 3, 5, 6], kept, strict=True)
         )
         assert store.append([*entries[:2], event("e", text="other"), event("x", "away", NOON - 1)]) == [
@@ -308,10 +315,10 @@ def test_a_store_of_the_first_schema_goes_on_as_it_was(path: Path) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("folded_at_once", [1, 3, 10**6])
-def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.MonkeyPatch, folded_at_once: int) -> None:
-    """In the table, in memory, written or folded by another; removed ones are unknown again."""
-    monkeypatch.setattr(sqlite_dedup, "FOLDED_AT_ONCE", folded_at_once)
+@pytest.mark.parametrize("flush_size", [1, 3, 10**6])
+def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyPatch, flush_size: int) -> None:
+    """In the table, in memory, written or flushed by another process; removed ones are unknown again."""
+    monkeypatch.setattr(sqlite_dedup, "FLUSH_SIZE", flush_size)
     random, stores, told = Random(7), [SqliteStore(path) for _ in range(3)], {}
     for turn in range(60):
         batch = [event(f"e{random.randrange(80)}", f"u{turn % 4}", float(turn)) for _ in range(random.randrange(6))]
@@ -326,19 +333,21 @@ def test_ids_are_known_wherever_they_stand(path: Path, monkeypatch: pytest.Monke
         if turn % 20 == 19:
             random.choice(stores).erase(["u3"], float(turn), 0.0)
             told = {key: each for key, each in told.items() if each.body["user_id"] != "u3"}
-    assert {each.entry.key for each in stores[0].tail(0, 1_000) if each.entry.kind == "event"} == told.keys()
+    assert {
+        each.entry.key for each in stores[0].read_after(0, 1_000) if each.entry.entry_type == "event"
+    } == told.keys()
     for store in stores:
         store.close()
 
 
 def test_of_ids_of_one_digest_the_later_is_refused(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_schema, "digest_of", lambda kind, key: 5)
+    monkeypatch.setattr(sqlite_schema, "digest_of", lambda entry_type, key: 5)
     assert store.append([event("a"), event("b")]) == ["stored", "conflict"]
     assert store.append([event("b"), event("a")]) == ["conflict", "duplicate"]
 
 
 def test_what_was_undone_is_not_known(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_dedup, "FOLDED_AT_ONCE", 1)
+    monkeypatch.setattr(sqlite_dedup, "FLUSH_SIZE", 1)
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="full"):
@@ -355,7 +364,7 @@ def test_another_schema_version_is_refused_and_left_alone(path: Path) -> None:
     db.close()
     before = path.read_bytes()
     with pytest.raises(
-        StoreError, match=f"version {STORE_SCHEMA_VERSION + 1}, this release keeps {STORE_SCHEMA_VERSION}"
+        StoreError, match=f"version {STORE_SCHEMA_VERSION + 1}, this release reads {STORE_SCHEMA_VERSION}"
     ):
         SqliteStore(path)
     assert path.read_bytes() == before
@@ -384,7 +393,7 @@ def test_a_full_disk_fails_those_who_wait_and_nobody_later(store: SqliteStore) -
         store.append([event("small"), event("too much", text="x" * 100_000)])
     store._writer.execute("PRAGMA max_page_count = 1000000")
     assert store.append([event("small")]) == ["stored"]
-    assert [each.entry.key for each in store.tail(0, 9)] == ["before", "small"]
+    assert [each.entry.key for each in store.read_after(0, 9)] == ["before", "small"]
 
 
 def test_a_lock_that_is_held_too_long_fails_those_who_wait_and_nobody_later(path: Path) -> None:
@@ -414,8 +423,8 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
     [
         ("_KNOWN", (1,), "PRIMARY KEY"),
         ("_ERASURES", (0,), "others"),
-        ("_DROP", ("[]", 9, 9), "others"),
-        ("_TAIL", (0, "[]", 9), "PRIMARY KEY"),
+        ("_DELETE_CHANGES", ("[]", 9, 9), "others"),
+        ("_READ_AFTER", (0, "[]", 9), "PRIMARY KEY"),
         ("_DELETE_BEFORE", (0, 9, 1.0), "PRIMARY KEY"),
     ],
 )

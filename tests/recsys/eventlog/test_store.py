@@ -56,12 +56,12 @@ def impression(key: str, user_id: str, *shown: dict[str, Any], at: float = NOON)
     return LogEntry("impression", key, at, at, body)
 
 
-def change(kind: EntryType, key: str, at: float = NOON, **columns: Any) -> LogEntry:
-    return LogEntry(kind, key, at, at, columns)
+def change(entry_type: EntryType, key: str, at: float = NOON, **columns: Any) -> LogEntry:
+    return LogEntry(entry_type, key, at, at, columns)
 
 
 def everything(store: EventStore) -> list[StoredEntry]:
-    return store.tail(0, 1_000_000)
+    return store.read_after(0, 1_000_000)
 
 
 def keys(store: EventStore) -> list[str | None]:
@@ -81,8 +81,8 @@ def test_entries_of_all_kinds_share_one_order(store: EventStore) -> None:
     assert [each.entry for each in stored] == entries
     assert [each.seq for each in stored] == sorted({each.seq for each in stored})
     assert store.last_seq() == stored[-1].seq
-    assert store.tail(stored[1].seq, 1) == stored[2:3]
-    assert store.tail(store.last_seq(), 9) == []
+    assert store.read_after(stored[1].seq, 1) == stored[2:3]
+    assert store.read_after(store.last_seq(), 9) == []
 
 
 def test_kinds_may_be_passed_over(store: EventStore) -> None:
@@ -96,10 +96,10 @@ def test_kinds_may_be_passed_over(store: EventStore) -> None:
             event("c"),
         ]
     )
-    first, *rest = store.tail(0, 2, without=("impression",))
+    first, *rest = store.read_after(0, 2, without=("impression",))
     assert [each.entry.key for each in (first, *rest)] == ["a", "b"]
-    assert [each.entry.key for each in store.tail(first.seq, 9, without=("impression",))] == ["b", "c"]
-    assert store.tail(0, 9, without=("impression", "event")) == []
+    assert [each.entry.key for each in store.read_after(first.seq, 9, without=("impression",))] == ["b", "c"]
+    assert store.read_after(0, 9, without=("impression", "event")) == []
 
 
 def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:
@@ -108,7 +108,7 @@ def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:
     assert [each.entry for each in store.read_types(["merge", "unmerge"])] == [entries[0], entries[3]]
     assert [each.seq for each in store.read_types(["merge"])] == [everything(store)[0].seq]
     assert store.read_types(["user_put"]) == store.read_types([]) == []
-    with pytest.raises(DataError, match="'event' is no rare kind"):
+    with pytest.raises(DataError, match="'event' is not a rare type"):
         store.read_types(["merge", "event"])
 
 
@@ -207,7 +207,7 @@ def test_only_events_and_impressions_are_known_by_their_keys(store: EventStore) 
     ids=["type", "key", "text", "time"],
 )
 def test_what_cannot_be_written_down_is_refused_before_anything_is_stored(store: EventStore, bad: LogEntry) -> None:
-    with pytest.raises(DataError, match="entry 1 cannot be written down"):
+    with pytest.raises(DataError, match="entry 1 cannot be encoded"):
         store.append([event("good"), bad])
     assert everything(store) == []
 
@@ -237,7 +237,7 @@ def test_a_reader_who_goes_on_misses_nothing(reopen: Open) -> None:
         is_last = False
         while not is_last:
             is_last = done.is_set()
-            while part := reader.tail(seen[-1].seq if seen else 0, 7):
+            while part := reader.read_after(seen[-1].seq if seen else 0, 7):
                 seen.extend(part)
 
     watching = threading.Thread(target=read)
@@ -270,7 +270,7 @@ def test_erasure_takes_all_of_a_shopper_and_nothing_else(store: EventStore) -> N
     assert receipt.seq == store.last_seq()
     left = [stored.entry for stored in everything(store)]
     assert left[:-2] == other
-    assert [(entry.kind, entry.key, entry.at) for entry in left[-2:]] == [
+    assert [(entry.entry_type, entry.key, entry.at) for entry in left[-2:]] == [
         ("erasure", "u", NOON + 10),
         ("erasure", "v", NOON + 10),
     ]
@@ -343,7 +343,7 @@ def test_changes_that_a_bundle_knows_are_dropped(store: EventStore) -> None:
     assert store.delete_changes(known) == 2
     assert keys(store) == ["u", "e", "c"]
     assert store.delete_changes(known, USER_CHANGES) == 1
-    with pytest.raises(DataError, match="'event' is no change"):
+    with pytest.raises(DataError, match="'event' is not a change"):
         store.delete_changes(known, ["event"])
 
 
@@ -366,7 +366,7 @@ def test_a_closed_store_says_so(store: EventStore) -> None:
     for call in (
         lambda: store.append([event()]),
         store.version,
-        lambda: store.tail(0, 1),
+        lambda: store.read_after(0, 1),
         lambda: store.erase(["u"], NOON),
     ):
         with pytest.raises(StoreError, match="closed"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.history import UserHistory
-from recsys.live.recent_events import RUN, EventEncoder, RecentEvents, joined
+from recsys.live.recent_events import EVENT_DTYPE, EventEncoder, RecentEvents, joined
 from tests.shop import TIMEZONE, moment
 
 CLOCKWORK = EventEncoder(TIMEZONE, has_hours=True, n_baskets=1000, mean_rating=4.0)
@@ -18,12 +18,12 @@ def row(seq: int, at: float, **body: object) -> tuple[object, ...]:
 
 
 def event(seq: int, at: float, **body: object) -> np.void:
-    return np.array([row(seq, at, **body)], RUN)[0]
+    return np.array([row(seq, at, **body)], EVENT_DTYPE)[0]
 
 
 def test_an_event_has_the_numbers_of_the_tables() -> None:
     read = event(1, moment(3, 9.5), value=2.0, basket_id="b")
-    assert (read["item_idx"], read["kind"], read["hour"], read["rating_weight"]) == (3, 7, 9, 0.5)
+    assert (read["item_idx"], read["event_type"], read["hour"], read["rating_weight"]) == (3, 7, 9, 0.5)
     assert event(1, 0.0, value=100.0)["rating_weight"] == 2.0, "cut as in the tables"
     assert event(1, 0.0)["rating_weight"] == 1.0
     assert EventEncoder(TIMEZONE, False, 0, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
@@ -40,12 +40,12 @@ def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
 
 
 def test_another_zone_moves_hours_and_days() -> None:
-    run = np.array([row(1, moment(3, 9)), row(2, moment(3, 23), basket_id="b")], RUN)
-    moved = CLOCKWORK.moved(run, "America/New_York")
+    buffer = np.array([row(1, moment(3, 9)), row(2, moment(3, 23), basket_id="b")], EVENT_DTYPE)
+    moved = CLOCKWORK.moved(buffer, "America/New_York")
     assert moved["hour"].tolist() == [20, 10]
-    assert moved["basket_idx"][0] != run["basket_idx"][0]
-    assert moved["basket_idx"][1] == run["basket_idx"][1]
-    assert run["hour"].tolist() == [9, 23], "the run that was stays as it is"
+    assert moved["basket_idx"][0] != buffer["basket_idx"][0]
+    assert moved["basket_idx"][1] == buffer["basket_idx"][1]
+    assert buffer["hour"].tolist() == [9, 23], "the buffer that was stays as it is"
 
 
 @given(
@@ -63,8 +63,8 @@ def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_even
             recent.of(key)
     for key in "ab":
         wanted = sorted((at, seq) for seq, (who, at) in enumerate(events, 1) if who == key)[-max_events:]
-        run = recent.of(key)
-        found = [] if run is None else list(zip(run["at"].tolist(), run["seq"].tolist(), strict=True))
+        buffer = recent.of(key)
+        found = [] if buffer is None else list(zip(buffer["at"].tolist(), buffer["seq"].tolist(), strict=True))
         assert found == wanted
     assert len(recent) == len({key for key, _ in events})
 
@@ -75,10 +75,10 @@ def test_what_is_late_takes_its_place_behind_the_bundles_own() -> None:
         empty = (np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int8), np.ones(n, np.float32))
         return UserHistory(np.zeros(n, np.int32), np.array(timestamps, np.int64), *empty)
 
-    run = np.array([row(1, 1.5), row(2, 2.0), row(3, 9.0)], RUN)
-    history = joined([of(1, 2, 3)], [run], 100)
+    buffer = np.array([row(1, 1.5), row(2, 2.0), row(3, 9.0)], EVENT_DTYPE)
+    history = joined([of(1, 2, 3)], [buffer], 100)
     assert history.timestamp.tolist() == [1, 1, 2, 2, 3, 9]
     assert history.item_idx.tolist() == [0, 3, 0, 3, 0, 3]
-    assert joined([of(1, 2, 3)], [run], 2).timestamp.tolist() == [3, 9]
+    assert joined([of(1, 2, 3)], [buffer], 2).timestamp.tolist() == [3, 9]
     assert joined([of(5), of(2)], [], 9).timestamp.tolist() == [2, 5]
     assert len(joined([of()], [], 9)) == 0

@@ -204,7 +204,7 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
         if user_id == OPTED_OUT:
             continue
         assert same(whole, joined), user_id
-        mine, theirs = (purchase_stats(repeat, each.of_kind(target_event), NOW) for each in (joined, whole))
+        mine, theirs = (purchase_stats(repeat, each.of_type(target_event), NOW) for each in (joined, whole))
         for name, column in vars(theirs).items():
             np.testing.assert_array_equal(vars(mine)[name], column, err_msg=f"{user_id} {name}")
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
@@ -486,14 +486,14 @@ def test_impressions_are_passed_over_and_not_looked_at_twice(
     shown = LogEntry("impression", None, NOW, NOW, {"user_id": "new", "items": [{"item_id": WEEKLY_ITEM}]})
     bought = LogEntry("event", "e", NOW, NOW, {"user_id": "new", "event": "purchase", "item_id": WEEKLY_ITEM})
     store.append([shown, bought, *([shown] * 20)])
-    tail, read = store.tail, list[StoredEntry]()
+    read_after, read = store.read_after, list[StoredEntry]()
 
     def watched(after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
-        found = tail(after_seq, limit, without)
+        found = read_after(after_seq, limit, without)
         read.extend(found)
         return found
 
-    monkeypatch.setattr(store, "tail", watched)
+    monkeypatch.setattr(store, "read_after", watched)
     live.catch_up(store)
     assert [each.entry for each in read] == [bought]
     assert live.seq == store.last_seq()

@@ -28,7 +28,7 @@ def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) ->
     """Every purchase gone through one by one."""
     state, candidates = _asked(shop_engine, user_id)
     table = dict(zip(FEATURES, features(state, candidates).T, strict=True))
-    bought = state.query.history.of_kind(shop_engine.dataset_info.target_event)
+    bought = state.query.history.of_type(shop_engine.dataset_info.target_event)
     baskets: dict[int, int] = {}
     for basket, when in zip(bought.basket_idx.tolist(), bought.timestamp.tolist(), strict=True):
         baskets.setdefault(basket, when)

@@ -37,9 +37,9 @@ def test_equals_a_sum_over_what_each_shopper_bought(shop_engine: Engine) -> None
     liked, taste = np.zeros(found.shape), np.zeros(found.shape)
     for user in range(len(shop_engine.users)):
         history = shop_engine.history.of(user, until)
-        own = set(history.of_kind(shop_engine.dataset_info.target_event).item_idx.tolist())
+        own = set(history.of_type(shop_engine.dataset_info.target_event).item_idx.tolist())
         rows, weight = shop_engine.als.weights_of(
-            history.item_idx, history.kind, until - history.timestamp, history.rating_weight
+            history.item_idx, history.event_type, until - history.timestamp, history.rating_weight
         )
         vector = shop_engine.als.fold_in(rows, weight)
         for place, item in enumerate(items.tolist()):

@@ -88,7 +88,7 @@ def test_what_was_bought_is_scored_by_recency(shop_engine: Engine) -> None:
     """The reference is the sum itself, from the shopper's own events."""
     query = _query(shop_engine, WEEKLY_SHOPPERS[0])
     rows, score = repeat_source(UserState(shop_engine, replace(query, allowed=None)))
-    bought = query.history.of_kind(shop_engine.dataset_info.target_event)
+    bought = query.history.of_type(shop_engine.dataset_info.target_event)
     expected: dict[int, float] = dict.fromkeys(bought.item_idx.tolist(), 0.0)
     for item, when in zip(bought.item_idx.tolist(), bought.timestamp.tolist(), strict=True):
         expected[item] += (1 + (query.now - when) / 86_400 / 7) ** -0.5
@@ -118,7 +118,7 @@ def test_what_was_looked_at_and_not_bought_is_a_candidate(shop_engine: Engine) -
     query = _query(shop_engine, USERS_WITH_HISTORY[0])
     bought, looked_at = int(query.history.item_idx[0]), int(_unseen(shop_engine, query))
     views = query.history.take(np.array([0, 0]))
-    views = replace(views, item_idx=np.array([bought, looked_at], np.int32), kind=np.full(2, VIEW, np.int8))
+    views = replace(views, item_idx=np.array([bought, looked_at], np.int32), event_type=np.full(2, VIEW, np.int8))
     columns = {name: np.concatenate([column, vars(views)[name]]) for name, column in vars(query.history).items()}
     state = UserState(shop_engine, replace(query, history=UserHistory(**columns)))
     rows, score = CANDIDATE_SOURCES["touched"](state)

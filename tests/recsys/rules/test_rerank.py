@@ -182,7 +182,7 @@ def test_the_opted_out_share_the_days_chance_of_nobody(shop_engine: Engine) -> N
 def test_what_was_just_looked_at_is_left_out(shop_engine: Engine) -> None:
     history = shop_engine.history.of(shop_engine.users.row(USER), shop_engine.dataset_info.end)
     seen = history.take(
-        (history.kind != shop_engine.dataset_info.target_event)
+        (history.event_type != shop_engine.dataset_info.target_event)
         & (history.timestamp > shop_engine.dataset_info.end - 90 * DAY_S)
     )
     found = shop_engine.items.rows(ids(ask(shop_engine, with_(seen_days=90.0), MAX_LIMIT)))

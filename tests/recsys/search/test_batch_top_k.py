@@ -95,7 +95,7 @@ def test_equals_a_full_sort(
     items *= np.round(np.exp2(rng.integers(0, 1 + int(spread), (n_items, 1)))).astype(np.float32)
     seen, allowed = rng.random((n_users, n_items)) < share_seen, rng.random(n_items) < share_allowed
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "USERS_A_BLOCK", 7)
+        patched.setattr(module, "USERS_PER_BLOCK", 7)
         patched.setattr(module, "FIRST_ITEMS", 4)
         patched.setattr(module, "MOST_ITEMS", 11)
         found = batch_top_k(users, items, k, sparse.csr_matrix(seen), allowed, n_threads=2)

@@ -121,7 +121,7 @@ def test_lists_are_recorded_and_counted(shop: Client) -> None:
     reply = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010"}] * 3))
     app_context = shop.app.state.app_context
     shop._runner.run(app_context.impressions.flush())
-    keys = [stored.entry.key for stored in app_context.store.tail(0, 10)]
+    keys = [stored.entry.key for stored in app_context.store.read_after(0, 10)]
     assert keys == [each["answer"]["recommendation_id"] for each in reply]
     assert 'recsys_request_seconds_count{placement="for_you",status="200"} 3.0' in shop.get("/metrics").text
 

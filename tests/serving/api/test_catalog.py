@@ -40,7 +40,7 @@ def send(client: Client, method: str, path: str, body: Any = None) -> httpx.Resp
 
 
 def entries(client: Client) -> list[LogEntry]:
-    return [stored.entry for stored in client.app.state.app_context.store.tail(0, 100)]
+    return [stored.entry for stored in client.app.state.app_context.store.read_after(0, 100)]
 
 
 def test_every_column_has_a_field() -> None:
@@ -57,8 +57,8 @@ def test_put_patch_and_delete(shop: Client, kind: str, body: dict[str, Any], id_
     assert send(shop, "PATCH", path, {"tags": None, "attributes": {"colour": None}}).json()["seq"] == 2
     put, patched = entries(shop)
     expected = body | ({"created_at": "2024-06-30T00:00:00+00:00"} if kind == "item" else {})
-    assert (put.kind, put.key, put.body) == (f"{kind}_put", id_, expected)
-    assert (patched.kind, patched.body) == (f"{kind}_patch", {"tags": None, "attributes": {"colour": None}})
+    assert (put.entry_type, put.key, put.body) == (f"{kind}_put", id_, expected)
+    assert (patched.entry_type, patched.body) == (f"{kind}_patch", {"tags": None, "attributes": {"colour": None}})
     assert abs(put.at - shop.app.state.app_context.clock.now()) < 5
     assert put.received_at > put.at
 
@@ -69,7 +69,7 @@ def test_an_item_is_deleted(shop: Client) -> None:
         "kind": "item_delete",
         "key": "never there",
     }
-    assert (entries(shop)[0].kind, entries(shop)[0].body) == ("item_delete", {})
+    assert (entries(shop)[0].entry_type, entries(shop)[0].body) == ("item_delete", {})
 
 
 def test_null_in_a_put_is_ignored(shop: Client) -> None:

@@ -41,7 +41,7 @@ def store_of(client: Client) -> EventStore:
 
 
 def stored(client: Client) -> list[StoredEntry]:
-    return store_of(client).tail(0, 100_000)
+    return store_of(client).read_after(0, 100_000)
 
 
 def raw(client: Client, body: bytes, **headers: str) -> httpx.Response:

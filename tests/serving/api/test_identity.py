@@ -43,7 +43,7 @@ def test_a_merge_and_its_undoing(shop: Client) -> None:
     assert (answer.status_code, answer.json()) == (200, {"seq": 1, "kind": "merge", "key": "访客"})
     assert unmerge(shop, "访客", "u/1") == 200
     assert unmerge(shop, "访客", "u/1") == 404
-    assert [(each.kind, each.key, each.body) for each in entries(shop)] == [
+    assert [(each.entry_type, each.key, each.body) for each in entries(shop)] == [
         ("merge", "访客", {"into": "u/1"}),
         ("unmerge", "访客", {"into": "u/1"}),
     ]
@@ -87,7 +87,7 @@ def test_an_erasure_removes_all_ids_of_the_user(shop: Client, shop_models: Path)
     assert reply["purged"] is True
     assert reply["at"] == shop.get("/health/ready").json()["now"] or reply["at"] > "2024-07-01"
     left = entries(shop)
-    assert [each.kind for each in left] == ["event", "merge", "merge", "merge", "erasure", "erasure", "erasure"]
+    assert [each.entry_type for each in left] == ["event", "merge", "merge", "merge", "erasure", "erasure", "erasure"]
     assert abs(left[-1].at - shop.app.state.app_context.clock.now()) < 5
     assert reply["seq"] == shop.app.state.app_context.store.last_seq()
     assert f"bundle {current_version(shop_models)}" in [each["what"] for each in reply["remains"]]

@@ -272,7 +272,9 @@ def test_a_given_list_is_ordered_for_the_user(shop: Client) -> None:
     app_context = shop.app.state.app_context
     asyncio.run(app_context.impressions.flush())
     shown = [
-        stored.entry for stored in app_context.store.tail(0, 10_000) if stored.entry.key == answer["recommendation_id"]
+        stored.entry
+        for stored in app_context.store.read_after(0, 10_000)
+        if stored.entry.key == answer["recommendation_id"]
     ]
     assert [(entry.body["placement"], entry.body["user_id"]) for entry in shown] == [("rank", "u010")]
     assert [item["item_id"] for item in shown[0].body["items"]] == found

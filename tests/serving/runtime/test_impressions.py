@@ -39,7 +39,7 @@ def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
 def flushed(client: Client) -> list[LogEntry]:
     app_context = client.app.state.app_context
     client._runner.run(app_context.impressions.flush())
-    return [stored.entry for stored in app_context.store.tail(0, 100_000)]
+    return [stored.entry for stored in app_context.store.read_after(0, 100_000)]
 
 
 def answer(client: Client, path: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_propensities_are_recorded() -> None:
 def test_a_list_is_recorded_as_returned(shop: Client) -> None:
     reply = answer(shop, USER)
     (entry,) = flushed(shop)
-    assert (entry.kind, entry.key) == ("impression", reply["recommendation_id"])
+    assert (entry.entry_type, entry.key) == ("impression", reply["recommendation_id"])
     assert entry.body == {
         "placement": "for_you",
         "model_version": reply["model_version"],
@@ -213,7 +213,7 @@ def test_a_clean_stop_writes_the_queue(start: Callable[..., Server], own_models:
     ids = {server.get(USER).json()["recommendation_id"] for _ in range(5)}
     assert server.stop()[0] == 0
     with closing(SqliteStore(own_models / "store.sqlite")) as store:
-        assert ids <= {stored.entry.key for stored in store.tail(0, 1000)}
+        assert ids <= {stored.entry.key for stored in store.read_after(0, 1000)}
 
 
 def test_running_servers_write_and_count(start: Callable[..., Server], own_models: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog,
         newer.catch_up(store)
         one, other = older.history(who, NOON), newer.history(who, NOON)
         mine, theirs = (
-            purchase_stats(shop_engine.repeat, each.of_kind(shop_engine.dataset_info.target_event), NOON)
+            purchase_stats(shop_engine.repeat, each.of_type(shop_engine.dataset_info.target_event), NOON)
             for each in (one, other)
         )
         for name, column in vars(mine).items():

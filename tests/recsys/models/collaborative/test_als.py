@@ -166,7 +166,9 @@ def test_weights_of_one_shopper_are_a_row_of_all(dataset: Dataset, random: objec
 def _weighed(dataset: Dataset, config: ALSConfig) -> sparse.csr_matrix:
     events = dataset.events
     shape = (len(dataset.users), len(dataset.items))
-    return weigh_events(events.user_idx, events.item_idx, events.kind, dataset.end - events.timestamp, shape, config)
+    return weigh_events(
+        events.user_idx, events.item_idx, events.event_type, dataset.end - events.timestamp, shape, config
+    )
 
 
 def test_leather_fans_are_told_from_the_others(shop_engine: Engine) -> None:
@@ -175,7 +177,7 @@ def test_leather_fans_are_told_from_the_others(shop_engine: Engine) -> None:
     def taste(user_id: str) -> float:
         history = shop_engine.history.of(shop_engine.users.row(user_id), shop_engine.dataset_info.end)
         age_s = shop_engine.dataset_info.end - history.timestamp
-        own = shop_engine.als.weights_of(history.item_idx, history.kind, age_s)
+        own = shop_engine.als.weights_of(history.item_idx, history.event_type, age_s)
         return float((shop_engine.als.item_factors[leather] @ shop_engine.als.fold_in(*own)).mean())
 
     others = [taste(user_id) for user_id in USERS_WITH_HISTORY if user_id not in LEATHER_FANS]

@@ -20,7 +20,7 @@ def _fit(dataset: Dataset, config: RepeatConfig | None = None) -> RepeatModel:
 
 
 def _own(dataset: Dataset, user: int, now: int, model: RepeatModel) -> PurchaseStats:
-    return purchase_stats(model, build_history(dataset, HistoryConfig()).of(user, now).of_kind(PURCHASE), now)
+    return purchase_stats(model, build_history(dataset, HistoryConfig()).of(user, now).of_type(PURCHASE), now)
 
 
 def test_hand_computed_intervals_and_rates() -> None:
@@ -114,6 +114,6 @@ def test_a_weekly_habit_is_found(shop_engine: Engine) -> None:
     now, row = shop_engine.dataset_info.end, shop_engine.items.row(WEEKLY_ITEM)
     for user_id in WEEKLY_SHOPPERS:
         user = shop_engine.users.row(user_id)
-        own = purchase_stats(shop_engine.repeat, shop_engine.history.of(user, now).of_kind(PURCHASE), now)
+        own = purchase_stats(shop_engine.repeat, shop_engine.history.of(user, now).of_type(PURCHASE), now)
         place = own.item_idx.tolist().index(row)
         assert own.interval_days[place] == pytest.approx(7.0, abs=1.5)
