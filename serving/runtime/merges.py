@@ -57,7 +57,7 @@ class MergeLog:
                 self._identities.apply(stored.entry)
                 last = max(last, stored.seq)
             self._seq = last
-        while self._seq < last and (entries := log.tail(self._seq, BATCH, without=OTHERS)):
+        while self._seq < last and (entries := log.read_after(self._seq, BATCH, without=OTHERS)):
             for stored in entries:
                 self._identities.apply(stored.entry)
             self._seq = entries[-1].seq

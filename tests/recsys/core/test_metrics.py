@@ -202,3 +202,137 @@ def test_nothing_to_draw_from_is_no_interval() -> None:
     found = metrics.bootstrap(np.array([np.nan]), np.random.default_rng(0))
     assert np.isnan([found.value, found.low, found.high]).all()
     assert np.isnan(metrics.resampled_means(np.empty((0, 2)), np.random.default_rng(0))).all()
+
+
+# By hand: of six items, the first list holds two of three relevant ones, the second is short and holds none, the third
+# is empty, and to the fourth nothing is relevant.
+BY_HAND = np.array([[3, 1, 0], [2, 5, -1], [-1, -1, -1], [4, 0, 3]], np.int32)
+RELEVANT = sparse.csr_matrix(
+    np.array([[1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], np.float32)
+)
+SECOND, THIRD = 1 / np.log2(3), 1 / 2
+TAIL = np.array([False, True, False, True, True, False])
+
+
+def values(found: Values) -> object:
+    return pytest.approx(found, abs=TOLERANCE, nan_ok=True)
+
+
+def test_hits_by_hand() -> None:
+    found = metrics.find_hits(BY_HAND, RELEVANT)
+    assert found.dtype == np.bool_
+    assert found.tolist() == [[False, True, True], *[[False] * 3] * 3]
+    assert metrics.find_hits(BY_HAND[2:3], RELEVANT[2:3]).tolist() == [[False] * 3]
+
+
+@pytest.mark.parametrize(
+    ("metric", "k", "expected"),
+    [
+        (metrics.recall_at_k, 3, [2 / 3, 0, 0, 0]),
+        (metrics.recall_at_k, 2, [1 / 3, 0, 0, 0]),
+        (metrics.precision_at_k, 2, [1 / 2, 0, 0, 0]),
+        (metrics.precision_at_k, 8, [2 / 8, 0, 0, 0]),
+        (metrics.hit_rate_at_k, 1, [0, 0, 0, 0]),
+        (metrics.hit_rate_at_k, 2, [1, 0, 0, 0]),
+        (metrics.ndcg_at_k, 2, [SECOND / (1 + SECOND), 0, 0, 0]),
+        (metrics.ndcg_at_k, 8, [(SECOND + THIRD) / (1 + SECOND + THIRD), 0, 0, 0]),
+        (metrics.average_precision_at_k, 2, [1 / 2 / 2, 0, 0, 0]),
+        (metrics.average_precision_at_k, 8, [(1 / 2 + 2 / 3) / 3, 0, 0, 0]),
+    ],
+)
+def test_accuracy_by_hand(
+    metric: Callable[[Lists, sparse.csr_matrix, int], Values], k: int, expected: list[float]
+) -> None:
+    found = metric(BY_HAND, RELEVANT, k)
+    assert found.dtype == np.float64
+    assert found.tolist() == values(expected)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 3, TAIL), [1, np.nan, np.nan, np.nan]),
+        (metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 1, TAIL), [0, np.nan, np.nan, np.nan]),
+        (metrics.head_share_at_k(BY_HAND, 3, TAIL), [1 / 3, 1, np.nan, 1 / 3]),
+        (metrics.head_share_at_k(BY_HAND, 2, TAIL), [0, 1, np.nan, 1 / 2]),
+        # Of eight users, everyone, four, two, one, none and twenty: 0, 1, 2, 3, 4 and no less than 0 bits.
+        (metrics.novelty_at_k(BY_HAND, 3, np.array([8, 4, 2, 1, 0, 20], np.int32), 8), [4 / 3, 1, np.nan, 7 / 3]),
+        (metrics.novelty_at_k(BY_HAND, 1, np.array([8, 4, 2, 1, 0, 20], np.int32), 8), [3, 2, np.nan, 4]),
+        (metrics.novelty_at_k(BY_HAND, 3, np.zeros(6, np.int32), 0), [1, 1, np.nan, 1]),
+    ],
+)
+def test_exposure_by_hand(found: Values, expected: list[float]) -> None:
+    assert found.tolist() == values(expected)
+
+
+def test_diversity_by_hand() -> None:
+    """Items 0, 1 and 4 point one way, 2 and 5 another, 3 between them; one item alone has no pair."""
+    embedding = np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8], [1, 0], [0, 1]], np.float32)
+    pairs = [(0.4 + 0.4 + 0) / 3, 0, np.nan, (0 + 0.4 + 0.4) / 3]
+    assert metrics.diversity_at_k(BY_HAND, 3, embedding).tolist() == values(pairs)
+    assert metrics.diversity_at_k(BY_HAND, 2, embedding).tolist() == values([0.4, 0, np.nan, 0])
+    assert metrics.diversity_at_k(BY_HAND[:, 1:], 2, embedding).tolist() == values([0, np.nan, np.nan, 0.4])
+
+
+def test_coverage_and_gini_by_hand() -> None:
+    """Item 0 and 3 are shown twice, 1, 2, 4 and 5 once; of the first places, three items once and three never."""
+    assert metrics.coverage_at_k(BY_HAND, 3) == 6
+    assert metrics.coverage_at_k(BY_HAND, 1) == 3
+    assert metrics.coverage_at_k(BY_HAND[:1], 3) == 3
+    assert metrics.coverage_at_k(BY_HAND[2:3], 3) == 0
+    assert metrics.exposure_gini_at_k(BY_HAND, 3, 6) == pytest.approx((-5 - 3 - 1 + 1 + 2 * 3 + 2 * 5) / (6 * 8))
+    assert metrics.exposure_gini_at_k(BY_HAND, 1, 6) == pytest.approx((1 + 3 + 5) / (6 * 3))
+    assert metrics.exposure_gini_at_k(BY_HAND, 1, 8) == pytest.approx((3 + 5 + 7) / (8 * 3))
+    assert metrics.exposure_gini_at_k(BY_HAND[2:3], 3, 6) == 0
+
+
+def test_auc_by_hand() -> None:
+    """Of six pairs four are right and one is even."""
+    assert metrics.auc(np.array([3.0, 1.0]), np.array([2.0, 1.0, 0.0])) == pytest.approx(4.5 / 6)
+    assert np.isnan(metrics.auc(np.array([1.0]), np.array([])))
+    assert np.isnan(metrics.auc(np.array([]), np.array([1.0])))
+
+
+@pytest.mark.parametrize("unit", [None, [7, 7, 2, 5, 2, 9]])
+def test_resampling_is_that_of_a_loop(unit: list[int] | None) -> None:
+    """The same draws, one at a time: 120 of them are two full blocks and a part of one."""
+    table = np.random.default_rng(0).normal(size=(6, 2))
+    table[[0, 3], 1] = np.nan
+    labels = np.arange(6) if unit is None else np.unique(unit, return_inverse=True)[1]
+    n_units = int(labels.max()) + 1
+    found = metrics.resampled_means(
+        table, np.random.default_rng(1), None if unit is None else np.array(unit), n_resamples=120
+    )
+    rng, expected = np.random.default_rng(1), []
+    for n_draws in (50, 50, 20):
+        for drawn in rng.integers(n_units, size=(n_draws, n_units)):
+            rows = np.concatenate([table[labels == each] for each in drawn])
+            with_value = ~np.isnan(rows)
+            total = np.where(with_value, rows, 0).sum(axis=0)
+            n = with_value.sum(axis=0)
+            expected.append(np.where(n > 0, total / np.maximum(n, 1), np.nan))
+    assert found.shape == (120, 2)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_draw_without_a_value_is_none() -> None:
+    means = metrics.resampled_means(np.array([[1.0], [np.nan]]), np.random.default_rng(0), n_resamples=60)
+    assert set(np.nan_to_num(means.ravel(), nan=-1).tolist()) == {1.0, -1.0}
+    assert metrics.resampled_means(np.ones((2, 1)), np.random.default_rng(0)).shape == (metrics.N_RESAMPLES, 1)
+
+
+def test_an_interval_holds_95_percent() -> None:
+    resampled = np.random.default_rng(0).permutation(np.append(np.arange(0.0, 1001.0), [np.nan, np.nan]))
+    assert metrics.interval_of(7.0, resampled) == metrics.Interval(7.0, 25.0, 975.0)
+    nothing = metrics.interval_of(7.0, np.array([np.nan]))
+    assert nothing.value == 7.0
+    assert np.isnan([nothing.low, nothing.high]).all()
+
+
+def test_a_bootstrap_is_the_mean_and_the_interval_of_its_draws() -> None:
+    sample = np.random.default_rng(0).normal(size=30)
+    found = metrics.bootstrap(np.append(sample, np.nan), np.random.default_rng(1), 200)
+    means = metrics.resampled_means(sample[:, None], np.random.default_rng(1), n_resamples=200)[:, 0]
+    assert found == metrics.interval_of(float(sample.mean()), means)
+    one = metrics.bootstrap(sample[:1], np.random.default_rng(1))
+    assert (one.value, one.low, one.high) == (sample[0], sample[0], sample[0])

@@ -121,9 +121,7 @@ def test_contributions_are_those_of_a_loop(
 def score(
     placed: Placement, state: UserState, found: Mapping[str, np.ndarray], with_ranker: bool = False
 ) -> list[float]:
-    taken = candidates(found)
-    parts = contributions(placed, state, taken)
-    return score_of(placed, state, taken, parts, with_ranker=with_ranker).tolist()
+    return score_of(placed, state, candidates(found), with_ranker=with_ranker)[0].tolist()
 
 
 def test_the_blend_is_the_sum_times_the_trend() -> None:
@@ -217,11 +215,10 @@ def test_a_ranker_is_for_shoppers_of_whom_something_is_known(ranker: Ranker) -> 
     assert ranker_of(placement(ranker="next"), not_at_all) is NO_RANKER
 
 
-def test_scoring_changes_no_candidate() -> None:
+def test_scoring_changes_no_candidate_and_returns_the_parts_of_the_sources() -> None:
     found = {name: column.copy() for name, column in FOUND.items()}
     taken = Candidates(i32(0, 1, 2, 3), found, dict.fromkeys(found, 1.0))
-    parts = contributions(placement(), state_of(*EVENTS), taken)
-    before = parts.copy()
-    score_of(placement(trend_power=1.0, tail_discount=1.0), state_of(*EVENTS), taken, parts, with_ranker=False)
-    assert (parts == before).all()
+    placed, state = placement(trend_power=1.0, tail_discount=1.0), state_of(*EVENTS)
+    _, parts = score_of(placed, state, taken, with_ranker=False)
+    assert (parts == contributions(placed, state, taken)).all()
     assert all((found[name] == column).all() for name, column in FOUND.items())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -167,3 +168,105 @@ def test_propensities_are_chances_however_long_the_list_and_small_the_rotation()
 def test_the_tail_takes_the_last_places() -> None:
     is_tail = np.array([False, False, False, False, True, True])
     assert apply_tail_quota(np.arange(6), is_tail, 2, 4).tolist() == [0, 1, 4, 5]
+    assert apply_tail_quota(np.arange(6), is_tail, 1, 5).tolist() == [0, 1, 2, 3, 4], "one is there already"
+    assert apply_tail_quota(np.arange(6), is_tail, 3, 4).tolist() == [0, 1, 4, 5], "there are no more than two"
+    assert apply_tail_quota(np.array([9, 8, 7, 6, 5, 4]), is_tail, 1, 2).tolist() == [9, 5]
+
+
+@given(st.lists(st.booleans(), max_size=15), st.integers(0, 8), st.integers(0, 20))
+def test_the_tail_s_places_are_those_of_plain_python(tail: list[bool], n_tail: int, limit: int) -> None:
+    order = np.random.default_rng(len(tail)).permutation(len(tail))
+    inside, outside = list(range(min(limit, len(tail)))), [n for n in range(limit, len(tail)) if tail[n]]
+    while sum(tail[n] for n in inside) < n_tail and outside and not all(tail[n] for n in inside):
+        inside.remove(max(n for n in inside if not tail[n] and n < limit))
+        inside.append(outside.pop(0))
+    found = apply_tail_quota(order, np.array(tail, np.bool_), min(n_tail, limit), limit)
+    if n_tail <= limit:
+        assert found.tolist() == order[sorted(inside)].tolist()
+
+
+def test_a_few_are_chosen_and_the_others_follow_as_they_were() -> None:
+    """The second is like the first; the third half as much; the fourth not at all."""
+    key = np.array([2.0, 1.6, 1.2, 0.8])
+    vectors = np.array([[1, 0], [1, 0], [0.5, np.sqrt(0.75)], [0, 0]], np.float32)
+    assert mmr(key, vectors, 0.5, 0).tolist() == [0, 1, 2, 3]
+    assert mmr(key, vectors, 0.5, 1).tolist() == [0, 1, 2, 3]
+    # .5·.8 − .5·1 = −.1, .5·.6 − .5·.5 = .05, .5·.4 − 0 = .2
+    assert mmr(key, vectors, 0.5, 2).tolist() == [0, 3, 1, 2]
+    assert mmr(key, vectors, 0.5, 3).tolist() == [0, 3, 2, 1]
+    assert mmr(key, vectors, 1.0, 4).tolist() == [0, 3, 2, 1]
+    assert mmr(key, vectors, 0.5, 9).dtype == np.int64
+
+
+def test_likeness_never_counts_for_an_item() -> None:
+    """The opposite of what was chosen is no better than what has nothing to do with it."""
+    vectors = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    assert mmr(np.array([1.0, 0.5, 0.5]), vectors, 0.9, 3).tolist() == [0, 1, 2]
+
+
+def test_uniform_numbers_are_splitmix64_of_two_checksums() -> None:
+    """The reference mixes plain integers."""
+
+    def mixed(id_: str, seed: str) -> float:
+        x = (crc32(seed.encode()) << 32) + crc32(id_.encode())
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            x = (x ^ x >> shift) * factor % 2**64
+        return (((x ^ x >> 31) >> 11) + 0.5) / 2**53
+
+    ids = ["a", "商品", "", "🎧"]
+    found = seeded_uniform(ids, "u1\n茶\n7")
+    assert found.tolist() == [mixed(id_, "u1\n茶\n7") for id_ in ids]
+    assert seeded_uniform([], "u1").tolist() == []
+
+
+def test_keys_by_hand() -> None:
+    """`−ln(1/e) = 1` and `−ln(1/e⁴) = 4`."""
+    uniform = np.exp([-1.0, -4.0, -4.0])
+    assert gumbel_keys(3, uniform, 1.0).tolist() == pytest.approx([1, 1 / 8, 1 / 12])
+    assert gumbel_keys(3, uniform, 0.5).tolist() == pytest.approx([1, 1 / 4, 1 / 6])
+
+
+def test_propensities_by_hand() -> None:
+    """Weights are 1, ½, ⅓ at full rotation, and 1, ¼, ⅑ at half of it."""
+    assert propensities(np.array([0, 1, 2]), 1.0).tolist() == pytest.approx([6 / 11, 3 / 5, 1])
+    assert propensities(np.array([2, 0, 1]), 1.0).tolist() == pytest.approx([2 / 11, 2 / 3, 1])
+    assert propensities(np.array([1, 0]), 0.5).tolist() == pytest.approx([1 / 5, 1])
+    assert propensities(np.array([50, 0]), 0.01).tolist() == [LEAST_PROPENSITY, 1]
+
+
+def test_rounds_without_bounded_items_and_of_one() -> None:
+    assert cap_per_category(np.array([-1, -1]), 1).tolist() == [0, 1]
+    assert cap_per_category(np.array([3, 3, 3, 5]), 1).tolist() == [0, 3, 1, 2]
+    assert cap_per_category(np.array([5, 3, 3, 3, 5, 5]), 2).tolist() == [0, 1, 2, 4, 3, 5]
+
+
+def test_two_shares_by_hand() -> None:
+    """Of twelve places a fifth and a third: due at 5 and 10, and at 3, 6, 9 and 12, when no more are left."""
+    one, other = np.arange(12) >= 10, (np.arange(12) >= 7) & (np.arange(12) < 10)
+    assert apply_promotions([one, other], [0.2, 1 / 3], 12).tolist() == [0, 1, 7, 2, 10, 8, 3, 4, 9, 11, 5, 6]
+    assert apply_promotions([one], [0.0], 12).tolist() == list(range(12))
+    assert apply_promotions([one[:0]], [0.5], 0).tolist() == []
+    assert apply_promotions([np.array([False, False, True])], [1.0], 3).tolist() == [2, 0, 1]
+    # Two due at once share the place before and the last one that is free.
+    assert apply_promotions([np.arange(6) == 4, np.arange(6) == 5], [0.25, 0.25], 6).tolist() == [0, 1, 4, 5, 2, 3]
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 100))
+def test_decimal_shares_are_meant_as_written(promoted: list[bool], percent: int) -> None:
+    """In whole numbers: of m places `⌊percent·m / 100⌋`, and no item comes before it has to."""
+    match, n = np.array(promoted, np.bool_), len(promoted)
+    order = apply_promotions([match], [percent / 100], n).tolist()
+    had, n_waiting = 0, sum(promoted)
+    for place, item in enumerate(order, 1):
+        due = min(percent * place // 100, n_waiting)
+        is_first_of_others = item == min(set(range(n)) - set(order[: place - 1]))
+        assert is_first_of_others or (promoted[item] and had < due)
+        had += promoted[item]
+        assert had >= due
+
+
+def test_pins_by_hand() -> None:
+    assert apply_pins(4, [(3, 1), (0, 3)]).tolist() == [3, 1, 0, 2]
+    assert apply_pins(3, [(0, 9)]).tolist() == [1, 2, 0]
+    assert apply_pins(2, []).tolist() == [0, 1]
+    assert apply_pins(0, []).dtype == np.int64

@@ -14,7 +14,7 @@ from recsys.core.placements import Placement
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.retrieval.user_state import UserState
-from recsys.rules.eligibility import ELIGIBILITY_RULES, dedupe_variants, eligible_mask
+from recsys.rules.eligibility import ELIGIBILITY_RULES, dedupe_variants, eligible_mask, rules_for
 from tests.recsys.tiny_engine import N_ITEMS, VIEW, allowed, i32, state_of, tiny_engine
 
 ENGINE = tiny_engine()
@@ -33,6 +33,8 @@ def placement(**fields: object) -> Placement:
 
 def kept(placed: Placement, state: UserState, rule: str | None = None) -> list[int]:
     """The rows that one rule, or all of them, keep of the catalogue."""
+    if rule is not None and rule not in rules_for(placed, state):
+        return EVERY.tolist()
     keep = eligible_mask if rule is None else ELIGIBILITY_RULES[rule]
     mask = keep(placed, state, EVERY)
     assert mask.dtype == np.bool_
@@ -44,6 +46,16 @@ def kept(placed: Placement, state: UserState, rule: str | None = None) -> list[i
 def test_a_rule_of_which_nothing_is_asked_keeps_everything(rule: str) -> None:
     assert kept(placement(), state_of((0, 1), (3, 2, VIEW)), rule) == EVERY.tolist()
     assert kept(placement(own="drop", seen_days=9.0, only_complements=True), state_of(), rule) == EVERY.tolist()
+
+
+def test_rules_that_can_take_nothing_out_do_not_apply() -> None:
+    """Each needs something of the placement, of the request or of the history."""
+    placed = placement(own="drop", seen_days=9.0, only_complements=True)
+    full = state_of((0, 1), seeds=i32(2), allowed=allowed(1))
+    assert tuple(rules_for(placed, full)) == tuple(ELIGIBILITY_RULES)
+    assert tuple(rules_for(placement(), full)) == ("unavailable", "seed")
+    assert tuple(rules_for(placed, state_of(seeds=i32(2)))) == ("seed", "no complement")
+    assert tuple(rules_for(placed, state_of((0, 1)))) == ("own", "seen")
 
 
 def test_what_may_not_be_listed_leaves() -> None:
