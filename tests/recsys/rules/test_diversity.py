@@ -231,7 +231,7 @@ def test_propensities_by_hand() -> None:
     assert propensities(np.array([0, 1, 2]), 1.0).tolist() == pytest.approx([6 / 11, 3 / 5, 1])
     assert propensities(np.array([2, 0, 1]), 1.0).tolist() == pytest.approx([2 / 11, 2 / 3, 1])
     assert propensities(np.array([1, 0]), 0.5).tolist() == pytest.approx([1 / 5, 1])
-    assert propensities(np.array([50, 0]), 0.01).tolist() == [LEAST_PROPENSITY, 1]
+    assert propensities(np.array([50, 0]), 0.01).tolist() == [MIN_PROPENSITY, 1]
 
 
 def test_rounds_without_bounded_items_and_of_one() -> None:
