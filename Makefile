@@ -59,7 +59,7 @@ compare: $(VENV)/.dev ## prove that the working tree gives the lists of a commit
 	$(VENV)/bin/python -m benchmarks.compare $(REF) --data $(DATA) --requests $(REQUESTS)
 
 stops: train $(VENV)/.dev ## count how often a request steps from module to module
-	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS)
+	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS) --max 45
 
 clean: ## remove the environment, the demo data and caches; bundles in models/ stay
 	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .coverage* mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,7 +14,7 @@ from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
 from recsys.reasons.evidence import reasons_for
 from recsys.reasons.labels import rule_reasons
-from recsys.retrieval.query import Ranking
+from recsys.retrieval.query import NO_ITEMS, Ranking
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Masks
 
@@ -69,7 +69,9 @@ def recommend_with_trace(
         FilterError: a value does not fit the request's filter.
     """
     placement, state = resolve_request(engine, request, placements, live, masks)
-    page, rest = rank(placement, state).split(request.limit)
+    ranking = rank(placement, state)
+    # Without look-ahead the stages have cut the list to its limit.
+    page, rest = ranking.split(request.limit) if request.n_lookahead else (ranking, NO_ITEMS)
     return RankedResult(to_recommendations(placement, state, page, model_version), placement, state, rest)
 
 
