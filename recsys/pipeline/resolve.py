@@ -22,9 +22,9 @@ from recsys.filters.filter import NOTHING
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView, find_user
 from recsys.pipeline.offer_view import with_offers
-from recsys.retrieval.query import NO_OVERRIDES, Query, Rows
+from recsys.retrieval.query import NO_OVERRIDES, Mask, Query, Rows, RuleOverrides
 from recsys.retrieval.user_state import UserState
-from recsys.rules.masks import Masks, exclude_rows, resolve_overrides
+from recsys.rules.masks import Attributes, Masks, exclude_rows, resolve_overrides
 
 VIEWED: Final = EVENT_NAMES.index("view_item")
 """The items of a request count as views of a user without a history."""
@@ -45,6 +45,8 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
         raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:
         raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
+    if isinstance(request.filter, str):
+        raise RequestError("filter", "the filter is text: compile it with Recommender.filter or recsys.compile_filter")
     if request.diversity is None and request.tail_share is None:
         return placement
     return replace(
@@ -101,14 +103,7 @@ def resolve(
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(user.timezone))
     seeds = engine.items.rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
     known = seeds[seeds != UNKNOWN]
-    allowed, overrides = engine.listable[placement.pool], NO_OVERRIDES
-    if placement.has_rules or request.filter is not None:
-        context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context}
-        overrides, kept = resolve_overrides(engine, placement, request.filter, masks or Masks(0), attributes, context)
-        if kept is not None:
-            allowed = kept if allowed is None else kept & allowed
-    if request.exclude:
-        allowed = exclude_rows(engine, allowed, request.exclude)
+    allowed, overrides = _narrow(engine, request, placement, masks or Masks(0), attributes, local)
     history, n_events = user.history, len(user.history.item_idx)
     if placement.anchor == "user" and len(known) and not n_events:
         history = _viewed_now(known, request.as_of, local.hour)
@@ -129,6 +124,21 @@ def resolve(
         overrides=overrides,
     )
     return UserState(engine, query)
+
+
+def _narrow(
+    engine: Engine, request: Request, placement: Placement, masks: Masks, attributes: Attributes, local: datetime
+) -> tuple[Mask | None, RuleOverrides]:
+    """The items that may be listed, and the rules of the placement in rows."""
+    allowed, overrides = engine.listable[placement.pool], NO_OVERRIDES
+    if placement.has_rules or request.filter is not None:
+        context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context}
+        overrides, kept = resolve_overrides(engine, placement, request.filter, masks, attributes, context)
+        if kept is not None:
+            allowed = kept if allowed is None else kept & allowed
+    if request.exclude:
+        allowed = exclude_rows(engine, allowed, request.exclude)
+    return allowed, overrides
 
 
 def user_attributes(engine: Engine, request: Request, live: LiveView | None) -> Mapping[str, Any]:

@@ -22,13 +22,8 @@ from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.reasons.templates import (
-    CODES,
-    BoundMessage,
-    MessageTemplates,
-    Value,
-    templates_for,
-)
+from recsys.reasons.messages import CODES
+from recsys.reasons.templates import BoundMessage, MessageTemplates, Value, templates_for
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import N_NEIGHBORS
 from recsys.retrieval.user_state import UserState

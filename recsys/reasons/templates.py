@@ -1,4 +1,4 @@
-"""The message catalog: the texts of reasons and explanations, by locale."""
+"""The message catalog in the words of one shop, and the rendering of its messages."""
 
 from __future__ import annotations
 
@@ -7,107 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from string import Formatter
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
+
+from recsys.reasons.messages import DEFAULT_LOCALE, LOCALES, MESSAGES, Locale
 
 Value = float | int | str
 """A value that a message states."""
-
-Locale = Literal["en", "zh"]
-LOCALES: Final[tuple[Locale, ...]] = ("en", "zh")
-DEFAULT_LOCALE: Final[Locale] = "en"
-
-MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
-    {
-        "en": {
-            "bought_before": "you {did} it {n_baskets:times}, last {last_days_ago:ago}",
-            "due_again": (
-                "{did} {n_baskets:times}, {interval_days:every}; last {last_days_ago:ago}, due {due_at:date}"
-            ),
-            "due_a_second_time": (
-                "{did} {n_baskets:times}, usually again after about {interval_days:days}; last "
-                "{last_days_ago:ago}, due {due_at:date}"
-            ),
-            "shoppers_alike": "{did} by shoppers with a taste like yours (by {n_buyers:takers} in all)",
-            "bought_together": (
-                "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance"
-            ),
-            "goes_with_type": "often {did} with {type}",
-            "first_of_type_you_buy": "among the first in {type}, which you buy",
-            "type_you_buy": "from {type}, which you buy",
-            "first_of_type_you_view": "among the first in {type}, which you look at",
-            "type_you_view": "from {type}, which you look at",
-            "similar": "like {title}",
-            "goes_with_own": "{did} by shoppers of {title}",
-            "touched": "you {event:did_it} {last_days_ago:ago}",
-            "new": "not {did} by anybody yet",
-            "popular": "{did} by {n_buyers:takers}",
-            "hour": "{did} {lift:hundredths} times as often as usual from {from_hour} to {to_hour} h",
-            "niche": "outside the bestsellers: {did} by {buyer_share:percent} of shoppers",
-            "close_to_yours": "close to your {type}",
-            "pinned": "chosen by the shop",
-            "promoted": "promoted by the shop",
-            "stage.listed": "it is in the list, in place {rank} of {limit}",
-            "stage.sold_out": "it is not available",
-            "stage.sold_out_here": "an offer says that it is not available in {where:scope}",
-            "stage.filtered": "a filter, an exclusion or the pool of the list keeps it out",
-            "stage.no_candidate": "none of the list's sources brought it among its best: {sources}",
-            "stage.removed": "the rule {rule:quoted} took it out",
-            "stage.too_low": (
-                "it is in place {rank} with a score of {score:score}; the last of the {limit} listed has "
-                "{last_score:score}"
-            ),
-            "stage.arranged_out": "it was a candidate, and the list's arrangement left no place for it",
-        },
-        "zh": {
-            "bought_before": "您{do}过{n_baskets:times}，最近一次是{last_days_ago:ago}",
-            "due_again": (
-                "您{do}过{n_baskets:times}，{interval_days:every}；"
-                "上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}"
-            ),
-            "due_a_second_time": (
-                "您{do}过{n_baskets:times}，通常约{interval_days:days}后会再{do}；"
-                "上次是{last_days_ago:ago}，按规律应在{due_at:date}再{do}"
-            ),
-            "shoppers_alike": "与您喜好相近的顾客{do}过它（共{n_buyers:takers}）",
-            "bought_together": (
-                "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍"
-            ),
-            "goes_with_type": "常与“{type}”一起{do}",
-            "first_of_type_you_buy": "您买过的“{type}”类商品中的热门款",
-            "type_you_buy": "属于您买过的“{type}”类商品",
-            "first_of_type_you_view": "您看过的“{type}”类商品中的热门款",
-            "type_you_view": "属于您看过的“{type}”类商品",
-            "similar": "与“{title}”相似",
-            "goes_with_own": "{do}过“{title}”的顾客也{do}了它",
-            "touched": "您{last_days_ago:ago}{event:do}过它",
-            "new": "还没有人{do}过",
-            "popular": "已有{n_buyers:takers}",
-            "hour": "{from_hour}点到{to_hour}点，大家{do}它的频率是平时的{lift:hundredths}倍",
-            "niche": "小众之选：只有{buyer_share:percent}的顾客{do}过",
-            "close_to_yours": "与您{do}过的“{type}”相近",
-            "pinned": "店铺精选",
-            "promoted": "店铺推广",
-            "stage.listed": "该商品在列表中，排在第{rank}位（共{limit}位）",
-            "stage.sold_out": "该商品已下架或售罄",
-            "stage.sold_out_here": "该商品在{where:scope}已售罄（报价所示）",
-            "stage.filtered": "该商品被筛选条件、排除项或列表的商品范围挡在外面",
-            "stage.no_candidate": "列表的各个来源都没有把它选入候选：{sources}",
-            "stage.removed": "规则“{rule}”把它移出了列表",
-            "stage.too_low": "它排在第{rank}位，得分{score:score}；列表共{limit}位，最后一位得分{last_score:score}",
-            "stage.arranged_out": "它进入了候选，但列表的编排没有给它留位置",
-        },
-    }
-)
-"""By locale and name. `{name:form}` is a value in a form of `FORMS`, or a word of the shop; see `templates_for`."""
-
-CODES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "due_a_second_time": "due_again",
-        "first_of_type_you_buy": "type_you_buy",
-        "first_of_type_you_view": "type_you_view",
-    }
-)
-"""By name of the message, the code of the reasons that state it, where it is not the name."""
 
 PAST: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from recsys.core.schema import EVENT_NAMES
-from recsys.reasons.templates import FORMS, LOCALES, MESSAGES, PAST, VERB_ZH, templates_for
+from recsys.reasons.messages import LOCALES, MESSAGES
+from recsys.reasons.templates import FORMS, PAST, VERB_ZH, templates_for
 
 WORDS = {"did", "do", "by", "unit", "measure"}
 VALUES: dict[str, Any] = {
