@@ -11,8 +11,6 @@ import typer
 
 from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines
-from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
-from training.ingest.event_log import open_log
 
 
 def app() -> typer.Typer:
@@ -42,6 +40,9 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Remove old events and impressions from the live log; merges and erasures stay."""
+    from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
+    from training.ingest.event_log import open_log
+
     before = wall_clock() - timedelta(days=older_than_days)
     with closing(open_log(store)) as log:
         result = {
