@@ -16,6 +16,7 @@ FAMILIES = {
     "models": ["list", "verify", "activate", "rollback"],
     "placements": ["check"],
     "keys": ["create", "list", "revoke"],
+    "store": ["prune"],
 }
 JOBS = ["demo-data", "ingest", "doctor", "train", "tune", "evaluate", "attribution", "serve", "recommend", "explain"]
 COMMANDS = [[], *([job] for job in (*JOBS, *FAMILIES)), *([one, two] for one, more in FAMILIES.items() for two in more)]
