@@ -41,7 +41,7 @@ def audience_scores(engine: Engine, item_idx: npt.NDArray[np.int32], until: int)
         buyers of the neighbors are summed instead of their factors.
     """
     purchases = purchase_matrix(engine, until)
-    content_scores = np.asarray((purchases @ _neighbours(engine, item_idx).T).todense(), np.float32)
+    content_scores = np.asarray((purchases @ _neighbors(engine, item_idx).T).todense(), np.float32)
     user_scores = np.maximum(user_factors(engine, until) @ engine.hybrid.vectors[item_idx].T, 0)
     return _of_mean(content_scores) + TASTE_WEIGHT * _of_mean(user_scores)
 
@@ -59,7 +59,7 @@ def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     return incidence(user[kept], history.item_idx[kept], shape)
 
 
-def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_matrix:
+def _neighbors(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_matrix:
     """Powers of the cosine to the most similar sold items, float32 CSR (n, n_items)."""
     features, n_items = engine.content.features, len(engine.items)
     sold = np.flatnonzero(engine.popularity.n_buyers >= MIN_BUYERS)
@@ -79,11 +79,11 @@ def _neighbours(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_m
 
 def user_factors(engine: Engine, until: int) -> npt.NDArray[np.float32]:
     """Returns the folded-in vector of each user, float32 (n_users, n_factors)."""
-    user_scores = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
-    for user_idx in range(len(user_scores)):
+    factors = np.zeros((len(engine.users), engine.als.item_factors.shape[1]), np.float32)
+    for user_idx in range(len(factors)):
         history = engine.history.of(user_idx, until)
         known = engine.als.weights_of(
             history.item_idx, history.event_type, until - history.timestamp, history.rating_weight
         )
-        user_scores[user_idx] = engine.als.fold_in(*known)
-    return user_scores
+        factors[user_idx] = engine.als.fold_in(*known)
+    return factors
