@@ -64,7 +64,7 @@ def _probabilities(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarr
     catalog, events, n_items = read_catalog(dataset.catalog), dataset.events, len(dataset.items)
     baskets: dict[int, tuple[int, set[int]]] = {}
     for basket, item, when in zip(events.basket_idx, events.item_idx, events.timestamp, strict=True):
-        latest, contents = baskets.get(int(basket), (0, set()))
+        _, contents = baskets.get(int(basket), (0, set()))
         if int(item) not in contents:
             baskets[int(basket)] = int(when), contents | {int(item)}
     both, own, n_both, total = np.zeros((n_items, n_items)), np.zeros(n_items), np.zeros((n_items, n_items)), 0.0
