@@ -127,7 +127,7 @@ def test_a_call_that_enters_another_module_is_a_stop(
     assert stops_of(getattr(first, name), tmp_path) == expected
 
 
-def test_a_call_back_is_a_stop_and_a_return_is_none(first: ModuleType, tmp_path: Path) -> None:
+def test_a_callback_is_a_stop_and_a_return_is_not(first: ModuleType, tmp_path: Path) -> None:
     found = count_stops(first.comes_back, tmp_path, ("pair",))
     assert [str(stop) for stop in found.stops] == ["pair.first:comes_back", "pair.second:back", "pair.first:inner"]
     assert (found.n_files, found.n_revisits) == (2, 1)

@@ -18,7 +18,7 @@ class Baskets:
 
     Attributes:
         matrix: float32 CSR of ones (n_baskets, n_items).
-        timestamp: int64 (n_baskets,), latest event of each basket, seconds since 1970.
+        timestamp: int64 (n_baskets,), when the last new item came into the basket, seconds since 1970.
     """
 
     matrix: sparse.csr_matrix

@@ -49,7 +49,7 @@ def test_equal_lists_are_equal() -> None:
 
 
 @pytest.mark.parametrize("name", ["recommendation_id", "model_version", "next_page_token"])
-def test_what_names_a_server_a_bundle_or_a_call_may_differ(name: str) -> None:
+def test_fields_that_identify_a_server_a_bundle_or_a_call_may_differ(name: str) -> None:
     assert against(changed(name, "other")).is_equal
 
 
@@ -69,7 +69,7 @@ def test_large_scores_are_equal_within_a_share_of_them() -> None:
     assert not compare(large, far).is_equal
 
 
-def test_a_score_that_is_no_number_differs() -> None:
+def test_a_score_that_is_not_a_number_differs() -> None:
     assert not against(changed("items.1.score", float("nan"))).is_equal
     assert not against(changed("items.1.score", None)).is_equal
 
@@ -98,7 +98,7 @@ def test_anything_else_that_differs_is_found(path: str, value: Any) -> None:
     assert left.n_differences == right.n_differences > 0
 
 
-def test_the_place_and_both_values_are_stated() -> None:
+def test_the_path_and_both_values_are_stated() -> None:
     found = against(changed("items.0.item_id", "i3"))
     assert [str(difference) for difference in found.differences] == ["page 1.items[0].item_id: 'i1' != 'i3'"]
 
@@ -115,7 +115,7 @@ def test_later_pages_are_compared_too() -> None:
     assert [difference.path for difference in found.differences] == ["page 2.items[0].item_id"]
 
 
-def test_problems_are_equal_by_status_and_fields_whatever_their_words_are() -> None:
+def test_problems_are_compared_by_status_and_fields_not_by_wording() -> None:
     problem = {"detail": "limit is 0", "errors": [{"field": "limit", "message": "limit is 0"}]}
     other = {"detail": "not a limit: 0", "errors": [{"field": "limit", "message": "not a limit: 0"}]}
     assert compare(pages(problem, status=422), pages(other, status=422)).is_equal

@@ -139,7 +139,7 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_commit_is_checked_out_aside_and_removed_again(repository: Path) -> None:
+def test_a_commit_is_checked_out_in_a_temporary_folder_that_is_removed(repository: Path) -> None:
     (repository / "recsys" / "one.py").write_text("one = 2\n")
     with commit_of(repository, "HEAD") as (commit, folder):
         assert len(commit) == 40
@@ -149,7 +149,7 @@ def test_a_commit_is_checked_out_aside_and_removed_again(repository: Path) -> No
     assert len(listed.stdout.splitlines()) == 1
 
 
-def test_what_is_no_commit_is_refused(repository: Path) -> None:
+def test_an_unknown_commit_is_refused(repository: Path) -> None:
     with pytest.raises(SystemExit, match="'nothing' is not a commit"), commit_of(repository, "nothing"):
         pass
 
@@ -182,7 +182,7 @@ def test_bundles_of_other_code_are_removed_unless_they_are_kept(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["candidate-b", "reference-a"]
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_reports_its_output(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[placements.popular]\nlimitt = 3\n")
     with pytest.raises(SystemExit, match="limitt"), Server(HERE, tmp_path, tmp_path / "logs", broken):

@@ -38,7 +38,7 @@ def test_baskets_are_counted(dataset: Dataset) -> None:
 
 
 @given(shops())
-def test_partners_come_by_count_and_never_the_seed(dataset: Dataset) -> None:
+def test_partners_are_ordered_by_count_without_the_seed(dataset: Dataset) -> None:
     counts = count_baskets(dataset)
     seeds = np.arange(len(dataset.items), dtype=np.int32)
     for seed, listed in zip(seeds, associated_lists(counts, co_count, seeds, 4), strict=True):
@@ -54,7 +54,7 @@ def test_associations_by_hand(association: Association, expected: float) -> None
 
 
 @pytest.mark.parametrize("name", ASSOCIATIONS)
-def test_pairs_that_few_baskets_hold_stand_behind(name: str) -> None:
+def test_pairs_in_few_baskets_come_last(name: str) -> None:
     """The rare item is in no other basket, which makes its pair the strongest but for the support."""
     score = ASSOCIATIONS[name](np.array([2.0, 6.0]), 8.0, np.array([2.0, 40.0]), 200.0)
     assert score[1] > score[0]
@@ -68,5 +68,5 @@ def test_the_likelihood_ratio_is_the_g_statistic() -> None:
     assert log_likelihood_ratio(np.array([3.0]), 4.0, np.array([5.0]), 20.0)[0] == pytest.approx(g)
 
 
-def test_a_pair_rarer_than_chance_is_no_partner() -> None:
+def test_a_pair_that_is_rarer_than_by_chance_has_a_negative_score() -> None:
     assert log_likelihood_ratio(np.array([1.0]), 10.0, np.array([10.0]), 20.0)[0] < 0

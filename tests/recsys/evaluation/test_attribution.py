@@ -52,7 +52,7 @@ def of(report: Attribution) -> dict[tuple[str, str], tuple[int, ...]]:
     }
 
 
-def test_by_hand(store: EventStore) -> None:
+def test_attribution_by_hand(store: EventStore) -> None:
     store.append(
         [
             event("view_item", "r1", "a", -2),  # the browser's clock is slow
@@ -88,19 +88,19 @@ def test_by_hand(store: EventStore) -> None:
     assert attribution(store, 10).late == 0
 
 
-def test_a_log_without_lists(store: EventStore) -> None:
+def test_a_log_without_lists_has_no_funnels(store: EventStore) -> None:
     store.append([event("view_item", "r", "a")])
     assert attribution(store) == Attribution((), 7.0, 0, 1)
 
 
 @pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf")])
-def test_a_window_is_a_length_of_time(store: EventStore, days: float) -> None:
+def test_a_window_that_is_not_positive_and_finite_is_refused(store: EventStore, days: float) -> None:
     with pytest.raises(ConfigError, match="the window is"):
         attribution(store, days)
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_scipys(case: tuple[int, int]) -> None:
+def test_wilson_intervals_equal_those_of_scipy(case: tuple[int, int]) -> None:
     hits, trials = case
     expected = binomtest(hits, trials).proportion_ci(0.95, "wilson")
     found = wilson(hits, trials)
@@ -108,11 +108,11 @@ def test_wilson_is_scipys(case: tuple[int, int]) -> None:
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_wilson_of_nothing() -> None:
+def test_wilson_interval_without_trials() -> None:
     assert wilson(0, 0) == Interval(0.0, 0.0, 1.0)
 
 
-def test_an_event_is_told_where_it_was_shown(store: EventStore) -> None:
+def test_an_event_gets_the_placement_position_and_propensity_of_its_list(store: EventStore) -> None:
     items = [{"item_id": "a"}, {"item_id": "b", "position": 7, "propensity": 0.25}]
     store.append(
         [

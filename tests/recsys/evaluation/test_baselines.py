@@ -18,7 +18,7 @@ def past() -> TrainingSlice:
     return TrainingSlice(dataset_of(rows), NOW)
 
 
-def test_frequency_leads_and_popularity_follows(past: TrainingSlice) -> None:
+def test_frequency_decides_before_popularity(past: TrainingSlice) -> None:
     recent = np.array([1, 1, 3]) / 5  # day 0 is more than four weeks ago
     np.testing.assert_allclose(gp_topfreq(past)(np.array([0], np.int32))[0], np.array([2, 1, 0]) + recent, rtol=1e-6)
 

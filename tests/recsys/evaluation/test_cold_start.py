@@ -18,7 +18,7 @@ def hidden(shop_dataset: Dataset) -> ColdItemsTask:
     return found
 
 
-def test_hidden_items_left_no_trace_in_any_model(hidden: ColdItemsTask) -> None:
+def test_no_model_contains_hidden_items(hidden: ColdItemsTask) -> None:
     assert len(hidden.item_idx) > 0
     assert not np.isin(hidden.engine.history.item_idx, hidden.item_idx).any()
     assert (hidden.engine.popularity.n_buyers[hidden.item_idx] == 0).all()
@@ -27,7 +27,7 @@ def test_hidden_items_left_no_trace_in_any_model(hidden: ColdItemsTask) -> None:
     assert (np.diff(hidden.buyers.indptr) >= 20).all()
 
 
-def test_users_left_out_are_known_by_no_model(shop_dataset: Dataset) -> None:
+def test_no_model_contains_users_who_were_left_out(shop_dataset: Dataset) -> None:
     window = find_window(shop_dataset, "report", 28)
     cold: ColdUsersTask = leave_users_out(shop_dataset, window, small_config(), np.random.default_rng(0))
     assert 0 < len(cold.task) < len(shop_dataset.users) / 2

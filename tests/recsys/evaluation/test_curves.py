@@ -29,7 +29,7 @@ def judged(experiment: Experiment) -> QuestionResults:
     return found
 
 
-def test_the_served_setting_is_what_was_judged(experiment: Experiment, judged: QuestionResults) -> None:
+def test_the_served_setting_has_the_values_of_the_protocol(experiment: Experiment, judged: QuestionResults) -> None:
     """All queries fit into the sample here, so that the figures are the protocol's own."""
     points = sweep_tail_discount(experiment, judged)
     served = [point for point in points if point.is_served]
@@ -45,7 +45,7 @@ def test_the_served_setting_is_what_was_judged(experiment: Experiment, judged: Q
             assert point.ndcg.low <= point.ndcg.value <= point.ndcg.high
 
 
-def test_turning_the_dial_leads_away_from_the_head(experiment: Experiment, judged: QuestionResults) -> None:
+def test_a_higher_discount_lists_more_of_the_tail(experiment: Experiment, judged: QuestionResults) -> None:
     turned = [point for point in sweep_tail_discount(experiment, judged, (0.0, 2.0)) if point.tail_discount is not None]
     assert [point.tail_discount for point in turned] == [0, PLACEMENTS["discover"].tail_discount, 2]
     share = [point.tail_share.value for point in turned]
@@ -53,7 +53,7 @@ def test_turning_the_dial_leads_away_from_the_head(experiment: Experiment, judge
     assert share[-1] > share[0]
 
 
-def test_a_sample_is_asked_of_all_methods(
+def test_all_methods_answer_the_same_sample(
     experiment: Experiment, judged: QuestionResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curves, "MAX_SWEEP_QUERIES", 7)
@@ -64,7 +64,7 @@ def test_a_sample_is_asked_of_all_methods(
             assert point.ndcg.value == pytest.approx(judged.values[point.method]["ndcg@20"][chosen].mean(), abs=1e-12)
 
 
-def test_score_bins_share_out_the_listed_items(experiment: Experiment) -> None:
+def test_score_bins_contain_each_listed_item_once(experiment: Experiment) -> None:
     task = tasks.next_basket(experiment.dataset, experiment.window)
     lists = experiment.served(task, "for_you")
     bins = calibration_bins(experiment, task)
@@ -80,7 +80,7 @@ def test_score_bins_share_out_the_listed_items(experiment: Experiment) -> None:
     assert bins[-1].precision.low > bins[0].precision.high, "a shop of habits has scores that say something"
 
 
-def test_nobody_known_has_no_scores_to_judge(experiment: Experiment) -> None:
+def test_fallback_lists_and_empty_tasks_have_no_score_bins(experiment: Experiment) -> None:
     """Strangers get the fallback, whose scores are another matter."""
     task = tasks.next_basket(experiment.dataset, experiment.window)
     nobody = replace(task, user_idx=np.full(len(task), tasks.ANONYMOUS, np.int32))
@@ -88,7 +88,7 @@ def test_nobody_known_has_no_scores_to_judge(experiment: Experiment) -> None:
     assert calibration_bins(experiment, task.take(np.arange(0))) == []
 
 
-def test_a_placement_may_be_made_for_the_occasion(experiment: Experiment) -> None:
+def test_a_placement_may_be_given_as_a_definition(experiment: Experiment) -> None:
     task = tasks.next_basket(experiment.dataset, experiment.window)
     by_name = served_lists(experiment.engine, task, "discover", N_LISTED)
     np.testing.assert_array_equal(by_name, served_lists(experiment.engine, task, PLACEMENTS["discover"], N_LISTED))

@@ -52,7 +52,7 @@ def test_queries_that_are_items_are_units_of_their_own() -> None:
     assert results.unit.tolist() == [0, 1, 2]
 
 
-def test_models_know_events_before_the_window_only(cut: Experiment) -> None:
+def test_models_are_fitted_on_events_before_the_window_only(cut: Experiment) -> None:
     assert cut.past.events.timestamp.max() < cut.window.start <= cut.dataset.end < cut.window.stop
     assert cut.engine.history.timestamp.max() < cut.window.start
     assert cut.rolling_engine.history.timestamp.max() == cut.dataset.end

@@ -62,7 +62,7 @@ def test_models_and_baselines_do_not_see_the_future(
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
-def test_rolling_lists_see_nothing_after_their_own_moment(
+def test_rolling_lists_use_no_event_after_their_own_moment(
     shop_dataset: Dataset, window: Window, experiment: Experiment
 ) -> None:
     moment = (window.start + window.stop) // 2
@@ -76,21 +76,21 @@ def test_rolling_lists_see_nothing_after_their_own_moment(
     np.testing.assert_array_equal(mine, theirs)
 
 
-def test_rolling_histories_do_reach_into_the_window(experiment: Experiment) -> None:
+def test_rolling_histories_contain_events_of_the_window(experiment: Experiment) -> None:
     """Else the test above would prove nothing."""
     late = experiment.rolling_task.take(experiment.rolling_task.as_of > experiment.window.start + HOLDOUT_DAYS * 43_200)
     frozen = served_lists(experiment.engine, late, "for_you", 20)
     assert (frozen != served_lists(experiment.rolling_engine, late, "for_you", 20)).any()
 
 
-def test_rolling_frequency_at_the_windows_start_is_the_frozen_one(experiment: Experiment) -> None:
+def test_rolling_frequency_at_the_start_of_the_window_equals_gp_topfreq(experiment: Experiment) -> None:
     task = tasks.next_basket(experiment.dataset, experiment.window)
     mine = recent_own_lists(experiment.engine, experiment.past, task, 20)
     assert len(mine) > 30
     np.testing.assert_array_equal(mine, baseline_lists(experiment.past, task, ["gp_topfreq"], 20)["gp_topfreq"])
 
 
-def test_only_new_items_are_listed_where_only_those_count(experiment: Experiment) -> None:
+def test_only_new_items_are_listed_for_discovery(experiment: Experiment) -> None:
     task = tasks.discovery(experiment.dataset, experiment.window)
     (lists,) = baseline_lists(experiment.past, task, ["personal_frequency"], 20, only_new=True).values()
     owned = experiment.past.counts[task.user_idx].toarray() > 0
@@ -128,7 +128,7 @@ METRICS = {
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_each_protocol_gives_a_value_a_query_of_one_shape(protocol: str, experiment: Experiment) -> None:
+def test_each_protocol_gives_one_value_per_query(protocol: str, experiment: Experiment) -> None:
     questions = list(PROTOCOLS[protocol](experiment))
     found: dict[str, set[str]] = {}
     for question in questions:
@@ -149,13 +149,13 @@ def _holds_whole_segments(question: QuestionResults) -> None:
         assert (sum(mask.astype(int) for mask in masks.values()) == 1).all()
 
 
-def test_a_list_by_the_hour_beats_the_same_without_it_where_hours_are_strong(experiment: Experiment) -> None:
+def test_lists_by_the_hour_are_better_where_sales_depend_on_the_hour(experiment: Experiment) -> None:
     by_nobody, _ = PROTOCOLS["time_of_day"](experiment)
     recall = {method: values["recall@10"].mean() for method, values in by_nobody.values.items()}
     assert recall["popular"] > 1.1 * recall["popular_without_hour"]
 
 
-def test_too_many_queries_are_drawn_from(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_task_is_sampled(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.evaluation.experiment.MAX_QUERIES", 10)
     drawn = draw(experiment.rolling_task)
     assert len(drawn) == 10
@@ -184,7 +184,7 @@ def of_single_items(dataset: Dataset) -> Dataset:
         (of_single_items, {"complements"}, "two items"),
     ],
 )
-def test_what_the_data_cannot_feed_is_said(
+def test_a_question_without_data_is_skipped_with_a_reason(
     change: object, unfed: set[str], words: str, shop_dataset: Dataset, window: Window
 ) -> None:
     assert callable(change)

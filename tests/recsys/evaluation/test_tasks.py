@@ -47,21 +47,21 @@ def asked(dataset: Dataset, task: Task) -> list[tuple[str | None, int, set[str]]
     ]
 
 
-def test_next_basket_is_the_first_of_those_who_are_known(shop: Dataset) -> None:
+def test_next_basket_is_the_first_basket_of_each_known_user(shop: Dataset) -> None:
     assert asked(shop, tasks.next_basket(shop, WINDOW)) == [("ann", WINDOW.start - 1, {"a", "b"})]
 
 
-def test_rolling_asks_just_before_every_basket(shop: Dataset) -> None:
+def test_rolling_queries_are_just_before_every_basket(shop: Dataset) -> None:
     task = tasks.rolling(shop, WINDOW)
     assert asked(shop, task) == [("ann", moment(12, 8) - 1, {"a", "b"}), ("ann", moment(15, 20) - 1, {"c"})]
     assert task.hour.tolist() == [8, 20]
 
 
-def test_discovery_wants_what_was_never_taken_before(shop: Dataset) -> None:
+def test_discovery_counts_only_items_never_bought_before(shop: Dataset) -> None:
     assert asked(shop, tasks.discovery(shop, WINDOW)) == [("ann", WINDOW.start - 1, {"b", "c"})]
 
 
-def test_completion_gives_one_item_and_wants_the_others(shop: Dataset) -> None:
+def test_completion_has_one_item_as_seed_and_the_others_as_relevant(shop: Dataset) -> None:
     task = tasks.completion(shop, WINDOW, np.random.default_rng(0))
     found = [({shop.items.ids[seed]}, taken) for seed, (_, _, taken) in zip(task.seed, asked(shop, task), strict=True)]
     assert [seed | others for seed, others in found] == [{"a", "b"}, {"c", "d"}]
@@ -70,24 +70,24 @@ def test_completion_gives_one_item_and_wants_the_others(shop: Dataset) -> None:
     assert [taken for _, _, taken in asked(shop, tasks.of_other_types(task, types))] == [found[0][1]]
 
 
-def test_anonymous_baskets_are_asked_for_nobody(shop: Dataset) -> None:
+def test_anonymous_queries_have_no_user(shop: Dataset) -> None:
     task = tasks.anonymous(shop, WINDOW)
     assert [who for who, _, _ in asked(shop, task)] == [None] * 4
     assert task.hour.tolist() == [8, 9, 10, 20]
 
 
-def test_days_without_hours_are_not_asked_about() -> None:
+def test_baskets_without_an_hour_are_left_out() -> None:
     rows = [{"user_id": "u", "item_id": "a", "timestamp": at(moment(day))} for day in (2, 12)]
     assert len(tasks.anonymous(dataset_of(rows), WINDOW)) == 0
 
 
-def test_windows_lie_side_by_side_from_local_midnight(shop: Dataset) -> None:
+def test_windows_are_adjacent_and_start_at_local_midnight(shop: Dataset) -> None:
     report, tune = find_window(shop, "report", 7), find_window(shop, "tune", 7)
     assert report == Window(moment(19), moment(26))
     assert tune == Window(moment(12), moment(19))
 
 
-def test_a_window_with_nothing_before_it_is_refused(shop: Dataset) -> None:
+def test_a_window_without_earlier_events_is_refused(shop: Dataset) -> None:
     with pytest.raises(DataError, match="holdout-days"):
         find_window(shop, "tune", 14)
     with pytest.raises(DataError, match="holdout-days"):

@@ -16,7 +16,7 @@ def booster() -> lightgbm.Booster:
     """One tree that splits on the first feature."""
     features = np.column_stack([np.arange(40) % 2, np.zeros(40)]).astype(np.float32)
     params = {"objective": "regression", "min_data_in_leaf": 1, "num_threads": 1, "verbose": -1}
-    data = lightgbm.Dataset(features, features[:, 0], feature_name=NAMES, params={"verbose": -1})
+    data = lightgbm.Dataset(features, features[:, 0].copy(), feature_name=NAMES, params={"verbose": -1})
     return lightgbm.train(params, data, 1)
 
 

@@ -29,7 +29,7 @@ def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_kno
     return TrainingGroups(features, taken, blend, nothing, np.full(n_requests, n_candidates))
 
 
-def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
+def test_a_ranker_learns_the_feature_that_decides() -> None:
     ranker = fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
     assert ranker.is_fitted
     assert ranker.ndcg > 0.95 > ranker.ndcg_of_blend
@@ -41,7 +41,7 @@ def test_a_ranker_learns_what_tells_the_taken_apart() -> None:
     assert expit(odds[0]) > 0.5 > expit(odds[2])
 
 
-def test_a_ranker_that_is_no_better_than_the_blend_does_not_serve() -> None:
+def test_a_ranker_that_is_not_better_than_the_blend_is_not_fitted() -> None:
     past = [_examples(0, blend_knows=True), _examples(1, blend_knows=True)]
     ranker = fit_ranker(past, NAMES, SMALL, TreesConfig(n_rounds=1, min_leaf=5), np.random.default_rng(0))
     assert not ranker.is_fitted
@@ -49,13 +49,13 @@ def test_a_ranker_that_is_no_better_than_the_blend_does_not_serve() -> None:
     assert ranker.n_requests > SMALL.min_queries
 
 
-def test_too_few_requests_teach_nothing() -> None:
+def test_too_few_requests_train_no_ranker() -> None:
     ranker = fit_ranker([_examples(0, n_requests=8)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
     assert ranker == replace(NO_RANKER, n_requests=ranker.n_requests)
     assert ranker.n_requests <= 8
 
 
-def test_one_cutoff_alone_is_parted_by_requests() -> None:
+def test_a_single_cutoff_is_split_by_requests() -> None:
     assert fit_ranker([_examples(0)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0)).is_fitted
 
 
@@ -67,7 +67,7 @@ def test_the_same_examples_give_the_same_trees() -> None:
 
 
 @given(st.lists(st.lists(st.tuples(st.floats(-2, 2, width=16), st.booleans()), min_size=2, max_size=15), min_size=1))
-def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> None:
+def test_ndcg_equals_that_of_the_metrics(requests: list[list[tuple[float, bool]]]) -> None:
     size = np.array([len(request) for request in requests])
     score = np.array([score for request in requests for score, _ in request])
     score += np.arange(len(score)) * 1e-9
@@ -88,7 +88,7 @@ def test_ndcg_equals_the_harness(requests: list[list[tuple[float, bool]]]) -> No
     assert mean_ndcg(score, examples) == pytest.approx(expected)
 
 
-def test_calibration_finds_the_line_and_weighs_what_was_drawn() -> None:
+def test_calibration_recovers_the_line_and_reweights_the_negatives() -> None:
     rng = np.random.default_rng(0)
     raw, hour = rng.normal(size=(2, 40_000))
     hour = hour.astype(np.float32)
@@ -99,7 +99,7 @@ def test_calibration_finds_the_line_and_weighs_what_was_drawn() -> None:
     assert calibrate(raw, np.zeros_like(hour), taken)[2] == 1, "where no hour speaks"
 
 
-def test_requests_without_an_answer_or_a_choice_teach_nothing() -> None:
+def test_requests_with_one_label_only_are_left_out() -> None:
     examples = TrainingGroups(
         np.zeros((6, 1), np.float32),
         np.array([0, 0, 1, 0, 1, 1], np.int8),
@@ -112,7 +112,7 @@ def test_requests_without_an_answer_or_a_choice_teach_nothing() -> None:
     assert joined([examples, examples]).request.tolist() == [0, 0, 2, 2, 3, 3, 4, 4, 6, 6, 7, 7]
 
 
-def test_a_constant_score_earns_nothing_from_ties() -> None:
+def test_a_constant_score_gains_nothing_from_ties() -> None:
     """Two of twelve candidates were bought: the worst order among ties leaves both out of the top ten."""
     taken = np.array([0] * 10 + [1] * 2, np.int8)
     nothing = np.zeros(12, np.float32)

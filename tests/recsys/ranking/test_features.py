@@ -24,7 +24,7 @@ def _asked(engine: Engine, user_id: str, as_of: int | None = None) -> tuple[User
 
 
 @pytest.mark.parametrize("user_id", [*USERS_WITH_HISTORY[::5], *ODD_USERS, "a stranger"])
-def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) -> None:
+def test_own_columns_equal_counts_by_loops(shop_engine: Engine, user_id: str) -> None:
     """Every purchase gone through one by one."""
     state, candidates = _asked(shop_engine, user_id)
     table = dict(zip(FEATURES, features(state, candidates).T, strict=True))
@@ -51,7 +51,7 @@ def test_own_columns_equal_a_count_by_hand(shop_engine: Engine, user_id: str) ->
         np.testing.assert_allclose(table["own_gap_deviation"][place], deviation, rtol=1e-3, atol=2e-2)
 
 
-def test_the_future_is_not_seen(shop_engine: Engine) -> None:
+def test_features_use_no_later_events(shop_engine: Engine) -> None:
     """A request in the past sees the history of then."""
     past = shop_engine.dataset_info.end - 40 * DAY_S
     state, candidates = _asked(shop_engine, USERS_WITH_HISTORY[0], past)

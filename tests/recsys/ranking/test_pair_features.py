@@ -44,7 +44,7 @@ def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
     return found
 
 
-def test_columns_say_what_the_models_hold(past: Engine) -> None:
+def test_columns_equal_the_values_of_the_models(past: Engine) -> None:
     seeds = np.flatnonzero(past.copurchase.n_baskets > 3)[:5].astype(np.int32)
     pairs = first_pairs(past.copurchase.bought_together, seeds)
     table = dict(zip(PAIR_FEATURES, pair_features(past, pairs).T, strict=True))
@@ -62,7 +62,7 @@ def test_columns_say_what_the_models_hold(past: Engine) -> None:
         assert table["log_lift"][place] == pytest.approx(lift, abs=1e-4)
 
 
-def test_examples_tell_what_each_basket_held(past: Engine, shop_dataset: Dataset) -> None:
+def test_labels_are_the_contents_of_each_basket(past: Engine, shop_dataset: Dataset) -> None:
     """Every basket of two or more asks once, and no basket's own seed is listed."""
     later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
     examples = past_pairs(past, later, ALL, np.random.default_rng(0))
@@ -77,11 +77,11 @@ def test_examples_tell_what_each_basket_held(past: Engine, shop_dataset: Dataset
     assert len(few.size) <= 3
 
 
-def test_without_a_ranker_lists_stay(past: Engine) -> None:
+def test_lists_stay_the_same_without_a_ranker(past: Engine) -> None:
     assert order_pairs(past, NO_RANKER) is past.copurchase
 
 
-def test_ordered_lists_hold_the_same_items_by_the_learned_chance(past: Engine, ranker: Ranker) -> None:
+def test_ordered_lists_have_the_same_items_by_learned_probability(past: Engine, ranker: Ranker) -> None:
     ordered = order_pairs(past, ranker)
     for name in ("bought_together", "complementary"):
         before, after = getattr(past.copurchase, name), getattr(ordered, name)
@@ -104,7 +104,7 @@ def test_ordered_lists_hold_the_same_items_by_the_learned_chance(past: Engine, r
     assert ordered.partners is past.copurchase.partners, "shoppers' lists rest on the chances as counted"
 
 
-def test_what_lies_behind_the_ordered_keeps_its_order(past: Engine, ranker: Ranker) -> None:
+def test_items_after_the_ordered_ones_keep_their_order(past: Engine, ranker: Ranker) -> None:
     wide = np.full((len(past.items), N_ORDERED + 20), NO_ITEM, np.int32)
     score, together = np.zeros(wide.shape, np.float32), np.zeros(wide.shape, np.int32)
     seed = int(np.argmax(past.copurchase.n_baskets))

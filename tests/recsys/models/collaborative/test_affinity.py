@@ -53,14 +53,14 @@ def test_equals_the_formula_item_by_item(weight: list[float], allowed: list[bool
     np.testing.assert_array_equal(weights, before)
 
 
-def test_a_type_offers_its_best_sellers_and_only_the_heaviest_types_count() -> None:
+def test_candidates_are_the_best_sellers_of_the_types_with_the_largest_weight() -> None:
     rows, _ = _fit(items_per_type=1).score(np.array([A, B], np.int32), np.ones(2, np.float32))
     assert sorted(rows.tolist()) == [1, 3]
     rows, _ = _fit(max_types=1).score(np.array([A, B], np.int32), np.array([1.0, 2.0], np.float32))
     assert sorted(rows.tolist()) == [2, 3]
 
 
-def test_a_shopper_of_unknown_types_gets_nothing() -> None:
+def test_items_of_unknown_type_give_no_candidates() -> None:
     for items, weight in (([], []), ([5], [1.0]), ([A], [-1.0])):
         rows, score = _fit().score(np.array(items, np.int32), np.array(weight, np.float32))
         assert (len(rows), len(score)) == (0, 0)

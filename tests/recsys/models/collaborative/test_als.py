@@ -38,7 +38,7 @@ def _solved(model: ALSModel, items: np.ndarray, weight: np.ndarray, regularizati
     return np.linalg.solve(normal, factors.T @ (confidence * preference))
 
 
-def test_a_checkerboard_is_learnt_exactly() -> None:
+def test_a_checkerboard_is_learned_exactly() -> None:
     """Each shopper likes every other item: the answer is known, and every score is near the one or the nought."""
     model = _fit(CHECKERBOARD)
     for user, liked in enumerate(CHECKERBOARD):
@@ -76,7 +76,7 @@ _MODEL = _fit(CHECKERBOARD)
 
 
 @pytest.mark.parametrize("n_items", [1, 2, 20, FEW_EVENTS])
-def test_few_events_are_folded_in_as_many_are(n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_systems_of_the_fold_in_have_the_same_solution(n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways solve one system; weights that have all but decayed away are none."""
     rng = np.random.default_rng(n_items)
     factors = rng.normal(0, 0.1, (500, 128)).astype(np.float32)
@@ -107,27 +107,27 @@ def test_fold_in_equals_implicits_own(shop_dataset: Dataset) -> None:
             np.testing.assert_allclose(ours, theirs.ravel(), atol=TOLERANCE)
 
 
-def test_nothing_known_folds_to_nothing() -> None:
+def test_an_empty_history_folds_in_to_zero() -> None:
     nobody = _MODEL.fold_in(np.empty(0, np.int32), np.empty(0, np.float32))
     assert nobody.tolist() == [0.0] * 6
     assert _MODEL.fold_in(np.array([3], np.int32), np.zeros(1, np.float32)).tolist() == [0.0] * 6
 
 
-def test_an_empty_matrix_gives_factors_of_nought() -> None:
+def test_an_empty_matrix_gives_zero_factors() -> None:
     for shape in ((0, 0), (3, 0), (0, 4), (3, 4)):
         model = _fit(np.zeros(shape, np.float32))
         assert model.item_factors.shape == (shape[1], 6)
         assert not model.item_factors.any()
 
 
-def test_items_without_events_have_factors_of_nought() -> None:
+def test_items_without_events_have_zero_factors() -> None:
     dense = CHECKERBOARD.copy()
     dense[:, 4] = 0
     assert not _fit(dense).item_factors[4].any()
     assert _fit(dense).item_factors[5].any()
 
 
-def test_one_thread_gives_the_same_bits() -> None:
+def test_one_thread_gives_bit_equal_factors() -> None:
     assert _fit(CHECKERBOARD, seed=3).item_factors.tobytes() == _fit(CHECKERBOARD, seed=3).item_factors.tobytes()
     assert _fit(CHECKERBOARD, seed=3).item_factors.tobytes() != _fit(CHECKERBOARD, seed=4).item_factors.tobytes()
 
@@ -171,7 +171,7 @@ def _weighed(dataset: Dataset, config: ALSConfig) -> sparse.csr_matrix:
     )
 
 
-def test_leather_fans_are_told_from_the_others(shop_engine: Engine) -> None:
+def test_leather_fans_are_separated_from_other_users(shop_engine: Engine) -> None:
     leather = shop_engine.items.rows(LEATHER)
 
     def taste(user_id: str) -> float:
@@ -184,7 +184,7 @@ def test_leather_fans_are_told_from_the_others(shop_engine: Engine) -> None:
     assert min(taste(user_id) for user_id in LEATHER_FANS) > max(others)
 
 
-def test_a_matrix_with_dislikes_only_is_factorised() -> None:
+def test_a_matrix_with_dislikes_only_is_factorized() -> None:
     model = _fit(-CHECKERBOARD)
     assert np.isfinite(model.item_factors).all()
     assert model.gram.flags.f_contiguous

@@ -44,7 +44,7 @@ def test_scores_equal_a_dense_regression(seed: int) -> None:
         np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4)
 
 
-def test_only_the_best_sellers_are_known_and_only_the_largest_weights_are_kept() -> None:
+def test_only_best_sellers_and_only_the_largest_weights_are_kept() -> None:
     counts = np.zeros((20, 5), np.float32)
     for item, n in enumerate((20, 15, 10, 5, 1)):
         counts[:n, item] = 1
@@ -54,7 +54,7 @@ def test_only_the_best_sellers_are_known_and_only_the_largest_weights_are_kept()
     assert model.score(np.array([3, 4], np.int32), np.ones(2))[0].tolist() == []
 
 
-def test_nothing_taken_says_nothing() -> None:
+def test_without_purchases_there_are_no_scores() -> None:
     model: EASEModel = fit_ease(sparse.csr_matrix((4, 3), dtype=np.float32), EASEConfig())
     assert len(model.score(np.array([0, 2], np.int32), np.ones(2))[0]) == 0
 

@@ -134,7 +134,7 @@ def test_the_embedding_is_the_best_of_its_rank() -> None:
     np.testing.assert_allclose(np.linalg.norm(model.embedding, axis=1), 1, atol=1e-5)
 
 
-def test_items_unseen_at_fit_are_embedded_like_their_equals(shop_engine: Engine) -> None:
+def test_new_items_are_embedded_like_equal_items(shop_engine: Engine) -> None:
     table_ = shop_engine.items_table
     np.testing.assert_allclose(shop_engine.content.embed(table_), shop_engine.content.embedding, atol=1e-5)
     shelf = SHELVES["wallets"]
@@ -154,7 +154,7 @@ def _share_of_own_kind(model: ContentModel, kinds: np.ndarray, k: int = 5) -> fl
     return float((kinds[nearest] == kinds[:, None]).mean())
 
 
-def test_chinese_titles_alone_find_what_is_alike() -> None:
+def test_chinese_titles_suffice_to_find_similar_items() -> None:
     """Of the five nearest by title, .93 are of the same kind; chance is .06.
 
     Single characters in place of pairs get .96 on these short titles, both together the same.
@@ -176,7 +176,7 @@ def test_prices_and_attributes_count_and_ids_do_not() -> None:
 
 
 @pytest.mark.parametrize("n_items", [0, 1, 3])
-def test_items_of_which_nothing_is_known_have_no_features(n_items: int) -> None:
+def test_items_without_known_fields_have_no_features(n_items: int) -> None:
     model = _fit(table([{"item_id": str(n)} for n in range(n_items)], ITEMS))
     assert model.embedding.shape == (n_items, 8)
     assert not model.embedding.any()

@@ -24,7 +24,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
-def test_a_cold_item_takes_the_factors_of_what_is_like_it() -> None:
+def test_a_cold_item_gets_the_factors_of_similar_items() -> None:
     """Cosines 1 and ½ to the fourth power: the cold third item's factors are `(1·f₀ + f₁/16) / (1 + 1/16)`."""
     content = np.array([[1, 0], [0.5, np.sqrt(0.75)], [1, 0]], np.float32)
     factors = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
@@ -100,7 +100,7 @@ def test_large_categories_are_searched_within() -> None:
         assert (category[found] == category[i]).all()
 
 
-def test_what_is_like_an_item_nobody_bought_is_of_its_shelf(shop_engine: Engine) -> None:
+def test_items_similar_to_an_unsold_item_are_of_its_category(shop_engine: Engine) -> None:
     for item_id in NEVER_BOUGHT:
         row = shop_engine.items.row(item_id)
         shelf = next(shelf.ids for shelf in SHELVES.values() if item_id in shelf.ids)

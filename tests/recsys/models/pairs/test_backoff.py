@@ -23,7 +23,7 @@ def _pairs(upper: list[float]) -> np.ndarray:
     return dense + dense.T
 
 
-def test_hand_computed_chances() -> None:
+def test_hand_computed_probabilities() -> None:
     """One basket of weight 2 holds a1 and c1: category 食品 is A and B together, C has none of its own."""
     dense = np.zeros((6, 6))
     dense[0, 4] = dense[4, 0] = 2
@@ -50,14 +50,14 @@ def test_equals_the_formulas_pair_by_pair(upper: list[float], weight: list[float
         category = SMALL.type_category[type_]
         in_category = np.flatnonzero((SMALL.item_category == category) & (category >= 0))
         for item in range(6):
-            chance = weights[item] / total
+            probability = weights[item] / total
             if category >= 0:
-                chance = (dense[in_category, item].sum() + S3 * chance) / (weights[in_category].sum() + S3)
-            chance = (dense[members, item].sum() + S2 * chance) / (weights[members].sum() + S2)
-            assert backoff.given_type(type_)[item] == pytest.approx(chance, rel=1e-5)
+                probability = (dense[in_category, item].sum() + S3 * probability) / (weights[in_category].sum() + S3)
+            probability = (dense[members, item].sum() + S2 * probability) / (weights[members].sum() + S2)
+            assert backoff.given_type(type_)[item] == pytest.approx(probability, rel=1e-5)
 
 
-def test_asking_changes_nothing() -> None:
+def test_queries_do_not_change_the_model() -> None:
     backoff = fit_backoff(sparse.csr_matrix(_pairs([1.0] * 15)), np.full(6, 5.0), 9.0, SMALL, (S2, S3))
     before = backoff.share.copy()
     first = backoff.given_type(TYPE_A)

@@ -46,8 +46,9 @@ def test_pairs_equal_loops_over_baskets(dataset: Dataset) -> None:
     contents: dict[int, set[int]] = {}
     latest: dict[int, int] = {}
     for basket, item, when in zip(events.basket_idx.tolist(), events.item_idx.tolist(), events.timestamp, strict=True):
-        contents.setdefault(basket, set()).add(item)
-        latest[basket] = max(latest.get(basket, 0), int(when))
+        if item not in contents.setdefault(basket, set()):
+            contents[basket].add(item)
+            latest[basket] = int(when)
     weight, count = np.zeros((n_items, n_items)), np.zeros((n_items, n_items))
     for basket, items in contents.items():
         share = np.exp(-(dataset.end - latest[basket]) / DAY_S / 30) / np.log2(1 + len(items))
@@ -72,3 +73,10 @@ def test_large_baskets_are_left_out() -> None:
     dataset = baskets(("1", "a1", 0), ("1", "b1", 0), ("1", "c1", 0), ("2", "a1", 0), ("2", "b1", 0))
     grouped, _ = group_baskets(dataset, max_basket=2, min_basket_share=0.0)
     assert grouped.matrix.shape[0] == 1
+
+
+def test_the_time_of_a_basket_is_that_of_its_last_new_item() -> None:
+    """An item that is bought again in the same basket does not make the basket younger."""
+    dataset = baskets(("1", "a1", 0), ("1", "b1", 2), ("1", "a1", 5))
+    grouped, _ = group_baskets(dataset, max_basket=5, min_basket_share=0.0)
+    assert grouped.timestamp.tolist() == [moment(2)]

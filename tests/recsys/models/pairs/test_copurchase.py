@@ -46,7 +46,7 @@ def _as_dict(lists: RelatedItems, row: int) -> dict[int, float]:
     return {item: score for item, score in entries if item != NO_ITEM}
 
 
-def test_hand_computed_chance() -> None:
+def test_hand_computed_probability() -> None:
     """`x` has no type: `P(c1|x) = (k + s₁·p)/(n + s₁)`, each basket of two weighing `1/log2(3)`."""
     dataset = _baskets("x c1", "x c1", "x a1", "c1 a1")
     model, ids = _fit(dataset), dataset.items
@@ -59,13 +59,14 @@ def test_hand_computed_chance() -> None:
     assert model.bought_together.n_together[ids.row("x"), place] == 2
 
 
-def _chances(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _probabilities(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`P(j|i)`, baskets of both and baskets of one, from sets and loops."""
     catalog, events, n_items = read_catalog(dataset.catalog), dataset.events, len(dataset.items)
     baskets: dict[int, tuple[int, set[int]]] = {}
     for basket, item, when in zip(events.basket_idx, events.item_idx, events.timestamp, strict=True):
-        latest, held = baskets.get(int(basket), (0, set()))
-        baskets[int(basket)] = max(latest, int(when)), held | {int(item)}
+        _, contents = baskets.get(int(basket), (0, set()))
+        if int(item) not in contents:
+            baskets[int(basket)] = int(when), contents | {int(item)}
     both, own, n_both, total = np.zeros((n_items, n_items)), np.zeros(n_items), np.zeros((n_items, n_items)), 0.0
     for when, held in baskets.values():
         weight = np.exp(-(dataset.end - when) / DAY_S / config.decay_days) / np.log2(1 + len(held))
@@ -75,7 +76,7 @@ def _chances(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np
             for j in held - {i}:
                 both[i, j] += weight
                 n_both[i, j] += 1
-    chance = np.zeros((n_items, n_items))
+    probability = np.zeros((n_items, n_items))
     for i in range(n_items):
         given = own / max(total, 1e-12)
         type_, category = catalog.item_type[i], catalog.item_category[i]
@@ -86,8 +87,8 @@ def _chances(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarray, np
         ):
             if known:
                 given = (both[alike].sum(axis=0) + s * given) / (own[alike].sum() + s)
-        chance[i] = given
-    return chance, n_both, own
+        probability[i] = given
+    return probability, n_both, own
 
 
 def _partners(i: int, catalog: Catalog, n_both: np.ndarray) -> set[int]:
@@ -104,7 +105,7 @@ def _partners(i: int, catalog: Catalog, n_both: np.ndarray) -> set[int]:
 def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
     model = _fit(dataset)
     catalog = read_catalog(dataset.catalog)
-    chance, n_both, own = _chances(dataset, CONFIG)
+    probability, n_both, own = _probabilities(dataset, CONFIG)
     backward = find_reversed_pairs(dataset, catalog, CONFIG.direction)
     everything = np.arange(len(dataset.items), dtype=np.int32)
     for i in everything:
@@ -114,7 +115,7 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
         likely = _partners(int(i), catalog, n_both)
         assert set(together) == likely
         for j in likely:
-            assert together[j] == pytest.approx(chance[i, j], rel=1e-4)
+            assert together[j] == pytest.approx(probability[i, j], rel=1e-4)
         wrong_way = backward.is_reversed(int(i), everything, catalog)
         for j in likely:
             same = catalog.item_type[i] == catalog.item_type[j] >= 0
@@ -126,7 +127,7 @@ def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
 
 
 @given(shops(max_size=60))
-def test_lists_fall_and_end_and_never_hold_the_item_itself(dataset: Dataset) -> None:
+def test_lists_are_descending_and_never_contain_the_item_itself(dataset: Dataset) -> None:
     model = _fit(dataset, replace(CONFIG, list_length=3))
     whole = _fit(dataset)
     for lists, longer in (
@@ -141,7 +142,7 @@ def test_lists_fall_and_end_and_never_hold_the_item_itself(dataset: Dataset) -> 
         np.testing.assert_array_equal(lists.item_idx, longer.item_idx[:, :3])
 
 
-def test_a_popularity_discount_turns_chances_into_lifts() -> None:
+def test_a_popularity_discount_of_one_orders_by_lift() -> None:
     dataset = _baskets("x c1", "x c1", "x a1", "c1 a1", "c1", "c1")
     plain = _as_dict(_fit(dataset).bought_together, dataset.items.row("x"))
     lifted = _as_dict(_fit(dataset, replace(CONFIG, popularity_discount=1.0)).bought_together, dataset.items.row("x"))
@@ -152,14 +153,14 @@ def test_a_popularity_discount_turns_chances_into_lifts() -> None:
         assert lifted[item] == pytest.approx(plain[item] / (weight[item] / total), rel=1e-4)
 
 
-def test_large_baskets_say_nothing() -> None:
+def test_large_baskets_have_no_effect() -> None:
     dataset = _baskets("x c1", "x a1 a2 b1")
     model = _fit(dataset, replace(CONFIG, max_basket=3))
     assert model.n_all == 1
     assert model.n_baskets[dataset.items.row("x")] == 1
 
 
-def test_without_baskets_of_two_what_one_shopper_bought_is_the_evidence() -> None:
+def test_without_baskets_of_two_items_purchases_are_grouped_by_user() -> None:
     rows: list[dict[str, Any]] = [
         {"user_id": user_id, "item_id": item_id, "basket_id": f"{user_id}/{item_id}", "timestamp": at(moment(day))}
         for user_id in ("u", "v")
@@ -172,7 +173,7 @@ def test_without_baskets_of_two_what_one_shopper_bought_is_the_evidence() -> Non
     assert model.bought_together.n_together[dataset.items.row("a1"), 0] == 2
 
 
-def test_items_of_unknown_type_are_told_apart_by_the_given_veto() -> None:
+def test_items_of_unknown_type_are_excluded_by_the_given_function() -> None:
     rows = [
         {"user_id": "u", "item_id": item_id, "basket_id": str(n), "timestamp": at(moment(n))}
         for n in range(4)
@@ -191,7 +192,7 @@ def test_items_of_unknown_type_are_told_apart_by_the_given_veto() -> None:
     assert set(_as_dict(model.complementary, 1)) == {0, 2}
 
 
-def test_a_phone_wants_a_case_and_a_charger_and_a_camera_a_card(shop_engine: Engine) -> None:
+def test_a_phone_lists_a_case_and_a_charger_and_a_camera_lists_a_card(shop_engine: Engine) -> None:
     items, lists = shop_engine.items, shop_engine.copurchase.complementary
 
     def first(seed: str, n: int) -> set[str]:
@@ -208,7 +209,7 @@ def test_a_phone_wants_a_case_and_a_charger_and_a_camera_a_card(shop_engine: Eng
         assert first(case, 4) & set(CHARGERS)
 
 
-def test_what_sells_of_late_comes_before_what_sold_as_often_before() -> None:
+def test_items_that_sell_now_come_before_items_that_sold_as_often_earlier() -> None:
     """`c1` and `a1` share as many baskets with `x`; of late only `c1` sells."""
     rows = [
         {"item_id": item_id, "basket_id": f"{day}", "timestamp": at(moment(day))}
@@ -223,5 +224,5 @@ def test_what_sells_of_late_comes_before_what_sold_as_often_before() -> None:
     bought = dataset.target_events
     expected = momentum(bought.item_idx, (dataset.end - bought.timestamp) / DAY_S, len(ids), 7.0)
     assert expected[ids.row("c1")] > 1 > expected[ids.row("a1")]
-    for item, chance in far.items():
-        assert moved[item] == pytest.approx(chance * expected[item], rel=1e-4)
+    for item, probability in far.items():
+        assert moved[item] == pytest.approx(probability * expected[item], rel=1e-4)

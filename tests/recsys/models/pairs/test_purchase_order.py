@@ -39,7 +39,7 @@ def test_the_card_follows_the_camera_and_never_the_other_way() -> None:
     assert not find_reversed_pairs(fewer, catalog, DirectionConfig()).pairs.nnz
 
 
-def test_what_is_cheaper_may_always_be_offered() -> None:
+def test_a_cheaper_item_is_never_excluded() -> None:
     rows = [row for n in range(20) for row in _rows(f"u{n}", {"a1": (n,), "b1": (n + 3,)})]
     dataset = dataset_of(rows, CATALOG)
     catalog = read_catalog(dataset.catalog)
@@ -76,14 +76,14 @@ def test_equals_counting_follow_ups_one_by_one(dataset: Dataset) -> None:
 
 
 @given(shops(max_size=60))
-def test_no_pair_goes_backward_both_ways(dataset: Dataset) -> None:
+def test_no_pair_is_reversed_in_both_directions(dataset: Dataset) -> None:
     pairs = find_reversed_pairs(dataset, read_catalog(dataset.catalog), CONFIG).pairs
     assert pairs.multiply(pairs.T).nnz == 0
     assert not pairs.diagonal().any()
 
 
 @pytest.mark.parametrize(("seeds", "vetoed"), [(CARDS, CAMERAS), (CASES, PHONES)])
-def test_the_shops_hosts_are_not_sent_after_their_accessories(
+def test_hosts_are_not_recommended_for_their_accessories(
     shop_dataset: Dataset, seeds: tuple[str, ...], vetoed: tuple[str, ...]
 ) -> None:
     catalog = read_catalog(shop_dataset.catalog)

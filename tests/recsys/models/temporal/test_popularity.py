@@ -31,7 +31,7 @@ def test_share_halves_with_each_half_life() -> None:
     assert model.is_head.tolist() == [True, False, False, False, False, False]
 
 
-def test_trend_compares_with_what_the_shops_own_growth_would_give() -> None:
+def test_trend_is_relative_to_the_growth_of_the_shop() -> None:
     """`before` sold 3 and 1, `recent` 1 and 1: each is expected half as often, so 1.5 and 0.5."""
     days = {"a1": (0, 1, 2, 50), "a2": (3, 51)}
     rows = [
@@ -91,5 +91,5 @@ def test_momentum_by_hand_and_within_its_bounds() -> None:
     assert rush[1] >= np.float32(1 / MAX_MOMENTUM)
 
 
-def test_momentum_of_nothing_sold_is_one() -> None:
+def test_momentum_without_sales_is_one() -> None:
     assert momentum(np.empty(0, np.int32), np.empty(0), 2, 7.0).tolist() == [1, 1]

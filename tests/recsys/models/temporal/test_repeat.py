@@ -95,7 +95,7 @@ def test_equals_counting_one_by_one(dataset: Dataset) -> None:
 
 
 @given(shops())
-def test_rates_are_chances_and_intervals_are_positive(dataset: Dataset) -> None:
+def test_rates_are_probabilities_and_intervals_are_positive(dataset: Dataset) -> None:
     model = _fit(dataset)
     assert ((model.repeat_rate >= 0) & (model.repeat_rate <= 1)).all()
     assert (model.interval_days >= 0.5).all()
