@@ -16,6 +16,9 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECONDS: Final = 1_000_000
 """Microseconds per second."""
 
+NOON: Final = 12
+"""Hour that replaces an unknown one."""
+
 EPOCH_UNITS: Final = (
     ("seconds", 1e11, 1e6),
     ("milliseconds", 1e14, 1e3),
@@ -136,7 +139,7 @@ def _count_to_micros(count: float) -> int:
 def _in_utc(moment: datetime, zone: tzinfo | None) -> datetime:
     if moment.tzinfo is None:
         if zone is None:
-            raise ValueError("expected an offset at its end, such as +08:00 or Z")
+            raise ValueError("expected an offset at the end, such as +08:00 or Z")
         moment = moment.replace(tzinfo=zone)
     try:
         return moment.astimezone(UTC)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys.core.ids import NO_ITEM
 from recsys.data.dataset import Dataset
 from recsys.evaluation import methods
 from recsys.evaluation.baselines import PERSONAL, TrainingSlice
-from recsys.evaluation.methods import NO_ITEM, baseline_lists, recent_own_lists
+from recsys.evaluation.methods import baseline_lists, recent_own_lists
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import Engine
 
