@@ -1,4 +1,4 @@
-"""Rows as JSON holds them, turned into frames of given columns; a value that does not fit its column becomes null."""
+"""Conversion of JSON rows to frames of given columns; a value that does not fit its column becomes null."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How good lists are: accuracy against what happened, and what the lists show of the catalogue.
+"""Metrics of lists: accuracy against what users did, and coverage of the catalog.
 
 Every function takes lists as int32 (n_queries, k), rows of items, best first, -1 past the end of a short list, and
-the relevant items as a CSR matrix of ones (n_queries, n_items). Accuracy comes as one value a query, so that methods
+the relevant items as a CSR matrix of ones (n_queries, n_items). Accuracy is one value per query, so that methods
 can be compared pair by pair.
 """
 
@@ -42,17 +42,17 @@ def find_hits(lists: Lists, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_
 
 
 def recall_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
-    """`|list ∩ relevant| / |relevant|`: all relevant items count, those that no list can hold included."""
+    """`|list ∩ relevant| / |relevant|`: all relevant items count, even if they are more than `k`."""
     return find_hits(lists[:, :k], relevant).sum(axis=1) / np.maximum(_n_relevant(relevant), 1)
 
 
 def precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
-    """`|list ∩ relevant| / k`, whatever the length of the list."""
+    """`|list ∩ relevant| / k`, also for lists shorter than `k`."""
     return find_hits(lists[:, :k], relevant).sum(axis=1) / k
 
 
 def hit_rate_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:
-    """1 where the list holds at least one relevant item, else 0."""
+    """1 for lists with at least one relevant item, else 0."""
     return np.asarray(find_hits(lists[:, :k], relevant).any(axis=1).astype(np.float64))
 
 
@@ -115,8 +115,8 @@ def novelty_at_k(lists: Lists, k: int, n_buyers: npt.NDArray[np.int32], n_users:
     Reference:
         Zhou et al. (2010), Solving the apparent diversity-accuracy dilemma, PNAS.
     """
-    chance = np.clip(n_buyers / max(n_users, 1), 0.5 / max(n_users, 1), 1)
-    return _mean_listed(lists[:, :k], -np.log2(chance))
+    probability = np.clip(n_buyers / max(n_users, 1), 0.5 / max(n_users, 1), 1)
+    return _mean_listed(lists[:, :k], -np.log2(probability))
 
 
 def diversity_at_k(lists: Lists, k: int, embedding: npt.NDArray[np.float32]) -> Values:
@@ -128,12 +128,12 @@ def diversity_at_k(lists: Lists, k: int, embedding: npt.NDArray[np.float32]) -> 
         embedding: float32 (n_items, n_dimensions), rows of length 1 or 0.
     """
     values = np.full(len(lists), np.nan)
-    for place, row in enumerate(lists[:, :k]):
+    for query, row in enumerate(lists[:, :k]):
         vectors = embedding[row[row >= 0]]
         n = len(vectors)
         if n >= 2:
             similar = float(np.square(vectors.sum(axis=0)).sum() - np.square(vectors).sum())
-            values[place] = 1 - similar / (n * (n - 1))
+            values[query] = 1 - similar / (n * (n - 1))
     return values
 
 
@@ -175,7 +175,7 @@ def resampled_means(
     """Means of columns when the units are drawn again with replacement, all columns by the same draw.
 
     Subtract two columns of the result for a paired comparison. Queries of one unit, such as the baskets of one
-    shopper, are not independent: they are drawn together (Field & Welsh 2007, Bootstrapping clustered data).
+    user, are not independent: they are drawn together (Field & Welsh 2007, Bootstrapping clustered data).
 
     Args:
         values: float64 (n_queries, n_columns), NaN where a query has no value.
@@ -184,7 +184,7 @@ def resampled_means(
         n_resamples: how many draws, >= 1.
 
     Returns:
-        float64 (n_resamples, n_columns), NaN where a draw holds no value.
+        float64 (n_resamples, n_columns), NaN for a draw without values.
     """
     unit = np.arange(len(values)) if unit is None else np.unique(unit, return_inverse=True)[1]
     n_units = int(unit.max(initial=-1)) + 1
@@ -211,7 +211,7 @@ def interval_of(value: float, resampled: Values) -> Interval:
 
 
 def auc(positive: Values, negative: Values) -> float:
-    """Chance that a positive score lies above a negative one, ties counting half (Mann & Whitney 1947)."""
+    """Probability that a positive score lies above a negative one, ties counting half (Mann & Whitney 1947)."""
     if not len(positive) or not len(negative):
         return float("nan")
     ordered = np.sort(negative)

@@ -16,6 +16,9 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECONDS: Final = 1_000_000
 """Microseconds per second."""
 
+NOON: Final = 12
+"""Hour that replaces an unknown one."""
+
 EPOCH_UNITS: Final = (
     ("seconds", 1e11, 1e6),
     ("milliseconds", 1e14, 1e3),
@@ -51,10 +54,9 @@ def parse_iso(text: str, zone: tzinfo | None = None) -> datetime:
         ValueError: naming what was expected.
     """
     try:
-        moment = datetime.fromisoformat(text.upper())
-    except ValueError:
-        raise ValueError(f"expected an RFC 3339 time such as {EXAMPLE}") from None
-    return _in_utc(moment, zone)
+        return _read_iso(text, zone).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(OUT_OF_RANGE) from None
 
 
 def parse_timestamp(value: str | float | date, zone: tzinfo | None = None) -> datetime:
@@ -87,13 +89,13 @@ def parse_micros(value: str | float | date, zone: tzinfo | None = None) -> int:
     """
     if isinstance(value, str):
         if not _COUNT.match(value):
-            return to_micros(parse_iso(value, zone))
+            return to_micros(_read_iso(value, zone))
         value = float(value) if "." in value else int(value)
     if isinstance(value, int | float):
         return _count_to_micros(value)
     if isinstance(value, datetime):
-        return to_micros(_in_utc(value, zone))
-    return to_micros(_in_utc(datetime(value.year, value.month, value.day), zone))  # noqa: DTZ001
+        return to_micros(_aware(value, zone))
+    return to_micros(_aware(datetime(value.year, value.month, value.day), zone))  # noqa: DTZ001
 
 
 def to_micros(moment: datetime) -> int:
@@ -133,12 +135,17 @@ def _count_to_micros(count: float) -> int:
     return round(count * factor)
 
 
-def _in_utc(moment: datetime, zone: tzinfo | None) -> datetime:
-    if moment.tzinfo is None:
-        if zone is None:
-            raise ValueError("expected an offset at its end, such as +08:00 or Z")
-        moment = moment.replace(tzinfo=zone)
+def _read_iso(text: str, zone: tzinfo | None) -> datetime:
     try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(OUT_OF_RANGE) from None
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError(f"expected an RFC 3339 time such as {EXAMPLE}") from None
+    return _aware(moment, zone)
+
+
+def _aware(moment: datetime, zone: tzinfo | None) -> datetime:
+    if moment.tzinfo is not None:
+        return moment
+    if zone is None:
+        raise ValueError("expected an offset at the end, such as +08:00 or Z")
+    return moment.replace(tzinfo=zone)

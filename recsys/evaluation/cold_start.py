@@ -13,6 +13,7 @@ from recsys.core import metrics
 from recsys.core.metrics import Values
 from recsys.core.placements import PLACEMENTS
 from recsys.core.progress import Progress, silent, track
+from recsys.core.timestamps import NOON
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, build_history, last_items
@@ -35,7 +36,6 @@ LEFT_OUT_SHARE = 1 / 3
 KEPT_ITEMS = (1, 3, 5)
 N_LISTED = 10
 N_COLD_LISTED = 50
-NOON = 12
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.progress import Progress, silent, track
 from recsys.core.request import Request
@@ -19,7 +20,6 @@ from recsys.pipeline.resolve import resolve
 from recsys.pipeline.stages import rank
 from recsys.retrieval.query import Ranking
 
-NO_ITEM = -1
 BLOCK_CELLS = 20_000_000
 """Scores that a baseline computes at a time; bounds the memory."""
 

@@ -79,7 +79,7 @@ class Filter:
         if any(value is not None for value in values.values()):
             predicate = compile_predicate(self._root, Scope(self.text, self.schema, values))
         column = items.select(predicate.fill_null(value=False).alias("mask")).to_series()
-        # A condition without a column has one value, whatever the number of items.
+        # A condition without a column has one value for any number of items.
         if len(column) != items.height:
             return np.full(items.height, bool(column[0]))
         return column.to_numpy()

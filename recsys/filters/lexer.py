@@ -175,7 +175,7 @@ def _token(text: str, sql_token: SqlToken, after: SqlToken | None) -> Token:
         )
     if not sql_token.text.isidentifier():
         raise filter_error(
-            text, sql_token.start, f"expected {_LANGUAGE}; a name that holds anything else goes in double quotes"
+            text, sql_token.start, f"expected {_LANGUAGE}; a name with other characters goes in double quotes"
         )
     if after is not None and after.token_type == TokenType.L_PAREN:
         if sql_token.text.lower() not in FUNCTIONS:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from recsys.core.placements import PLACEMENTS, Placement
+from recsys.core.timestamps import NOON
 from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S, Dataset, Events
 from recsys.data.history import UserHistory, last_items
@@ -25,7 +26,6 @@ from recsys.retrieval.query import Query
 from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 
-NOON = 12
 NEXT_PLACEMENT = PLACEMENTS["for_you"]
 NEW_PLACEMENT = PLACEMENTS["discover"]
 

@@ -13,10 +13,11 @@ import pytest
 
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate
+from recsys.core.ids import NO_ITEM
 from recsys.core.placements import PLACEMENTS
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.evaluation.experiment import Experiment
-from recsys.evaluation.methods import NO_ITEM, served_lists
+from recsys.evaluation.methods import served_lists
 from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task, completion, next_basket, rolling
 from recsys.fitting.engine import Engine

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import ConfigError
-from recsys.core.schema import TABLES, TIMESTAMP
+from recsys.core.schema import PERSONALIZATION, TABLES, TIMESTAMP
 from recsys.data.row_changes import RowDict, apply_patch, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
@@ -21,7 +21,6 @@ from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredE
 from training.ingest.readers import BROKEN, RawTable
 
 IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
-OPTED_OUT: Final = "personalization"
 
 Tables = dict[str, pl.DataFrame]
 
@@ -168,7 +167,7 @@ def _after(row: RowDict | None, stored: StoredEntry) -> RowDict | None:
 
 def _anti_join(row: RowDict | None) -> RowDict | None:
     """What an erasure leaves of a user: a wish to be left alone."""
-    return {OPTED_OUT: False} if row is not None and row.get(OPTED_OUT) is False else None
+    return {PERSONALIZATION: False} if row is not None and row.get(PERSONALIZATION) is False else None
 
 
 def _distinct_events(events: pl.DataFrame) -> pl.DataFrame:
@@ -194,7 +193,7 @@ def _joined(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -
     if not ends:
         return events
     shopper = pl.coalesce("user_id", "visitor_id")
-    silent = users.filter(pl.col(OPTED_OUT).eq_missing(False))["user_id"]
+    silent = users.filter(pl.col(PERSONALIZATION).eq_missing(False))["user_id"]
     events = events.filter(~shopper.is_in(list(silent.filter(silent.is_in(list(ends))))).fill_null(False))
     target = shopper.replace_strict(ends, default=None, return_dtype=pl.String)
     return events.with_columns(pl.coalesce(target, "user_id").alias("user_id"))

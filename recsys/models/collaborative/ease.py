@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.core.topk import top_k
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.ranges import PositiveFloat, PositiveInt, Share
 from recsys.data.catalog import Catalog
 from recsys.models.arrays import MIN_LENGTH, normalize_rows
 from recsys.search.vector_index import nearest
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from recsys.core.topk import is_among, top_k
 from recsys.data.catalog import Catalog
@@ -19,8 +20,6 @@ from recsys.models.pairs.backoff import fit_backoff
 from recsys.models.pairs.basket_pairs import PairCounts, count_pairs, group_baskets
 from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, find_reversed_pairs
 from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def test_a_whole_number_serves_as_a_float() -> None:
     assert isinstance(back.rate, float)
 
 
-def test_every_model_of_an_engine_comes_back(shop_engine: Engine) -> None:
+def test_every_model_of_an_engine_has_a_round_trip(shop_engine: Engine) -> None:
     for part in fields(Engine):
         model = getattr(shop_engine, part.name)
         if part.name not in ("index", "items_table", "users_table"):

@@ -98,7 +98,7 @@ def test_tail_and_head_by_definition(case: Case, tail: list[bool], k: int) -> No
 
 @given(cases(), st.lists(st.integers(0, 9), min_size=N_ITEMS, max_size=N_ITEMS), st.sampled_from(CUTS))
 def test_novelty_by_definition(case: Case, buyers: list[int], k: int) -> None:
-    """An item that nobody bought counts as half a buyer."""
+    """An item without buyers counts as half a buyer."""
     lists = case[0]
     novelty = metrics.novelty_at_k(lists, k, np.array(buyers, np.int32), 9)
     for row, listed in enumerate(lists):
@@ -170,7 +170,7 @@ def test_no_queries_give_no_values() -> None:
         assert metric(lists, relevant, 3).shape == (0,)
 
 
-def test_the_bootstrap_is_as_wide_as_theory_says() -> None:
+def test_the_bootstrap_is_as_wide_as_in_theory() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3, 2, 2000)
     found = metrics.bootstrap(np.append(values, np.nan), rng, 4000)
@@ -179,7 +179,7 @@ def test_the_bootstrap_is_as_wide_as_theory_says() -> None:
     assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), rel=0.1)
 
 
-def test_a_shoppers_queries_are_drawn_together() -> None:
+def test_the_queries_of_a_user_are_drawn_together() -> None:
     """Ten copies of every query tell nothing new: the interval stays as wide as that of one copy."""
     values = np.random.default_rng(1).normal(size=(150, 1))
     once = metrics.resampled_means(values, np.random.default_rng(2))
@@ -198,7 +198,7 @@ def test_columns_are_resampled_in_pairs_and_gaps_are_left_out() -> None:
     np.testing.assert_allclose(means[:, 2], 7)
 
 
-def test_nothing_to_draw_from_is_no_interval() -> None:
+def test_without_values_the_interval_is_nan() -> None:
     found = metrics.bootstrap(np.array([np.nan]), np.random.default_rng(0))
     assert np.isnan([found.value, found.low, found.high]).all()
     assert np.isnan(metrics.resampled_means(np.empty((0, 2)), np.random.default_rng(0))).all()
@@ -315,13 +315,13 @@ def test_resampling_is_that_of_a_loop(unit: list[int] | None) -> None:
     np.testing.assert_allclose(found, expected)
 
 
-def test_a_draw_without_a_value_is_none() -> None:
+def test_a_draw_without_a_value_is_nan() -> None:
     means = metrics.resampled_means(np.array([[1.0], [np.nan]]), np.random.default_rng(0), n_resamples=60)
     assert set(np.nan_to_num(means.ravel(), nan=-1).tolist()) == {1.0, -1.0}
     assert metrics.resampled_means(np.ones((2, 1)), np.random.default_rng(0)).shape == (metrics.N_RESAMPLES, 1)
 
 
-def test_an_interval_holds_95_percent() -> None:
+def test_an_interval_covers_95_percent() -> None:
     resampled = np.random.default_rng(0).permutation(np.append(np.arange(0.0, 1001.0), [np.nan, np.nan]))
     assert metrics.interval_of(7.0, resampled) == metrics.Interval(7.0, 25.0, 975.0)
     nothing = metrics.interval_of(7.0, np.array([np.nan]))

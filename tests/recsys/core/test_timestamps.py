@@ -116,3 +116,10 @@ def test_whole_seconds_require_a_zone() -> None:
     assert to_seconds(datetime(1970, 1, 1, 0, 0, 17, 900_000, tzinfo=UTC)) == 17
     with pytest.raises(ConfigError, match="has no zone"):
         to_seconds(datetime(2024, 5, 1))  # noqa: DTZ001 - the fault under test
+
+
+def test_micros_may_lie_before_the_year_1_or_after_9999_in_utc() -> None:
+    assert parse_micros("0001-01-01T00:00:00+14:00") == to_micros(datetime(1, 1, 1, tzinfo=UTC)) - 14 * 3_600_000_000
+    assert parse_micros(10**22) == 10**19
+    with pytest.raises(ValueError, match="between the years 1 and 9999"):
+        parse_iso("0001-01-01T00:00:00+14:00")

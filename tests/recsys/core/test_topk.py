@@ -14,7 +14,7 @@ scores = hnp.arrays(np.float64, st.integers(0, 40), elements=st.sampled_from([-2
 @pytest.mark.parametrize(
     ("k", "expected"), [(0, []), (-1, []), (1, [1]), (2, [1, 2]), (3, [1, 2, 4]), (9, [1, 2, 4, 3, 0])]
 )
-def test_best_first_and_ties_by_place(k: int, expected: list[int]) -> None:
+def test_best_first_and_ties_by_index(k: int, expected: list[int]) -> None:
     assert top_k(np.array([0.0, 3.0, 3.0, 1.0, 2.0]), k).tolist() == expected
 
 

@@ -51,7 +51,7 @@ def test_equal_paths_are_equal_types(paths: list[list[str | None]]) -> None:
     assert set(catalog.item_type.tolist()) - {UNKNOWN} == set(range(len(catalog.type_names)))
 
 
-def test_no_items_are_a_catalogue_too() -> None:
+def test_an_empty_catalog_is_valid() -> None:
     catalog = read_catalog(pl.DataFrame(schema=ITEMS))
     assert catalog.type_names == ()
     assert [len(column) for column in (catalog.item_type, catalog.item_category, catalog.group)] == [0, 0, 0]

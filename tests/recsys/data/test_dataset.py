@@ -54,7 +54,7 @@ def test_events_are_columns_in_order_of_time() -> None:
     assert (dataset.end, dataset.has_hours) == (moment(1, 9), True)
 
 
-def test_a_rating_weighs_by_the_mean_of_all_and_none_weighs_one() -> None:
+def test_ratings_weigh_relative_to_their_mean_and_no_rating_weighs_one() -> None:
     rows = [_bought("甲", "a", moment(n), value=value) for n, value in enumerate((1.0, 3.0, None, 8.0))]
     assert dataset_of(rows).events.rating_weight.tolist() == [0.25, 0.75, 1.0, 2.0]
 
@@ -73,7 +73,7 @@ def test_every_event_is_kept_with_its_own_ids(rows: list[dict[str, Any]]) -> Non
 
 
 @given(events())
-def test_baskets_are_the_baskets_named_else_a_shoppers_local_day(rows: list[dict[str, Any]]) -> None:
+def test_a_basket_is_the_named_one_else_the_local_day_of_the_user(rows: list[dict[str, Any]]) -> None:
     """The reference groups the rows by name or day; the numbers themselves mean nothing."""
     dataset = dataset_of(rows, CATALOG)
     ordered = sorted(rows, key=lambda row: row["timestamp"])
@@ -102,13 +102,13 @@ def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
     assert len({basket[0], basket[2], basket[3], basket[5], basket[6]}) == 5
 
 
-def test_the_local_hour_is_the_shoppers_own() -> None:
+def test_the_local_hour_is_in_the_zone_of_the_user() -> None:
     users = [{"user_id": "纽约", "timezone": "America/New_York"}, {"user_id": "上海"}]
     rows = [_bought(user_id, "a", moment(0, 8)) for user_id in ("纽约", "上海", "stranger")]
     assert dataset_of(rows, users=users).events.hour.tolist() == [19, 8, 8]
 
 
-def test_a_user_named_twice_is_one_user() -> None:
+def test_a_duplicate_user_is_one_user() -> None:
     users = [{"user_id": "u", "timezone": zone} for zone in ("America/New_York", "Asia/Tokyo")]
     dataset = dataset_of([_bought("u", "a", moment(0, 8))], users=users)
     assert dataset.events.hour.tolist() == [9]
@@ -122,7 +122,7 @@ def test_dates_without_times_have_no_hour() -> None:
     assert not dataset.has_hours
 
 
-def test_dates_without_times_have_no_hour_for_a_shopper_abroad_either() -> None:
+def test_dates_without_times_have_no_hour_in_any_zone() -> None:
     users = [{"user_id": "纽约", "timezone": "America/New_York"}]
     dataset = dataset_of([_bought("纽约", "a", moment(1)), _bought("u", "a", moment(2))], users=users)
     assert not dataset.has_hours
@@ -144,7 +144,7 @@ def test_the_last_of_two_rows_of_an_item_counts() -> None:
     assert dataset_of([], items).catalog["title"].to_list() == ["new", None]
 
 
-def test_the_shop_holds_everybody_and_everything(shop_dataset: Dataset, shop_tables: ShopTables) -> None:
+def test_the_dataset_has_all_users_and_items(shop_dataset: Dataset, shop_tables: ShopTables) -> None:
     items, users = shop_dataset.items, shop_dataset.users
     assert {*ORPHANS, *NEVER_BOUGHT} <= set(items.ids)
     assert {VISITOR, SILENT_USER, NEW_YORKER} <= set(users.ids)
@@ -226,7 +226,7 @@ def test_a_table_may_have_its_needed_columns_only(folder: Path, shop_tables: Sho
     assert len(load_dataset(folder).events) > 0
 
 
-def test_a_folder_that_cannot_be_read_says_why(folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_refused_with_the_reason(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "events.parquet").read_bytes()
     (folder / "events.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"events\.parquet cannot be read"):

@@ -14,7 +14,7 @@ VIEW = EVENT_NAMES.index("view_item")
 
 
 @given(shops(), st.integers(-1, 61), st.integers(1, 50))
-def test_a_history_is_the_shoppers_latest_events_up_to_the_moment(dataset: Dataset, day: int, max_events: int) -> None:
+def test_a_history_has_the_latest_events_of_a_user_up_to_a_moment(dataset: Dataset, day: int, max_events: int) -> None:
     """The reference filters the events one by one."""
     history = build_history(dataset, HistoryConfig(max_events))
     until = moment(day, 12) + 60
@@ -36,21 +36,21 @@ def test_the_moment_itself_is_included_and_the_next_second_is_not() -> None:
     assert [len(history.of(0, until)) for until in (99, 100, 101, 102, 10**10)] == [0, 1, 2, 3, 3]
 
 
-def test_what_was_merely_shown_takes_no_room_of_what_a_shopper_did() -> None:
+def test_impressions_do_not_count_towards_the_limit() -> None:
     did = [{"user_id": "u", "item_id": f"i{n}", "timestamp": at(100 + n)} for n in range(3)]
     shown = [{**row, "timestamp": at(200 + n), "event": "view_item_list"} for n, row in enumerate(did)]
     own = build_history(dataset_of([*did, *shown]), HistoryConfig(max_events=2)).of(0, 2**40)
     assert own.timestamp.tolist() == [101, 102]
 
 
-def test_nobody_has_no_history(shop_dataset: Dataset) -> None:
+def test_an_anonymous_user_has_no_history(shop_dataset: Dataset) -> None:
     history = build_history(shop_dataset, HistoryConfig())
     assert history.of(-1, 2**40) is NO_HISTORY
     assert len(NO_HISTORY) == 0
     assert len(NO_HISTORY.of_type(PURCHASE)) == 0
 
 
-def test_kinds_are_told_apart(shop_dataset: Dataset) -> None:
+def test_events_are_selected_by_type(shop_dataset: Dataset) -> None:
     history = build_history(shop_dataset, HistoryConfig())
     own = history.of(shop_dataset.users.row(BROWSERS[0]), 2**40)
     bought, viewed = own.of_type(PURCHASE), own.of_type(VIEW)

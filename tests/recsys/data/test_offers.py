@@ -55,7 +55,7 @@ def table_of(*rows: dict[str, Any], items: IdMap = ITEMS) -> OfferTable:
 
 
 def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[float | None, bool | None]]:
-    """Price and availability by item, by the walk over terms that the catalogue is made with."""
+    """Price and availability by item, from the terms in their order."""
     found: dict[str, tuple[float | None, bool | None]] = {}
     every = Offers(offers)
     for _, terms in every.applicable_terms(every.context_key(where, as_of), as_of):
@@ -69,7 +69,7 @@ def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[f
 
 
 def by_force(rows: list[dict[str, Any]], where: OfferScope, as_of: int, item_id: str, name: str) -> Any:
-    """The rule as it is told, over plain rows."""
+    """The documented rule, over plain rows."""
     asked = dict(zip(OFFER_KEYS, where, strict=True))
     applying = [
         (sum(row[key] is not None for key in OFFER_KEYS), row["store"] is not None, row["channel"] is not None,
@@ -91,7 +91,7 @@ def by_force(rows: list[dict[str, Any]], where: OfferScope, as_of: int, item_id:
     ),
     as_of=st.sampled_from([0, 9, 10, 19, 20, 29, 30]),
 )
-def test_the_most_specific_offer_speaks(rows: list[dict[str, Any]], where: OfferScope, as_of: int) -> None:
+def test_the_most_specific_offer_applies(rows: list[dict[str, Any]], where: OfferScope, as_of: int) -> None:
     found = said(table_of(*rows), where, as_of)
     for item_id in ITEMS.ids:
         expected = tuple(by_force(rows, where, as_of, item_id, name) for name in ("price", "available"))
@@ -115,12 +115,12 @@ def test_order_of_precedence(more: dict[str, Any], less: dict[str, Any]) -> None
         assert said(table_of(*rows), OfferScope("湖北", STORE, "app"), 5) == {"a": (1.0, None)}
 
 
-def test_moments_are_whole_seconds_and_the_end_is_not_in_it() -> None:
+def test_periods_have_whole_seconds_and_exclude_their_end() -> None:
     offers = table_of({"item_id": "a", "price": 1.0, "valid_from": 9.5, "valid_to": 19.5})
     assert [bool(said(offers, OfferScope(), as_of)) for as_of in (9, 10, 19, 20)] == [False, True, True, False]
 
 
-def test_standing_changes_with_every_end_and_is_one_where_nothing_differs() -> None:
+def test_the_context_key_changes_with_every_start_and_end_only() -> None:
     offers = table_of({"item_id": "a", "store": STORE, "price": 1.0, "valid_from": 10, "valid_to": 20})
     here = [offers.context_key(OfferScope(store=STORE), as_of) for as_of in (0, 10, 19, 20)]
     assert len(set(here)) == 3
@@ -181,7 +181,7 @@ def test_prices_and_availability_are_those_of_the_place(shop_engine: Engine) -> 
     assert kept[0] - kept[1] == {"phone-1"}
 
 
-def test_the_shopper_s_own_region_counts_where_the_context_names_none(shop_engine: Engine) -> None:
+def test_the_region_of_the_user_applies_if_the_context_has_none(shop_engine: Engine) -> None:
     users = shop_engine.users_table.with_columns(region=pl.lit("湖北"))
     engine = engine_with(
         replace(shop_engine, users_table=users), {"item_id": "phone-1", "region": "湖北", "price": 1.0}

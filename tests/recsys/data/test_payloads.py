@@ -136,7 +136,7 @@ def test_payload_without_items_names_no_item() -> None:
         ({"event": "page_view", "user_id": "u"}, False),
     ],
 )
-def test_an_event_of_no_item_and_no_name_of_ours_is_told_apart(payload: Any, is_itemless: bool) -> None:
+def test_an_unknown_event_without_items_is_an_itemless_row(payload: Any, is_itemless: bool) -> None:
     (row,) = parse_payload(payload)
     assert isinstance(row, ItemlessRow) == is_itemless
 
@@ -171,7 +171,7 @@ def test_an_event_of_no_item_and_no_name_of_ours_is_told_apart(payload: Any, is_
         ({"events": [1]}, "events[0]"),
     ],
 )
-def test_a_wrong_shape_is_told_by_its_field(payload: Any, field: str) -> None:
+def test_a_wrong_type_is_named_by_its_field(payload: Any, field: str) -> None:
     with pytest.raises(DataError) as raised:
         parse_payload(payload)
     assert str(raised.value).startswith(f"{field}: ")

@@ -32,7 +32,7 @@ def test_a_put_replaces_a_patch_adds_and_a_delete_removes() -> None:
 
 
 @pytest.mark.parametrize("value", ["2024-01-01T08:00:00+08:00", "2024-01-01T00:00:00Z", 1704067200, "2024-01-01"])
-def test_times_come_in_several_forms(value: Any) -> None:
+def test_times_have_several_forms(value: Any) -> None:
     assert to_frame([{"created_at": value}], ITEMS)["created_at"].to_list() == [datetime(2024, 1, 1, tzinfo=UTC)]
 
 
@@ -42,7 +42,7 @@ def test_a_path_may_be_one_text() -> None:
 
 
 @given(rows=st.lists(st.dictionaries(st.sampled_from([*ITEMS, "color", "size"]), VALUES), max_size=4))
-def test_whatever_a_log_holds_becomes_a_table(rows: list[dict[str, Any]]) -> None:
+def test_any_rows_of_a_log_become_a_table(rows: list[dict[str, Any]]) -> None:
     table = to_frame(rows, ITEMS)
     assert len(table) == len(rows)
     assert {name: table.schema[name] for name in ITEMS} == ITEMS

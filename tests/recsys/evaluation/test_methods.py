@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys.core.ids import NO_ITEM
 from recsys.data.dataset import Dataset
 from recsys.evaluation import methods
 from recsys.evaluation.baselines import PERSONAL, TrainingSlice
-from recsys.evaluation.methods import NO_ITEM, baseline_lists, recent_own_lists
+from recsys.evaluation.methods import baseline_lists, recent_own_lists
 from recsys.evaluation.tasks import Task
 from recsys.fitting.engine import Engine
 
@@ -64,7 +65,7 @@ def test_recent_purchases_come_first_by_decayed_weight(shop_engine: Engine, past
     for query_idx, user in enumerate(task.user_idx.tolist()):
         history = shop_engine.history.of(user, int(task.as_of[query_idx]))
         score = 0.1 * past.popularity.astype(np.float64)
-        bought = history.of_kind(shop_engine.dataset_info.target_event)
+        bought = history.of_type(shop_engine.dataset_info.target_event)
         for item, when in zip(bought.item_idx, bought.timestamp, strict=True):
             score[item] += np.exp(-(int(task.as_of[query_idx]) - when) / 86_400 / 10)
         expected = sorted(range(past.shape[1]), key=lambda item: (-score[item], item))[:K]

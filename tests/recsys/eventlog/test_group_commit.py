@@ -13,7 +13,7 @@ SOON_S: Final = 30
 
 
 class Disk:
-    """Commits whatever it is given, once it is let."""
+    """Commits all items once it is released."""
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []

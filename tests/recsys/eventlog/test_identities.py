@@ -15,7 +15,7 @@ IDS = st.sampled_from("abcde")
 STEPS = st.lists(st.tuples(st.sampled_from(["merge", "unmerge"]), IDS, IDS), max_size=14)
 
 
-def test_a_shopper_is_the_user_else_the_visitor_else_the_session() -> None:
+def test_the_key_is_that_of_the_user_else_the_visitor_else_the_session() -> None:
     assert user_key("u", "v", "s") == "u"
     assert user_key(None, "v", "s") == "v"
     assert user_key(None, None, "s") == SESSION + "s"
@@ -85,7 +85,7 @@ def test_merges_of_the_tables_are_there_from_the_start() -> None:
     assert who.erasures == {}
 
 
-def test_a_merge_says_whether_it_was_taken() -> None:
+def test_apply_returns_whether_a_merge_was_accepted() -> None:
     who = Identities()
     assert who.merge("a", "b") is True
     assert who.merge("b", "a") is False
@@ -120,7 +120,7 @@ def test_entries_of_the_log_are_followed() -> None:
         entry("unmerge", None),
     ],
 )
-def test_what_is_about_no_identity_changes_none(other: LogEntry) -> None:
+def test_other_entries_change_no_identity(other: LogEntry) -> None:
     who = Identities({"a": "c"})
     assert who.apply(other) is True
     assert (who.merges, who.erasures) == ({"a": "c"}, {})

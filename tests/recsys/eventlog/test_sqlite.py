@@ -153,7 +153,7 @@ def remains(path: Path, marks: bytes) -> set[str]:
 
 
 def fill(store: SqliteStore, random: Random, n_events: int, shoppers: list[str]) -> dict[str, set[str]]:
-    """Events of many sizes with random ids; returns the ids of each shopper."""
+    """Store events of many sizes with random ids; return the ids of each user."""
     ids: dict[str, set[str]] = {state: set() for state in shoppers}
     for number in range(0, n_events, 500):
         batch = []
@@ -170,7 +170,7 @@ MARKS: Final = rb"<[a-z]+>"
 
 
 def test_erased_bytes_are_in_no_file(path: Path) -> None:
-    """Most of the log goes, so that SQLite moves what is left about."""
+    """Most of the log is removed, so that SQLite moves the remaining rows."""
     one, two = SqliteStore(path), SqliteStore(path)
     ids = fill(one, Random(5), 20_000, ["gone", "away", "stays"])
     one.append([LogEntry("impression", "r", NOON, NOON, {"user_id": "gone", "items": [{"item_id": "<item>"}]})])
@@ -204,7 +204,7 @@ def test_compaction_wipes_what_removals_left_and_gives_back_their_room(path: Pat
     two.close()
 
 
-def test_a_reader_in_the_way_is_told_of_and_the_purge_can_be_asked_again(path: Path) -> None:
+def test_a_purge_that_a_reader_blocks_can_be_repeated(path: Path) -> None:
     store = SqliteStore(path, timeout_s=0.05)
     store.append([event("e", text="<mark>")])
     reader = sqlite3.connect(path, isolation_level=None)
@@ -218,7 +218,7 @@ def test_a_reader_in_the_way_is_told_of_and_the_purge_can_be_asked_again(path: P
     store.close()
 
 
-def test_what_comes_while_a_shopper_is_looked_for_is_erased_too(
+def test_entries_that_arrive_during_the_scan_are_erased_too(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_erasure, "SCANNED_AT_ONCE", 2)
@@ -236,7 +236,7 @@ def test_what_comes_while_a_shopper_is_looked_for_is_erased_too(
 
 
 def test_two_halves_of_a_circle_at_once(path: Path) -> None:
-    """Whichever is written first stands; the other is refused, from whatever process it came."""
+    """The first one is stored; the other is refused, from any process."""
     one, two = SqliteStore(path), SqliteStore(path)
     for number in range(20):
         barrier = threading.Barrier(2)
@@ -278,7 +278,7 @@ PRAGMA user_version = 1;
 """
 
 
-def test_a_store_of_the_first_schema_goes_on_as_it_was(path: Path) -> None:
+def test_a_store_of_the_first_schema_is_migrated(path: Path) -> None:
     entries = [event("e"), LogEntry("impression", "r", NOON, NOON, {"items": []}), event(None), event("gone", "gone")]
     entries += [LogEntry("item_put", "tea", NOON, NOON, {}), LogEntry("erasure", "away", NOON, NOON, {})]
     db = sqlite3.connect(path, isolation_level=None)
@@ -346,7 +346,7 @@ def test_of_ids_of_one_digest_the_later_is_refused(store: SqliteStore, monkeypat
     assert store.append([event("b"), event("a")]) == ["conflict", "duplicate"]
 
 
-def test_what_was_undone_is_not_known(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ids_of_a_rolled_back_commit_are_unknown(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_dedup, "FLUSH_SIZE", 1)
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -370,7 +370,7 @@ def test_another_schema_version_is_refused_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
+def test_another_file_is_refused_and_not_changed(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE theirs (a)")
     db.close()
@@ -385,7 +385,7 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
         SqliteStore(path.parent / "nowhere" / "events.db")
 
 
-def test_a_full_disk_fails_those_who_wait_and_nobody_later(store: SqliteStore) -> None:
+def test_a_full_disk_fails_waiting_callers_only(store: SqliteStore) -> None:
     store.append([event("before")])
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -396,7 +396,7 @@ def test_a_full_disk_fails_those_who_wait_and_nobody_later(store: SqliteStore) -
     assert [each.entry.key for each in store.read_after(0, 9)] == ["before", "small"]
 
 
-def test_a_lock_that_is_held_too_long_fails_those_who_wait_and_nobody_later(path: Path) -> None:
+def test_a_lock_of_another_process_fails_waiting_callers_only(path: Path) -> None:
     store = SqliteStore(path, timeout_s=0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -143,7 +143,7 @@ TIMES: Final = st.floats(-1e10, 1e10)
         unique_by=lambda entry: entry.key or id(entry),
     )
 )
-def test_what_is_stored_comes_back_the_same(tmp_path_factory: pytest.TempPathFactory, entries: list[LogEntry]) -> None:
+def test_stored_entries_are_read_unchanged(tmp_path_factory: pytest.TempPathFactory, entries: list[LogEntry]) -> None:
     for open_store in STORES.values():
         store = open_store(tmp_path_factory.mktemp("store") / "events.db")
         assert store.append(entries) == ["stored"] * len(entries)
@@ -225,7 +225,7 @@ def test_any_commit_is_noticed_by_every_opened_store(reopen: Open) -> None:
     assert one.version() != after[0]
 
 
-def test_a_reader_who_goes_on_misses_nothing(reopen: Open) -> None:
+def test_a_reader_that_continues_misses_nothing(reopen: Open) -> None:
     writers, n_each = [reopen(), reopen()], 150
     reader, seen, done = reopen(), list[StoredEntry](), threading.Event()
 
@@ -250,7 +250,7 @@ def test_a_reader_who_goes_on_misses_nothing(reopen: Open) -> None:
     assert len(seen) == 4 * 2 * n_each
 
 
-def test_erasure_takes_all_of_a_shopper_and_nothing_else(store: EventStore) -> None:
+def test_an_erasure_removes_all_entries_of_a_user_and_no_others(store: EventStore) -> None:
     other = [
         event("o", user_id="other"),
         change("item_put", "u"),
@@ -277,7 +277,7 @@ def test_erasure_takes_all_of_a_shopper_and_nothing_else(store: EventStore) -> N
     assert store.erase(["u"], NOON + 20).removed == {}
 
 
-def test_erasure_takes_what_sessions_and_baskets_of_the_shopper_did_unnamed(reopen: Open) -> None:
+def test_an_erasure_removes_anonymous_entries_of_the_sessions_and_baskets_of_the_user(reopen: Open) -> None:
     def event(key: str | None = None, at: float = NOON, **who: str) -> LogEntry:
         return LogEntry("event", key, at, at, {"item_id": "tea", **who})
 
@@ -347,7 +347,7 @@ def test_changes_that_a_bundle_knows_are_dropped(store: EventStore) -> None:
         store.delete_changes(known, ["event"])
 
 
-def test_numbers_are_never_given_twice(reopen: Open) -> None:
+def test_numbers_are_never_reused(reopen: Open) -> None:
     store = reopen()
     store.append([event("a"), event("b")])
     store.delete_before(NOON + 1)
@@ -359,7 +359,7 @@ def test_numbers_are_never_given_twice(reopen: Open) -> None:
     assert everything(again)[0].seq > last
 
 
-def test_a_closed_store_says_so(store: EventStore) -> None:
+def test_a_closed_store_raises(store: EventStore) -> None:
     waiting = [store.submit([event(str(number))]) for number in range(50)]
     store.close()
     assert [future.result(0) for future in waiting] == [["stored"]] * 50, "what waited was stored"

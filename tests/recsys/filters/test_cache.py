@@ -75,7 +75,7 @@ def test_true_and_one_are_different_values() -> None:
         held.mask("price = user.x", ITEMS, 1, {"x": True})
 
 
-def test_the_one_used_longest_ago_goes_first(work: list[str]) -> None:
+def test_the_mask_used_longest_ago_is_removed_first(work: list[str]) -> None:
     texts = [f"price < {n}" for n in range(3)]
     held = FilterCache(max_bytes=2 * (ENTRY_BYTES + 10))
     for text in (texts[0], texts[1], texts[0], texts[2], texts[0], texts[1]):
@@ -92,7 +92,7 @@ def test_compiled_filters_are_bounded(work: list[str]) -> None:
     assert len(work) == 4
 
 
-def test_no_room_holds_none() -> None:
+def test_a_cache_of_size_zero_keeps_nothing() -> None:
     held = FilterCache(max_bytes=0)
     for _ in range(2):
         assert held.mask("price < 3", ITEMS, 1).tolist() == [True, True, False]

@@ -37,7 +37,7 @@ def as_read(row: Row) -> Row:
 
 @settings(max_examples=400)
 @given(CONDITIONS, st.lists(ROWS, max_size=4), BOUND)
-def test_every_row_is_as_brute_force_says(drawn: Drawn, rows: list[Row], bound: dict[str, Any]) -> None:
+def test_every_row_equals_brute_force(drawn: Drawn, rows: list[Row], bound: dict[str, Any]) -> None:
     items = pl.DataFrame(rows, schema=SCHEMA)
     user = {"n": bound["user.n"], "tags": bound["user.tags"]}
     try:

@@ -203,7 +203,7 @@ def test_what_a_filter_keeps(text: str, expected: str) -> None:
         ("'vegan' IN tags", "IN", "write has(tags, 'a')"),
     ],
 )
-def test_mistakes_of_kind_are_found_before_any_item_is_read(text: str, at: str, says: str) -> None:
+def test_type_errors_are_found_before_any_item_is_read(text: str, at: str, says: str) -> None:
     with pytest.raises(FilterError) as caught:
         compile_filter(text, ITEMS_TABLE.schema)
     assert says in str(caught.value)
@@ -254,13 +254,13 @@ def test_lists_are_bound_as_any_sequence_or_set(value: object) -> None:
     assert kept("has_any(tags, user.x)", {"x": value}) == "c"
 
 
-def test_names_that_are_read_are_told() -> None:
+def test_a_filter_lists_the_names_that_it_reads() -> None:
     compiled = compile_filter('has_any(tags, user.tags) AND (user.tags IS NULL OR "context".region = 1)', ITEMS)
     assert compiled.depends_on == {"user.tags", "context.region"}
     assert compile_filter("price < 3", ITEMS).depends_on == frozenset()
 
 
-def test_another_table_wants_another_filter() -> None:
+def test_a_table_with_other_columns_requires_another_filter() -> None:
     compiled = compile_filter("price < 3", ITEMS_TABLE.schema)
     with pytest.raises(DataError, match="compile it again"):
         compiled.mask(ITEMS_TABLE.drop("box"))

@@ -166,7 +166,7 @@ def idle_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", TOO_LONG.values(), ids=TOO_LONG.keys())
-def test_what_is_too_long_is_not_even_read(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_is_too_long_is_not_tokenized(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexer, "Tokenizer", None)
     monkeypatch.setattr(lexer, "_UNPRINTABLE", None)
     with pytest.raises(FilterError, match="expected at most 2000") as caught:
@@ -191,7 +191,7 @@ def test_what_is_too_deep_never_reaches_the_parser(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "position"), REFUSED.items())
-def test_what_is_not_of_the_language_is_refused_where_it_stands(
+def test_text_outside_the_language_is_refused_with_its_position(
     text: str, position: int, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(FilterError) as caught:
@@ -230,7 +230,7 @@ def test_large_filters_within_the_bounds_are_read(text: str) -> None:
         "has_any(" * 18 + "tags, 'a'" + ")" * 18,
     ],
 )
-def test_what_the_parser_bears_and_the_bounds_do_not(text: str) -> None:
+def test_the_bounds_are_narrower_than_those_of_the_parser(text: str) -> None:
     with pytest.raises(FilterError):
         compile_filter(text, SCHEMA)
 

@@ -12,7 +12,7 @@ CHARACTERS = string.printable.replace("\x0b", "").replace("\x0c", "") + "咖é�
 
 @pytest.mark.parametrize("word", ["LIKE", "ILIKE"])
 @pytest.mark.parametrize("around", ["{}", "{}%", "%{}", "%{}%", "_{}"])
-def test_every_character_but_the_wildcards_stands_for_itself(word: str, around: str) -> None:
+def test_every_character_except_wildcards_matches_itself(word: str, around: str) -> None:
     """Nothing in a pattern is taken for a regular expression."""
     items = pl.DataFrame({"title": [around.replace("%", "甲乙").replace("_", "丙").format(c) for c in CHARACTERS]})
     for place, character in enumerate(CHARACTERS):

@@ -86,7 +86,7 @@ def is_same_group(catalog: Catalog) -> npt.NDArray[np.bool_]:
 def test_any_changes_of_any_shop_leave_lists_of_what_can_be_had(
     name: str, steps: Sequence[tuple[str, str, dict[str, Any]]], cut: int
 ) -> None:
-    """However the changes are cut into parts, the catalogue is the same; what is gone is in no list."""
+    """The catalog does not depend on how changes are batched; deleted items are in no list."""
     entries = entries_of(steps)
     live, whole = LiveView(engine_of(name)), LiveView(engine_of(name))
     live.warm_up()
@@ -134,7 +134,7 @@ def test_an_attribute_is_of_one_type_however_its_values_come() -> None:
         assert live.engine.items_table["color"].to_list()[-len(steps) :] == ["3", "red", None, "2.5"]
 
 
-def test_an_item_that_was_moved_to_a_bare_type_says_what_it_goes_with() -> None:
+def test_an_item_moved_to_an_empty_type_keeps_its_related_items() -> None:
     for category in (["D"], ["unheard of"], [], None):
         live = LiveView(engine_of("all the same second"))
         live.apply(entries_of([("item_patch", "a1", {"category": category})]))

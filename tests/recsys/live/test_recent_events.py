@@ -54,7 +54,7 @@ def test_another_zone_moves_hours_and_days() -> None:
     st.integers(1, 7),
 )
 def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_events: int, part: int) -> None:
-    """The reference sorts all events of a shopper, and keeps the latest."""
+    """The reference sorts all events of a user and keeps the latest."""
     recent = RecentEvents(max_events)
     for seq, (key, at) in enumerate(events, 1):
         recent.add(key, row(seq, float(at)))

@@ -51,20 +51,20 @@ NEW_WALLET = {
 
 
 class Log:
-    """Writes down what the server would be told, and lets a view take it."""
+    """A log whose entries are applied to a view as they are added."""
 
     def __init__(self, engine: Engine) -> None:
         self.live = LiveView(engine)
         self.entries: list[StoredEntry] = []
 
-    def say(self, kind: EntryType, key: str | None, at: float = NOW, **body: Any) -> None:
-        self.entries.append(StoredEntry(len(self.entries) + 1, LogEntry(kind, key, at, at, body)))
+    def add(self, entry_type: EntryType, key: str | None, at: float = NOW, **body: Any) -> None:
+        self.entries.append(StoredEntry(len(self.entries) + 1, LogEntry(entry_type, key, at, at, body)))
         self.live.apply(self.entries[-1:])
 
     def event(
         self, user_id: str | None, item_id: str, event: str = "view_item", at: float = NOW - 60, **more: Any
     ) -> None:
-        self.say("event", None, at, user_id=user_id, item_id=item_id, event=event, **more)
+        self.add("event", None, at, user_id=user_id, item_id=item_id, event=event, **more)
 
     def ask(self, placement: str = "for_you", user_id: str | None = None, **more: Any) -> Recommendations:
         request = Request(placement, **{"as_of": NOW, "limit": 50, "user_id": user_id, **more})
@@ -93,7 +93,7 @@ def test_without_entries_every_list_is_the_bundles(log: Log, shop_engine: Engine
             assert recommend(shop_engine, request, "", log.live) == recommend(shop_engine, request)
 
 
-def test_three_views_change_a_strangers_list(log: Log) -> None:
+def test_three_views_change_the_list_of_an_unknown_user(log: Log) -> None:
     assert log.ask(user_id="new").fallback_used
     for item_id in SHELVES["belts"].ids[:3]:
         log.event("new", item_id)
@@ -106,9 +106,9 @@ def test_three_views_change_a_strangers_list(log: Log) -> None:
 
 
 @pytest.mark.parametrize("who", [{"visitor_id": "v"}, {"session_id": "s"}])
-def test_visitors_and_sessions_have_histories_too(log: Log, who: dict[str, str]) -> None:
+def test_visitors_and_sessions_have_histories(log: Log, who: dict[str, str]) -> None:
     body = {"item_id": "皮带-植鞣", "event": "view_item", **who}
-    log.say("event", None, NOW - 60, **body)
+    log.add("event", None, NOW - 60, **body)
     assert not log.ask(**who).fallback_used
     assert log.ask(user_id="s").fallback_used, "a session is nobody's id"
     assert not log.ask(user_id=None, **who).fallback_used
@@ -120,7 +120,7 @@ def test_no_later_event_is_seen(log: Log) -> None:
     assert not log.ask(user_id="new", as_of=NOW - 60).fallback_used
 
 
-def test_what_was_bought_just_now_is_not_due(log: Log) -> None:
+def test_a_recent_purchase_is_not_due(log: Log) -> None:
     user_id = WEEKLY_SHOPPERS[0]
     assert WEEKLY_ITEM in log.listed("buy_again", user_id)
     log.event(user_id, WEEKLY_ITEM, "purchase")
@@ -189,7 +189,7 @@ def split(tables: ShopTables, cutoff: int) -> tuple[Dataset, list[StoredEntry]]:
     return build_dataset(early, tables.items, tables.users, timezone=TIMEZONE), entries
 
 
-def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: ShopTables, shop_engine: Engine) -> None:
+def test_a_view_over_an_older_bundle_equals_a_newer_bundle(shop_tables: ShopTables, shop_engine: Engine) -> None:
     """Own items are those of a bundle that was trained on the events, bit for bit."""
     older, entries = split(shop_tables, moment(80))
     history = build_history(older, shop_engine.config.history)
@@ -210,7 +210,7 @@ def test_a_view_over_an_older_bundle_holds_what_a_newer_one_does(shop_tables: Sh
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
 
 
-def test_what_the_bundle_knows_is_not_counted_twice(shop_engine: Engine) -> None:
+def test_entries_of_the_bundle_are_not_applied_again(shop_engine: Engine) -> None:
     base = replace(shop_engine, dataset_info=replace(shop_engine.dataset_info, store_seq=1))
     body = {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"}
     live = LiveView(base)
@@ -219,7 +219,7 @@ def test_what_the_bundle_knows_is_not_counted_twice(shop_engine: Engine) -> None
     assert live.seq == 2
 
 
-def test_a_shopper_has_so_many_events_and_no_more(shop_engine: Engine) -> None:
+def test_the_number_of_events_per_user_is_bounded(shop_engine: Engine) -> None:
     config = replace(shop_engine.config, history=replace(shop_engine.config.history, max_events=3))
     log = Log(replace(shop_engine, config=config))
     for n in range(10):
@@ -231,16 +231,16 @@ def test_a_merge_joins_histories_at_once_and_is_undone(log: Log) -> None:
     fan = LEATHER_FANS[0]
     before = log.live.history(fan, NOW)
     log.event("visitor", WEEKLY_ITEM, "purchase")
-    log.say("merge", "visitor", into=fan)
+    log.add("merge", "visitor", into=fan)
     assert len(log.live.history(fan, NOW)) == len(before) + 1
     assert log.listed(user_id="visitor") == log.listed(user_id=fan), "a merged id answers as its target"
-    log.say("merge", fan, into="whole")
+    log.add("merge", fan, into="whole")
     assert len(log.live.history("whole", NOW)) == len(before) + 1
     assert log.listed(user_id="visitor") == log.listed(user_id="whole")
-    log.say("merge", "whole", into="visitor")
+    log.add("merge", "whole", into="visitor")
     assert log.listed(user_id="visitor") == log.listed(user_id="whole"), "a circle is ignored"
-    log.say("unmerge", fan)
-    log.say("unmerge", "visitor")
+    log.add("unmerge", fan)
+    log.add("unmerge", "visitor")
     assert same(log.live.history(fan, NOW), before)
     assert len(log.live.history("visitor", NOW)) == 1
     assert log.ask(user_id="whole").fallback_used
@@ -249,7 +249,7 @@ def test_a_merge_joins_histories_at_once_and_is_undone(log: Log) -> None:
 def test_merged_events_are_in_order_of_time(log: Log) -> None:
     for days, who in ((3, "a"), (2, "b"), (1, "a")):
         log.event(who, WEEKLY_ITEM, at=NOW - days * DAY_S)
-    log.say("merge", "a", into="b")
+    log.add("merge", "a", into="b")
     timestamps = log.live.history("b", NOW).timestamp
     assert timestamps.tolist() == [NOW - days * DAY_S for days in (3, 2, 1)]
 
@@ -257,7 +257,7 @@ def test_merged_events_are_in_order_of_time(log: Log) -> None:
 def test_an_erasure_hides_at_once_and_a_new_life_begins(log: Log) -> None:
     fan = LEATHER_FANS[0]
     log.event(fan, WEEKLY_ITEM, "purchase", at=NOW - 100)
-    log.say("erasure", fan, at=NOW - 50)
+    log.add("erasure", fan, at=NOW - 50)
     assert log.ask(user_id=fan).fallback_used
     assert log.ask("buy_again", fan).fallback_used
     log.event(fan, WEEKLY_ITEM, at=NOW - 60)
@@ -265,50 +265,50 @@ def test_an_erasure_hides_at_once_and_a_new_life_begins(log: Log) -> None:
     log.event(fan, WEEKLY_ITEM, at=NOW - 40)
     assert not log.ask(user_id=fan).fallback_used
     assert len(log.live.history(fan, NOW)) == 1
-    log.say("merge", fan, into="other")
+    log.add("merge", fan, into="other")
     assert len(log.live.history("other", NOW)) == 1
 
 
-def test_an_erasure_takes_what_was_stored_before_it_whatever_its_time(log: Log) -> None:
+def test_an_erasure_hides_entries_stored_before_it_at_any_time(log: Log) -> None:
     for seconds in (-50, 0, 50):
         log.event("new", WEEKLY_ITEM, at=NOW + seconds)
-    log.say("erasure", "new", at=NOW)
+    log.add("erasure", "new", at=NOW)
     assert len(log.live.history("new", NOW + 100)) == 0
     log.event("new", WEEKLY_ITEM, at=NOW)
     assert len(log.live.history("new", NOW)) == 1
 
 
-def test_who_wants_no_personal_lists_gets_none(log: Log) -> None:
+def test_a_user_who_opted_out_gets_no_personal_lists(log: Log) -> None:
     fan = LEATHER_FANS[0]
-    log.say("user_patch", fan, personalization=False)
+    log.add("user_patch", fan, personalization=False)
     assert log.ask(user_id=fan).fallback_used
     log.event(fan, WEEKLY_ITEM)
     assert log.ask(user_id=fan).fallback_used
-    log.say("erasure", fan)
+    log.add("erasure", fan)
     assert log.live.profiles.is_opted_out(fan)
-    log.say("user_patch", fan, personalization=True)
+    log.add("user_patch", fan, personalization=True)
     log.event(fan, WEEKLY_ITEM, at=NOW)
     assert not log.ask(user_id=fan).fallback_used
 
 
-def test_an_opted_out_ids_history_joins_nobodys(log: Log) -> None:
+def test_the_history_of_an_opted_out_id_is_not_merged(log: Log) -> None:
     log.event("a", WEEKLY_ITEM)
-    log.say("user_put", "a", personalization=False)
-    log.say("merge", "a", into="b")
+    log.add("user_put", "a", personalization=False)
+    log.add("merge", "a", into="b")
     assert log.ask(user_id="b").fallback_used
 
 
-def test_a_shopper_lives_where_the_last_change_says(log: Log) -> None:
+def test_the_zone_of_a_user_is_the_latest(log: Log) -> None:
     log.event("new", WEEKLY_ITEM, at=moment(100, 9))
     log.event("new", WEEKLY_ITEM, at=moment(100, 23))
     assert log.live.history("new", NOW).hour.tolist() == [9, 23]
-    log.say("user_put", "new", timezone="America/New_York", attributes={"club": "gold"})
+    log.add("user_put", "new", timezone="America/New_York", attributes={"club": "gold"})
     assert log.live.history("new", NOW).hour.tolist() == [21, 11]
     assert log.ask(user_id="new").timezone == "America/New_York"
     assert log.live.profiles.of("new")["club"] == "gold"
-    log.say("user_delete", "new")
+    log.add("user_delete", "new")
     assert log.ask(user_id="new").timezone == TIMEZONE
-    log.say("user_put", "new", timezone="Nowhere/Else")
+    log.add("user_put", "new", timezone="Nowhere/Else")
     assert log.ask(user_id="new").timezone == TIMEZONE
 
 
@@ -318,21 +318,21 @@ def test_what_is_gone_is_in_no_list(log: Log, change: EntryType) -> None:
     gone = log.listed("for_you", fan)[0]
     seed = next(item for item in ("薯片-原", *SHELVES["wallets"].ids) if item != gone)
     body = {"available": False} if change == "item_patch" else {}
-    log.say(change, gone, **body)
+    log.add(change, gone, **body)
     for name, placement in PLACEMENTS.items():
         seeds = (seed,) if placement.anchor == "item" else ()
         for user_id in (fan, "a stranger", None):
             assert gone not in log.listed(name, user_id, item_ids=seeds, limit=100), name
     asked = log.ask("similar", item_ids=(gone,))
     assert (gone in asked.missing_ids) == (change == "item_delete")
-    log.say("item_patch", gone, available=True) if change == "item_patch" else log.say("item_put", gone, **NEW_WALLET)
+    log.add("item_patch", gone, available=True) if change == "item_patch" else log.add("item_put", gone, **NEW_WALLET)
     assert gone in log.listed("for_you", fan, limit=100)
 
 
-def test_a_new_item_with_tags_alone_is_found_by_those_who_like_its_kind(log: Log) -> None:
+def test_a_new_item_with_tags_alone_is_listed_for_users_of_similar_items(log: Log) -> None:
     fan = LEATHER_FANS[0]
     version = log.live.catalog_version
-    log.say("item_put", "新/wallet 1", **NEW_WALLET)
+    log.add("item_put", "新/wallet 1", **NEW_WALLET)
     assert log.live.catalog_version != version
     for seed in SHELVES["wallets"].ids[:3]:
         assert "新/wallet 1" in log.listed("similar", item_ids=(seed,))
@@ -340,16 +340,16 @@ def test_a_new_item_with_tags_alone_is_found_by_those_who_like_its_kind(log: Log
         assert "新/wallet 1" in log.listed(placement, fan, limit=100), placement
     assert set(log.listed("similar", item_ids=("新/wallet 1",))[:5]) <= {*SHELVES["wallets"].ids, *SHELVES["belts"].ids}
     assert log.ask("complementary", item_ids=("新/wallet 1",)).missing_ids == ()
-    log.say("item_put", "tagged", tags=["手工", "真皮", "小众"])
+    log.add("item_put", "tagged", tags=["手工", "真皮", "小众"])
     assert set(log.listed("similar", item_ids=("tagged",))[:5]) & {*SHELVES["wallets"].ids, *SHELVES["belts"].ids}
     assert "tagged" in log.listed("discover", fan, limit=100)
 
 
-def test_a_new_item_joins_the_lists_of_what_goes_with_its_like(log: Log, shop_engine: Engine) -> None:
-    """What is bought with the items that it is like, it goes with too; their tags are enough."""
+def test_a_new_item_joins_the_lists_related_to_similar_items(log: Log, shop_engine: Engine) -> None:
+    """Items bought with similar items are related to it; tags are enough."""
     row, milk, wallets = shop_engine.items.row, SHELVES["milk"], SHELVES["wallets"]
-    log.say("item_put", "新/milk", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
-    log.say("item_put", "新/tagged", tags=NEW_WALLET["tags"])
+    log.add("item_put", "新/milk", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
+    log.add("item_put", "新/tagged", tags=NEW_WALLET["tags"])
     models = shop_engine.copurchase
     for placement, lists, new, like in (
         ("bought_together", models.bought_together, "新/milk", milk.ids),
@@ -369,29 +369,29 @@ def test_a_new_item_joins_the_lists_of_what_goes_with_its_like(log: Log, shop_en
     for item_id in milk.ids[:3]:
         assert "新/milk" in log.listed("similar", item_ids=(item_id,))
         assert "新/milk" not in log.listed("complementary", item_ids=(item_id,), limit=100), "it could replace it"
-    log.say("item_put", "新/milk", **NEW_WALLET)
+    log.add("item_put", "新/milk", **NEW_WALLET)
     assert "新/milk" not in log.listed("similar", item_ids=(milk.ids[0],))
 
 
 def test_new_items_are_like_each_other_and_follow_their_changes(log: Log) -> None:
-    log.say("item_put", "one", **NEW_WALLET)
-    log.say("item_put", "two", **NEW_WALLET)
+    log.add("item_put", "one", **NEW_WALLET)
+    log.add("item_put", "two", **NEW_WALLET)
     assert "two" in log.listed("similar", item_ids=("one",))
     assert "one" in log.listed("similar", item_ids=("two",))
     milk = SHELVES["milk"]
-    log.say("item_put", "two", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
+    log.add("item_put", "two", title="鲜牛奶 新味", category=list(milk.path), brand="牧场", price=12.0)
     assert "two" not in log.listed("similar", item_ids=("one",))[:10]
     assert "two" in log.listed("similar", item_ids=(milk.ids[0],))
 
 
-def test_a_known_item_is_like_what_it_says_now(log: Log, shop_engine: Engine) -> None:
+def test_a_changed_item_is_similar_to_its_new_content(log: Log, shop_engine: Engine) -> None:
     """Other tags, title and shelf move it among the similar ones, in both directions, and back again."""
     item, milk, wallets = "薯片-原", SHELVES["milk"], SHELVES["wallets"]
     before = shop_engine.items_table.row(shop_engine.items.row(item), named=True)
     plain = {seed: log.listed("similar", item_ids=(seed,)) for seed in (item, SHELVES["crisps"].ids[1], milk.ids[0])}
     assert item in plain[SHELVES["crisps"].ids[1]]
     version = log.live.catalog_version
-    log.say("item_patch", item, **{name: NEW_WALLET[name] for name in ("title", "category", "tags", "brand")})
+    log.add("item_patch", item, **{name: NEW_WALLET[name] for name in ("title", "category", "tags", "brand")})
     assert log.live.catalog_version != version
     assert set(log.listed("similar", item_ids=(item,))[:4]) <= {*wallets.ids, *SHELVES["belts"].ids}
     assert any(item in log.listed("similar", item_ids=(seed,)) for seed in wallets.ids)
@@ -399,18 +399,18 @@ def test_a_known_item_is_like_what_it_says_now(log: Log, shop_engine: Engine) ->
     assert item in log.listed(
         "popular", limit=100, filter=compile_filter("has(tags, '手工')", log.live.engine.items_table.schema)
     )
-    log.say("item_patch", item, **{name: before[name] for name in ("title", "category", "tags", "brand")})
+    log.add("item_patch", item, **{name: before[name] for name in ("title", "category", "tags", "brand")})
     assert set(log.listed("similar", item_ids=(item,))[:3]) == set(plain[item][:3])
 
 
 def test_a_price_moves_no_known_item(log: Log, shop_engine: Engine) -> None:
-    log.say("item_patch", "薯片-原", price=900.0)
+    log.add("item_patch", "薯片-原", price=900.0)
     assert log.live.engine.hybrid is shop_engine.hybrid
 
 
 def test_a_new_type_and_category_are_known(log: Log) -> None:
     for n in range(3):
-        log.say("item_put", f"drone-{n}", title=f"无人机 {n}", category=["电子产品", "航拍", "无人机"], price=2999.0)
+        log.add("item_put", f"drone-{n}", title=f"无人机 {n}", category=["电子产品", "航拍", "无人机"], price=2999.0)
     assert log.live.engine.catalog.type_names[-1] == "电子产品 > 航拍 > 无人机"
     log.event("new", "drone-0")
     assert {"drone-1", "drone-2"} <= set(log.listed("for_you", "new", limit=100))
@@ -427,7 +427,7 @@ def test_an_item_that_only_events_name_can_be_bought_again(log: Log) -> None:
 def test_a_price_is_the_latest(log: Log, shop_engine: Engine) -> None:
     row = shop_engine.items.row(WEEKLY_ITEM)
     before = shop_engine.catalog.price[row]
-    log.say("item_patch", WEEKLY_ITEM, price=1.5, list_price=19.0, attributes={"color": "红"})
+    log.add("item_patch", WEEKLY_ITEM, price=1.5, list_price=19.0, attributes={"color": "红"})
     engine = log.live.engine
     assert engine.catalog.price[row] == 1.5
     assert engine.items_table.row(row, named=True)["list_price"] == 19.0
@@ -438,7 +438,7 @@ def test_a_price_is_the_latest(log: Log, shop_engine: Engine) -> None:
 
 def test_variants_take_one_place(log: Log) -> None:
     phones = list(SHELVES["phones"].path)
-    log.say("item_put", "phone-2-red", title="星辰手机 2 红色", category=phones, item_group_id="phone-2")
+    log.add("item_put", "phone-2-red", title="星辰手机 2 红色", category=phones, item_group_id="phone-2")
     listed = log.listed("similar", item_ids=("phone-1",))
     assert len({*listed} & {"phone-2-red", "phone-2-black", "phone-2-white"}) == 1
 
@@ -446,7 +446,7 @@ def test_variants_take_one_place(log: Log) -> None:
 def test_every_array_has_a_row_for_a_new_item(log: Log, shop_engine: Engine) -> None:
     """What has an entry an item in the bundle's models has one in the grown ones; content is for training only."""
     n = len(shop_engine.items)
-    log.say("item_put", "new", **NEW_WALLET)
+    log.add("item_put", "new", **NEW_WALLET)
     grown = log.live.engine
 
     def lengths(value: Any, path: str) -> Iterator[tuple[str, int]]:
@@ -479,7 +479,7 @@ def test_two_processes_see_what_either_wrote(shop_engine: Engine, tmp_path: Path
         other.close()
 
 
-def test_impressions_are_passed_over_and_not_looked_at_twice(
+def test_impressions_are_skipped_and_not_read_again(
     shop_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, live = SqliteStore(tmp_path / "store.sqlite"), LiveView(shop_engine)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from recsys.core.ids import NO_ITEM
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.fitting.ranker_fit import fit_ranker
-from recsys.models.pairs.copurchase import NO_ITEM, RelatedItems
+from recsys.models.pairs.copurchase import RelatedItems
 from recsys.ranking.pair_features import (
     N_ORDERED,
     PAIR_FEATURES,

@@ -34,7 +34,7 @@ def test_best_first() -> None:
     assert (rows.dtype, scores.dtype) == (np.int32, np.float32)
 
 
-def test_what_was_seen_is_left_out_whatever_its_value() -> None:
+def test_seen_items_are_left_out_for_any_stored_value() -> None:
     seen = sparse.csr_matrix((np.array([0.0, -1.0]), ([0, 1], [1, 2])), shape=(2, 4))
     assert batch_top_k(TWO_USERS, FOUR_ITEMS, 2, seen)[0].tolist() == [[2, 0], [3, 1]]
 
@@ -56,7 +56,7 @@ def test_who_has_seen_everything_gets_nothing() -> None:
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(0, 4), (2, 0)])
-def test_nobody_or_nothing(n_users: int, n_items: int) -> None:
+def test_no_users_or_no_items(n_users: int, n_items: int) -> None:
     rows, scores = batch_top_k(TWO_USERS[:n_users], FOUR_ITEMS[:n_items], 3)
     assert rows.shape == scores.shape == (n_users, 3)
     assert (rows == -1).all()

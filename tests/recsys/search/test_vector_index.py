@@ -49,7 +49,7 @@ def test_equals_an_exhaustive_search(n_items: int, k: int, share: float, seed: i
     spread=st.floats(0, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_the_longest_vectors_hold_what_the_whole_index_finds(
+def test_a_search_by_tiers_equals_one_of_the_whole_index(
     monkeypatch: pytest.MonkeyPatch, n_items: int, k: int, share: float | None, spread: float, seed: int
 ) -> None:
     """Scores to the bit: the copied vectors are coded alike; lengths that differ much stop the search early."""
@@ -67,7 +67,7 @@ def test_the_longest_vectors_hold_what_the_whole_index_finds(
         np.testing.assert_array_equal(rows, whole_rows)
 
 
-def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
+def test_a_search_stops_early_only_if_lengths_differ(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
@@ -82,7 +82,7 @@ def test_a_search_among_long_vectors_stops_early_and_one_among_equals_does_not(
     np.testing.assert_array_equal(level.search(query, 3)[1], _search(level.faiss_index, query, 3, None)[1])
 
 
-def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extended_index_shares_the_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.search.vector_index.TIER_SIZES", (16, 16, 32))
     vectors = np.random.default_rng(6).standard_normal((200, 8)).astype(np.float32)
     index = FlatIndex.build(vectors[:190])
@@ -92,7 +92,7 @@ def test_a_grown_index_shares_what_the_index_keeps(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(grown.search(vectors[:1], 9)[0], scores, rtol=HALF_PRECISION, atol=HALF_PRECISION)
 
 
-def test_many_queries_are_answered_as_one_by_one(shop_engine: Engine) -> None:
+def test_many_queries_equal_single_queries(shop_engine: Engine) -> None:
     queries = shop_engine.hybrid.vectors[:9]
     scores, rows = shop_engine.index.search(queries, 7)
     for place, query in enumerate(queries):
@@ -101,7 +101,7 @@ def test_many_queries_are_answered_as_one_by_one(shop_engine: Engine) -> None:
         np.testing.assert_allclose(one_score[0], scores[place], rtol=1e-6)
 
 
-def test_a_written_index_answers_the_same(tmp_path: Path, shop_engine: Engine) -> None:
+def test_a_written_index_finds_the_same(tmp_path: Path, shop_engine: Engine) -> None:
     path = tmp_path / "index.faiss"
     index = FlatIndex.build(shop_engine.hybrid.vectors)
     index.write(path)
@@ -110,7 +110,7 @@ def test_a_written_index_answers_the_same(tmp_path: Path, shop_engine: Engine) -
         np.testing.assert_array_equal(mine, read)
 
 
-def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "index.faiss"
     path.write_bytes(b"not an index at all")
     with pytest.raises(BundleError, match=r"index\.faiss is not a FAISS index"):
@@ -137,7 +137,9 @@ def test_inverted_lists_pass_the_recall_gate() -> None:
 
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 9), st.integers(1, 50), st.booleans(), st.integers(0, 2**32 - 1))
-def test_a_grown_index_answers_as_one_over_all(n_items: int, n_extra: int, k: int, some: bool, seed: int) -> None:
+def test_an_extended_index_equals_one_over_all_vectors(
+    n_items: int, n_extra: int, k: int, some: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n_items + n_extra, 8)).astype(np.float32)
     queries = rng.standard_normal((2, 8)).astype(np.float32)

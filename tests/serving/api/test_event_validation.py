@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.core.schema import EVENTS
 from recsys.eventlog.store import LogEntry
-from serving.api.event_validation import TimestampBounds, entries_of, event_id_of, read_micros
+from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
 from serving.problems import InvalidRequestError
 from training.ingest.readers import read_table
 from training.ingest.validation import DUPLICATE, ValidationRules, validate_table
@@ -42,15 +42,6 @@ def test_a_given_time_is_part_of_the_content() -> None:
     (entry,) = entries_of(FLAT | {"timestamp": "2024-06-30T23:59:59.25+08:00"}, MOMENTS)
     assert entry.at == NOW - 8 * 3600 - 0.75
     assert entry.body["timestamp"] == "2024-06-30T15:59:59.250000+00:00"
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["2024-05-01T08:00:00+08:00", "2024-05-01t00:00:00z", 1714521600, 1714521600.0, 1714521600000, 1714521600000000,
-     1714521600000000000, "1714521600", "1714521600000000"],
-)  # fmt: skip
-def test_formats_of_times(value: Any) -> None:
-    assert read_micros(value) == 1714521600_000_000
 
 
 GA4 = {

@@ -22,7 +22,7 @@ def test_an_event_is_durable_once_stored_returns(tmp_path: Path) -> None:
     assert asyncio.run(app_context.stored([entry])) == ["stored"]
     app_context.close()
     store = open_store(app_context.settings)
-    assert [stored.entry for stored in store.tail(0, 10)] == [entry]
+    assert [stored.entry for stored in store.read_after(0, 10)] == [entry]
     store.close()
 
 

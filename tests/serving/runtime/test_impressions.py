@@ -137,7 +137,7 @@ def logged(
         impressions = Impressions(load_settings(**settings), telemetry, lambda: store or real, lambda: 5.0)
         record_all(impressions)
         asyncio.run(impressions.flush())
-        return [stored.entry for stored in real.tail(0, 10**6)], {k: v for k, v in telemetry.counts.items() if v}
+        return [stored.entry for stored in real.read_after(0, 10**6)], {k: v for k, v in telemetry.counts.items() if v}
 
 
 SHOWN = impression_payload(an_answer(1, 2))

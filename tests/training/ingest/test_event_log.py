@@ -114,7 +114,7 @@ def test_offers_of_the_log_take_the_place_of_the_files(shop: ShopWithLog) -> Non
 
 
 def test_an_event_of_files_and_log_counts_once(
-    dataset_info: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
+    shop: ShopWithLog, shop_tables: ShopTables, shop_dataset: Dataset
 ) -> None:
     known = shop_tables.events.row(-1, named=True)
     body = {name: known[name] for name in ("item_id", "event", "user_id")}

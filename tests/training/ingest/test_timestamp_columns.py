@@ -53,7 +53,7 @@ def test_moments(value: Any) -> None:
     "value",
     ["2017-01-05 16:00", "2017-01-05T16:00:00", "2017/1/5 16:00", "20170105160000", datetime(2017, 1, 5, 16)],  # noqa: DTZ001
 )
-def test_zoneless_times_want_a_zone(value: Any) -> None:
+def test_times_without_a_zone_require_one(value: Any) -> None:
     assert read(value) == (None, NO_ZONE)
     assert read(value, "Asia/Shanghai") == (EIGHT, None)
 

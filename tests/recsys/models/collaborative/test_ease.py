@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.models.collaborative.ease import NO_ITEM, EASEConfig, EASEModel, fit_ease, solve_ease
+from recsys.core.ids import NO_ITEM
+from recsys.models.collaborative.ease import EASEConfig, EASEModel, fit_ease, solve_ease
 
 
 def _counts(rows: list[list[int]]) -> sparse.csr_matrix:

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.fitting.engine import Engine
-from recsys.models.content.hybrid import NO_ITEM, HybridConfig, HybridModel, fit_hybrid, impute_factors
+from recsys.models.content.hybrid import HybridConfig, HybridModel, fit_hybrid, impute_factors
 from tests.shop import NEVER_BOUGHT, SHELVES, table
 
 HALF_PRECISION = 3e-3

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from recsys.core.ids import NO_ITEM
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
-from recsys.models.pairs.copurchase import NO_ITEM, CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
+from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
 from recsys.models.pairs.purchase_order import DirectionConfig, find_reversed_pairs
 from recsys.models.temporal.popularity import momentum
 from tests.recsys.small_shops import CATALOG, shops

@@ -1,0 +1,173 @@
+"""Cold items against brute-force references, on the shop's engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.core.schema import ITEMS
+from recsys.data.catalog import read_catalog
+from recsys.data.row_changes import to_frame
+from recsys.fitting.engine import Engine
+from recsys.live.catalog_overlay import CatalogOverlay
+from recsys.live.cold_items import N_PROXY_BEST_SELLERS, N_PROXY_ITEMS, PROXY_DISCOUNT, ColdItems
+from tests.shop import SHELVES
+
+WALLET: dict[str, Any] = {
+    "title": "手工皮具 钱包 新款味",
+    "category": ["手工", "皮具", "钱包"],
+    "tags": ["手工", "真皮", "小众"],
+    "brand": "匠心",
+}
+
+
+def overlay_with(engine: Engine, *items: dict[str, Any]) -> CatalogOverlay:
+    overlay = CatalogOverlay(engine)
+    for number, item in enumerate(items):
+        overlay.apply(f"new {number}", "item_put", item)
+    return overlay
+
+
+@pytest.fixture
+def engine(shop_engine: Engine) -> Engine:
+    """The shop's engine with one new wallet."""
+    return overlay_with(shop_engine, WALLET).engine
+
+
+def test_nothing_changes_without_new_items(shop_engine: Engine) -> None:
+    cold = ColdItems(shop_engine)
+    cold.update(shop_engine.items_table, shop_engine.catalog)
+    idx, score = cold.similar()
+    np.testing.assert_array_equal(np.asarray(idx), shop_engine.hybrid.similar_idx)
+    np.testing.assert_array_equal(np.asarray(score), shop_engine.hybrid.similar_score)
+    assert len(cold.own_vectors) == len(cold.expected_share) == 0
+
+
+def test_a_new_item_lists_the_items_with_the_most_similar_content(shop_engine: Engine, engine: Engine) -> None:
+    new = len(shop_engine.items)
+    listed = [row for row in np.asarray(engine.hybrid.similar_idx[new]).tolist() if row >= 0]
+    wallets = set(shop_engine.items.rows(SHELVES["wallets"].ids).tolist()) if "wallets" in SHELVES else set()
+    same_type = set(np.flatnonzero(shop_engine.catalog.item_type == engine.catalog.item_type[new]).tolist())
+    assert wallets <= same_type
+    assert set(listed[: len(same_type)]) & same_type
+    assert new not in listed
+    score = np.asarray(engine.hybrid.similar_score[new])[: len(listed)]
+    assert (np.diff(score) <= 0).all()
+    assert (score > 0).all()
+
+
+def test_similarity_is_symmetric(shop_engine: Engine, engine: Engine) -> None:
+    """A new item is in the list of each of its neighbors, unless that list is full of better ones."""
+    new = len(shop_engine.items)
+    for row, score in zip(
+        np.asarray(engine.hybrid.similar_idx[new]).tolist(),
+        np.asarray(engine.hybrid.similar_score[new]).tolist(),
+        strict=True,
+    ):
+        if row < 0:
+            continue
+        back = np.asarray(engine.hybrid.similar_idx[row]).tolist()
+        scores = np.asarray(engine.hybrid.similar_score[row])
+        if new in back:
+            assert scores[back.index(new)] == pytest.approx(score, abs=1e-6)
+        else:
+            assert scores.min() >= score - 1e-6
+
+
+def test_lists_without_new_items_are_those_of_the_bundle(shop_engine: Engine, engine: Engine) -> None:
+    new = len(shop_engine.items)
+    for row in range(new):
+        listed = np.asarray(engine.hybrid.similar_idx[row])
+        if new not in listed:
+            np.testing.assert_array_equal(listed, shop_engine.hybrid.similar_idx[row])
+
+
+def test_the_related_items_of_a_new_item_are_the_mean_of_its_types_best_sellers(
+    shop_engine: Engine, engine: Engine
+) -> None:
+    new = len(shop_engine.items)
+    members = np.flatnonzero(shop_engine.catalog.item_type == engine.catalog.item_type[new])
+    share = shop_engine.popularity.share[members]
+    best = members[np.lexsort((np.arange(len(members)), -share))][:N_PROXY_BEST_SELLERS]
+    for name in ("bought_together", "complementary"):
+        lists = getattr(shop_engine.copurchase, name)
+        mean = np.zeros(new)
+        for row in best:
+            known = lists.item_idx[row] >= 0
+            mean[lists.item_idx[row][known]] += lists.score[row][known] / len(best)
+        width = lists.item_idx.shape[1]
+        expected = [row for row in np.lexsort((np.arange(new), -mean))[:width].tolist() if mean[row] > 0]
+        extended = getattr(engine.copurchase, name)
+        found = np.asarray(extended.item_idx[new])
+        assert found[found >= 0].tolist() == expected
+        np.testing.assert_allclose(np.asarray(extended.score[new])[: len(expected)], mean[expected], rtol=1e-5)
+
+
+def test_a_new_item_joins_the_lists_of_its_proxies_at_a_discount(shop_engine: Engine, engine: Engine) -> None:
+    new = len(shop_engine.items)
+    idx, score = np.asarray(engine.hybrid.similar_idx[new]), np.asarray(engine.hybrid.similar_score[new])
+    proxies = dict(list(zip(idx[idx >= 0].tolist(), score[idx >= 0].tolist(), strict=True))[:N_PROXY_ITEMS])
+    before, after = shop_engine.copurchase.bought_together, engine.copurchase.bought_together
+    n_joined = 0
+    for row in range(new):
+        listed = dict(zip(before.item_idx[row].tolist(), before.score[row].tolist(), strict=True))
+        expected = max((PROXY_DISCOUNT * s * listed[p] for p, s in proxies.items() if p in listed), default=0.0)
+        found = dict(zip(np.asarray(after.item_idx[row]).tolist(), np.asarray(after.score[row]).tolist(), strict=True))
+        if new in found:
+            n_joined += 1
+            assert found[new] == pytest.approx(expected, rel=1e-5)
+        else:
+            assert expected <= min(found.values()) + 1e-6
+    assert n_joined
+
+
+def test_expected_values_of_a_new_item_are_those_of_its_type(shop_engine: Engine) -> None:
+    table = to_frame([*shop_engine.items_table.to_dicts(), {"item_id": "new", **WALLET}], ITEMS)
+    cold = ColdItems(shop_engine)
+    cold.stale.add(len(shop_engine.items))
+    catalog = read_catalog(table)
+    known = replace(
+        catalog, item_type=np.append(shop_engine.catalog.item_type, shop_engine.catalog.item_type[0]).astype(np.int32)
+    )
+    known = replace(known, type_names=shop_engine.catalog.type_names, type_category=shop_engine.catalog.type_category)
+    cold.update(table, known)
+    of_type = shop_engine.catalog.item_type == shop_engine.catalog.item_type[0]
+    values = shop_engine.repeat.repeat_rate
+    np.testing.assert_allclose(cold.of_type(values), [values[of_type].mean()], rtol=1e-5)
+    share = np.sort(shop_engine.popularity.share[of_type])
+    assert cold.expected_share[0] == pytest.approx(share[len(share) // 2], rel=1e-5)
+
+
+def test_an_item_without_a_type_has_the_default(shop_engine: Engine) -> None:
+    engine = overlay_with(shop_engine, {"title": "untyped"}).engine
+    new = len(shop_engine.items)
+    assert engine.catalog.item_type[new] == -1
+    assert engine.repeat.repeat_rate[new] == pytest.approx(shop_engine.repeat.repeat_rate.mean(), rel=1e-5)
+    np.testing.assert_array_equal(np.asarray(engine.timeofday.lift[new]), 1.0)
+    assert (np.asarray(engine.copurchase.complementary.item_idx[new]) == -1).all()
+
+
+def test_new_items_one_by_one_equal_new_items_at_once(shop_engine: Engine) -> None:
+    other = WALLET | {"title": "皮具 卡包", "tags": ["真皮"]}
+    at_once = overlay_with(shop_engine, WALLET, other).engine
+    overlay = overlay_with(shop_engine, WALLET)
+    assert len(overlay.engine.items) == len(shop_engine.items) + 1
+    overlay.apply("new 1", "item_put", other)
+    one_by_one = overlay.engine
+    np.testing.assert_array_equal(np.asarray(one_by_one.hybrid.similar_idx), np.asarray(at_once.hybrid.similar_idx))
+    np.testing.assert_allclose(
+        np.asarray(one_by_one.hybrid.similar_score), np.asarray(at_once.hybrid.similar_score), atol=1e-6
+    )
+    np.testing.assert_allclose(np.asarray(one_by_one.hybrid.vectors), np.asarray(at_once.hybrid.vectors), atol=1e-6)
+
+
+def test_a_changed_item_gets_new_similar_items_and_keeps_its_vector(shop_engine: Engine) -> None:
+    overlay = CatalogOverlay(shop_engine)
+    moved = shop_engine.items.ids[0]
+    overlay.apply(moved, "item_patch", {k: v for k, v in WALLET.items() if k != "category"})
+    engine = overlay.engine
+    np.testing.assert_array_equal(np.asarray(engine.hybrid.vectors[0]), shop_engine.hybrid.vectors[0])
+    assert not np.array_equal(np.asarray(engine.hybrid.similar_score[0]), shop_engine.hybrid.similar_score[0])
