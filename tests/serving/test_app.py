@@ -11,7 +11,7 @@ import pytest
 from recsys.core.request import Recommendations, RecommendedItem
 from recsys.data.dataset import Dataset
 from recsys.pipeline.recommender import Recommender
-from serving.responses import ResponseMeta
+from serving.responses import ResponseMeta, encode
 from tests.serving.conftest import Client, client_of
 from tests.shop import CARDS, ODD_USERS, PHONES, WEEKLY_ITEM
 
@@ -27,8 +27,8 @@ def of_user(user_id: str, query: str = "") -> str:
     return f"/v1/users/{quote(user_id, safe='')}/recommendations{query}"
 
 
-def items_of(answer: dict[str, Any]) -> list[RecommendedItem]:
-    return msgspec.convert(answer["items"], list[RecommendedItem])
+def wire_form(items: list[RecommendedItem]) -> Any:
+    return msgspec.json.decode(encode(items))
 
 
 def problem(client: Client, path: str, status: int, method: str = "GET") -> dict[str, Any]:
@@ -49,7 +49,7 @@ def fields(reply: dict[str, Any]) -> list[str]:
 def test_item_lists_equal_the_librarys(client: Client, shop_models: Path, placement: str) -> None:
     answer = client.get(of_item(PHONES[0], f"?placement={placement}&limit=7")).json()
     library = Recommender.open(shop_models).related([PHONES[0]], placement=placement, limit=7)[0]
-    assert items_of(answer) == library
+    assert answer["items"] == wire_form(library)
     assert answer["placement"] == placement
 
 
@@ -58,7 +58,8 @@ def test_user_lists_equal_the_librarys(client: Client, shop_models: Path, placem
     when = "2024-06-20T08:00:00+08:00"
     answer = client.get(of_user("u012", f"?placement={placement}&as_of={quote(when)}")).json()
     library = Recommender.open(shop_models)
-    assert items_of(answer) == library.recommend(["u012"], placement, as_of=datetime.fromisoformat(when))[0][:20]
+    (listed,) = library.recommend(["u012"], placement, as_of=datetime.fromisoformat(when))
+    assert answer["items"] == wire_form(listed[:20])
     assert (answer["as_of"], answer["local_hour"]) == ("2024-06-20T00:00:00Z", 8)
 
 

@@ -210,9 +210,7 @@ def test_a_token_of_another_request_is_refused(shop: Client) -> None:
     flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
     assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=flipped))
     assert "altered" in refused(ask(shop, placement="for_you", user_id="u010", page_token=token[:-9]))
-    assert "'for_you', not with 'discover'" in refused(
-        ask(shop, placement="discover", user_id="u010", page_token=token)
-    )
+    assert "'for_you', not for 'discover'" in refused(ask(shop, placement="discover", user_id="u010", page_token=token))
     assert "another user" in refused(ask(shop, placement="for_you", user_id="u011", page_token=token))
     assert "another filter" in refused(
         ask(shop, placement="for_you", user_id="u010", filter="price > 1", page_token=token)
