@@ -118,3 +118,16 @@ def test_answers_have_the_documented_fields(answers: list[tuple[Call, httpx.Resp
     for call, answer in answers:
         if call.answer is not None:
             assert shape(answer.json()) == shape(call.answer), call.path
+
+
+def messages(answer: dict[str, Any]) -> list[Any]:
+    """The texts of an answer that do not depend on the data."""
+    found = [answer.get("errors"), [result["errors"] for result in answer.get("results", [])]]
+    remains = [(each["what"], each["until"]) for each in answer.get("remains", [])]
+    return [*found, [texts for texts in remains if not texts[0].startswith("bundle ")]]
+
+
+def test_answers_have_the_documented_messages(answers: list[tuple[Call, httpx.Response]]) -> None:
+    for call, answer in answers:
+        if call.answer is not None:
+            assert messages(answer.json()) == messages(call.answer), call.path
