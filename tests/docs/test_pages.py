@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -147,11 +146,6 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_json_is_valid(block: Block) -> None:
     json.loads(block.text)
-
-
-@pytest.mark.parametrize("block", blocks("python"), ids=str)
-def test_python_is_valid(block: Block) -> None:
-    ast.parse(block.text)
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
