@@ -16,6 +16,8 @@ from recsys.core.errors import RecsysError, RequestError
 
 WRONG_CALL: Final = 2
 UNEXPECTED: Final = 1
+INFORMATIVE: Final = ("cli", "recsys", "serving", "training", "uvicorn")
+"""Loggers whose messages of level INFO are for people; those of other libraries are shown from WARNING on."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,9 @@ def _common(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, force=True)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, force=True)
+    for name in INFORMATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
 

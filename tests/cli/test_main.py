@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from importlib.metadata import version
@@ -103,3 +104,10 @@ def test_the_process_itself_leaves_with_the_code(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("recsys: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_libraries_log_from_warning_on(recsys: Run) -> None:
+    said = recsys("keys", "list", "--file", "none.json")
+    assert said.code == 2
+    assert not logging.getLogger("faiss.loader").isEnabledFor(logging.INFO)
+    assert logging.getLogger("serving.server").isEnabledFor(logging.INFO)
