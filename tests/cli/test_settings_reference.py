@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from cli.settings_reference import PAGE, Row, render, sections, table
 from recsys.core.settings_table import describe
 from recsys.fitting.engine import EngineConfig
-from scripts.settings_reference import PAGE, Row, render, sections, table
 from training.gate import GateConfig
 from training.ingest.ingest import IngestConfig
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render(), "run `python scripts/settings_reference.py`"
+    assert PAGE.read_text(encoding="utf-8") == render(), "run `python -m cli.settings_reference`"
 
 
 def test_every_setting_is_on_the_page() -> None:

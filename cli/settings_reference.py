@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the declarations of the settings: `python scripts/settings_reference.py`."""
+"""Writes docs/settings.md from the declarations of the settings: `python -m cli.settings_reference`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HEAD: Final = """\
 # Settings
 
 After reading this page you can change the settings of the jobs and of the server.
-The page is generated from the code by `python scripts/settings_reference.py`.
+The page is generated from the code by `python -m cli.settings_reference`.
 
 ## Settings of the jobs
 
