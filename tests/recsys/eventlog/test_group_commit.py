@@ -62,7 +62,7 @@ def test_a_full_queue_turns_away_and_takes_again_once_it_is_drained() -> None:
     disk = Disk()
     group, _ = with_one_under_way(disk, max_waiting=2)
     waiting = group.submit([1, 2])
-    with pytest.raises(StoreBusyError, match="2 entries wait, 1 more would pass 2") as caught:
+    with pytest.raises(StoreBusyError, match="2 entries wait, and 1 more would exceed 2") as caught:
         group.submit([3])
     assert caught.value.n_waiting == 2
     disk.go_on.release(3)

@@ -376,7 +376,7 @@ def test_a_closed_store_raises(store: EventStore) -> None:
 
 def test_more_than_may_wait_is_turned_away(reopen: Open) -> None:
     store = reopen(max_waiting=3)
-    with pytest.raises(StoreBusyError, match="4 more would pass 3"):
+    with pytest.raises(StoreBusyError, match="4 more would exceed 3"):
         store.append([event()] * 4)
     assert store.append([event()] * 3) == ["stored"] * 3
 
