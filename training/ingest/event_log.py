@@ -191,7 +191,7 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
 
 def _with_merged_ids(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     """Give the events of merged ids the id that these were merged into."""
-    ends = identities.ends(identities.merges)
+    ends = identities.roots(identities.merges)
     if not ends:
         return events
     user_key = pl.coalesce("user_id", "visitor_id")
