@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -132,6 +133,18 @@ class Recommender:
             RequestError: naming the field that cannot be served.
         """
         return recommend_with_trace(self.current, request, self.version, self.live, self.placements, self.masks)
+
+    def answer(self, request: Request) -> Recommendations:
+        """Deprecated alias of `recommend_for`, for one release."""
+        warnings.warn("Recommender.answer is deprecated: call recommend_for", DeprecationWarning, stacklevel=2)
+        return self.recommend_for(request)
+
+    def full_answer(self, request: Request) -> RankedResult:
+        """Deprecated alias of `recommend_with_trace`, for one release."""
+        warnings.warn(
+            "Recommender.full_answer is deprecated: call recommend_with_trace", DeprecationWarning, stacklevel=2
+        )
+        return self.recommend_with_trace(request)
 
     def filter(self, text: str | None) -> Filter | None:
         """Returns a filter for `Request.filter`, compiled for the current catalog; None for an empty text.

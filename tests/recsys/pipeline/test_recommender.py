@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,20 @@ def test_any_shop_has_examples_and_warms_up(shop: str, recommender: Recommender)
     assert (examples.user_id == "") == (len(DEGENERATE[shop].users) == 0)
     assert small.knows_item(examples.item_id)
     small.warm_up()
+
+
+def test_names_of_0_1_warn_and_work(recommender: Recommender) -> None:
+    request = Request("popular", recommender.data_end, 3)
+    with pytest.warns(DeprecationWarning, match="recommend_for"):
+        assert recommender.answer(request) == recommender.recommend_for(request)
+    with pytest.warns(DeprecationWarning, match="recommend_with_trace"):
+        assert recommender.full_answer(request).recommendations == recommender.recommend_for(request)
+
+
+def test_a_filter_as_text_is_refused_with_the_remedy(recommender: Recommender) -> None:
+    text: Any = "price < 3"
+    request = Request("popular", recommender.data_end, 3, filter=text)
+    with pytest.raises(RequestError, match=r"Recommender\.filter") as caught:
+        recommender.recommend_for(request)
+    assert caught.value.field == "filter"
+    assert recommender.recommend_for(Request("popular", recommender.data_end, 3, filter=recommender.filter(text))).items
