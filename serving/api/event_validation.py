@@ -6,7 +6,6 @@ there; a test compares the two. Here texts that are not ids have the size limit 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.core.timestamps import MICROSECONDS
+from recsys.core.timestamps import MICROSECONDS, from_micros, parse_micros
 from recsys.data.payloads import ItemlessRow, parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
@@ -31,12 +30,6 @@ ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
 """Columns that are fields of the entry itself; a `timestamp` that the shop gives is in its body as well."""
 
 ID_FIELDS: Final = ("event_id", "messageId", "eventId")
-EPOCH_UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
-"""For seconds, milliseconds and microseconds since 1970: the first number that is too large, and the factor."""
-EARLIEST_COUNT: Final = 100_000_000
-"""Smaller counts are before March 1973, and may be the digits of a date such as 20240501."""
-
-_DIGITS: Final = re.compile(r"\d{9,19}(\.\d+)?\Z")
 
 
 @dataclass(frozen=True)
@@ -95,32 +88,6 @@ def event_id_of(payload: Any) -> str | None:
     return None
 
 
-def read_micros(value: Any) -> int:
-    """Read a time as microseconds since 1970: RFC 3339 with an offset, or a count whose size determines its unit.
-
-    >>> read_micros("2024-05-01T08:00:00+08:00") == read_micros(1714521600) == read_micros("1714521600000")
-    True
-
-    Raises:
-        ValueError: its message is what was expected.
-    """
-    if isinstance(value, str) and _DIGITS.match(value):
-        value = float(value)
-    if isinstance(value, int | float):
-        if 0 <= value < EARLIEST_COUNT:
-            raise ValueError("expected an RFC 3339 time, or a count since 1970; this may be the digits of a date")
-        factor = next((micros for end, micros in EPOCH_UNITS if abs(value) < end), 1e-3)
-        return round(value * factor)
-    try:
-        moment = datetime.fromisoformat(value.upper())
-    except ValueError:
-        raise ValueError("expected an RFC 3339 time such as 2024-05-01T08:00:00+08:00") from None
-    if moment.tzinfo is None:
-        raise ValueError("expected an offset at the end, such as +08:00 or Z")
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
-
-
 def _entry(row: dict[str, Any], bounds: TimestampBounds, faults: list[FieldError]) -> LogEntry:
     """Return the entry of one row; add its errors to `faults`."""
     if isinstance(row, ItemlessRow):
@@ -132,8 +99,7 @@ def _entry(row: dict[str, Any], bounds: TimestampBounds, faults: list[FieldError
     body = {name: value for name, value in row.items() if value is not None and name not in ENTRY_COLUMNS}
     if micros is None:
         return LogEntry("event", row.get("event_id"), float(bounds.now), bounds.received_at, body)
-    seconds, rest = divmod(micros, MICROSECONDS)
-    body["timestamp"] = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
+    body["timestamp"] = from_micros(micros).isoformat()
     return LogEntry("event", row.get("event_id"), micros / MICROSECONDS, bounds.received_at, body)
 
 
@@ -163,7 +129,7 @@ def _micros(value: Any, bounds: TimestampBounds, faults: list[FieldError]) -> in
     if value is None:
         return None
     try:
-        micros = read_micros(value)
+        micros = parse_micros(value)
         if not 0 <= micros <= bounds.latest * MICROSECONDS:
             latest = datetime.fromtimestamp(bounds.latest, UTC).isoformat()
             raise ValueError(f"expected a time from 1970 to the server's clock, at the latest {latest}")
