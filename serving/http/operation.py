@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
@@ -146,30 +146,32 @@ class Route(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, answer, count and send; an exception on the way becomes a problem."""
-        content: bytes | AsyncIterator[bytes] = b""
-        with CountedCall(self._app_context) as call:
-            operation = self._operation(scope)
-            media_type = operation.media_type
-            content = await self._respond(call, operation, scope, receive)
-        if call.failure is None:
-            await _send(send, 200, media_type, content)
-        else:
-            await _send(send, call.failure.problem.status, PROBLEM, call.failure.body, call.failure.headers.items())
-
-    async def _respond(
-        self, call: CountedCall, operation: Operation[Any], scope: Scope, receive: Receive
-    ) -> bytes | AsyncIterator[bytes]:
         app_context = self._app_context
-        if app_context.keys is not None and operation.scope is not None:
-            app_context.keys.check(scope["headers"], operation.scope)
-        parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
-        call.placement = getattr(parameters, "placement", None)
-        if operation.body is None:
-            return await operation.respond(app_context, parameters)
-        settings = app_context.settings
-        body = await operation.body.read(scope["headers"], receive, settings.max_body_bytes, settings.body_seconds)
-        call.placement = getattr(body, "placement", None)
-        return await operation.respond(app_context, parameters, body)
+        content: bytes | AsyncIterator[bytes] = b""
+        with CountedCall(app_context) as call:
+            operation = self._operation(scope)
+            if app_context.keys is not None and operation.scope is not None:
+                app_context.keys.check(scope["headers"], operation.scope)
+            parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
+            call.placement = getattr(parameters, "placement", None)
+            if operation.body is None:
+                content = await operation.respond(app_context, parameters)
+            else:
+                limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
+                body = await operation.body.read(scope["headers"], receive, *limits)
+                call.placement = getattr(body, "placement", None)
+                content = await operation.respond(app_context, parameters, body)
+        if call.failure is None:
+            await send(_response_start(200, operation.media_type, content))
+        else:
+            problem, content = call.failure.problem, call.failure.body
+            await send(_response_start(problem.status, PROBLEM, content, call.failure.headers))
+        if isinstance(content, bytes):
+            await send({"type": "http.response.body", "body": content})
+            return
+        async for part in content:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     def _operation(self, scope: Scope) -> Operation[Any]:
         method = scope["method"]
@@ -183,24 +185,15 @@ class Route(BaseRoute):
         return operation
 
 
-async def _send(
-    send: Send,
-    status: int,
-    media_type: str,
-    content: bytes | AsyncIterator[bytes],
-    extra: Iterable[tuple[str, str]] = (),
-) -> None:
+def _response_start(
+    status: int, media_type: str, content: bytes | AsyncIterator[bytes], extra: Mapping[str, str] | None = None
+) -> Message:
     headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in extra]
     if isinstance(content, bytes):
         headers.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if isinstance(content, bytes):
-        await send({"type": "http.response.body", "body": content})
-        return
-    async for part in content:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    if extra:
+        headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def _raw_path(scope: Scope) -> bytes:

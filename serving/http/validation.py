@@ -73,7 +73,7 @@ def has_valid_ids(fields: Struct, names: Iterable[str]) -> bool:
     for name in names:
         value = getattr(fields, name)
         if isinstance(value, str):
-            if not is_id(value):
+            if not (value.isascii() and value.isprintable()) and not is_id(value):  # msgspec has checked the length
                 return False
         elif isinstance(value, list) and not all(map(is_id, value)):
             return False

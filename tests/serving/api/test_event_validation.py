@@ -17,31 +17,40 @@ from training.ingest.readers import read_table
 from training.ingest.validation import DUPLICATE, ValidationRules, validate_table
 
 NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
-MOMENTS = TimestampBounds(NOW, NOW + 300, NOW + 0.5)
+BOUNDS = TimestampBounds(NOW, NOW + 300, NOW + 0.5)
 FLAT = {"item_id": "tea", "event": "purchase", "user_id": "u", "event_id": "e"}
 
 
 def body(payload: Any) -> dict[str, Any]:
-    (entry,) = entries_of(payload, MOMENTS)
+    (entry,) = entries_of(payload, BOUNDS)
     return entry.body
 
 
 def faults(payload: Any) -> dict[str, str]:
     with pytest.raises(InvalidRequestError) as caught:
-        entries_of(payload, MOMENTS)
+        entries_of(payload, BOUNDS)
     return {error.field: error.message for error in caught.value.errors}
 
 
 def test_a_flat_event_is_one_entry() -> None:
-    (entry,) = entries_of(FLAT | {"quantity": 2, "price": "3.5", "region": None, "received_at": "2020-01-01"}, MOMENTS)
+    (entry,) = entries_of(FLAT | {"quantity": 2, "price": "3.5", "region": None, "received_at": "2020-01-01"}, BOUNDS)
     content = {"item_id": "tea", "event": "purchase", "user_id": "u", "quantity": 2.0, "price": 3.5}
     assert entry == LogEntry("event", "e", float(NOW), NOW + 0.5, content)
 
 
 def test_a_given_time_is_part_of_the_content() -> None:
-    (entry,) = entries_of(FLAT | {"timestamp": "2024-06-30T23:59:59.25+08:00"}, MOMENTS)
+    (entry,) = entries_of(FLAT | {"timestamp": "2024-06-30T23:59:59.25+08:00"}, BOUNDS)
     assert entry.at == NOW - 8 * 3600 - 0.75
     assert entry.body["timestamp"] == "2024-06-30T15:59:59.250000+00:00"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2024-05-01T08:00:00+08:00", "2024-05-01t00:00:00z", 1714521600, 1714521600.0, 1714521600000, 1714521600000000,
+     1714521600000000000, "1714521600", "1714521600000000"],
+)  # fmt: skip
+def test_formats_of_times(value: Any) -> None:
+    assert body(FLAT | {"timestamp": value})["timestamp"] == "2024-05-01T00:00:00+00:00"
 
 
 GA4 = {
@@ -72,15 +81,15 @@ RETAIL = {
 
 
 def test_payloads_of_other_vendors_are_parsed() -> None:
-    bought = entries_of(GA4, MOMENTS)
+    bought = entries_of(GA4, BOUNDS)
     assert [(each.key, each.body["item_id"], each.at) for each in bought] == [
         ("g#1", "tea", NOW - 60.0),
         ("g#2", "cup", NOW - 60.0),
     ]
     assert bought[0].body["basket_id"] == "T1"
-    (added,) = entries_of(SEGMENT, MOMENTS)
+    (added,) = entries_of(SEGMENT, BOUNDS)
     assert (added.key, added.body["event"], added.body["visitor_id"]) == ("s", "add_to_cart", "v")
-    assert [(each.key, each.body["quantity"], each.at) for each in entries_of(RETAIL, MOMENTS)] == [
+    assert [(each.key, each.body["quantity"], each.at) for each in entries_of(RETAIL, BOUNDS)] == [
         ("r#1", 1.0, float(NOW)),
         ("r#2", 2.0, float(NOW)),
     ]
@@ -110,7 +119,7 @@ def test_payloads_of_other_vendors_are_parsed() -> None:
         ({"timestamp": "2024-06-01T00:00:00"}, "timestamp", "offset"),
         ({"timestamp": "2024-06-01"}, "timestamp", "offset"),
         ({"timestamp": "yesterday"}, "timestamp", "RFC 3339"),
-        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "from 1970"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "between the years 1 and 9999"),
         ({"timestamp": -1}, "timestamp", "from 1970"),
         ({"timestamp": 1e300}, "timestamp", "from 1970"),
         ({"timestamp": 20240501}, "timestamp", "digits of a date"),
@@ -143,7 +152,7 @@ def test_the_number_of_errors_is_limited() -> None:
 
 def test_an_event_with_too_many_items_is_refused() -> None:
     assert "201 items" in faults(GA4 | {"items": [{"item_id": "tea"}] * 201})["items"]
-    assert len(entries_of(GA4 | {"items": [{"item_id": "tea"}] * 200}, MOMENTS)) == 200
+    assert len(entries_of(GA4 | {"items": [{"item_id": "tea"}] * 200}, BOUNDS)) == 200
 
 
 JSON = st.recursive(
@@ -160,7 +169,7 @@ NAMES = st.sampled_from(
 def test_any_json_is_accepted_or_refused_with_a_reason(payload: dict[str, Any]) -> None:
     event_id_of(payload)
     try:
-        entries = entries_of(payload, MOMENTS)
+        entries = entries_of(payload, BOUNDS)
     except InvalidRequestError as error:
         assert error.errors  # noqa: PT017
         json.dumps([[each.field, each.message, each.value] for each in error.errors], ensure_ascii=False).encode()
@@ -190,7 +199,7 @@ def test_the_rules_equal_those_of_the_tables(tmp_path: Path) -> None:
     changes += [{"event": event, "quantity": 0} for event in ("view_item", "purchase", "refund")]
     rows = [{"event_id": f"e{place}", **base, **change} for place, change in enumerate(changes)]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    latest = datetime.fromtimestamp(MOMENTS.latest, UTC)
+    latest = datetime.fromtimestamp(BOUNDS.latest, UTC)
     sifted = validate_table(read_table(tmp_path / "events.jsonl", "events"), "events", ValidationRules(latest))
     is_faulty = ~sifted.rejects["reason"].str.starts_with(DUPLICATE)
     rejected = set(sifted.rejects.filter(is_faulty)["row"].to_list())
@@ -201,6 +210,6 @@ def test_the_rules_equal_those_of_the_tables(tmp_path: Path) -> None:
 
 def _is_taken(row: dict[str, Any]) -> bool:
     try:
-        return bool(entries_of(row, MOMENTS))
+        return bool(entries_of(row, BOUNDS))
     except InvalidRequestError:
         return False
