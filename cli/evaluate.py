@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recsys.core.metrics import Interval
     from recsys.evaluation.splits import WindowName
     from recsys.evaluation.summary import EvaluationSummary
-    from training.evaluate import EvaluationReport
+    from training.evaluation_report import EvaluationReport
 
 N_COLUMNS: Final = 7
 """Metrics that a table shows; the files contain all."""
@@ -58,7 +58,7 @@ def evaluate(
     """Fit on the past of a window, and measure each list and each baseline on the purchases in it."""
     from training.config import read_config
     from training.evaluate import evaluate as run
-    from training.evaluate import write_lists, write_report
+    from training.evaluation_report import write_lists, write_report
     from training.report.report import require_report, write_html
 
     settings = read_config(config)

@@ -1,4 +1,4 @@
-"""The gate before a bundle serves: new settings against those that serve, on answers that neither has seen."""
+"""The gate before a bundle is activated: changed settings against the current ones, on held-out data."""
 
 from __future__ import annotations
 
@@ -28,9 +28,16 @@ Measure = Callable[[metrics.Lists, Any, int], Values]
 
 @dataclass(frozen=True)
 class GateMetric:
-    """What the gate can ask: a task, the list that answers it, and how the answer is measured."""
+    """A metric of the gate: a task, the list that is measured, and the measure.
 
-    ask: Callable[[Dataset, Window], Task]
+    Attributes:
+        task: makes the queries of a window.
+        placement: the list.
+        measure: metric of lists at a length.
+        k: the length.
+    """
+
+    task: Callable[[Dataset, Window], Task]
     placement: str
     measure: Measure
     k: int
@@ -47,7 +54,7 @@ GATE_METRICS: Final[Mapping[str, GateMetric]] = {
         10,
     ),
 }
-"""By the name of the metric, as `recsys evaluate` writes it."""
+"""Metrics of the gate, by the name that `recsys evaluate` writes."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,13 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate found.
+    """The result of the gate.
 
     Attributes:
-        decision: `refused` where the interval of the difference lies below zero, `overridden` where it does and the
-            bundle serves all the same, `skipped` where nothing was compared.
-        why: of a gate that was skipped, else "".
-        figures: of a comparison: the metric, the holdout, the number of queries, both values and their difference.
+        decision: `refused` where the interval of the difference is below zero, `overridden` where it is and the bundle
+            is activated anyway, `skipped` where nothing was compared.
+        why: why the gate was skipped, else "".
+        figures: metric, holdout, number of queries, both values and their difference; empty where skipped.
     """
 
     decision: Decision
@@ -81,22 +88,22 @@ class GateResult:
     figures: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for the manifest."""
+        """Return the result as JSON values, for the manifest."""
         return asdict(self)
 
     def sentence(self, version: str) -> str:
-        """Why a bundle was refused, and what to do about it."""
-        new, current, less = (self.figures[name] for name in ("new", "current", "difference"))
+        """Write why a bundle was refused, with the remedies."""
+        new, current, change = (self.figures[name] for name in ("new", "current", "difference"))
         return (
-            f"{version} is written and does not serve: on {self.figures['metric']} its settings reach "
-            f"{new['value']:.4f}, those that serve {current['value']:.4f} (difference {less['value']:+.4f}, 95 % "
-            f"interval {less['low']:+.4f} to {less['high']:+.4f}, {self.figures['n_queries']} queries). Change the "
-            f"settings, train with --activate-worse, or `recsys models activate {version}`"
+            f"{version} is written and not activated: on {self.figures['metric']} its settings reach "
+            f"{new['value']:.4f}, the current ones {current['value']:.4f} (difference {change['value']:+.4f}, 95 % "
+            f"interval {change['low']:+.4f} to {change['high']:+.4f}, {self.figures['n_queries']} queries). Change the "
+            f"settings, train with --activate-worse, or run `recsys models activate {version}`"
         )
 
 
 def skipped(why: str) -> GateResult:
-    """Nothing was compared."""
+    """Return the result of a gate that compared nothing."""
     return GateResult("skipped", why, {})
 
 
@@ -109,52 +116,52 @@ def compare(
     activate_worse: bool = False,
     progress: Progress = silent,
 ) -> GateResult:
-    """Fit both settings on what came before the latest `holdout_days`, and ask both what came in them.
+    """Fit both settings on the data before the last `holdout_days`, and measure both on these days.
 
     Args:
         dataset: the whole shop.
-        current: settings of the bundle that serves.
-        new: settings of the one that would.
-        gate: what is asked.
-        activate_worse: whether a worse one serves all the same.
-        progress: told the stages.
+        current: settings of the current bundle.
+        new: settings of the new bundle.
+        gate: metric and length of the holdout.
+        activate_worse: whether a worse bundle is activated anyway.
+        progress: receives the stages.
     """
-    question = GATE_METRICS[gate.metric]
+    metric = GATE_METRICS[gate.metric]
     try:
         window = find_window(dataset, "report", gate.holdout_days)
     except DataError as error:
         return skipped(str(error))
-    task = draw(question.ask(dataset, window))
+    task = draw(metric.task(dataset, window))
     if not len(task):
-        return skipped(f"nobody can be asked {gate.metric} in the last {gate.holdout_days} days")
+        return skipped(f"{gate.metric} has no query in the last {gate.holdout_days} days")
     values = [
-        ask(dataset, window, config, task, question, _named(progress, f"gate, {who} settings"))
-        for who, config in (("current", current), ("new", new))
+        measure(dataset, window, config, task, metric, _prefixed(progress, f"gate, {name} settings"))
+        for name, config in (("current", current), ("new", new))
     ]
     old, found, difference = intervals(np.column_stack(values), task)
     is_worse = difference.high < 0
     decision: Decision = "passed" if not is_worse else "overridden" if activate_worse else "refused"
     moments = {name: datetime.fromtimestamp(second, UTC).isoformat() for name, second in vars(window).items()}
     figures = {"metric": gate.metric, "holdout": moments, "n_queries": len(task)}
-    told = {"new": asdict(found), "current": asdict(old), "difference": asdict(difference)}
-    return GateResult(decision, "", figures | told)
+    measured = {"new": asdict(found), "current": asdict(old), "difference": asdict(difference)}
+    return GateResult(decision, "", figures | measured)
 
 
-def _named(progress: Progress, who: str) -> Progress:
-    return lambda stage, share=0.0: progress(f"{who}: {stage}", share)
+def _prefixed(progress: Progress, prefix: str) -> Progress:
+    return lambda stage, share=0.0: progress(f"{prefix}: {stage}", share)
 
 
-def ask(
-    dataset: Dataset, window: Window, config: EngineConfig, task: Task, question: GateMetric, progress: Progress
+def measure(
+    dataset: Dataset, window: Window, config: EngineConfig, task: Task, metric: GateMetric, progress: Progress
 ) -> Values:
-    """A value a query; the models are gone when it returns."""
+    """Fit settings and return one value per query; the models are released on return."""
     experiment = Experiment.cut(dataset, window, config, progress=progress)
-    return question.measure(experiment.served(task, question.placement), task.relevant, question.k)
+    return metric.measure(experiment.served(task, metric.placement), task.relevant, metric.k)
 
 
 def intervals(values: Values, task: Task) -> tuple[Interval, Interval, Interval]:
-    """Of the current settings, of the new ones, and of the new less the current, by the same draws."""
+    """Return the intervals of the current settings, of the new ones and of the difference, by the same resamples."""
     means = resampled_means(values, np.random.default_rng(0), task.unit)
     mean = values.mean(axis=0)
-    current, new = (interval_of(float(mean[place]), means[:, place]) for place in (0, 1))
+    current, new = (interval_of(float(mean[column]), means[:, column]) for column in (0, 1))
     return current, new, interval_of(float(mean[1] - mean[0]), means[:, 1] - means[:, 0])

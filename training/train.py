@@ -1,4 +1,4 @@
-"""The job that learns: tables in, an activated bundle out."""
+"""The job that trains: a folder of tables in, an activated bundle out."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from training.gate import GateConfig, GateResult, compare, skipped
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a training did.
+    """The result of a training.
 
     Attributes:
-        version: the bundle that was trained, the current one unless `refused`.
-        is_new: whether it was trained now; False where nothing had changed.
-        seconds: by stage.
-        peak_memory_mb: most memory that the process has held.
+        version: the trained bundle, which is current unless `refused`.
+        is_new: whether it was trained now; False where nothing has changed.
+        seconds: time of each stage.
+        peak_memory_mb: peak memory of the process.
         rows: number of events, users and items.
-        notes: what the data could not teach, and what that means for the lists.
-        removed: older bundles that went.
-        gate: what the gate found, as the manifest holds it; empty where nothing was trained.
-        refused: why the new bundle does not serve, "" where it does.
+        notes: gaps in the data, and their effect on the lists.
+        removed: older bundles that were removed.
+        gate: result of the gate, as in the manifest; empty where nothing was trained.
+        refused: why the new bundle is not activated, "" where it is.
     """
 
     version: str
@@ -58,7 +58,7 @@ class TrainReport:
     refused: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """Return the report as JSON values."""
         return asdict(self)
 
 
@@ -74,30 +74,30 @@ def train(
     activate_worse: bool = False,
     progress: Progress = silent,
 ) -> TrainReport:
-    """Fit every model on a folder of tables, write a bundle and make it the current one, if the gate lets it pass.
+    """Fit all models on a folder of tables, write a bundle and activate it if it passes the gate.
 
-    The current bundle changes at the very end or not at all. What a killed job left half written is removed.
+    The current bundle changes at the end or not at all. Partial files of a killed job are removed.
 
     Args:
         data_dir: the folder that `ingest` wrote.
         models: the folder of bundles.
         config: settings of the models.
-        now: aware; when the bundle is made. Ages count from the end of the data, not from here.
-        if_changed: do nothing while the current bundle is whole and of the same tables, settings and code.
-        keep: how many of the latest bundles stay, >= 1; the current one and the one before it always do.
-        gate: how settings that differ from those that serve are tried first; its defaults if not given.
-        activate_worse: serve the new bundle even where the gate finds it worse.
-        progress: told of each stage.
+        now: aware creation time of the bundle; ages count from the end of the data.
+        if_changed: do nothing while the current bundle is whole and has the same tables, settings and code.
+        keep: latest bundles to keep, at least 1; the current and the previous one always stay.
+        gate: settings of the gate; None for the defaults.
+        activate_worse: activate the new bundle even if the gate finds it worse.
+        progress: receives the stages.
 
     Raises:
-        ConfigError: `keep` or `now` cannot be.
+        ConfigError: `keep` is below 1, or `now` has no zone.
         DataError: the tables cannot be used.
-        BundleError: another training holds `models`, or the bundle cannot be written.
+        BundleError: another training is running on `models`, or the bundle cannot be written.
     """
     if keep < 1:
         raise ConfigError(f"keep is {keep}, expected at least 1 bundle")
     if now.tzinfo is None:
-        raise ConfigError(f"the moment {now.isoformat()} has no time zone; give one with its offset")
+        raise ConfigError(f"the time {now.isoformat()} has no time zone; add its offset")
     with locked(models):
         sweep(models)
         unchanged = _unchanged(data_dir, models, config) if if_changed else None
@@ -108,10 +108,10 @@ def train(
         stages = Stopwatch(progress)
         stages("reading the tables")
         dataset = load_dataset(data_dir)
-        verdict = _judge(dataset, models, config, gate or GateConfig(), activate_worse, stages)
-        manifest = _fit_and_write(dataset, models, config, now, verdict, stages)
+        gate_result = _run_gate(dataset, models, config, gate or GateConfig(), activate_worse, stages)
+        manifest = _fit_and_write(dataset, models, config, now, gate_result, stages)
         stages("activating")
-        if verdict.decision != "refused":
+        if gate_result.decision != "refused":
             activate(models, manifest.version)
         removed = prune(models, keep)
         seconds = stages.stop()
@@ -123,12 +123,12 @@ def train(
         rows=_rows(dataset),
         notes=tuple(manifest.notes),
         removed=removed,
-        gate=verdict.to_dict(),
-        refused=verdict.sentence(manifest.version) if verdict.decision == "refused" else "",
+        gate=gate_result.to_dict(),
+        refused=gate_result.sentence(manifest.version) if gate_result.decision == "refused" else "",
     )
 
 
-def _judge(
+def _run_gate(
     dataset: Dataset,
     models: Path,
     config: EngineConfig,
@@ -136,18 +136,18 @@ def _judge(
     activate_worse: bool,
     stages: Progress,
 ) -> GateResult:
-    """Hold new settings against those of the bundle that serves."""
+    """Compare new settings with those of the current bundle."""
     if not gate.enabled:
         return skipped("the gate is off")
     version = current_version(models)
     if version is None:
-        return skipped("no bundle serves yet")
+        return skipped("there is no current bundle")
     try:
         current = parse_config(read_manifest(models / version).config).engine
     except (BundleError, ConfigError) as error:
         return skipped(f"the settings of {version} cannot be read: {error}")
     if current == config:
-        return skipped("the settings are those that serve")
+        return skipped("the settings are unchanged")
     return compare(dataset, current, config, gate, activate_worse=activate_worse, progress=stages)
 
 
@@ -156,7 +156,7 @@ def _fit_and_write(
     models: Path,
     config: EngineConfig,
     now: datetime,
-    verdict: GateResult,
+    gate_result: GateResult,
     stages: Progress,
 ) -> Manifest:
     engine = fit_engine(dataset, config, progress=stages)
@@ -164,14 +164,14 @@ def _fit_and_write(
     provenance = Provenance(
         created_at=now,
         data_fingerprint=dataset.fingerprint,
-        metrics={"rows": _rows(dataset), "gate": verdict.to_dict(), "rankers": _of_rankers(engine)},
+        metrics={"rows": _rows(dataset), "gate": gate_result.to_dict(), "rankers": _ranker_metrics(engine)},
         notes=find_data_gaps(dataset, engine),
     )
     return write_bundle(engine, models, provenance)
 
 
 def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest | None:
-    """The current bundle's manifest, if training again would give the same bundle."""
+    """Return the manifest of the current bundle, if another training would give the same bundle."""
     wanted = (read_info(data_dir).fingerprint, config_fingerprint(config), code_fingerprint())
     version = current_version(models)
     try:
@@ -184,12 +184,12 @@ def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest |
     return manifest if found == wanted else None
 
 
-def _of_rankers(engine: Engine) -> dict[str, Any]:
-    """What each ranker reached on requests that it had not seen, beside the blend."""
+def _ranker_metrics(engine: Engine) -> dict[str, Any]:
+    """Return the held-out metrics of each ranker and of the blend."""
     found = {}
     for name, ranker in vars(engine.rankers).items():
-        figures = {"n_requests": ranker.n_requests, "ndcg@10": ranker.ndcg, "ndcg@10_of_blend": ranker.ndcg_of_blend}
-        found[name] = {"serves": ranker.is_fitted} | figures
+        metrics = {"n_requests": ranker.n_requests, "ndcg@10": ranker.ndcg, "ndcg@10_of_blend": ranker.ndcg_of_blend}
+        found[name] = {"serves": ranker.is_fitted} | metrics
     return found
 
 
@@ -198,6 +198,6 @@ def _rows(dataset: Dataset) -> dict[str, int]:
 
 
 def _peak_memory_mb() -> float:
-    """Most memory that this process has held; the system counts in kB, macOS in bytes."""
+    """Return the peak memory of this process; Linux counts in kB, macOS in bytes."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

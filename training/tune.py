@@ -1,4 +1,4 @@
-"""The job that looks for better settings, on the tuning window alone."""
+"""The job that searches for better settings on the tuning window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from recsys.fitting.engine import EngineConfig
 from training.choices import DEFAULT_GATE_METRIC, DEFAULT_HOLDOUT_DAYS
 from training.config import TrainingConfig, parse_config, render_config
 from training.extras import require_extra
-from training.gate import GATE_METRICS, GateMetric, ask, intervals
+from training.gate import GATE_METRICS, GateMetric, intervals, measure
 
 if TYPE_CHECKING:
     import optuna
@@ -37,7 +37,13 @@ STUDY: Final = "recsys"
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a setting is looked for; a whole number where both ends are."""
+    """The range in which a setting is searched; whole numbers where both ends are whole.
+
+    Attributes:
+        low: lower end.
+        high: upper end.
+        log: whether the search is uniform in the logarithm.
+    """
 
     low: float
     high: float
@@ -45,7 +51,7 @@ class Setting:
 
     @property
     def kind(self) -> type:
-        """`int` or `float`."""
+        """Return `int` or `float`."""
         return int if isinstance(self.low, int) and isinstance(self.high, int) else float
 
 
@@ -65,23 +71,23 @@ SPACE: Final[Mapping[str, Setting]] = {
     "copurchase.item_shrinkage": Setting(2.0, 100.0),
     "copurchase.decay_days": Setting(30.0, 365.0),
 }
-"""Settings that are tried if none are named."""
+"""Settings that are searched by default."""
 
 
 @dataclass(frozen=True)
 class TuneReport:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        config: the settings to train with: the best, or those that it began with where none is better.
-        is_better: whether the best beats them by an interval clear of zero.
-        metric: what was asked.
-        n_trials: trials of the study that were judged, those of earlier runs included.
-        n_failed: trials that failed.
-        base: value of the settings that it began with.
-        best: value of the best trial; of the base where there is none.
-        difference: best less base, query by query.
-        changed: settings of the best trial that were looked for.
+        config: the settings to train with: those of the best trial, or the original ones where none is better.
+        is_better: whether the interval of the difference is above zero.
+        metric: the metric that decides.
+        n_trials: completed trials of the study, including those of earlier runs.
+        n_failed: failed trials.
+        base: metric of the original settings.
+        best: metric of the best trial; of the original settings where there is none.
+        difference: paired difference of the two.
+        changed: searched settings of the best trial.
     """
 
     config: EngineConfig
@@ -95,19 +101,19 @@ class TuneReport:
     changed: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return the report as JSON values."""
         return asdict(self)
 
     def toml(self) -> str:
-        """A file of settings that `recsys train --config` takes, and why they are what they are."""
-        less = self.difference
+        """Write the settings as a file for `recsys train --config`, with the result in comments."""
+        change = self.difference
         lines = [
             f"# {self.metric} on the tuning window, {self.n_trials} trials: {self.best.value:.4f}, before "
             f"{self.base.value:.4f};",
-            f"# difference {less.value:+.4f}, 95 % interval {less.low:+.4f} to {less.high:+.4f}.",
+            f"# difference {change.value:+.4f}, 95 % interval {change.low:+.4f} to {change.high:+.4f}.",
         ]
         if not self.is_better:
-            lines.append("# No trial is better clear of zero: these are the settings that it began with.")
+            lines.append("# No trial is significantly better: these are the original settings.")
         return "\n".join([*lines, render_config(TrainingConfig(engine=self.config))])
 
 
@@ -124,26 +130,26 @@ def tune(
     seed: int = 0,
     progress: Progress = silent,
 ) -> TuneReport:
-    """Try settings, each judged by what was bought in the tuning window; the report window is never read.
+    """Try settings and measure each on the purchases in the tuning window; the report window is never read.
 
     The search is a tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS), Optuna's. A trial that the models
-    refuse counts as failed and the search goes on; Ctrl-C ends it with what was found.
+    refuse counts as failed and the search continues; Ctrl-C ends it and keeps the result.
 
     Args:
         data_dir: the folder that `ingest` wrote.
-        base: settings to begin with; what is not looked for keeps its value.
+        base: the original settings; settings that are not searched keep their value.
         metric: one of `GATE_METRICS`.
-        holdout_days: length of the window, in local days, >= 1.
-        settings: what is looked for, by key path, from `SPACE` or elsewhere.
-        minutes: time after which no further trial begins, > 0.
-        trials: trials after which none begins, those of this run alone; None for as many as the time allows.
-        study_file: keeps the study, so that a later run goes on where this one ended.
-        seed: of the search, >= 0.
-        progress: told of each trial.
+        holdout_days: length of the window in local days, at least 1.
+        settings: ranges of the search, by the key of the setting.
+        minutes: time after which no trial starts, above 0.
+        trials: trials of this run after which none starts; None for as many as the time allows.
+        study_file: file of the study, with which a later run continues the search.
+        seed: seed of the search, at least 0.
+        progress: receives each trial.
 
     Raises:
-        ConfigError: a metric or setting that does not exist, a study of another shop, base or question, or no Optuna.
-        DataError: the tables cannot be used, or nobody can be asked.
+        ConfigError: an unknown metric or setting, a study of another shop, settings or metric, or no Optuna.
+        DataError: the tables cannot be used, or the metric has no query.
     """
     if metric not in GATE_METRICS:
         raise ConfigError(f"metric is {metric!r}, expected one of {', '.join(GATE_METRICS)}")
@@ -154,37 +160,39 @@ def tune(
     dataset = load_dataset(data_dir)
     window = find_window(dataset, "tune", holdout_days)
     dataset = dataset.until(window.stop)
-    question = GATE_METRICS[metric]
-    task = draw(question.ask(dataset, window))
+    gate_metric = GATE_METRICS[metric]
+    task = draw(gate_metric.task(dataset, window))
     if not len(task):
-        raise DataError(f"nobody can be asked {metric} in the tuning window of {holdout_days} days")
+        raise DataError(f"{metric} has no query in the tuning window of {holdout_days} days")
     about = f"{config_fingerprint(base)} {dataset.fingerprint} {metric} {holdout_days}"
-    search = _Search(dataset, window, task, question, base, settings, progress)
+    search = _Search(dataset, window, task, gate_metric, base, settings, progress)
     study = _open(study_file, seed, about)
     if "base" not in study.user_attrs:
-        progress("the settings to begin with", 0.0)
+        progress("the original settings", 0.0)
         study.set_user_attr("base", search.values(base).tolist())
     search.run(study, minutes, trials)
     return _summary(study, search, metric)
 
 
 def check_settings(settings: Mapping[str, Setting]) -> None:
-    """Refuse settings that do not exist, and ranges that they may not have."""
+    """Refuse unknown settings and ranges that are not valid for them."""
     known = {name: unwrap(kind)[0] for name, kind in setting_types(EngineConfig).items()}
     if not settings:
-        raise ConfigError("no setting is looked for: name at least one")
+        raise ConfigError("no setting to search: name at least one")
     for name, setting in settings.items():
         kind = known.get(name)
         if not isinstance(kind, Number):
             near = get_close_matches(name, known, n=1)
-            raise ConfigError(f"{name!r} is no setting with a number" + (f": do you mean {near[0]!r}?" if near else ""))
+            raise ConfigError(
+                f"{name!r} is not a setting with a number" + (f": do you mean {near[0]!r}?" if near else "")
+            )
         low, high = setting.low, setting.high
         if not (in_range(kind, low) and in_range(kind, high) and low < high):
             raise ConfigError(f"{name} from {low:g} to {high:g}: expected ascending numbers {range_text(kind)}")
 
 
 def with_values(base: EngineConfig, values: Mapping[str, float]) -> EngineConfig:
-    """The settings with some of them changed, by key path."""
+    """Change some settings, by their keys."""
     document = json.loads(json.dumps(asdict(base)))
     for path, value in values.items():
         *tables, name = path.split(".")
@@ -197,33 +205,33 @@ def with_values(base: EngineConfig, values: Mapping[str, float]) -> EngineConfig
 
 @dataclass(frozen=True)
 class _Search:
-    """One question, asked of many settings."""
+    """One metric on one window, measured for many settings."""
 
     dataset: Dataset
     window: Window
     task: Task
-    question: GateMetric
+    metric: GateMetric
     base: EngineConfig
     settings: Mapping[str, Setting]
     progress: Progress
 
     def values(self, config: EngineConfig) -> Values:
-        """A value a query."""
-        return ask(self.dataset, self.window, config, self.task, self.question, silent)
+        """Return one value per query."""
+        return measure(self.dataset, self.window, config, self.task, self.metric, silent)
 
     def run(self, study: optuna.Study, minutes: float, trials: int | None) -> None:
-        """Try until the time, the trials or the patience is over."""
+        """Try settings until the time or the trials are used up, or Ctrl-C."""
         n_before = len(study.trials)
 
-        def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             done = len(study.trials) - n_before
-            judged = _judged(study)
-            best = f"{max(float(each.value or 0) for each in judged):.4f}" if judged else "none"
+            completed = _completed(study)
+            best = f"{max(float(each.value or 0) for each in completed):.4f}" if completed else "none"
             share = done / trials if trials else done / (done + 10)
             self.progress(f"{done} tried, best {best}, before {np.mean(study.user_attrs['base']):.4f}", min(share, 1.0))
 
         with suppress(KeyboardInterrupt):
-            study.optimize(self._try, n_trials=trials, timeout=60 * minutes, catch=(RecsysError,), callbacks=[tell])
+            study.optimize(self._try, n_trials=trials, timeout=60 * minutes, catch=(RecsysError,), callbacks=[report])
         self.progress("done", 1.0)
 
     def _try(self, trial: optuna.Trial) -> float:
@@ -255,12 +263,12 @@ def _open(study_file: Path | None, seed: int, about: str) -> optuna.Study:
         study_name=STUDY, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
     )
     if study.user_attrs.setdefault("about", about) != about:
-        raise ConfigError(f"{study_file} is the study of another shop, base or question: name another --study")
+        raise ConfigError(f"{study_file} is a study of another shop, settings or metric: name another --study")
     study.set_user_attr("about", about)
     return study
 
 
-def _judged(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
+def _completed(study: optuna.Study) -> Sequence[optuna.trial.FrozenTrial]:
     return _trials(study, "COMPLETE")
 
 
@@ -269,9 +277,9 @@ def _trials(study: optuna.Study, state: str) -> Sequence[optuna.trial.FrozenTria
 
 
 def _summary(study: optuna.Study, search: _Search, metric: str) -> TuneReport:
-    judged = _judged(study)
+    completed = _completed(study)
     before = np.array(study.user_attrs["base"])
-    best = max(judged, key=lambda trial: (float(trial.value or 0), -trial.number), default=None)
+    best = max(completed, key=lambda trial: (float(trial.value or 0), -trial.number), default=None)
     after = np.array(best.user_attrs["values"]) if best else before
     base, found, difference = intervals(np.column_stack([before, after]), search.task)
     is_better = best is not None and difference.low > 0
@@ -279,7 +287,7 @@ def _summary(study: optuna.Study, search: _Search, metric: str) -> TuneReport:
         config=with_values(search.base, best.params) if best is not None and is_better else search.base,
         is_better=is_better,
         metric=metric,
-        n_trials=len(judged),
+        n_trials=len(completed),
         n_failed=len(_trials(study, "FAIL")),
         base=base,
         best=found,

@@ -40,7 +40,7 @@ def test_a_table_a_question_and_the_files(recsys: Run, data: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--protocols", "nonsense"), "is no protocol"),
+        (("--protocols", "nonsense"), "is not a protocol"),
         (("--window", "future"), "expected one of report, tune"),
         (("--holdout-days", "400"), "holdout-days"),
         (("--json", "no/such/folder/f.json"), "its folder does not exist"),

@@ -14,7 +14,8 @@ from recsys.core.errors import ConfigError
 from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import DAY_S, TIMEZONE, ShopTables, small_config
-from training.evaluate import EvaluationReport, evaluate, write_lists, write_report
+from training.evaluate import evaluate
+from training.evaluation_report import EvaluationReport, write_lists, write_report
 from training.ingest.ingest import IngestConfig, InputFiles, ingest
 
 QUICK = ("rolling", "complements", "time_of_day")
@@ -32,7 +33,7 @@ def report(data: Path) -> EvaluationReport:
 
 def test_every_protocol_is_asked_and_timed(report: EvaluationReport) -> None:
     assert report.skipped == {}
-    figures = report.figures()
+    figures = report.metrics()
     assert list(figures) == list(PROTOCOLS)
     assert list(report.seconds) == ["reading the tables", "fitting", *PROTOCOLS]
     for methods in figures.values():
@@ -43,7 +44,7 @@ def test_every_protocol_is_asked_and_timed(report: EvaluationReport) -> None:
 
 
 def test_a_shop_of_habits_is_foretold_better_than_by_popularity(report: EvaluationReport) -> None:
-    figures = report.figures()["next_basket"]
+    figures = report.metrics()["next_basket"]
     assert figures["for_you"]["recall@10"]["value"] > 1.3 * figures["popularity"]["recall@10"]["value"]
     outcome = report.outcomes["next_basket"][0]
     (against,) = (
@@ -55,7 +56,7 @@ def test_a_shop_of_habits_is_foretold_better_than_by_popularity(report: Evaluati
 
 def test_files_hold_the_figures_and_what_they_rest_on(report: EvaluationReport, tmp_path: Path) -> None:
     beside = write_report(report, tmp_path / "figures.json")
-    assert json.loads((tmp_path / "figures.json").read_text()) == report.figures()
+    assert json.loads((tmp_path / "figures.json").read_text()) == report.metrics()
     about = json.loads(beside.read_text())
     assert beside == tmp_path / "figures.about.json"
     assert about["window"] == {
@@ -64,8 +65,8 @@ def test_files_hold_the_figures_and_what_they_rest_on(report: EvaluationReport, 
         "stop": "2024-07-01T16:00:00+00:00",
     }
     (question,) = about["questions"]["next_basket"]
-    assert question["best_baseline"] in report.figures()["next_basket"]
-    assert {row["baseline"] for row in question["comparisons"]} == report.figures()["next_basket"].keys() - {"for_you"}
+    assert question["best_baseline"] in report.metrics()["next_basket"]
+    assert {row["baseline"] for row in question["comparisons"]} == report.metrics()["next_basket"].keys() - {"for_you"}
 
 
 SCORED_AGAIN = [
@@ -89,12 +90,12 @@ def test_the_written_lists_score_the_same_again(report: EvaluationReport, tmp_pa
     assert lists["as_of"].dtype == pl.Datetime("us", "UTC")
     for protocol, method, name, metric, k in SCORED_AGAIN:
         judged = next(
-            each for each in report.judged[protocol] if method in each.treatments or each.primary_metric == "recall@10"
+            each for each in report.results[protocol] if method in each.treatments or each.primary_metric == "recall@10"
         )
-        n_first = 0 if judged is report.judged[protocol][0] else report.judged[protocol][0].n_queries
+        n_first = 0 if judged is report.results[protocol][0] else report.results[protocol][0].n_queries
         if protocol == "cold_items":
-            judged = report.judged[protocol][1]
-            n_first = report.judged[protocol][0].n_queries
+            judged = report.results[protocol][1]
+            n_first = report.results[protocol][0].n_queries
         of_query = (pl.col("protocol") == protocol) & pl.col("query").is_between(
             n_first, n_first + judged.n_queries - 1
         )
@@ -104,7 +105,7 @@ def test_the_written_lists_score_the_same_again(report: EvaluationReport, tmp_pa
         rows, _, items = _numbers(report, relevant.filter(of_query).with_columns(rank=0), n_first)
         shape = (judged.n_queries, len(report.items))
         taken = sparse.csr_matrix((np.ones(len(rows)), (rows, items)), shape=shape)
-        value = report.figures()[protocol][method][name]["value"]
+        value = report.metrics()[protocol][method][name]["value"]
         assert metric(again, taken, k).mean() == pytest.approx(value, abs=1e-9), (protocol, name)
 
 
@@ -133,7 +134,7 @@ def _comparable(report: EvaluationReport) -> dict[str, Any]:
             method: {name: value for name, value in found.items() if "gini" not in name}
             for method, found in methods.items()
         }
-        for protocol, methods in report.figures().items()
+        for protocol, methods in report.metrics().items()
     }
 
 
@@ -146,9 +147,9 @@ def test_a_till_without_users_is_judged_by_what_it_has(shop_tables: ShopTables, 
     ingest(sources, IngestConfig(timezone=TIMEZONE), tmp_path / "data", NOW)
     report = evaluate(tmp_path / "data", small_config())
     assert report.skipped.keys() == set(PROTOCOLS) - {"complements"}
-    assert "popular" in report.figures()["time_of_day"]
-    assert "for_you" not in report.figures()["time_of_day"]
-    assert "complementary" in report.figures()["complements"]
+    assert "popular" in report.metrics()["time_of_day"]
+    assert "for_you" not in report.metrics()["time_of_day"]
+    assert "complementary" in report.metrics()["complements"]
     write_report(report, tmp_path / "figures.json")
     write_lists(report, tmp_path / "lists.parquet")
 
@@ -156,8 +157,8 @@ def test_a_till_without_users_is_judged_by_what_it_has(shop_tables: ShopTables, 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"protocols": ["nonsense"]}, "'nonsense' is no protocol"),
-        ({"protocols": ["rolling", "rolling"]}, "name each once"),
+        ({"protocols": ["nonsense"]}, "'nonsense' is not a protocol"),
+        ({"protocols": ["rolling", "rolling"]}, "each once"),
         ({"window": "future"}, "'future'"),
         ({"holdout_days": 0}, "at least 1 day"),
     ],

@@ -59,7 +59,7 @@ def test_a_shop_of_one_day_has_nothing_to_ask(shop_dataset: Dataset) -> None:
 def test_a_refused_bundle_is_kept_and_does_not_serve(data: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     first = train(data, models, BLEND, now=NOW, gate=GATE)
-    assert (first.gate["decision"], first.gate["why"]) == ("skipped", "no bundle serves yet")
+    assert (first.gate["decision"], first.gate["why"]) == ("skipped", "there is no current bundle")
     refused = train(data, models, HARMFUL, now=NOW.replace(hour=13), gate=GATE, keep=1)
     assert current_version(models) == first.version
     assert versions(models) == (first.version, refused.version)
@@ -72,7 +72,7 @@ def test_a_refused_bundle_is_kept_and_does_not_serve(data: Path, tmp_path: Path)
     assert (told.gate["decision"], told.refused) == ("overridden", "")
     assert current_version(models) == told.version
     same = train(data, models, HARMFUL, now=NOW.replace(hour=15), gate=GATE)
-    assert same.gate["why"] == "the settings are those that serve"
+    assert same.gate["why"] == "the settings are unchanged"
     off = train(data, models, BLEND, now=NOW.replace(hour=16), gate=replace(GATE, enabled=False))
     assert off.gate["why"] == "the gate is off"
 

@@ -41,7 +41,7 @@ def test_a_study_goes_on_where_it_ended(data: Path, tmp_path: Path) -> None:
     assert (first.n_trials, second.n_trials) == (2, 3)
     assert second.base == first.base
     assert second.best.value >= first.best.value
-    with pytest.raises(ConfigError, match="the study of another shop, base or question"):
+    with pytest.raises(ConfigError, match="a study of another shop"):
         _tune(data, 1, tmp_path / "study", metric="discovery.ndcg@20")
 
 
@@ -86,8 +86,8 @@ def test_a_trial_that_fails_is_counted_and_the_search_goes_on(data: Path, monkey
             raise ConfigError("diverged")
         return asked(*arguments)  # type: ignore[arg-type]
 
-    asked = job.ask
-    monkeypatch.setattr(job, "ask", sometimes)
+    asked = job.measure
+    monkeypatch.setattr(job, "measure", sometimes)
     report = _tune(data, 2)
     assert (report.n_trials, report.n_failed) == (1, 1)
 
@@ -99,11 +99,11 @@ def test_ctrl_c_ends_with_what_was_found(data: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     def begin(*arguments: object) -> object:
-        monkeypatch.setattr(job, "ask", stop)
+        monkeypatch.setattr(job, "measure", stop)
         return asked(*arguments)  # type: ignore[arg-type]
 
-    asked = job.ask
-    monkeypatch.setattr(job, "ask", begin)
+    asked = job.measure
+    monkeypatch.setattr(job, "measure", begin)
     report = _tune(data, 5)
     assert (report.n_trials, report.is_better, report.config) == (0, False, BASE)
 

@@ -1,4 +1,4 @@
-"""Columns of any type brought to the types of `recsys.core.schema`, with a reason for every value that resists."""
+"""Casts of columns to the types of `recsys.core.schema`, with a problem for every value that fails."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
 from training.ingest.timestamp_columns import TimestampOptions, TypedColumn, parse_timestamps
 
 PROBLEMS: Final = "problems"
-"""Column of a cast table that says what went wrong in a row; null where nothing did."""
+"""Column of a cast table with the problems of each row; null where there is none."""
 
-TRUTHS: Final = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
+BOOLEANS: Final = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "0"), False
 )
 DEFAULTS: Final[dict[str, dict[str, bool]]] = {
     "items": {"available": True},
     "users": {"personalization": True},
 }
-"""What an empty value means, by table and column."""
+"""Value of an empty cell, by table and column."""
 
 LARGEST_EXACT_FLOAT: Final = 2.0**53
 
 
 @dataclass(frozen=True)
 class CastOptions:
-    """How a shop writes its values.
+    """Formats of a shop's values.
 
     Attributes:
-        times: zone and format of its times.
-        category_separator: text between the levels of a category written as one text.
-        tag_separators: characters, each of which ends a tag in tags written as one text.
+        times: zone and format of times.
+        category_separator: text between the levels of a category.
+        tag_separators: characters that each end a tag.
     """
 
     times: TimestampOptions = field(default_factory=TimestampOptions)
@@ -47,8 +47,8 @@ class TypedTable:
     """A table after the cast.
 
     Attributes:
-        frame: every canonical column in its own type, then `PROBLEMS`.
-        notes: what a person should know of how columns were read.
+        frame: every canonical column with its type, then `PROBLEMS`.
+        notes: how ambiguous columns were read.
     """
 
     frame: pl.DataFrame
@@ -56,15 +56,15 @@ class TypedTable:
 
 
 def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
-    """Cast the columns that `recsys.core.schema` names, and add the ones that the input lacks as nulls.
+    """Cast the columns of `recsys.core.schema`, and add the missing ones as nulls.
 
     Args:
-        raw: the shop's rows under our column names, any dtypes.
+        raw: the shop's rows under the standard column names, any dtypes.
         table: a key of `recsys.core.schema.TABLES`.
-        rules: how the shop writes its values.
+        rules: formats of the shop's values.
 
     Returns:
-        As many rows as came, in their order; a value that resists is null, with its reason in `PROBLEMS`.
+        As many rows as the input, in their order; a value that fails is null, with its problem in `PROBLEMS`.
     """
     columns: list[pl.Series] = []
     problems: list[pl.Series] = []
@@ -84,16 +84,16 @@ def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
 
 
 def _joined(problems: list[pl.Series], height: int) -> pl.Series:
-    """One text a row out of the problems of its columns."""
+    """Join the problems of all columns to one text per row."""
     if not problems:
         return _no_problems(height).alias(PROBLEMS)
-    frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(problems)])
+    frame = pl.DataFrame([column.alias(str(position)) for position, column in enumerate(problems)])
     text = frame.select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
     return text.set(text == "", None).alias(PROBLEMS)
 
 
 def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
-    """Cast one column of any dtype; its name chooses the separators of lists and the aliases of events."""
+    """Cast one column of any dtype; its name selects the separators of lists and the aliases of events."""
     if values.dtype == pl.Null:
         return TypedColumn(values.cast(dtype), _no_problems(values.len()))
     if dtype == TIMESTAMP:
@@ -101,7 +101,7 @@ def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> Ty
     if dtype.is_numeric():
         return _cast_numbers(values, dtype)
     if dtype == pl.Boolean():
-        return _cast_truths(values)
+        return _cast_booleans(values)
     if isinstance(dtype, pl.List):
         return _cast_lists(values, rules)
     cast = _cast_texts(values)
@@ -114,8 +114,8 @@ def _no_problems(height: int) -> pl.Series:
     return pl.repeat(None, height, dtype=pl.String(), eager=True)
 
 
-def _judged(raw: pl.Series, values: pl.Series, problem: str) -> TypedColumn:
-    """Attach `problem` wherever a value was given and none came out."""
+def _with_problem(raw: pl.Series, values: pl.Series, problem: str) -> TypedColumn:
+    """Attach `problem` wherever an input value has no result."""
     failed = raw.is_not_null() & values.is_null()
     if not failed.any():
         return TypedColumn(values, _no_problems(raw.len()))
@@ -132,7 +132,7 @@ def _trimmed(values: pl.Series) -> pl.Series:
 
 
 def _cast_texts(values: pl.Series) -> TypedColumn:
-    """Ids and names: text as it is, whole numbers without a decimal point, an empty text as missing."""
+    """Cast ids and names: texts stay, whole numbers lose their decimal point, an empty text is missing."""
     dtype = values.dtype
     if _is_text(dtype):
         text = values.cast(pl.String)
@@ -141,10 +141,10 @@ def _cast_texts(values: pl.Series) -> TypedColumn:
         values = values.fill_nan(None)
         exact = values.is_finite() & (values == values.round()) & (values.abs() < LARGEST_EXACT_FLOAT)
         whole = values.zip_with(exact, _nulls(values)).cast(pl.Int64)
-        return _judged(values, whole.cast(pl.String), "is not a text or a whole number")
+        return _with_problem(values, whole.cast(pl.String), "is not a text or a whole number")
     if dtype.is_numeric() or dtype.is_temporal():
         return TypedColumn(values.cast(pl.String), _no_problems(values.len()))
-    return _judged(values, _no_problems(values.len()), f"is of type {dtype}, not a text")
+    return _with_problem(values, _no_problems(values.len()), f"is of type {dtype}, not a text")
 
 
 def _nulls(values: pl.Series) -> pl.Series:
@@ -154,25 +154,25 @@ def _nulls(values: pl.Series) -> pl.Series:
 def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> TypedColumn:
     raw = _trimmed(values) if _is_text(values.dtype) else values
     if not (_is_text(raw.dtype) or raw.dtype.is_numeric()):
-        return _judged(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
+        return _with_problem(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
     numbers = raw.cast(pl.Float64, strict=False)
     if dtype == pl.Float64():
-        return _judged(raw, numbers, "is not a number")
+        return _with_problem(raw, numbers, "is not a number")
     whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() < LARGEST_EXACT_FLOAT)
-    return _judged(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
+    return _with_problem(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
 
 
-def _cast_truths(values: pl.Series) -> TypedColumn:
+def _cast_booleans(values: pl.Series) -> TypedColumn:
     if values.dtype == pl.Boolean:
         return TypedColumn(values, _no_problems(values.len()))
     cast = _cast_texts(values)
     text = _trimmed(cast.values).str.to_lowercase()
-    truths = text.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
-    return _judged(text, truths, "is not true or false")
+    booleans = text.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
+    return _with_problem(text, booleans, "is not true or false")
 
 
 def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
-    """Categories and tags: lists as they are, texts split; empty parts are dropped."""
+    """Cast categories and tags: lists stay, texts are split, empty parts are dropped."""
     if isinstance(values.dtype, pl.List | pl.Array):
         lists = values.cast(pl.List(pl.String), strict=False)
     elif _is_text(values.dtype):
@@ -181,7 +181,7 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
         lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
     parts = pl.element().str.strip_chars()
     raw = _trimmed(values) if _is_text(values.dtype) else values
-    return _judged(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
+    return _with_problem(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
 
 
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
@@ -195,11 +195,11 @@ def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
 
 def _checked_zones(zones: TypedColumn) -> TypedColumn:
     known = [name for name in zones.values.drop_nulls().unique().to_list() if is_zone(name)]
-    return _judged(zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone")
+    return _with_problem(zones.values, zones.values.set(~zones.values.is_in(known), None), "is not an IANA time zone")
 
 
 def is_zone(name: str) -> bool:
-    """Whether the name is an IANA time zone that this machine's database knows."""
+    """Return whether a name is an IANA time zone."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):

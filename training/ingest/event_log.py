@@ -1,4 +1,4 @@
-"""The live log as a shop's tables: its events beside those of files, its changes on top of the files' rows."""
+"""The live log as tables: its events are added to those of the files, its changes are applied to the files' rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
-from training.ingest.readers import BROKEN, RawTable
+from training.ingest.raw_table import RawTable, numbered
 
 IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
 
@@ -27,13 +27,13 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class EventLogExport:
-    """What the live log held at one moment.
+    """The content of the live log at one moment.
 
     Attributes:
-        seq: the number up to which it was read.
-        events: the columns of `schema.EVENTS`; those that carry a list's id know where that showed their item.
-        changes: of items and users, in order.
-        identities: who was merged into whom, and who was erased.
+        seq: sequence number of the last entry that was read.
+        events: the columns of `schema.EVENTS`; an event with the id of a list has the position of its item there.
+        changes: changes of items and users, in order.
+        identities: merges and erasures.
     """
 
     seq: int
@@ -42,11 +42,11 @@ class EventLogExport:
     identities: Identities
 
     def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """The rows that the log has for a table: all events, and of items and users those that differ from the files'.
+        """Return the log's rows of a table: all events, and the items and users that the log changed.
 
         Args:
-            table: of `schema.TABLES`; of offers, those of all items whose offers the log has changed.
-            files: the rows of files by table, canonical.
+            table: a key of `schema.TABLES`; for `offers`, all offers of the items whose offers the log changed.
+            files: validated rows of the files, by table.
         """
         if table == "events":
             return self.events
@@ -55,19 +55,19 @@ class EventLogExport:
             return to_frame((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
         key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
         changes = [stored for stored in self.changes if stored.entry.entry_type in kinds]
-        touched = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
-        known = files.get(table, pl.DataFrame(schema=TABLES[table])).filter(pl.col(key).is_in(list(touched)))
+        changed = {stored.entry.key for stored in changes} | (self._erased() if table == "users" else set())
+        known = files.get(table, pl.DataFrame(schema=TABLES[table])).filter(pl.col(key).is_in(list(changed)))
         rows: dict[str, RowDict | None] = {row[key]: row for row in known.to_dicts()}
         if table == "users":
-            rows |= {user_id: _anti_join(rows.get(user_id)) for user_id in self._erased()}
+            rows |= {user_id: _row_after_erasure(rows.get(user_id)) for user_id in self._erased()}
         for stored in changes:
             assert stored.entry.key is not None
             rows[stored.entry.key] = _after(rows.get(stored.entry.key), stored)
         return to_frame((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
 
     @property
-    def repriced(self) -> tuple[str, ...]:
-        """Items whose offers are those of the log, whatever the files say: none, for some."""
+    def items_with_new_offers(self) -> tuple[str, ...]:
+        """Items whose offers in the log replace those of the files; some have none left."""
         return tuple(self._offers)
 
     @cached_property
@@ -85,10 +85,10 @@ class EventLogExport:
 
 
 def export_event_log(path: Path) -> EventLogExport:
-    """Read the live log, a running server's too.
+    """Read the live log, also while a server writes to it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the file does not exist.
         StoreError: it cannot be read.
     """
     with closing(open_log(path)) as store:
@@ -104,38 +104,40 @@ def export_event_log(path: Path) -> EventLogExport:
 
 
 def open_log(path: Path) -> SqliteStore:
-    """Open a live log that is there.
+    """Open an existing live log.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: the file does not exist.
         StoreError: it cannot be opened.
     """
     if not path.is_file():
-        raise ConfigError(f"{path} is no live log: name the file that `recsys serve` keeps, given as its --store")
+        raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
     return SqliteStore(path)
 
 
 def raw_table(frame: pl.DataFrame) -> RawTable:
-    """Rows of the log as if they came from a file."""
-    return RawTable(frame, pl.arange(1, len(frame) + 1, dtype=pl.UInt32, eager=True), pl.DataFrame(schema=BROKEN))
+    """Return rows of the log in the form of a file's rows."""
+    return numbered(frame)
 
 
-def concat_logs(files: Tables, log: Tables, identities: Identities, repriced: Iterable[str] = ()) -> Tables:
-    """One shop's tables out of those of its files and of the log, both checked.
+def concat_logs(
+    files: Tables, log: Tables, identities: Identities, items_with_new_offers: Iterable[str] = ()
+) -> Tables:
+    """Combine the validated tables of the files and of the log.
 
-    Of events with one `event_id` the file's is kept. Erased ids are left out, whatever the files say; a merged id's
-    events bear the name of the one that it was merged into.
+    Of events with one `event_id` the file's is kept. Erased ids are removed from the files too. Events of a merged id
+    get the id that it was merged into.
 
     Args:
-        files: by table; may lack any.
-        log: by table, as `EventLogExport.of_table` has them.
-        identities: as the log has them.
-        repriced: items whose offers are the log's alone.
+        files: tables of the files by name; any may be missing.
+        log: tables of the log by name, as `EventLogExport.of_table` returns them.
+        identities: merges and erasures of the log.
+        items_with_new_offers: items of which only the log's offers count.
     """
     tables = dict(files)
     offers = [part for part in (files.get("offers"), log.get("offers")) if part is not None]
     if "offers" in files:
-        offers[0] = offers[0].filter(~pl.col("item_id").is_in(list(repriced)))
+        offers[0] = offers[0].filter(~pl.col("item_id").is_in(list(items_with_new_offers)))
     if offers:
         tables["offers"] = pl.concat(offers)
     for table, key in (("items", "item_id"), ("users", "user_id")):
@@ -148,7 +150,7 @@ def concat_logs(files: Tables, log: Tables, identities: Identities, repriced: It
     if "events" in files:
         events[0] = _without_erased(events[0], identities)  # the log has removed its own
     if events:
-        tables["events"] = _joined(_distinct_events(pl.concat(events)), users, identities)
+        tables["events"] = _with_merged_ids(_distinct_events(pl.concat(events)), users, identities)
     if "users" in tables:
         merged = list(identities.merges)
         tables["users"] = users.filter(~pl.col("user_id").is_in(merged))
@@ -160,13 +162,13 @@ def _up_to(last: int, entries: Iterable[StoredEntry]) -> list[StoredEntry]:
 
 
 def _after(row: RowDict | None, stored: StoredEntry) -> RowDict | None:
-    """A row after a change; a deleted item stays, unavailable, for the sake of the events that name it."""
+    """Return a row after a change; a deleted item stays as unavailable, because events refer to it."""
     after = apply_patch(row, stored.entry.entry_type, stored.entry.body)
     return (row or {}) | {"available": False} if stored.entry.entry_type == "item_delete" else after
 
 
-def _anti_join(row: RowDict | None) -> RowDict | None:
-    """What an erasure leaves of a user: a wish to be left alone."""
+def _row_after_erasure(row: RowDict | None) -> RowDict | None:
+    """Return what an erasure keeps of a user: only the refusal of personalization."""
     return {PERSONALIZATION: False} if row is not None and row.get(PERSONALIZATION) is False else None
 
 
@@ -176,7 +178,7 @@ def _distinct_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFrame:
-    """Events of nobody's old life."""
+    """Remove the events that erased ids made before their erasure."""
     if not identities.erasures:
         return events
     moments = [round(at * 1_000_000) for at in identities.erasures.values()]
@@ -187,13 +189,13 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
     return events
 
 
-def _joined(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
-    """Events of merged ids under the names of those that they were merged into."""
-    ends = identities.roots(identities.merges)
-    if not ends:
+def _with_merged_ids(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """Give the events of merged ids the id that these were merged into."""
+    roots = identities.roots(identities.merges)
+    if not roots:
         return events
-    shopper = pl.coalesce("user_id", "visitor_id")
-    silent = users.filter(pl.col(PERSONALIZATION).eq_missing(False))["user_id"]
-    events = events.filter(~shopper.is_in(list(silent.filter(silent.is_in(list(ends))))).fill_null(False))
-    target = shopper.replace_strict(ends, default=None, return_dtype=pl.String)
+    user_key = pl.coalesce("user_id", "visitor_id")
+    opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False))["user_id"]
+    events = events.filter(~user_key.is_in(list(opted_out.filter(opted_out.is_in(list(roots))))).fill_null(False))
+    target = user_key.replace_strict(roots, default=None, return_dtype=pl.String)
     return events.with_columns(pl.coalesce(target, "user_id").alias("user_id"))

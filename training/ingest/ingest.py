@@ -1,4 +1,4 @@
-"""The job that turns a shop's files into a checked folder of tables."""
+"""The job that turns a shop's files into a validated folder of tables."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.ranges import NonNegativeFloat, Share
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from recsys.core.toml_reader import check_config
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
-from training.ingest.readers import RawTable, read_table
+from training.ingest.raw_table import RawTable
+from training.ingest.readers import read_table
 from training.ingest.timestamp_columns import TimestampOptions
 from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
-
-"""Called with what is being done and the share of the job that is behind it, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The files, or folders of part files, of each table, and the live log: at least one of events, items and the log.
+    """The files, or folders of part files, of each table, and the live log; events, items or the log are required.
 
     Attributes:
-        events, items, users, offers: of each table.
-        store: the file of the live log: its events join those of the files, its changes go on top of them.
+        events, items, users, offers: path of each table.
+        store: path of the live log; its events are added to the files, and its changes are applied to them.
     """
 
     events: Path | None = None
@@ -40,8 +40,8 @@ class InputFiles:
     offers: Path | None = None
     store: Path | None = None
 
-    def given(self) -> dict[str, Path]:
-        """The tables that have a source, in the schema's order."""
+    def tables(self) -> dict[str, Path]:
+        """Return the paths by table, in the order of the schema."""
         paths = {name: getattr(self, name) for name in TABLES}
         return {name: path for name, path in paths.items() if path is not None}
 
@@ -77,16 +77,16 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class TableReport:
-    """What became of one table.
+    """Counts of one table.
 
     Attributes:
-        rows: rows that came, without the events that are not about an item.
-        kept: rows that are in the output.
-        duplicates: rows left out because another one says the same or replaces them; no fault of theirs.
-        rejected: rows left out because they broke a rule.
-        reasons: rows by reason, most frequent first; a row that broke two rules counts under both.
-        ignored_columns: columns of the input that the table has no place for.
-        notes: how ambiguous columns were read, and what was passed over.
+        rows: input rows, without the events that are not about an item.
+        kept: rows of the output.
+        duplicates: rows left out because another row is equal or replaces them.
+        rejected: rows left out because they break a rule.
+        reasons: rows by reason, most frequent first; a row that breaks two rules counts for both.
+        ignored_columns: columns of the input that the table does not have.
+        notes: how ambiguous columns were read, and what was skipped.
     """
 
     rows: int
@@ -100,70 +100,71 @@ class TableReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did.
+    """The result of an ingest.
 
     Attributes:
-        info: what `dataset.json` says.
-        tables: a report for each table that was given.
+        info: content of `dataset.json`.
+        tables: counts of each input table.
     """
 
     info: DatasetInfo
     tables: dict[str, TableReport]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """Return the report as JSON values."""
         return asdict(self)
 
 
 def ingest(
     sources: InputFiles, config: IngestConfig, out: Path, now: datetime, progress: Progress = silent
 ) -> IngestReport:
-    """Read, check and write a shop's tables as one folder.
+    """Read, validate and write a shop's tables as one folder.
 
-    A bad row never stops the job and is never lost: it goes to `rejects.parquet` with all of its reasons. The
-    folder is written beside `out` and then renamed, so that a job that fails leaves `out` as it was, and what
-    it rejected in `<out>.rejects.parquet`.
+    A bad row never stops the job and is never lost: it goes to `rejects.parquet` with all of its reasons. A job that
+    fails leaves `out` unchanged, and its rejects in `<out>.rejects.parquet`.
 
     Args:
         sources: the files of each table.
-        config: how they are written.
-        out: the folder to write; an older one is replaced, anything else there is refused.
-        now: aware; an event later than this by more than the tolerance is in the future.
-        progress: told of each stage.
+        config: their format.
+        out: the folder to write; an older one is replaced, any other content is refused.
+        now: aware present moment; an event after it by more than the tolerance is in the future.
+        progress: receives the stages.
 
     Returns:
-        Rows kept and rejected by table and reason.
+        Kept and rejected rows by table and reason.
 
     Raises:
         ConfigError: a setting is unknown or out of range, or `out` cannot be replaced.
-        DataError: a file cannot be read, a required column is missing, too many rows are bad or none is
-            usable.
+        DataError: a file cannot be read, a required column is missing, too many rows are rejected or none is
+            kept.
     """
-    given = sources.given()
+    paths = sources.tables()
     _check_call(sources, config, out, now)
     rules = _rules(config, now)
-    n_steps = 2 * len(given) + 1
+    n_steps = 2 * len(paths) + 1
     raw: dict[str, RawTable] = {}
-    for place, (table, path) in enumerate(given.items()):
-        progress(f"reading {table}", place / n_steps)
+    for step, (table, path) in enumerate(paths.items()):
+        progress(f"reading {table}", step / n_steps)
         raw[table] = read_table(path, table, config.encoding)
     _check_columns(raw, config)
-    sifted: dict[str, ValidationResult] = {}
-    for place, table in enumerate(given, len(given)):
-        progress(f"checking {table}", place / n_steps)
-        sifted[table] = validate_table(raw.pop(table), table, rules)
-    kept = {table: part.kept for table, part in sifted.items()}
-    log, of_log = _read_log(sources.store, kept, rules, progress)
+    validated: dict[str, ValidationResult] = {}
+    for step, table in enumerate(paths, len(paths)):
+        progress(f"validating {table}", step / n_steps)
+        validated[table] = validate_table(raw.pop(table), table, rules)
+    kept = {table: part.kept for table, part in validated.items()}
+    log, from_log = _read_log(sources.store, kept, rules, progress)
     rejects = pl.concat(
-        [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*sifted.values(), *of_log.values()))]
+        [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*validated.values(), *from_log.values()))]
     )
-    _refuse_bad_tables(sifted, given, config, rejects, out)
+    _refuse_bad_tables(validated, paths, config, rejects, out)
     if log is not None:
-        kept = concat_logs(kept, {table: part.kept for table, part in of_log.items()}, log.identities, log.repriced)
-        _refuse_nothing(kept, sources)
+        kept = concat_logs(
+            kept, {table: part.kept for table, part in from_log.items()}, log.identities, log.items_with_new_offers
+        )
+        _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
-    reports = {table: _table_report(part) for table, part in sifted.items()}
-    reports |= {f"{table} of the live log": _table_report(part) for table, part in of_log.items()}
+    reports = {table: _table_report(part) for table, part in validated.items()}
+    reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
     tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
     seq, merges = (0, {}) if log is None else (log.seq, log.identities.roots(log.identities.merges))
@@ -174,55 +175,52 @@ def ingest(
 
 
 def rejects_beside(out: Path) -> Path:
-    """Where the rejects of a failed job go."""
+    """Return the path of the rejects of a failed job."""
     return out.parent / f"{out.name}.rejects.parquet"
 
 
 def _read_log(
     path: Path | None, files: Mapping[str, pl.DataFrame], rules: ValidationRules, progress: Progress
 ) -> tuple[EventLogExport | None, dict[str, ValidationResult]]:
-    """The live log, and what of its rows passes the same checks as the files'."""
+    """Read the live log and validate its rows as those of files."""
     if path is None:
         return None, {}
     progress("reading the live log", 0.5)
     log = export_event_log(path)
     raw = {table: raw_table(log.of_table(table, files)) for table in TABLES}
-    as_it_stands = ValidationRules(rules.latest)
-    return log, {table: validate_table(part, table, as_it_stands) for table, part in raw.items() if len(part.frame)}
+    rules_of_log = ValidationRules(rules.latest)
+    return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 
 
-def _refuse_nothing(tables: Mapping[str, pl.DataFrame], sources: InputFiles) -> None:
+def _require_rows(tables: Mapping[str, pl.DataFrame], sources: InputFiles) -> None:
     if "events" not in tables and "items" not in tables:
-        raise DataError(f"{sources.store} and the files hold no usable event and no item: nothing to learn from")
+        raise DataError(f"{sources.store} and the files have no valid event and no item")
 
 
 def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datetime) -> None:
-    given = sources.given()
-    if "events" not in given and "items" not in given and sources.store is None:
-        raise ConfigError("nothing to ingest: give --events, --items or both, or --from-store")
+    paths = sources.tables()
+    if "events" not in paths and "items" not in paths and sources.store is None:
+        raise ConfigError("no input: add --events, --items or both, or --from-store")
     if now.tzinfo is None:
-        raise ConfigError(f"the moment {now.isoformat()} has no time zone; give one with its offset")
+        raise ConfigError(f"the time {now.isoformat()} has no time zone; add its offset")
     if config.timezone is not None and not is_zone(config.timezone):
-        raise ConfigError(f"{config.timezone!r} is not an IANA time zone; write it such as Asia/Shanghai")
-    if not 0 <= config.max_reject_share <= 1:
-        raise ConfigError(f"max_reject_share is {config.max_reject_share}, expected a share from 0 to 1")
-    if not config.future_tolerance >= 0:
-        raise ConfigError(f"future_tolerance is {config.future_tolerance}, expected minutes from 0 up")
+        raise ConfigError(f"{config.timezone!r} is not an IANA time zone such as Asia/Shanghai")
+    check_config(config, "ingest")
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
-        raise ConfigError(f"default_event {config.default_event!r} is unknown; known: {', '.join(EVENT_NAMES)}")
+        raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {', '.join(EVENT_NAMES)}")
     known = {name for columns in TABLES.values() for name in columns}
     for theirs, ours in config.columns.items():
         if ours not in known:
-            raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which no table has")
+            raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which is not a column of any table")
     check_replaceable(out)
-    paths = [*given.values(), *([] if sources.store is None else [sources.store])]
-    inside = [path for path in paths if path.resolve().is_relative_to(out.resolve())]
+    inputs = [*paths.values(), *([] if sources.store is None else [sources.store])]
+    inside = [path for path in inputs if path.resolve().is_relative_to(out.resolve())]
     if inside:
-        raise ConfigError(f"{inside[0]} lies inside {out}, which is to be replaced; name another folder")
+        raise ConfigError(f"{inside[0]} is inside {out}, which this job replaces; name another folder")
 
 
 def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
-    """Refuse a mapped column that no file has; a file whose rows are all broken could have had it."""
+    """Refuse a mapped column that no file has; a file with only broken rows may have it."""
     frames = [part.frame for part in raw.values()]
     if any(frame.width == 0 for frame in frames):
         return
@@ -243,10 +241,14 @@ def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
 
 
 def _refuse_bad_tables(
-    sifted: dict[str, ValidationResult], given: dict[str, Path], config: IngestConfig, rejects: pl.DataFrame, out: Path
+    validated: dict[str, ValidationResult],
+    paths: dict[str, Path],
+    config: IngestConfig,
+    rejects: pl.DataFrame,
+    out: Path,
 ) -> None:
-    """Fail when a table has too many bad rows or no good one, and keep the rejects beside `out`."""
-    for table, part in sifted.items():
+    """Fail if a table has too many rejected rows or no kept one, and write the rejects next to `out`."""
+    for table, part in validated.items():
         share = part.rejected / part.rows if part.rows else 0.0
         if part.kept.height and share <= config.max_reject_share:
             continue
@@ -254,11 +256,11 @@ def _refuse_bad_tables(
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
         reason, count = next(iter(part.faults().items()))
-        limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "nothing is usable"
+        limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
         raise DataError(
-            f"{table}: {part.rejected:,} of {part.rows:,} {_rows(part.rows)} of {given[table].name} ({share:.1%}) "
-            f"{'was' if part.rejected == 1 else 'were'} rejected, {limit}; most often because {reason!r} "
-            f"({count:,} {_rows(count)}); all of them are in {path}"
+            f"{table}: {part.rejected:,} of {part.rows:,} {_rows(part.rows)} of {paths[table].name} ({share:.1%}) "
+            f"{'was' if part.rejected == 1 else 'were'} rejected, {limit}; the most frequent reason is {reason!r} "
+            f"({count:,} {_rows(count)}); all rejects are in {path}"
         )
 
 
@@ -279,7 +281,7 @@ def _table_report(part: ValidationResult) -> TableReport:
 
 
 def _ordered(rows: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Events by time, rows of one moment in the order they came; other tables as they came."""
+    """Sort events by time, with the input order for equal times; other tables keep their order."""
     if table == "events" and not rows["timestamp"].is_sorted():
         return rows.sort("timestamp", maintain_order=True)
     return rows

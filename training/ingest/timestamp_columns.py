@@ -1,4 +1,4 @@
-"""Times as shops write them, turned into aware UTC moments, a column at a time."""
+"""Columns of times in the forms that shops write, cast to moments in UTC."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.core.schema import TIMESTAMP
 
-NO_ZONE: Final = "has no time zone: give the shop's, such as --timezone Asia/Shanghai"
+NO_ZONE: Final = "has no time zone: set the shop's, such as --timezone Asia/Shanghai"
 UNPARSABLE: Final = "cannot be read as a time"
 SKIPPED_BY_CLOCK: Final = "is a local time that its zone's clock skips"
 
@@ -36,10 +36,10 @@ EPOCH_UNITS: Final = (
 
 @dataclass(frozen=True)
 class TimestampOptions:
-    """How a shop's times are read.
+    """Zone and format of a shop's times.
 
     Attributes:
-        timezone: IANA zone of times that carry none; None refuses them (a bare date is then midnight UTC).
+        timezone: IANA zone of times without one; None refuses them (a date is then midnight UTC).
         timestamp_format: strftime format tried before the standard ones, such as `%m/%d/%Y %H:%M`.
     """
 
@@ -52,9 +52,9 @@ class TypedColumn:
     """A column after its cast.
 
     Attributes:
-        values: the column in its canonical type; null where the input was empty or resisted.
-        problems: String; what is wrong with a value, null where it was read or empty.
-        notes: what a person should know of how the column was read, such as the unit of its numbers.
+        values: the column with its canonical type; null where the input is empty or the cast fails.
+        problems: String; the problem of a value, null where there is none.
+        notes: how an ambiguous column was read, such as the unit of its numbers.
     """
 
     values: pl.Series
@@ -63,19 +63,19 @@ class TypedColumn:
 
 
 def parse_timestamps(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
-    """Read one column of times of any type.
+    """Cast one column of times of any type.
 
     Accepted: datetimes with or without a zone; dates (local midnight); ISO 8601 and RFC 3339 text with `T` or
     a space, `-` or `/`; the digits of a date (20170105) or a second (20170105082600); the configured format;
-    and epochs, whose unit is told by magnitude (see `EPOCH_UNITS`). An ambiguous local time is the earlier of
-    the two; a local time that the clock skips moves an hour on.
+    and epochs, whose unit follows from the magnitude (see `EPOCH_UNITS`). An ambiguous local time is the earlier
+    one; a local time that the clock skips moves forward by one hour.
 
     Args:
         values: the raw column, any dtype.
         rules: the shop's zone and format.
 
     Returns:
-        Datetime(us, UTC) values with their problems, as long as the input.
+        Datetime(us, UTC) values with their problems, as many as the input.
     """
     dtype = values.dtype
     if isinstance(dtype, pl.Datetime):
@@ -101,7 +101,7 @@ def _column(
     zone: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> TypedColumn:
-    """Join moments, zone-less times and dates into one column, and name what is wrong with the rest."""
+    """Join moments, times without a zone and dates into one column, and add the problems of the rest."""
     times = _empty(raw.len(), TIMESTAMP) if moment is None else moment
     problems: pl.Expr = pl.when(pl.col("raw").is_not_null() & pl.col("times").is_null()).then(pl.lit(UNPARSABLE))
     if local is not None and local.null_count() < local.len():
@@ -122,7 +122,7 @@ def _empty(length: int, dtype: pl.DataType) -> pl.Series:
 
 
 def _localised(naive: pl.Series, zone: str | None) -> pl.Series:
-    """Place zone-less times in a zone, as UTC; null without a zone or where no hour exists."""
+    """Convert times without a zone to UTC; null without a zone or where no such hour exists."""
     if zone is None:
         return _empty(naive.len(), TIMESTAMP)
     placed = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
@@ -134,7 +134,7 @@ def _localised(naive: pl.Series, zone: str | None) -> pl.Series:
 
 
 def _parse_text(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
-    """Try one form after another, each on the rows that the forms before it left."""
+    """Try one form after the other, each on the rows that no form before it could parse."""
     raw = values.str.strip_chars()
     raw = raw.set(raw == "", None)
     moment, local, day = _configured(raw, rules.timestamp_format)
@@ -156,7 +156,7 @@ def _parse_text(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
 
 
 def _without(text: pl.Series, *read: pl.Series) -> pl.Series:
-    """The text of the rows that are still to be read."""
+    """Return the text of the rows that are not parsed yet."""
     for values in read:
         text = text.zip_with(values.is_null(), _empty(text.len(), pl.String()))
     return text
@@ -178,7 +178,7 @@ def _first_fit(text: pl.Series, formats: tuple[str, ...], dtype: pl.DataType) ->
 
 
 def _configured(text: pl.Series, form: str | None) -> tuple[pl.Series, pl.Series, pl.Series]:
-    """Moments, zone-less times and dates that the shop's own format reads."""
+    """Parse moments, times without a zone and dates by the shop's own format."""
     moment, local = _empty(text.len(), TIMESTAMP), _empty(text.len(), pl.Datetime("us"))
     day = _empty(text.len(), pl.Date())
     if form is None:
@@ -192,7 +192,7 @@ def _configured(text: pl.Series, form: str | None) -> tuple[pl.Series, pl.Series
 
 
 def _epochs(text: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:
-    """Moments of the texts that are epochs, and a note of the units found."""
+    """Parse the texts that are epochs, and note their units."""
     digits = text.str.contains(r"^-?\d+(\.\d+)?$") & ~text.str.contains(f"{DIGIT_DATE}|{DIGIT_TIME}")
     if not digits.any():
         return _empty(text.len(), TIMESTAMP), ()

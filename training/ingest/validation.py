@@ -1,4 +1,4 @@
-"""Raw rows of one table told apart: those to keep, in canonical form, and those not, with the reason."""
+"""Validation of one table: kept rows in canonical form, and rejected rows with their reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
 from training.ingest.casts import PROBLEMS, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
-from training.ingest.readers import RawTable
+from training.ingest.raw_table import RawTable
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
@@ -23,23 +23,23 @@ REJECTS: Final[dict[str, pl.DataType]] = {
     "reason": pl.String(),
     "original": pl.String(),
 }
-"""Columns of the rejects: the table, the row's number in its source from 1, why, and the row as JSON text."""
+"""Columns of the rejects: table, number of the row in its source from 1, reason, and the row as JSON text."""
 
 DUPLICATE: Final = "duplicate"
-"""First word of the reason of every duplicate, and of no other."""
+"""First word of the reason of every duplicate, and of no other reason."""
 
 LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
 
 
 @dataclass(frozen=True)
 class ValidationRules:
-    """What a table's rows are held against.
+    """The rules that a table is validated with.
 
     Attributes:
-        latest: aware; an event later than this is in the future.
-        casts: how the shop writes its values.
-        columns: the shop's column names, each to ours.
-        default_event: the event of every row, where the events have no such column.
+        latest: aware; an event after this moment is in the future.
+        casts: formats of the shop's values.
+        columns: the shop's column names, each with the standard name.
+        default_event: event name of every row, where the events have no such column.
     """
 
     latest: datetime
@@ -50,15 +50,15 @@ class ValidationRules:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """A table's rows told apart: kept, rejected and duplicate rows together are the rows that came.
+    """The rows of a table; kept, rejected and duplicate rows together are the input.
 
     Attributes:
-        kept: canonical columns, then the attributes of items and users.
-        rejects: `REJECTS` of every row left out, duplicates among them.
-        rows: rows that came, without the events that are not about an item.
-        duplicates: rows left out because another says the same or replaces them.
-        ignored_columns: columns of the input that the table has no place for.
-        notes: how ambiguous columns were read, and what was passed over.
+        kept: canonical columns, then the further columns of items and users.
+        rejects: `REJECTS` of every row that was left out, duplicates included.
+        rows: input rows, without the events that are not about an item.
+        duplicates: rows left out because another row is equal or replaces them.
+        ignored_columns: columns of the input that the table does not have.
+        notes: how ambiguous columns were read, and what was skipped.
     """
 
     kept: pl.DataFrame
@@ -70,15 +70,15 @@ class ValidationResult:
 
     @property
     def rejected(self) -> int:
-        """Rows left out for a fault of their own."""
+        """Rows that break a rule."""
         return self.rejects.height - self.duplicates
 
     def reasons(self) -> dict[str, int]:
-        """Rows by reason, most frequent first; a row with two reasons counts under both."""
+        """Count rows by reason, most frequent first; a row with two reasons counts for both."""
         return _counted(self.rejects["reason"])
 
     def faults(self) -> dict[str, int]:
-        """The reasons of the rows that were rejected for a fault of their own."""
+        """Count the rows that break a rule, by reason."""
         reasons = self.rejects["reason"]
         return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
 
@@ -92,19 +92,19 @@ def _counted(reasons: pl.Series) -> dict[str, int]:
 def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> ValidationResult:
     """Rename, cast, check and deduplicate one table.
 
-    Of events with one `event_id` the first is kept, and so is the first of events without one that are equal
-    in every column; of items and users the last row of an id.
+    Of events with one `event_id` the first is kept, and of events without one that are equal in every column; of
+    items and users the last row of each id.
 
     Args:
-        raw: the rows as they were read.
+        raw: the rows as the shop wrote them.
         table: a key of `recsys.core.schema.TABLES`.
-        rules: what to hold them against.
+        rules: the rules.
 
     Returns:
-        The rows told apart.
+        The kept and the rejected rows.
 
     Raises:
-        DataError: a required column is missing, or two columns claim one name.
+        DataError: a required column is missing, or two columns get one name.
     """
     named = _named(raw.frame, table, rules)
     _require_columns(named, table, rules)
@@ -123,28 +123,30 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         rows=raw.frame.height + raw.broken.height,
         duplicates=repeated.height,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *_passed_over(raw.itemless.len())),
+        notes=(*cast.notes, *_skipped(raw.itemless.len())),
     )
 
 
-def _passed_over(itemless: int) -> tuple[str, ...]:
+def _skipped(itemless: int) -> tuple[str, ...]:
     if not itemless:
         return ()
-    return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and passed over",)
+    return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and skipped",)
 
 
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
-    """The frame under our column names, with the default event filled in.
+    """Rename the columns and fill in the default event.
 
-    A frame without any column is of a file whose rows are all broken; it lacks no column in particular.
+    A frame without columns comes from a file whose rows are all broken; no column in particular is missing.
     """
     if frame.width == 0:
         return pl.DataFrame(schema=TABLES[table])
     mapping = {theirs: ours for theirs, ours in rules.columns.items() if theirs in frame.columns}
     names = [mapping.get(name, name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{table}: two columns are to be {twice[0]!r}; map only one of them, or rename one in the file")
+    repeated_names = sorted({name for name in names if names.count(name) > 1})
+    if repeated_names:
+        raise DataError(
+            f"{table}: two columns have the name {repeated_names[0]!r}; map only one of them, or rename one in the file"
+        )
     named = frame.rename(mapping)
     if table == "events" and rules.default_event is not None and "event" not in names:
         named = named.with_columns(event=pl.lit(rules.default_event))
@@ -161,13 +163,13 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
             raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
     if table == "events" and not set(WHO) & set(frame.columns):
         raise DataError(
-            f"events: none of the columns {', '.join(WHO)} is there (columns found: {found}); "
+            f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
             f"map yours with --column THEIRS=user_id"
         )
 
 
 def _from_future(frame: pl.DataFrame, table: str, latest: datetime) -> pl.DataFrame:
-    """Add a problem to every event that is later than `latest`."""
+    """Add a problem to every event after `latest`."""
     if table != "events" or not (late := frame["timestamp"] > latest).any():
         return frame
     text = pl.concat_str(PROBLEMS, pl.lit("timestamp is in the future"), separator="; ", ignore_nulls=True)
@@ -175,7 +177,7 @@ def _from_future(frame: pl.DataFrame, table: str, latest: datetime) -> pl.DataFr
 
 
 def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
-    """`ROW` and reason of the rows that repeat another or are replaced by it."""
+    """Return `ROW` and reason of the rows that repeat another row or are replaced by it."""
     if table in LAST_WINS:
         key = LAST_WINS[table]
         rows = kept.filter(~pl.col(key).is_last_distinct())
@@ -183,13 +185,13 @@ def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
     columns = [name for name in TABLES[table] if kept[name].null_count() < kept.height]
     if table == "offers":
         return _reasoned(_copies(kept, columns), f"{DUPLICATE} row")
-    named = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
-    twins = _copies(kept.filter(pl.col("event_id").is_null()), columns)
-    return pl.concat([_reasoned(named, f"{DUPLICATE} event_id"), _reasoned(twins, f"{DUPLICATE} row")])
+    by_id = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
+    copies = _copies(kept.filter(pl.col("event_id").is_null()), columns)
+    return pl.concat([_reasoned(by_id, f"{DUPLICATE} event_id"), _reasoned(copies, f"{DUPLICATE} row")])
 
 
 def _copies(rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """The rows that equal an earlier one in all of the columns."""
+    """Return the rows that equal an earlier row in all of the columns."""
     if rows.height < 2:
         return rows.clear()
     firsts = rows.lazy().select(ROW, *columns).unique(columns, keep="first").select(ROW).collect()
@@ -203,7 +205,7 @@ def _reasoned(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
 
 
 def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
-    """The rejected rows as they came, with their numbers in the source."""
+    """Return the rejected rows as the shop wrote them, with their numbers in the source."""
     chosen = raw.frame[left_out[ROW]]
     rejects = pl.DataFrame(
         {
@@ -219,7 +221,7 @@ def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_json(frame: pl.DataFrame) -> pl.Series:
-    """Each row of a frame as one JSON text; times, bytes and numbers that JSON lacks are texts in it."""
+    """Write each row of a frame as JSON text; times, bytes and numbers that JSON does not have become texts."""
     plain = frame.select(_json_column(column) for column in frame.get_columns())
     texts = [json.dumps(row, ensure_ascii=False, default=str) for row in plain.iter_rows(named=True)]
     return pl.Series("original", texts, dtype=pl.String)

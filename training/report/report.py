@@ -11,7 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from recsys.evaluation.summary import EvaluationSummary, Segment
-from training.evaluate import EvaluationReport
+from training.evaluation_report import EvaluationReport
 from training.extras import require_extra
 from training.report.plots import plot_dial, plot_importances, plot_scores, plot_segments
 from training.report.tables import question_table

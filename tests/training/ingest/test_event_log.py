@@ -198,10 +198,10 @@ def test_a_bundle_trained_on_the_log_takes_over_from_the_view(shop: ShopWithLog,
 
 
 def test_no_log_and_an_empty_log_are_told(shop: ShopWithLog, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no live log"):
+    with pytest.raises(ConfigError, match="does not exist"):
         shop.ingest()
     SqliteStore(shop.log).close()
-    with pytest.raises(DataError, match="no usable event and no item"):
+    with pytest.raises(DataError, match="no valid event and no item"):
         shop.ingest()
     _, dataset = shop.ingest("events", "items")
     assert dataset.store_seq == 0

@@ -45,7 +45,7 @@ def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
     [
         ("items.csv", b"", "utf-8", "is empty"),
         ("items.csv", b"\n \n", "utf-8", "is empty"),
-        ("items.csv", CSV.encode("gb18030"), "utf-8", "not valid UTF-8 at byte 18; pass --encoding gb18030"),
+        ("items.csv", CSV.encode("gb18030"), "utf-8", "not valid UTF-8 at byte 18; set --encoding gb18030"),
         ("items.csv", b"\xff" + CSV.encode(), "gb18030", "not valid gb18030 at byte 0"),
         ("items.csv", CSV.encode("utf-16-le"), "utf-8", "--encoding"),
         ("items.csv", b"a,b\n1,2\n3,4,5\n", "utf-8", "line 3 has 3 fields where the header has 2"),
@@ -54,7 +54,7 @@ def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
         ("items.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "utf-8", "not a whole gzip file"),
         ("items.parquet", b"", "utf-8", "is empty"),
         ("items.parquet", b"PAR1" + bytes(40), "utf-8", "not a whole Parquet file"),
-        ("items.xlsx", b"PK", "utf-8", "no known kind"),
+        ("items.xlsx", b"PK", "utf-8", "unknown suffix"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, data: bytes, encoding: str, words: str) -> None:
@@ -134,7 +134,7 @@ def test_folder_of_part_files(tmp_path: Path) -> None:
 
 
 def test_folder_of_nothing_or_of_several_kinds(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no file"):
+    with pytest.raises(DataError, match="has no file"):
         read_table(tmp_path, "items")
     (tmp_path / "a.csv").write_text(CSV, encoding="utf-8")
     (tmp_path / "b.jsonl").write_text("{}", encoding="utf-8")

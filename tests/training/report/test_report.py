@@ -14,7 +14,8 @@ from recsys.evaluation.curves import TAIL_DISCOUNTS, TradeoffPoint
 from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW, write_shop
 from tests.shop import TIMEZONE, ShopTables, small_config
-from training.evaluate import EvaluationReport, evaluate
+from training.evaluate import evaluate
+from training.evaluation_report import EvaluationReport
 from training.ingest.ingest import IngestConfig, InputFiles, ingest
 from training.report.report import write_html
 
@@ -88,7 +89,7 @@ def test_the_page_stands_alone(report: EvaluationReport, tmp_path: Path) -> None
 def test_it_holds_every_figure_and_the_window(report: EvaluationReport, tmp_path: Path) -> None:
     text, page = page_of(report, tmp_path)
     told = " ".join(page.text)
-    for protocol, methods in report.figures().items():
+    for protocol, methods in report.metrics().items():
         assert protocol in page.ids
         for method, figures in methods.items():
             assert method in told
