@@ -112,10 +112,10 @@ def _show_question(protocol: str, outcome: EvaluationSummary) -> None:
         if found.is_best and found.metric == outcome.primary_metric
     }
     rows = []
-    for method, figures in outcome.metrics.items():
+    for method, values in outcome.metrics.items():
         mark = " *" if method == best else ""
-        told = [_cell(figures.get(name)) for name in shown]
-        rows.append([method + mark, *told, _change(against.get(method))])
+        cells = [_cell(values.get(name)) for name in shown]
+        rows.append([method + mark, *cells, _change(against.get(method))])
     title = f"{protocol}: {', '.join(outcome.treatments)} ({outcome.n_queries:,} queries)"
     show_table(("method", *shown, "vs best"), rows, title)
     show_lines([""])

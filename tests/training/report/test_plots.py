@@ -58,7 +58,7 @@ def test_each_panel_names_its_parts_and_how_many_were_asked() -> None:
 
 
 def test_one_bin_and_many_features() -> None:
-    assert "taken (% of listed)" in texts(plot_scores([ScoreBin(0.1, 0.1, 3, SOME)]))
+    assert "bought (% of listed)" in texts(plot_scores([ScoreBin(0.1, 0.1, 3, SOME)]))
     shown = texts(plot_importances({f"feature {place}": float(place) for place in range(60)}))
     assert "feature 59" in shown
     assert sum(told.startswith("feature") for told in shown) == MAX_FEATURES

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from recsys.core.schema import TABLES
+from training.ingest.casts import PROBLEMS, CastOptions, cast_column, cast_table, is_zone
+
+LISTS = pl.List(pl.String)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "values", "cast", "problem"),
+    [
+        ("item_id", pl.String(), ["a", "", None], ["a", None, None], None),
+        ("item_id", pl.String(), [1.0, 2.5], ["1", None], "is not a text or a whole number"),
+        ("item_id", pl.String(), [1, 2], ["1", "2"], None),
+        ("price", pl.Float64(), [" 1.5 ", "x"], [1.5, None], "is not a number"),
+        ("position", pl.Int64(), ["3", "2.5"], [3, None], "is not a whole number"),
+        ("available", pl.Boolean(), ["Yes", "0", "maybe"], [True, False, None], "is not true or false"),
+        ("category", LISTS, ["Food > Tea ", " > "], [["Food", "Tea"], []], None),
+        ("tags", LISTS, ["a|b, c"], [["a", "b", "c"]], None),
+        ("tags", LISTS, [["x", " "], None], [["x"], None], None),
+        ("event", pl.String(), ["Order Completed", "purchase"], ["purchase", "purchase"], None),
+        ("timezone", pl.String(), ["Asia/Shanghai", "Mars/North"], ["Asia/Shanghai", None], "is not an IANA time zone"),
+    ],
+)
+def test_columns_of_any_type(name: str, dtype: pl.DataType, values: list[Any], cast: list[Any], problem: str) -> None:
+    column = cast_column(pl.Series(name, values), dtype, CastOptions())
+    assert column.values.to_list() == cast
+    assert set(column.problems.drop_nulls()) == ({problem} if problem else set())
+
+
+def test_a_table_has_all_columns_with_defaults_and_all_problems_of_a_row() -> None:
+    raw = pl.DataFrame(
+        {"item_id": ["a", "b"], "price": ["x", "2"], "list_price": ["y", "3"], "available": [None, "no"]}
+    )
+    table = cast_table(raw, "items", CastOptions())
+    assert dict(table.frame.drop(PROBLEMS).schema) == TABLES["items"]
+    assert table.frame["available"].to_list() == [True, False]
+    assert table.frame[PROBLEMS].to_list() == ["price is not a number; list_price is not a number", None]
+
+
+def test_the_separators_are_the_shops() -> None:
+    options = CastOptions(category_separator="/", tag_separators=" ;")
+    assert cast_column(pl.Series("category", ["a/b"]), LISTS, options).values.to_list() == [["a", "b"]]
+    assert cast_column(pl.Series("tags", ["a b;c"]), LISTS, options).values.to_list() == [["a", "b", "c"]]
+
+
+def test_zones() -> None:
+    assert is_zone("UTC")
+    assert not any(map(is_zone, ["Mars/North", "", "../etc/passwd"]))

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from recsys.core.errors import DataError
+from training.ingest.raw_table import numbered
+from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, as_json, validate_table
+
+LATEST = datetime(2024, 6, 1, tzinfo=UTC)
+EVENT = {"item_id": "i", "event": "purchase", "timestamp": "2024-05-01T08:00:00Z", "user_id": "u"}
+
+
+def validate(table: str, *rows: dict[str, Any], **rules: Any) -> ValidationResult:
+    return validate_table(numbered(pl.DataFrame(rows)), table, ValidationRules(LATEST, **rules))
+
+
+def test_kept_rejected_and_duplicate_rows_are_the_input() -> None:
+    other = EVENT | {"item_id": "j"}
+    late = EVENT | {"timestamp": (LATEST + timedelta(seconds=1)).isoformat()}
+    found = validate("events", EVENT, EVENT, other, EVENT | {"item_id": None}, late)
+    assert (found.kept.height, found.duplicates, found.rejected, found.rows) == (2, 1, 2, 5)
+    assert found.rejects.schema == REJECTS
+    assert found.rejects["row"].to_list() == [2, 4, 5]
+    assert found.rejects["reason"].to_list() == ["duplicate row", "item_id is empty", "timestamp is in the future"]
+    assert found.faults() == {"item_id is empty": 1, "timestamp is in the future": 1}
+    assert found.reasons() == found.faults() | {"duplicate row": 1}
+    assert json.loads(found.rejects["original"][0]) == EVENT
+
+
+def test_the_first_event_and_the_last_item_of_an_id_are_kept() -> None:
+    events = validate("events", EVENT | {"event_id": "e"}, EVENT | {"event_id": "e", "item_id": "j"})
+    assert events.kept["item_id"].to_list() == ["i"]
+    items = validate("items", {"item_id": "i", "title": "old"}, {"item_id": "i", "title": "new"})
+    assert items.kept["title"].to_list() == ["new"]
+    assert items.reasons() == {"duplicate item_id: a later row replaces it": 1}
+
+
+def test_further_columns_stay_with_items_and_are_reported_for_events() -> None:
+    assert validate("items", {"item_id": "i", "color": "red"}).kept["color"].to_list() == ["red"]
+    assert validate("events", EVENT | {"color": "red"}).ignored_columns == ("color",)
+
+
+def test_columns_are_renamed_and_the_default_event_is_filled_in() -> None:
+    row = {"product": "i", "timestamp": EVENT["timestamp"], "user_id": "u"}
+    found = validate("events", row, columns={"product": "item_id"}, default_event="view_item")
+    assert found.kept.select("item_id", "event").rows() == [("i", "view_item")]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "message"),
+    [
+        ({"item_id": "i", "sku": "j"}, {"sku": "item_id"}, "two columns have the name 'item_id'"),
+        ({"sku": "j"}, {}, r"'item_id' is missing \(columns found: sku\); map yours with --column THEIRS=item_id"),
+    ],
+)
+def test_a_table_without_its_columns_is_refused(row: dict[str, Any], columns: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        validate("items", row, columns=columns)
+
+
+def test_events_need_a_column_of_users() -> None:
+    with pytest.raises(DataError, match="none of the columns user_id, visitor_id, session_id, basket_id exists"):
+        validate("events", {name: EVENT[name] for name in ("item_id", "event", "timestamp")})
+
+
+def test_every_value_has_a_place_in_json() -> None:
+    frame = pl.DataFrame({"at": [LATEST], "nan": [float("nan")], "raw": [b"\xff"], "名": ["茶"]})
+    assert json.loads(as_json(frame)[0])["名"] == "茶"
