@@ -94,7 +94,7 @@ def shoppers(recommender: Recommender, randomness: random.Random) -> list[list[d
 
 
 def condition(recommender: Recommender) -> str:
-    """Return a filter that keeps part of the catalogue: the top category of the best-selling item."""
+    """Return a filter that keeps part of the catalog: the top category of the best-selling item."""
     engine = recommender.engine
     top_item = engine.items_table.row(int(engine.by_popularity[0]), named=True)
     category = top_item.get("category")

@@ -4,7 +4,7 @@
     python -m benchmarks.compare HEAD~3 --requests 100 --bundles models-before models-now
 
 Each side trains its own bundle and serves it with its own code. Both servers get the same seeded requests, one half on
-the bundles alone and the other half after live events and changes of the catalogue. Answers must be equal field by
+the bundles alone and the other half after live events and changes of the catalog. Answers must be equal field by
 field, scores to 1e-6. This package imports nothing of the project but `benchmarks`: the two sides are reached by
 `cli.main:main` and HTTP only, so that their modules may have different layouts and names.
 """

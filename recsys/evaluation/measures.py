@@ -27,7 +27,7 @@ def accuracy(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Valu
 
 
 def accuracy_and_exposure(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Compute accuracy, and how the lists cover the catalogue."""
+    """Compute accuracy, and how the lists cover the catalog."""
     engine, k = experiment.engine, N_LISTED
     values = accuracy(experiment, task, lists)
     values[f"long_tail_recall@{k}"] = metrics.long_tail_recall_at_k(lists, task.relevant, k, engine.is_tail)

@@ -31,10 +31,10 @@ from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.search.vector_index import FlatIndex
 
 OFFERED_BYTES: Final = 256 * 2**20
-"""Memory for catalogues with the prices and availability of offers in place."""
+"""Memory for catalogs with the prices and availability of offers in place."""
 
 OFFERED_ITEM_BYTES: Final = 24
-"""Bytes per item of such a catalogue: price and availability, as arrays and as columns, and the masks of pools."""
+"""Bytes per item of such a catalog: price and availability, as arrays and as columns, and the masks of pools."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Engine:
 
     @cached_property
     def state(self) -> object:
-        """Key of this state of the catalogue; no other engine has the same."""
+        """Key of this state of the catalog; no other engine has the same."""
         return object()
 
     @cached_property

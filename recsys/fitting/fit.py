@@ -48,7 +48,7 @@ def fit_models(
     """
     now = dataset.end if now is None else now
     rng = np.random.default_rng(config.seed)
-    progress("catalogue")
+    progress("catalog")
     catalog = read_catalog(dataset.catalog)
     progress("popularity")
     popularity = fit_popularity(dataset, config.popularity, now)

@@ -20,7 +20,7 @@ from serving.runtime.app_context import AppContext
 
 
 class OneItem(Parameters, frozen=True):
-    """One item of the catalogue.
+    """One item of the catalog.
 
     Attributes:
         item_id: the item.
@@ -70,7 +70,7 @@ async def patch_item(app_context: AppContext, call: OneItem, item: ItemFields) -
 
 
 async def delete_item(app_context: AppContext, call: OneItem) -> bytes:
-    """Delete an item from the catalogue: it is no longer listed. Its events are kept.
+    """Delete an item from the catalog: it is no longer listed. Its events are kept.
 
     Deleting an unknown item is not an error.
     """

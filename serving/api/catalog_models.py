@@ -68,7 +68,7 @@ class ItemFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         list_price: before any reduction.
         currency: of both prices, ISO 4217.
         available: whether it can be bought now.
-        created_at: when it was added to the catalogue.
+        created_at: when it was added to the catalog.
         offers: all of its offers by region, store and channel, instead of its earlier ones (docs/offers.md).
         attributes: further columns by name: texts, numbers, true or false, lists of texts.
     """

@@ -47,7 +47,7 @@ class CachedAnswer(NamedTuple):
 
 
 class AnswerCache:
-    """Responses of one bundle over one state of the catalogue: never stale, and each new bundle has a new cache.
+    """Responses of one bundle over one state of the catalog: never stale, and each new bundle has a new cache.
 
     Args:
         max_bytes: memory limit; 0 disables the cache.
@@ -58,10 +58,10 @@ class AnswerCache:
         self._answers: LRUCache[AnswerKey, CachedAnswer] = LRUCache(max_bytes, getsizeof=lambda answer: answer.n_bytes)
 
     def keep_to(self, catalog_version: int) -> None:
-        """Remove all responses of another state of the catalogue.
+        """Remove all responses of another state of the catalog.
 
         Args:
-            catalog_version: the state of the catalogue that the next responses are made from.
+            catalog_version: the state of the catalog that the next responses are made from.
         """
         if catalog_version != self._catalog_version:
             self._catalog_version = catalog_version

@@ -30,7 +30,7 @@ class PlacementFile:
         last_error: why the newest version is not served, None if it is.
 
     Raises:
-        ConfigError: names everything that is wrong with the file, except filters: those need a catalogue.
+        ConfigError: names everything that is wrong with the file, except filters: those need a catalog.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -43,7 +43,7 @@ class PlacementFile:
         """Read a newer version of the file, if there is one, and serve it if it is good.
 
         Args:
-            schema: columns of the catalogue, to check the filters; None to check them later.
+            schema: columns of the catalog, to check the filters; None to check them later.
 
         Returns:
             Whether `book` has changed.
@@ -66,7 +66,7 @@ class PlacementFile:
 
 
 def check_placements(settings: Settings) -> None:
-    """Check the file of placements that the settings name, if any, with the catalogue of the current bundle, if any.
+    """Check the file of placements that the settings name, if any, with the catalog of the current bundle, if any.
 
     Raises:
         ConfigError: names everything that is wrong with the file.

@@ -101,7 +101,7 @@ def fit_affinity(catalog: Catalog, share: npt.NDArray[np.float32], config: Affin
         config: settings.
 
     Returns:
-        The model; it has no items if the catalogue has no types.
+        The model; it has no items if the catalog has no types.
     """
     types = catalog.item_type
     order = np.lexsort((np.arange(len(types)), -share, types))
