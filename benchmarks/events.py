@@ -34,7 +34,7 @@ VERSION_CALLS = 20_000
 
 
 @dataclass
-class Subject:
+class EventWriter:
     """One way to store events.
 
     Attributes:
@@ -99,16 +99,16 @@ def callers(store: SqliteStore, randomness: random.Random, count: int) -> tuple[
     return len(outcomes), took
 
 
-def subjects(folder: Path, store: SqliteStore, randomness: random.Random) -> list[Subject]:
+def subjects(folder: Path, store: SqliteStore, randomness: random.Random) -> list[EventWriter]:
     """Return the subjects, the baseline first."""
     return [
-        Subject("fdatasync of a page", 1, partial(syncs, folder)),
-        *(Subject(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
-        Subject(f"{CALLERS} callers", CALLERS, partial(callers, store, randomness)),
+        EventWriter("fdatasync of a page", 1, partial(syncs, folder)),
+        *(EventWriter(f"batches of {batch}", batch, partial(batches, store, randomness, batch)) for batch in BATCHES),
+        EventWriter(f"{CALLERS} callers", CALLERS, partial(callers, store, randomness)),
     ]
 
 
-def measure(ways: list[Subject], rounds: int, count: int) -> None:
+def measure(ways: list[EventWriter], rounds: int, count: int) -> None:
     """Measure the subjects in interleaved rounds; the first round warms up and does not count."""
     for round_number in range(rounds + 1):
         for way in ways:
@@ -117,7 +117,7 @@ def measure(ways: list[Subject], rounds: int, count: int) -> None:
                 way.rates.append(events / took)
 
 
-def report(ways: list[Subject]) -> dict[str, dict[str, float]]:
+def report(ways: list[EventWriter]) -> dict[str, dict[str, float]]:
     """Compute events per second and their ratio to batch × syncs per second: medians over rounds, and extremes."""
     results = {}
     for way in ways:

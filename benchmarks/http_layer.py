@@ -17,7 +17,7 @@ from benchmarks.load import get, post, status_of
 from benchmarks.results import Result, command
 from benchmarks.server import benchmark_server
 from benchmarks.server_process import ServerProcess
-from benchmarks.serving import Subject
+from benchmarks.serving import ServedCall
 
 SIZE = 4000
 """Bytes of the answer: a list of twenty related items."""
@@ -70,16 +70,16 @@ def check_refusal(server: ServerProcess, layer: str) -> None:
             raise SystemExit(f"{layer} answers {status} to {name}={value}, expected 422: the layers are not comparable")
 
 
-def subjects(stack: ExitStack) -> dict[str, Subject]:
+def subjects(stack: ExitStack) -> dict[str, ServedCall]:
     """Start a server for each layer."""
     bare = stack.enter_context(benchmark_server("--size", SIZE))
-    every = {BASELINE: Subject(bare, [get("/fixed")])}
+    every = {BASELINE: ServedCall(bare, [get("/fixed")])}
     for layer in LAYERS:
         server = stack.enter_context(benchmark_server("--size", SIZE, "--layer", layer))
         if layer not in WITHOUT_RULES:
             check_refusal(server, layer)
         for kind, requests in requests_of(layer).items():
-            every[f"{layer}, {kind}"] = Subject(server, requests)
+            every[f"{layer}, {kind}"] = ServedCall(server, requests)
     return every
 
 

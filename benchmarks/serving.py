@@ -41,7 +41,7 @@ filter = "{condition}"
 
 
 @dataclass
-class Subject:
+class ServedCall:
     """Requests of one kind, and their measurements.
 
     Attributes:
@@ -101,7 +101,7 @@ def condition(recommender: Recommender) -> str:
     return f"category = '{category[0]}'" if category else "available"
 
 
-def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, Subject]:
+def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, ServedCall]:
     """Start the servers and build their requests."""
     recommender = Recommender.open(options.models)
     engine = recommender.engine
@@ -124,14 +124,14 @@ def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dic
         for name in ("for_you", "without_ranker", "filtered")
     }
     return {
-        "bare FastAPI, fixed body": Subject(bare, [get("/fixed")]),
-        "complementary": Subject(server, of_items),
-        "complementary, impressions off": Subject(silent, of_items),
-        "complementary, no cache": Subject(uncached, of_items),
-        "for_you, 50 recent events": Subject(server, of_users["for_you"], 0.1),
-        "for_you without ranker": Subject(server, of_users["without_ranker"], 0.1),
-        "for_you with a filter": Subject(server, of_users["filtered"], 0.1),
-        "for_you, longest histories": Subject(
+        "bare FastAPI, fixed body": ServedCall(bare, [get("/fixed")]),
+        "complementary": ServedCall(server, of_items),
+        "complementary, impressions off": ServedCall(silent, of_items),
+        "complementary, no cache": ServedCall(uncached, of_items),
+        "for_you, 50 recent events": ServedCall(server, of_users["for_you"], 0.1),
+        "for_you without ranker": ServedCall(server, of_users["without_ranker"], 0.1),
+        "for_you with a filter": ServedCall(server, of_users["filtered"], 0.1),
+        "for_you, longest histories": ServedCall(
             server, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1
         ),
     }

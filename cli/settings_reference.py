@@ -63,7 +63,7 @@ $ RECSYS_MODELS=models/shop RECSYS_WORKERS=2 recsys serve --port 8080
 COMMAND_LINE: Final = "## Variables of the command line\n"
 
 
-class Row(NamedTuple):
+class SettingsRow(NamedTuple):
     """A line of a table: one setting."""
 
     name: str
@@ -86,14 +86,14 @@ def sections(settings: Iterable[SettingRow]) -> Iterator[str]:
     """Yields a heading and a table for each table of the settings file."""
     for name, rows in groupby(settings, key=lambda row: row.key.rpartition(".")[0]):
         heading = f"### `[{name}]`" if name else "### Top level"
-        lines = [Row(row.key.rpartition(".")[2], row.type, row.default, row.range, row.meaning) for row in rows]
+        lines = [SettingsRow(row.key.rpartition(".")[2], row.type, row.default, row.range, row.meaning) for row in rows]
         yield f"{heading}\n\n{table('Key', lines)}"
 
 
-def variables() -> list[Row]:
+def variables() -> list[SettingsRow]:
     """Returns the rows of the server's environment variables."""
     return [
-        Row(
+        SettingsRow(
             variable_of(name),
             kind_of(info.annotation),
             literal(info.default),
@@ -104,9 +104,9 @@ def variables() -> list[Row]:
     ]
 
 
-def options() -> list[Row]:
+def options() -> list[SettingsRow]:
     """Returns the rows of the variables that the command line itself reads."""
-    found: dict[str, Row] = {}
+    found: dict[str, SettingsRow] = {}
     waiting: list[Any] = [get_command(build_app())]
     while waiting:
         command = waiting.pop(0)
@@ -114,7 +114,7 @@ def options() -> list[Row]:
         for option in command.params:
             if option.envvar is not None:
                 kind, text = "true or false" if option.is_flag else "path", f"option `{option.opts[0]}`: {option.help}"
-                found.setdefault(option.envvar, Row(option.envvar, kind, literal(option.default), "", text))
+                found.setdefault(option.envvar, SettingsRow(option.envvar, kind, literal(option.default), "", text))
     return list(found.values())
 
 
@@ -145,7 +145,7 @@ def literal(value: Any) -> str:
     return "not set" if value is None else toml_value(str(value) if isinstance(value, Path) else value)
 
 
-def table(first: str, rows: list[Row]) -> str:
+def table(first: str, rows: list[SettingsRow]) -> str:
     """Returns a Markdown table without its empty columns."""
     cells = [(f"`{row.name}`", row.kind, code(row.default), row.range, sentence(row.meaning)) for row in rows]
     titles = (first, "Type", "Default", "Range", "Meaning")

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.compare.answers import FAILED, IGNORED, OK, OPAQUE, Comparison, Page, compare
+from benchmarks.compare.answers import FAILED, IGNORED, OK, OPAQUE, AnswerComparison, AnswerPage, compare
 from benchmarks.compare.checkout import Checkout, Server, ask_both, bundle_folder, commit_of
 from benchmarks.compare.workload import Call, Shop, Workload
 
@@ -71,7 +71,7 @@ class Group:
     different: int = 0
     max_score_difference: float = 0.0
 
-    def add(self, reference: Sequence[Page], found: Comparison) -> None:
+    def add(self, reference: Sequence[AnswerPage], found: AnswerComparison) -> None:
         """Count one call."""
         self.requests += 1
         self.answers += len(reference)
@@ -112,7 +112,14 @@ class Report:
         differs = any(group.different for group in self.groups.values())
         return bool(self.groups) and not (differs or self.only_one_side or self.unanswered)
 
-    def add(self, call: Call, reference: list[Page], candidate: list[Page], found: Comparison, n_examples: int) -> None:
+    def add(
+        self,
+        call: Call,
+        reference: list[AnswerPage],
+        candidate: list[AnswerPage],
+        found: AnswerComparison,
+        n_examples: int,
+    ) -> None:
         """Count one call, and keep it as an example if it is among the first that differ."""
         self.groups.setdefault(call.group, Group()).add(reference, found)
         if not found.is_equal and len(self.examples) < n_examples:

@@ -25,7 +25,7 @@ N_SHOWN: Final = 20
 
 
 @dataclass(frozen=True)
-class Page:
+class AnswerPage:
     """One answer of a server.
 
     Attributes:
@@ -56,7 +56,7 @@ class Difference:
 
 
 @dataclass
-class Comparison:
+class AnswerComparison:
     """What the comparison of two answers found.
 
     Attributes:
@@ -76,12 +76,12 @@ class Comparison:
 
 
 def compare(
-    reference: list[Page],
-    candidate: list[Page],
+    reference: list[AnswerPage],
+    candidate: list[AnswerPage],
     *,
     ignored: frozenset[str] = IGNORED,
     renamed: Mapping[str, str] = RENAMED,
-) -> Comparison:
+) -> AnswerComparison:
     """Compare the pages that two servers gave for one request.
 
     Statuses must be equal. Bodies of successful answers must have the same fields; numbers may differ by `TOLERANCE`,
@@ -93,7 +93,7 @@ def compare(
         ignored: names of fields that are not compared.
         renamed: fields with another name on one side: old name to new name.
     """
-    found = Comparison()
+    found = AnswerComparison()
     for number in range(max(len(reference), len(candidate))):
         name = f"page {number + 1}"
         if number >= min(len(reference), len(candidate)):
@@ -113,7 +113,7 @@ def _missing(name: str, in_reference: bool) -> Difference:
     return Difference(name, *(("present", "missing") if in_reference else ("missing", "present")))
 
 
-def _compared(page: Page) -> Any:
+def _compared(page: AnswerPage) -> Any:
     if page.status == OK or not isinstance(page.body, dict):
         return page.body
     return {"errors": [error.get("field") for error in page.body.get("errors", [])]}
@@ -147,7 +147,7 @@ def _pairs(path: str, left: Any, right: Any) -> Iterator[tuple[str, Any, Any]]:
         yield path, left, right
 
 
-def _compare_leaf(found: Comparison, path: str, left: Any, right: Any) -> None:
+def _compare_leaf(found: AnswerComparison, path: str, left: Any, right: Any) -> None:
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (left, right))
     if numeric and path.endswith(".score"):
         found.max_score_difference = max(found.max_score_difference, abs(left - right))
@@ -160,7 +160,7 @@ def _same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and left == right
 
 
-def _add(found: Comparison, difference: Difference) -> None:
+def _add(found: AnswerComparison, difference: Difference) -> None:
     found.n_differences += 1
     if len(found.differences) < N_SHOWN:
         found.differences.append(difference)

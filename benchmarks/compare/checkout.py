@@ -17,7 +17,7 @@ from typing import Final
 
 import httpx
 
-from benchmarks.compare.answers import OK, Page
+from benchmarks.compare.answers import OK, AnswerPage
 from benchmarks.compare.workload import Call
 from benchmarks.server_process import HOST, ServerProcess
 
@@ -141,21 +141,23 @@ class Server(ServerProcess):
         """Return the JSON at a path."""
         return self._client.get(path).raise_for_status().json()
 
-    def pages(self, call: Call) -> list[Page]:
+    def pages(self, call: Call) -> list[AnswerPage]:
         """Return the answer of a call and the pages that follow it, each asked for with this server's own token."""
-        answered: list[Page] = []
+        answered: list[AnswerPage] = []
         token = None
         for _ in range(call.n_pages):
             params, body = call.with_token(token)
             response = self._client.request(call.method, call.path, params=params, json=body)
-            answered.append(Page(response.status_code, response.json()))
+            answered.append(AnswerPage(response.status_code, response.json()))
             token = answered[-1].body.get("next_page_token") if response.status_code == OK else None
             if token is None:
                 break
         return answered
 
 
-def ask_both(servers: Sequence[Server], calls: Sequence[Call]) -> Iterator[tuple[Call, list[Page], list[Page]]]:
+def ask_both(
+    servers: Sequence[Server], calls: Sequence[Call]
+) -> Iterator[tuple[Call, list[AnswerPage], list[AnswerPage]]]:
     """Yield each call with the answers of both servers, which work at the same time."""
     with ThreadPoolExecutor(len(servers)) as pool:
         for call in calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from cli.settings_reference import PAGE, Row, render, sections, table
+from cli.settings_reference import PAGE, SettingsRow, render, sections, table
 from recsys.core.settings_table import describe
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
@@ -28,7 +28,7 @@ def test_every_setting_is_on_the_page() -> None:
 
 
 def test_a_table_has_no_empty_column() -> None:
-    rows = [Row("a", "text", "not set", "", "first|second."), Row("b", "number", "1.0", "", "third.")]
+    rows = [SettingsRow("a", "text", "not set", "", "first|second."), SettingsRow("b", "number", "1.0", "", "third.")]
     assert table("Key", rows) == (
         "| Key | Type | Default | Meaning |\n"
         "| --- | --- | --- | --- |\n"

@@ -32,7 +32,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """The cells of one method, or of its difference to the best baseline."""
 
     label: str
@@ -46,7 +46,7 @@ class Table:
 
     title: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 def question_table(outcome: EvaluationSummary) -> Table:
@@ -60,20 +60,22 @@ def question_table(outcome: EvaluationSummary) -> Table:
     return Table(title, metrics, (*_methods(outcome, metrics, best), *_differences(outcome, metrics, best)))
 
 
-def _methods(outcome: EvaluationSummary, metrics: tuple[str, ...], best: dict[str, str | None]) -> Iterator[Row]:
+def _methods(outcome: EvaluationSummary, metrics: tuple[str, ...], best: dict[str, str | None]) -> Iterator[TableRow]:
     for method in sorted(outcome.metrics, key=lambda method: method not in outcome.treatments):
         values = outcome.metrics[method]
         star = " ★" if best.get(outcome.primary_metric) == method else ""
         cells = tuple(value_cell(values.get(name), is_best=best.get(name) == method) for name in metrics)
-        yield Row(method + star, cells, is_treatment=method in outcome.treatments)
+        yield TableRow(method + star, cells, is_treatment=method in outcome.treatments)
 
 
-def _differences(outcome: EvaluationSummary, metrics: tuple[str, ...], best: dict[str, str | None]) -> Iterator[Row]:
+def _differences(
+    outcome: EvaluationSummary, metrics: tuple[str, ...], best: dict[str, str | None]
+) -> Iterator[TableRow]:
     for method in outcome.treatments:
         found = {row.metric: row for row in outcome.comparisons if row.method == method and row.is_best}
         if found:
             cells = tuple(change_cell(found.get(name) if name in best else None) for name in metrics)
-            yield Row(f"{method} to ★", cells)
+            yield TableRow(f"{method} to ★", cells)
 
 
 def value_cell(interval: Interval | None, *, is_best: bool) -> Cell:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compare.answers import N_SHOWN, TOLERANCE, Comparison, Page, compare
+from benchmarks.compare.answers import N_SHOWN, TOLERANCE, AnswerComparison, AnswerPage, compare
 
 LIST: dict[str, Any] = {
     "recommendation_id": "a-1",
@@ -22,8 +22,8 @@ LIST: dict[str, Any] = {
 }
 
 
-def pages(*bodies: dict[str, Any], status: int = 200) -> list[Page]:
-    return [Page(status, body) for body in bodies]
+def pages(*bodies: dict[str, Any], status: int = 200) -> list[AnswerPage]:
+    return [AnswerPage(status, body) for body in bodies]
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return body
 
 
-def against(body: dict[str, Any], **options: Any) -> Comparison:
+def against(body: dict[str, Any], **options: Any) -> AnswerComparison:
     return compare(pages(LIST), pages(body), **options)
 
 
@@ -125,7 +125,7 @@ def test_problems_are_compared_by_status_and_fields_not_by_wording() -> None:
 
 
 def test_a_field_with_another_name_is_compared_under_one() -> None:
-    old, new = ([Page(200, {name: LIST["items"]})] for name in ("shelves", "lists"))
+    old, new = ([AnswerPage(200, {name: LIST["items"]})] for name in ("shelves", "lists"))
     assert not compare(old, new).is_equal
     assert compare(old, new, renamed={"shelves": "lists"}).is_equal
     assert compare(new, old, renamed={"shelves": "lists"}).is_equal
@@ -137,7 +137,7 @@ def test_a_field_may_be_left_out() -> None:
 
 
 def test_many_differences_are_counted_and_the_first_are_kept() -> None:
-    left, right = ([Page(200, {"values": [value] * 50})] for value in (0, 1))
+    left, right = ([AnswerPage(200, {"values": [value] * 50})] for value in (0, 1))
     found = compare(left, right)
     assert found.n_differences == 50
     assert len(found.differences) == N_SHOWN
