@@ -52,5 +52,5 @@ def test_only_new_entries_are_read(store: SqliteStore, monkeypatch: pytest.Monke
     log = MergeLog(lambda: store)
     assert log.target("v") == "u"
     monkeypatch.setattr(store, "read_types", lambda *_: pytest.fail("merges are read twice"))
-    monkeypatch.setattr(store, "tail", lambda *_, **__: pytest.fail("there is no new entry"))
+    monkeypatch.setattr(store, "read_after", lambda *_, **__: pytest.fail("there is no new entry"))
     assert log.target("v") == "u"
