@@ -200,11 +200,11 @@ def _container(value: Any, hint: Any) -> tuple[Any, Meta | None]:
     """Return the one declared type whose parts a value can be compared with, else None."""
     if not isinstance(value, (dict, list)):
         return None, None
-    fitting = [(option, meta) for option, meta in _options(hint) if _holds(option, value)]
+    fitting = [(option, meta) for option, meta in _options(hint) if _matches(option, value)]
     return fitting[0] if len(fitting) == 1 else (None, None)
 
 
-def _holds(option: Any, value: dict[str, Any] | list[Any]) -> bool:
+def _matches(option: Any, value: dict[str, Any] | list[Any]) -> bool:
     if isinstance(value, list):
         return get_origin(option) is list
     return get_origin(option) is dict or (isinstance(option, type) and issubclass(option, Struct))

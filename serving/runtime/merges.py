@@ -16,7 +16,7 @@ BATCH: Final = 20_000
 
 
 class MergeLog:
-    """Follows the merges of the live log; may be asked from any thread.
+    """Follows the merges of the live log; safe to use from any thread.
 
     Args:
         open_log: returns the live log of this process.
