@@ -119,7 +119,7 @@ def test_payloads_of_other_vendors_are_parsed() -> None:
         ({"timestamp": "2024-06-01T00:00:00"}, "timestamp", "offset"),
         ({"timestamp": "2024-06-01"}, "timestamp", "offset"),
         ({"timestamp": "yesterday"}, "timestamp", "RFC 3339"),
-        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "between the years 1 and 9999"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "expected a time"),
         ({"timestamp": -1}, "timestamp", "from 1970"),
         ({"timestamp": 1e300}, "timestamp", "from 1970"),
         ({"timestamp": 20240501}, "timestamp", "digits of a date"),
