@@ -78,7 +78,7 @@ def measure(options: argparse.Namespace) -> list[Result]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
-    parser.add_argument("--fold-rounds", type=int, default=20, help="of 50 shoppers each")
+    parser.add_argument("--fold-rounds", type=int, default=20, help="of 50 users each")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from benchmarks.server import benchmark_server
 from benchmarks.server_process import ServerProcess
 from recsys.pipeline.recommender import Recommender
 
-N_SHOPPERS = 200
+N_USERS = 200
 N_EVENTS = 50
 EVENTS_A_CALL = 1000
 SAMPLES = 50
@@ -80,14 +80,14 @@ class ServedCall:
         }
 
 
-def shoppers(recommender: Recommender, randomness: random.Random) -> list[list[dict[str, Any]]]:
+def new_users(recommender: Recommender, randomness: random.Random) -> list[list[dict[str, Any]]]:
     """Return calls with the events of new users, who view and buy popular items."""
     ids = recommender.engine.items.ids
     popular = [ids[row] for row in recommender.engine.by_popularity[:2000].tolist()]
     names = ["view_item"] * 6 + ["add_to_cart"] * 2 + ["purchase"] * 2
     events = [
         {"user_id": f"bench-{number}", "event": randomness.choice(names), "item_id": randomness.choice(popular)}
-        for number in range(N_SHOPPERS)
+        for number in range(N_USERS)
         for _ in range(N_EVENTS)
     ]
     return [events[start : start + EVENTS_A_CALL] for start in range(0, len(events), EVENTS_A_CALL)]
@@ -114,9 +114,9 @@ def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dic
     uncached = stack.enter_context(benchmark_server(*models, "--store", folder / "c.sqlite", "--cache-mb", 0))
     size = int(statistics.median(len(once(server.port, request)) for request in of_items[:SAMPLES]))
     bare = stack.enter_context(benchmark_server("--size", size))
-    for events in shoppers(recommender, random.Random(0)):
+    for events in new_users(recommender, random.Random(0)):
         once(server.port, post("/v1/events", {"events": events}))
-    users = [f"bench-{number}" for number in range(N_SHOPPERS)]
+    users = [f"bench-{number}" for number in range(N_USERS)]
     lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
     known = [quote(engine.users.ids[row], safe="") for row in (-lengths).argsort()[: options.ids].tolist()]
     of_users = {

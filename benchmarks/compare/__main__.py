@@ -135,7 +135,7 @@ class Report:
 
 
 def shown(value: Any) -> Any:
-    """Return an answer as it is shown: in full, but for tokens of thousands of characters."""
+    """Return an answer as it is shown: in full, except for long tokens."""
     if isinstance(value, list):
         return [shown(each) for each in value]
     if not isinstance(value, dict):
@@ -209,7 +209,7 @@ def show(report: Report) -> None:
     for example in report.examples:
         print(f"\n{json.dumps(example, ensure_ascii=False, indent=1)}")
     if n_failed := sum(group.failed for group in report.groups.values()):
-        print(f"the server of the reference failed {n_failed} times: a fault of its own, whatever is compared")
+        print(f"the server of the reference failed {n_failed} times: a fault of the reference, not a difference")
     if report.unanswered:
         print(f"every call was refused: {', '.join(report.unanswered)}")
     print("all answers are equal" if report.is_equal else "answers differ")

@@ -102,7 +102,7 @@ class Workload:
     Args:
         shop: what the calls are made of.
         item_placements: placements for an item, which `GET /v1/items/…` takes.
-        user_placements: placements for a user or nobody, which `GET /v1/users/…` takes.
+        user_placements: placements for a user or an anonymous request, which `GET /v1/users/…` takes.
         seed: of the generator.
     """
 

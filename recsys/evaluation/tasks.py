@@ -69,7 +69,7 @@ def rolling(dataset: Dataset, window: Window) -> Task:
 
 def anonymous(dataset: Dataset, window: Window) -> Task:
     """Ask for every basket with a known hour in the window, without a user, just before it."""
-    baskets = _baskets(dataset, window, with_nobody=True)
+    baskets = _baskets(dataset, window, with_anonymous=True)
     baskets = baskets.take(baskets.hour >= 0)
     return replace(baskets, user_idx=np.full(len(baskets), ANONYMOUS, np.int32))
 
@@ -97,7 +97,7 @@ def discovery(dataset: Dataset, window: Window) -> Task:
 
 def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Task:
     """Draw one item of each basket of two or more in the window, and ask for the other ones."""
-    baskets = _baskets(dataset, window, with_nobody=True)
+    baskets = _baskets(dataset, window, with_anonymous=True)
     baskets = baskets.take(np.diff(baskets.relevant.indptr) >= 2)
     size = np.diff(baskets.relevant.indptr)
     drawn_idx = baskets.relevant.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)
@@ -130,11 +130,11 @@ def _target_events(dataset: Dataset, window: Window) -> Events:
     return events.take(inside & (events.user_idx >= 0))
 
 
-def _baskets(dataset: Dataset, window: Window, *, with_nobody: bool = False) -> Task:
+def _baskets(dataset: Dataset, window: Window, *, with_anonymous: bool = False) -> Task:
     """Return the baskets of the window in order of time, each asked for one second before its first event."""
     events = dataset.target_events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
-    events = events.take(inside & ((events.user_idx >= 0) | with_nobody))
+    events = events.take(inside & ((events.user_idx >= 0) | with_anonymous))
     _, first, row = np.unique(events.basket_idx, return_index=True, return_inverse=True)
     position = np.empty(len(first), np.int64)
     position[np.argsort(first, kind="stable")] = np.arange(len(first))

@@ -20,7 +20,7 @@ RECENT_DAYS: Final = (28.0, 91.0)
 RECENT_BASKETS: Final = (5, 15)
 MIN_GAP_DAYS: Final = 0.5
 
-OF_SHOPPER: Final = (
+OF_USER: Final = (
     "shopper_baskets",
     "shopper_basket_gap_days",
     "shopper_idle_days",
@@ -73,7 +73,7 @@ OF_PAIR: Final = (
     "affinity",
     "ease",
 )
-FEATURES: Final = (*OF_SHOPPER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
+FEATURES: Final = (*OF_USER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 """Names of the columns, in order."""
 
 
@@ -94,7 +94,7 @@ def features(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32
     table = np.empty((len(rows), len(FEATURES)), np.float32)
     runs, times = PurchaseRuns.of_items(state), _basket_times(state)
     blocks: tuple[tuple[tuple[str, ...], npt.NDArray[np.float32]], ...] = (
-        (OF_SHOPPER, _of_shopper(state, runs, times)),
+        (OF_USER, _of_user(state, runs, times)),
         (OF_OWN, _of_own(state, runs, rows, times)),
         (OF_TYPE, _of_type(state, runs, rows)),
         (OF_ITEM, _of_item(state, rows)),
@@ -118,7 +118,7 @@ def _basket_times(state: UserState) -> npt.NDArray[np.int64]:
     return np.sort(bought.timestamp[order[is_first]])
 
 
-def _of_shopper(state: UserState, runs: PurchaseRuns, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _of_user(state: UserState, runs: PurchaseRuns, times: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     n_lines, now = len(runs.timestamp), state.query.now
     if not n_lines:
         return np.array([0, np.nan, np.nan, 0, 0, 0, 0], np.float32)

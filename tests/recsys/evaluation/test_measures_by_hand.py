@@ -1,4 +1,4 @@
-"""The metrics of each kind of question, by hand, on the queries of `test_experiment`."""
+"""The metrics of each kind of question, by hand, on the queries of `test_experiment_by_hand`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys.core.metrics import Values
 from recsys.evaluation.experiment import by_hour
 from recsys.evaluation.measures import accuracy, accuracy_and_exposure, accuracy_by_hour, completion
 from recsys.evaluation.measures import completion_by_other_types as completion_by_types
-from tests.recsys.evaluation.test_experiment import ENGINE, EXPERIMENT, LISTS, TASK, task_of
+from tests.recsys.evaluation.test_experiment_by_hand import ENGINE, EXPERIMENT, LISTS, TASK, task_of
 
 TOLERANCE = 1e-6
 
