@@ -248,21 +248,24 @@ def test_accuracy_by_hand(
     assert found.tolist() == values(expected)
 
 
+EIGHT_TO_TWENTY = np.array([8, 4, 2, 1, 0, 20], np.int32)
+"""Buyers of each item; of eight users, 0, 1, 2, 3, 4 and no less than 0 bits."""
+
+
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("measure", "expected"),
     [
-        (metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 3, TAIL), [1, np.nan, np.nan, np.nan]),
-        (metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 1, TAIL), [0, np.nan, np.nan, np.nan]),
-        (metrics.head_share_at_k(BY_HAND, 3, TAIL), [1 / 3, 1, np.nan, 1 / 3]),
-        (metrics.head_share_at_k(BY_HAND, 2, TAIL), [0, 1, np.nan, 1 / 2]),
-        # Of eight users, everyone, four, two, one, none and twenty: 0, 1, 2, 3, 4 and no less than 0 bits.
-        (metrics.novelty_at_k(BY_HAND, 3, np.array([8, 4, 2, 1, 0, 20], np.int32), 8), [4 / 3, 1, np.nan, 7 / 3]),
-        (metrics.novelty_at_k(BY_HAND, 1, np.array([8, 4, 2, 1, 0, 20], np.int32), 8), [3, 2, np.nan, 4]),
-        (metrics.novelty_at_k(BY_HAND, 3, np.zeros(6, np.int32), 0), [1, 1, np.nan, 1]),
+        (lambda: metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 3, TAIL), [1, np.nan, np.nan, np.nan]),
+        (lambda: metrics.long_tail_recall_at_k(BY_HAND, RELEVANT, 1, TAIL), [0, np.nan, np.nan, np.nan]),
+        (lambda: metrics.head_share_at_k(BY_HAND, 3, TAIL), [1 / 3, 1, np.nan, 1 / 3]),
+        (lambda: metrics.head_share_at_k(BY_HAND, 2, TAIL), [0, 1, np.nan, 1 / 2]),
+        (lambda: metrics.novelty_at_k(BY_HAND, 3, EIGHT_TO_TWENTY, 8), [4 / 3, 1, np.nan, 7 / 3]),
+        (lambda: metrics.novelty_at_k(BY_HAND, 1, EIGHT_TO_TWENTY, 8), [3, 2, np.nan, 4]),
+        (lambda: metrics.novelty_at_k(BY_HAND, 3, np.zeros(6, np.int32), 0), [1, 1, np.nan, 1]),
     ],
 )
-def test_exposure_by_hand(found: Values, expected: list[float]) -> None:
-    assert found.tolist() == values(expected)
+def test_exposure_by_hand(measure: Callable[[], Values], expected: list[float]) -> None:
+    assert measure().tolist() == values(expected)
 
 
 def test_diversity_by_hand() -> None:
