@@ -63,9 +63,9 @@ def ingest_tables(
     now: Now = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Validate a shop's files and write them as a folder of tables; rejected rows are kept with their reasons.
+    """Validate a shop's files and write them as a folder of tables; rejected rows are kept with their reasons.
 
-    Options override the table \[ingest] of --config.
+    Options override the table [ingest] of --config.
     """
     from training.config import read_config
     from training.ingest.ingest import InputFiles, ingest

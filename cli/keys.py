@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import typer
 
 from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
-from serving.runtime.auth import SCOPES, Key, Scope, new_key, read_keys, write_keys
+
+if TYPE_CHECKING:
+    from serving.runtime.auth import Key, Scope
 
 KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
+
+SCOPE_NAMES: Final = ("recommend", "events", "catalog", "admin")
+"""The names of `serving.runtime.auth.SCOPES`, which is slow to import."""
 
 COLUMNS = ("key_id", "name", "scopes", "created_at")
 
@@ -28,10 +33,12 @@ def app() -> typer.Typer:
 
 def create(
     keys: KeysFile,
-    scopes: Annotated[str, typer.Option(help=f"What the key allows, with commas between: {', '.join(SCOPES)}.")],
+    scopes: Annotated[str, typer.Option(help=f"What the key allows, with commas between: {', '.join(SCOPE_NAMES)}.")],
     name: Annotated[str, typer.Option(help="Name of the owner.")] = "",
 ) -> None:
     """Create a key and print it once; only its digest is stored."""
+    from serving.runtime.auth import new_key, read_keys, write_keys
+
     wanted = [_scope(scope.strip()) for scope in scopes.split(",")]
     known = read_keys(keys) if keys.exists() else ()
     key, secret = new_key(name, wanted, wall_clock())
@@ -42,6 +49,8 @@ def create(
 
 def list_keys(keys: KeysFile, as_json: AsJson = False) -> None:
     """List the valid keys, the oldest first; the secrets are not stored."""
+    from serving.runtime.auth import read_keys
+
     rows = [(key.key_id, key.name, ", ".join(key.scopes), key.created_at.isoformat()) for key in read_keys(keys)]
     if as_json:
         show_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
@@ -55,6 +64,8 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="Id of the key, as `recsys keys list` shows it.")], keys: KeysFile
 ) -> None:
     """Revoke a key; a running server refuses it from the next call on."""
+    from serving.runtime.auth import read_keys, write_keys
+
     known = read_keys(keys)
     kept: list[Key] = [key for key in known if key.key_id != key_id]
     if len(kept) == len(known):
@@ -65,7 +76,9 @@ def revoke(
 
 
 def _scope(text: str) -> Scope:
+    from serving.runtime.auth import Scope
+
     for scope in get_args(Scope):
         if scope == text:
             return scope
-    raise ConfigError(f"--scopes has {text!r}, expected some of {', '.join(SCOPES)}, with commas between")
+    raise ConfigError(f"--scopes has {text!r}, expected some of {', '.join(SCOPE_NAMES)}, with commas between")

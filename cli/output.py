@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from recsys.core.progress import Progress as OnProgress
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPED_WIDTH: Final = 500
 """Width in characters of a table that is written to a file or a pipe."""
@@ -28,6 +28,8 @@ def show_json(value: Any) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Write rows under a header; numbers are right-aligned, None is blank."""
+    from rich.table import Table
+
     kept = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
     for position, column in enumerate(columns):
@@ -52,6 +54,9 @@ def tell(message: str) -> None:
 @contextmanager
 def progress() -> Iterator[OnProgress]:
     """Show progress as a bar on a terminal, else as one line per stage."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain()
@@ -74,6 +79,8 @@ def _plain() -> OnProgress:
 
 
 def _console() -> Console:
+    from rich.console import Console
+
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.runtime.auth import read_keys
+from cli.keys import SCOPE_NAMES
+from serving.runtime.auth import SCOPES, read_keys
 from tests.cli.conftest import Run
 
 
@@ -50,3 +51,7 @@ def test_what_cannot_be_is_told(recsys: Run, tmp_path: Path, words: list[str], t
     said = recsys("keys", *words, "--keys", tmp_path / "keys.json")
     assert (said.code, told in said.err) == (2, True), said.err
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_the_help_names_every_scope() -> None:
+    assert SCOPE_NAMES == SCOPES
