@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from cli.main import build_app
-from recsys.core.settings_table import SettingRow, describe, toml_value
+from recsys.core.config.settings_table import SettingRow, describe, toml_value
 from recsys.fitting.engine import EngineConfig
 from serving.runtime.settings import Settings, variable_of
 from training.gate import GateConfig

@@ -10,8 +10,8 @@ import typer
 
 from cli.options import DEFAULT_MODELS, AsJson, ConfigFile, Models, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
+from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError
-from recsys.core.toml_reader import check_config
 from training.choices import DEFAULT_KEEP, GATE_METRIC_NAMES
 
 if TYPE_CHECKING:

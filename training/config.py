@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from recsys.core.settings_table import SettingRow, describe, toml_value
-from recsys.core.toml_reader import Faults, fields_of, join, read_fields, read_toml
+from recsys.core.config.settings_table import SettingRow, describe, toml_value
+from recsys.core.config.toml_reader import Faults, fields_of, join, read_fields, read_toml
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
 from training.ingest.ingest import IngestConfig

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from recsys.core import metrics
+from recsys.core.config.ranges import PositiveInt
 from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
 from recsys.core.progress import Progress, silent
-from recsys.core.ranges import PositiveInt
 from recsys.data.dataset import Dataset
 from recsys.evaluation import tasks
 from recsys.evaluation.experiment import Experiment, draw

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from recsys.bundles.bundle import config_fingerprint
+from recsys.core.config.ranges import Number, in_range, range_text, unwrap
+from recsys.core.config.settings_table import setting_types
 from recsys.core.errors import ConfigError, DataError, RecsysError
 from recsys.core.metrics import Interval, Values
 from recsys.core.progress import Progress, silent
-from recsys.core.ranges import Number, in_range, range_text, unwrap
-from recsys.core.settings_table import setting_types
 from recsys.data.dataset import Dataset, load_dataset
 from recsys.evaluation.experiment import draw
 from recsys.evaluation.splits import Window, find_window

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from recsys.core.ranges import SINGLE, UNIQUE, NonNegativeFloat, NonNegativeInt, PositiveFloat, Share, Text
+from recsys.core.config.ranges import SINGLE, UNIQUE, NonNegativeFloat, NonNegativeInt, PositiveFloat, Share, Text
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT
 
 MAX_LISTS_PER_PAGE: Final = 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.ranges import PositiveInt
+from recsys.core.config.ranges import PositiveInt
 from recsys.data.dataset import VIEW_ITEM_LIST, Dataset
 
 

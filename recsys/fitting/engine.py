@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.core.config.ranges import NonNegativeInt, Share
 from recsys.core.ids import IdMap
-from recsys.core.ranges import NonNegativeInt, Share
 from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset

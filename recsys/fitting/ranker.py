@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from recsys.core.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, PositiveShare, Share
+from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, PositiveShare, Share
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 import polars as pl
 from msgspec import Meta
 
+from recsys.core.config.ranges import SINGLE, UNIQUE, Text
+from recsys.core.config.toml_reader import Faults, fields_of, read_fields, read_toml
 from recsys.core.placements import PLACEMENTS, Page, Placement
-from recsys.core.ranges import SINGLE, UNIQUE, Text
-from recsys.core.toml_reader import Faults, fields_of, read_fields, read_toml
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.rules.placement_registry import PlacementRegistry
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from cli.settings_reference import PAGE, SettingsRow, render, sections, table
-from recsys.core.settings_table import describe
+from recsys.core.config.settings_table import describe
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
 from training.ingest.ingest import IngestConfig

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from recsys.core.config.ranges import Number, range_text, unwrap
+from recsys.core.config.settings_table import setting_types
+from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError
-from recsys.core.ranges import Number, range_text, unwrap
-from recsys.core.settings_table import setting_types
-from recsys.core.toml_reader import check_config
 from recsys.fitting.engine import EngineConfig
 from training.config import TrainingConfig, parse_config, read_config, render_config, settings_reference
 from training.gate import GateConfig

@@ -11,11 +11,11 @@ from typing import Any
 
 import polars as pl
 
+from recsys.core.config.ranges import NonNegativeFloat, Share
+from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
-from recsys.core.ranges import NonNegativeFloat, Share
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
-from recsys.core.toml_reader import check_config
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table

@@ -14,8 +14,8 @@ from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 
+from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.errors import DataError
-from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
 

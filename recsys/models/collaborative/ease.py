@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.ids import NO_ITEM
-from recsys.core.ranges import PositiveFloat, PositiveInt
 from recsys.core.topk import top_k
 
 

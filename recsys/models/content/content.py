@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.core.ranges import NonNegativeFloat, PositiveInt
+from recsys.core.config.ranges import NonNegativeFloat, PositiveInt
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.models.arrays import normalize_rows

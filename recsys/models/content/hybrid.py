@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.config.ranges import PositiveFloat, PositiveInt, Share
 from recsys.core.ids import NO_ITEM
-from recsys.core.ranges import PositiveFloat, PositiveInt, Share
 from recsys.data.catalog import Catalog
 from recsys.models.arrays import MIN_LENGTH, normalize_rows
 from recsys.search.vector_index import nearest

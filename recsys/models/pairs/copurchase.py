@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from recsys.core.config.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from recsys.core.ids import NO_ITEM
-from recsys.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from recsys.core.topk import is_among, top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset

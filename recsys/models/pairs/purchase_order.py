@@ -10,7 +10,7 @@ import numpy.typing as npt
 from msgspec import Meta
 from scipy import sparse
 
-from recsys.core.ranges import PositiveFloat, PositiveInt
+from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.incidence import incidence

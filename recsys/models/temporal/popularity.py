@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from recsys.core.ranges import PositiveFloat
+from recsys.core.config.ranges import PositiveFloat
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.models.arrays import count_distinct_users, shrink
 

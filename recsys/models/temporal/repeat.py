@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.ranges import PositiveFloat
+from recsys.core.config.ranges import PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from recsys.core.ranges import ASCENDING, PositiveFloat
+from recsys.core.config.ranges import ASCENDING, PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import NO_HOUR, Dataset
 from recsys.models.arrays import shrink

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
+from recsys.core.config.ranges import ASCENDING, SINGLE, UNIQUE, PositiveFloat, PositiveInt, Share, Text
+from recsys.core.config.toml_reader import MAX_FILE_BYTES, Faults, check_config, fields_of, read_fields, read_toml
 from recsys.core.errors import ConfigError
-from recsys.core.ranges import ASCENDING, SINGLE, UNIQUE, PositiveFloat, PositiveInt, Share, Text
-from recsys.core.toml_reader import MAX_FILE_BYTES, Faults, check_config, fields_of, read_fields, read_toml
 
 
 @dataclass(frozen=True)

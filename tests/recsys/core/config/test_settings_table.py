@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recsys.core.ranges import PositiveInt, Share
-from recsys.core.settings_table import SettingRow, describe, meanings, setting_types
+from recsys.core.config.ranges import PositiveInt, Share
+from recsys.core.config.settings_table import SettingRow, describe, meanings, setting_types
 
 
 @dataclass(frozen=True)

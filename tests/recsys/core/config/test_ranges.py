@@ -7,7 +7,7 @@ import pytest
 from msgspec import Meta
 from msgspec import inspect as types
 
-from recsys.core.ranges import (
+from recsys.core.config.ranges import (
     ASCENDING,
     Number,
     PositiveFloat,

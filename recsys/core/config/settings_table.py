@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import inspect as types
 
-from recsys.core.ranges import range_text, type_text, unwrap
-from recsys.core.toml_reader import fields_of, join
+from recsys.core.config.ranges import range_text, type_text, unwrap
+from recsys.core.config.toml_reader import fields_of, join
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
-from recsys.core.errors import ConfigError
-from recsys.core.ranges import (
+from recsys.core.config.ranges import (
     ASCENDING,
     SINGLE,
     UNIQUE,
@@ -22,6 +21,7 @@ from recsys.core.ranges import (
     in_range,
     unwrap,
 )
+from recsys.core.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_VALUE_CHARS: Final = 80

@@ -1,0 +1,1 @@
+"""Settings: their ranges, their strict reader, and their reference table."""
