@@ -16,7 +16,7 @@ from tests.recsys.small_shops import CATALOG
 from tests.shop import at, dataset_of, moment, small_config
 
 STAGES = [
-    "catalogue",
+    "catalog",
     "popularity",
     "repeat purchases",
     "time of day",
