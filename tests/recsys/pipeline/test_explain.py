@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from recsys.core.placements import Pin
 from recsys.core.request import Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline.explain import Explanation, explain
@@ -94,3 +96,41 @@ def test_effects_are_the_strongest_first(shop_engine: Engine) -> None:
     effects = [abs(effect.effect) for effect in _why(shop_engine, item.item_id).effects]
     assert effects == sorted(effects, reverse=True)
     assert bool(effects) == shop_engine.rankers.next.is_fitted
+
+
+def test_a_variant_of_a_pinned_item_is_removed_by_that_rule(shop_engine: Engine) -> None:
+    """The white phone is listed until its black variant is pinned."""
+    request = Request("similar", shop_engine.dataset_info.end, 3, item_ids=(PHONES[3],))
+    plain = recommend_with_trace(shop_engine, replace(request, limit=100))
+    assert "phone-2-white" in [item.item_id for item in plain.recommendations.items]
+    pinned = replace(plain.placement, pins=(Pin("phone-2-black", 1),))
+    result = recommend_with_trace(shop_engine, request, placements={"similar": pinned})
+    assert result.recommendations.items[0].item_id == "phone-2-black"
+    why = explain(result, "phone-2-white")
+    assert (why.stage, why.rule, why.rank) == ("removed", "variant", None)
+
+
+def test_a_fallback_is_explained_by_its_own_source(shop_engine: Engine) -> None:
+    request = Request("for_you", shop_engine.dataset_info.end, 3, "an unknown user")
+    why = explain(recommend_with_trace(shop_engine, request), PHONES[0])
+    assert why.fallback_used
+    assert [each.source for each in why.sources] == ["popular_by_hour"]
+    assert why.effects == ()
+
+
+def test_a_list_without_items_has_no_last_score(shop_engine: Engine) -> None:
+    request = Request("buy_again", shop_engine.dataset_info.end, 3, "an unknown user")
+    result = recommend_with_trace(shop_engine, request)
+    empty = replace(result, recommendations=replace(result.recommendations, items=()))
+    why = explain(empty, PHONES[0])
+    assert (why.last_score, why.distance) == (None, None)
+
+
+@pytest.mark.parametrize("item_id", [PHONES[0], UNAVAILABLE])
+def test_json_has_the_texts_in_english_and_chinese(shop_engine: Engine, item_id: str) -> None:
+    why = _why(shop_engine, item_id)
+    fields = why.to_dict()
+    assert list(fields)[:5] == ["item_id", "placement", "stage", "text", "text_zh"]
+    assert (fields["text"], fields["text_zh"]) == (why.text, why.text_zh)
+    assert fields["sources"][0].keys() == {"source", "rank", "score", "n_found", "quota", "cut_score"}
+    assert json.loads(json.dumps(fields)) == json.loads(json.dumps(fields | {"sources": [*fields["sources"]]}))

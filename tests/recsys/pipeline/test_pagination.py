@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,29 +17,29 @@ from recsys.data.dataset import Dataset
 from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
-from recsys.pipeline.pagination import first_page, next_page, read_token
+from recsys.pipeline.pagination import first_page, next_page, read_token, start_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 from recsys.ranking.fit import fit_engine
 from recsys.rules.loader import parse_placements
 from tests.recsys.small_shops import ITEMS, USERS, shops
-from tests.shop import USERS_WITH_HISTORY, small_config
+from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM, small_config
 
-DIALS = {
+PLACED = {
     "mixed": {"extends": "for_you", "rotation": 0.5, "diversity": 0.3, "max_per_category": 1},
-    "told": {
+    "arranged": {
         "extends": "for_you",
         "pins": [{"item_id": "b1", "rank": 2}],
         "promotions": [{"filter": "price < 50", "share": 0.4}],
     },
 }
-NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + list(DIALS)
+NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + list(PLACED)
 
 
 def open_over(engine: Engine, version: str = "v1") -> Recommender:
     manifest = Manifest.__new__(Manifest)
     object.__setattr__(manifest, "version", version)
-    return Recommender(engine, manifest, LiveView(engine), parse_placements({"placements": DIALS}))
+    return Recommender(engine, manifest, LiveView(engine), parse_placements({"placements": PLACED}))
 
 
 def happen(recommender: Recommender, seq: int, at: int, user_id: str, item_id: str) -> None:
@@ -152,3 +153,57 @@ def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Eng
     whole, _ = first_page(one, replace(request, limit=MAX_LIMIT))
     assert listed == [item.item_id for item in whole.recommendations.items]
     assert "newest" in listed
+
+
+def test_a_first_page_without_look_ahead_continues_as_one_with_it(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    request = Request("for_you", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[9])
+    alone = recommender.recommend_for(request)
+    token = start_token(recommender, request, alone)
+    assert token is not None
+    second, _ = after(recommender, request, token)
+    whole, whole_token = first_page(recommender, request)
+    assert whole_token is not None
+    assert whole.recommendations.items == alone.items
+    assert second.recommendations.items == after(recommender, request, whole_token)[0].recommendations.items
+    assert [item.rank for item in second.recommendations.items] == [6, 7, 8, 9, 10]
+
+
+def test_a_page_that_is_not_full_has_no_next(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    request = Request("popular", shop_engine.dataset_info.end, MAX_LIMIT)
+    page = recommender.recommend_for(request)
+    assert len(page.items) < MAX_LIMIT
+    assert start_token(recommender, request, page) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        ({"placement": "discover"}, "was issued for placement 'for_you', not for 'discover'"),
+        ({"user_id": USERS_WITH_HISTORY[3]}, "another user"),
+        ({"context": {"store": "x"}}, "another filter, context or override"),
+        ({"diversity": 0.5}, "another filter, context or override"),
+    ],
+)
+def test_a_token_of_another_request_is_refused(shop_engine: Engine, other: dict[str, Any], text: str) -> None:
+    recommender = open_over(shop_engine)
+    request = Request("for_you", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[9])
+    _, token = first_page(recommender, request)
+    assert token is not None
+    with pytest.raises(RequestError, match=text) as caught:
+        after(recommender, replace(request, **other), token)
+    assert caught.value.field == "page_token"
+
+
+def test_pinned_items_keep_their_source_on_later_pages(shop_engine: Engine) -> None:
+    book = parse_placements(
+        {"placements": {"pinned": {"extends": "for_you", "pins": [{"item_id": WEEKLY_ITEM, "rank": 7}]}}}
+    )
+    recommender = replace(open_over(shop_engine), book=book)
+    request = Request("pinned", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[9])
+    _, token = first_page(recommender, request)
+    assert token is not None
+    found, _ = after(recommender, request, token)
+    item = found.recommendations.items[1]
+    assert (item.item_id, item.rank, item.source, item.reasons[0].code) == (WEEKLY_ITEM, 7, "pinned", "pinned")
