@@ -46,11 +46,18 @@ def serve(
 
     Each option is also an environment variable: RECSYS_MODELS, RECSYS_PORT and so on.
     """
+    from recsys.bundles.registry import current_version
     from serving.runtime.settings import load_settings
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    run(load_settings(**given, store=store, placements=placements, keys=keys), _announce)
+    settings = load_settings(**given, store=store, placements=placements, keys=keys)
+    if current_version(settings.models) is None:
+        tell(
+            f"there is no bundle in {settings.models} yet: calls are answered with 503 until"
+            f" `recsys train --models {settings.models}` has made one"
+        )
+    run(settings, _announce)
 
 
 def _announce(ready: Ready) -> None:

@@ -23,7 +23,10 @@ def app() -> typer.Typer:
 
 def prune(
     older_than_days: Annotated[
-        float, typer.Option(min=0, help="Remove events and impressions that happened longer ago than this.")
+        float,
+        typer.Option(
+            min=0, max=36_500, help="Remove events and impressions that happened longer ago than this number of days."
+        ),
     ],
     store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
     changes_up_to: Annotated[

@@ -83,7 +83,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     data, models = folder / "data", folder / "models"
     files = [word for name, path in slice_files(folder).items() for word in (f"--{name}", path)]
     recsys("ingest", *files, "--out", data, "--timezone", TIMEZONE)
-    assert "What it can feed" in recsys("doctor", "--data", data)
+    assert "Supported lists" in recsys("doctor", "--data", data)
     recsys("train", "--data", data, "--models", models)
     port = free_port()
     words = ("serve", "--models", str(models), "--port", str(port), "--clock", "data")

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
 from recsys.bundles.registry import current_version
-from recsys.core.errors import BundleError, UnknownItemError
+from recsys.core.errors import BundleError, RequestError, UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
@@ -51,20 +51,20 @@ class Recommender:
 
     Attributes:
         engine: the bundle's models.
-        manifest: what the bundle says of itself.
+        manifest: facts about the bundle: its version, settings, fingerprints and metrics.
         live: the changes since the bundle was trained, None for the bundle alone; the caller keeps it up to date.
         book: the placements.
         masks: compiled filters and masks, kept until the catalog changes.
 
-    >>> engine = Recommender.open("models")                                          # doctest: +SKIP
+    >>> engine = Recommender.open("models/shop")                                          # doctest: +SKIP
     >>> engine.recommend(["u1"], placement="for_you", limit=10)                      # doctest: +SKIP
     >>> engine.related(["i1"], placement="complementary", limit=10)                  # doctest: +SKIP
     """
 
-    engine: Engine
-    manifest: Manifest
-    live: LiveView | None = None
-    book: PlacementRegistry = BUILT_IN
+    engine: Engine = field(repr=False)
+    manifest: Manifest = field(repr=False)
+    live: LiveView | None = field(default=None, repr=False)
+    book: PlacementRegistry = field(default_factory=lambda: BUILT_IN, repr=False)
     masks: Masks = field(default_factory=Masks, repr=False, compare=False)
 
     @classmethod
@@ -80,6 +80,8 @@ class Recommender:
             ConfigError: naming everything that is wrong with the file.
         """
         folder = Path(models)
+        if folder.is_file():
+            raise BundleError(f"{folder} is a file: give the folder of bundles, or the folder of one bundle")
         if not (folder / MANIFEST).is_file():
             version = current_version(folder)
             if version is None:
@@ -193,7 +195,8 @@ class Recommender:
         """
         moment = self._moment(as_of)
         return [
-            list(self.recommend_for(Request(placement, moment, limit, user_id=user_id)).items) for user_id in user_ids
+            list(self.recommend_for(Request(placement, moment, limit, user_id=user_id)).items)
+            for user_id in _ids("user_ids", user_ids)
         ]
 
     def related(
@@ -211,7 +214,7 @@ class Recommender:
         """
         moment = self._moment(as_of)
         lists = []
-        for item_id in item_ids:
+        for item_id in _ids("item_ids", item_ids):
             if not self.knows_item(item_id):
                 raise UnknownItemError(item_id)
             request = Request(placement, moment, limit, user_id=user_id, item_ids=(item_id,))
@@ -234,7 +237,7 @@ class Recommender:
         Raises:
             UnknownItemError: if the bundle does not know an item.
         """
-        asked = tuple(item_ids)
+        asked = _ids("item_ids", item_ids)
         rows = self.engine.items.rows(asked)
         if (rows == UNKNOWN).any():
             raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
@@ -268,4 +271,23 @@ class Recommender:
                 self.recommend_for(Request(name, moment, user_id=examples.user_id, item_ids=item_ids))
 
     def _moment(self, as_of: datetime | None) -> int:
-        return self.data_end if as_of is None else to_seconds(as_of)
+        if as_of is None:
+            return self.data_end
+        if not isinstance(as_of, datetime):
+            raise RequestError("as_of", f"as_of is {as_of!r}: expected an aware datetime, such as datetime.now(UTC)")
+        return to_seconds(as_of)
+
+
+def _ids(name: str, ids: Iterable[str]) -> tuple[str, ...]:
+    """Check that ids are several texts, as a text is itself an iterable of texts.
+
+    Raises:
+        RequestError: naming the argument.
+    """
+    if isinstance(ids, str):
+        raise RequestError(name, f"{name} is the text {ids!r}: expected a list of ids, such as [{ids!r}]")
+    found = tuple(ids)
+    for each in found:
+        if not isinstance(each, str):
+            raise RequestError(name, f"{name} has {each!r}: expected ids as text, such as {str(each)!r}")
+    return found

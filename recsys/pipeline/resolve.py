@@ -42,9 +42,13 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
             "placement", f"{request.placement!r} is not a placement: choose from {', '.join(placements)}"
         )
     if not 1 <= request.limit <= MAX_LIMIT:
-        raise RequestError("limit", f"{request.limit} is out of range: choose 1 to {MAX_LIMIT}")
+        raise RequestError("limit", f"limit is {request.limit}, out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:
         raise RequestError("item_ids", f"placement {placement.name!r} wants at least one item")
+    for name in ("diversity", "tail_share"):
+        value = getattr(request, name)
+        if value is not None and not 0 <= value <= 1:
+            raise RequestError(name, f"{name} is {value}, out of range: choose 0 to 1")
     if isinstance(request.filter, str):
         raise RequestError("filter", "the filter is text: compile it with Recommender.filter or recsys.compile_filter")
     if request.diversity is None and request.tail_share is None:

@@ -117,15 +117,20 @@ Part = tuple[str, str | None, Callable[[Any], str]]
 """Literal text, and the name and form of the value that follows it; no name at the end of a message."""
 
 
-@dataclass(frozen=True)
 class MessageTemplates:
-    """The message catalog in the words of one shop.
+    """The message catalog in the words of one shop; see `templates_for`.
 
-    Attributes:
+    Args:
+        words: the arguments of `templates_for`, by which it is pickled.
         parts: by locale and name of the message.
     """
 
-    parts: Mapping[str, Mapping[str, tuple[Part, ...]]]
+    def __init__(self, words: tuple[str, bool, bool], parts: Mapping[str, Mapping[str, tuple[Part, ...]]]) -> None:
+        self.words = words
+        self.parts = parts
+
+    def __reduce__(self) -> tuple[Callable[..., MessageTemplates], tuple[str, bool, bool]]:
+        return templates_for, self.words
 
     def render(self, name: str, locale: str, values: Mapping[str, Any]) -> str:
         """Returns the text of a message with its values.
@@ -195,13 +200,14 @@ def templates_for(target_event: str, by_basket: bool, names_users: bool) -> Mess
         "zh": lambda n: f"{n}{taken}",
     }
     return MessageTemplates(
+        (target_event, by_basket, names_users),
         {
             locale: {
                 name: _parsed(text, words[locale], FORMS[locale] | {"takers": takers[locale]})
                 for name, text in MESSAGES[locale].items()
             }
             for locale in LOCALES
-        }
+        },
     )
 
 

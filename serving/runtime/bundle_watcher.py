@@ -103,8 +103,12 @@ class BundleWatcher:
         """
         current = self.current
         if current is None:
-            reason = self.last_error or "no bundle yet: train one, or wait until this one is open"
-            raise NotReadyError(f"no model is being served: {reason}", int(self._settings.poll_seconds) + 1)
+            folder = self._settings.models
+            missing = (
+                f"there is no bundle in {folder} yet; run `recsys train --models {folder}`, or wait until it is open"
+            )
+            reason = self.last_error or missing
+            raise NotReadyError(f"no model is served: {reason}", int(self._settings.poll_seconds) + 1)
         if current is not self._caught_up:
             self._catch_up(current)
             self._skip_until_end_of_turn(current)

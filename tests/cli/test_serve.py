@@ -18,8 +18,8 @@ from tests.ports import free_port
         (["--workers", "0"], "workers"),
         (["--keys", "nowhere.json"], "`recsys keys create"),
         (["--host", "0.0.0.0", "--keys", "nowhere.json"], "`recsys keys create"),
-        (["--store", "/proc/nowhere/store.sqlite"], "`--store PATH` names another place"),
-        (["--store", "."], "`--store PATH` names another place"),
+        (["--store", "/proc/nowhere/store.sqlite"], "another file with `--store PATH`"),
+        (["--store", "."], "another file with `--store PATH`"),
     ],
 )
 def test_settings_that_cannot_be_are_named(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -119,3 +121,45 @@ def test_a_filter_as_text_is_refused_with_the_remedy(recommender: Recommender) -
         recommender.recommend_for(request)
     assert caught.value.field == "filter"
     assert recommender.recommend_for(Request("popular", recommender.data_end, 3, filter=recommender.filter(text))).items
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"user_ids": "u001"}, "user_ids"),
+        ({"user_ids": [5]}, "user_ids"),
+        ({"user_ids": ["u001"], "limit": 0}, "limit"),
+        ({"user_ids": ["u001"], "as_of": "2024-01-01"}, "as_of"),
+        ({"user_ids": ["u001"], "placement": "nothing"}, "placement"),
+    ],
+)
+def test_a_wrong_argument_is_named(recommender: Recommender, arguments: dict[str, Any], field: str) -> None:
+    with pytest.raises(RequestError, match=field) as caught:
+        recommender.recommend(**arguments)
+    assert caught.value.field == field
+
+
+def test_items_as_one_text_are_refused(recommender: Recommender) -> None:
+    for call in (recommender.related, recommender.audience):
+        with pytest.raises(RequestError, match="expected a list of ids"):
+            call(CAMERAS[0])
+
+
+def test_a_recommender_is_shown_in_short(recommender: Recommender) -> None:
+    assert len(repr(recommender)) < 200
+
+
+def test_lists_can_be_pickled_and_copied(recommender: Recommender) -> None:
+    """Jobs of several processes pass them on; the texts are the same afterwards."""
+    found = recommender.recommend([ODD_USERS[0]], limit=3)[0]
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert again == found
+        assert [(r.text, r.text_zh) for i in again for r in i.reasons] == [
+            (r.text, r.text_zh) for i in found for r in i.reasons
+        ]
+
+
+def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    with pytest.raises(BundleError, match="is a file"):
+        Recommender.open(tmp_path / "x")

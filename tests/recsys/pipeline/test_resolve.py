@@ -168,3 +168,11 @@ def test_attributes_are_those_of_the_users_table() -> None:
     assert user_attributes(ENGINE, ask(user_id="u"), None)["tags"] == ["gold"]
     assert not user_attributes(ENGINE, ask(user_id="stranger"), None)
     assert not user_attributes(ENGINE, ask(), None)
+
+
+@pytest.mark.parametrize("name", ["diversity", "tail_share"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
+def test_an_override_out_of_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(RequestError, match=f"{name} is") as caught:
+        find_placement(ask(**{name: value}))
+    assert caught.value.field == name
