@@ -49,7 +49,7 @@ def ask(placement: str = "for_you", **fields: Any) -> Request:
     ("request_", "field", "says"),
     [
         (ask("nothing"), "placement", "'nothing' is not a placement: choose from complementary"),
-        (ask(limit=0), "limit", "0 is out of range"),
+        (ask(limit=0), "limit", "limit is 0, out of range"),
         (ask(limit=MAX_LIMIT + 1), "limit", f"choose 1 to {MAX_LIMIT}"),
         (ask("similar"), "item_ids", "'similar' wants at least one item"),
         (ask(filter="price < 9"), "filter", "the filter is text"),
