@@ -82,4 +82,7 @@ def _common(
 
 
 def _message(error: RecsysError) -> str:
-    return f"{error.field}: {error}" if isinstance(error, RequestError) else str(error)
+    text = str(error)
+    if isinstance(error, RequestError) and not text.startswith(error.field):
+        return f"{error.field}: {text}"
+    return text

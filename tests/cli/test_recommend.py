@@ -70,8 +70,8 @@ def test_a_cart_names_what_it_does_not_know(recsys: Run, shop_models: Path) -> N
     [
         (["--item", "no such item"], "'no such item' is unknown"),
         (["--user", "u", "--placement", "x"], "placement: 'x' is not a placement"),
-        (["--user", "u", "--limit", "0"], "limit: 0 is out of range"),
-        (["--user", "u", "--limit", "101"], "limit: 101 is out of range"),
+        (["--user", "u", "--limit", "0"], "limit is 0, out of range"),
+        (["--user", "u", "--limit", "101"], "limit is 101, out of range"),
         (["--user", "u", "--as-of", "yesterday"], "--as-of is 'yesterday'"),
         (["--user", "u", "--as-of", "2024-05-01T08:00:00"], "expected an offset"),
         (["--user", "u", "--as-of", "9999-12-31T23:59:59-12:00"], "--as-of is '9999-12-31T23:59:59-12:00'"),
