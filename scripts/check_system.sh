@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says what this system lacks and the one command that mends it. Usage: check_system.sh [PYTHON]
+# Prints the missing system packages and the command that installs them. Usage: check_system.sh [PYTHON]
 set -u
 
 python=${1:-python3}
@@ -7,7 +7,7 @@ name=$(basename "$python")
 missing=""
 packages=""
 
-lack() {
+missing_() {
     missing="$missing
   - $1"
     packages="$packages $2"
@@ -19,23 +19,23 @@ python3*) venv="$name-venv" ;;
 esac
 
 if ! "$python" -c '' >/dev/null 2>&1; then
-    lack "$python does not run" "${venv%-venv} $venv"
+    missing_ "$python does not run" "${venv%-venv} $venv"
 elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    lack "$("$python" --version) is too old, 3.11 or newer is needed: name it with make PYTHON=python3.11" \
+    missing_ "$("$python" --version) is too old, 3.11 or newer is needed: name it with make PYTHON=python3.11" \
         "python3.11 python3.11-venv"
 else
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        lack "$python cannot make virtual environments" "$venv"
+        missing_ "$python cannot make virtual environments" "$venv"
     [ "$(uname)" != Linux ] || "$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' >/dev/null 2>&1 ||
-        lack "libgomp.so.1 cannot be loaded, LightGBM wants it" "libgomp1"
+        missing_ "libgomp.so.1 cannot be loaded; LightGBM needs it" "libgomp1"
 fi
 [ -z "$missing" ] && exit 0
 sudo="sudo "
 [ "$(id -u)" = 0 ] && sudo=""
 {
-    echo "This system lacks:$missing"
+    echo "Missing on this system:$missing"
     if command -v apt-get >/dev/null 2>&1; then
-        echo "This command mends it:"
+        echo "This command installs it:"
         echo "  ${sudo}apt-get update && ${sudo}apt-get install -y$packages"
     else
         echo "Install what your system calls these Debian packages:$packages"

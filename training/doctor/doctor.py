@@ -250,7 +250,7 @@ def _render_findings(report: DoctorReport) -> list[str]:
         (catalogue.orphan_users, f"{counted(catalogue.orphan_users, 'user')} of events not in the users table"),
         (
             catalogue.never_bought,
-            f"{counted(catalogue.never_bought, 'item')} of the catalogue without a {TARGET_WORDS[report.goal]}",
+            f"{counted(catalogue.never_bought, 'item')} of the catalog without a {TARGET_WORDS[report.goal]}",
         ),
         (
             catalogue.orphan_offers,
