@@ -8,12 +8,12 @@ set -eu
 
 run() {
     set --
-    for table in users offers; do
+    for table in items users offers; do
         [ ! -e "$EXPORT/$table" ] || set -- "$@" "--$table" "$EXPORT/$table"
     done
     # The live log does not exist before the first start of the server.
     [ ! -e "$MODELS/store.sqlite" ] || set -- "$@" --from-store "$MODELS/store.sqlite"
-    recsys ingest --events "$EXPORT/events" --items "$EXPORT/items" "$@" --config "$EXPORT/shop.toml" --out "$DATA/shop"
+    recsys ingest --events "$EXPORT/events" "$@" --config "$EXPORT/shop.toml" --out "$DATA/shop"
     recsys train --data "$DATA/shop" --models "$MODELS" --config "$EXPORT/shop.toml" --if-changed
 }
 
