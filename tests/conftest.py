@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import Phase, settings
 
+from cli.main import INFORMATIVE
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate
 from recsys.core.errors import ConfigError
@@ -25,6 +28,15 @@ settings.register_profile("search", deadline=None, max_examples=500)
 phases = (Phase.explicit, Phase.generate)
 settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=25, phases=phases, database=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """Commands set the levels of loggers for their process; a test leaves none behind."""
+    yield
+    for name in INFORMATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
 
 N_HOUSEHOLDS = 250
 HELD_OUT = timedelta(weeks=4)

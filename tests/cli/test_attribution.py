@@ -50,5 +50,5 @@ def test_an_empty_log(recsys: Run, tmp_path: Path) -> None:
 
 def test_wrong_calls(recsys: Run, log: Path) -> None:
     assert recsys("attribution", "--store", log.parent / "none.sqlite").code == 2
-    assert "no live log" in recsys("attribution", "--store", log.parent / "none.sqlite").err
+    assert "does not exist: name the live log" in recsys("attribution", "--store", log.parent / "none.sqlite").err
     assert recsys("attribution", "--store", log, "--window-days", "-1").code == 2

@@ -28,7 +28,7 @@ def test_a_file_of_offers_is_ingested_trained_and_served(shop_tables: ShopTables
     report = ingest(InputFiles(**paths, offers=offers), config, tmp_path / "data", NOW)
     assert report.tables["offers"].kept == 3
     notes = train_small(tmp_path / "data", tmp_path / "models").notes
-    assert notes[-1] == ("1 of 3 offers count for nothing: neither the items table nor an event names their item_id.")
+    assert notes[-1] == ("1 of 3 offers are not used: their item_id is neither in the items table nor in an event.")
     engine = Recommender.open(tmp_path / "models")
 
     def listed(store: str, as_of: datetime, text: str = "") -> set[str]:
