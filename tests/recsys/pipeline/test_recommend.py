@@ -16,7 +16,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
-from recsys.pipeline.recommend import recommend
+from recsys.pipeline.recommend import recommend, recommend_with_trace
 from recsys.ranking.fit import fit_engine
 from recsys.rules.diversity import apply_tail_quota
 from tests.recsys.degenerate import DEGENERATE
@@ -338,3 +338,11 @@ def test_a_share_of_the_places_goes_to_the_tail(tail: list[bool], n_tail: int, l
     gone = sorted(set(range(min(limit, len(tail)))) - stayed)
     assert not is_tail[gone].any()
     assert all(is_tail[place] for place in stayed if gone and place > gone[0])
+
+
+def test_a_list_is_cut_where_a_substitute_is_arranged_and_the_list_is_not(shop_engine: Engine) -> None:
+    arranged = replace(PLACEMENTS["popular"], diversity=0.5)
+    placement = replace(PLACEMENTS["for_you"], substitutes=(arranged,))
+    request = Request("for_you", shop_engine.dataset_info.end, 3, "an unknown user")
+    found = recommend_with_trace(shop_engine, request, placements={"for_you": placement})
+    assert len(found.recommendations.items) == 3
