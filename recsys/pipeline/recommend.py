@@ -70,7 +70,7 @@ def recommend_with_trace(
     """
     placement, state = resolve_request(engine, request, placements, live, masks)
     ranking = rank(placement, state)
-    page, rest = ranking.split(request.limit) if len(ranking.item_idx) > request.limit else (ranking, NO_ITEMS)
+    page, rest = ranking.split(request.limit) if request.n_lookahead else (ranking, NO_ITEMS)
     return RankedResult(to_recommendations(placement, state, page, model_version), placement, state, rest)
 
 

@@ -48,6 +48,8 @@ def rank(placement: Placement, state: UserState) -> Ranking:
     ranking = _first_that_fills(placement, state)
     if _is_rearranged(placement, state):
         return run_stages(_rearranging_stages(placement, state), placement, state, ranking)
+    if len(ranking.item_idx) > state.query.limit:
+        return run_stages((Stage("length", _cut),), placement, state, ranking)
     return ranking
 
 
@@ -89,11 +91,8 @@ def _ordering_stages(
     yield Stage("order", _order)
     if state.engine.catalog.has_groups:
         yield Stage("variant", _drop_variants)
-    if not _is_rearranged(placement, state):
-        if placement.tail_share:
-            yield Stage("tail share", _reserve_tail)
-        elif state.engine.catalog.has_groups:
-            yield Stage("length", _cut)
+    if placement.tail_share and not _is_rearranged(placement, state):
+        yield Stage("tail share", _reserve_tail)
 
 
 def _rearranging_stages(placement: Placement, state: UserState) -> Iterator[Stage]:
