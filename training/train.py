@@ -164,7 +164,13 @@ def _fit_and_write(
     provenance = Provenance(
         created_at=now,
         data_fingerprint=dataset.fingerprint,
-        metrics={"rows": _rows(dataset), "gate": gate_result.to_dict(), "rankers": _ranker_metrics(engine)},
+        metrics={
+            "rows": _rows(dataset),
+            "gate": gate_result.to_dict(),
+            "rankers": _ranker_metrics(engine),
+            "blends": engine.blends.to_dict(),
+            "settings": engine.blends.settings.to_dict(),
+        },
         notes=find_data_gaps(dataset, engine),
     )
     return write_bundle(engine, models, provenance)

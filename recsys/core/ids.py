@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ UNKNOWN = -1
 
 NO_ITEM = UNKNOWN
 """Row that fills a list past its last item."""
+
+SESSION: Final = "\0session "
+"""Prefix of the key of a user with only a session; ids contain no control characters, so no id has it."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
+BlendName = Literal["", "next", "new", "tail"]
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,16 @@ class Placement:
         pool: the items that may be listed: all, or the tail, outside the head with half of all purchases.
         only_complements: whether to leave out items of the seed's product type, which could replace it, and items that
             the seed is an accessory of.
-        own: whether items that the user bought are kept, dropped, or dropped until they are due again.
+        own: `keep` for all items; `drop` for items that the user neither bought nor looked at; `not_yet_due` for items
+            that the user has not bought, or that are due again.
         trend_power: the blend's scores are multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
         tail_share: smallest share of a list's positions for the tail, the last ones if its scores win no others.
         hour_power: effect of the hour: scores are multiplied by `lift^(w·power)`, with the learned weight `w` of the
             hour.
         ranker: the learned ranker that orders the list, if one was fitted; "" for the blend of the sources.
+        blend: the learned blend whose weights replace those of `sources`, `trend_power` and `tail_discount` where one
+            was fitted; "" for the weights as they are.
         evidence: kinds of reasons that every item has in addition to its source's.
         substitutes: definitions that serve an empty list before `fallback`, in this order: the first that fills the
             list, else the longest.
@@ -124,6 +128,7 @@ class Placement:
     tail_share: Share = 0.0
     hour_power: NonNegativeFloat = 0.0
     ranker: RankerName = ""
+    blend: BlendName = ""
     evidence: tuple[str, ...] = field(default=())
     substitutes: tuple[Placement, ...] = ()
     filter: str = ""
@@ -172,7 +177,16 @@ class Page:
     ]
 
 
-_NEW = {"als": 1.0, "together": 1.0, "affinity": 1.0, "ease": 0.5, "touched": 0.5, "content": 0.1, "popular": 0.5}
+_NEW = {
+    "als": 1.0,
+    "together": 1.0,
+    "affinity": 1.0,
+    "ease": 0.5,
+    "around": 0.5,
+    "after": 0.2,
+    "content": 0.1,
+    "popular": 0.5,
+}
 _NICHE = _NEW | {"popular": 0.05}
 _NEXT = {
     "repeat": 1.0,
@@ -181,6 +195,8 @@ _NEXT = {
     "affinity": 0.2,
     "ease": 0.05,
     "touched": 0.2,
+    "around": 0.2,
+    "after": 0.1,
     "content": 0.1,
     "popular": 0.05,
 }
@@ -191,8 +207,9 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
         for placement in (
             Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
-            Placement("similar", "item", {"similar": 1.0}),
-            Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next"),
+            Placement("similar", "item", {"similar": 1.0, "alternatives": 1.0}),
+            Placement("viewed_together", "item", {"viewed_together": 1.0}),
+            Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next", blend="next"),
             Placement(
                 "discover",
                 "user",
@@ -202,11 +219,29 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
                 tail_discount=0.15,
                 tail_share=0.15,
                 ranker="new",
+                blend="new",
             ),
             Placement(
-                "long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, ranker="new", evidence=("tail",)
+                "long_tail",
+                "user",
+                _NICHE,
+                pool="tail",
+                own="drop",
+                trend_power=0.5,
+                ranker="new",
+                blend="tail",
+                evidence=("tail",),
             ),
-            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=2.0, ranker="next", evidence=("hour",)),
+            Placement(
+                "time_of_day",
+                "user",
+                _NEXT,
+                trend_power=0.3,
+                hour_power=2.0,
+                ranker="next",
+                blend="next",
+                evidence=("hour",),
+            ),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"popular_by_hour": 1.0}),
         )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.core.ids import IdMap
+from recsys.core.ids import SESSION, IdMap
 from recsys.core.schema import (
     DATASET_SCHEMA_VERSION,
     EVENT_NAMES,
@@ -40,6 +40,7 @@ TARGET_EVENTS = tuple(
 """Events that can count as success, the strongest first."""
 
 MIN_TARGET_SHARE = 0.001
+USER_KEY = "user_key"
 NO_HOUR = -1
 MAX_RATING_WEIGHT = 2.0
 
@@ -79,7 +80,7 @@ class Dataset:
     """All data of a shop up to a moment.
 
     Attributes:
-        users: user ids, and visitor ids of events without a user id.
+        users: user ids, and visitor ids of events without a user id; keys of sessions where no event has either.
         items: ids of the catalog and of the events.
         events: all events, sorted by time.
         catalog: one row per item in the order of `items`: the columns of `schema.ITEMS` and the shop's own.
@@ -181,8 +182,8 @@ def build_dataset(
         fingerprint: digest that identifies the input.
     """
     events = _without_opted_out(events, users).sort("timestamp", maintain_order=True)
-    key = pl.coalesce("user_id", "visitor_id")
-    keys = events.select(key.alias("user_id")).drop_nulls().unique()
+    events = events.with_columns(_user_key(events).alias(USER_KEY))
+    keys = events.select(pl.col(USER_KEY).alias("user_id")).drop_nulls().unique()
     user_ids = IdMap.of([*keys["user_id"], *users["user_id"]])
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
@@ -205,7 +206,7 @@ def _event_columns(
     events: pl.DataFrame, zones: pl.DataFrame, user_ids: IdMap, item_ids: IdMap, timezone: str
 ) -> Events:
     day = pl.col("local").dt.date().cast(pl.String)
-    user_key = pl.coalesce("user_id", "visitor_id")
+    user_key = pl.col(USER_KEY)
     basket = pl.coalesce(
         pl.concat_str(pl.lit("basket "), "basket_id"),
         pl.concat_str(pl.lit("session "), "session_id"),
@@ -226,6 +227,14 @@ def _event_columns(
         hour=hour.cast(pl.Int8).to_numpy(),
         rating_weight=_rating_weights(local["value"]),
     )
+
+
+def _user_key(events: pl.DataFrame) -> pl.Expr:
+    """Return the key of each event's user; where no event of the shop has one, a session stands for a user."""
+    key = pl.coalesce("user_id", "visitor_id")
+    if events.select(key.is_not_null().any()).item():
+        return key
+    return pl.concat_str(pl.lit(SESSION), "session_id")
 
 
 def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:

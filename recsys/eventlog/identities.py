@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final
 
+from recsys.core.ids import SESSION
 from recsys.eventlog.store import LogEntry
-
-SESSION: Final = "\0session "
-"""Prefix of the key of a user with only a session; ids contain no control characters, so no id has it."""
 
 
 def user_key(user_id: str | None, visitor_id: str | None = None, session_id: str | None = None) -> str | None:

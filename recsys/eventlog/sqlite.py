@@ -22,8 +22,9 @@ from typing import Any, Final
 import msgspec
 
 from recsys.core.errors import DataError
+from recsys.core.ids import SESSION
 from recsys.eventlog.group_commit import GroupCommit
-from recsys.eventlog.identities import SESSION, Identities
+from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite_dedup import DedupIndex
 from recsys.eventlog.sqlite_erasure import ErasureScan
 from recsys.eventlog.sqlite_schema import (

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.config.ranges import NonNegativeInt, Share
-from recsys.core.ids import IdMap
+from recsys.core.ids import SESSION, IdMap
 from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
 from recsys.data.offers import NO_KNOWN_OFFERS, OfferContextKey, Offers
+from recsys.fitting.blend import BlendConfig, Blends
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSConfig, ALSModel
@@ -25,6 +26,7 @@ from recsys.models.collaborative.ease import EASEConfig, EASEModel
 from recsys.models.content.content import ContentConfig, ContentModel
 from recsys.models.content.hybrid import HybridConfig, HybridModel
 from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel
+from recsys.models.pairs.sequence import SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityConfig, PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
@@ -57,8 +59,10 @@ class EngineConfig:
     affinity: AffinityConfig = field(default_factory=AffinityConfig)
     ease: EASEConfig = field(default_factory=EASEConfig)
     copurchase: CopurchaseConfig = field(default_factory=CopurchaseConfig)
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
     timeofday: TimeOfDayConfig = field(default_factory=TimeOfDayConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
+    blend: BlendConfig = field(default_factory=BlendConfig)
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,11 @@ class Engine:
     affinity: AffinityModel
     ease: EASEModel
     copurchase: CopurchaseModel
+    sequence: SequenceModel
     timeofday: TimeOfDayModel
     index: FlatIndex
     rankers: Rankers = field(default_factory=Rankers)
+    blends: Blends = field(default_factory=Blends)
     offers: Offers = NO_KNOWN_OFFERS
 
     @cached_property
@@ -164,6 +170,11 @@ class Engine:
     def users(self) -> IdMap:
         """Map between user ids and rows."""
         return IdMap(tuple(self.users_table["user_id"]))
+
+    @cached_property
+    def is_named(self) -> npt.NDArray[np.bool_]:
+        """Users who are more than one session, bool (n_users,)."""
+        return np.fromiter((not key.startswith(SESSION) for key in self.users.ids), np.bool_, len(self.users))
 
     @cached_property
     def titles(self) -> tuple[str, ...]:

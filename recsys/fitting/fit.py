@@ -15,11 +15,12 @@ from recsys.data.history import build_history
 from recsys.data.offers import Offers
 from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo
 from recsys.models.collaborative.affinity import fit_affinity
-from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
+from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
 from recsys.models.content.content import ContentModel, fit_content
 from recsys.models.content.hybrid import fit_hybrid
 from recsys.models.pairs.copurchase import fit_copurchase
+from recsys.models.pairs.sequence import fit_sequence
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
@@ -59,7 +60,7 @@ def fit_models(
     progress("content")
     content = fit_content(dataset.catalog, config.content, rng)
     progress("collaborative filtering")
-    als = _fit_als(dataset, config.als, now, rng)
+    als = fit_user_factors(dataset, config.als, rng)
     progress("hybrid embedding")
     hybrid = fit_hybrid(
         als.item_factors,
@@ -78,6 +79,8 @@ def fit_models(
         _replaceable_by(content, config.replaceable_cosine),
         bought_only=user_lists_only,
     )
+    progress("sequences")
+    sequence = fit_sequence(dataset, config.sequence)
     progress("history and index")
     return Engine(
         config=config,
@@ -94,16 +97,18 @@ def fit_models(
         affinity=fit_affinity(catalog, popularity.share, config.affinity),
         ease=fit_ease(count_target_events(dataset), config.ease),
         copurchase=copurchase,
+        sequence=sequence,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
         offers=Offers(dataset.offers),
     )
 
 
-def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Generator) -> ALSModel:
+def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generator) -> ALSModel:
+    """Fit ALS on the events of a shop, each weighted by its type and by its age at its user's last event."""
     events = dataset.events
-    age_s = np.maximum(now - events.timestamp, 0)
     shape = (len(dataset.users), len(dataset.items))
+    age_s = age_at_last_event(events.user_idx, events.timestamp)
     user_items = weigh_events(
         events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
     )

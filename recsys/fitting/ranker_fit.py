@@ -98,14 +98,14 @@ def fit_ranker(
         return Ranker("", n_requests=n_requests)
     seed = int(rng.integers(2**31))
     known, unseen = _apart(useful, -(-config.horizon_days // config.step_days))
-    trial = _boost(known, names, trees, seed)
+    trial = boost(known, names, trees, seed)
     raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
     ndcg = mean_ndcg(raw, unseen)
     ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
     if ndcg <= ndcg_of_blend:
         return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
     line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
-    booster = _boost(joined(useful), names, trees, seed)
+    booster = boost(joined(useful), names, trees, seed)
     return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
 
 
@@ -156,8 +156,8 @@ def _apart(past: Sequence[TrainingGroups], horizon: int) -> tuple[TrainingGroups
     return only.take(is_even), only.take(~is_even)
 
 
-def _boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
-    """Grow trees in one thread: on a busy machine LightGBM's threads wait for each other, which is ten times slower."""
+def boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
+    """Grow trees in one thread; on a busy machine LightGBM's threads wait for each other, which is ten times slower."""
     table = lightgbm.Dataset(
         examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}
     )

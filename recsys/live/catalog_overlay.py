@@ -21,6 +21,7 @@ from recsys.live.offer_overlay import OfferOverlay
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.purchase_order import ReversedTypePairs
+from recsys.models.pairs.sequence import NeighborLists
 from recsys.search.vector_index import ExtendedIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
@@ -215,6 +216,11 @@ class CatalogOverlay:
             ),
             ease=replace(base.ease, row_of=_with(base.ease.row_of, n_new, NO_ITEM)),
             copurchase=self._copurchase(catalog, n_new),
+            sequence=replace(
+                base.sequence,
+                around=_with_items(base.sequence.around, n_new),
+                after=_with_items(base.sequence.after, n_new),
+            ),
             index=ExtendedIndex.over(base.index, new.own_vectors),
         )
 
@@ -253,6 +259,11 @@ class CatalogOverlay:
             user_timezones=base.user_timezones,
             is_opted_out=base.is_opted_out,
         )
+
+
+def _with_items(lists: NeighborLists, n_new: int) -> NeighborLists:
+    """Return lists for a catalog with new items, which have no neighbors."""
+    return replace(lists, row_of=_with(lists.row_of, n_new, NO_ITEM))
 
 
 def _parent(type_name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,11 @@ from recsys.retrieval.audience import audience_scores
 from recsys.rules.loader import read_placements
 from recsys.rules.masks import Masks
 from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
+
+T = TypeVar("T")
+
+MAX_SEEDS: Final = 100
+"""Latest items of a session that count."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,42 @@ class Recommender:
             for user_id in _ids("user_ids", user_ids)
         ]
 
+    def for_sessions(
+        self,
+        sessions: Iterable[Sequence[str]],
+        placement: str = "for_you",
+        limit: int = DEFAULT_LIMIT,
+        as_of: datetime | Sequence[datetime] | None = None,
+    ) -> list[list[RecommendedItem]]:
+        """Returns one list of items per anonymous session; equal to requests with `item_ids` and no person.
+
+        Args:
+            sessions: ids of the items of each session, oldest first; an id may occur several times, and unknown ids do
+                not count. A session without a known item gets the fallback.
+            placement: a list for users or for items.
+            limit: length of each list, 1 to 100.
+            as_of: an aware moment, or one per session; the end of the bundle's data if not given.
+
+        Raises:
+            RequestError: naming the argument that cannot be served.
+        """
+        asked = [_ids(f"sessions[{n}]", session) for n, session in enumerate(_not_text("sessions", sessions))]
+        if isinstance(as_of, datetime) or as_of is None:
+            moments = [self._moment(as_of)] * len(asked)
+        else:
+            moments = [self._moment(each) for each in as_of]
+        if len(moments) != len(asked):
+            raise RequestError("as_of", f"as_of has {len(moments)} moments for {len(asked)} sessions: give one each")
+        return [
+            list(self.for_session(session, placement, limit, moment).items)
+            for session, moment in zip(asked, moments, strict=True)
+        ]
+
+    def for_session(self, item_ids: Sequence[str], placement: str, limit: int, as_of: int) -> Recommendations:
+        """Returns the list of one anonymous session at a moment in seconds since 1970; see `for_sessions`."""
+        session = tuple(item_ids)[-MAX_SEEDS:]
+        return self.recommend_for(Request(placement, as_of, limit, item_ids=session))
+
     def related(
         self,
         item_ids: Iterable[str],
@@ -242,7 +284,7 @@ class Recommender:
         if (rows == UNKNOWN).any():
             raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
         scores = audience_scores(self.engine, rows, self._moment(as_of))
-        scores[self.engine.is_opted_out] = 0
+        scores[self.engine.is_opted_out | ~self.engine.is_named] = 0
         lists = []
         for column in scores.T:
             best = top_k(column, limit)
@@ -254,8 +296,9 @@ class Recommender:
     def examples(self) -> SampleIds:
         """Returns a user with a longer history than nine in ten, and the best seller."""
         engine = self.engine
-        lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
-        order = lengths.argsort(kind="stable")
+        named = np.flatnonzero(engine.is_named)
+        lengths = engine.history.indptr[named + 1] - engine.history.indptr[named]
+        order = named[lengths.argsort(kind="stable")]
         user_id = engine.users.ids[int(order[int(0.9 * (len(order) - 1))])] if len(order) else ""
         item_id = engine.items.ids[int(engine.by_popularity[0])] if len(engine.items) else ""
         return SampleIds(user_id, item_id)
@@ -278,15 +321,24 @@ class Recommender:
         return to_seconds(as_of)
 
 
+def _not_text(name: str, values: Iterable[T]) -> Iterable[T]:
+    """Return values that are not a text, which is itself an iterable of texts.
+
+    Raises:
+        RequestError: naming the argument.
+    """
+    if isinstance(values, str):
+        raise RequestError(name, f"{name} is the text {values!r}: expected a list of ids, such as [{values!r}]")
+    return values
+
+
 def _ids(name: str, ids: Iterable[str]) -> tuple[str, ...]:
     """Check that ids are several texts, as a text is itself an iterable of texts.
 
     Raises:
         RequestError: naming the argument.
     """
-    if isinstance(ids, str):
-        raise RequestError(name, f"{name} is the text {ids!r}: expected a list of ids, such as [{ids!r}]")
-    found = tuple(ids)
+    found = tuple(_not_text(name, ids))
     for each in found:
         if not isinstance(each, str):
             raise RequestError(name, f"{name} has {each!r}: expected ids as text, such as {str(each)!r}")

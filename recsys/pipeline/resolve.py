@@ -26,8 +26,10 @@ from recsys.retrieval.query import NO_OVERRIDES, Mask, Query, Rows, RuleOverride
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Attributes, Masks, exclude_rows, resolve_overrides
 
+NO_BASKET: Final = -1
+
 VIEWED: Final = EVENT_NAMES.index("view_item")
-"""The items of a request count as views of a user without a history."""
+"""The items of a request for a user count as the latest views."""
 
 
 def find_placement(request: Request, placements: Mapping[str, Placement] = PLACEMENTS) -> Placement:
@@ -109,8 +111,8 @@ def resolve(
     known = seeds[seeds != UNKNOWN]
     allowed, overrides = _narrow(engine, request, placement, masks or Masks(0), attributes, local)
     history, n_events = user.history, len(user.history.item_idx)
-    if placement.anchor == "user" and len(known) and not n_events:
-        history = _viewed_now(known, request.as_of, local.hour)
+    if placement.anchor == "user" and len(known):
+        history = _with_session(history, known, request.as_of, local.hour)
     query = Query(
         user_idx=user.user_idx,
         now=request.as_of,
@@ -165,14 +167,19 @@ def _attributes(engine: Engine, key: str | None, live: LiveView | None) -> Mappi
     return engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
 
 
-def _viewed_now(rows: Rows, now: int, hour: int) -> UserHistory:
-    """A history of views at one moment, for a user without one."""
+def _with_session(history: UserHistory, rows: Rows, now: int, hour: int) -> UserHistory:
+    """A history that ends with views of some items, a second apart, the last of them now."""
     n = len(rows)
-    return UserHistory(
+    latest = int(history.timestamp[-1]) if len(history) else now - n
+    session = UserHistory(
         item_idx=rows,
-        timestamp=np.full(n, now, np.int64),
+        timestamp=np.maximum(now - np.arange(n, dtype=np.int64)[::-1], latest),
         event_type=np.full(n, VIEWED, np.int8),
-        basket_idx=np.full(n, -1, np.int32),
+        basket_idx=np.full(n, NO_BASKET, np.int32),
         hour=np.full(n, hour, np.int8),
         rating_weight=np.ones(n, np.float32),
     )
+    if not len(history):
+        return session
+    columns = zip(vars(history).values(), vars(session).values(), strict=True)
+    return UserHistory(*(np.concatenate(column) for column in columns))

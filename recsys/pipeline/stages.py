@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from recsys.retrieval.user_state import UserState
 from recsys.rules import rerank
 from recsys.rules.diversity import apply_tail_quota
 from recsys.rules.eligibility import Rule, dedupe_variants, rules_for
+
+GENERAL_SOURCES: Final = frozenset({"popular", "popular_by_hour"})
+"""Sources that know nothing about the user: a list of a user that has no other evidence is a fallback."""
 
 Run = Callable[[Placement, UserState, Ranking], Ranking]
 
@@ -157,7 +161,10 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
     score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
     names = np.array(tuple(candidates.scores), np.object_)
     source = names[parts.argmax(axis=0)] if len(score) else ranking.source
-    return Ranking(ranking.item_idx, score, source, ranking.fallback_used)
+    is_general = placement.anchor == "user" and not any(
+        found.any() for name, found in candidates.scores.items() if name not in GENERAL_SOURCES
+    )
+    return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
 
 
 def _boost(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:

@@ -72,6 +72,9 @@ OF_PAIR: Final = (
     "together",
     "affinity",
     "ease",
+    "around",
+    "after",
+    "content",
 )
 FEATURES: Final = (*OF_USER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 """Names of the columns, in order."""
@@ -216,7 +219,14 @@ def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDAr
         engine.hybrid.vectors[rows] @ state.vector,
     ]
     per_weight = 1 / max(float(weight.sum()), 1e-9)
-    for name, unit in (("together", per_weight), ("affinity", 1.0), ("ease", 1.0)):
+    for name, unit in (
+        ("together", per_weight),
+        ("affinity", 1.0),
+        ("ease", 1.0),
+        ("around", 1.0),
+        ("after", 1.0),
+        ("content", per_weight),
+    ):
         found = candidates.scores.get(name)
         columns.append(np.zeros(len(rows)) if found is None else found * (candidates.best.get(name, 0.0) * unit))
     return columns

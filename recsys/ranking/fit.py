@@ -1,24 +1,40 @@
-"""Fit of the whole engine: every model, and the rankers trained on the shop's own past."""
+"""Fit of the whole engine: every model, and what orders the lists, learned on the shop's own past."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.core.progress import Progress, silent
 from recsys.data.dataset import Dataset
+from recsys.data.history import build_history
+from recsys.fitting.blend import NO_BLEND, Blend, Blends, LearnedSettings
 from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker_fit import fit_ranker
+from recsys.fitting.ranker import Ranker
+from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, fit_ranker, mean_ndcg
+from recsys.ranking.blend_search import KINDS, Kind, blend_scores, labels, learn_blend
 from recsys.ranking.features import FEATURES
-from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs
-from recsys.ranking.training_examples import TrainingRequests, cutoffs, training_requests
+from recsys.ranking.holdout import Holdout, holdouts, past_requests
+from recsys.ranking.model_search import learn_settings
+from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs, past_pairs
+from recsys.ranking.questions import Questions, answer_requests, join_questions
+
+RANKED: Final[tuple[Kind, ...]] = ("next", "new")
+"""Kinds of lists that a ranker is trained for."""
+
+RANKER_OF: Final[Mapping[Kind, Kind]] = MappingProxyType({"next": "next", "new": "new", "tail": "new"})
+"""By kind of list, the ranker that may order it."""
 
 
 def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = silent) -> Engine:
-    """Fit every model on the shop, and the rankers on past requests.
+    """Fit every model on the shop, and the rankers and the weights of the sources on past requests.
 
     Args:
         dataset: the shop; cut it with `Dataset.until` to fit on the past.
@@ -27,17 +43,44 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
         progress: called with the name of each stage.
 
     Returns:
-        The engine; rankers are unfitted where the past has too few requests.
+        The engine; rankers and blends are unfitted where the past has too few requests.
     """
     now = dataset.end if now is None else now
-    rankers = fit_rankers(dataset, config, now, progress) if config.ranker.enabled else Rankers()
-    engine = fit_models(dataset, config, now, progress)
+    rankers, blends, learned = Rankers(), Blends(), config
+    if config.ranker.enabled or config.blend.enabled:
+        rankers, blends, learned = fit_orders(dataset, config, now, progress)
+    engine = replace(fit_models(dataset, learned, now, progress), config=config)
     progress("order of related items")
-    return replace(engine, rankers=rankers, copurchase=order_pairs(engine, rankers.pairs))
+    return replace(engine, rankers=rankers, blends=blends, copurchase=order_pairs(engine, rankers.pairs))
 
 
-def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Progress = silent) -> Rankers:
-    """Train the rankers on rolling cut-offs: models fitted up to each cut-off, labeled by the purchases after it.
+@dataclass(frozen=True)
+class PastQuestions:
+    """Questions of the earlier hold-outs and of the latest, and the pairs of each hold-out.
+
+    Attributes:
+        every: questions of all hold-outs.
+        earlier: those whose answers were complete before the latest; the first half if there is one hold-out.
+        latest: those of the latest; the second half if there is one hold-out.
+        pairs: examples of pairs by hold-out, the latest first.
+        repeat_share: share of purchases that repeat an earlier one, before the latest hold-out.
+        config: the settings that the models were fitted with.
+        settings: how they were learned.
+    """
+
+    every: Questions
+    earlier: Questions
+    latest: Questions
+    pairs: tuple[TrainingGroups, ...]
+    repeat_share: float
+    config: EngineConfig
+    settings: LearnedSettings
+
+
+def fit_orders(
+    dataset: Dataset, config: EngineConfig, now: int, progress: Progress = silent
+) -> tuple[Rankers, Blends, EngineConfig]:
+    """Train the rankers and learn the weights of the sources, by models fitted on the past of each hold-out.
 
     Args:
         dataset: the shop up to `now`.
@@ -46,26 +89,139 @@ def fit_rankers(dataset: Dataset, config: EngineConfig, now: int, progress: Prog
         progress: called with the name of each stage.
 
     Returns:
-        The rankers; each is unfitted if the past has too few requests for it.
+        The rankers and the blends, each unfitted if the past has too few requests for it, and the settings of the
+        models.
     """
     rng = np.random.default_rng(config.seed)
-    moments = cutoffs(dataset, now, config.ranker)
-    past: list[TrainingRequests] = []
-    for number, cutoff in enumerate(moments, 1):
-        progress(f"training examples, {number} of {len(moments)}")
-        found = training_requests(dataset, config, cutoff, rng)
-        past.extend([found] if found else [])
+    past = ask_the_past(dataset, config, now, rng, progress)
+    if past is None:
+        return Rankers(), Blends(), config
     progress("learned ranking")
-    if not past:
-        return Rankers()
-    problems = (
-        ([requests.next for requests in past], FEATURES, config.ranker.trees),
-        ([requests.new for requests in past], FEATURES, config.ranker.trees),
-        ([requests.pairs for requests in past], PAIR_FEATURES, config.ranker.pair_trees),
-    )
-    with ThreadPoolExecutor(len(problems)) as pool:
-        tasks = [
-            pool.submit(fit_ranker, examples, names, config.ranker, trees, own)
-            for (examples, names, trees), own in zip(problems, rng.spawn(len(problems)), strict=True)
+    seeds = rng.spawn(2 * len(RANKED) + len(KINDS) + 1)
+    with ThreadPoolExecutor(len(RANKED) + 1) as pool:
+        pairs = pool.submit(fit_ranker, past.pairs, PAIR_FEATURES, config.ranker, config.ranker.pair_trees, seeds.pop())
+        tried = [pool.submit(_try_ranker, kind, past, config, seeds.pop()) for kind in RANKED]
+        trials = dict(zip(RANKED, (task.result() for task in tried), strict=True))
+        progress("weights of the sources")
+        blends = {kind: _learn(kind, past, trials[RANKER_OF[kind]], config, seeds.pop()) for kind in KINDS}
+        used = {RANKER_OF[kind] for kind, blend in blends.items() if blend.uses_ranker}
+        final = [
+            pool.submit(_fit_final, kind, past, trials[kind], config, seeds.pop(), serves=kind in used)
+            for kind in RANKED
         ]
-        return Rankers(*(task.result() for task in tasks))
+        rankers = Rankers(*(task.result() for task in (*final, pairs)))
+    return rankers, Blends(past.settings, **blends), past.config
+
+
+def ask_the_past(
+    dataset: Dataset, config: EngineConfig, now: int, rng: np.random.Generator, progress: Progress = silent
+) -> PastQuestions | None:
+    """Fit the models on each hold-out and answer its requests; None where no hold-out has any."""
+    cuts = holdouts(dataset, now, config.ranker, config.seed)
+    parts: list[Questions] = []
+    answered: list[Holdout] = []
+    pairs: list[TrainingGroups] = []
+    repeat_share = 0.0
+    settings = LearnedSettings()
+    if config.blend.enabled and cuts:
+        progress("settings of the models")
+        config, settings = _learn_settings(cuts[-1], config, rng)
+    for number, cut in enumerate(cuts, 1):
+        progress(f"training examples, {number} of {len(cuts)}")
+        engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True)
+        questions = answer_requests(engine, past_requests(cut, engine.history, config.ranker, rng))
+        later = cut.answers.take(cut.answers.event_type == dataset.target_event)
+        pairs.append(past_pairs(engine, later, config.ranker, rng))
+        repeat_share = repeat_share if parts else engine.repeat.repeat_share
+        if questions is not None:
+            parts.append(questions)
+            answered.append(cut)
+    if not parts:
+        return None
+    earlier, latest = _apart(parts, answered)
+    return PastQuestions(join_questions(parts), earlier, latest, tuple(pairs), repeat_share, config, settings)
+
+
+def _learn_settings(
+    cut: Holdout, config: EngineConfig, rng: np.random.Generator
+) -> tuple[EngineConfig, LearnedSettings]:
+    """Learn the settings of the models on the earliest hold-out; on half of the users where it is the only one."""
+    requests = past_requests(cut, build_history(cut.known, config.history), config.ranker, rng)
+    return learn_settings(cut, requests if cut.is_cutoff else requests[: len(requests) // 2], config, rng)
+
+
+def _apart(parts: Sequence[Questions], cuts: Sequence[Holdout]) -> tuple[Questions, Questions]:
+    """Return the earlier questions and the latest; see `PastQuestions`."""
+    older = zip(parts[1:], cuts[1:], strict=True)
+    complete = [part for part, cut in older if cut.now + cut.horizon <= cuts[0].now]
+    if len(parts) > 1:
+        return join_questions(complete or parts[1:]), parts[0]
+    is_first = np.arange(len(parts[0])) < len(parts[0]) // 2
+    return parts[0].take(is_first), parts[0].take(~is_first)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A ranker that was trained on the earlier questions, and its scores of the latest ones.
+
+    Attributes:
+        ranker: its calibration and its metrics; without trees.
+        score: float64, log-odds of every candidate of the latest questions; None where no ranker was trained.
+    """
+
+    ranker: Ranker
+    score: npt.NDArray[np.float64] | None
+
+
+def _try_ranker(kind: Kind, past: PastQuestions, config: EngineConfig, rng: np.random.Generator) -> Trial:
+    earlier, latest = (_groups(kind, part, past, config, rng) for part in (past.earlier, past.latest))
+    n_requests = len(earlier.size) + len(latest.size)
+    if (
+        not config.ranker.enabled
+        or n_requests < config.ranker.min_queries
+        or not min(len(earlier.size), len(latest.size))
+    ):
+        return Trial(Ranker("", n_requests=n_requests), None)
+    trial = boost(earlier, FEATURES, config.ranker.trees, config.seed)
+    raw = np.asarray(trial.predict(latest.features, num_threads=1), np.float64)
+    line = calibrate(raw, latest.log_lift, latest.taken, 1 / config.ranker.negative_share)
+    score = np.asarray(trial.predict(past.latest.features, num_threads=1), np.float64)
+    ndcg, of_blend = mean_ndcg(raw, latest), mean_ndcg(latest.blend, latest)
+    return Trial(Ranker("", *line, n_requests, ndcg, of_blend), line[0] * score + line[1])
+
+
+def _learn(kind: Kind, past: PastQuestions, trial: Trial, config: EngineConfig, rng: np.random.Generator) -> Blend:
+    """Return the blend of one kind of list; where none is learned, the ranker serves if it beats the placement."""
+    score, ranker = trial.score, trial.ranker
+    blend = NO_BLEND
+    if config.blend.enabled:
+        blend = learn_blend(kind, past.earlier, past.latest, past.repeat_share, config.blend, rng, score)
+    if blend.is_fitted:
+        return blend
+    return replace(NO_BLEND, uses_ranker=score is not None and ranker.ndcg > ranker.ndcg_of_blend)
+
+
+def _fit_final(
+    kind: Kind, past: PastQuestions, trial: Trial, config: EngineConfig, rng: np.random.Generator, *, serves: bool
+) -> Ranker:
+    """Train the ranker that serves on all questions."""
+    if trial.score is None or not serves:
+        return trial.ranker
+    booster = boost(_groups(kind, past.every, past, config, rng), FEATURES, config.ranker.trees, config.seed)
+    return replace(trial.ranker, trees=booster.model_to_string(importance_type="gain"))
+
+
+def _groups(
+    kind: Kind, questions: Questions, past: PastQuestions, config: EngineConfig, rng: np.random.Generator
+) -> TrainingGroups:
+    """Return the requests with an answer among their candidates, with a share of the negative candidates."""
+    _, eligible, taken = labels(kind, questions)
+    kept = eligible & (taken | (rng.random(len(taken)) < config.ranker.negative_share))
+    blend = blend_scores(kind, questions, past.repeat_share)
+    return TrainingGroups(
+        features=questions.features[kept],
+        taken=taken[kept].astype(np.int8),
+        blend=blend[kept].astype(np.float32),
+        log_lift=questions.log_lift[kept],
+        size=np.bincount(questions.request[kept], minlength=len(questions)),
+    ).with_answer()

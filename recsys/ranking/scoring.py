@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.placements import Placement
+from recsys.fitting.blend import NO_BLEND, Blend, Blends, between
 from recsys.fitting.engine import Engine
 from recsys.fitting.ranker import NO_RANKER, Ranker
 from recsys.ranking.features import features
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
+
+LEAST_REPEAT_MASS: Final = 0.02
+"""Least mass of the bought items, so that a search can raise it where the repeat share misses repeats."""
 
 REPEAT_FLOOR_SCORE: Final = 1e-3
 """Keeps items that the user has in the list, behind all new ones, in a shop where nothing is bought twice."""
@@ -20,42 +24,99 @@ REPEAT_FLOOR_SCORE: Final = 1e-3
 BLEND_HOUR_WEIGHT: Final = 0.8
 """Weight of an item's lift at the hour where no ranker has learned it."""
 
-MIN_ITEMS_FOR_RANKER: Final = 2
-"""Fewest distinct items in a history for which the ranker orders; the blend orders shorter ones."""
-
-POPULARITY_DOUBLING_ITEMS: Final = 300.0
-"""Number of distinct items in a history at which popularity counts double."""
+POPULARITY_OF_FEW: Final = 5.0
+"""Factor of the weight of popularity for a history of one item, where no search has learned the weights."""
 
 REPEAT_SHARE_HALF_POINT: Final = 0.1
 """Share of repeat purchases at which taste counts half as much for bought items as for new ones."""
 
 
 def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
-    """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates).
+    """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates); see `mix`."""
+    names = tuple(candidates.scores)
+    scores = np.array(list(candidates.scores.values()), np.float64).reshape(len(names), len(candidates.item_idx))
+    weights = weights_of(placement, state.engine.blends, names, np.array([len(state.weighted_history[0])]))
+    return mix(scores, weights, np.array([scores.shape[1]]), names, state.engine.repeat.repeat_share)
 
-    Where a list mixes bought items with new ones, the two sides are distributions over the candidates, weighted by the
-    share `r` of purchases in this shop that repeat an earlier one: `r·P(i | again) + (1 − r)·P(i | taste)`. Where
-    repeats are rare, taste does not count for bought items.
+
+def mix(
+    scores: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.float64],
+    size: npt.NDArray[np.int64],
+    names: tuple[str, ...],
+    repeat_share: float,
+) -> npt.NDArray[np.float64]:
+    """Returns the part of each source in the score of each candidate of some requests.
+
+    Where a list mixes bought items with new ones, the two sides are distributions over the candidates of a request,
+    weighted by the share `r` of purchases in this shop that repeat an earlier one:
+    `w·max(r, m)·P(i | again) + (1 − r)·P(i | taste)`, with `w` the weight of the source `repeat`
+    and `m = LEAST_REPEAT_MASS`. Where repeats are rare, taste
+    does not count for bought items.
+
+    Args:
+        scores: (n_sources, n), score of each candidate by each source, one request after the other.
+        weights: float64 (n_sources, n_requests), weight of each source in each request.
+        size: int64 (n_requests,), candidates of each request.
+        names: of the sources.
+        repeat_share: r, in [0, 1].
+
+    Returns:
+        float64 (n_sources, n).
     """
-    weights = np.array([_weight(placement, name, state) for name in candidates.scores])
-    parts = np.array(list(candidates.scores.values()), np.float64) * weights[:, None]
-    if "repeat" in candidates.scores and len(weights) > 1:
-        is_repeat = np.array([name == "repeat" for name in candidates.scores])
-        share = state.engine.repeat.repeat_share
-        parts *= np.where(
-            candidates.scores["repeat"] > 0, (share + REPEAT_FLOOR_SCORE) / (share + REPEAT_SHARE_HALF_POINT), 1
-        )
-        again, taste = (max(parts[side].sum(), 1e-12) for side in (is_repeat, ~is_repeat))
-        parts *= np.where(is_repeat, share / again, (1 - share) / taste)[:, None]
+    parts = np.asarray(scores * np.repeat(weights, size, axis=1), np.float64)
+    if "repeat" not in names or len(names) == 1 or not parts.shape[1]:
+        return parts
+    again = names.index("repeat")
+    damping = (repeat_share + REPEAT_FLOOR_SCORE) / (repeat_share + REPEAT_SHARE_HALF_POINT)
+    is_owned = scores[again] > 0
+    is_taste = np.arange(len(names)) != again
+    parts[is_taste] *= np.where(is_owned, damping, 1.0)
+    starts = np.cumsum(size) - size
+    filled = size > 0
+
+    def per_request(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        total = np.full(len(size), 1e-12)
+        total[filled] = np.maximum(np.add.reduceat(values, starts[filled]), 1e-12)
+        return np.repeat(total, size)
+
+    mass = max(repeat_share, LEAST_REPEAT_MASS)
+    parts[again] = scores[again] / per_request(scores[again].astype(np.float64)) * mass
+    parts[again] *= np.repeat(weights[again], size)
+    parts[is_taste] *= (1 - repeat_share) / per_request(parts[is_taste].sum(axis=0))
     return parts
 
 
-def _weight(placement: Placement, source: str, state: UserState) -> float:
-    """The weight of a source; popularity counts more for users with shorter histories."""
-    weight = placement.sources.get(source, 1.0)
-    if source == "popular":
-        weight *= 1 + POPULARITY_DOUBLING_ITEMS / max(len(state.weighted_history[0]), 1)
-    return weight
+def weights_of(
+    placement: Placement, blends: Blends, names: tuple[str, ...], n_items: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Returns the weight of each source for histories of some lengths, float64 (n_sources, n).
+
+    Args:
+        placement: the list.
+        blends: the learned weights.
+        names: of the sources; a fallback that the placement does not list has the weight 1.
+        n_items: (n,), distinct items of each history.
+    """
+    learned = blend_of(placement, blends)
+    if learned.is_fitted and len(names) > 1 and set(names) <= set(learned.sources):
+        return learned.weights(names, n_items)
+    return between(*prior_weights(placement, names), n_items)
+
+
+def prior_weights(
+    placement: Placement, names: tuple[str, ...]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns the weights of a placement's definition for a history of one item and for a long one, float64 each."""
+    many = np.array([placement.sources.get(name, 1.0) for name in names], np.float64)
+    few = many * np.array([POPULARITY_OF_FEW if name == "popular" else 1.0 for name in names])
+    return few, many
+
+
+def blend_of(placement: Placement, blends: Blends) -> Blend:
+    """Returns the learned blend of a placement; an unfitted one where it has none."""
+    found: Blend = getattr(blends, placement.blend) if placement.blend else NO_BLEND
+    return found
 
 
 def score_of(
@@ -81,17 +142,30 @@ def score_of(
     if placement.hour_power:
         weight = ranker.hour_weight if ranker.is_fitted else BLEND_HOUR_WEIGHT
         score = score * state.lift(rows) ** (weight * placement.hour_power)
-    if placement.tail_discount:
-        score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -placement.tail_discount
+    if discount := _tail_discount(placement, engine.blends):
+        score = score * np.maximum(engine.popularity.n_buyers[rows], 1.0) ** -discount
     return (score / (1 + score) if ranker.is_fitted else score), parts
 
 
 def ranker_of(placement: Placement, state: UserState) -> Ranker:
-    """Returns the ranker of a placement; an unfitted one where it has none, or the history is too short."""
-    if not placement.ranker or len(state.weighted_history[0]) < MIN_ITEMS_FOR_RANKER:
+    """Returns the ranker of a placement; an unfitted one where it has none, or the blend serves."""
+    if not placement.ranker:
+        return NO_RANKER
+    learned = blend_of(placement, state.engine.blends)
+    if learned.is_fitted and not learned.uses_ranker:
         return NO_RANKER
     ranker: Ranker = getattr(state.engine.rankers, placement.ranker)
     return ranker
+
+
+def _tail_discount(placement: Placement, blends: Blends) -> float:
+    learned = blend_of(placement, blends)
+    return learned.tail_discount if learned.is_fitted else placement.tail_discount
+
+
+def _trend_power(placement: Placement, blends: Blends) -> float:
+    learned = blend_of(placement, blends)
+    return learned.trend_power if learned.is_fitted else placement.trend_power
 
 
 def blend(
@@ -99,6 +173,6 @@ def blend(
 ) -> npt.NDArray[np.float64]:
     """Returns the score without a ranker, float64 (n_candidates,): the sum of the sources' parts times `trend^t`."""
     score = parts.sum(axis=0)
-    if placement.trend_power:
-        score = score * engine.popularity.trend[candidates.item_idx] ** placement.trend_power
+    if power := _trend_power(placement, engine.blends):
+        score = score * engine.popularity.trend[candidates.item_idx] ** power
     return score

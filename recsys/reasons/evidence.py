@@ -20,6 +20,7 @@ from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import RelatedItems
+from recsys.models.pairs.sequence import NeighborLists, weigh_recent
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
 from recsys.reasons.messages import CODES
@@ -299,6 +300,45 @@ def _supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     return reasons
 
 
+def _around_latest(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    return _neighbors(context, rows, context.engine.sequence.around, *context.state.recent_items, "viewed_together")
+
+
+def _after_latest(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    return _neighbors(context, rows, context.engine.sequence.after, *context.state.recent_items, "follows")
+
+
+def _around_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    seeds = context.query.seeds
+    weighted = weigh_recent(seeds, np.arange(len(seeds)), context.engine.sequence.config)
+    return _neighbors(context, rows, context.engine.sequence.around, *weighted, "viewed_together")
+
+
+def _neighbors(
+    context: ReasonContext,
+    rows: Rows,
+    lists: NeighborLists,
+    items: Rows,
+    weight: npt.NDArray[np.float32],
+    message: str,
+) -> list[ItemReasons]:
+    """The item whose list has the largest weighted score for each row."""
+    known = lists.row_of[items] >= 0
+    items = items[known]
+    if not len(items):
+        return [NOTHING] * len(rows)
+    row = lists.row_of[items]
+    reasons: list[ItemReasons] = []
+    for strongest in _strongest(lists.item_idx[row], lists.score[row], weight[known], rows):
+        if strongest is None:
+            reasons.append(NOTHING)
+            continue
+        item = int(items[strongest[0]])
+        values: dict[str, Value] = {"item_id": context.engine.items.ids[item], "title": context.title(item)}
+        reasons.append((context.reason(message, values),))
+    return reasons
+
+
 def _touched(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """The user's latest event with each item."""
     history = context.query.history
@@ -362,6 +402,8 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]]
         "affinity": _of_type,
         "ease": _supporting_items,
         "touched": _touched,
+        "around": _around_latest,
+        "after": _after_latest,
         "content": _like_own,
         "popular": _popular,
         "hour": _hour,
@@ -369,6 +411,8 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]]
         "bought_together": _with_seed,
         "complementary": _goes_with_seed,
         "similar": _like_seed,
+        "viewed_together": _around_seed,
+        "alternatives": _around_seed,
         "tail": _tail,
     }
 )

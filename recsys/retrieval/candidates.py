@@ -16,7 +16,18 @@ Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 """Distinct rows of items, int32 (n,), and their scores, float32 (n,), > 0."""
 
 QUOTAS: Final[Mapping[str, int]] = MappingProxyType(
-    {"repeat": 150, "als": 80, "together": 80, "affinity": 80, "ease": 60, "popular": 60, "touched": 60, "content": 40}
+    {
+        "repeat": 150,
+        "als": 80,
+        "together": 80,
+        "affinity": 80,
+        "ease": 60,
+        "popular": 60,
+        "touched": 60,
+        "around": 60,
+        "after": 40,
+        "content": 40,
+    }
 )
 """Largest number of candidates per source. All scores that any source has for a candidate count."""
 

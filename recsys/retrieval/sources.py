@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.topk import is_among, sum_by_row, top_k
+from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
 from recsys.retrieval.query import Query
 from recsys.retrieval.user_state import UserState
@@ -71,9 +72,22 @@ def affinity_source(state: UserState) -> Scored:
 
 
 def ease_source(state: UserState) -> Scored:
-    """Items that a linear model between the best sellers predicts from the user's purchases."""
+    """Items that a linear model between the best sellers predicts from the user's purchases, else from the views."""
     own = state.own
-    return _allowed(state.query, *state.engine.ease.score(own.item_idx, own.n_baskets))
+    if len(own.item_idx):
+        return _allowed(state.query, *state.engine.ease.score(own.item_idx, own.n_baskets))
+    rows, weight = state.top_history_items
+    return _allowed(state.query, *state.engine.ease.score(rows, weight / max(float(weight.max(initial=0)), 1e-12)))
+
+
+def around_source(state: UserState) -> Scored:
+    """Items that people turn to around the user's latest items."""
+    return _summed(state, *state.engine.sequence.around.of(*state.recent_items))
+
+
+def after_source(state: UserState) -> Scored:
+    """Items that people take after the user's latest items."""
+    return _summed(state, *state.engine.sequence.after.of(*state.recent_items))
 
 
 def recent_items_source(state: UserState) -> Scored:
@@ -128,10 +142,26 @@ def complementary_source(state: UserState) -> Scored:
 
 
 def similar_source(state: UserState) -> Scored:
-    """Items that can replace the seeds."""
+    """Items that can replace the seeds, the last seed above all."""
     hybrid = state.engine.hybrid
+    seeds, weight = _weighted_seeds(state)
+    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds] * weight[:, None])
+
+
+def viewed_together_source(state: UserState) -> Scored:
+    """Items that people turn to around the seeds, the last seed above all."""
+    return _summed(state, *state.engine.sequence.around.of(*_weighted_seeds(state)))
+
+
+def alternatives_source(state: UserState) -> Scored:
+    """The same in shops that record views, where items around each other are alternatives."""
+    return viewed_together_source(state) if state.engine.sequence.by_view else _nothing()
+
+
+def _weighted_seeds(state: UserState) -> Scored:
+    """The distinct seeds, latest first, and weights by their positions from the end."""
     seeds = state.query.seeds
-    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds])
+    return weigh_recent(seeds, np.arange(len(seeds)), state.engine.sequence.config)
 
 
 CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
@@ -143,12 +173,16 @@ CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "affinity": affinity_source,
         "ease": ease_source,
         "touched": recent_items_source,
+        "around": around_source,
+        "after": after_source,
         "content": content_source,
         "popular": popular_source,
         "popular_by_hour": popular_by_hour_source,
         "bought_together": bought_together_source,
         "complementary": complementary_source,
         "similar": similar_source,
+        "viewed_together": viewed_together_source,
+        "alternatives": alternatives_source,
     }
 )
 

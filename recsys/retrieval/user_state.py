@@ -35,8 +35,13 @@ class UserState:
     def weighted_history(self) -> Scored:
         """The user's distinct items and their decayed event weights, of either sign."""
         history = self.query.history
-        age_s = self.query.now - history.timestamp
+        age_s = history.timestamp[-1:].max(initial=0) - history.timestamp
         return self.engine.als.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight)
+
+    @cached_property
+    def recent_items(self) -> Scored:
+        """The latest distinct items of the history, latest first, and weights by their positions, which sum to 1."""
+        return self.engine.sequence.recent_items(self.query.history)
 
     @cached_property
     def bought(self) -> UserHistory:

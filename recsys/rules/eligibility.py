@@ -44,12 +44,11 @@ def _complements_seeds(placement: Placement, state: UserState, rows: Rows) -> Ma
 
 
 def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
-    """Not bought before, or due again where the placement says so."""
+    """Neither bought nor seen before; or not bought, or due again, where the placement says so."""
+    if placement.own == "drop":
+        return ~np.isin(rows, state.query.history.item_idx)
     own = state.own
-    dropped = own.item_idx
-    if placement.own == "not_yet_due":
-        dropped = dropped[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE]
-    return ~np.isin(rows, dropped)
+    return ~np.isin(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
 
 
 def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
@@ -80,7 +79,7 @@ def rules_for(placement: Placement, state: UserState) -> dict[str, Rule]:
     query = state.query
     applies = {
         "unavailable": query.allowed is not None,
-        "seed": len(query.seeds) > 0,
+        "seed": placement.anchor == "item" and len(query.seeds) > 0,
         "no complement": placement.only_complements and len(query.seeds) > 0,
         "own": placement.own != "keep" and state.has_history,
         "seen": placement.seen_days > 0 and state.has_history,

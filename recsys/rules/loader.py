@@ -19,8 +19,11 @@ from recsys.rules.placement_registry import PlacementRegistry
 
 EXTENDS: Final = "extends"
 FALLBACK: Final = "fallback"
-ITEM_SOURCES: Final = frozenset({"bought_together", "complementary", "similar"})
+ITEM_SOURCES: Final = frozenset({"bought_together", "complementary", "similar", "viewed_together", "alternatives"})
 """Sources of candidates for an item; a placement for a user cannot use them."""
+
+SET_BY_SEARCH: Final = frozenset({"sources", "trend_power", "tail_discount"})
+"""Values that a learned blend replaces; a file that sets one of them keeps its own."""
 
 ROUNDING: Final = 1e-9
 NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "evidence", "substitutes", FALLBACK})
@@ -152,6 +155,8 @@ class _Placements:
         values.pop(EXTENDS, None)
         if FALLBACK in values:
             self._fallbacks[name] = values.pop(FALLBACK)
+        if SET_BY_SEARCH & values.keys() and "blend" not in values:
+            values["blend"] = ""
         placement = replace(parent, name=name, **values)
         _check_values(placement, path, self._faults)
         hour, tail = ("hour",) * (placement.hour_power > 0), ("tail",) * (placement.pool == "tail")
@@ -171,10 +176,19 @@ class _Placements:
             elif other in self._done:
                 like = self._done[other]
                 substitutes.append(
-                    replace(placement, sources=like.sources, ranker=like.ranker, anchor=like.anchor, fallback="")
+                    replace(
+                        placement,
+                        sources=like.sources,
+                        ranker=like.ranker,
+                        blend=like.blend,
+                        anchor=like.anchor,
+                        fallback="",
+                    )
                 )
             else:
-                substitutes.append(replace(placement, sources={other: 1.0}, ranker="", anchor="none", fallback=""))
+                substitutes.append(
+                    replace(placement, sources={other: 1.0}, ranker="", blend="", anchor="none", fallback="")
+                )
         return replace(placement, substitutes=tuple(substitutes), fallback="")
 
 

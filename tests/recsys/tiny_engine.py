@@ -26,6 +26,7 @@ from recsys.models.content.content import ContentModel
 from recsys.models.content.hybrid import HybridModel
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import ReversedTypePairs
+from recsys.models.pairs.sequence import NeighborLists, SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
@@ -57,6 +58,17 @@ def related(*lists: tuple[Pair, ...], width: int = 3) -> RelatedItems:
         for place, (row, score) in enumerate(pairs):
             rows[item, place], scores[item, place] = row, score
     return RelatedItems(rows, scores, np.zeros((N_ITEMS, width), np.int32))
+
+
+def neighbors(lists: dict[int, tuple[Pair, ...]], width: int = 3) -> NeighborLists:
+    """Lists of (row, score) by item."""
+    row_of = np.full(N_ITEMS, -1, np.int32)
+    row_of[list(lists)] = np.arange(len(lists))
+    rows, scores = np.full((len(lists), width), -1, np.int32), np.zeros((len(lists), width), np.float32)
+    for row, pairs in enumerate(lists.values()):
+        for place, (item, score) in enumerate(pairs):
+            rows[row, place], scores[row, place] = item, score
+    return NeighborLists(row_of, rows, scores)
 
 
 def tiny_engine(**changes: Any) -> Engine:
@@ -117,6 +129,12 @@ def tiny_engine(**changes: Any) -> Engine:
             by_basket=True,
             is_paired_type=np.ones(3, np.bool_),
             reversed_pairs=ReversedTypePairs(sparse.csr_matrix((3, 3), dtype=np.bool_), 2.0),
+        ),
+        sequence=SequenceModel(
+            around=neighbors({0: ((2, 0.5), (4, 0.25)), 2: ((3, 0.6),), 3: ((2, 0.4), (0, 0.2))}),
+            after=neighbors({0: ((4, 0.75),), 3: ((5, 1.0),)}),
+            by_view=True,
+            config=SequenceConfig(),
         ),
         timeofday=TimeOfDayModel(
             lift=f32([0.5, 1.5], [1, 1], [4, 0.25], [1, 1], [2, 0.5], [1, 1], [0, 2], [9, 9]),

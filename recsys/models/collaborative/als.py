@@ -67,7 +67,7 @@ class ALSConfig:
         regularization: weight of the penalty on the squares of the factors.
         alpha: confidence that one unit of event weight adds.
         n_iterations: sweeps over both sides.
-        half_life_days: age in days at which an event has half its weight.
+        half_life_days: age in days, at the user's last event, at which an event has half its weight.
         event_weights: weight of one event, by event name.
     """
 
@@ -87,7 +87,7 @@ class ALSModel:
         item_factors: float32 (n_items, n_factors), zero for items without events.
         gram: float32 (n_factors, n_factors), `YᵀY + λI`, in Fortran order.
         alpha: confidence that one unit of weight adds.
-        half_life_days: age at which an event counts half, in days.
+        half_life_days: age at the user's last event at which an event counts half, in days.
         event_weights: float32 (n_event_types,), weight of one event by code.
     """
 
@@ -170,7 +170,7 @@ class ALSModel:
         Args:
             item_idx: int32 (n,), the item of each event.
             kind: int8 (n,), code of each event's type.
-            age_s: int64 (n,), age of each event in seconds, >= 0.
+            age_s: int64 (n,), age of each event at the user's last event in seconds, >= 0.
             rating_weight: float32 (n,) or a number, factor of each event, >= 0.
 
         Returns:
@@ -242,6 +242,24 @@ def confidences(user_items: sparse.csr_matrix, alpha: float) -> sparse.csr_matri
     return signed
 
 
+def age_at_last_event(user_idx: npt.NDArray[np.int32], timestamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the age of each event at the last event of its user, so that a dormant user keeps a full profile.
+
+    >>> age_at_last_event(np.array([0, 0, 1], np.int32), np.array([10, 30, 7])).tolist()
+    [20, 0, 0]
+
+    Args:
+        user_idx: int32 (n,), -1 for anonymous events.
+        timestamp: int64 (n,), seconds since 1970.
+
+    Returns:
+        int64 (n,), seconds, >= 0.
+    """
+    last = np.full(int(user_idx.max(initial=-1)) + 2, np.iinfo(np.int64).min)
+    np.maximum.at(last, user_idx + 1, timestamp)
+    return last[user_idx + 1] - timestamp
+
+
 def weigh_events(
     user_idx: npt.NDArray[np.int32],
     item_idx: npt.NDArray[np.int32],
@@ -257,7 +275,7 @@ def weigh_events(
         user_idx: int32 (n,), -1 for anonymous events, which are left out.
         item_idx: int32 (n,), the item of each event.
         kind: int8 (n,), code of each event's type.
-        age_s: int64 (n,), age of each event in seconds, >= 0.
+        age_s: int64 (n,), age of each event at the user's last event in seconds, >= 0.
         shape: numbers of users and items.
         config: settings.
         rating_weight: float32 (n,) or a number, factor of each event, >= 0.

@@ -25,7 +25,7 @@ class EASEConfig:
 
     n_items: PositiveInt = 4000
     regularization: PositiveFloat = 500.0
-    n_neighbors: PositiveInt = 300
+    n_neighbors: PositiveInt = 600
 
 
 @dataclass(frozen=True)

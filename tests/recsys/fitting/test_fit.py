@@ -24,6 +24,7 @@ STAGES = [
     "collaborative filtering",
     "hybrid embedding",
     "co-purchase",
+    "sequences",
     "history and index",
 ]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import shutil
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def test_a_shopper_with_a_history_gets_items_beside_a_seed_too(recommender: Reco
 def test_any_shop_has_examples_and_warms_up(shop: str, recommender: Recommender) -> None:
     small = Recommender(fit_engine(DEGENERATE[shop], small_config()), recommender.manifest)
     examples = small.examples()
-    assert (examples.user_id == "") == (len(DEGENERATE[shop].users) == 0)
+    assert (examples.user_id == "") == (not small.engine.is_named.any())
     assert small.knows_item(examples.item_id)
     small.warm_up()
 
@@ -163,3 +163,40 @@ def test_a_file_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     with pytest.raises(BundleError, match="is a file"):
         Recommender.open(tmp_path / "x")
+
+
+def test_sessions_are_requests_with_items_and_no_person(recommender: Recommender) -> None:
+    moment = datetime.fromtimestamp(recommender.data_end, UTC)
+    sessions = [["phone-1"], ["phone-1", "case-3", "phone-1"], ["nobody", "card-64"]]
+    for placement in ("for_you", "discover", "similar", "viewed_together"):
+        found = recommender.for_sessions(sessions, placement, 5, moment)
+        for session, listed in zip(sessions, found, strict=True):
+            request = Request(placement, recommender.data_end, 5, item_ids=tuple(session))
+            assert listed == list(recommender.recommend_for(request).items)
+
+
+def test_a_session_without_a_known_item_gets_the_fallback(recommender: Recommender) -> None:
+    unknown = recommender.for_session(["nobody"], "for_you", 5, recommender.data_end)
+    assert unknown.fallback_used
+    assert len(unknown.items) == 5
+    assert unknown.missing_ids == ("nobody",)
+    assert not recommender.for_session(["phone-1"], "for_you", 5, recommender.data_end).fallback_used
+
+
+def test_sessions_may_have_a_moment_each(recommender: Recommender) -> None:
+    moment = datetime.fromtimestamp(recommender.data_end, UTC)
+    both = recommender.for_sessions([["phone-1"], ["card-64"]], limit=3, as_of=[moment, moment])
+    assert both == recommender.for_sessions([["phone-1"], ["card-64"]], limit=3)
+    with pytest.raises(RequestError, match="give one each"):
+        recommender.for_sessions([["phone-1"]], as_of=[moment, moment])
+    with pytest.raises(RequestError, match="sessions"):
+        recommender.for_sessions("phone-1")
+    with pytest.raises(RequestError, match=r"sessions\[0\]"):
+        recommender.for_sessions(["phone-1"])
+
+
+def test_what_is_in_a_session_never_stands_beside_it(recommender: Recommender) -> None:
+    session = ["phone-1", "case-3", "charger-1"]
+    for placement in ("viewed_together", "similar", "discover"):
+        (listed,) = recommender.for_sessions([session], placement, 50)
+        assert not {item.item_id for item in listed} & set(session), placement

@@ -113,11 +113,13 @@ def test_items_of_the_request_stand_for_the_history_of_a_stranger() -> None:
     asked = ask(item_ids=("c", "a"))
     viewed = resolve(ENGINE, asked, FOR_YOU)
     assert viewed.query.history.item_idx.tolist() == [2, 0]
-    assert viewed.query.history.timestamp.tolist() == [NOW, NOW]
+    assert viewed.query.history.timestamp.tolist() == [NOW - 1, NOW]
     assert set(viewed.query.history.event_type.tolist()) == {VIEWED}
     assert viewed.weighted_history[1].tolist() == pytest.approx([0.15, 0.15])
     assert len(resolve(ENGINE, replace(asked, placement="popular"), POPULAR).query.history) == 0
-    assert resolve(ENGINE, replace(asked, user_id="u"), FOR_YOU).query.history.item_idx.tolist() == [0, 2]
+    known = resolve(ENGINE, replace(asked, user_id="u"), FOR_YOU).query.history
+    assert known.item_idx.tolist() == [0, 2, 2, 0], "the session follows what is known of the user"
+    assert (np.diff(known.timestamp) >= 0).all()
     assert len(resolve(ENGINE, ask(item_ids=("nobody",)), FOR_YOU).query.history) == 0
 
 

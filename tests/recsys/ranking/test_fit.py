@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.data.dataset import Dataset
+from recsys.fitting.blend import Blends
 from recsys.fitting.engine import EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
-from recsys.ranking.fit import fit_engine, fit_rankers
+from recsys.ranking.fit import fit_engine, fit_orders
 from tests.recsys.same import assert_same
 from tests.recsys.small_shops import CATALOG
 from tests.shop import at, dataset_of, moment, small_config
@@ -29,30 +30,35 @@ def shop(n_days: int) -> Dataset:
 
 def config(*, enabled: bool) -> EngineConfig:
     settings = small_config()
-    return replace(settings, ranker=replace(settings.ranker, enabled=enabled))
+    return replace(
+        settings,
+        ranker=replace(settings.ranker, enabled=enabled),
+        blend=replace(settings.blend, enabled=enabled),
+    )
 
 
-def test_disabled_rankers_leave_the_models_as_they_are() -> None:
+def test_without_rankers_and_blends_the_models_stay_as_they_are() -> None:
     dataset, settings = shop(20), config(enabled=False)
     stages: list[str] = []
     engine = fit_engine(dataset, settings, progress=stages.append)
     assert engine.rankers == Rankers()
+    assert engine.blends == Blends()
     assert_same(engine, fit_models(dataset, settings))
     assert not any("examples" in stage for stage in stages)
 
 
-def test_a_past_shorter_than_two_horizons_trains_no_ranker() -> None:
-    dataset = shop(20)
-    assert fit_rankers(dataset, config(enabled=True), dataset.end) == Rankers()
-    nothing = shop(0)
-    assert fit_rankers(nothing, config(enabled=True), nothing.end) == Rankers()
+def test_a_shop_without_a_past_learns_nothing() -> None:
+    nothing, settings = shop(0), config(enabled=True)
+    assert fit_orders(nothing, settings, nothing.end) == (Rankers(), Blends(), settings)
 
 
-def test_too_few_requests_train_no_ranker_but_are_counted() -> None:
+def test_too_few_requests_train_nothing_but_are_counted() -> None:
     dataset, settings = shop(100), config(enabled=True)
     settings = replace(settings, ranker=replace(settings.ranker, n_cutoffs=1, min_queries=10_000))
     stages: list[str] = []
-    rankers = fit_rankers(dataset, settings, dataset.end, stages.append)
-    assert stages[0] == "training examples, 1 of 1"
+    rankers, blends, learned = fit_orders(dataset, settings, dataset.end, stages.append)
+    assert "training examples, 1 of 1" in stages
     assert not any(ranker.is_fitted for ranker in (rankers.next, rankers.new, rankers.pairs))
+    assert not any(blend.is_fitted for blend in (blends.next, blends.new, blends.tail))
+    assert learned == settings
     assert rankers.next.n_requests > 0

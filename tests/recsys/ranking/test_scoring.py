@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.placements import Placement
+from recsys.fitting.blend import Blend, Blends
 from recsys.fitting.engine import Engine, Rankers
 from recsys.fitting.ranker import NO_RANKER, Ranker
 from recsys.ranking.features import FEATURES, features
@@ -46,9 +47,9 @@ def test_a_source_that_the_placement_does_not_weigh_counts_once() -> None:
     assert parts.tolist() == [[1.0, 0.5], [0.0, 1.0]]
 
 
-@pytest.mark.parametrize(("n_known", "weight"), [(0, 301.0), (1, 301.0), (2, 151.0), (3, 101.0)])
+@pytest.mark.parametrize(("n_known", "weight"), [(0, 5.0), (1, 5.0), (3, 1 + 4 * 4 / 6), (5, 3.0)])
 def test_what_everyone_buys_counts_the_more_the_less_is_known(n_known: int, weight: float) -> None:
-    """`1 + 300 / n` with `n` distinct items, looked at or bought."""
+    """Five times as much at one distinct item, looked at or bought, and half way to once at five."""
     state = state_of(*((item, 1, VIEW) for item in range(n_known)), *((0, 2) for _ in range(min(n_known, 1))))
     parts = contributions(placement(sources={"popular": 0.5}), state, candidates({"popular": f32(1), "als": f32(1)}))
     assert parts[:, 0].tolist() == pytest.approx([0.5 * weight, 1.0])
@@ -62,7 +63,7 @@ def test_what_comes_again_and_what_is_new_are_two_distributions() -> None:
         state_of(*EVENTS),
         candidates({"repeat": f32(1, 0, 0.5), "als": f32(0.5, 1, 0)}),
     )
-    assert parts[0].tolist() == pytest.approx([0.25 * 2 / 3, 0, 0.25 / 3])
+    assert parts[0].tolist() == pytest.approx([2 * 0.25 * 2 / 3, 0, 2 * 0.25 / 3])
     taste = 0.5 * lowered + 1
     assert parts[1].tolist() == pytest.approx([0.75 * 0.5 * lowered / taste, 0.75 / taste, 0])
 
@@ -102,7 +103,7 @@ def test_contributions_are_those_of_a_loop(
     engine = replace(ENGINE, repeat=replace(ENGINE.repeat, repeat_share=share))
     dial = dict(zip(names, weights, strict=True))
     parts = contributions(placement(sources=dial), state_of(*EVENTS, engine=engine), candidates(found))
-    dial["popular"] *= 101
+    dial["popular"] *= 1 + 4 * 4 / 6
     lowered = (share + 0.001) / (share + 0.1)
     raw = {
         name: [
@@ -114,7 +115,7 @@ def test_contributions_are_those_of_a_loop(
     taste = max(sum(raw["als"]) + sum(raw["popular"]), 1e-12)
     again = max(sum(raw["repeat"]), 1e-12)
     for place, name in enumerate(names):
-        factor = share / again if name == "repeat" else (1 - share) / taste
+        factor = dial["repeat"] * max(share, 0.02) / again if name == "repeat" else (1 - share) / taste
         assert parts[place].tolist() == pytest.approx([score * factor for score in raw[name]], rel=1e-9)
 
 
@@ -201,18 +202,17 @@ def test_no_candidates_have_no_scores(ranker: Ranker) -> None:
         assert score(placement(ranker="next", hour_power=1.0), state, nothing, with_ranker) == []
 
 
-def test_a_ranker_is_for_shoppers_of_whom_something_is_known(ranker: Ranker) -> None:
+def test_a_ranker_serves_unless_the_blend_was_better(ranker: Ranker) -> None:
     engine = ranked(ranker)
-    known, hardly, not_at_all = (
-        state_of((0, 1), (2, 1, VIEW), engine=engine),
-        state_of((0, 1), engine=engine),
-        state_of(engine=engine),
-    )
+    known = state_of((0, 1), (2, 1, VIEW), engine=engine)
     assert ranker_of(placement(ranker="next"), known) is engine.rankers.next
     assert ranker_of(placement(ranker="new"), known) is engine.rankers.new
     assert ranker_of(placement(), known) is NO_RANKER
-    assert ranker_of(placement(ranker="next"), hardly) is NO_RANKER
-    assert ranker_of(placement(ranker="next"), not_at_all) is NO_RANKER
+    learned = Blend(("als",), (1.0,), (1.0,), uses_ranker=False)
+    beaten = replace(engine, blends=Blends(next=learned))
+    state = state_of((0, 1), engine=beaten)
+    assert ranker_of(placement(ranker="next", blend="next"), state) is NO_RANKER
+    assert ranker_of(placement(ranker="next"), state) is engine.rankers.next
 
 
 def test_scoring_changes_no_candidate_and_returns_the_parts_of_the_sources() -> None:

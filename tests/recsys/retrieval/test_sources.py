@@ -24,6 +24,9 @@ NEEDS_NOBODY = ("popular", "popular_by_hour")
 NEEDS_SEEDS = ("bought_together", "complementary", "similar")
 NEEDS_HISTORY = tuple(name for name in CANDIDATE_SOURCES if name not in (*NEEDS_NOBODY, *NEEDS_SEEDS))
 
+LATEST = 1 / (1 + np.exp(-1.0))
+"""Weight of the latest of two items."""
+
 
 def pairs(found: Scored) -> list[tuple[int, float]]:
     rows, score = found
@@ -164,12 +167,45 @@ def test_popular_by_hour_is_sales_times_lift(monkeypatch: pytest.MonkeyPatch) ->
     assert scores("popular_by_hour", state_of(hour=9)) == close({2: 0.6, 1: 0.2})
 
 
+def test_the_latest_items_bring_what_is_around_them_and_after_them() -> None:
+    state = state_of((3, 2), (0, 1))
+    assert scores("around", state) == close(
+        {2: 0.5 * LATEST + 0.4 * (1 - LATEST), 4: 0.25 * LATEST, 0: 0.2 * (1 - LATEST)}
+    )
+    assert scores("after", state) == close({4: 0.75 * LATEST, 5: 1 - LATEST})
+    assert scores("around", state_of()) == {}
+
+
+def test_items_around_each_other_are_alternatives_only_where_people_look() -> None:
+    engine = tiny_engine()
+    buyers = replace(engine, sequence=replace(engine.sequence, by_view=False))
+    seeds = {"seeds": np.array([0], np.int32)}
+    assert scores("viewed_together", state_of(engine=buyers, **seeds)) == close({2: 0.5, 4: 0.25})
+    assert scores("alternatives", state_of(engine=buyers, **seeds)) == {}
+
+
+def test_views_feed_the_linear_model_where_nothing_was_bought() -> None:
+    viewed, bought = state_of((0, 1, VIEW), (2, 1, VIEW)), state_of((0, 1), (2, 1))
+    assert scores("ease", viewed) == close(scores("ease", bought))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("bought_together", {1: 0.5, 4: 0.5, 5: 0.05}),
         ("complementary", {0: 0.7, 2: 0.4, 4: 0.3}),
-        ("similar", {0: 0.25, 1: 0.9, 2: 0.3, 3: 0.5, 7: 0.1}),
+        (
+            "similar",
+            {
+                0: 0.25 * LATEST,
+                1: 0.9 * (1 - LATEST),
+                2: 0.3 * (1 - LATEST),
+                3: 0.5 * LATEST,
+                7: 0.1 * (1 - LATEST),
+            },
+        ),
+        ("viewed_together", {2: 0.5 * (1 - LATEST), 3: 0.6 * LATEST, 4: 0.25 * (1 - LATEST)}),
+        ("alternatives", {2: 0.5 * (1 - LATEST), 3: 0.6 * LATEST, 4: 0.25 * (1 - LATEST)}),
     ],
 )
 def test_lists_of_several_seeds_are_summed(name: str, expected: dict[int, float]) -> None:

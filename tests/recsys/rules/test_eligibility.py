@@ -50,10 +50,11 @@ def test_a_rule_of_which_nothing_is_asked_keeps_everything(rule: str) -> None:
 
 def test_rules_that_can_take_nothing_out_do_not_apply() -> None:
     """Each needs something of the placement, of the request or of the history."""
-    placed = placement(own="drop", seen_days=9.0, only_complements=True)
+    placed = placement(anchor="item", own="drop", seen_days=9.0, only_complements=True)
     full = state_of((0, 1), seeds=i32(2), allowed=allowed(1))
     assert tuple(rules_for(placed, full)) == tuple(ELIGIBILITY_RULES)
-    assert tuple(rules_for(placement(), full)) == ("unavailable", "seed")
+    assert tuple(rules_for(placement(anchor="item"), full)) == ("unavailable", "seed")
+    assert tuple(rules_for(placement(), full)) == ("unavailable",), "what is in a session may return"
     assert tuple(rules_for(placed, state_of(seeds=i32(2)))) == ("seed", "no complement")
     assert tuple(rules_for(placed, state_of((0, 1)))) == ("own", "seen")
 
@@ -65,7 +66,7 @@ def test_what_may_not_be_listed_leaves() -> None:
 @pytest.mark.parametrize(("seeds", "left"), [((0,), [2, 3, 4, 5, 6, 7]), ((6, 2), [0, 1, 3, 4, 5, 7]), ((), [*EVERY])])
 def test_a_seed_leaves_with_its_variants(seeds: tuple[int, ...], left: list[int]) -> None:
     """Items 0 and 1 are variants of one product; items that stand alone share no product with each other."""
-    assert kept(placement(), state_of(seeds=i32(*seeds)), "seed") == left
+    assert kept(placement(anchor="item"), state_of(seeds=i32(*seeds)), "seed") == left
 
 
 @pytest.mark.parametrize(("days", "is_kept"), [(0, False), (4.9, False), (5, True), (60, True)])
@@ -75,7 +76,7 @@ def test_what_was_bought_is_due_again_after_half_its_interval(days: float, is_ke
 
 def test_what_was_bought_is_dropped_or_kept_as_the_placement_says() -> None:
     state = state_of((2, 60), (4, 1), (5, 1, VIEW))
-    assert kept(placement(own="drop"), state, "own") == [0, 1, 3, 5, 6, 7]
+    assert kept(placement(own="drop"), state, "own") == [0, 1, 3, 6, 7], "neither bought nor seen"
     assert kept(placement(own="not_yet_due"), state, "own") == [0, 1, 2, 3, 5, 6, 7]
     assert kept(placement(own="keep"), state, "own") == EVERY.tolist()
 
@@ -140,10 +141,11 @@ def test_the_rules_are_those_of_plain_python(
     def stays(row: int) -> bool:
         is_variant = any(row == seed or (group[row] == group[seed] >= 0) for seed in seeds)
         is_substitute = only_complements and any(types[row] == types[seed] >= 0 for seed in seeds)
-        is_owned = row in bought and (own == "drop" or (own == "not_yet_due" and bought[row] < 0.5))
+        is_acquainted = own == "drop" and any(row == item for item, _, _ in events)
+        is_owned = is_acquainted or (own == "not_yet_due" and bought.get(row, 1.0) < 0.5)
         return not (is_variant or is_substitute or is_owned or row in seen)
 
-    placed = placement(own=own, seen_days=seen_days, only_complements=only_complements)
+    placed = placement(anchor="item", own=own, seen_days=seen_days, only_complements=only_complements)
     assert eligible_mask(placed, state, i32(*rows)).tolist() == [stays(row) for row in rows]
 
 

@@ -1,0 +1,263 @@
+"""Sequence: which items people turn to around an item, and which they take after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+from scipy import sparse
+
+from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from recsys.core.ids import NO_ITEM
+from recsys.core.schema import EVENT_NAMES
+from recsys.core.topk import top_k
+from recsys.data.dataset import VIEW_ITEM_LIST, Dataset, Events
+from recsys.data.history import UserHistory
+
+LOOKS: Final = (EVENT_NAMES.index("view_item"), EVENT_NAMES.index("select_item"))
+"""Events of people who look at an item."""
+
+BLOCK_ROWS: Final = 4096
+"""Rows of a walk that are computed at a time; bounds the memory."""
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Settings of the sequence model.
+
+    Attributes:
+        max_events: latest events that count; bounds the cost.
+        window: events of one stream that are at most this many positions apart count as a pair; events of one moment,
+            such as the items of one order, have no order and are no pair.
+        distance_power: a pair at distance `d` weighs `d^−power`.
+        half_life_share: age, as a share of the time that the events span, at which a pair counts half.
+        backward_weight: weight of a step back from an item to an earlier one, relative to a step forward.
+        n_steps: longest walk between two items.
+        continuation: weight of a walk relative to one that is a step shorter.
+        n_walked: strongest neighbors of each item that a walk may take.
+        n_neighbors: items kept in each list.
+        position_decay: a history's item weighs `exp(−p / decay)`, where `p` counts the later moments of the history.
+        n_recent: latest distinct items of a history that count.
+    """
+
+    max_events: PositiveInt = 500_000
+    window: PositiveInt = 10
+    distance_power: NonNegativeFloat = 1.5
+    half_life_share: PositiveFloat = 0.5
+    backward_weight: Share = 0.7
+    n_steps: Annotated[int, Meta(ge=1, le=4)] = 2
+    continuation: Share = 0.5
+    n_walked: PositiveInt = 50
+    n_neighbors: PositiveInt = 100
+    position_decay: PositiveFloat = 1.0
+    n_recent: PositiveInt = 20
+
+
+@dataclass(frozen=True)
+class NeighborLists:
+    """Neighbors of the items that have any, best first.
+
+    Attributes:
+        row_of: int32 (n_items,), row of each item in the arrays below, -1 for items without neighbors.
+        item_idx: int32 (n_known, n_neighbors), -1 past the end.
+        score: float32 (n_known, n_neighbors), > 0, 0 past the end.
+    """
+
+    row_of: npt.NDArray[np.int32]
+    item_idx: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+
+    def of(
+        self, items: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the neighbors of some items and their weighted scores.
+
+        Args:
+            items: int32 (n,), rows of the catalog.
+            weight: float32 (n,), factor of each item's scores.
+
+        Returns:
+            Rows, int32 (m, n_neighbors), and scores, float32 of the same shape, of the `m` items with neighbors.
+        """
+        row = self.row_of[items]
+        known = row >= 0
+        return self.item_idx[row[known]], self.score[row[known]] * weight[known][:, None]
+
+
+@dataclass(frozen=True)
+class SequenceModel:
+    """Items around and after each item.
+
+    Attributes:
+        around: probability of each item on a short walk along pairs of neighboring events, in both directions.
+        after: share of each item among the target events that follow the item.
+        by_view: whether most of the events are views, so that items around each other are alternatives.
+        config: the settings, which the weights of a history need.
+    """
+
+    around: NeighborLists
+    after: NeighborLists
+    by_view: bool
+    config: SequenceConfig
+
+    def recent_items(self, history: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the latest distinct items of a history, and their weights.
+
+        Events of one moment, such as the items of one order, share a position.
+
+        Args:
+            history: events, oldest first.
+
+        Returns:
+            Rows, int32 (at most `n_recent`,), latest first, and weights, float32, that sum to 1; empty without events.
+        """
+        return weigh_recent(history.item_idx, history.timestamp, self.config)
+
+
+def weigh_recent(
+    item_idx: npt.NDArray[np.int32], timestamp: npt.NDArray[np.int64], config: SequenceConfig
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Weigh the latest distinct items by their positions from the end; see `SequenceModel.recent_items`.
+
+    >>> rows, weight = weigh_recent(np.array([4, 7, 4], np.int32), np.array([1, 2, 3]), SequenceConfig())
+    >>> rows.tolist(), weight.round(3).tolist()
+    ([4, 7], [0.731, 0.269])
+    """
+    latest = slice(-4 * config.n_recent, None)
+    item, when = item_idx[latest][::-1], timestamp[latest][::-1]
+    position = np.cumsum(np.concatenate([[False], when[1:] != when[:-1]])) if len(when) else np.empty(0, np.int64)
+    _, first = np.unique(item, return_index=True)
+    first = np.sort(first)[: config.n_recent]
+    weight = np.exp(-position[first] / config.position_decay)
+    return item[first], (weight / max(float(weight.sum()), 1e-12)).astype(np.float32)
+
+
+def fit_sequence(dataset: Dataset, config: SequenceConfig) -> SequenceModel:
+    """Count pairs of neighboring events in each stream, and walk along them.
+
+    A stream is what one user does, or one session or basket without a user. With `P` the pairs in both directions,
+    divided by the sum of each row, `around = P + c·P² + c²·P³ …`; pairs of one item with itself do not count.
+
+    Args:
+        dataset: the shop.
+        config: settings.
+
+    Returns:
+        The model; all lists are empty if no stream has two items.
+
+    Reference:
+        Ludewig and Jannach (2018), Evaluation of Session-based Recommendation Algorithms, UMUAI 28 (sequential rules);
+        Cooper et al. (2014), Random Walks in Recommender Systems, WWW (walks of few steps). Deviation: steps backward
+        count too, as a visitor often returns.
+    """
+    n_items = len(dataset.items)
+    stream = _streams(dataset, config.max_events)
+    forward, to_target = _pairs(stream, dataset.target_event, n_items, config)
+    step = _strongest((forward + config.backward_weight * forward.T).tocsr(), config.n_walked)
+    return SequenceModel(
+        around=_walk(_normalized(step), config),
+        after=_as_lists(_strongest(_normalized(to_target), config.n_neighbors), config.n_neighbors),
+        by_view=_is_mostly_views(stream[0]),
+        config=config,
+    )
+
+
+def _streams(dataset: Dataset, max_events: int) -> tuple[Events, npt.NDArray[np.int64]]:
+    """Return the latest acts of people, stream by stream and oldest first, and the stream of each."""
+    events = dataset.events
+    events = events.take(np.flatnonzero(events.event_type != VIEW_ITEM_LIST)[-max_events:])
+    label = np.where(events.user_idx >= 0, events.user_idx, len(dataset.users) + events.basket_idx.astype(np.int64))
+    order = np.argsort(label, kind="stable")
+    return events.take(order), label[order]
+
+
+def _is_mostly_views(events: Events) -> bool:
+    return bool(len(events)) and float(np.isin(events.event_type, LOOKS).mean()) > 0.5
+
+
+def _pairs(
+    stream: tuple[Events, npt.NDArray[np.int64]], target_event: int, n_items: int, config: SequenceConfig
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return the weights of pairs (earlier item, later item), and of those whose later event is of the target type."""
+    events, label = stream
+    item, when, is_target = events.item_idx, events.timestamp, events.event_type == target_event
+    parts: list[tuple[npt.NDArray[np.int64], int]] = []
+    for distance in range(1, min(config.window, len(label) - 1) + 1):
+        paired = (label[distance:] == label[:-distance]) & (item[distance:] != item[:-distance])
+        parts.append((np.flatnonzero(paired & (when[distance:] != when[:-distance])), distance))
+    first = np.concatenate([np.empty(0, np.int64), *(start for start, _ in parts)])
+    distances = np.repeat([distance for _, distance in parts], [len(start) for start, _ in parts]).astype(np.int64)
+    second, weight = first + distances, distances.astype(np.float64) ** -config.distance_power
+    if len(when):
+        span = max(int(when.max() - when.min()), 1)
+        weight = weight * np.exp2(-(when.max() - when[second]) / (config.half_life_share * span))
+    weight = weight.astype(np.float32)
+    to_target = is_target[second]
+    shape = (n_items, n_items)
+    return (
+        sparse.csr_matrix((weight, (item[first], item[second])), shape=shape),
+        sparse.csr_matrix((weight[to_target], (item[first[to_target]], item[second[to_target]])), shape=shape),
+    )
+
+
+def _normalized(pairs: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Divide each row by its sum."""
+    total = np.asarray(pairs.sum(axis=1)).ravel()
+    return (sparse.diags_array((1 / np.maximum(total, 1e-12)).astype(np.float32)) @ pairs).tocsr()
+
+
+def _walk(step: sparse.csr_matrix, config: SequenceConfig) -> NeighborLists:
+    """Sum the walks from each item, without those that end where they began."""
+    known = np.flatnonzero(np.diff(step.indptr)).astype(np.int32)
+    width = config.n_neighbors
+    row_of = np.full(step.shape[0], NO_ITEM, np.int32)
+    row_of[known] = np.arange(len(known))
+    item_idx, score = np.full((len(known), width), NO_ITEM, np.int32), np.zeros((len(known), width), np.float32)
+    for start in range(0, len(known), BLOCK_ROWS):
+        rows = known[start : start + BLOCK_ROWS]
+        last = total = step[rows]
+        for length in range(1, config.n_steps):
+            last = _strongest((last @ step).tocsr(), 2 * width)
+            total = total + config.continuation**length * last
+        total = total.tocsr()
+        own = np.repeat(rows, np.diff(total.indptr)) == total.indices
+        total.data[own] = 0
+        _fill(_strongest(total, width), item_idx[start:], score[start:])
+    return NeighborLists(row_of, item_idx, score)
+
+
+def _as_lists(pairs: sparse.csr_matrix, width: int) -> NeighborLists:
+    known = np.flatnonzero(np.diff(pairs.indptr)).astype(np.int32)
+    row_of = np.full(pairs.shape[0], NO_ITEM, np.int32)
+    row_of[known] = np.arange(len(known))
+    item_idx, score = np.full((len(known), width), NO_ITEM, np.int32), np.zeros((len(known), width), np.float32)
+    _fill(pairs[known], item_idx, score)
+    return NeighborLists(row_of, item_idx, score)
+
+
+def _strongest(matrix: sparse.csr_matrix, n_kept: int) -> sparse.csr_matrix:
+    """Keep the `n_kept` largest positive entries of each row, largest first; equal ones by column."""
+    data, indices, indptr = matrix.data, matrix.indices, matrix.indptr
+    kept_indices, kept_data, size = [indices[:0]], [data[:0]], np.zeros(matrix.shape[0], np.int64)
+    for row in np.flatnonzero(np.diff(indptr)).tolist():
+        score, column = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
+        best = top_k(score, n_kept, column)
+        best = best[score[best] > 0]
+        kept_indices.append(column[best])
+        kept_data.append(score[best])
+        size[row] = len(best)
+    found = sparse.csr_matrix(matrix.shape, dtype=np.float32)
+    found.indptr = np.concatenate([[0], np.cumsum(size)]).astype(indptr.dtype)
+    found.indices, found.data = np.concatenate(kept_indices), np.concatenate(kept_data)
+    return found
+
+
+def _fill(pairs: sparse.csr_matrix, item_idx: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> None:
+    """Write the entries of each row, in their order, into the first rows of the lists."""
+    row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+    position = np.arange(len(row)) - pairs.indptr[row]
+    item_idx[row, position] = pairs.indices
+    score[row, position] = pairs.data

@@ -1,0 +1,53 @@
+"""Weights between one item and a long history, and the report of a search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.fitting.blend import HALF_WAY_ITEMS, NO_BLEND, Blend, Blends, LearnedSettings, between
+
+
+def test_weights_move_from_few_to_many() -> None:
+    blend = Blend(sources=("als", "popular"), few=(0.0, 8.0), many=(1.0, 2.0))
+    half = 1 + int(HALF_WAY_ITEMS)
+    found = blend.weights(("popular", "als", "unknown"), np.array([0, 1, half, 10**6]))
+    assert found[0] == pytest.approx([8, 8, 5, 2], rel=1e-4)
+    assert found[1] == pytest.approx([0, 0, 0.5, 1], abs=1e-4)
+    assert not found[2].any()
+
+
+@given(st.floats(0, 10), st.floats(0, 10), st.integers(0, 1000))
+def test_a_weight_lies_between_its_ends(few: float, many: float, n_items: int) -> None:
+    value = between(np.array([few]), np.array([many]), np.array([n_items]))[0, 0]
+    assert min(few, many) - 1e-9 <= value <= max(few, many) + 1e-9
+
+
+def test_the_report_names_what_was_compared() -> None:
+    assert not NO_BLEND.is_fitted
+    assert Blends().to_dict() == {}
+    blend = Blend(
+        ("als",),
+        (1.0,),
+        (2.0,),
+        order="ranker",
+        metric="recall@10",
+        orders=("ranker", "popularity"),
+        values=(0.5, 0.25),
+    )
+    report = Blends(next=blend).to_dict()
+    assert set(report) == {"next"}
+    assert report["next"]["weights"] == {"als": [1.0, 2.0]}
+    assert report["next"]["orders"] == {"ranker": 0.5, "popularity": 0.25}
+
+
+def test_learned_settings_report_each_by_name() -> None:
+    settings = LearnedSettings(("als.regularization",), (10.0,), (30.0,), (0.02,), (0.01,), (0.03,), 200)
+    assert settings.to_dict()["als.regularization"] == {
+        "configured": 10.0,
+        "chosen": 30.0,
+        "gain": {"mean": 0.02, "low": 0.01, "high": 0.03},
+    }
+    assert LearnedSettings().to_dict() == {}
