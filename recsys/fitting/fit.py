@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.progress import Progress, silent
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
@@ -18,7 +19,8 @@ from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
 from recsys.models.content.content import ContentModel, fit_content
-from recsys.models.content.hybrid import fit_hybrid
+from recsys.models.content.hybrid import HybridConfig, HybridModel, complete_factors
+from recsys.models.content.similarity import Similarity, list_similar
 from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
@@ -61,14 +63,13 @@ def fit_models(
     progress("collaborative filtering")
     als = _fit_als(dataset, config.als, now, rng)
     progress("hybrid embedding")
-    hybrid = fit_hybrid(
-        als.item_factors,
-        content.embedding,
-        popularity.n_buyers,
-        catalog,
-        config.hybrid,
-        with_similar=not user_lists_only,
-    )
+    history = build_history(dataset, config.history)
+    vectors = complete_factors(als.item_factors, content.embedding, popularity.n_buyers, config.hybrid)
+    hybrid = _no_similar(vectors, config.hybrid)
+    if not user_lists_only:
+        bought = history.incidence(dataset.target_event, len(dataset.items))
+        similarity = Similarity(content.features, bought, catalog.item_type, config.hybrid)
+        hybrid = HybridModel(vectors, *list_similar(similarity, content.embedding, catalog))
     progress("co-purchase")
     copurchase = fit_copurchase(
         dataset,
@@ -85,7 +86,7 @@ def fit_models(
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,
-        history=build_history(dataset, config.history),
+        history=history,
         popularity=popularity,
         repeat=repeat,
         als=als,
@@ -98,6 +99,11 @@ def fit_models(
         index=FlatIndex.build(hybrid.vectors),
         offers=Offers(dataset.offers),
     )
+
+
+def _no_similar(vectors: npt.NDArray[np.float32], config: HybridConfig) -> HybridModel:
+    shape = (len(vectors), config.n_similar)
+    return HybridModel(vectors, np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape))
 
 
 def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Generator) -> ALSModel:
