@@ -90,6 +90,8 @@ class Placement:
         only_complements: whether to leave out items of the seed's product type, which could replace it, and items that
             the seed is an accessory of.
         own: whether items that the user bought are kept, dropped, or dropped until they are due again.
+        rests: whether items that the user bought are left out as long as almost nobody buys them again, and all items
+            of a type that the user has and that is bought once.
         trend_power: the blend's scores are multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
         tail_share: smallest share of a list's positions for the tail, the last ones if its scores win no others.
@@ -119,6 +121,7 @@ class Placement:
     pool: Pool = "all"
     only_complements: bool = False
     own: Own = "keep"
+    rests: bool = False
     trend_power: NonNegativeFloat = 0.0
     tail_discount: NonNegativeFloat = 0.0
     tail_share: Share = 0.0
@@ -192,21 +195,39 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
-            Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next"),
+            Placement("for_you", "user", _NEXT, rests=True, trend_power=0.3, ranker="next"),
             Placement(
                 "discover",
                 "user",
                 _NEW,
                 own="drop",
+                rests=True,
                 trend_power=0.5,
                 tail_discount=0.15,
                 tail_share=0.15,
                 ranker="new",
             ),
             Placement(
-                "long_tail", "user", _NICHE, pool="tail", own="drop", trend_power=0.5, ranker="new", evidence=("tail",)
+                "long_tail",
+                "user",
+                _NICHE,
+                pool="tail",
+                own="drop",
+                rests=True,
+                trend_power=0.5,
+                ranker="new",
+                evidence=("tail",),
             ),
-            Placement("time_of_day", "user", _NEXT, trend_power=0.3, hour_power=2.0, ranker="next", evidence=("hour",)),
+            Placement(
+                "time_of_day",
+                "user",
+                _NEXT,
+                rests=True,
+                trend_power=0.3,
+                hour_power=2.0,
+                ranker="next",
+                evidence=("hour",),
+            ),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"popular_by_hour": 1.0}),
         )

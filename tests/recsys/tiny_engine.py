@@ -28,6 +28,7 @@ from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.temporal.popularity import PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
+from recsys.models.temporal.rest import RestModel
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.retrieval.query import Query
 from recsys.retrieval.user_state import UserState
@@ -89,6 +90,7 @@ def tiny_engine(**changes: Any) -> Engine:
             interval_days=np.full(N_ITEMS, 10, np.float32),
             repeat_rate=f32(0.5, 0.1, 0.5, 0.5, 0.2, 0.5, 0.5, 0.5),
             repeat_share=0.25,
+            rest=RestModel(np.zeros(N_ITEMS, np.float32), np.zeros(3, np.bool_)),
             config=RepeatConfig(decay_days=7.0, decay_power=0.5, personal_shrinkage=2.0),
         ),
         als=ALSModel(
