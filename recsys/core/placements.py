@@ -95,6 +95,7 @@ class Placement:
         trend_power: the blend's scores are multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
         tail_share: smallest share of a list's positions for the tail, the last ones if its scores win no others.
+        new_share: largest share of the page's positions for new items that have no or few buyers and fit the user.
         hour_power: effect of the hour: scores are multiplied by `lift^(w·power)`, with the learned weight `w` of the
             hour.
         ranker: the learned ranker that orders the list, if one was fitted; "" for the blend of the sources.
@@ -125,6 +126,7 @@ class Placement:
     trend_power: NonNegativeFloat = 0.0
     tail_discount: NonNegativeFloat = 0.0
     tail_share: Share = 0.0
+    new_share: Share = 0.0
     hour_power: NonNegativeFloat = 0.0
     ranker: RankerName = ""
     evidence: tuple[str, ...] = field(default=())
@@ -195,13 +197,14 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0}),
-            Placement("for_you", "user", _NEXT, rests=True, trend_power=0.3, ranker="next"),
+            Placement("for_you", "user", _NEXT, rests=True, new_share=0.1, trend_power=0.3, ranker="next"),
             Placement(
                 "discover",
                 "user",
                 _NEW,
                 own="drop",
                 rests=True,
+                new_share=0.1,
                 trend_power=0.5,
                 tail_discount=0.15,
                 tail_share=0.15,
