@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,9 @@ from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
 from recsys.models.content.content import ContentModel, fit_content
-from recsys.models.content.hybrid import HybridConfig, HybridModel, complete_factors
-from recsys.models.content.similarity import Similarity, list_similar
+from recsys.models.content.feature_search import search_feature_weights
+from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
+from recsys.models.content.similarity import Similarity, list_similar, reweighted
 from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
@@ -65,11 +67,13 @@ def fit_models(
     progress("hybrid embedding")
     history = build_history(dataset, config.history)
     vectors = complete_factors(als.item_factors, content.embedding, popularity.n_buyers, config.hybrid)
-    hybrid = _no_similar(vectors, config.hybrid)
+    hybrid = _no_similar(vectors, content, config.hybrid)
     if not user_lists_only:
         bought = history.incidence(dataset.target_event, len(dataset.items))
         similarity = Similarity(content.features, bought, catalog.item_type, config.hybrid)
-        hybrid = HybridModel(vectors, *list_similar(similarity, content.embedding, catalog))
+        weights = search_feature_weights(similarity, content.vocabulary, np.random.default_rng(config.seed))
+        similarity = replace(similarity, features=reweighted(content.features, weights.weight))
+        hybrid = HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
     progress("co-purchase")
     copurchase = fit_copurchase(
         dataset,
@@ -101,9 +105,10 @@ def fit_models(
     )
 
 
-def _no_similar(vectors: npt.NDArray[np.float32], config: HybridConfig) -> HybridModel:
+def _no_similar(vectors: npt.NDArray[np.float32], content: ContentModel, config: HybridConfig) -> HybridModel:
     shape = (len(vectors), config.n_similar)
-    return HybridModel(vectors, np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape))
+    nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)
+    return HybridModel(vectors, *nothing, FeatureWeights.prior(len(content.vocabulary)))
 
 
 def _fit_als(dataset: Dataset, config: ALSConfig, now: int, rng: np.random.Generator) -> ALSModel:

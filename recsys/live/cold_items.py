@@ -22,7 +22,7 @@ from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
 from recsys.models.content.hybrid import impute_factors
-from recsys.models.content.similarity import Similarity, pools
+from recsys.models.content.similarity import Similarity, pools, reweighted
 from recsys.models.pairs.copurchase import RelatedItems
 
 CHUNK_SIZE: Final = 64
@@ -97,7 +97,8 @@ class ColdItems:
         if not len(fresh):
             return
         features = self._base.content.encode(table[fresh])
-        self._features |= dict(zip(fresh.tolist(), features, strict=True))
+        weighted = reweighted(features, self._base.hybrid.feature_weights.weight)
+        self._features |= dict(zip(fresh.tolist(), weighted, strict=True))
         content = self._base.content.project(features)
         n_known = int(fresh.searchsorted(self._n))
         if n_known:
@@ -345,7 +346,8 @@ class ColdItems:
     def _similarity(self) -> Similarity:
         base = self._base
         bought = base.history.incidence(base.dataset_info.target_event, self._n)
-        return Similarity(base.content.features, bought, base.catalog.item_type, base.config.hybrid)
+        features = reweighted(base.content.features, base.hybrid.feature_weights.weight)
+        return Similarity(features, bought, base.catalog.item_type, base.config.hybrid)
 
     @cached_property
     def _median_shares(self) -> npt.NDArray[np.float32]:

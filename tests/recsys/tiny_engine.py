@@ -23,7 +23,7 @@ from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSModel, EventWeights
 from recsys.models.collaborative.ease import EASEModel
 from recsys.models.content.content import ContentModel
-from recsys.models.content.hybrid import HybridModel
+from recsys.models.content.hybrid import FeatureWeights, HybridModel
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.temporal.popularity import PopularityModel
@@ -101,7 +101,7 @@ def tiny_engine(**changes: Any) -> Engine:
             event_weights=EventWeights().as_array(),
         ),
         content=ContentModel(sparse.csr_matrix((N_ITEMS, 1), dtype=np.float32), ("x",), f32(1), f32([1, 0]), vectors),
-        hybrid=HybridModel(vectors, similar.item_idx, similar.score),
+        hybrid=HybridModel(vectors, similar.item_idx, similar.score, FeatureWeights.prior(1)),
         affinity=AffinityModel(
             indptr=np.array([0, 2, 4, 6]),
             item_idx=i32(0, 1, 2, 3, 4, 5),

@@ -42,6 +42,26 @@ class HybridConfig:
 
 
 @dataclass(frozen=True)
+class FeatureWeights:
+    """Weights of the features, relative to those of the content model.
+
+    Attributes:
+        weight: float32 (n_features,), > 0.
+        name: of the choice, `prior` if nothing was certainly better.
+        gain: relative gain over the prior on the shop's own items, 0 for the prior.
+    """
+
+    weight: npt.NDArray[np.float32]
+    name: str
+    gain: float
+
+    @classmethod
+    def prior(cls, n_features: int) -> FeatureWeights:
+        """Return the weights of the content model."""
+        return cls(np.ones(n_features, np.float32), "prior", 0.0)
+
+
+@dataclass(frozen=True)
 class HybridModel:
     """Embeddings of all items.
 
@@ -50,11 +70,13 @@ class HybridModel:
             those of items with similar content, weighted by its number of buyers.
         similar_idx: int32 (n_items, n_similar), possible replacements of each item, best first, -1 past the end.
         similar_score: float32 (n_items, n_similar), their scores, in [0, 1], 0 past the end.
+        feature_weights: weights of the content features in these scores.
     """
 
     vectors: npt.NDArray[np.float32]
     similar_idx: npt.NDArray[np.int32]
     similar_score: npt.NDArray[np.float32]
+    feature_weights: FeatureWeights
 
 
 def complete_factors(

@@ -91,20 +91,23 @@ class Similarity:
     def _has_features(self) -> npt.NDArray[np.bool_]:
         return np.diff(self.features.indptr) > 0
 
-    def scores(self, pool: Rows, rows: Rows, features: sparse.csr_matrix | None = None) -> Scores:
+    def scores(
+        self, pool: Rows, rows: Rows, features: sparse.csr_matrix | None = None, *, as_new: bool = False
+    ) -> Scores:
         """Score the items of a pool as the similar items of others.
 
         Args:
             pool: int64 (n,), rows of the items to list.
             rows: int64 (m,), rows of the items whose lists these are; -1 for one that is not in the catalog.
             features: float32 CSR (m, n_features), their features; those of the catalog if not given.
+            as_new: whether to leave the items' own buyers out of account.
 
         Returns:
             float32 (m, n), in [0, 1]; 0 for the item itself and where nothing speaks for the pair.
         """
         features = self.features[rows] if features is None else features
         cosine = np.asarray((features @ self.features[pool].T).todense(), np.float32)
-        common = self._common(cosine, pool, rows)
+        common = self._common(cosine, pool, rows, as_new=as_new)
         known = (np.diff(features.indptr) > 0)[:, None] & self._has_features[pool]
         score = self.blend(cosine, common, self.demand[pool], known)
         score[rows[:, None] == pool] = 0
@@ -123,11 +126,11 @@ class Similarity:
         tau = np.float32(self.config.same_type_share)
         return np.where(score > 0, (1 - tau) * score + tau * is_same_type, 0).astype(np.float32)
 
-    def _common(self, cosine: Scores, pool: Rows, rows: Rows) -> Scores:
+    def _common(self, cosine: Scores, pool: Rows, rows: Rows, *, as_new: bool) -> Scores:
         """Buyers in common, float32 (m, n), in [0, 1]: those of the items and those of their relatives."""
         of_pool = self.item_users[pool].T.tocsr()
         own = np.where(rows >= 0, rows, 0)
-        n_own = np.where(rows >= 0, self.n_buyers[own], 0) if len(self.n_buyers) else np.zeros(len(rows), np.int64)
+        n_own = np.where((rows >= 0) & (not as_new), self.n_buyers[own], 0)
         mine = _of_best(self._sources[own], of_pool)
         theirs = _of_best(self._fans(cosine, pool, rows), of_pool)
         n = n_own[:, None].astype(np.float32)
@@ -149,6 +152,18 @@ class Similarity:
         largest = np.maximum(fans.max(axis=1).toarray().ravel(), 1e-30) if fans.nnz else np.ones(len(near))
         fans.data = (fans.data / np.repeat(largest, np.diff(fans.indptr))) ** np.float32(FAN_POWER)
         return _strongest(fans)
+
+
+def reweighted(features: sparse.csr_matrix, weight: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+    """Scale the columns of features, and the rows to length 1, or 0 for items without features.
+
+    Args:
+        features: float32 CSR (n, n_features).
+        weight: float32 (n_features,), > 0.
+    """
+    scaled = (features @ sparse.diags_array(weight)).tocsr()
+    length = np.sqrt(np.asarray(scaled.multiply(scaled).sum(axis=1)).ravel())
+    return (sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ scaled).tocsr()
 
 
 def _of_best(users: sparse.csr_matrix, of_pool: sparse.csr_matrix) -> Scores:

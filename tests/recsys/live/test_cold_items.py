@@ -15,7 +15,7 @@ from recsys.data.row_changes import to_frame
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.cold_items import N_PROXY_BEST_SELLERS, N_PROXY_ITEMS, PROXY_DISCOUNT, ColdItems
-from recsys.models.content.similarity import Similarity, list_similar
+from recsys.models.content.similarity import Similarity, list_similar, reweighted
 from tests.shop import SHELVES
 
 WALLET: dict[str, Any] = {
@@ -68,7 +68,8 @@ def test_a_new_item_has_the_lists_that_it_would_have_if_it_had_been_in_the_catal
     new, content = len(shop_engine.items), shop_engine.content
     features = sparse.vstack([content.features, content.encode(engine.items_table[new:])]).tocsr()
     bought = shop_engine.history.incidence(shop_engine.dataset_info.target_event, new + 1)
-    similarity = Similarity(features, bought, engine.catalog.item_type, shop_engine.config.hybrid)
+    weighted = reweighted(features, shop_engine.hybrid.feature_weights.weight)
+    similarity = Similarity(weighted, bought, engine.catalog.item_type, shop_engine.config.hybrid)
     idx, score = list_similar(similarity, content.project(features), engine.catalog)
     assert (idx == new).sum() > 1
     for row in [new, *np.flatnonzero((idx == new).any(axis=1)).tolist()]:
