@@ -68,7 +68,7 @@ def search_feature_weights(
         quality = _quality(tried, pool, asked)
         gain = (quality - best_quality) @ scale
         if gain.mean() - Z_90 * gain.std() / np.sqrt(len(gain)) > 0:
-            best = FeatureWeights(weight, name, float(((quality - base) @ scale).mean()))
+            best = FeatureWeights(weight, name, round(float(((quality - base) @ scale).mean()), 4))
             best_quality = quality
     return best
 

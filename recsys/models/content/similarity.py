@@ -36,6 +36,8 @@ TIE: Final = 1e-4
 
 MAX_POOL: Final = 30_000
 CHUNK_SIZE: Final = 64
+BLOCK_SIZE: Final = 8192
+FEW: Final = 16
 N_RETRIEVED: Final = 4
 """Pools beyond `MAX_POOL` are narrowed to `N_RETRIEVED` times the list's length, by the embedding."""
 
@@ -222,9 +224,11 @@ def _chunks(
 ) -> Iterator[tuple[Rows, Rows]]:
     """Yield rows with the pool that their lists are taken from."""
     for rows, pool in pools(catalog, similarity.config.n_similar):
+        if len(pool) > MAX_POOL:
+            yield from _retrieved(similarity, embedding, rows)
+            continue
         for start in range(0, len(rows), CHUNK_SIZE):
-            chunk = rows[start : start + CHUNK_SIZE]
-            yield chunk, pool if len(pool) <= MAX_POOL else _retrieved(similarity, embedding, chunk)
+            yield rows[start : start + CHUNK_SIZE], pool
 
 
 def pools(catalog: Catalog, n_similar: int, chosen: Rows | None = None) -> Iterator[tuple[Rows, Rows]]:
@@ -247,10 +251,13 @@ def pools(catalog: Catalog, n_similar: int, chosen: Rows | None = None) -> Itera
         yield chosen[~is_large], everything
 
 
-def _retrieved(similarity: Similarity, embedding: npt.NDArray[np.float32], rows: Rows) -> Rows:
-    """The union of the items with the nearest embeddings, in demand among equals."""
+def _retrieved(similarity: Similarity, embedding: npt.NDArray[np.float32], rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yield a few rows with the union of the items with the nearest embeddings, in demand among equals."""
     k = N_RETRIEVED * similarity.config.n_similar
     joint = np.hstack([embedding, np.float32(TIE) * similarity.demand[:, None]])
-    asked = np.hstack([embedding[rows], np.ones((len(rows), 1), np.float32)])
-    found = nearest(joint, asked, k)[1]
-    return np.unique(found[found >= 0]).astype(np.int64)
+    for block in np.split(rows, np.arange(BLOCK_SIZE, len(rows), BLOCK_SIZE)):
+        asked = np.hstack([embedding[block], np.ones((len(block), 1), np.float32)])
+        found = nearest(joint, asked, k)[1]
+        for start in range(0, len(block), FEW):
+            near = found[start : start + FEW]
+            yield block[start : start + FEW], np.unique(near[near >= 0]).astype(np.int64)

@@ -104,7 +104,8 @@ def test_a_pool_that_is_too_large_is_narrowed_by_the_embedding(monkeypatch: pyte
     embedding = similarity.features.toarray()
     whole = list_similar(similarity, embedding, catalog)
     monkeypatch.setattr(module, "MAX_POOL", 10)
-    monkeypatch.setattr(module, "CHUNK_SIZE", 4)
+    monkeypatch.setattr(module, "BLOCK_SIZE", 32)
+    monkeypatch.setattr(module, "FEW", 4)
     narrowed = list_similar(similarity, embedding, catalog)
     np.testing.assert_allclose(narrowed[1], whole[1], atol=1e-5)
 
