@@ -92,9 +92,12 @@ class Placement:
             the seed is an accessory of.
         own: `keep` for all items; `drop` for items that the user neither bought nor looked at; `not_yet_due` for items
             that the user has not bought, or that are due again.
+        rests: whether items that the user bought are left out as long as almost nobody buys them again, and all items
+            of a type that the user has and that is bought once.
         trend_power: the blend's scores are multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the score's logarithm.
         tail_share: smallest share of a list's positions for the tail, the last ones if its scores win no others.
+        new_share: largest share of the page's positions for new items that have no or few buyers and fit the user.
         hour_power: effect of the hour: scores are multiplied by `lift^(w·power)`, with the learned weight `w` of the
             hour.
         ranker: the learned ranker that orders the list, if one was fitted; "" for the blend of the sources.
@@ -123,9 +126,11 @@ class Placement:
     pool: Pool = "all"
     only_complements: bool = False
     own: Own = "keep"
+    rests: bool = False
     trend_power: NonNegativeFloat = 0.0
     tail_discount: NonNegativeFloat = 0.0
     tail_share: Share = 0.0
+    new_share: Share = 0.0
     hour_power: NonNegativeFloat = 0.0
     ranker: RankerName = ""
     blend: BlendName = ""
@@ -209,12 +214,16 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
             Placement("similar", "item", {"similar": 1.0, "alternatives": 1.0}),
             Placement("viewed_together", "item", {"viewed_together": 1.0}),
-            Placement("for_you", "user", _NEXT, trend_power=0.3, ranker="next", blend="next"),
+            Placement(
+                "for_you", "user", _NEXT, rests=True, new_share=0.1, trend_power=0.3, ranker="next", blend="next"
+            ),
             Placement(
                 "discover",
                 "user",
                 _NEW,
                 own="drop",
+                rests=True,
+                new_share=0.1,
                 trend_power=0.5,
                 tail_discount=0.15,
                 tail_share=0.15,
@@ -227,6 +236,7 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
                 _NICHE,
                 pool="tail",
                 own="drop",
+                rests=True,
                 trend_power=0.5,
                 ranker="new",
                 blend="tail",
@@ -236,6 +246,7 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
                 "time_of_day",
                 "user",
                 _NEXT,
+                rests=True,
                 trend_power=0.3,
                 hour_power=2.0,
                 ranker="next",

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from recsys.core.config.ranges import PositiveInt
 from recsys.data.dataset import VIEW_ITEM_LIST, Dataset
+from recsys.data.incidence import incidence
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,21 @@ class History:
             self.hour[start:stop],
             self.rating_weight[start:stop],
         )
+
+    def incidence(self, event_type: int, n_items: int, until: int | None = None) -> sparse.csr_matrix:
+        """Return ones where a user has an event of a type with an item, float32 CSR (n_users, n_items).
+
+        Args:
+            event_type: code of the event.
+            n_items: number of items of the catalog.
+            until: seconds since 1970; later events are left out; None for all events.
+        """
+        n_users = len(self.indptr) - 1
+        user = np.repeat(np.arange(n_users), np.diff(self.indptr))
+        kept = self.event_type == event_type
+        if until is not None:
+            kept = kept & (self.timestamp <= until)
+        return incidence(user[kept], self.item_idx[kept], (n_users, n_items))
 
 
 def build_history(dataset: Dataset, config: HistoryConfig) -> History:

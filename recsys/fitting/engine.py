@@ -200,6 +200,18 @@ class Engine:
         return (share / np.maximum(np.where(types >= 0, of_type[types + 1], 1), 1e-12)).astype(np.float32)
 
     @cached_property
+    def created_at_s(self) -> npt.NDArray[np.int64]:
+        """Time of each item's creation, int64 (n_items,), seconds since 1970; 0 where it is not known."""
+        return self.items_table.select(pl.col("created_at").dt.epoch("s").fill_null(0)).to_series().to_numpy()
+
+    @cached_property
+    def newest(self) -> npt.NDArray[np.int32]:
+        """Items whose creation is known, the newest first, int32."""
+        created = self.created_at_s
+        known = np.flatnonzero(created > 0)
+        return known[np.lexsort((known, -created[known]))].astype(np.int32)
+
+    @cached_property
     def by_popularity(self) -> npt.NDArray[np.int32]:
         """All items, best-selling first, int32 (n_items,)."""
         share = self.popularity.share

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.ids import NO_ITEM
 from recsys.core.progress import Progress, silent
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
@@ -18,7 +20,9 @@ from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
 from recsys.models.content.content import ContentModel, fit_content
-from recsys.models.content.hybrid import fit_hybrid
+from recsys.models.content.feature_search import search_feature_weights
+from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
+from recsys.models.content.similarity import Similarity, list_similar, reweighted
 from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.pairs.sequence import fit_sequence
 from recsys.models.temporal.popularity import fit_popularity
@@ -62,14 +66,15 @@ def fit_models(
     progress("collaborative filtering")
     als = fit_user_factors(dataset, config.als, rng)
     progress("hybrid embedding")
-    hybrid = fit_hybrid(
-        als.item_factors,
-        content.embedding,
-        popularity.n_buyers,
-        catalog,
-        config.hybrid,
-        with_similar=not user_lists_only,
-    )
+    history = build_history(dataset, config.history)
+    vectors = complete_factors(als.item_factors, content.embedding, popularity.n_buyers, config.hybrid)
+    hybrid = _no_similar(vectors, content, config.hybrid)
+    if not user_lists_only:
+        bought = history.incidence(dataset.target_event, len(dataset.items))
+        similarity = Similarity(content.features, bought, catalog.item_type, config.hybrid)
+        weights = search_feature_weights(similarity, content.vocabulary, np.random.default_rng(config.seed))
+        similarity = replace(similarity, features=reweighted(content.features, weights.weight))
+        hybrid = HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
     progress("co-purchase")
     copurchase = fit_copurchase(
         dataset,
@@ -88,7 +93,7 @@ def fit_models(
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,
-        history=build_history(dataset, config.history),
+        history=history,
         popularity=popularity,
         repeat=repeat,
         als=als,
@@ -102,6 +107,12 @@ def fit_models(
         index=FlatIndex.build(hybrid.vectors),
         offers=Offers(dataset.offers),
     )
+
+
+def _no_similar(vectors: npt.NDArray[np.float32], content: ContentModel, config: HybridConfig) -> HybridModel:
+    shape = (len(vectors), config.n_similar)
+    nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)
+    return HybridModel(vectors, *nothing, FeatureWeights.prior(len(content.vocabulary)))
 
 
 def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generator) -> ALSModel:

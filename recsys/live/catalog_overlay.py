@@ -22,6 +22,7 @@ from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.pairs.sequence import NeighborLists
+from recsys.models.temporal.rest import RestModel
 from recsys.search.vector_index import ExtendedIndex
 
 NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
@@ -207,6 +208,10 @@ class CatalogOverlay:
                 repeat,
                 interval_days=np.concatenate([repeat.interval_days, new.of_type(repeat.interval_days)]),
                 repeat_rate=np.concatenate([repeat.repeat_rate, new.of_type(repeat.repeat_rate)]),
+                rest=RestModel(
+                    _with(repeat.rest.days, n_new, 0),
+                    _with(repeat.rest.is_durable_type, len(catalog.type_names) - len(base.catalog.type_names), False),
+                ),
             ),
             timeofday=replace(timeofday, lift=np.concatenate([timeofday.lift, new.of_type(timeofday.lift, 1.0)])),
             als=replace(base.als, item_factors=new.item_factors),

@@ -6,7 +6,7 @@ Known items whose content has changed, such as their tags, get new similar items
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -14,14 +14,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy import sparse
 
-from recsys.core.ids import NO_ITEM
+from recsys.core.ids import NO_ITEM, UNKNOWN
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
-from recsys.models.arrays import MIN_LENGTH
 from recsys.models.content.hybrid import impute_factors
+from recsys.models.content.similarity import Similarity, pools, reweighted
 from recsys.models.pairs.copurchase import RelatedItems
 
 CHUNK_SIZE: Final = 64
@@ -69,7 +70,9 @@ class ColdItems:
         self._vectors = np.zeros((0, base.hybrid.vectors.shape[1]), np.float32)
         self._types = base.catalog.item_type
         self._categories = base.catalog.item_category
+        self._features: dict[int, sparse.csr_matrix] = {}
         self._near: dict[int, dict[int, float]] = defaultdict(dict)
+        self._listed_in: dict[int, set[int]] = defaultdict(set)
         self._similar: dict[int, Neighbours] = {}
         self._moved: dict[int, npt.NDArray[np.float32]] = {}
         self._left: set[int] = set()
@@ -93,7 +96,10 @@ class ColdItems:
         fresh, self.stale = np.array(sorted(self.stale), np.int64), set()
         if not len(fresh):
             return
-        content = self._base.content.embed(table[fresh])
+        features = self._base.content.encode(table[fresh])
+        weighted = reweighted(features, self._base.hybrid.feature_weights.weight)
+        self._features |= dict(zip(fresh.tolist(), weighted, strict=True))
+        content = self._base.content.project(features)
         n_known = int(fresh.searchsorted(self._n))
         if n_known:
             self._move(fresh[:n_known], content[:n_known])
@@ -101,8 +107,9 @@ class ColdItems:
         self._joined.clear()
         for item in fresh.tolist():
             self._unlink(item)
-        for some, pool in self._pools(fresh):
-            self._link(some, pool)
+        for some, pool in pools(catalog, self._base.config.hybrid.n_similar, fresh):
+            for start in range(0, len(some), CHUNK_SIZE):
+                self._link(some[start : start + CHUNK_SIZE], pool)
 
     def _settle(self, positions: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
         """Store the content of new items and impute their vectors."""
@@ -122,7 +129,7 @@ class ColdItems:
     def warm_up(self) -> None:
         """Compute what the first new item would otherwise wait for."""
         base = self._base
-        _ = self._lengths, self._median_shares
+        _ = self._median_shares, self._similarity.item_users
         of_one = base.content.embed(base.items_table.head(1))
         impute_factors(
             base.als.item_factors, base.content.embedding, base.popularity.n_buyers, of_one, base.config.hybrid
@@ -265,8 +272,10 @@ class ColdItems:
         return self._similar[row]
 
     def _unlink(self, item: int) -> None:
-        """Remove the links of an item to similar items."""
-        for row in self._near.pop(item, ()):
+        """Remove the list of an item, and the item from the lists of others."""
+        for listed in self._near.pop(item, ()):
+            self._listed_in[listed].discard(item)
+        for row in self._listed_in.pop(item, ()):
             del self._near[row][item]
             self._similar.pop(row, None)
         self._similar.pop(item, None)
@@ -274,69 +283,71 @@ class ColdItems:
             del self._proxy_of[row][item]
 
     def _link(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> None:
-        """Find the similar items of new items in a pool, as `fit_hybrid` does."""
-        similarity = self._similarity(fresh, pool)
-        for item, scores in zip(fresh.tolist(), similarity.T, strict=True):
-            best = top_k(scores, 2 * self._base.config.hybrid.n_similar)
-            best = best[scores[best] > 0]
+        """Find the similar items of new items in a pool, and the lists that they join, as `list_similar` does."""
+        pool, forward, backward = self._scores(fresh, pool)
+        for item, scores, back in zip(fresh.tolist(), forward, backward, strict=True):
+            best, joined = (top_k(each, 2 * self._base.config.hybrid.n_similar) for each in (scores, back))
             for row, score in zip(pool[best].tolist(), scores[best].tolist(), strict=True):
-                if row != item:
-                    self._near[row][item] = self._near[item][row] = score
-                    self._similar.pop(row, None)
-            self._similar.pop(item, None)
+                self._list_in(item, row, score)
+            for row, score in zip(pool[joined].tolist(), back[joined].tolist(), strict=True):
+                self._list_in(row, item, score)
+            best = best[scores[best] > 0]
             known = best[pool[best] < self._n][: N_PROXY_ITEMS if item >= self._n else 0]
             self._proxies[item] = pool[known].tolist()
             for row, score in zip(self._proxies[item], scores[known].tolist(), strict=True):
                 self._proxy_of[row][item] = score
 
-    def _pools(self, fresh: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Yield groups of new items with the rows to compare them with: a large category of their own, else all."""
-        categories = self._categories
-        size = np.bincount(categories + 1)
-        alone = (categories[fresh] >= 0) & (size[categories[fresh] + 1] > self._base.config.hybrid.n_similar)
-        for code in np.unique(np.where(alone, categories[fresh], -1)).tolist():
-            pool = np.flatnonzero(categories == code) if code >= 0 else np.arange(len(categories))
-            mine = fresh[alone & (categories[fresh] == code)] if code >= 0 else fresh[~alone]
-            for start in range(0, len(mine), CHUNK_SIZE):
-                yield mine[start : start + CHUNK_SIZE], pool
+    def _list_in(self, row: int, item: int, score: float) -> None:
+        """Put an item into the list of another."""
+        if score > 0 and row != item:
+            self._near[row][item] = score
+            self._listed_in[item].add(row)
+            self._similar.pop(row, None)
 
-    def _similarity(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return the similarity of new items to those of a pool, float32 (len(pool), len(fresh))."""
-        config, n = self._base.config.hybrid, self._n
-        known, new = pool[pool < n], pool[pool >= n] - n
-        vectors, content = self._base.hybrid.vectors, self._base.content.embedding
-        if len(known) < n:
-            vectors, content = vectors[known], content[known]
-        length = self._lengths[known]
-        mine, my_content = self._of(fresh)
-        unit, own_content = self._of(new + n)
-        cosine = np.vstack([vectors @ mine.T / length[:, None], unit @ mine.T])
-        content_cosine = content @ my_content.T
-        moved = np.array(sorted(self._moved), np.int64)
-        position = known.searchsorted(moved)
-        inside = known[np.minimum(position, len(known) - 1)] == moved if len(known) else np.zeros(len(moved), np.bool_)
-        content_cosine[position[inside]] = self._of(moved[inside])[1] @ my_content.T
-        cosine *= np.float32(1 - config.content_share)
-        cosine += np.float32(config.content_share) * np.vstack([content_cosine, own_content @ my_content.T])
-        types = self._types
-        same_type = (types[pool][:, None] == types[fresh]) & (types[fresh] >= 0)
-        blended = np.float32(1 - config.same_type_share) * cosine + np.float32(config.same_type_share) * same_type
-        blended[cosine <= MIN_LENGTH] = 0
-        return blended
+    def _scores(
+        self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Score the items of a pool for the lists of new items, and new items for the lists of the pool.
 
-    def _of(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return hybrid vectors of length 1 and contents of new and changed items, float32 (n, …) each."""
-        known = rows[rows < self._n]
-        moved = np.array([self._moved[row] for row in known.tolist()], np.float32)
-        position = rows[rows >= self._n] - self._n
-        width = self._content.shape[1]
-        vectors = np.vstack([self._base.hybrid.vectors[known], self._vectors[position]])
-        length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), MIN_LENGTH)
-        return vectors / length, np.vstack([moved.reshape(len(known), width), self._content[position]])
+        Returns:
+            The pool, reordered, and both scores, float32 (len(fresh), n). Buyers in common with a changed item count
+            again after the next training.
+        """
+        similarity, n, types = self._similarity, self._n, self._types
+        is_as_fitted = (pool < n) & ~np.isin(pool, list(self._moved))
+        fitted, others = pool[is_as_fitted], pool[~is_as_fitted]
+        features, of_others = self._features_of(fresh), self._features_of(others)
+        rows = np.where(fresh < n, fresh, UNKNOWN)
+        known = similarity.scores(fitted, rows, features)
+        cosine = np.asarray((features @ of_others.T).todense(), np.float32)
+        both = _has_content(features)[:, None] & _has_content(of_others)
+        none = np.zeros_like(cosine)
+        forward = np.hstack([known, similarity.blend(cosine, none, self._demand(others), both)])
+        of_fitted = np.asarray((features @ similarity.features[fitted].T).todense(), np.float32)
+        cosine = np.hstack([of_fitted, cosine])
+        both = np.hstack([_has_content(features)[:, None] & _has_content(similarity.features[fitted]), both])
+        backward = similarity.blend(cosine, np.zeros_like(cosine), self._demand(fresh)[:, None], both)
+        pool = np.concatenate([fitted, others])
+        same_type = (types[fresh][:, None] == types[pool]) & (types[fresh][:, None] >= 0)
+        return pool, similarity.with_type(forward, same_type), similarity.with_type(backward, same_type)
+
+    def _features_of(self, rows: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+        """Return the features of new and changed items."""
+        none = sparse.csr_matrix((1, self._base.content.features.shape[1]), dtype=np.float32)
+        found = [self._features.get(row, none) for row in rows.tolist()]
+        return sparse.vstack(found).tocsr() if found else none[:0]
+
+    def _demand(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the demand for items, 0 for new ones."""
+        demand = np.append(self._similarity.demand, np.float32(0))
+        return demand[np.where(rows < self._n, rows, -1)]
 
     @cached_property
-    def _lengths(self) -> npt.NDArray[np.float32]:
-        return np.maximum(np.linalg.norm(self._base.hybrid.vectors, axis=1), MIN_LENGTH).astype(np.float32)
+    def _similarity(self) -> Similarity:
+        base = self._base
+        bought = base.history.incidence(base.dataset_info.target_event, self._n)
+        features = reweighted(base.content.features, base.hybrid.feature_weights.weight)
+        return Similarity(features, bought, base.catalog.item_type, base.config.hybrid)
 
     @cached_property
     def _median_shares(self) -> npt.NDArray[np.float32]:
@@ -347,6 +358,10 @@ class ColdItems:
         starts = types[order].searchsorted(np.arange(n_types + 1))
         middle = np.minimum((starts[:-1] + starts[1:]) // 2, len(order) - 1)
         return share[order[middle]] if len(order) else np.zeros(n_types, np.float32)
+
+
+def _has_content(features: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+    return np.diff(features.indptr) > 0
 
 
 def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:

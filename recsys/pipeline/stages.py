@@ -17,6 +17,7 @@ from recsys.retrieval.user_state import UserState
 from recsys.rules import rerank
 from recsys.rules.diversity import apply_tail_quota
 from recsys.rules.eligibility import Rule, dedupe_variants, rules_for
+from recsys.rules.new_items import add_new
 
 GENERAL_SOURCES: Final = frozenset({"popular", "popular_by_hour"})
 """Sources that know nothing about the user: a list of a user that has no other evidence is a fallback."""
@@ -97,6 +98,8 @@ def _ordering_stages(
         yield Stage("variant", _drop_variants)
     if placement.tail_share and not _is_rearranged(placement, state):
         yield Stage("tail share", _reserve_tail)
+    if with_ranker and placement.new_share and placement.anchor == "user" and len(state.engine.newest):
+        yield Stage("new items", add_new)
 
 
 def _rearranging_stages(placement: Placement, state: UserState) -> Iterator[Stage]:

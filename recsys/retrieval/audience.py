@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.data.incidence import incidence
 from recsys.fitting.engine import Engine
 
 N_SIMILAR_ITEMS: Final = 800
@@ -52,11 +51,7 @@ def _of_mean(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def purchase_matrix(engine: Engine, until: int) -> sparse.csr_matrix:
     """Returns ones where a user bought an item by then, float32 CSR (n_users, n_items)."""
-    history = engine.history
-    user = np.repeat(np.arange(len(engine.users)), np.diff(history.indptr))
-    kept = (history.event_type == engine.dataset_info.target_event) & (history.timestamp <= until)
-    shape = (len(engine.users), len(engine.items))
-    return incidence(user[kept], history.item_idx[kept], shape)
+    return engine.history.incidence(engine.dataset_info.target_event, len(engine.items), until)
 
 
 def _neighbors(engine: Engine, item_idx: npt.NDArray[np.int32]) -> sparse.csr_matrix:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from recsys.core.placements import Placement
+from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.retrieval.query import Mask, Rows
@@ -51,6 +52,28 @@ def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
     return ~np.isin(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
 
 
+def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Not bought so lately that almost nobody buys it again, nor a variant of such an item; own repeats count."""
+    own, group = state.own, state.engine.catalog.group
+    rest = state.engine.repeat.rest.days[own.item_idx]
+    usual = np.where(own.n_baskets > 1, REPURCHASE_COOLDOWN_SHARE * own.interval_days, np.inf)
+    resting = own.item_idx[own.elapsed(state.query.now) * own.interval_days < np.minimum(rest, usual)]
+    kept = ~is_among(rows, resting)
+    if state.engine.catalog.has_groups and len(resting):
+        kept &= ~np.isin(group[rows], group[resting][group[resting] >= 0]) | is_among(rows, own.item_idx)
+    return kept
+
+
+def _is_no_second(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Not of a type that is bought once and that the user has; items that the user bought are for other rules."""
+    types, own = state.engine.catalog.item_type, state.own.item_idx
+    has = np.append(np.zeros_like(state.engine.repeat.rest.is_durable_type), False)
+    has[types[own]] = True
+    has[:-1] &= state.engine.repeat.rest.is_durable_type
+    has[-1] = False
+    return ~has[types[rows]] | is_among(rows, own)
+
+
 def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Without a recent event other than a purchase, which `own` is for."""
     query = state.query
@@ -68,6 +91,8 @@ ELIGIBILITY_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "seed": _is_no_seed,
         "no complement": _complements_seeds,
         "own": _is_wanted,
+        "not again so soon": _has_rested,
+        "has one already": _is_no_second,
         "seen": _is_unseen,
     }
 )
@@ -82,6 +107,8 @@ def rules_for(placement: Placement, state: UserState) -> dict[str, Rule]:
         "seed": placement.anchor == "item" and len(query.seeds) > 0,
         "no complement": placement.only_complements and len(query.seeds) > 0,
         "own": placement.own != "keep" and state.has_history,
+        "not again so soon": placement.rests and state.has_history,
+        "has one already": placement.rests and state.has_history and state.engine.repeat.rest.is_durable_type.any(),
         "seen": placement.seen_days > 0 and state.has_history,
     }
     return {name: rule for name, rule in ELIGIBILITY_RULES.items() if applies[name]}

@@ -21,7 +21,9 @@ from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease
 from recsys.models.content.content import fit_content
-from recsys.models.content.hybrid import fit_hybrid
+from recsys.models.content.feature_search import search_feature_weights
+from recsys.models.content.hybrid import HybridModel, complete_factors
+from recsys.models.content.similarity import Similarity, list_similar
 from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
@@ -51,8 +53,12 @@ def _popularity(dataset: Dataset) -> Any:
 
 def _hybrid(dataset: Dataset) -> Any:
     n_buyers = _popularity(dataset).n_buyers
-    factors, content = _als(dataset).item_factors, _content(dataset).embedding
-    return fit_hybrid(factors, content, n_buyers, read_catalog(dataset.catalog), CONFIG.hybrid)
+    catalog, content = read_catalog(dataset.catalog), _content(dataset)
+    vectors = complete_factors(_als(dataset).item_factors, content.embedding, n_buyers, CONFIG.hybrid)
+    bought = build_history(dataset, CONFIG.history).incidence(dataset.target_event, len(dataset.items))
+    similarity = Similarity(content.features, bought, catalog.item_type, CONFIG.hybrid)
+    weights = search_feature_weights(similarity, content.vocabulary, np.random.default_rng(0))
+    return HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
 
 
 FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {

@@ -18,7 +18,7 @@ from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
-from recsys.models.content.hybrid import fit_hybrid
+from recsys.models.content.hybrid import complete_factors
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.ranking.fit import fit_engine
@@ -171,7 +171,7 @@ def test_cold_items_are_shown_to_those_who_will_buy_them(split: Split) -> None:
     hidden = rng.choice(np.flatnonzero(engine.popularity.n_buyers >= 15), 80, replace=False)
     factors, n_buyers = engine.als.item_factors.copy(), engine.popularity.n_buyers.copy()
     factors[hidden], n_buyers[hidden] = 0, 0
-    vectors = fit_hybrid(factors, engine.content.embedding, n_buyers, engine.catalog, engine.config.hybrid).vectors
+    vectors = complete_factors(factors, engine.content.embedding, n_buyers, engine.config.hybrid)
     tastes, has_bought = [], np.zeros((len(engine.users), len(engine.items)), np.bool_)
     has_bought[split.past.target_events.user_idx, split.past.target_events.item_idx] = True
     for user in range(len(engine.users)):

@@ -23,12 +23,13 @@ from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSModel, EventWeights
 from recsys.models.collaborative.ease import EASEModel
 from recsys.models.content.content import ContentModel
-from recsys.models.content.hybrid import HybridModel
+from recsys.models.content.hybrid import FeatureWeights, HybridModel
 from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.pairs.sequence import NeighborLists, SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
+from recsys.models.temporal.rest import RestModel
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.retrieval.query import Query
 from recsys.retrieval.user_state import UserState
@@ -101,6 +102,7 @@ def tiny_engine(**changes: Any) -> Engine:
             interval_days=np.full(N_ITEMS, 10, np.float32),
             repeat_rate=f32(0.5, 0.1, 0.5, 0.5, 0.2, 0.5, 0.5, 0.5),
             repeat_share=0.25,
+            rest=RestModel(np.zeros(N_ITEMS, np.float32), np.zeros(3, np.bool_)),
             config=RepeatConfig(decay_days=7.0, decay_power=0.5, personal_shrinkage=2.0),
         ),
         als=ALSModel(
@@ -111,7 +113,7 @@ def tiny_engine(**changes: Any) -> Engine:
             event_weights=EventWeights().as_array(),
         ),
         content=ContentModel(sparse.csr_matrix((N_ITEMS, 1), dtype=np.float32), ("x",), f32(1), f32([1, 0]), vectors),
-        hybrid=HybridModel(vectors, similar.item_idx, similar.score),
+        hybrid=HybridModel(vectors, similar.item_idx, similar.score, FeatureWeights.prior(1)),
         affinity=AffinityModel(
             indptr=np.array([0, 2, 4, 6]),
             item_idx=i32(0, 1, 2, 3, 4, 5),

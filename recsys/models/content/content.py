@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from recsys.core.config.ranges import NonNegativeFloat, PositiveInt
+from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.models.arrays import normalize_rows
@@ -28,6 +28,7 @@ class ContentConfig:
         attribute_weight: weight of the features of further columns.
         price_weight: weight of the price features.
         cross_weight: weight of the features type × brand.
+        idf_power: exponent of a feature's inverse document frequency; above 1, rare features decide.
         min_items: items that a feature must have; rarer features are left out.
         max_features: features kept, the most frequent first.
         n_dimensions: length of the embedding.
@@ -42,6 +43,7 @@ class ContentConfig:
     attribute_weight: NonNegativeFloat = 0.4
     price_weight: NonNegativeFloat = 0.3
     cross_weight: NonNegativeFloat = 0.7
+    idf_power: PositiveFloat = 1.0
     min_items: PositiveInt = 2
     max_features: PositiveInt = 200_000
     n_dimensions: PositiveInt = 64
@@ -55,7 +57,7 @@ class ContentModel:
     Attributes:
         features: float32 CSR (n_items, n_features), rows of length 1, or 0 for items without known features.
         vocabulary: name of each feature, `block:value`.
-        feature_weight: float32 (n_features,), block weight × idf.
+        feature_weight: float32 (n_features,), block weight × a power of the idf.
         projection: float32 (n_features, n_dimensions), maps features to the embedding.
         embedding: float32 (n_items, n_dimensions), rows of length 1 or 0.
     """
@@ -75,9 +77,16 @@ class ContentModel:
         Returns:
             float32 (len(items), n_dimensions), rows of length 1, or 0 for items without known features.
         """
+        return self.project(self.encode(items))
+
+    def encode(self, items: pl.DataFrame) -> sparse.csr_matrix:
+        """Encode items as `features` has them, float32 CSR (len(items), n_features); see `embed`."""
         long = _long_features(items, tuple(name for name in items.columns if name not in ITEMS))
-        matrix = _encode(long, len(items), self.vocabulary, self.feature_weight)
-        return normalize_rows(np.asarray(matrix @ self.projection, np.float32))
+        return _encode(long, len(items), self.vocabulary, self.feature_weight)
+
+    def project(self, features: sparse.csr_matrix) -> npt.NDArray[np.float32]:
+        """Embed encoded items, float32 (n, n_dimensions), rows of length 1 or 0."""
+        return normalize_rows(np.asarray(features @ self.projection, np.float32))
 
     def similarity(self, item: int, others: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Compute the cosine between the features of one item and those of others.
@@ -109,7 +118,7 @@ def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Gener
     kept = kept.head(config.max_features).sort("feature")
     vocabulary = tuple(kept["feature"])
     idf = np.log(max(len(items), 1) / kept["n_items"].to_numpy()) + 0.05
-    weight = (idf * _block_weights(vocabulary, config)).astype(np.float32)
+    weight = (idf**config.idf_power * _block_weights(vocabulary, config)).astype(np.float32)
     features = _encode(long, len(items), vocabulary, weight)
     projection = _principal_axes(features, config.n_dimensions, rng)
     embedding = normalize_rows(np.asarray(features @ projection, np.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
 from recsys.models.arrays import count_distinct_users, shrink
+from recsys.models.temporal.rest import RestConfig, RestModel, fit_rest
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class RepeatConfig:
     interval_shrinkage: PositiveFloat = 20.0
     rate_shrinkage: PositiveFloat = 20.0
     personal_shrinkage: PositiveFloat = 2.0
+    rest: RestConfig = field(default_factory=RestConfig)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class RepeatModel:
         interval_days: float32 (n_items,), mean gap between a user's purchases of the item, in days, > 0.
         repeat_rate: float32 (n_items,), probability that a buyer buys the item again, in [0, 1].
         repeat_share: share of purchases, after a user's first day, that repeat an earlier one, in [0, 1].
+        rest: how long items are not bought again.
         config: the settings, which scoring needs.
     """
 
     interval_days: npt.NDArray[np.float32]
     repeat_rate: npt.NDArray[np.float32]
     repeat_share: float
+    rest: RestModel
     config: RepeatConfig
 
     def repeat_probability(self, own: PurchaseStats) -> npt.NDArray[np.float32]:
@@ -157,10 +161,12 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
     n_buyers = np.bincount(item, minlength=n_items) - np.bincount(item[1:][same], minlength=n_items)
     repeaters = count_distinct_users(user[1:][is_gap], item[1:][is_gap], n_items)
     types = catalog.item_type
+    interval_days = np.maximum(_shrunk_mean(gap_sum, n_gaps, types, config.interval_shrinkage, 30.0), 0.5)
     return RepeatModel(
-        interval_days=np.maximum(_shrunk_mean(gap_sum, n_gaps, types, config.interval_shrinkage, 30.0), 0.5),
+        interval_days=interval_days,
         repeat_rate=_shrunk_mean(repeaters, n_buyers, types, config.rate_shrinkage, 0.0),
         repeat_share=_repeat_share(dataset),
+        rest=fit_rest(dataset, catalog, interval_days, config.rest),
         config=config,
     )
 

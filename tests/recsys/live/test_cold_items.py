@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from recsys.core.schema import ITEMS
 from recsys.data.catalog import read_catalog
@@ -14,6 +15,7 @@ from recsys.data.row_changes import to_frame
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.cold_items import N_PROXY_BEST_SELLERS, N_PROXY_ITEMS, PROXY_DISCOUNT, ColdItems
+from recsys.models.content.similarity import Similarity, list_similar, reweighted
 from tests.shop import SHELVES
 
 WALLET: dict[str, Any] = {
@@ -59,22 +61,20 @@ def test_a_new_item_lists_the_items_with_the_most_similar_content(shop_engine: E
     assert (score > 0).all()
 
 
-def test_similarity_is_symmetric(shop_engine: Engine, engine: Engine) -> None:
-    """A new item is in the list of each of its neighbors, unless that list is full of better ones."""
-    new = len(shop_engine.items)
-    for row, score in zip(
-        np.asarray(engine.hybrid.similar_idx[new]).tolist(),
-        np.asarray(engine.hybrid.similar_score[new]).tolist(),
-        strict=True,
-    ):
-        if row < 0:
-            continue
-        back = np.asarray(engine.hybrid.similar_idx[row]).tolist()
-        scores = np.asarray(engine.hybrid.similar_score[row])
-        if new in back:
-            assert scores[back.index(new)] == pytest.approx(score, abs=1e-6)
-        else:
-            assert scores.min() >= score - 1e-6
+def test_a_new_item_has_the_lists_that_it_would_have_if_it_had_been_in_the_catalog(
+    shop_engine: Engine, engine: Engine
+) -> None:
+    """Of the same features: its own list, and its place and score in the lists of others."""
+    new, content = len(shop_engine.items), shop_engine.content
+    features = sparse.vstack([content.features, content.encode(engine.items_table[new:])]).tocsr()
+    bought = shop_engine.history.incidence(shop_engine.dataset_info.target_event, new + 1)
+    weighted = reweighted(features, shop_engine.hybrid.feature_weights.weight)
+    similarity = Similarity(weighted, bought, engine.catalog.item_type, shop_engine.config.hybrid)
+    idx, score = list_similar(similarity, content.project(features), engine.catalog)
+    assert (idx == new).sum() > 1
+    for row in [new, *np.flatnonzero((idx == new).any(axis=1)).tolist()]:
+        np.testing.assert_array_equal(np.asarray(engine.hybrid.similar_idx[row]), idx[row])
+        np.testing.assert_allclose(np.asarray(engine.hybrid.similar_score[row]), score[row], atol=1e-5)
 
 
 def test_lists_without_new_items_are_those_of_the_bundle(shop_engine: Engine, engine: Engine) -> None:

@@ -131,7 +131,7 @@ def test_a_recent_purchase_is_not_due(log: Log) -> None:
 def test_what_is_bought_moves_up(log: Log) -> None:
     user_id, item_id = USERS_WITH_HISTORY[1], "积木-大"
     before = log.listed("for_you", user_id, limit=100)
-    for days in (0.5, 3, 6):
+    for days in (16, 23, 30):
         log.event(user_id, item_id, "purchase", at=NOW - days * DAY_S, basket_id=f"b{days}")
     after = log.listed("for_you", user_id, limit=100)
     assert item_id in after

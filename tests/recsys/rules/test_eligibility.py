@@ -13,6 +13,7 @@ from scipy import sparse
 from recsys.core.placements import Placement
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.purchase_order import ReversedTypePairs
+from recsys.models.temporal.rest import NEVER_DAYS, RestModel
 from recsys.retrieval.user_state import UserState
 from recsys.rules.eligibility import ELIGIBILITY_RULES, dedupe_variants, eligible_mask, rules_for
 from tests.recsys.tiny_engine import N_ITEMS, VIEW, allowed, i32, state_of, tiny_engine
@@ -25,6 +26,14 @@ def with_reversed(engine: Engine) -> Engine:
     """Type 1 is bought before type 2: to the seeds of type 2, items of type 1 are what they are bought for."""
     pairs = sparse.csr_matrix(([True], ([2], [1])), shape=(3, 3))
     return replace(engine, copurchase=replace(engine.copurchase, reversed_pairs=ReversedTypePairs(pairs, 2.0)))
+
+
+def with_rest(days: dict[int, float] | None = None, durable: tuple[int, ...] = ()) -> Engine:
+    """Some items rest after a purchase, and some types are bought once."""
+    rest = ENGINE.repeat.rest
+    of_item, of_type = rest.days.copy(), rest.is_durable_type.copy()
+    of_item[list(days or {})], of_type[list(durable)] = list((days or {}).values()), True
+    return replace(ENGINE, repeat=replace(ENGINE.repeat, rest=RestModel(of_item, of_type)))
 
 
 def placement(**fields: object) -> Placement:
@@ -52,7 +61,9 @@ def test_rules_that_can_take_nothing_out_do_not_apply() -> None:
     """Each needs something of the placement, of the request or of the history."""
     placed = placement(anchor="item", own="drop", seen_days=9.0, only_complements=True)
     full = state_of((0, 1), seeds=i32(2), allowed=allowed(1))
-    assert tuple(rules_for(placed, full)) == tuple(ELIGIBILITY_RULES)
+    assert set(ELIGIBILITY_RULES) - set(rules_for(placed, full)) == {"not again so soon", "has one already"}
+    resting = state_of((0, 1), seeds=i32(2), allowed=allowed(1), engine=with_rest(durable=(2,)))
+    assert tuple(rules_for(replace(placed, rests=True), resting)) == tuple(ELIGIBILITY_RULES)
     assert tuple(rules_for(placement(anchor="item"), full)) == ("unavailable", "seed")
     assert tuple(rules_for(placement(), full)) == ("unavailable",), "what is in a session may return"
     assert tuple(rules_for(placed, state_of(seeds=i32(2)))) == ("seed", "no complement")
@@ -103,6 +114,32 @@ def test_what_was_looked_at_of_late_leaves_but_not_what_was_bought() -> None:
     state = state_of((1, 1), (2, 2.9, VIEW), (3, 3, VIEW), (4, 9, VIEW))
     assert kept(placement(seen_days=3.0), state, "seen") == [0, 1, 3, 4, 5, 6, 7]
     assert kept(placement(seen_days=30.0), state, "seen") == [0, 1, 5, 6, 7]
+
+
+@pytest.mark.parametrize(("days", "is_kept"), [(1.0, False), (3.9, False), (4.0, True), (30.0, True)])
+def test_what_was_bought_rests_for_as_long_as_almost_nobody_buys_it_again(days: float, is_kept: bool) -> None:
+    state = state_of((4, days), (5, 1), engine=with_rest({4: 4.0, 7: 9.0}))
+    left = [row for row in EVERY.tolist() if is_kept or row != 4]
+    assert kept(placement(rests=True), state, "not again so soon") == left
+    assert kept(placement(), state, "not again so soon") == EVERY.tolist()
+
+
+def test_who_buys_a_durable_again_and_again_is_offered_it_when_due() -> None:
+    """Two purchases ten days apart: half of the own interval is enough."""
+    engine = with_rest({4: NEVER_DAYS})
+    for days, is_kept in ((4.9, False), (5.1, True)):
+        rows = kept(placement(rests=True), state_of((4, days), (4, days + 10), engine=engine), "not again so soon")
+        assert (4 in rows) == is_kept
+
+
+def test_a_variant_rests_with_the_item() -> None:
+    rows = kept(placement(rests=True), state_of((0, 1), engine=with_rest({0: 5.0})), "not again so soon")
+    assert rows == [2, 3, 4, 5, 6, 7]
+
+
+def test_who_has_one_is_offered_no_other_of_a_type_that_is_bought_once() -> None:
+    state = state_of((2, 300), (4, 1), (6, 1), engine=with_rest(durable=(1,)))
+    assert kept(placement(rests=True), state, "has one already") == [0, 1, 2, 4, 5, 6, 7]
 
 
 def test_all_rules_together_take_out_what_any_of_them_does() -> None:
