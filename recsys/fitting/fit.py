@@ -77,6 +77,7 @@ def fit_models(
         config.copurchase,
         now,
         _replaceable_by(content, config.replaceable_cosine),
+        content.pair_similarity,
         bought_only=user_lists_only,
     )
     progress("sequences")
