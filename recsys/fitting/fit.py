@@ -85,7 +85,7 @@ def fit_models(
     progress("history and index")
     return Engine(
         config=config,
-        dataset_info=FittedDataInfo.of(dataset),
+        dataset_info=FittedDataInfo.of(dataset, config.service_items),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,
