@@ -37,7 +37,7 @@ class ServiceItemConfig:
 
     Attributes:
         detect: whether to search for them.
-        always: ids that are service items, whatever the data shows.
+        always: ids that are service items without any sign.
         never: ids that are none.
         min_basket_share: share of baskets from which on an item is in baskets of every kind.
         min_price_ratio: 90th ÷ 10th percentile of an item's prices from which on they look like fees.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import gammaincinv
 
-from recsys.core.config.ranges import PositiveFloat, PositiveShare
+from recsys.core.config.ranges import PositiveFloat, PositiveInt, PositiveShare
 from recsys.core.ids import NO_ITEM
 from recsys.core.topk import is_among, top_k
 from recsys.data.catalog import Catalog
@@ -42,10 +42,12 @@ class ComplementConfig:
 
     Attributes:
         min_lift: a pair is listed if the lower end of a one-sided 95 % interval of its lift is above this number.
+        min_together: fewest baskets with both items; what shared one basket shared it by accident.
         max_exposure: largest share of the lists of the best sellers that have one item among their first five.
     """
 
     min_lift: PositiveFloat = 1.5
+    min_together: PositiveInt = 2
     max_exposure: PositiveShare = 0.05
 
 
@@ -107,7 +109,7 @@ def fit_complements(
     lists = empty_lists(n_items, list_length)
     fill = _TypeFill.of(counts, catalog, config.min_lift, list_length)
     fill_of_type = lru_cache(maxsize=None)(fill.of_type)
-    low = lowest_count(counts.both.data)
+    low = np.where(counts.both.data >= config.min_together, lowest_count(counts.both.data), 0.0)
     for item in range(n_items):
         row = slice(counts.both.indptr[item], counts.both.indptr[item + 1])
         partners, both = counts.both.indices[row], counts.both.data[row]

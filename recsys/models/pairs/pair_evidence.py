@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.topk import distinct
 from recsys.models.arrays import shrink
 from recsys.models.pairs.basket_pairs import PairCounts
 from recsys.models.pairs.related_items import BY_USER_ONLY
@@ -83,7 +84,7 @@ class PairEvidence:
         """
         in_basket, of_user = _row(self.pairs, item), _row(self.users, item)
         partners = self.pairs.weight.indices[in_basket], self.users.weight.indices[of_user]
-        candidates = np.unique(np.concatenate([*partners, shortlist[shortlist != item]])).astype(np.int32)
+        candidates = distinct(np.concatenate([*partners, shortlist[shortlist != item]]).astype(np.int32))
         position = [candidates.searchsorted(some) for some in partners]
         expected = prior[candidates]
         if self.alike is not None:

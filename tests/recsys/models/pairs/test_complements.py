@@ -112,6 +112,19 @@ def test_every_pair_is_significant_and_every_fill_has_a_significant_type(dataset
                 assert low(by_type, *types) > 1.5
 
 
+def test_what_shared_one_basket_shared_it_by_accident() -> None:
+    """Two rarities of one basket have a lift of hundreds, and are not listed; of two baskets, they are."""
+    for n_together in (1, 2):
+        rows = [
+            {"item_id": item_id, "basket_id": str(n), "timestamp": at(moment(n / 10))}
+            for n in range(500)
+            for item_id in (("rare 1", "rare 2") if n < n_together else (f"i{n % 30}", f"i{n * 7 % 29}"))
+        ]
+        dataset = dataset_of(rows)
+        listed = fit(dataset).complementary.item_idx[dataset.items.row("rare 1")]
+        assert (dataset.items.row("rare 2") in listed) == (n_together == 2)
+
+
 def test_an_item_that_was_never_bought_has_the_complements_of_its_type() -> None:
     rows = [
         {"item_id": item_id, "basket_id": str(n), "timestamp": at(moment(n / 10))}
