@@ -86,24 +86,23 @@ def find_service_items(dataset: Dataset, config: ServiceItemConfig) -> tuple[Ser
     Returns:
         The items, those in most baskets first.
     """
-    ids = dataset.items.ids
+    ids = np.array(dataset.items.ids, np.str_)
     share, ratio = _basket_share(dataset), _price_ratio(dataset)
     category = dataset.catalog["category"].list.drop_nulls().list.len().fill_null(0).to_numpy() > 0
     bought = dataset.target_events.item_idx
     has_categories = len(bought) > 0 and float(category[bought].mean()) >= config.min_categorized
-    named = np.array(
-        [_is_named(title or item_id) for item_id, title in zip(ids, dataset.catalog["title"], strict=True)]
-    )
+    names = dataset.catalog.select(pl.coalesce("title", "item_id")).to_series()
+    named = np.array([_is_named(name) for name in names], np.bool_)
     common, varies = share >= config.min_basket_share, np.nan_to_num(ratio) >= config.min_price_ratio
     uncategorized = ~category & has_categories
     found = ~category & (share > 0) & config.detect
     found &= (named & (common | varies | uncategorized)) | (uncategorized & common & varies)
-    forced = np.isin(ids, config.always)
-    found = (found & ~np.isin(ids, config.never)) | forced
+    forced = np.isin(ids, np.array(config.always, np.str_))
+    found = (found & ~np.isin(ids, np.array(config.never, np.str_))) | forced
     order = np.flatnonzero(found)[np.argsort(-share[found], kind="stable")]
     return tuple(
         ServiceItem(
-            item_id=ids[row],
+            item_id=str(ids[row]),
             basket_share=float(share[row]),
             price_ratio=None if np.isnan(ratio[row]) else float(ratio[row]),
             named=bool(named[row]),
