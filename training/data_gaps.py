@@ -58,7 +58,7 @@ def _ranker_gaps(engine: Engine) -> Iterator[str]:
     for lists, ranker in (
         ("for_you and time_of_day", engine.rankers.next),
         ("discover and long_tail", engine.rankers.new),
-        ("bought_together and complementary", engine.rankers.pairs),
+        ("bought_together", engine.rankers.pairs),
     ):
         if ranker.is_fitted:
             continue

@@ -101,6 +101,43 @@ def long_tail_recall_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int, is_
     return np.where(n_tail > 0, recall, np.nan)
 
 
+def tail_hit_rate_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int, is_tail: npt.NDArray[np.bool_]) -> Values:
+    """1 for lists with a relevant item of the tail, else 0; NaN for queries without relevant items of the tail."""
+    recall = long_tail_recall_at_k(lists, relevant, k, is_tail)
+    return np.where(np.isnan(recall), np.nan, recall > 0)
+
+
+def ips_recall_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int, share: npt.NDArray[np.float64]) -> Values:
+    """`Σ 1/p_i` over the hits ÷ `Σ 1/p_i` over the relevant items: recall where every item counts by its rarity.
+
+    Listing popular items to everybody finds many relevant items, and few that need a list. Weighting by the inverse
+    propensity corrects for that.
+
+    Args:
+        lists: int32 (n_queries, k).
+        relevant: CSR of ones (n_queries, n_items).
+        k: items of a list that count, >= 1.
+        share: p, float64 (n_items,), share of past baskets that contain the item; items with 0 do not count.
+
+    Returns:
+        float64 (n_queries,), in [0, 1]; NaN for queries without a relevant item that counts.
+
+    Reference:
+        Yang, Cui, Xuan, Wang, Belongie & Estrin (2018), Unbiased Offline Recommender Evaluation for
+        Missing-Not-At-Random Implicit Feedback, RecSys.
+    """
+    weight = np.where(share > 0, 1 / np.maximum(share, 1e-300), 0.0)
+    found = (find_hits(lists[:, :k], relevant) * weight[lists[:, :k]]).sum(axis=1)
+    total = np.asarray(relevant @ weight, np.float64)
+    return np.where(total > 0, found / np.where(total > 0, total, 1), np.nan)
+
+
+def largest_exposure_at_k(lists: Lists, k: int, n_items: int) -> float:
+    """Largest share of the lists that have one item among their first k; 0 without lists."""
+    listed = lists[:, :k]
+    return float(np.bincount(listed[listed >= 0], minlength=n_items).max(initial=0)) / max(len(lists), 1)
+
+
 def head_share_at_k(lists: Lists, k: int, is_tail: npt.NDArray[np.bool_]) -> Values:
     """Share of the listed items that belong to the head; NaN for empty lists."""
     listed = lists[:, :k] >= 0

@@ -57,6 +57,7 @@ class Events:
         timestamp: int64, seconds since 1970 UTC.
         hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
         rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
+        price: float32, price of one piece, NaN for unknown.
     """
 
     user_idx: npt.NDArray[np.int32]
@@ -66,6 +67,7 @@ class Events:
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
+    price: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -226,6 +228,7 @@ def _event_columns(
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
         rating_weight=_rating_weights(local["value"]),
+        price=local["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
     )
 
 

@@ -101,6 +101,27 @@ ASSOCIATIONS: Final[Mapping[str, Association]] = MappingProxyType(
 )
 
 
+def discounted_co_count(power: float) -> Association:
+    """Return the number of baskets that contain both items, divided by the popularity of the partner to a power.
+
+    Args:
+        power: β, in [0, 1]; 0 orders by the number, 1 by lift.
+    """
+
+    def score(
+        both: npt.NDArray[np.float64], n_seed: float, n_other: npt.NDArray[np.float64], n_all: float
+    ) -> npt.NDArray[np.float64]:
+        return both / n_other**power
+
+    return score
+
+
+DISCOUNTED: Final[Mapping[str, Association]] = MappingProxyType(
+    {f"co_count_discount_{power}": discounted_co_count(power) for power in (0.1, 0.2, 0.3, 0.4, 0.5)}
+)
+"""Co-counts between counting and lift, to compare lists with that avoid best sellers."""
+
+
 @dataclass(frozen=True)
 class BasketCounts:
     """Counts of past baskets.

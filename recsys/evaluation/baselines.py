@@ -23,6 +23,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.data.incidence import incidence
 from recsys.models.collaborative.ease import solve_ease
 
 Scores = npt.NDArray[np.float32]
@@ -84,6 +85,14 @@ class TrainingSlice:
         recent = self.events.item_idx[self.age_days < 28]
         counts = np.bincount(recent if len(recent) else self.events.item_idx, minlength=self.shape[1])
         return (counts / max(counts.sum(), 1)).astype(np.float32)
+
+    @cached_property
+    def basket_share(self) -> npt.NDArray[np.float64]:
+        """Share of all baskets that contain each item, float64 (n_items,)."""
+        bought = self.dataset.target_events
+        basket, row = np.unique(bought.basket_idx, return_inverse=True)
+        per_item = incidence(row, bought.item_idx, (len(basket), self.shape[1])).sum(axis=0)
+        return np.asarray(per_item, np.float64).ravel() / max(len(basket), 1)
 
     @cached_property
     def baskets_since(self) -> npt.NDArray[np.int64]:

@@ -154,6 +154,7 @@ def score_lists(
     *,
     treatments: tuple[str, ...],
     primary_metric: str,
+    prefix: str = "",
 ) -> QuestionResults:
     """Compute the metrics of every method's lists for one task.
 
@@ -164,11 +165,12 @@ def score_lists(
         measure: computes the metrics of one method, one value per query.
         treatments: the evaluated methods.
         primary_metric: the metric that decides.
+        prefix: of the names of the metrics of all lists together, where a protocol has two questions.
 
     Returns:
         The results.
     """
-    n_items, prefix = len(experiment.dataset.items), "acc_" if primary_metric.startswith("acc_") else ""
+    n_items = len(experiment.dataset.items)
     totals = {
         name: {
             f"{prefix}coverage@{N_LISTED}": float(metrics.coverage_at_k(rows, N_LISTED)),

@@ -55,11 +55,35 @@ def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Va
     }
 
 
+BEST_SELLERS: Final = 1000
+FIRST_PLACES: Final = 5
+"""The lists of the best sellers are the ones that a shop's people look at, and their first places above all."""
+
 OF_OTHER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {"hit_rate@10": "acc_hit_rate@10", "ndcg@10": "acc_ndcg@10", "tail_hit_rate@10": "tail_acc_hit_rate@10"}
 )
 
 
 def completion_by_other_types(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
-    """Compute the same for items of other product types, under names of their own."""
-    return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()}
+    """Compute the same for items of other product types, under names of their own, and how far rare items are found."""
+    engine = experiment.engine
+    return {OF_OTHER_TYPES[name]: value for name, value in completion(experiment, task, lists).items()} | {
+        "ips_recall@10": metrics.ips_recall_at_k(lists, task.relevant, 10, experiment.past.basket_share),
+        "tail_target_hit_rate@10": metrics.tail_hit_rate_at_k(lists, task.relevant, 10, engine.is_tail),
+    }
+
+
+def exposure_among_best_sellers(lists: Lists, n_items: int) -> dict[str, float]:
+    """Compute how often one item returns in the first places of the lists of the best sellers.
+
+    Args:
+        lists: int32 (n_best_sellers, k), one list per best seller.
+        n_items: number of items of the catalog.
+
+    Returns:
+        By name: the largest share of the lists that hold one item among the first, and the number of distinct items.
+    """
+    return {
+        f"best_seller_exposure@{FIRST_PLACES}": metrics.largest_exposure_at_k(lists, FIRST_PLACES, n_items),
+        f"best_seller_coverage@{FIRST_PLACES}": float(metrics.coverage_at_k(lists, FIRST_PLACES)),
+    }

@@ -12,7 +12,7 @@ import numpy as np
 from recsys.core.errors import DataError
 from recsys.core.metrics import Lists
 from recsys.evaluation import measures, tasks
-from recsys.evaluation.association import ASSOCIATIONS, associated_lists, count_baskets
+from recsys.evaluation.association import ASSOCIATIONS, DISCOUNTED, associated_lists, count_baskets
 from recsys.evaluation.baselines import PERSONAL
 from recsys.evaluation.cold_start import (
     KEPT_ITEMS,
@@ -91,11 +91,18 @@ def complements(experiment: Experiment) -> Iterator[QuestionResults]:
     )
     others = tasks.of_other_types(task, experiment.engine.catalog.item_type)
     task = _require_queries(others, "No basket of the window contains items of two product types")
-    lists = {"complementary": experiment.served(task, "complementary")} | _associations(
-        experiment, task, of_other_types=True
+    yield _with_exposure(
+        experiment,
+        score_lists(
+            experiment,
+            task,
+            _complement_lists(experiment, task),
+            measures.completion_by_other_types,
+            treatments=("complementary",),
+            primary_metric="ips_recall@10",
+            prefix="acc_",
+        ),
     )
-    measure = measures.completion_by_other_types
-    yield score_lists(experiment, task, lists, measure, treatments=("complementary",), primary_metric="acc_hit_rate@10")
 
 
 def time_of_day(experiment: Experiment) -> Iterator[QuestionResults]:
@@ -151,10 +158,23 @@ def _require_queries(task: Task, reason: str) -> Task:
     return task
 
 
-def _associations(experiment: Experiment, task: Task, *, of_other_types: bool = False) -> dict[str, Lists]:
+def _associations(experiment: Experiment, task: Task) -> dict[str, Lists]:
     counts = count_baskets(experiment.past.dataset)
-    types = experiment.engine.catalog.item_type if of_other_types else None
-    return {
-        name: associated_lists(counts, association, task.seed, N_LISTED, types)
-        for name, association in ASSOCIATIONS.items()
+    return {name: associated_lists(counts, score, task.seed, N_LISTED) for name, score in ASSOCIATIONS.items()}
+
+
+def _complement_lists(experiment: Experiment, task: Task) -> dict[str, Lists]:
+    counts, types = count_baskets(experiment.past.dataset), experiment.engine.catalog.item_type
+    return {"complementary": experiment.served(task, "complementary")} | {
+        name: associated_lists(counts, score, task.seed, N_LISTED, types)
+        for name, score in {**ASSOCIATIONS, **DISCOUNTED}.items()
     }
+
+
+def _with_exposure(experiment: Experiment, question: QuestionResults) -> QuestionResults:
+    """Add how often one item returns in the lists of the best sellers."""
+    share = experiment.past.basket_share
+    best = np.argsort(-share, kind="stable")[: min(measures.BEST_SELLERS, int((share > 0).sum()))]
+    lists = _complement_lists(experiment, tasks.for_items(best.astype(np.int32), experiment.window, len(share)))
+    exposure = {name: measures.exposure_among_best_sellers(rows, len(share)) for name, rows in lists.items()}
+    return replace(question, totals={name: {**totals, **exposure[name]} for name, totals in question.totals.items()})

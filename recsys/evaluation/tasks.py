@@ -114,6 +114,18 @@ def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Ta
     )
 
 
+def for_items(seeds: npt.NDArray[np.int32], window: Window, n_items: int) -> Task:
+    """Ask for the list of each item at the start of the window, without known relevant items."""
+    n = len(seeds)
+    return Task(
+        user_idx=np.full(n, ANONYMOUS, np.int32),
+        as_of=np.full(n, window.start - 1, np.int64),
+        seed=seeds,
+        relevant=sparse.csr_matrix((n, n_items), dtype=np.float32),
+        hour=np.full(n, -1, np.int8),
+    )
+
+
 def of_other_types(task: Task, item_type: npt.NDArray[np.int32]) -> Task:
     """Keep only relevant items of another product type than the seed, and only queries that have such items."""
     relevant = task.relevant.tocoo()

@@ -18,6 +18,7 @@ from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
 from recsys.data.offers import NO_KNOWN_OFFERS, OfferContextKey, Offers
+from recsys.data.service_items import ServiceItemConfig, find_service_items
 from recsys.fitting.blend import BlendConfig, Blends
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
@@ -50,6 +51,7 @@ class EngineConfig:
 
     seed: NonNegativeInt = 0
     replaceable_cosine: Share = 0.6
+    service_items: ServiceItemConfig = field(default_factory=ServiceItemConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
@@ -78,6 +80,7 @@ class FittedDataInfo:
         store_seq: sequence number of the live log up to which the tables contain its events and changes.
         merged: ids that the tables had merged into others by then.
         merged_into: the id that each of these was merged into.
+        service_items: ids of items that are no products; no list contains them.
     """
 
     timezone: str
@@ -88,10 +91,16 @@ class FittedDataInfo:
     store_seq: int = 0
     merged: tuple[str, ...] = ()
     merged_into: tuple[str, ...] = ()
+    service_items: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, dataset: Dataset) -> FittedDataInfo:
-        """Read the facts from a dataset."""
+    def of(cls, dataset: Dataset, services: ServiceItemConfig | None = None) -> FittedDataInfo:
+        """Read the facts from a dataset.
+
+        Args:
+            dataset: the shop.
+            services: settings of the search for service items; None for the defaults.
+        """
         return cls(
             timezone=dataset.timezone,
             target_event=dataset.target_event,
@@ -101,6 +110,9 @@ class FittedDataInfo:
             store_seq=dataset.store_seq,
             merged=tuple(dataset.merges),
             merged_into=tuple(dataset.merges.values()),
+            service_items=tuple(
+                found.item_id for found in find_service_items(dataset, services or ServiceItemConfig())
+            ),
         )
 
 
@@ -190,6 +202,10 @@ class Engine:
     def listable(self) -> Mapping[str, npt.NDArray[np.bool_] | None]:
         """Items that may be listed, by the pool of a placement, bool (n_items,); None for all."""
         available = self.catalog.available
+        if self.dataset_info.service_items:
+            available = available.copy()
+            rows = self.items.rows(self.dataset_info.service_items)
+            available[rows[rows >= 0]] = False
         return {"all": None if available.all() else available, "tail": available & self.is_tail}
 
     @cached_property

@@ -82,6 +82,7 @@ def fit_models(
         config.copurchase,
         now,
         _replaceable_by(content, config.replaceable_cosine),
+        content.pair_similarity,
         bought_only=user_lists_only,
     )
     progress("sequences")
@@ -89,7 +90,7 @@ def fit_models(
     progress("history and index")
     return Engine(
         config=config,
-        dataset_info=FittedDataInfo.of(dataset),
+        dataset_info=FittedDataInfo.of(dataset, config.service_items),
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,

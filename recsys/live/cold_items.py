@@ -23,7 +23,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.patched_array import Numbers, PatchedArray
 from recsys.models.content.hybrid import impute_factors
 from recsys.models.content.similarity import Similarity, pools, reweighted
-from recsys.models.pairs.copurchase import RelatedItems
+from recsys.models.pairs.related_items import RelatedItems
 
 CHUNK_SIZE: Final = 64
 """New items per matrix product with a part of the catalog; bounds the memory."""

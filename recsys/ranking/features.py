@@ -74,7 +74,6 @@ OF_PAIR: Final = (
     "ease",
     "around",
     "after",
-    "content",
 )
 FEATURES: Final = (*OF_USER, *OF_OWN, *OF_TYPE, *OF_ITEM, *OF_PAIR)
 """Names of the columns, in order."""
@@ -225,7 +224,6 @@ def _of_pair(state: UserState, candidates: Candidates, known: dict[str, npt.NDAr
         ("ease", 1.0),
         ("around", 1.0),
         ("after", 1.0),
-        ("content", per_weight),
     ):
         found = candidates.scores.get(name)
         columns.append(np.zeros(len(rows)) if found is None else found * (candidates.best.get(name, 0.0) * unit))

@@ -1,4 +1,4 @@
-"""Order of related items: features of a pair, training examples from past baskets, and the learned order."""
+"""Order of items bought together: features of a pair, training examples from past baskets, and the learned order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from recsys.data.dataset import Events
 from recsys.fitting.engine import Engine
 from recsys.fitting.ranker import Ranker, RankerConfig
 from recsys.fitting.ranker_fit import TrainingGroups
-from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.pairs.copurchase import CopurchaseModel
+from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.temporal.popularity import MOMENTUM_DAYS
 
 N_ORDERED: Final = 60
@@ -69,7 +70,7 @@ def first_pairs(lists: RelatedItems, seeds: npt.NDArray[np.int32]) -> ItemPairs:
         seed=np.repeat(seeds, size).astype(np.int32),
         item_idx=partners[listed],
         probability=lists.score[seeds, :N_ORDERED][listed],
-        n_together=lists.n_together[seeds, :N_ORDERED][listed],
+        n_together=np.maximum(lists.n_together[seeds, :N_ORDERED][listed], 0),
         size=size.astype(np.int64),
     )
 
@@ -147,7 +148,7 @@ def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.rand
 
 
 def order_pairs(engine: Engine, ranker: Ranker) -> CopurchaseModel:
-    """Order the lists of related items by the ranker; without a ranker they stay as they are.
+    """Order the lists of `bought_together` by the ranker; without a ranker they stay as they are.
 
     The first `N_ORDERED` of each list are ordered by their probability of being in the seed's basket; the remaining
     ones
@@ -167,7 +168,6 @@ def order_pairs(engine: Engine, ranker: Ranker) -> CopurchaseModel:
     return replace(
         copurchase,
         bought_together=_ordered(engine, ranker, copurchase.bought_together),
-        complementary=_ordered(engine, ranker, copurchase.complementary),
     )
 
 

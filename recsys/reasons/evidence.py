@@ -19,7 +19,7 @@ from recsys.core.topk import is_among
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
-from recsys.models.pairs.copurchase import RelatedItems
+from recsys.models.pairs.related_items import BY_USER_ONLY, RelatedItems
 from recsys.models.pairs.sequence import NeighborLists, weigh_recent
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
@@ -34,6 +34,9 @@ ItemReasons = tuple[Reason, ...]
 """The reasons of one kind of evidence for an item; none where it has no evidence."""
 
 NOTABLE_LIFT = 1.005
+LOWEST_QUOTED_LIFT = 1.05
+"""Below it, "1.0 times chance" would say that a pair means nothing."""
+
 NOTHING: Final[ItemReasons] = ()
 
 
@@ -180,7 +183,7 @@ def _with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
 def _goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     seeds = context.query.seeds
     lists = context.engine.copurchase.complementary
-    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
+    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32), _types_together)
 
 
 def _strongest(
@@ -205,10 +208,28 @@ def _strongest(
     return [divmod(best[each], width) if each in best else None for each in rows.tolist()]
 
 
+def _with_type(context: ReasonContext, seed: int, row: int) -> Reason:
+    return context.reason("goes_with_type", {"type": context.backoff_name(seed)})
+
+
+def _types_together(context: ReasonContext, seed: int, row: int) -> Reason:
+    """The item's type goes with the seed's type; of the item itself nothing is known."""
+    type_, of_seed = context.engine.catalog.item_type[[row, seed]].tolist()
+    if type_ < 0 or of_seed < 0:
+        return _with_type(context, seed, row)
+    values: dict[str, Value] = {"own_type": context.type_name(type_), "type": context.type_name(of_seed)}
+    return context.reason("types_go_together", values)
+
+
 def _together(
-    context: ReasonContext, rows: Rows, lists: RelatedItems, seeds: Rows, weight: npt.NDArray[np.float32]
+    context: ReasonContext,
+    rows: Rows,
+    lists: RelatedItems,
+    seeds: Rows,
+    weight: npt.NDArray[np.float32],
+    without_pair: Callable[[ReasonContext, int, int], Reason] = _with_type,
 ) -> list[ItemReasons]:
-    """The seed with the largest score for each item, and the number of baskets with both."""
+    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1."""
     copurchase = context.engine.copurchase
     reasons: list[ItemReasons] = []
     found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
@@ -219,17 +240,19 @@ def _together(
         seed = int(seeds[strongest[0]])
         n_both = int(lists.n_together[seed, strongest[1]])
         if not n_both:
-            reasons.append((context.reason("goes_with_type", {"type": context.backoff_name(seed)}),))
+            reasons.append((without_pair(context, seed, row),))
+            continue
+        values: dict[str, Value] = {"with": context.engine.items.ids[seed], "title": context.title(seed)}
+        if n_both == BY_USER_ONLY:
+            reasons.append((context.reason("bought_by_same_users", values),))
             continue
         n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
-        values: dict[str, Value] = {
-            "with": context.engine.items.ids[seed],
-            "title": context.title(seed),
-            "n_together": n_both,
-            "n_baskets": n_seed,
-            "lift": round(n_both * copurchase.n_all / (n_seed * n_item), 2),
-        }
-        reasons.append((context.reason("bought_together", values),))
+        values |= {"n_together": n_both, "n_baskets": n_seed}
+        lift = n_both * copurchase.n_all / (n_seed * n_item)
+        if lift < LOWEST_QUOTED_LIFT:
+            reasons.append((context.reason("often_bought_together", values),))
+            continue
+        reasons.append((context.reason("bought_together", values | {"lift": round(lift, 2)}),))
     return reasons
 
 

@@ -25,7 +25,10 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
             "bought_together": (
                 "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance"
             ),
+            "often_bought_together": "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}",
+            "bought_by_same_users": "{did} by the same shoppers as {title}",
             "goes_with_type": "often {did} with {type}",
+            "types_go_together": "{own_type} is often {did} with {type}",
             "first_of_type_you_buy": "among the first in {type}, which you buy",
             "type_you_buy": "from {type}, which you buy",
             "first_of_type_you_view": "among the first in {type}, which you look at",
@@ -68,7 +71,10 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
             "bought_together": (
                 "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍"
             ),
+            "often_bought_together": "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它",
+            "bought_by_same_users": "{do}过“{title}”的顾客也{do}过它",
             "goes_with_type": "常与“{type}”一起{do}",
+            "types_go_together": "“{own_type}”类商品常与“{type}”类商品一起{do}",
             "first_of_type_you_buy": "您买过的“{type}”类商品中的热门款",
             "type_you_buy": "属于您买过的“{type}”类商品",
             "first_of_type_you_view": "您看过的“{type}”类商品中的热门款",
@@ -101,6 +107,7 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "due_a_second_time": "due_again",
+        "often_bought_together": "bought_together",
         "first_of_type_you_buy": "type_you_buy",
         "first_of_type_you_view": "type_you_view",
     }

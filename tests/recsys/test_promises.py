@@ -34,8 +34,8 @@ def test_often_bought_with_a_type_is_so(shop_engine: Engine, shop_tables: ShopTa
     for seed in (PHONES[0], CAMERAS[0], CARDS[0]):
         answer = recommend(shop_engine, Request("complementary", shop_engine.dataset_info.end, 20, None, (seed,)))
         for item in answer.items:
-            if item.reasons[0].code == "goes_with_type":
-                assert any(item.item_id in basket and basket & type_of[seed] for basket in baskets)
+            if item.reasons[0].code == "types_go_together":
+                assert any(basket & type_of[item.item_id] and basket & type_of[seed] for basket in baskets)
 
 
 def test_a_type_that_was_only_viewed_is_not_called_bought() -> None:

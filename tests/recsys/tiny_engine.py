@@ -24,8 +24,9 @@ from recsys.models.collaborative.als import ALSModel, EventWeights
 from recsys.models.collaborative.ease import EASEModel
 from recsys.models.content.content import ContentModel
 from recsys.models.content.hybrid import FeatureWeights, HybridModel
-from recsys.models.pairs.copurchase import CopurchaseModel, RelatedItems
+from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.purchase_order import ReversedTypePairs
+from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.pairs.sequence import NeighborLists, SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel

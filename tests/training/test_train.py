@@ -35,7 +35,7 @@ def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Pat
     assert Recommender.open(models).recommend(["u010"])[0]
     assert report.rows == read_manifest(models / report.version).metrics["rows"]
     assert report.peak_memory_mb > 1
-    of_pairs = [note for note in report.notes if "bought_together and complementary" in note]
+    of_pairs = [note for note in report.notes if "orders bought_together:" in note]
     assert list(report.notes) == of_pairs, "the invented shop teaches every model but the order of its few pairs"
 
 

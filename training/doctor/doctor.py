@@ -14,6 +14,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
+from recsys.data.service_items import ServiceItem, ServiceItemConfig, find_service_items
 from training.doctor.dataset_measurements import (
     BasketStats,
     RepeatStats,
@@ -59,6 +60,7 @@ class DoctorReport:
         bots: suspected bots.
         baskets: baskets, as the models count them.
         repeat_share: share of the target events after a user's first day that repeat an earlier one, in [0, 1].
+        service_items: items that are no products, which no list contains.
         duplicates: duplicate rows that the ingest left out.
         rejects: all rows that the ingest left out, by table and reason.
         feeds: the lists that the data supports, by model.
@@ -78,6 +80,7 @@ class DoctorReport:
     bots: BotStats
     baskets: BasketStats
     repeat_share: float
+    service_items: tuple[ServiceItem, ...]
     duplicates: int
     rejects: dict[str, dict[str, int]]
     feeds: tuple[ModelFeasibility, ...]
@@ -129,6 +132,7 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         bots=measure_bots(user_events(events), timezone),
         baskets=baskets,
         repeat_share=repeats.share,
+        service_items=find_service_items(dataset, ServiceItemConfig()),
         duplicates=sum(table.get("duplicates", 0) for table in ingested.values()),
         rejects={name: table["reasons"] for name, table in ingested.items() if table.get("reasons")},
         feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
@@ -264,7 +268,19 @@ def _render_findings(report: DoctorReport) -> list[str]:
     )
     lines = [line for found, line in findings if found]
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
+    lines += [_render_service(item) for item in report.service_items]
     return lines or ["nothing"]
+
+
+def _render_service(item: ServiceItem) -> str:
+    signs = [f"in {item.basket_share:.1%} of the baskets"]
+    if item.named:
+        signs.append("named like a service")
+    if item.uncategorized:
+        signs.append("without a category")
+    if item.price_ratio is not None:
+        signs.append(f"its 90th percentile of prices is {item.price_ratio:.1f} times the 10th")
+    return f"no product, left out of every list: {item.item_id} ({'; '.join(signs)})"
 
 
 def _render_rejects(report: DoctorReport) -> list[str]:

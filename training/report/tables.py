@@ -10,7 +10,7 @@ from typing import Final, Literal
 from recsys.core.metrics import Interval
 from recsys.evaluation.summary import Comparison, EvaluationSummary
 
-DESCRIPTIVE: Final = ("head_share", "gini", "coverage", "novelty", "diversity")
+DESCRIPTIVE: Final = ("head_share", "gini", "coverage", "novelty", "diversity", "best_seller_")
 """Metrics that describe the lists and do not measure their accuracy: no baseline is best by them."""
 
 

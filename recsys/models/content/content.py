@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from recsys.core.schema import ITEMS
 from recsys.data.catalog import PATH_SEPARATOR
 from recsys.models.arrays import normalize_rows
 from recsys.models.content.tokenizer import title_tokens
+
+PAIRS_AT_A_TIME: Final = 200_000
+"""Pairs whose features are compared at a time; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,23 @@ class ContentModel:
             float32 (n,), in [0, 1].
         """
         return np.asarray((self.features[others] @ self.features[item].T).todense(), np.float32).ravel()
+
+    def pair_similarity(self, one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Compute the cosine between the features of the items of pairs.
+
+        Args:
+            one: int32 (n,), rows.
+            other: int32 (n,), rows.
+
+        Returns:
+            float32 (n,), in [0, 1].
+        """
+        cosine = np.empty(len(one), np.float32)
+        for start in range(0, len(one), PAIRS_AT_A_TIME):
+            part = slice(start, start + PAIRS_AT_A_TIME)
+            products = self.features[one[part]].multiply(self.features[other[part]])
+            cosine[part] = np.asarray(products.sum(axis=1)).ravel()
+        return cosine
 
 
 def fit_content(items: pl.DataFrame, config: ContentConfig, rng: np.random.Generator) -> ContentModel:

@@ -18,7 +18,7 @@ class Backoff:
     """Conditional probabilities, from broad to narrow.
 
     Attributes:
-        share: float64 (n_items,), weight of baskets that contain the item ÷ weight of all baskets.
+        share: float64 (n_items,), share of baskets that contain the item.
         type_pairs: float32 CSR (n_types, n_items), weight of baskets that contain the item and an item of the type.
         type_weight: float64 (n_types,), weight of the type's items.
         category_pairs: float32 CSR (n_categories, n_items), the same for categories.
@@ -73,7 +73,7 @@ class Backoff:
 def fit_backoff(
     pairs: sparse.csr_matrix,
     weight: npt.NDArray[np.float64],
-    total: float,
+    share: npt.NDArray[np.float64],
     catalog: Catalog,
     shrinkage: tuple[float, float],
 ) -> Backoff:
@@ -81,8 +81,8 @@ def fit_backoff(
 
     Args:
         pairs: float32 CSR (n_items, n_items), weight of baskets that contain both, zero on the diagonal.
-        weight: float64 (n_items,), weight of baskets that contain the item.
-        total: weight of all baskets.
+        weight: float64 (n_items,), weight of baskets that contain the item and another one.
+        share: float64 (n_items,), share of baskets that contain the item.
         catalog: types and categories.
         shrinkage: pseudo-weights of the priors of a type and of a category, > 0.
 
@@ -95,7 +95,7 @@ def fit_backoff(
     type_pairs = (to_type @ pairs).tocsr()
     type_weight = to_type @ weight
     return Backoff(
-        share=weight / max(total, 1e-12),
+        share=share,
         type_pairs=type_pairs,
         type_weight=type_weight,
         category_pairs=(to_category @ type_pairs).tocsr(),

@@ -25,31 +25,34 @@ class Baskets:
     timestamp: npt.NDArray[np.int64]
 
 
-def group_baskets(dataset: Dataset, max_basket: int, min_basket_share: float) -> tuple[Baskets, bool]:
-    """Group the target events by basket, or by user where hardly any basket contains two items.
+def group_baskets(dataset: Dataset, max_basket: int, *, by_user: bool = False) -> Baskets:
+    """Group the target events by basket, or by user.
 
     Args:
         dataset: the shop.
         max_basket: larger baskets are left out, >= 2.
-        min_basket_share: share of purchases that must be in baskets of two or more items to group by basket, in [0, 1].
-
-    Returns:
-        The baskets, and whether they are grouped by basket (else by user).
+        by_user: take all items of a user as one basket.
     """
     bought = dataset.target_events
-    line = bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
-    bought = bought.take(np.sort(np.unique(line, return_index=True)[1]))
-    size = np.bincount(bought.basket_idx, minlength=1)[bought.basket_idx]
-    by_basket = not len(bought) or float((size >= 2).mean()) >= min_basket_share
-    if not by_basket:
+    if by_user:
         bought = bought.take(bought.user_idx >= 0)
-    group = bought.basket_idx if by_basket else bought.user_idx
-    labels, row = np.unique(group, return_inverse=True)
+    labels, row = np.unique(bought.user_idx if by_user else bought.basket_idx, return_inverse=True)
     timestamp = np.zeros(len(labels), np.int64)
-    np.maximum.at(timestamp, row, bought.timestamp)
     matrix = incidence(row, bought.item_idx, (len(labels), len(dataset.items)))
+    line = row.astype(np.int64) * len(dataset.items) + bought.item_idx
+    is_new = np.sort(np.unique(line, return_index=True)[1])
+    np.maximum.at(timestamp, row[is_new], bought.timestamp[is_new])
     fits = np.diff(matrix.indptr) <= max_basket
-    return Baskets(matrix[fits], timestamp[fits]), by_basket
+    return Baskets(matrix[fits], timestamp[fits])
+
+
+def share_in_pairs(dataset: Dataset) -> float:
+    """Return the share of purchased items that are in baskets of two or more, in [0, 1]; 1 without purchases."""
+    bought = dataset.target_events
+    line = np.unique(bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx)
+    basket = line // max(len(dataset.items), 1)
+    size = np.bincount(basket, minlength=1)[basket]
+    return float((size >= 2).mean()) if len(line) else 1.0
 
 
 @dataclass(frozen=True)
@@ -59,41 +62,44 @@ class PairCounts:
     Attributes:
         weight: float32 CSR (n_items, n_items), weight of baskets that contain both, zero on the diagonal.
         count: int32 CSR of the same sparsity, number of these baskets.
-        item_weight: float64 (n_items,), weight of baskets that contain the item.
+        item_weight: float64 (n_items,), weight of baskets that contain the item and another one.
         n_baskets: int32 (n_items,), number of baskets that contain the item.
-        total: weight of all baskets.
+        n_all: number of all baskets.
+        share: float64 (n_items,), weight of baskets that contain the item ÷ weight of all baskets.
     """
 
     weight: sparse.csr_matrix
     count: sparse.csr_matrix
     item_weight: npt.NDArray[np.float64]
     n_baskets: npt.NDArray[np.int32]
-    total: float
+    n_all: int
+    share: npt.NDArray[np.float64]
 
 
 def count_pairs(baskets: Baskets, now: int, decay_days: float) -> PairCounts:
-    """Count pairs; a basket weighs `exp(−age / decay_days) / log2(1 + size)`.
+    """Count pairs; a basket weighs `1 / (1 + age / decay_days) / log2(1 + size)`.
 
     Args:
         baskets: the baskets.
         now: moment from which ages count, seconds since 1970.
-        decay_days: age at which the weight of a basket has fallen to 1/e, in days, > 0.
+        decay_days: age at which the weight of a basket has fallen to one half, in days, > 0.
 
     Returns:
         The pairs; matrices without entries if no basket contains two items.
     """
     age_days = np.maximum(now - baskets.timestamp, 0) / DAY_S
     size = np.diff(baskets.matrix.indptr)
-    basket_weight = np.exp(-age_days / decay_days) / np.log2(1 + np.maximum(size, 1))
+    basket_weight = 1 / (1 + age_days / decay_days) / np.log2(1 + np.maximum(size, 1))
     weighted = (sparse.diags_array(basket_weight.astype(np.float32)) @ baskets.matrix).tocsr()
     count = _without_diagonal((baskets.matrix.T @ baskets.matrix).tocsr())
     weight = _without_diagonal((weighted.T @ baskets.matrix).tocsr())
     return PairCounts(
         weight=weight,
         count=count.astype(np.int32),
-        item_weight=np.asarray(weighted.sum(axis=0), np.float64).ravel(),
+        item_weight=np.asarray(weighted[size >= 2].sum(axis=0), np.float64).ravel(),
         n_baskets=np.asarray(baskets.matrix.sum(axis=0)).ravel().astype(np.int32),
-        total=float(basket_weight.sum()),
+        n_all=baskets.matrix.shape[0],
+        share=np.asarray(weighted.sum(axis=0), np.float64).ravel() / max(float(basket_weight.sum()), 1e-12),
     )
 
 

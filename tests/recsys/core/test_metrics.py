@@ -289,6 +289,32 @@ def test_coverage_and_gini_by_hand() -> None:
     assert metrics.exposure_gini_at_k(BY_HAND[2:3], 3, 6) == 0
 
 
+def test_a_rare_item_counts_more_than_a_common_one() -> None:
+    """Items 0, 1 and 2 are relevant to the first list, in 1/2, 1/10 and none of the baskets."""
+    share = np.array([0.5, 0.1, 0, 0.2, 0.2, 0.2])
+    assert metrics.ips_recall_at_k(BY_HAND, RELEVANT, 3, share).tolist() == values([1, 0, 0, np.nan])
+    assert metrics.ips_recall_at_k(BY_HAND, RELEVANT, 2, share).tolist() == values([10 / 12, 0, 0, np.nan])
+    assert np.isnan(metrics.ips_recall_at_k(BY_HAND[:1], RELEVANT[:1], 3, np.zeros(6))).all()
+
+
+def test_weighted_by_equal_shares_it_is_recall() -> None:
+    equal = metrics.ips_recall_at_k(BY_HAND, RELEVANT, 2, np.full(6, 0.3))
+    assert equal[:3].tolist() == values(metrics.recall_at_k(BY_HAND, RELEVANT, 2)[:3])
+
+
+def test_hits_of_the_tail_by_hand() -> None:
+    """Of the items relevant to the first list, only item 1 belongs to the tail; to the others, none does."""
+    assert metrics.tail_hit_rate_at_k(BY_HAND, RELEVANT, 2, TAIL).tolist() == values([1, *[np.nan] * 3])
+    assert metrics.tail_hit_rate_at_k(BY_HAND, RELEVANT, 1, TAIL).tolist() == values([0, *[np.nan] * 3])
+
+
+def test_the_largest_exposure_by_hand() -> None:
+    """Items 0 and 3 are in two of four lists, and no item twice in the first places."""
+    assert metrics.largest_exposure_at_k(BY_HAND, 3, 6) == 0.5
+    assert metrics.largest_exposure_at_k(BY_HAND, 1, 6) == 0.25
+    assert metrics.largest_exposure_at_k(BY_HAND[:0], 3, 6) == 0
+
+
 def test_auc_by_hand() -> None:
     """Of six pairs four are right and one is even."""
     assert metrics.auc(np.array([3.0, 1.0]), np.array([2.0, 1.0, 0.0])) == pytest.approx(4.5 / 6)

@@ -16,6 +16,7 @@ from recsys.evaluation.association import (
     co_count,
     cosine,
     count_baskets,
+    discounted_co_count,
     lift,
     log_likelihood_ratio,
 )
@@ -51,6 +52,22 @@ def test_partners_are_ordered_by_count_without_the_seed(dataset: Dataset) -> Non
 def test_associations_by_hand(association: Association, expected: float) -> None:
     """Of twenty baskets four hold the seed, five the other, three both."""
     assert association(np.array([3.0]), 4.0, np.array([5.0]), 20.0)[0] == pytest.approx(expected)
+
+
+@given(shops(max_size=60))
+def test_discounts_lie_between_counting_and_lift(dataset: Dataset) -> None:
+    """Power 0 orders as the count does, power 1 as lift does."""
+    counts = count_baskets(dataset)
+    seeds = np.flatnonzero(counts.n_baskets > 0).astype(np.int32)
+    for power, association in ((0.0, co_count), (1.0, lift)):
+        for seed in seeds.tolist():
+            row = slice(counts.both.indptr[seed], counts.both.indptr[seed + 1])
+            both, other = counts.both.data[row], counts.n_baskets[counts.both.indices[row]]
+            asked = both, counts.n_baskets[seed], other, counts.n_all
+            np.testing.assert_allclose(
+                discounted_co_count(power)(*asked) * (counts.n_all / counts.n_baskets[seed]) ** power,
+                association(*asked),
+            )
 
 
 @pytest.mark.parametrize("name", ASSOCIATIONS)

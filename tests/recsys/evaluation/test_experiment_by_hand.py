@@ -124,7 +124,13 @@ def test_results_are_those_of_every_method() -> None:
     assert found.n_queries == 3
     assert found.segments.keys() == {"history", "hour"}
     only_types = score_lists(
-        EXPERIMENT, TASK, {"mine": LISTS}, completion_by_other_types, treatments=("mine",), primary_metric="acc_ndcg@10"
+        EXPERIMENT,
+        TASK,
+        {"mine": LISTS},
+        completion_by_other_types,
+        treatments=("mine",),
+        primary_metric="acc_ndcg@10",
+        prefix="acc_",
     )
     assert only_types.totals["mine"].keys() == {"acc_coverage@20", "acc_gini@20"}
 

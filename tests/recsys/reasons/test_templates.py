@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "event": "view_item",
     "title": "X",
     "type": "皮具",
+    "own_type": "X",
     "rank": 3,
     "limit": 20,
     "rule": "own",

@@ -247,3 +247,14 @@ def test_nothing_is_said_of_purchases_that_are_not_there(folder: Callable[..., P
     assert "items: 1 row\n" in text
     assert "%" not in text.split("Supported lists")[0]
     assert why(report, "buy_again") == "There is no purchase, so no repeat is known."
+
+
+def test_postage_is_reported_by_id_with_its_figures(folder: Callable[..., Path]) -> None:
+    events = [event(f"i{n % 9}", f"u{n}", n / 9, f"b{n}", price=5.0) for n in range(90)]
+    events += [event("POST", f"u{n}", n / 9, f"b{n}", price=float(3 + n % 30)) for n in range(0, 90, 5)]
+    items = [{"item_id": "POST", "title": "POSTAGE"}, *({"item_id": f"i{n}", "title": f"mug {n}"} for n in range(9))]
+    report = run_doctor(folder(events=events, items=items))
+    assert [item.item_id for item in report.service_items] == ["POST"]
+    assert report.service_items[0].basket_share == pytest.approx(0.2)
+    assert "no product, left out of every list: POST (in 20.0% of the baskets; named like a service" in render(report)
+    assert report.to_dict()["service_items"][0]["item_id"] == "POST"

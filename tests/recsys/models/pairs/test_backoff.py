@@ -28,7 +28,7 @@ def test_hand_computed_probabilities() -> None:
     dense = np.zeros((6, 6))
     dense[0, 4] = dense[4, 0] = 2
     weight = np.array([2, 0, 0, 0, 2, 0], np.float64)
-    backoff = fit_backoff(sparse.csr_matrix(dense), weight, 10.0, SMALL, (S2, S3))
+    backoff = fit_backoff(sparse.csr_matrix(dense), weight, weight / 10, SMALL, (S2, S3))
     share = 0.2
     in_category = (2 + S3 * share) / (2 + S3)
     assert backoff.given_type(TYPE_A)[4] == pytest.approx((2 + S2 * in_category) / (2 + S2))
@@ -44,7 +44,7 @@ def test_hand_computed_probabilities() -> None:
 def test_equals_the_formulas_pair_by_pair(upper: list[float], weight: list[float]) -> None:
     dense, weights = _pairs(upper), np.array(weight)
     total = weights.sum() + 1
-    backoff = fit_backoff(sparse.csr_matrix(dense), weights, total, SMALL, (S2, S3))
+    backoff = fit_backoff(sparse.csr_matrix(dense), weights, weights / total, SMALL, (S2, S3))
     for type_ in range(len(SMALL.type_names)):
         members = np.flatnonzero(SMALL.item_type == type_)
         category = SMALL.type_category[type_]
@@ -58,7 +58,7 @@ def test_equals_the_formulas_pair_by_pair(upper: list[float], weight: list[float
 
 
 def test_queries_do_not_change_the_model() -> None:
-    backoff = fit_backoff(sparse.csr_matrix(_pairs([1.0] * 15)), np.full(6, 5.0), 9.0, SMALL, (S2, S3))
+    backoff = fit_backoff(sparse.csr_matrix(_pairs([1.0] * 15)), np.full(6, 5.0), np.full(6, 5 / 9), SMALL, (S2, S3))
     before = backoff.share.copy()
     first = backoff.given_type(TYPE_A)
     np.testing.assert_array_equal(first, backoff.given_type(TYPE_A))

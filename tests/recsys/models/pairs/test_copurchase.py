@@ -11,8 +11,10 @@ from recsys.core.ids import NO_ITEM
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
-from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel, RelatedItems, fit_copurchase
+from recsys.models.pairs.complements import ComplementConfig
+from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel, fit_copurchase
 from recsys.models.pairs.purchase_order import DirectionConfig, find_reversed_pairs
+from recsys.models.pairs.related_items import BY_USER_ONLY, RelatedItems
 from recsys.models.temporal.popularity import momentum
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, DAY_S, PHONES, at, dataset_of, moment
@@ -69,17 +71,19 @@ def _probabilities(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarr
         if int(item) not in contents:
             baskets[int(basket)] = int(when), contents | {int(item)}
     both, own, n_both, total = np.zeros((n_items, n_items)), np.zeros(n_items), np.zeros((n_items, n_items)), 0.0
+    share = np.zeros(n_items)
     for when, held in baskets.values():
-        weight = np.exp(-(dataset.end - when) / DAY_S / config.decay_days) / np.log2(1 + len(held))
+        weight = 1 / (1 + (dataset.end - when) / DAY_S / config.decay_days) / np.log2(1 + len(held))
         total += weight
         for i in held:
-            own[i] += weight
+            share[i] += weight
+            own[i] += weight * (len(held) > 1)
             for j in held - {i}:
                 both[i, j] += weight
                 n_both[i, j] += 1
     probability = np.zeros((n_items, n_items))
     for i in range(n_items):
-        given = own / max(total, 1e-12)
+        given = share / max(total, 1e-12)
         type_, category = catalog.item_type[i], catalog.item_category[i]
         for alike, known, s in (
             (catalog.item_category == category, category >= 0, config.category_shrinkage),
@@ -89,7 +93,7 @@ def _probabilities(dataset: Dataset, config: CopurchaseConfig) -> tuple[np.ndarr
             if known:
                 given = (both[alike].sum(axis=0) + s * given) / (own[alike].sum() + s)
         probability[i] = given
-    return probability, n_both, own
+    return probability, n_both, share
 
 
 def _partners(i: int, catalog: Catalog, n_both: np.ndarray) -> set[int]:
@@ -104,43 +108,46 @@ def _partners(i: int, catalog: Catalog, n_both: np.ndarray) -> set[int]:
 
 @given(shops(max_size=60))
 def test_equals_counting_basket_by_basket(dataset: Dataset) -> None:
+    """Without known users, baskets are all there is."""
+    events = dataset.events
+    dataset = replace(dataset, events=replace(events, user_idx=np.full_like(events.user_idx, -1)))
     model = _fit(dataset)
     catalog = read_catalog(dataset.catalog)
-    probability, n_both, own = _probabilities(dataset, CONFIG)
-    backward = find_reversed_pairs(dataset, catalog, CONFIG.direction)
-    everything = np.arange(len(dataset.items), dtype=np.int32)
-    for i in everything:
-        if catalog.item_type[i] < 0 and not own[i]:
+    probability, n_both, share = _probabilities(dataset, CONFIG)
+    for i in range(len(dataset.items)):
+        if catalog.item_type[i] < 0 and not share[i]:
             continue
-        together, complements = _as_dict(model.bought_together, i), _as_dict(model.complementary, i)
-        likely = _partners(int(i), catalog, n_both)
+        together = _as_dict(model.bought_together, i)
+        likely = _partners(i, catalog, n_both)
         assert set(together) == likely
         for j in likely:
             assert together[j] == pytest.approx(probability[i, j], rel=1e-4)
-        wrong_way = backward.is_reversed(int(i), everything, catalog)
-        for j in likely:
-            same = catalog.item_type[i] == catalog.item_type[j] >= 0
-            same_group = catalog.group[i] == catalog.group[j] >= 0
-            assert (j in complements) == (not same and not same_group and not wrong_way[j])
-        for lists in (model.bought_together, model.complementary):
-            for j, n in zip(lists.item_idx[i], lists.n_together[i], strict=True):
-                assert j == NO_ITEM or n == n_both[i, j]
+        for j, n in zip(model.bought_together.item_idx[i], model.bought_together.n_together[i], strict=True):
+            assert j == NO_ITEM or n == n_both[i, j]
+
+
+@given(shops(max_size=60))
+def test_a_complement_replaces_nothing_and_does_not_come_first(dataset: Dataset) -> None:
+    model, catalog = _fit(dataset), read_catalog(dataset.catalog)
+    backward = find_reversed_pairs(dataset, catalog, CONFIG.direction)
+    for i in range(len(dataset.items)):
+        listed = np.array(list(_as_dict(model.complementary, i)), np.int32)
+        assert not ((catalog.item_type[i] == catalog.item_type[listed]) & (catalog.item_type[i] >= 0)).any()
+        assert not ((catalog.group[i] == catalog.group[listed]) & (catalog.group[i] >= 0)).any()
+        assert not backward.is_reversed(i, listed, catalog).any()
 
 
 @given(shops(max_size=60))
 def test_lists_are_descending_and_never_contain_the_item_itself(dataset: Dataset) -> None:
     model = _fit(dataset, replace(CONFIG, list_length=3))
     whole = _fit(dataset)
-    for lists, longer in (
-        (model.bought_together, whole.bought_together),
-        (model.complementary, whole.complementary),
-    ):
+    for lists in (model.bought_together, model.complementary):
         assert (np.diff(lists.score, axis=1) <= 0).all()
         ends = lists.item_idx == NO_ITEM
         assert not lists.score[ends].any()
         assert not lists.n_together[ends].any()
         assert not (lists.item_idx == np.arange(len(lists.item_idx))[:, None]).any()
-        np.testing.assert_array_equal(lists.item_idx, longer.item_idx[:, :3])
+    np.testing.assert_array_equal(model.bought_together.item_idx, whole.bought_together.item_idx[:, :3])
 
 
 def test_a_popularity_discount_of_one_orders_by_lift() -> None:
@@ -184,7 +191,7 @@ def test_items_of_unknown_type_are_excluded_by_the_given_function() -> None:
     model = fit_copurchase(
         dataset,
         read_catalog(dataset.catalog),
-        CONFIG,
+        replace(CONFIG, complements=ComplementConfig(min_lift=0.1)),
         dataset.end,
         lambda item, others: (others == 1) & (item == 0),
     )
@@ -227,3 +234,35 @@ def test_items_that_sell_now_come_before_items_that_sold_as_often_earlier() -> N
     assert expected[ids.row("c1")] > 1 > expected[ids.row("a1")]
     for item, probability in far.items():
         assert moved[item] == pytest.approx(probability * expected[item], rel=1e-4)
+
+
+def test_an_item_bought_alone_goes_with_what_its_buyers_bought_at_other_times() -> None:
+    """`x` and `c1` are never in one basket; as many users bought both as there are baskets of `a1` and `b1`."""
+    rows: list[dict[str, Any]] = []
+    for n in range(6):
+        rows += [{"user_id": f"u{n}", "item_id": "x", "basket_id": f"x{n}", "timestamp": at(moment(n))}]
+        rows += [{"user_id": f"u{n}", "item_id": "c1", "basket_id": f"c{n}", "timestamp": at(moment(n + 9))}]
+        rows += [
+            {"user_id": f"v{n}", "item_id": item_id, "basket_id": f"v{n}", "timestamp": at(moment(n))}
+            for item_id in ("a1", "b1")
+        ]
+    dataset = dataset_of(rows, CATALOG)
+    model, ids = _fit(dataset, replace(CONFIG, min_basket_share=0.2)), dataset.items
+    assert model.by_basket
+    for seed, partner, n_together in (("x", "c1", BY_USER_ONLY), ("a1", "b1", 6)):
+        assert model.bought_together.item_idx[ids.row(seed), 0] == ids.row(partner)
+        assert model.bought_together.n_together[ids.row(seed), 0] == n_together
+
+
+def test_where_all_buy_in_full_baskets_users_do_not_count() -> None:
+    """The same user's other baskets say nothing that the baskets do not."""
+    rows = [
+        {"user_id": f"u{n}", "item_id": item_id, "basket_id": f"{basket}{n}", "timestamp": at(moment(n))}
+        for n in range(5)
+        for basket, item_ids in (("one", "x c1"), ("two", "a1 b1"))
+        for item_id in item_ids.split()
+    ]
+    dataset = dataset_of(rows, CATALOG)
+    lists = _fit(dataset).bought_together
+    assert not (lists.n_together == BY_USER_ONLY).any()
+    assert dataset.items.row("b1") not in _as_dict(lists, dataset.items.row("x"))
