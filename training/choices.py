@@ -16,6 +16,7 @@ PROTOCOL_NAMES: Final = (
     "time_of_day",
     "cold_items",
     "cold_users",
+    "sessions",
 )
 """Keys of `recsys.evaluation.protocols.PROTOCOLS`."""
 

@@ -55,6 +55,15 @@ def completion(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Va
     }
 
 
+def next_item(experiment: Experiment, task: Task, lists: Lists) -> dict[str, Values]:
+    """Compute whether and at which position the one next item is found."""
+    return {
+        "recall@20": metrics.recall_at_k(lists, task.relevant, 20),
+        "mrr@20": metrics.average_precision_at_k(lists, task.relevant, 20),
+        "recall@5": metrics.recall_at_k(lists, task.relevant, 5),
+    }
+
+
 BEST_SELLERS: Final = 1000
 FIRST_PLACES: Final = 5
 """The lists of the best sellers are the ones that a shop's people look at, and their first places above all."""

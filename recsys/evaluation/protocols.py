@@ -24,6 +24,13 @@ from recsys.evaluation.cold_start import (
 )
 from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults, draw, score_lists
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
+from recsys.evaluation.sessions import (
+    FIRST_ITEMS,
+    SESSION_BASELINES,
+    SessionBaselines,
+    next_new_item,
+    session_lists,
+)
 from recsys.evaluation.tasks import Task
 
 ROLLING_DECAY_DAYS: Final = 90.0
@@ -32,6 +39,9 @@ ROLLING_DECAY_DAYS: Final = 90.0
 FINDERS: Final = ("popularity", "user_knn", "up_cf", "als", "bpr", "item_bm25", "item_cosine", "ease")
 """Baselines that can score items that a user never bought."""
 
+
+SESSION_PLACEMENTS: Final = ("for_you", "discover", "similar", "viewed_together")
+"""Lists that a session may have."""
 
 COLD_USERS: Final = "No user bought both before the window and in it"
 
@@ -144,10 +154,33 @@ def cold_users(experiment: Experiment) -> Iterator[QuestionResults]:
         yield evaluate_cold_users(cold, n_kept, experiment.progress)
 
 
+def sessions(experiment: Experiment) -> Iterator[QuestionResults]:
+    """Evaluate the lists of anonymous sessions on the next item that is new to the session, after 1, 2, 3 and 5."""
+    every = next_new_item(experiment.dataset, experiment.window)
+    _require_queries(every.task, "No session of the window has two items in order")
+    baselines = SessionBaselines(experiment.past.dataset, experiment.window.start)
+    for n_items in FIRST_ITEMS:
+        asked = every.of_length(n_items)
+        if not len(asked):
+            continue
+        lists = {
+            name: session_lists(experiment.engine, asked, name, N_LISTED, experiment.progress)
+            for name in SESSION_PLACEMENTS
+        }
+        lists |= {name: baselines.lists(name, asked, N_LISTED, experiment.progress) for name in SESSION_BASELINES}
+        values = {
+            method: {
+                f"{name}_n{n_items}": value for name, value in measures.next_item(experiment, asked.task, rows).items()
+            }
+            for method, rows in lists.items()
+        }
+        yield QuestionResults(SESSION_PLACEMENTS, f"recall@20_n{n_items}", values, lists, asked.task)
+
+
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
     {
         protocol.__name__: protocol
-        for protocol in (next_basket, rolling, discovery, complements, time_of_day, cold_items, cold_users)
+        for protocol in (next_basket, rolling, discovery, complements, time_of_day, cold_items, cold_users, sessions)
     }
 )
 

@@ -14,7 +14,7 @@ from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.stages import rank
 from recsys.ranking.features import FEATURES, features
 from recsys.ranking.scoring import ranker_of
-from recsys.reasons.evidence import message_templates
+from recsys.reasons.context import message_templates
 from recsys.reasons.templates import BoundMessage
 from recsys.retrieval.candidates import QUOTAS
 from recsys.retrieval.query import Ranking

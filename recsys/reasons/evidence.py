@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -16,81 +14,15 @@ from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from recsys.core.schema import EVENT_NAMES
 from recsys.core.topk import is_among
-from recsys.data.catalog import PATH_SEPARATOR
 from recsys.data.dataset import DAY_S
-from recsys.fitting.engine import Engine
-from recsys.models.pairs.related_items import BY_USER_ONLY, RelatedItems
-from recsys.models.pairs.sequence import NeighborLists, weigh_recent
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.reasons.messages import CODES
-from recsys.reasons.templates import BoundMessage, MessageTemplates, Value, templates_for
-from recsys.retrieval.query import Query
-from recsys.retrieval.sources import N_NEIGHBORS
+from recsys.reasons import related
+from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
+from recsys.reasons.templates import Value
 from recsys.retrieval.user_state import UserState
 
-Rows = npt.NDArray[np.int32]
-ItemReasons = tuple[Reason, ...]
-"""The reasons of one kind of evidence for an item; none where it has no evidence."""
-
-NOTABLE_LIFT = 1.005
-LOWEST_QUOTED_LIFT = 1.05
-"""Below it, "1.0 times chance" would say that a pair means nothing."""
-
-NOTHING: Final[ItemReasons] = ()
-
-
-@dataclass(frozen=True)
-class ReasonContext:
-    """The sources of evidence: the models, the user and the query."""
-
-    engine: Engine
-    state: UserState
-    query: Query
-
-    @property
-    def target_event(self) -> str:
-        """Name of the event that counts as success."""
-        return EVENT_NAMES[self.engine.dataset_info.target_event]
-
-    @cached_property
-    def templates(self) -> MessageTemplates:
-        """The message catalog in the shop's words."""
-        return message_templates(self.engine)
-
-    def reason(self, name: str, values: dict[str, float | int | str]) -> Reason:
-        """Returns a reason that states a message of the catalog."""
-        return Reason(CODES.get(name, name), BoundMessage(self.templates, name, values), values)
-
-    def title(self, row: int) -> str:
-        """Returns the title of an item, else its id."""
-        return self.engine.titles[row]
-
-    def days_since(self, timestamp: int) -> int:
-        """Returns the whole days from a time to that of the request."""
-        return (self.query.now - timestamp) // DAY_S
-
-    def type_name(self, type_: int) -> str:
-        """Returns the last level of a type's path, "" for an unknown type."""
-        return self.engine.catalog.type_names[type_].split(PATH_SEPARATOR)[-1] if type_ >= 0 else ""
-
-    def backoff_name(self, seed: int) -> str:
-        """Returns the name of the level that filled an item's list: its type, or its category if the type has no pairs.
-
-        An item that was moved after the training keeps its list, but may now have a type without a category, or no
-        type: the name is then that of the type, or the item's title.
-        """
-        catalog, type_ = self.engine.catalog, self.engine.catalog.item_type[seed]
-        if type_ < 0:
-            return self.engine.titles[seed]
-        path = catalog.type_names[type_].split(PATH_SEPARATOR)
-        return path[-1] if self.engine.copurchase.is_paired_type[type_] or len(path) == 1 else path[-2]
-
-
-def message_templates(engine: Engine) -> MessageTemplates:
-    """Returns the message catalog in the words of an engine's shop."""
-    target_event = EVENT_NAMES[engine.dataset_info.target_event]
-    return templates_for(target_event, engine.copurchase.by_basket, len(engine.users_table) > 0)
+NOTABLE_LIFT: Final = 1.005
 
 
 def reasons_for(
@@ -170,92 +102,6 @@ def _similar_users(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     return [(context.reason("shoppers_alike", {"n_buyers": n}),) if n else NOTHING for n in n_buyers]
 
 
-def _with_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    return _together(context, rows, context.engine.copurchase.partners, *context.state.top_history_items)
-
-
-def _with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    seeds = context.query.seeds
-    lists = context.engine.copurchase.bought_together
-    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
-
-
-def _goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    seeds = context.query.seeds
-    lists = context.engine.copurchase.complementary
-    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32), _types_together)
-
-
-def _strongest(
-    near: npt.NDArray[np.int32], score: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], rows: Rows
-) -> list[tuple[int, int] | None]:
-    """For each row, the list with the largest weighted score for it, and its entry there; None where no list has it.
-
-    Args:
-        near: int32 (n_seeds, length), rows of the seeds' lists.
-        score: float32, of the entries.
-        weight: float32 (n_seeds,), how much each seed counts.
-        rows: int32 (n,), distinct.
-    """
-    order = np.argsort(rows)
-    entry = np.flatnonzero(is_among(near.ravel(), rows[order]))
-    row = near.ravel()[entry]
-    weighted = (score * weight[:, None]).ravel()[entry]
-    best: dict[int, int] = {}
-    for position in np.argsort(-weighted, kind="stable").tolist():
-        best.setdefault(int(row[position]), int(entry[position]))
-    width = near.shape[1]
-    return [divmod(best[each], width) if each in best else None for each in rows.tolist()]
-
-
-def _with_type(context: ReasonContext, seed: int, row: int) -> Reason:
-    return context.reason("goes_with_type", {"type": context.backoff_name(seed)})
-
-
-def _types_together(context: ReasonContext, seed: int, row: int) -> Reason:
-    """The item's type goes with the seed's type; of the item itself nothing is known."""
-    type_, of_seed = context.engine.catalog.item_type[[row, seed]].tolist()
-    if type_ < 0 or of_seed < 0:
-        return _with_type(context, seed, row)
-    values: dict[str, Value] = {"own_type": context.type_name(type_), "type": context.type_name(of_seed)}
-    return context.reason("types_go_together", values)
-
-
-def _together(
-    context: ReasonContext,
-    rows: Rows,
-    lists: RelatedItems,
-    seeds: Rows,
-    weight: npt.NDArray[np.float32],
-    without_pair: Callable[[ReasonContext, int, int], Reason] = _with_type,
-) -> list[ItemReasons]:
-    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1."""
-    copurchase = context.engine.copurchase
-    reasons: list[ItemReasons] = []
-    found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
-    for row, strongest in zip(rows.tolist(), found, strict=True):
-        if strongest is None:
-            reasons.append(NOTHING)
-            continue
-        seed = int(seeds[strongest[0]])
-        n_both = int(lists.n_together[seed, strongest[1]])
-        if not n_both:
-            reasons.append((without_pair(context, seed, row),))
-            continue
-        values: dict[str, Value] = {"with": context.engine.items.ids[seed], "title": context.title(seed)}
-        if n_both == BY_USER_ONLY:
-            reasons.append((context.reason("bought_by_same_users", values),))
-            continue
-        n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
-        values |= {"n_together": n_both, "n_baskets": n_seed}
-        lift = n_both * copurchase.n_all / (n_seed * n_item)
-        if lift < LOWEST_QUOTED_LIFT:
-            reasons.append((context.reason("often_bought_together", values),))
-            continue
-        reasons.append((context.reason("bought_together", values | {"lift": round(lift, 2)}),))
-    return reasons
-
-
 def _of_type(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     engine, own = context.engine, context.state.own
     types, is_sold = engine.catalog.item_type, context.target_event == "purchase"
@@ -268,97 +114,6 @@ def _of_type(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
         name = "type_you_buy" if type_ in owned else "type_you_view"
         is_first = row in engine.affinity.top_items(type_)
         reasons.append((context.reason(f"first_of_{name}" if is_first else name, {"type": context.type_name(type_)}),))
-    return reasons
-
-
-def _like_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    return _like(context, rows, *context.state.top_history_items, N_NEIGHBORS)
-
-
-def _like_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    seeds = context.query.seeds
-    return _like(context, rows, seeds, np.ones(len(seeds), np.float32))
-
-
-def _like(
-    context: ReasonContext,
-    rows: Rows,
-    seeds: Rows,
-    weight: npt.NDArray[np.float32],
-    n_neighbors: int | None = None,
-) -> list[ItemReasons]:
-    hybrid = context.engine.hybrid
-    reasons: list[ItemReasons] = []
-    near, score = hybrid.similar_idx[seeds, :n_neighbors], hybrid.similar_score[seeds, :n_neighbors]
-    for strongest in _strongest(near, score, weight, rows):
-        if strongest is None:
-            reasons.append(NOTHING)
-            continue
-        seed = int(seeds[strongest[0]])
-        values: dict[str, Value] = {
-            "like": context.engine.items.ids[seed],
-            "title": context.title(seed),
-            "likeness": round(float(score[strongest]), 3),
-        }
-        reasons.append((context.reason("similar", values),))
-    return reasons
-
-
-def _supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    """The purchased item with the largest weight for each."""
-    own, model = context.state.own, context.engine.ease
-    position = model.row_of[own.item_idx]
-    known = position >= 0
-    seeds, weight = own.item_idx[known], np.log1p(own.n_baskets[known]).astype(np.float32)
-    if not len(seeds):
-        return [NOTHING] * len(rows)
-    reasons: list[ItemReasons] = []
-    for strongest in _strongest(model.item_idx[position[known]], model.weight[position[known]], weight, rows):
-        if strongest is None:
-            reasons.append(NOTHING)
-            continue
-        seed = int(seeds[strongest[0]])
-        values: dict[str, Value] = {"item_id": context.engine.items.ids[seed], "title": context.title(seed)}
-        reasons.append((context.reason("goes_with_own", values),))
-    return reasons
-
-
-def _around_latest(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    return _neighbors(context, rows, context.engine.sequence.around, *context.state.recent_items, "viewed_together")
-
-
-def _after_latest(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    return _neighbors(context, rows, context.engine.sequence.after, *context.state.recent_items, "follows")
-
-
-def _around_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    seeds = context.query.seeds
-    weighted = weigh_recent(seeds, np.arange(len(seeds)), context.engine.sequence.config)
-    return _neighbors(context, rows, context.engine.sequence.around, *weighted, "viewed_together")
-
-
-def _neighbors(
-    context: ReasonContext,
-    rows: Rows,
-    lists: NeighborLists,
-    items: Rows,
-    weight: npt.NDArray[np.float32],
-    message: str,
-) -> list[ItemReasons]:
-    """The item whose list has the largest weighted score for each row."""
-    known = lists.row_of[items] >= 0
-    items = items[known]
-    if not len(items):
-        return [NOTHING] * len(rows)
-    row = lists.row_of[items]
-    reasons: list[ItemReasons] = []
-    for strongest in _strongest(lists.item_idx[row], lists.score[row], weight[known], rows):
-        if strongest is None:
-            reasons.append(NOTHING)
-            continue
-        item = int(items[strongest[0]])
-        values: dict[str, Value] = {"item_id": context.engine.items.ids[item], "title": context.title(item)}
-        reasons.append((context.reason(message, values),))
     return reasons
 
 
@@ -421,21 +176,21 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]]
         "repeat": _again,
         "due": _due,
         "als": _similar_users,
-        "together": _with_own,
+        "together": related.with_own,
         "affinity": _of_type,
-        "ease": _supporting_items,
+        "ease": related.supporting_items,
         "touched": _touched,
-        "around": _around_latest,
-        "after": _after_latest,
-        "content": _like_own,
+        "around": related.around_latest,
+        "after": related.after_latest,
+        "content": related.like_own,
         "popular": _popular,
         "hour": _hour,
         "popular_by_hour": _popular_by_hour,
-        "bought_together": _with_seed,
-        "complementary": _goes_with_seed,
-        "similar": _like_seed,
-        "viewed_together": _around_seed,
-        "alternatives": _around_seed,
+        "bought_together": related.with_seed,
+        "complementary": related.goes_with_seed,
+        "similar": related.like_seed,
+        "viewed_together": related.around_seed,
+        "alternatives": related.around_seed,
         "tail": _tail,
     }
 )

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
-from recsys.reasons.evidence import message_templates, reasons_for
+from recsys.reasons.context import message_templates
+from recsys.reasons.evidence import reasons_for
 from recsys.reasons.templates import BoundMessage
 from recsys.retrieval.user_state import UserState
 

@@ -134,7 +134,7 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", METRICS)
 def test_each_protocol_gives_one_value_per_query(protocol: str, experiment: Experiment) -> None:
     questions = list(PROTOCOLS[protocol](experiment))
     found: dict[str, set[str]] = {}

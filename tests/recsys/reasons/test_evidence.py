@@ -15,7 +15,8 @@ from recsys.core.request import Reason, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
-from recsys.reasons.evidence import LOWEST_QUOTED_LIFT, reasons_for
+from recsys.reasons.evidence import reasons_for
+from recsys.reasons.related import LOWEST_QUOTED_LIFT
 from recsys.retrieval.sources import N_NEIGHBORS
 from tests.shop import (
     CAMERAS,
