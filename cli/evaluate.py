@@ -93,6 +93,7 @@ def _show(report: EvaluationReport) -> None:
             _show_question(protocol, outcome)
         if protocol in report.skipped:
             show_lines([f"{protocol}: skipped. {report.skipped[protocol]}", ""])
+    show_lines([*report.orders, ""] if report.orders else [])
     span = report.about()["window"]
     took = sum(report.seconds.values())
     show_lines(

@@ -44,12 +44,18 @@ def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) 
     if as_json:
         rows = [dict(zip(COLUMNS, _row(each), strict=True)) for each in placements]
         pages = {page.name: list(page.placements) for page in recommender.book.pages.values()}
-        show_json({"placements": rows, "pages": pages, "unknown_pins": unknown})
+        own = [each.name for each in placements if each.has_own_weights]
+        show_json({"placements": rows, "pages": pages, "unknown_pins": unknown, "own_weights": own})
         return
     show_lines([f"{file} is valid for {recommender.version}"])
     show_table(COLUMNS, [_row(each) for each in placements])
     show_lines([f"page {page.name}: {', '.join(page.placements)}" for page in recommender.book.pages.values()])
     show_lines([f"{name} pins unknown items: {', '.join(ids)}" for name, ids in unknown.items()])
+    show_lines(
+        f"{each.name} has weights of its own: the learned weights and their comparison with simpler orders do not apply"
+        for each in placements
+        if each.has_own_weights
+    )
 
 
 def _row(placement: Placement) -> tuple[str, str, str, int, str, str]:

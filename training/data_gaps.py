@@ -9,7 +9,9 @@ import polars as pl
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S, PURCHASE, Dataset
+from recsys.fitting.blend import NO_BLEND
 from recsys.fitting.engine import Engine
+from recsys.ranking.holdout import is_order_only
 
 CONTENT = ("title", "category", "tags", "brand")
 
@@ -55,18 +57,21 @@ def _ranker_gaps(engine: Engine) -> Iterator[str]:
     if not config.enabled:
         yield "No ranker is trained (ranker.enabled is false): the blend orders every list."
         return
-    for lists, ranker in (
-        ("for_you and time_of_day", engine.rankers.next),
-        ("discover and long_tail", engine.rankers.new),
-        ("bought_together", engine.rankers.pairs),
+    blends, rankers = engine.blends, engine.rankers
+    for lists, ranker, blend in (
+        ("for_you and time_of_day", rankers.next, blends.next),
+        ("discover", rankers.new, blends.new),
+        ("long_tail", rankers.new, blends.tail),
+        ("bought_together", rankers.pairs, NO_BLEND),
     ):
-        if ranker.is_fitted:
-            continue
-        if ranker.n_requests < config.min_queries:
-            why = f"it has {ranker.n_requests} past requests, {config.min_queries} are needed"
-        else:
-            why = f"its nDCG@10 on the latest requests is {ranker.ndcg:.4f}, the blend's {ranker.ndcg_of_blend:.4f}"
-        yield f"The blend, which needs no training, orders {lists}: the ranker is left out, {why}."
+        if blend.is_fitted and not blend.uses_ranker:
+            yield blend.sentence(lists)
+        elif not ranker.is_fitted:
+            if ranker.n_requests < config.min_queries:
+                why = f"it has {ranker.n_requests} past requests, {config.min_queries} are needed"
+            else:
+                why = f"its nDCG@10 on the latest requests is {ranker.ndcg:.4f}, the blend's {ranker.ndcg_of_blend:.4f}"
+            yield f"The blend orders {lists}: the ranker is left out, {why}."
 
 
 def _basket_gaps(engine: Engine) -> Iterator[str]:
@@ -81,6 +86,11 @@ def _basket_gaps(engine: Engine) -> Iterator[str]:
 
 
 def _time_gaps(dataset: Dataset, engine: Engine) -> Iterator[str]:
+    if is_order_only(dataset):
+        yield (
+            "The clock gives the order only (one date, or equal gaps between all orders of a user): trends and due "
+            "dates are guesses, and rankers learn from the last events of each user."
+        )
     if not engine.timeofday.is_fitted:
         yield "The times are dates without hours: time_of_day and popular are the same at every hour."
     span_days = (dataset.end - int(dataset.events.timestamp[0])) / DAY_S

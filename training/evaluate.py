@@ -66,7 +66,8 @@ def evaluate(
     report = EvaluationReport(
         window, span, dataset.timezone, outcomes, results, skipped, stopwatch.seconds, dataset.users, dataset.items
     )
-    report = replace(report, importances=experiment.engine.rankers.next.importances)
+    engine = experiment.engine
+    report = replace(report, importances=engine.rankers.next.importances, orders=engine.blends.sentences())
     if with_curves:
         stopwatch("curves")
         report = replace(report, dial=_tail_discounts(experiment, results), score_bins=_score_bins(experiment, results))

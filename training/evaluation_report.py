@@ -51,6 +51,7 @@ class EvaluationReport:
         dial: accuracy and long-tail share of `discover` at each tail discount, and of other methods; may be empty.
         score_bins: share of the items in `for_you` that were bought, by score; may be empty.
         importances: gain of the ranker by feature; empty where no ranker is fitted.
+        orders: what orders each list and why, one sentence each; empty where no weights were learned.
     """
 
     window_name: WindowName
@@ -65,6 +66,7 @@ class EvaluationReport:
     dial: Sequence[TradeoffPoint] = ()
     score_bins: Sequence[ScoreBin] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
+    orders: tuple[str, ...] = ()
 
     def metrics(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
         """Return `protocol → method → metric → {value, low, high}`."""
@@ -82,6 +84,7 @@ class EvaluationReport:
             "window": {"name": self.window_name, **_moments(self.window)},
             "timezone": self.timezone,
             "skipped": dict(self.skipped),
+            "orders": list(self.orders),
             "seconds": dict(self.seconds),
             "questions": {
                 protocol: [_question(outcome) for outcome in outcomes] for protocol, outcomes in self.outcomes.items()

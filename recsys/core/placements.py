@@ -153,6 +153,11 @@ class Placement:
         """Whether the order of the list is not that of its scores alone."""
         return bool(self.pins or self.promotions or self.diversity or self.max_per_category or self.rotation)
 
+    @property
+    def has_own_weights(self) -> bool:
+        """Whether a file's weights replace the learned ones, and the comparison with simpler orders."""
+        return self.anchor == "user" and len(self.sources) > 1 and not self.blend
+
     @cached_property
     def has_rules(self) -> bool:
         """Whether anything of the placement is to be found in the catalog: filters or pins."""

@@ -80,11 +80,14 @@ def sweep_tail_discount(
     chosen = _sample(results.n_queries, MAX_SWEEP_QUERIES)
     task, served = results.task.take(chosen), PLACEMENTS["discover"]
     points = []
-    for discount in sorted({*tail_discounts, served.tail_discount}):
+    blends = experiment.engine.blends
+    own = blends.new.tail_discount if blends.new.is_fitted else served.tail_discount
+    for discount in sorted({*tail_discounts, own}):
         placement = replace(served, tail_discount=discount)
-        lists = served_lists(experiment.engine, task, placement, N_LISTED, experiment.progress)
+        engine = replace(experiment.engine, blends=replace(blends, new=replace(blends.new, tail_discount=discount)))
+        lists = served_lists(engine, task, placement, N_LISTED, experiment.progress)
         point = _point(experiment, task, served.name, lists)
-        points.append(replace(point, tail_discount=discount, is_served=discount == served.tail_discount))
+        points.append(replace(point, tail_discount=discount, is_served=discount == own))
     for method, rows in results.lists.items():
         if method != served.name:
             points.append(

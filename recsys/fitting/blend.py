@@ -100,6 +100,19 @@ class Blend:
         ends = np.array([known.get(name, (0.0, 0.0)) for name in names]).reshape(len(names), 2)
         return between(ends[:, 0], ends[:, 1], n_items)
 
+    def sentence(self, lists: str) -> str:
+        """Write what orders some lists and why, with the figures; only after a search.
+
+        Args:
+            lists: names of the lists.
+        """
+        value = dict(zip(self.orders, self.values, strict=True))
+        others = ", ".join(f"{name} {value[name]:.4f}" for name in self.orders if name != self.order)
+        return (
+            f"{lists}: ordered by {self.order}, which reached {self.metric} {value[self.order]:.4f} on the latest "
+            f"{self.n_held_out:,} past requests ({others})."
+        )
+
     def to_dict(self) -> dict[str, object]:
         """Return what was tried, what was chosen and what it gained, for the manifest."""
         return {
@@ -180,6 +193,15 @@ class Blends:
     next: Blend = NO_BLEND
     new: Blend = NO_BLEND
     tail: Blend = NO_BLEND
+
+    def sentences(self) -> tuple[str, ...]:
+        """Write what orders each list where a search was made."""
+        lists = (
+            (self.next, "for_you and time_of_day"),
+            (self.new, "discover"),
+            (self.tail, "long_tail"),
+        )
+        return tuple(blend.sentence(names) for blend, names in lists if blend.is_fitted)
 
     def to_dict(self) -> Mapping[str, dict[str, object]]:
         """Return the report of each search that was made."""

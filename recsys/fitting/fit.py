@@ -38,6 +38,7 @@ def fit_models(
     progress: Progress = silent,
     *,
     user_lists_only: bool = False,
+    content: ContentModel | None = None,
 ) -> Engine:
     """Fit every model; the blend of the sources orders the lists of the result.
 
@@ -47,6 +48,7 @@ def fit_models(
         now: moment from which ages count, seconds since 1970; the end of the data if None.
         progress: called with the name of each stage.
         user_lists_only: leave out precomputed lists that no list of a user needs, to save time.
+        content: the content of the catalog, where another fit has it already.
 
     Returns:
         The engine, without rankers.
@@ -62,7 +64,9 @@ def fit_models(
     progress("time of day")
     timeofday = fit_timeofday(dataset, catalog, config.timeofday)
     progress("content")
-    content = fit_content(dataset.catalog, config.content, rng)
+    content = (
+        fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed)) if content is None else content
+    )
     progress("collaborative filtering")
     als = fit_user_factors(dataset, config.als, rng)
     progress("hybrid embedding")

@@ -59,10 +59,10 @@ class RankerConfig:
     """
 
     enabled: bool = True
-    n_cutoffs: PositiveInt = 3
-    step_days: PositiveInt = 14
+    n_cutoffs: PositiveInt = 2
+    step_days: PositiveInt = 28
     horizon_days: PositiveInt = 28
-    max_shoppers: PositiveInt = 5000
+    max_shoppers: PositiveInt = 2000
     min_queries: Annotated[int, Meta(ge=2)] = 200
     short_share: Share = 0.25
     max_short: PositiveInt = 8
@@ -120,16 +120,17 @@ class Ranker:
         order = np.argsort(-gain, kind="stable")
         return {self.feature_names[idx]: float(gain[idx] / max(gain.sum(), 1e-12)) for idx in order}
 
-    def log_odds(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def log_odds(self, features: npt.NDArray[np.float32], n_threads: int = 1) -> npt.NDArray[np.float64]:
         """Predict the log-odds that each candidate is bought.
 
         Args:
             features: float32 (n, n_features), columns in the order of `feature_names`.
+            n_threads: threads; 0 for one per core. The result is the same.
 
         Returns:
             float64 (n,).
         """
-        raw = np.asarray(self.booster.predict(features, num_threads=1, validate_features=False), np.float64)
+        raw = np.asarray(self.booster.predict(features, num_threads=n_threads, validate_features=False), np.float64)
         return self.slope * raw + self.intercept
 
 

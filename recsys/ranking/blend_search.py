@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.metrics import ndcg_of_hits
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.fitting.blend import Blend, BlendConfig, between
 from recsys.ranking.questions import SOURCES, Questions
@@ -30,6 +31,9 @@ MIN_Z: Final = 1.0
 """Standard errors of the paired gain that a change of a weight must win: a search among noise would wander."""
 
 MIN_GAIN: Final = 1e-9
+
+TIE: Final = 1e-6
+"""Part of its score that a taken candidate loses, so that it comes behind the others of an equal score."""
 
 N_RESAMPLES: Final = 500
 
@@ -94,31 +98,27 @@ class Trials:
         position = np.searchsorted(self.requests, request)
         self.size = np.bincount(position, minlength=len(self.requests))
         columns = [SOURCES.index(name) for name in self.names]
-        self._scores = np.ascontiguousarray(questions.scores[self._rows][:, columns].T, np.float64)
-        self._log_trend = questions.log_trend[self._rows].astype(np.float64)
-        self._log_buyers = questions.log_buyers[self._rows].astype(np.float64)
+        self._scores = np.ascontiguousarray(questions.scores[self._rows][:, columns].T)
+        self._log_trend, self._log_buyers = questions.log_trend[self._rows], questions.log_buyers[self._rows]
         self._n_items, self._n_relevant = questions.n_items[self.requests], n_relevant[self.requests]
         self.n_trials = 0
-        self._prepare(position, taken[self._rows])
+        start = np.cumsum(self.size) - self.size
+        self._request = position
+        self._column = np.arange(len(position)) - np.repeat(start, self.size)
+        self._taken = taken[self._rows]
+        self._table = np.full((len(self.requests), int(self.size.max(initial=0))), -np.inf, np.float32)
+        self._is_taken = np.zeros(self._table.shape, np.bool_)
+        self._is_taken[position, self._column] = self._taken
 
     def __len__(self) -> int:
         return len(self.requests)
 
-    def _prepare(self, position: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]) -> None:
-        """Pair every taken candidate with all candidates of its request, to count those ahead of it."""
-        start = np.cumsum(self.size) - self.size
-        self._taken = np.flatnonzero(taken)
-        self._taken_request = position[self._taken]
-        length = self.size[self._taken_request]
-        self._pair_start = np.cumsum(length) - length
-        within = np.arange(length.sum()) - np.repeat(self._pair_start, length)
-        self._pair = np.repeat(start[self._taken_request], length) + within
-        self._pair_taken = np.repeat(np.arange(len(self._taken)), length)
-
     def score(self, weights: Weights) -> Vector:
         """Return the score of each eligible candidate, float64 (n,)."""
         per_request = between(weights.few, weights.many, self._n_items)
-        parts = mix(self._scores, per_request, self.size, self.names, self.repeat_share)
+        counts = per_request.any(axis=1) | (np.array(self.names) == "repeat")
+        names = tuple(name for name, counted in zip(self.names, counts.tolist(), strict=True) if counted)
+        parts = mix(self._scores[counts], per_request[counts], self.size, names, self.repeat_share)
         log_factor = weights.trend_power * self._log_trend - weights.tail_discount * self._log_buyers
         score: Vector = parts.sum(axis=0) * np.exp(log_factor)
         return score
@@ -132,19 +132,22 @@ class Trials:
         """Return the metric of each request for a score of all candidates of the questions."""
         return self.values_of(score[self._rows])
 
-    def values_of(self, score: Vector) -> Vector:
+    def values_of(self, score: npt.NDArray[np.floating]) -> Vector:
         """Return the metric of each request for a score of the eligible candidates; ties count against it."""
-        rank = np.zeros(len(self._taken), np.int64)
-        if len(self._taken):
-            ahead = score[self._pair] >= score[self._taken][self._pair_taken]
-            rank = np.add.reduceat(ahead.astype(np.int64), self._pair_start) - 1
-        is_hit = (rank < self._k) & (score[self._taken] > 0)
-        gain = 1 / np.log2(rank + 2.0) if KINDS[self._kind].metric.startswith("ndcg") else np.ones(len(rank))
-        total = np.bincount(self._taken_request, gain * is_hit, len(self.requests))
+        if not len(self):
+            return np.zeros(0)
+        is_listed = score > 0
+        behind = np.where(self._taken, score * np.float32(TIE), 0)
+        self._table[self._request, self._column] = np.where(is_listed, score - behind, -np.inf)
+        k = min(self._k, self._table.shape[1])
+        best = np.argpartition(-self._table, k - 1, axis=1)[:, :k]
+        value = np.take_along_axis(self._table, best, axis=1)
+        best = np.take_along_axis(best, np.argsort(-value, axis=1, kind="stable"), axis=1)
+        hits = np.take_along_axis(self._is_taken, best, axis=1)
+        hits &= np.isfinite(np.take_along_axis(self._table, best, axis=1))
         if KINDS[self._kind].metric.startswith("ndcg"):
-            ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, self._k + 2)))])
-            return np.asarray(total / ideal[np.minimum(self._n_relevant, self._k)])
-        return np.asarray(total / self._n_relevant)
+            return ndcg_of_hits(hits, self._n_relevant, self._k)
+        return np.asarray(hits.sum(axis=1) / self._n_relevant)
 
 
 def labels(
@@ -194,8 +197,7 @@ def search(trials: Trials, start: Weights, config: BlendConfig, *, tunes_tail: b
         for move in _moves(len(trials.names), tunes_tail=tunes_tail):
             other = move(best)
             found = trials.values(other)
-            gain = found - values
-            if gain.mean() > max(MIN_Z * gain.std() / np.sqrt(len(gain)), MIN_GAIN):
+            if _is_better(found - values):
                 best, values = other, found
     return best
 
@@ -280,13 +282,12 @@ def learn_blend(
     Returns:
         The blend; not fitted with fewer than `min_questions` requests in either part.
     """
-    known, held_out = Trials(kind, earlier, repeat_share), Trials(kind, latest, repeat_share)
+    known = Trials(kind, _drawn(earlier, config.max_questions, rng), repeat_share)
+    held_out = Trials(kind, latest, repeat_share)
     if min(len(known), len(held_out)) < config.min_questions:
         return Blend()
     start = prior(kind, known.names)
-    starts = [start, *_plain_sums(known)]
-    best = max(starts, key=lambda each: float(known.values(each).mean()))
-    found = search(known, best, config, tunes_tail=KINDS[kind].tunes_tail)
+    found = search(known, _best_start(known, start), config, tunes_tail=KINDS[kind].tunes_tail)
     before, after = held_out.values(start), held_out.values(found)
     gain = after - before
     low, high = gain_interval(gain, config.confidence, rng)
@@ -324,6 +325,14 @@ def learn_blend(
     )
 
 
+def _drawn(questions: Questions, n: int, rng: np.random.Generator) -> Questions:
+    if len(questions) <= n:
+        return questions
+    chosen = np.zeros(len(questions), np.bool_)
+    chosen[rng.permutation(len(questions))[:n]] = True
+    return questions.take(chosen)
+
+
 def _alone(names: tuple[str, ...], *chosen: int) -> Weights:
     weights = np.zeros(len(names))
     weights[list(chosen)] = 1.0
@@ -336,10 +345,23 @@ def _best_sources(trials: Trials) -> tuple[list[int], Vector]:
     return np.argsort(-value, kind="stable").tolist(), value
 
 
-def _plain_sums(trials: Trials) -> list[Weights]:
-    """Return starts for the search: the best source, and the plain sums of the best two and three."""
+def _best_start(trials: Trials, prior_weights: Weights) -> Weights:
+    """Return where the search starts: the plain sum of the best two sources, or what is clearly better.
+
+    Two sources that are about as good as each other and differ are better together on requests to come.
+    """
     order, _ = _best_sources(trials)
-    return [_alone(trials.names, *order[:n]) for n in (1, 2, 3)]
+    best, *others = (_alone(trials.names, *order[:n]) for n in (2, 3, 1))
+    values = trials.values(best)
+    for other in (*others, prior_weights):
+        found = trials.values(other)
+        if _is_better(found - values):
+            best, values = other, found
+    return best
+
+
+def _is_better(gain: Vector) -> bool:
+    return bool(gain.mean() > max(MIN_Z * gain.std() / np.sqrt(len(gain)), MIN_GAIN))
 
 
 def _floors(trials: Trials) -> dict[str, tuple[Weights, float]]:

@@ -19,6 +19,7 @@ from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, fit_ranker, mean_ndcg
+from recsys.models.content.content import ContentModel, fit_content
 from recsys.ranking.blend_search import KINDS, Kind, blend_scores, labels, learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
@@ -47,9 +48,12 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
     """
     now = dataset.end if now is None else now
     rankers, blends, learned = Rankers(), Blends(), config
+    content: ContentModel | None = None
     if config.ranker.enabled or config.blend.enabled:
-        rankers, blends, learned = fit_orders(dataset, config, now, progress)
-    engine = replace(fit_models(dataset, learned, now, progress), config=config)
+        progress("content")
+        content = fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed))
+        rankers, blends, learned = fit_orders(dataset, config, now, progress, content)
+    engine = replace(fit_models(dataset, learned, now, progress, content=content), config=config)
     progress("order of related items")
     return replace(engine, rankers=rankers, blends=blends, copurchase=order_pairs(engine, rankers.pairs))
 
@@ -60,9 +64,10 @@ class PastQuestions:
 
     Attributes:
         every: questions of all hold-outs.
-        earlier: those whose answers were complete before the latest; the first half if there is one hold-out.
-        latest: those of the latest; the second half if there is one hold-out.
+        earlier: those whose answers were complete before the latest; of half of the users where there is one moment.
+        latest: those of the latest hold-out; of the other half of the users where there is one moment.
         pairs: examples of pairs by hold-out, the latest first.
+        can_rank: whether rankers may learn from the questions.
         repeat_share: share of purchases that repeat an earlier one, before the latest hold-out.
         config: the settings that the models were fitted with.
         settings: how they were learned.
@@ -72,13 +77,18 @@ class PastQuestions:
     earlier: Questions
     latest: Questions
     pairs: tuple[TrainingGroups, ...]
+    can_rank: bool
     repeat_share: float
     config: EngineConfig
     settings: LearnedSettings
 
 
 def fit_orders(
-    dataset: Dataset, config: EngineConfig, now: int, progress: Progress = silent
+    dataset: Dataset,
+    config: EngineConfig,
+    now: int,
+    progress: Progress = silent,
+    content: ContentModel | None = None,
 ) -> tuple[Rankers, Blends, EngineConfig]:
     """Train the rankers and learn the weights of the sources, by models fitted on the past of each hold-out.
 
@@ -87,13 +97,14 @@ def fit_orders(
         config: settings.
         now: seconds since 1970.
         progress: called with the name of each stage.
+        content: the content of the catalog; fitted anew if not given.
 
     Returns:
         The rankers and the blends, each unfitted if the past has too few requests for it, and the settings of the
         models.
     """
     rng = np.random.default_rng(config.seed)
-    past = ask_the_past(dataset, config, now, rng, progress)
+    past = ask_the_past(dataset, config, now, rng, progress, content)
     if past is None:
         return Rankers(), Blends(), config
     progress("learned ranking")
@@ -114,7 +125,12 @@ def fit_orders(
 
 
 def ask_the_past(
-    dataset: Dataset, config: EngineConfig, now: int, rng: np.random.Generator, progress: Progress = silent
+    dataset: Dataset,
+    config: EngineConfig,
+    now: int,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+    content: ContentModel | None = None,
 ) -> PastQuestions | None:
     """Fit the models on each hold-out and answer its requests; None where no hold-out has any."""
     cuts = holdouts(dataset, now, config.ranker, config.seed)
@@ -128,7 +144,7 @@ def ask_the_past(
         config, settings = _learn_settings(cuts[-1], config, rng)
     for number, cut in enumerate(cuts, 1):
         progress(f"training examples, {number} of {len(cuts)}")
-        engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True)
+        engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True, content=content)
         questions = answer_requests(engine, past_requests(cut, engine.history, config.ranker, rng))
         later = cut.answers.take(cut.answers.event_type == dataset.target_event)
         pairs.append(past_pairs(engine, later, config.ranker, rng))
@@ -139,7 +155,9 @@ def ask_the_past(
     if not parts:
         return None
     earlier, latest = _apart(parts, answered)
-    return PastQuestions(join_questions(parts), earlier, latest, tuple(pairs), repeat_share, config, settings)
+    # With several draws, a ranker sees most of what each user took, and learns to expect it of that user.
+    can_rank = config.ranker.enabled and (len(parts) == 1 or answered[0].is_cutoff)
+    return PastQuestions(join_questions(parts), earlier, latest, tuple(pairs), can_rank, repeat_share, config, settings)
 
 
 def _learn_settings(
@@ -151,13 +169,18 @@ def _learn_settings(
 
 
 def _apart(parts: Sequence[Questions], cuts: Sequence[Holdout]) -> tuple[Questions, Questions]:
-    """Return the earlier questions and the latest; see `PastQuestions`."""
-    older = zip(parts[1:], cuts[1:], strict=True)
-    complete = [part for part, cut in older if cut.now + cut.horizon <= cuts[0].now]
-    if len(parts) > 1:
+    """Return the earlier questions and the latest; see `PastQuestions`.
+
+    Questions of one moment are split by user: a ranker that has seen some answers of a user may know the others.
+    """
+    if len(parts) > 1 and cuts[0].is_cutoff:
+        older = zip(parts[1:], cuts[1:], strict=True)
+        complete = [part for part, cut in older if cut.now + cut.horizon <= cuts[0].now]
         return join_questions(complete or parts[1:]), parts[0]
-    is_first = np.arange(len(parts[0])) < len(parts[0]) // 2
-    return parts[0].take(is_first), parts[0].take(~is_first)
+    every = join_questions(parts)
+    users = np.unique(every.user_idx)
+    is_first = every.user_idx < users[len(users) // 2]
+    return every.take(is_first), every.take(~is_first)
 
 
 @dataclass(frozen=True)
@@ -176,11 +199,7 @@ class Trial:
 def _try_ranker(kind: Kind, past: PastQuestions, config: EngineConfig, rng: np.random.Generator) -> Trial:
     earlier, latest = (_groups(kind, part, past, config, rng) for part in (past.earlier, past.latest))
     n_requests = len(earlier.size) + len(latest.size)
-    if (
-        not config.ranker.enabled
-        or n_requests < config.ranker.min_queries
-        or not min(len(earlier.size), len(latest.size))
-    ):
+    if not past.can_rank or n_requests < config.ranker.min_queries or not min(len(earlier.size), len(latest.size)):
         return Trial(Ranker("", n_requests=n_requests), None)
     trial = boost(earlier, FEATURES, config.ranker.trees, config.seed)
     raw = np.asarray(trial.predict(latest.features, num_threads=1), np.float64)

@@ -19,6 +19,9 @@ SPAN_IN_HORIZONS: Final = 7
 LEFT_OUT_SHARE: Final = 0.2
 """Share of a user's latest target events that is hidden where cut-offs leave too few questions."""
 
+N_DRAWS: Final = 3
+"""Draws of the hold-out by user in a shop of few users."""
+
 MAX_FIRST_MOMENTS: Final = 8
 """Latest of a new user's moments that a request may follow."""
 
@@ -38,6 +41,7 @@ class PastRequest:
         hour: local hour of the answer, -1 if unknown.
         next: int32, distinct items of the first order after the request, ascending.
         later: int32, distinct items taken within the horizon, ascending.
+        user_idx: row of the user.
     """
 
     history: UserHistory
@@ -46,6 +50,7 @@ class PastRequest:
     hour: int
     next: npt.NDArray[np.int32]
     later: npt.NDArray[np.int32]
+    user_idx: int = -1
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) ->
 
 def _n_draws(dataset: Dataset, config: RankerConfig) -> int:
     """Return how often the hold-out by user is drawn: small shops need more requests than they have users."""
-    return config.n_cutoffs if len(dataset.users) < config.max_shoppers else 1
+    return N_DRAWS if len(dataset.users) < config.max_shoppers else 1
 
 
 def _moments(now: int, span: int, horizon: int, config: RankerConfig) -> Iterator[int]:
@@ -227,6 +232,7 @@ def _request(history: UserHistory, known: UserHistory, as_of: int, target: Event
         hour=int(target.hour[0]),
         next=np.unique(target.item_idx[target.basket_idx == target.basket_idx[0]]),
         later=np.unique(target.item_idx),
+        user_idx=int(target.user_idx[0]),
     )
 
 

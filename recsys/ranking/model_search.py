@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
@@ -21,7 +20,7 @@ from recsys.ranking.blend_search import gain_interval
 from recsys.ranking.holdout import Holdout, PastRequest
 
 K: Final = 20
-MAX_REQUESTS: Final = 600
+MAX_REQUESTS: Final = 400
 """Past requests that the settings are measured on."""
 
 MIN_REQUESTS: Final = 100
@@ -85,19 +84,23 @@ def learn_settings(
     asked = [requests[n] for n in np.sort(chosen).tolist()]
     if len(asked) < MIN_REQUESTS:
         return config, LearnedSettings()
+    measured: dict[Any, npt.NDArray[np.float64]] = {}
     rows: list[tuple[str, float, float, float, float, float]] = []
-    with threadpool_limits(1, "blas"):
-        for setting in SETTINGS:
-            before, name = setting.value(config), ".".join(setting.path)
-            base = _measure(setting, holdout, asked, config)
-            best, best_gain, best_range = before, 0.0, (0.0, 0.0)
-            for value in setting.others(config):
-                gain = _measure(setting, holdout, asked, setting.put(config, value)) - base
-                low, high = gain_interval(gain, config.blend.confidence, rng)
-                if low > 0 and float(gain.mean()) > best_gain:
-                    best, best_gain, best_range = value, float(gain.mean()), (low, high)
-            config = setting.put(config, best)
-            rows.append((name, before, best, best_gain, *best_range))
+    for setting in SETTINGS:
+        before, name = setting.value(config), ".".join(setting.path)
+        base = measured.get(setting.fit)
+        base = _measure(setting, holdout, asked, config) if base is None else base
+        best, best_gain, best_range, kept = before, 0.0, (0.0, 0.0), base
+        for value in setting.others(config):
+            other = _measure(setting, holdout, asked, setting.put(config, value))
+            gain = other - base
+            low, high = gain_interval(gain, config.blend.confidence, rng)
+            if low > 0 and float(gain.mean()) > best_gain:
+                best, best_gain, best_range = value, float(gain.mean()), (low, high)
+                kept = other
+        measured[setting.fit] = kept
+        config = setting.put(config, best)
+        rows.append((name, before, best, best_gain, *best_range))
     names, prior, values, gains, lows, highs = zip(*rows, strict=True)
     return config, LearnedSettings(names, prior, values, gains, lows, highs, len(asked))
 

@@ -38,6 +38,7 @@ class Questions:
         log_buyers: float32 (n,), logarithm of the item's number of buyers, at least 0.
         log_lift: float32 (n,), logarithm of the item's lift at the hour of the answer; 0 if no hour is known.
         size: int64 (n_requests,), number of candidates of each request.
+        user_idx: int64 (n_requests,), row of each request's user.
         n_items: int64 (n_requests,), distinct items of each history.
         n_next: int64 (n_requests,), items in the first order after the request.
         n_new: int64 (n_requests,), items taken within the horizon that were not known.
@@ -54,6 +55,7 @@ class Questions:
     log_buyers: npt.NDArray[np.float32]
     log_lift: npt.NDArray[np.float32]
     size: npt.NDArray[np.int64]
+    user_idx: npt.NDArray[np.int64]
     n_items: npt.NDArray[np.int64]
     n_next: npt.NDArray[np.int64]
     n_new: npt.NDArray[np.int64]
@@ -82,7 +84,7 @@ class Questions:
         )
 
 
-OF_REQUEST = frozenset({"size", "n_items", "n_next", "n_new", "n_tail"})
+OF_REQUEST = frozenset({"size", "user_idx", "n_items", "n_next", "n_new", "n_tail"})
 """Attributes with one value per request."""
 
 
@@ -127,6 +129,7 @@ def _answer(engine: Engine, request: PastRequest) -> Iterator[Questions]:
         log_buyers=np.log(np.maximum(popularity.n_buyers[rows], 1)).astype(np.float32),
         log_lift=np.log(state.lift(rows)) if hour >= 0 else np.zeros(len(rows), np.float32),
         size=np.array([len(rows)]),
+        user_idx=np.array([request.user_idx]),
         n_items=np.array([len(state.weighted_history[0])]),
         n_next=np.array([len(request.next)]),
         n_new=np.array([len(later)]),

@@ -52,3 +52,11 @@ def test_lists_of_a_file_can_be_looked_at_and_pushed(recsys: Run, shop_models: P
     assert (items[0]["item_id"], items[0]["source"]) == (WEEKLY_ITEM, "pinned")
     users.write_text(USERS_WITH_HISTORY[5], encoding="utf-8")
     assert recsys("recommend", *words, "--users", users, "--out", out).code == 0
+
+
+def test_weights_of_a_file_are_said_to_replace_the_learned_ones(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('[placements.mine]\nextends = "for_you"\nsources = {als = 1, popular = 0.5}\n')
+    found = recsys("placements", "check", str(file), "--models", str(shop_models))
+    assert "mine has weights of its own" in found.out
+    assert "for_you has weights of its own" not in found.out

@@ -51,3 +51,22 @@ def test_learned_settings_report_each_by_name() -> None:
         "gain": {"mean": 0.02, "low": 0.01, "high": 0.03},
     }
     assert LearnedSettings().to_dict() == {}
+
+
+def test_a_sentence_says_what_orders_a_list_and_what_it_beat() -> None:
+    blend = Blend(
+        ("als",),
+        (1.0,),
+        (1.0,),
+        metric="ndcg@20",
+        order="the source als",
+        n_held_out=1200,
+        orders=("learned weights", "the source als"),
+        values=(0.25, 0.3),
+    )
+    (sentence,) = Blends(new=blend).sentences()
+    assert sentence == (
+        "discover: ordered by the source als, which reached ndcg@20 0.3000 on the latest 1,200 past requests "
+        "(learned weights 0.2500)."
+    )
+    assert Blends().sentences() == ()

@@ -44,6 +44,7 @@ def questions(n: int, good: tuple[str, ...] = (), seed: int = 0, n_known: int = 
         log_buyers=np.zeros(rows, np.float32),
         log_lift=np.zeros(rows, np.float32),
         size=np.full(n, N_CANDIDATES),
+        user_idx=np.arange(n),
         n_items=rng.integers(1, 20, n),
         n_next=np.full(n, 2),
         n_new=n_new,
