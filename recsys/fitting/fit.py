@@ -63,7 +63,8 @@ def fit_models(
     repeat = fit_repeat(dataset, catalog, config.repeat)
     progress("time of day")
     timeofday = fit_timeofday(dataset, catalog, config.timeofday)
-    progress("content")
+    if content is None:
+        progress("content")
     content = (
         fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed)) if content is None else content
     )

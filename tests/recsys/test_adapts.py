@@ -115,9 +115,14 @@ def test_for_you_beats_what_everyone_buys_and_what_the_shopper_bought(name: str)
 @every_shop
 def test_a_ranker_serves_only_where_it_foretold_better_than_the_blend(name: str) -> None:
     _, engine, _, _ = _judged(name)
-    for ranker in (engine.rankers.next, engine.rankers.new):
-        assert ranker.is_fitted == (ranker.ndcg > ranker.ndcg_of_blend)
-    assert any(ranker.is_fitted for ranker in (engine.rankers.next, engine.rankers.new))
+    blends, rankers = engine.blends, engine.rankers
+    assert rankers.next.is_fitted == blends.next.uses_ranker
+    assert rankers.new.is_fitted == (blends.new.uses_ranker or blends.tail.uses_ranker)
+    for blend in (blends.next, blends.new, blends.tail):
+        values = dict(zip(blend.orders, blend.values, strict=True))
+        assert values[blend.order] == max(values.values())
+        assert blend.uses_ranker == (blend.order == "ranker")
+        assert "popularity" in values
 
 
 def test_the_weight_of_the_hour_is_learned() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from recsys.bundles.bundle import Provenance, write_bundle
@@ -16,6 +18,7 @@ from recsys.bundles.registry import activate
 from recsys.core.schema import OFFERS
 from recsys.data.offers import Offers, read_offers
 from recsys.fitting.engine import Engine
+from recsys.ranking.features import FEATURES
 from tests.serving.conftest import Client, client_of
 from tests.shop import table
 
@@ -105,7 +108,24 @@ def test_pages_keep_their_store(shop: Client) -> None:
     assert REDUCED in found
 
 
-def test_a_given_list_is_ordered_by_the_prices_of_the_store(shop: Client, shop_engine: Engine) -> None:
+class _ByPrice:
+    """Odds that rise with the price."""
+
+    is_fitted = True
+    hour_weight = 0.0
+
+    def log_odds(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return np.log(features[:, FEATURES.index("price")].astype(np.float64))
+
+
+BY_PRICE = _ByPrice()
+
+
+def test_a_given_list_is_ordered_by_the_prices_of_the_store(
+    shop: Client, shop_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ranker of prices alone, as the invented shop's lists may be ordered by their sources."""
+    monkeypatch.setattr("recsys.ranking.scoring.ranker_of", lambda placement, state: BY_PRICE)
     during = moment(shop_engine.dataset_info.end - 7200).isoformat()
     body = {"item_ids": [REDUCED, SOLD_OUT], "user_id": "u010", "as_of": during}
 

@@ -48,7 +48,7 @@ class ComplementConfig:
 
     min_lift: PositiveFloat = 1.5
     min_together: PositiveInt = 2
-    max_exposure: PositiveShare = 0.05
+    max_exposure: PositiveShare = 0.04
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def test_schemas_of_parameters(openapi: dict[str, Any]) -> None:
     listed = parameters(openapi, ITEM_PATH)
     assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100}
     assert listed["as_of"]["schema"] == {"type": "string", "format": "date-time"}
-    assert listed["placement"]["schema"]["enum"] == ["complementary", "bought_together", "similar"]
+    assert listed["placement"]["schema"]["enum"] == ["complementary", "bought_together", "similar", "viewed_together"]
     assert listed["item_id"]["schema"]["maxLength"] == 256
     assert (listed["item_id"]["required"], listed["limit"]["required"]) == (True, False)
     assert "popular" in parameters(openapi, USER_PATH)["placement"]["schema"]["enum"]

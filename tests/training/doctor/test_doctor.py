@@ -120,7 +120,7 @@ def test_sessions_alone_and_one_item(folder: Callable[..., Path]) -> None:
         for n in range(5)
     ]
     report = run_doctor(folder(events=events))
-    assert (report.users, report.items, report.baskets.count, report.repeat_share) == (0, 1, 0, 0.0)
+    assert (report.users, report.items, report.baskets.count, report.repeat_share) == (0, 1, 5, 0.0)
     assert render(report)
 
 
