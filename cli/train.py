@@ -85,6 +85,7 @@ def _show(report: TrainReport) -> None:
         show_lines([f"trained on {rows} in {took:.0f} s, {report.peak_memory_mb:,.0f} MB peak memory"])
     else:
         show_lines([f"up to date: trained on {rows}, nothing has changed since"])
+    show_lines(report.orders)
     show_lines(f"not learned: {note}" for note in report.notes)
     show_lines(f"removed: {version}" for version in report.removed)
     if report.gate:

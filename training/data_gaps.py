@@ -64,9 +64,7 @@ def _ranker_gaps(engine: Engine) -> Iterator[str]:
         ("long_tail", rankers.new, blends.tail),
         ("bought_together", rankers.pairs, NO_BLEND),
     ):
-        if blend.is_fitted and not blend.uses_ranker:
-            yield blend.sentence(lists)
-        elif not ranker.is_fitted:
+        if not blend.is_fitted and not ranker.is_fitted:
             if ranker.n_requests < config.min_queries:
                 why = f"it has {ranker.n_requests} past requests, {config.min_queries} are needed"
             else:

@@ -44,6 +44,9 @@ class TrainReport:
         notes: gaps in the data, and their effect on the lists.
         removed: older bundles that were removed.
         gate: result of the gate, as in the manifest; empty where nothing was trained.
+        orders: what orders each list and why, one sentence each.
+        blends: the search for the weights of the sources, as in the manifest.
+        settings: the search for settings of the models, as in the manifest.
         refused: why the new bundle is not activated, "" where it is.
     """
 
@@ -56,6 +59,9 @@ class TrainReport:
     removed: tuple[str, ...] = ()
     gate: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
+    orders: tuple[str, ...] = ()
+    blends: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -125,6 +131,9 @@ def train(
         removed=removed,
         gate=gate_result.to_dict(),
         refused=gate_result.sentence(manifest.version) if gate_result.decision == "refused" else "",
+        orders=tuple(manifest.metrics["orders"]),
+        blends=manifest.metrics["blends"],
+        settings=manifest.metrics["settings"],
     )
 
 
@@ -168,6 +177,7 @@ def _fit_and_write(
             "rows": _rows(dataset),
             "gate": gate_result.to_dict(),
             "rankers": _ranker_metrics(engine),
+            "orders": list(engine.blends.sentences()),
             "blends": engine.blends.to_dict(),
             "settings": engine.blends.settings.to_dict(),
         },

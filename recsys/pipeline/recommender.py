@@ -216,7 +216,8 @@ class Recommender:
 
         Args:
             sessions: ids of the items of each session, oldest first; an id may occur several times, and unknown ids do
-                not count. A session without a known item gets the fallback.
+                not count. A session without a known item gets the fallback; a list for items needs at least one id. Of
+                longer sessions the latest `MAX_SEEDS` ids count.
             placement: a list for users or for items.
             limit: length of each list, 1 to 100.
             as_of: an aware moment, or one per session; the end of the bundle's data if not given.
@@ -227,8 +228,10 @@ class Recommender:
         asked = [_ids(f"sessions[{n}]", session) for n, session in enumerate(_not_text("sessions", sessions))]
         if isinstance(as_of, datetime) or as_of is None:
             moments = [self._moment(as_of)] * len(asked)
-        else:
+        elif isinstance(as_of, Sequence):
             moments = [self._moment(each) for each in as_of]
+        else:
+            raise RequestError("as_of", f"as_of is {as_of!r}: expected an aware datetime, or one per session")
         if len(moments) != len(asked):
             raise RequestError("as_of", f"as_of has {len(moments)} moments for {len(asked)} sessions: give one each")
         return [
@@ -238,8 +241,11 @@ class Recommender:
 
     def for_session(self, item_ids: Sequence[str], placement: str, limit: int, as_of: int) -> Recommendations:
         """Returns the list of one anonymous session at a moment in seconds since 1970; see `for_sessions`."""
-        session = tuple(item_ids)[-MAX_SEEDS:]
-        return self.recommend_for(Request(placement, as_of, limit, item_ids=session))
+        earlier, session = tuple(item_ids)[:-MAX_SEEDS], tuple(item_ids)[-MAX_SEEDS:]
+        chosen = self.placements.get(placement)
+        hides = chosen is not None and (chosen.anchor == "item" or chosen.own == "drop")
+        exclude = tuple(dict.fromkeys(earlier)) if hides else ()
+        return self.recommend_for(Request(placement, as_of, limit, item_ids=session, exclude=exclude))
 
     def related(
         self,

@@ -109,6 +109,8 @@ def resolve(
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(user.timezone))
     seeds = engine.items.rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
     known = seeds[seeds != UNKNOWN]
+    latest = np.sort(len(known) - 1 - np.unique(known[::-1], return_index=True)[1])
+    missing = dict.fromkeys(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row == UNKNOWN)
     allowed, overrides = _narrow(engine, request, placement, masks or Masks(0), attributes, local)
     history, n_events = user.history, len(user.history.item_idx)
     if placement.anchor == "user" and len(known):
@@ -120,8 +122,8 @@ def resolve(
         bucket=int(engine.timeofday.bucket_of_hour[local.hour]),
         limit=request.limit,
         history=history,
-        seeds=known,
-        missing_ids=tuple(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row == UNKNOWN),
+        seeds=known[latest],
+        missing_ids=tuple(missing),
         allowed=allowed,
         timezone=user.timezone,
         day=local.toordinal(),

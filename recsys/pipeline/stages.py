@@ -10,7 +10,8 @@ import numpy as np
 
 from recsys.core.placements import Placement
 from recsys.core.topk import top_k
-from recsys.ranking.scoring import score_of
+from recsys.ranking.scoring import FILLING_WEIGHT, ranker_of, score_of, weights_of
+from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking, StageRecord
 from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
@@ -164,10 +165,24 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
     score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
     names = np.array(tuple(candidates.scores), np.object_)
     source = names[parts.argmax(axis=0)] if len(score) else ranking.source
-    is_general = placement.anchor == "user" and not any(
-        found.any() for name, found in candidates.scores.items() if name not in GENERAL_SOURCES
-    )
+    is_general = placement.anchor == "user" and not _is_personal(placement, state, candidates, with_ranker=with_ranker)
     return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
+
+
+def _is_personal(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
+    """Whether a source that knows the user has a say: any that found something, as far as the weights count it."""
+    names = tuple(candidates.scores)
+    if with_ranker and ranker_of(placement, state).is_fitted:
+        counts = np.ones(len(names), np.bool_)
+    else:
+        n_items = np.array([len(state.weighted_history[0])])
+        weights = weights_of(placement, state.engine.blends, names, n_items)[:, 0]
+        counts = weights > 2 * FILLING_WEIGHT * max(float(weights.max(initial=0)), 1.0)
+    return any(
+        found.any()
+        for name, found, counted in zip(names, candidates.scores.values(), counts.tolist(), strict=True)
+        if counted and name not in GENERAL_SOURCES
+    )
 
 
 def _boost(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:

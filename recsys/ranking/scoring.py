@@ -27,6 +27,9 @@ BLEND_HOUR_WEIGHT: Final = 0.8
 POPULARITY_OF_FEW: Final = 5.0
 """Factor of the weight of popularity for a history of one item, where no search has learned the weights."""
 
+FILLING_WEIGHT: Final = 1e-6
+"""Least part of its prior weight that a source keeps: what learned weights leave out fills the end of a list."""
+
 REPEAT_SHARE_HALF_POINT: Final = 0.1
 """Share of repeat purchases at which taste counts half as much for bought items as for new ones."""
 
@@ -100,7 +103,8 @@ def weights_of(
     """
     learned = blend_of(placement, blends)
     if learned.is_fitted and len(names) > 1 and set(names) <= set(learned.sources):
-        return learned.weights(names, n_items)
+        behind = FILLING_WEIGHT * between(*prior_weights(placement, names), n_items)
+        return np.maximum(learned.weights(names, n_items), behind)
     return between(*prior_weights(placement, names), n_items)
 
 
@@ -109,7 +113,8 @@ def prior_weights(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns the weights of a placement's definition for a history of one item and for a long one, float64 each."""
     many = np.array([placement.sources.get(name, 1.0) for name in names], np.float64)
-    few = many * np.array([POPULARITY_OF_FEW if name == "popular" else 1.0 for name in names])
+    factor = 1.0 if placement.has_own_weights else POPULARITY_OF_FEW
+    few = many * np.array([factor if name == "popular" else 1.0 for name in names])
     return few, many
 
 

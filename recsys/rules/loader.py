@@ -157,6 +157,8 @@ class _Placements:
             self._fallbacks[name] = values.pop(FALLBACK)
         if SET_BY_SEARCH & values.keys() and "blend" not in values:
             values["blend"] = ""
+        if "sources" in values and not values.get("blend"):
+            values.setdefault("ranker", "")
         placement = replace(parent, name=name, **values)
         _check_values(placement, path, self._faults)
         hour, tail = ("hour",) * (placement.hour_power > 0), ("tail",) * (placement.pool == "tail")

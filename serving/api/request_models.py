@@ -91,7 +91,7 @@ class PageRequest(UserContext, frozen=True, kw_only=True):
     """The user and the settings of the lists of a page.
 
     Attributes:
-        item_ids: the item on the page, or the cart, or, for a user without history, the items just viewed; oldest
+        item_ids: the item on the page, or the cart, or, for a user, the items just viewed; oldest
             first.
         filter: which items may be listed, besides the placements' own filters (docs/filters.md).
         diversity: weight of dissimilarity against the score, instead of the placement's.
@@ -144,7 +144,7 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
         as_of=as_of,
         limit=limit_of(snapshot, placement, body.limit),
         user_id=body.user_id,
-        item_ids=tuple(dict.fromkeys(body.item_ids)),
+        item_ids=tuple(body.item_ids),
         visitor_id=body.visitor_id,
         session_id=body.session_id,
         filter=snapshot.recommender.filter(body.filter),

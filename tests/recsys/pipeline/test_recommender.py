@@ -189,6 +189,8 @@ def test_sessions_may_have_a_moment_each(recommender: Recommender) -> None:
     assert both == recommender.for_sessions([["phone-1"], ["card-64"]], limit=3)
     with pytest.raises(RequestError, match="give one each"):
         recommender.for_sessions([["phone-1"]], as_of=[moment, moment])
+    with pytest.raises(RequestError, match="expected an aware datetime"):
+        recommender.for_sessions([["phone-1"]], as_of=5)  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="sessions"):
         recommender.for_sessions("phone-1")
     with pytest.raises(RequestError, match=r"sessions\[0\]"):
@@ -198,5 +200,12 @@ def test_sessions_may_have_a_moment_each(recommender: Recommender) -> None:
 def test_what_is_in_a_session_never_stands_beside_it(recommender: Recommender) -> None:
     session = ["phone-1", "case-3", "charger-1"]
     for placement in ("viewed_together", "similar", "discover"):
+        (listed,) = recommender.for_sessions([session], placement, 50)
+        assert not {item.item_id for item in listed} & set(session), placement
+
+
+def test_items_beyond_the_latest_hundred_stay_out_too(recommender: Recommender) -> None:
+    session = [*CAMERAS, *(["phone-1", "case-3"] * 60)]
+    for placement in ("viewed_together", "discover"):
         (listed,) = recommender.for_sessions([session], placement, 50)
         assert not {item.item_id for item in listed} & set(session), placement

@@ -178,3 +178,11 @@ def test_an_override_out_of_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(RequestError, match=f"{name} is") as caught:
         find_placement(ask(**{name: value}))
     assert caught.value.field == name
+
+
+def test_a_repeated_seed_counts_once_at_its_latest_position() -> None:
+    state = resolve(ENGINE, ask(item_ids=("c", "a", "c", "nobody", "nobody")), PLACEMENTS["similar"])
+    assert state.query.seeds.tolist() == [0, 2]
+    assert state.query.missing_ids == ("nobody",)
+    viewed = resolve(ENGINE, ask(item_ids=("c", "a", "c")), FOR_YOU)
+    assert viewed.query.history.item_idx.tolist() == [2, 0, 2]

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.placements import PLACEMENTS, Placement
+from recsys.fitting.blend import Blend, Blends
 from recsys.pipeline.stages import Stage, rank, run_stages
+from recsys.ranking.scoring import score_of
+from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import NO_ITEMS, Ranking, RuleOverrides
 from tests.recsys.tiny_engine import N_ITEMS, VIEW, allowed, f32, i32, state_of, tiny_engine
 
@@ -185,3 +188,25 @@ def test_every_list_keeps_what_its_rules_promise(
         assert record.stage in ADDING or kept | removed == set(record.before.tolist()), record.stage
     if placed.rotation and found.propensity is not None:
         assert ((found.propensity > 0) & (found.propensity <= 1)).all()
+
+
+def test_what_learned_weights_leave_out_fills_the_list_behind_all_others() -> None:
+    found = {"als": f32(1, 0, 0, 0.5, 0, 0, 0, 0), "popular": f32(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)}
+    taken = Candidates(np.arange(N_ITEMS, dtype=np.int32), found, dict.fromkeys(found, 1.0))
+    learned = Blend(("als", "popular"), (1.0, 0.0), (1.0, 0.0), uses_ranker=False)
+    placed = replace(PLACEMENTS["discover"], sources={"als": 1.0, "popular": 0.5}, tail_discount=0.0, trend_power=0.0)
+    state = state_of((2, 1), engine=replace(ENGINE, blends=Blends(new=learned)))
+    score, _ = score_of(placed, state, taken, with_ranker=False)
+    assert (score > 0).all(), "a list is as long as its sources can make it"
+    assert score[[0, 3]].min() > 1e4 * np.delete(score, [0, 3]).max()
+
+
+def test_a_list_that_only_popularity_orders_is_a_fallback() -> None:
+    """The other sources find items, and the learned weights do not count them."""
+    learned = {"few": (0.0, 1.0), "many": (0.0, 1.0)}
+    popular = Blend(("als", "popular"), **learned, uses_ranker=False)
+    personal = replace(popular, few=(1.0, 0.0), many=(1.0, 0.0))
+    placed = replace(PLACEMENTS["for_you"], sources={"als": 1.0, "popular": 1.0})
+    for blend, expected in ((popular, True), (personal, False)):
+        state = state_of((2, 1), engine=replace(ENGINE, blends=Blends(next=blend)))
+        assert rank(placed, state).fallback_used is expected

@@ -102,7 +102,7 @@ def test_contributions_are_those_of_a_loop(
     found = {name: np.array([row[place] for row in rows], np.float32) for place, name in enumerate(names)}
     engine = replace(ENGINE, repeat=replace(ENGINE.repeat, repeat_share=share))
     dial = dict(zip(names, weights, strict=True))
-    parts = contributions(placement(sources=dial), state_of(*EVENTS, engine=engine), candidates(found))
+    parts = contributions(placement(sources=dial, blend="next"), state_of(*EVENTS, engine=engine), candidates(found))
     dial["popular"] *= 1 + 4 * 4 / 6
     lowered = (share + 0.001) / (share + 0.1)
     raw = {

@@ -210,3 +210,13 @@ def test_what_is_no_file_of_ours_is_one_clear_message(tmp_path: Path, content: b
         read_placements(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_placements(tmp_path / "none.toml")
+
+
+def test_own_weights_order_the_list_themselves() -> None:
+    text = {"extends": "for_you", "sources": {"als": 1.0, "popular": 0.5}}
+    own = parse_placements({"placements": {"mine": text}}).placements["mine"]
+    assert (own.blend, own.ranker, own.has_own_weights) == ("", "", True)
+    named = parse_placements({"placements": {"mine": text | {"ranker": "next"}}}).placements["mine"]
+    assert (named.blend, named.ranker) == ("", "next")
+    trend = parse_placements({"placements": {"mine": {"extends": "for_you", "trend_power": 0.1}}}).placements["mine"]
+    assert (trend.blend, trend.ranker) == ("", "next")

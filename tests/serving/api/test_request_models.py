@@ -56,9 +56,9 @@ def test_a_url_and_a_body_make_the_same_request(snapshot: Snapshot) -> None:
     assert of_url == Request("for_you", 5, 7, "u", filter=chosen, context=context)
 
 
-def test_repeated_items_count_once_in_their_first_position(snapshot: Snapshot) -> None:
+def test_repeated_items_keep_their_order(snapshot: Snapshot) -> None:
     body = ListRequest(placement="complementary", item_ids=["b", "a", "b"])
-    assert list_request(snapshot, body, "complementary", 0).item_ids == ("b", "a")
+    assert list_request(snapshot, body, "complementary", 0).item_ids == ("b", "a", "b")
 
 
 def test_the_limit_is_the_given_one_else_the_placements(snapshot: Snapshot) -> None:
