@@ -23,7 +23,7 @@ from recsys.models.content.content import ContentModel, fit_content
 from recsys.ranking.blend_search import KINDS, Kind, blend_scores, labels, learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
-from recsys.ranking.model_search import learn_settings
+from recsys.ranking.model_search import PastModels, learn_settings
 from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs, past_pairs
 from recsys.ranking.questions import Questions, answer_requests, join_questions
 
@@ -165,7 +165,7 @@ def _learn_settings(
 ) -> tuple[EngineConfig, LearnedSettings]:
     """Learn the settings of the models on the earliest hold-out; on half of the users where it is the only one."""
     requests = past_requests(cut, build_history(cut.known, config.history), config.ranker, rng)
-    return learn_settings(cut, requests if cut.is_cutoff else requests[: len(requests) // 2], config, rng)
+    return learn_settings(PastModels(cut), requests if cut.is_cutoff else requests[: len(requests) // 2], config, rng)
 
 
 def _apart(parts: Sequence[Questions], cuts: Sequence[Holdout]) -> tuple[Questions, Questions]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ from recsys.data.history import UserHistory
 from recsys.fitting.blend import LearnedSettings
 from recsys.fitting.engine import EngineConfig
 from recsys.fitting.fit import count_target_events, fit_user_factors
+from recsys.models.collaborative.als import ALSModel
 from recsys.models.collaborative.ease import EASEModel, fit_ease
-from recsys.models.temporal.popularity import fit_popularity
+from recsys.models.temporal.popularity import PopularityModel, fit_popularity
 from recsys.ranking.blend_search import gain_interval
 from recsys.ranking.holdout import Holdout, PastRequest
 
@@ -28,8 +29,43 @@ MIN_REQUESTS: Final = 100
 LONG_DAYS: Final = 3650.0
 """A half-life without decay, in days."""
 
+T = TypeVar("T")
 Scores = Callable[[UserHistory], npt.NDArray[np.float32]]
 """Returns the score of every item for a history, float32 (n_items,)."""
+
+
+class PastModels:
+    """Models of a hold-out, each fitted once per configuration.
+
+    Args:
+        holdout: what the models may know.
+    """
+
+    def __init__(self, holdout: Holdout) -> None:
+        self.holdout = holdout
+        self._fitted: dict[Any, Any] = {}
+
+    def als(self, config: EngineConfig) -> ALSModel:
+        """Return the factors."""
+        return self._once(
+            config.als, lambda: fit_user_factors(self.holdout.known, config.als, np.random.default_rng(config.seed))
+        )
+
+    def ease(self, config: EngineConfig) -> EASEModel:
+        """Return the linear model."""
+        return self._once(config.ease, lambda: fit_ease(count_target_events(self.holdout.known), config.ease))
+
+    def popularity(self, config: EngineConfig) -> PopularityModel:
+        """Return the sales of all items."""
+        return self._once(
+            config.popularity, lambda: fit_popularity(self.holdout.known, config.popularity, self.holdout.now)
+        )
+
+    def _once(self, config: Any, fit: Callable[[], T]) -> T:
+        if config not in self._fitted:
+            self._fitted[config] = fit()
+        found: T = self._fitted[config]
+        return found
 
 
 @dataclass(frozen=True)
@@ -45,7 +81,7 @@ class Setting:
     """
 
     path: tuple[str, str]
-    fit: Callable[[Holdout, EngineConfig], Scores]
+    fit: Callable[[PastModels, EngineConfig], Scores]
     factors: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     lists_known: bool = False
@@ -67,12 +103,12 @@ class Setting:
 
 
 def learn_settings(
-    holdout: Holdout, requests: Sequence[PastRequest], config: EngineConfig, rng: np.random.Generator
+    models: PastModels, requests: Sequence[PastRequest], config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
     """Try other values of some settings, and keep those that gain for certain.
 
     Args:
-        holdout: what the models may know.
+        models: of a hold-out.
         requests: requests of the hold-out.
         config: the configured settings.
         rng: source of the draws.
@@ -84,21 +120,16 @@ def learn_settings(
     asked = [requests[n] for n in np.sort(chosen).tolist()]
     if len(asked) < MIN_REQUESTS:
         return config, LearnedSettings()
-    measured: dict[Any, npt.NDArray[np.float64]] = {}
     rows: list[tuple[str, float, float, float, float, float]] = []
     for setting in SETTINGS:
         before, name = setting.value(config), ".".join(setting.path)
-        base = measured.get(setting.fit)
-        base = _measure(setting, holdout, asked, config) if base is None else base
-        best, best_gain, best_range, kept = before, 0.0, (0.0, 0.0), base
+        base = _measure(setting, models, asked, config)
+        best, best_gain, best_range = before, 0.0, (0.0, 0.0)
         for value in setting.others(config):
-            other = _measure(setting, holdout, asked, setting.put(config, value))
-            gain = other - base
+            gain = _measure(setting, models, asked, setting.put(config, value)) - base
             low, high = gain_interval(gain, config.blend.confidence, rng)
             if low > 0 and float(gain.mean()) > best_gain:
                 best, best_gain, best_range = value, float(gain.mean()), (low, high)
-                kept = other
-        measured[setting.fit] = kept
         config = setting.put(config, best)
         rows.append((name, before, best, best_gain, *best_range))
     names, prior, values, gains, lows, highs = zip(*rows, strict=True)
@@ -106,10 +137,10 @@ def learn_settings(
 
 
 def _measure(
-    setting: Setting, holdout: Holdout, requests: Sequence[PastRequest], config: EngineConfig
+    setting: Setting, models: PastModels, requests: Sequence[PastRequest], config: EngineConfig
 ) -> npt.NDArray[np.float64]:
     """Return the nDCG@K of the lists of one model, float64 (n_requests,)."""
-    scores = setting.fit(holdout, config)
+    scores = setting.fit(models, config)
     discount = 1 / np.log2(np.arange(2, K + 2))
     values = np.zeros(len(requests))
     for number, request in enumerate(requests):
@@ -127,8 +158,8 @@ def _measure(
     return values
 
 
-def _als_scores(holdout: Holdout, config: EngineConfig) -> Scores:
-    model = fit_user_factors(holdout.known, config.als, np.random.default_rng(config.seed))
+def _als_scores(models: PastModels, config: EngineConfig) -> Scores:
+    model = models.als(config)
 
     def scores(history: UserHistory) -> npt.NDArray[np.float32]:
         age_s = history.timestamp[-1:].max(initial=0) - history.timestamp
@@ -138,22 +169,21 @@ def _als_scores(holdout: Holdout, config: EngineConfig) -> Scores:
     return scores
 
 
-def _ease_scores(holdout: Holdout, config: EngineConfig) -> Scores:
-    model: EASEModel = fit_ease(count_target_events(holdout.known), config.ease)
-    target, n_items = holdout.known.target_event, len(holdout.known.items)
+def _ease_scores(models: PastModels, config: EngineConfig) -> Scores:
+    model, known = models.ease(config), models.holdout.known
 
     def scores(history: UserHistory) -> npt.NDArray[np.float32]:
-        rows, times = np.unique(history.of_type(target).item_idx, return_counts=True)
+        rows, times = np.unique(history.of_type(known.target_event).item_idx, return_counts=True)
         found, score = model.score(rows, times)
-        everything = np.zeros(n_items, np.float32)
+        everything = np.zeros(len(known.items), np.float32)
         everything[found] = score
         return everything
 
     return scores
 
 
-def _popular_scores(holdout: Holdout, config: EngineConfig) -> Scores:
-    share = fit_popularity(holdout.known, config.popularity, holdout.now).share
+def _popular_scores(models: PastModels, config: EngineConfig) -> Scores:
+    share = models.popularity(config).share
     return lambda history: share
 
 

@@ -11,7 +11,7 @@ from recsys.data.history import HistoryConfig, build_history
 from recsys.fitting.engine import EngineConfig
 from recsys.ranking import model_search
 from recsys.ranking.holdout import Holdout, PastRequest, leave_last_out, past_requests
-from recsys.ranking.model_search import SETTINGS, Scores, Setting, learn_settings
+from recsys.ranking.model_search import SETTINGS, PastModels, Scores, Setting, learn_settings
 from tests.shop import at, dataset_of, moment, small_config
 
 
@@ -37,10 +37,11 @@ def past() -> tuple[Holdout, list[PastRequest]]:
 def scorer(better: float) -> Setting:
     """A setting whose lists are right only at one value."""
 
-    def fit(holdout: Holdout, config: EngineConfig) -> Scores:
+    def fit(models: PastModels, config: EngineConfig) -> Scores:
         right = config.als.regularization == better
-        n = len(holdout.known.items)
-        halves = np.array([int(id_[1:]) // 10 for id_ in holdout.known.items.ids])
+        known = models.holdout.known
+        n = len(known.items)
+        halves = np.array([int(id_[1:]) // 10 for id_ in known.items.ids])
         noise = np.random.default_rng(0).random(n).astype(np.float32)
         return lambda history: (
             (halves == halves[history.item_idx[0]]).astype(np.float32) + noise if right else noise
@@ -55,7 +56,7 @@ def test_a_value_that_gains_for_certain_is_chosen(
     config = small_config()
     own = config.als.regularization
     monkeypatch.setattr(model_search, "SETTINGS", (scorer(3 * own),))
-    chosen, report = learn_settings(*past, config, np.random.default_rng(0))
+    chosen, report = learn_settings(PastModels(past[0]), past[1], config, np.random.default_rng(0))
     assert chosen.als.regularization == 3 * own
     assert report.chosen == (3 * own,)
     assert report.gain_lows[0] > 0
@@ -67,14 +68,14 @@ def test_a_value_that_does_not_gain_leaves_the_configured_one(
 ) -> None:
     config = small_config()
     monkeypatch.setattr(model_search, "SETTINGS", (scorer(config.als.regularization),))
-    chosen, report = learn_settings(*past, config, np.random.default_rng(0))
+    chosen, report = learn_settings(PastModels(past[0]), past[1], config, np.random.default_rng(0))
     assert chosen == config
     assert report.gains == (0.0,)
 
 
 def test_too_few_requests_try_nothing(past: tuple[Holdout, list[PastRequest]]) -> None:
     cut, requests = past
-    chosen, report = learn_settings(cut, requests[:99], small_config(), np.random.default_rng(0))
+    chosen, report = learn_settings(PastModels(cut), requests[:99], small_config(), np.random.default_rng(0))
     assert chosen == small_config()
     assert report.n_requests == 0
 
@@ -86,11 +87,20 @@ def test_every_setting_has_scores_for_all_items(setting: Setting, past: tuple[Ho
     for value in (setting.value(config), *setting.others(config)):
         changed = setting.put(config, value)
         assert setting.value(changed) == value
-        score = setting.fit(cut, changed)(requests[0].history)
+        score = setting.fit(PastModels(cut), changed)(requests[0].history)
         assert score.shape == (len(cut.known.items),)
         assert np.isfinite(score).all()
 
 
 def test_the_same_seed_gives_the_same_settings(past: tuple[Holdout, list[PastRequest]]) -> None:
-    first, second = (learn_settings(*past, small_config(), np.random.default_rng(5)) for _ in range(2))
+    first, second = (
+        learn_settings(PastModels(past[0]), past[1], small_config(), np.random.default_rng(5)) for _ in range(2)
+    )
     assert first == second
+
+
+def test_a_model_is_fitted_once_per_configuration(past: tuple[Holdout, list[PastRequest]]) -> None:
+    models, config = PastModels(past[0]), small_config()
+    assert models.als(config) is models.als(replace(config, ease=replace(config.ease, regularization=7.0)))
+    assert models.als(config) is not models.als(replace(config, als=replace(config.als, regularization=7.0)))
+    assert models.popularity(config) is models.popularity(config)
