@@ -123,7 +123,7 @@ def weigh_recent(
     """Weigh the latest distinct items by their positions from the end; see `SequenceModel.recent_items`.
 
     >>> rows, weight = weigh_recent(np.array([4, 7, 4], np.int32), np.array([1, 2, 3]), SequenceConfig())
-    >>> rows.tolist(), weight.round(3).tolist()
+    >>> rows.tolist(), [round(each, 3) for each in weight.tolist()]
     ([4, 7], [0.731, 0.269])
     """
     latest = slice(-4 * config.n_recent, None)
