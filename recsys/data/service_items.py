@@ -25,7 +25,7 @@ SERVICE_WORDS: Final = frozenset(_WORDS.split())
 SERVICE_WORDS_ZH: Final = tuple(_WORDS_ZH.split())
 
 MAX_WORDS: Final = 3
-"""A longer title describes a product, whatever its words."""
+"""A title of more words is that of a product."""
 
 MIN_PRICED: Final = 10
 """Purchases with a price from which on the spread of an item's prices is known."""
@@ -76,7 +76,7 @@ def find_service_items(dataset: Dataset, config: ServiceItemConfig) -> tuple[Ser
 
     An item with a category is a product, however often it is bought: the bananas of a grocer are. Of the others, one is
     a service if its name says so and one more sign agrees (it is in many baskets, its prices vary as fees do, or it
-    lacks the category that the others have); or, whatever its name, if it lacks that category, is in many baskets and
+    lacks the category that the others have); or, with any name, if it lacks that category, is in many baskets and
     its prices vary. A best seller of a shop without categories needs the name.
 
     Args:

@@ -49,7 +49,6 @@ class Blend:
         many: weight of each source for a long history, >= 0.
         trend_power: the score is multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the logarithm of the score.
-        is_learned: whether the weights differ from those of the placement.
         uses_ranker: whether the ranker orders the list.
         metric: name of the metric that decided.
         order: what orders the list: `ranker`, `learned weights`, `placement weights`, or the floor that beat them.
@@ -68,7 +67,6 @@ class Blend:
     many: tuple[float, ...] = ()
     trend_power: float = 0.0
     tail_discount: float = 0.0
-    is_learned: bool = False
     uses_ranker: bool = True
     metric: str = ""
     order: str = ""

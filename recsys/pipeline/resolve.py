@@ -109,7 +109,6 @@ def resolve(
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(user.timezone))
     seeds = engine.items.rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
     known = seeds[seeds != UNKNOWN]
-    latest = np.sort(len(known) - 1 - np.unique(known[::-1], return_index=True)[1])
     missing = dict.fromkeys(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row == UNKNOWN)
     allowed, overrides = _narrow(engine, request, placement, masks or Masks(0), attributes, local)
     history, n_events = user.history, len(user.history.item_idx)
@@ -122,7 +121,7 @@ def resolve(
         bucket=int(engine.timeofday.bucket_of_hour[local.hour]),
         limit=request.limit,
         history=history,
-        seeds=known[latest],
+        seeds=_distinct_latest(known),
         missing_ids=tuple(missing),
         allowed=allowed,
         timezone=user.timezone,
@@ -167,6 +166,13 @@ def _attributes(engine: Engine, key: str | None, live: LiveView | None) -> Mappi
         return live.profiles.of(key)
     row = engine.users.row(key)
     return engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
+
+
+def _distinct_latest(rows: Rows) -> Rows:
+    """The distinct rows, each at its latest position."""
+    if len(rows) < 2:
+        return rows
+    return rows[np.sort(len(rows) - 1 - np.unique(rows[::-1], return_index=True)[1])]
 
 
 def _with_session(history: UserHistory, rows: Rows, now: int, hour: int) -> UserHistory:

@@ -170,7 +170,7 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
 
 
 def _is_personal(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
-    """Whether a source that knows the user has a say: any that found something, as far as the weights count it."""
+    """Whether a source other than popularity found an item and has a weight."""
     names = tuple(candidates.scores)
     if with_ranker and ranker_of(placement, state).is_fitted:
         counts = np.ones(len(names), np.bool_)

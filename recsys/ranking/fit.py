@@ -20,12 +20,13 @@ from recsys.fitting.fit import fit_models
 from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, fit_ranker, mean_ndcg
 from recsys.models.content.content import ContentModel, fit_content
-from recsys.ranking.blend_search import KINDS, Kind, blend_scores, labels, learn_blend
+from recsys.ranking.blend_search import learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
 from recsys.ranking.model_search import PastModels, learn_settings
 from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs, past_pairs
 from recsys.ranking.questions import Questions, answer_requests, join_questions
+from recsys.ranking.trials import KINDS, Kind, blend_scores, labels
 
 RANKED: Final[tuple[Kind, ...]] = ("next", "new")
 """Kinds of lists that a ranker is trained for."""

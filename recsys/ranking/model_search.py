@@ -105,7 +105,7 @@ class Setting:
 def learn_settings(
     models: PastModels, requests: Sequence[PastRequest], config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
-    """Try other values of some settings, and keep those that gain for certain.
+    """Try other values of some settings, and keep those whose interval of the gain is above 0.
 
     Args:
         models: of a hold-out.

@@ -1,4 +1,4 @@
-"""Questions of the past: requests whose answers are known, with what each source and the features say of them."""
+"""Past requests with known answers: their candidates, scores by source, features and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few places of a personal list for new items that fit the user, which have no buyers to speak for them."""
+"""A bounded share of the places of a personal list for new items that fit the user."""
 
 from __future__ import annotations
 

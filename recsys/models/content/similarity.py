@@ -105,7 +105,7 @@ class Similarity:
             as_new: whether to leave the items' own buyers out of account.
 
         Returns:
-            float32 (m, n), in [0, 1]; 0 for the item itself and where nothing speaks for the pair.
+            float32 (m, n), in [0, 1]; 0 for the item itself, and for pairs without common content or buyers.
         """
         features = self.features[rows] if features is None else features
         cosine = np.asarray((features @ self.features[pool].T).todense(), np.float32)

@@ -158,7 +158,7 @@ def fit_sequence(dataset: Dataset, config: SequenceConfig) -> SequenceModel:
     forward, to_target = _pairs(stream, dataset.target_event, n_items, config)
     step = _strongest((forward + config.backward_weight * forward.T).tocsr(), config.n_walked)
     return SequenceModel(
-        around=_walk(_normalized(step), config),
+        around=_as_lists(_walk(_normalized(step), config), config.n_neighbors),
         after=_as_lists(_strongest(_normalized(to_target), config.n_neighbors), config.n_neighbors),
         by_view=_is_mostly_views(stream[0]),
         config=config,
@@ -209,32 +209,29 @@ def _normalized(pairs: sparse.csr_matrix) -> sparse.csr_matrix:
     return (sparse.diags_array((1 / np.maximum(total, 1e-12)).astype(np.float32)) @ pairs).tocsr()
 
 
-def _walk(step: sparse.csr_matrix, config: SequenceConfig) -> NeighborLists:
-    """Sum the walks from each item, without those that end where they began."""
-    known = np.flatnonzero(np.diff(step.indptr)).astype(np.int32)
-    width = config.n_neighbors
-    row_of = np.full(step.shape[0], NO_ITEM, np.int32)
-    row_of[known] = np.arange(len(known))
-    item_idx, score = np.full((len(known), width), NO_ITEM, np.int32), np.zeros((len(known), width), np.float32)
-    for start in range(0, len(known), BLOCK_ROWS):
-        rows = known[start : start + BLOCK_ROWS]
-        last = total = step[rows]
+def _walk(step: sparse.csr_matrix, config: SequenceConfig) -> sparse.csr_matrix:
+    """Sum the walks from each item, without those that end where they began; the strongest ones, largest first."""
+    blocks = []
+    for start in range(0, step.shape[0], BLOCK_ROWS):
+        last = total = step[start : start + BLOCK_ROWS]
         for length in range(1, config.n_steps):
-            last = _strongest((last @ step).tocsr(), 2 * width)
+            last = _strongest((last @ step).tocsr(), 2 * config.n_neighbors)
             total = total + config.continuation**length * last
         total = total.tocsr()
-        own = np.repeat(rows, np.diff(total.indptr)) == total.indices
-        total.data[own] = 0
-        _fill(_strongest(total, width), item_idx[start:], score[start:])
-    return NeighborLists(row_of, item_idx, score)
+        total.data[np.repeat(np.arange(start, start + total.shape[0]), np.diff(total.indptr)) == total.indices] = 0
+        blocks.append(_strongest(total, config.n_neighbors))
+    return sparse.vstack(blocks, format="csr") if blocks else step
 
 
 def _as_lists(pairs: sparse.csr_matrix, width: int) -> NeighborLists:
+    """Write the entries of each row, in their order, into lists of the rows that have any."""
     known = np.flatnonzero(np.diff(pairs.indptr)).astype(np.int32)
     row_of = np.full(pairs.shape[0], NO_ITEM, np.int32)
     row_of[known] = np.arange(len(known))
     item_idx, score = np.full((len(known), width), NO_ITEM, np.int32), np.zeros((len(known), width), np.float32)
-    _fill(pairs[known], item_idx, score)
+    row = np.repeat(row_of, np.diff(pairs.indptr))
+    position = np.arange(len(row)) - np.repeat(pairs.indptr[:-1], np.diff(pairs.indptr))
+    item_idx[row, position], score[row, position] = pairs.indices, pairs.data
     return NeighborLists(row_of, item_idx, score)
 
 
@@ -249,15 +246,5 @@ def _strongest(matrix: sparse.csr_matrix, n_kept: int) -> sparse.csr_matrix:
         kept_indices.append(column[best])
         kept_data.append(score[best])
         size[row] = len(best)
-    found = sparse.csr_matrix(matrix.shape, dtype=np.float32)
-    found.indptr = np.concatenate([[0], np.cumsum(size)]).astype(indptr.dtype)
-    found.indices, found.data = np.concatenate(kept_indices), np.concatenate(kept_data)
-    return found
-
-
-def _fill(pairs: sparse.csr_matrix, item_idx: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> None:
-    """Write the entries of each row, in their order, into the first rows of the lists."""
-    row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
-    position = np.arange(len(row)) - pairs.indptr[row]
-    item_idx[row, position] = pairs.indices
-    score[row, position] = pairs.data
+    ends = np.concatenate([[0], np.cumsum(size)]).astype(indptr.dtype)
+    return sparse.csr_matrix((np.concatenate(kept_data), np.concatenate(kept_indices), ends), shape=matrix.shape)

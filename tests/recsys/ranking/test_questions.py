@@ -10,11 +10,11 @@ import pytest
 from recsys.core.placements import PLACEMENTS
 from recsys.data.history import UserHistory
 from recsys.fitting.blend import Blend, Blends
-from recsys.ranking.blend_search import Trials, Weights
 from recsys.ranking.features import features
 from recsys.ranking.holdout import PastRequest
 from recsys.ranking.questions import SOURCES, Questions, answer_requests
 from recsys.ranking.scoring import score_of
+from recsys.ranking.trials import Trials, Weights
 from recsys.retrieval.query import Query
 from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState

@@ -112,7 +112,7 @@ def test_a_pool_that_is_too_large_is_narrowed_by_the_embedding(monkeypatch: pyte
 
 @pytest.mark.parametrize("n_alike", [5, 300])
 def test_among_equally_alike_items_those_in_demand_come_first(n_alike: int) -> None:
-    """However many items have the same tags, and whatever their rows."""
+    """With any number of items of the same tags, in any rows."""
     rng = np.random.default_rng(0)
     n_buyers = rng.integers(0, 40, n_alike)
     bought = np.zeros((n_buyers.sum(), n_alike + 1), np.float32)

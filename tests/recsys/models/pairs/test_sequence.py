@@ -82,6 +82,29 @@ def test_pairs_are_those_of_a_loop_over_all_events(seed: int) -> None:
         )
 
 
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_walks_are_powers_of_the_matrix_of_steps(n_steps: int) -> None:
+    rng = np.random.default_rng(0)
+    dataset = visits(*("".join(rng.choice(list("abcdef"), 5)) for _ in range(15)))
+    config = SequenceConfig(n_steps=n_steps, backward_weight=0.5, continuation=0.4, half_life_share=1e9)
+    n = len(dataset.items)
+    step = np.zeros((n, n))
+    events = dataset.events
+    for basket in np.unique(events.basket_idx).tolist():
+        items = events.item_idx[events.basket_idx == basket].tolist()
+        for first, second in ((a, b) for a in range(5) for b in range(a + 1, 5) if items[a] != items[b]):
+            weight = (second - first) ** -config.distance_power
+            step[items[first], items[second]] += weight
+            step[items[second], items[first]] += 0.5 * weight
+    step /= step.sum(axis=1, keepdims=True)
+    expected = sum(0.4**length * np.linalg.matrix_power(step, length + 1) for length in range(n_steps))
+    around = fit_sequence(dataset, config).around
+    for item in range(n):
+        walked = {other: expected[item, other] for other in range(n) if other != item and expected[item, other] > 0}
+        names = {dataset.items.ids[other]: value for other, value in walked.items()}
+        assert listed(dataset, around, dataset.items.ids[item]) == pytest.approx(names, rel=1e-5)
+
+
 def test_items_of_one_moment_have_no_order() -> None:
     rows = [
         {"user_id": "u", "item_id": item, "basket_id": f"b{day}", "timestamp": at(moment(day))}
