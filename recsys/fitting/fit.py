@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys.core.ids import NO_ITEM
 from recsys.core.progress import Progress, silent
-from recsys.data.catalog import read_catalog
+from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.data.offers import Offers
@@ -73,13 +73,11 @@ def fit_models(
     progress("hybrid embedding")
     history = build_history(dataset, config.history)
     vectors = complete_factors(als.item_factors, content.embedding, popularity.n_buyers, config.hybrid)
-    hybrid = _no_similar(vectors, content, config.hybrid)
-    if not user_lists_only:
+    if user_lists_only:
+        hybrid = _no_similar(vectors, content, config.hybrid)
+    else:
         bought = history.incidence(dataset.target_event, len(dataset.items))
-        similarity = Similarity(content.features, bought, catalog.item_type, config.hybrid)
-        weights = search_feature_weights(similarity, content.vocabulary, np.random.default_rng(config.seed))
-        similarity = replace(similarity, features=reweighted(content.features, weights.weight))
-        hybrid = HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
+        hybrid = _with_similar(vectors, content, bought, catalog, config)
     progress("co-purchase")
     copurchase = fit_copurchase(
         dataset,
@@ -113,6 +111,19 @@ def fit_models(
         index=FlatIndex.build(hybrid.vectors),
         offers=Offers(dataset.offers),
     )
+
+
+def _with_similar(
+    vectors: npt.NDArray[np.float32],
+    content: ContentModel,
+    user_items: sparse.csr_matrix,
+    catalog: Catalog,
+    config: EngineConfig,
+) -> HybridModel:
+    similarity = Similarity(content.features, user_items, catalog.item_type, config.hybrid)
+    weights = search_feature_weights(similarity, content.vocabulary, np.random.default_rng(config.seed))
+    similarity = replace(similarity, features=reweighted(content.features, weights.weight))
+    return HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
 
 
 def _no_similar(vectors: npt.NDArray[np.float32], content: ContentModel, config: HybridConfig) -> HybridModel:

@@ -148,7 +148,8 @@ def ask_the_past(
         engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True, content=content)
         questions = answer_requests(engine, past_requests(cut, engine.history, config.ranker, rng))
         later = cut.answers.take(cut.answers.event_type == dataset.target_event)
-        pairs.append(past_pairs(engine, later, config.ranker, rng))
+        if config.ranker.enabled:
+            pairs.append(past_pairs(engine, later, config.ranker, rng))
         repeat_share = repeat_share if parts else engine.repeat.repeat_share
         if questions is not None:
             parts.append(questions)

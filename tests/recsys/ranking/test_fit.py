@@ -47,6 +47,16 @@ def test_without_rankers_and_blends_the_models_stay_as_they_are() -> None:
     assert not any("examples" in stage for stage in stages)
 
 
+def test_disabled_rankers_are_not_trained_beside_the_search_for_weights() -> None:
+    settings = config(enabled=False)
+    settings = replace(settings, blend=replace(settings.blend, enabled=True, min_questions=2))
+    dataset = shop(100)
+    rankers, blends, _ = fit_orders(dataset, settings, dataset.end)
+    assert not any(ranker.is_fitted for ranker in (rankers.next, rankers.new, rankers.pairs))
+    assert blends.next.is_fitted
+    assert not blends.next.uses_ranker
+
+
 def test_a_shop_without_a_past_learns_nothing() -> None:
     nothing, settings = shop(0), config(enabled=True)
     assert fit_orders(nothing, settings, nothing.end) == (Rankers(), Blends(), settings)
