@@ -127,9 +127,12 @@ def _load_strings(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> tuple[st
 def _checked(hint: Any, value: Any, name: str) -> Any:
     if typing.get_origin(hint) is tuple:
         return tuple(value)
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, allowed):
+    if typing.get_origin(hint) is typing.Literal:
+        is_valid = value in typing.get_args(hint)
+    else:
+        is_valid = isinstance(value, typing.get_args(hint) if isinstance(hint, types.UnionType) else hint)
+    if not is_valid:
         raise BundleError(f"{name} is {value!r} in the bundle, expected {hint}: train again")
     return value

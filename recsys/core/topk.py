@@ -31,7 +31,7 @@ def top_k(score: npt.NDArray[np.floating], k: int, tie: npt.NDArray[np.integer] 
     return indices[order[:k]]
 
 
-def is_among(rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def is_among(rows: npt.NDArray[np.integer], ascending: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     """Return which rows are in an ascending array, bool (n,).
 
     >>> is_among(np.array([3, 4, 9], np.int32), np.array([1, 3, 5], np.int32))

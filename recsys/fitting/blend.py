@@ -37,8 +37,54 @@ class BlendConfig:
 
 
 @dataclass(frozen=True)
-class Blend:
-    """The weights of one kind of list.
+class Comparison:
+    """Orders of one kind of list, compared on later requests than those that they were learned from.
+
+    Attributes:
+        metric: name of the metric that decided.
+        order: the best order, which the list has.
+        n_held_out: later requests that the orders were compared on.
+        orders: names of the orders.
+        values: mean of the metric for each of `orders`.
+    """
+
+    metric: str = ""
+    order: str = ""
+    n_held_out: int = 0
+    orders: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether anything was compared."""
+        return bool(self.orders)
+
+    def sentence(self, lists: str) -> str:
+        """Write what orders some lists and why, with the figures; only where something was compared.
+
+        Args:
+            lists: names of the lists.
+        """
+        value = dict(zip(self.orders, self.values, strict=True))
+        others = ", ".join(f"{name} {value[name]:.4f}" for name in self.orders if name != self.order)
+        return (
+            f"{lists}: ordered by {self.order}, which reached {self.metric} {value[self.order]:.4f} on the latest "
+            f"{self.n_held_out:,} past requests ({others})."
+        )
+
+    def report(self) -> dict[str, object]:
+        """Return the comparison, for the manifest."""
+        return {
+            "order": self.order,
+            "metric": self.metric,
+            "n_held_out": self.n_held_out,
+            "orders": dict(zip(self.orders, self.values, strict=True)),
+        }
+
+
+@dataclass(frozen=True)
+class Blend(Comparison):
+    """The weights of one kind of list, and how they compare with other orders.
 
     A history of `n` distinct items has the weights `s·few + (1 − s)·many` with `s = κ / (n − 1 + κ)` and
     `κ = HALF_WAY_ITEMS`.
@@ -50,13 +96,8 @@ class Blend:
         trend_power: the score is multiplied by `trend^power`.
         tail_discount: `β·ln(buyers)` is subtracted from the logarithm of the score.
         uses_ranker: whether the ranker orders the list.
-        metric: name of the metric that decided.
-        order: what orders the list: `ranker`, `learned weights`, `placement weights`, or the floor that beat them.
         n_trials: weights that were tried.
         n_questions: past requests that the search learned from.
-        n_held_out: later requests that the orders were compared on.
-        orders: names of the orders that were compared on the held-out requests.
-        values: mean of the metric for each of `orders`.
         gain: mean gain of the learned weights over those of the placement on the held-out requests.
         gain_low: lower end of its interval.
         gain_high: upper end of its interval.
@@ -68,13 +109,8 @@ class Blend:
     trend_power: float = 0.0
     tail_discount: float = 0.0
     uses_ranker: bool = True
-    metric: str = ""
-    order: str = ""
     n_trials: int = 0
     n_questions: int = 0
-    n_held_out: int = 0
-    orders: tuple[str, ...] = ()
-    values: tuple[float, ...] = ()
     gain: float = 0.0
     gain_low: float = 0.0
     gain_high: float = 0.0
@@ -98,24 +134,10 @@ class Blend:
         ends = np.array([known.get(name, (0.0, 0.0)) for name in names]).reshape(len(names), 2)
         return between(ends[:, 0], ends[:, 1], n_items)
 
-    def sentence(self, lists: str) -> str:
-        """Write what orders some lists and why, with the figures; only after a search.
-
-        Args:
-            lists: names of the lists.
-        """
-        value = dict(zip(self.orders, self.values, strict=True))
-        others = ", ".join(f"{name} {value[name]:.4f}" for name in self.orders if name != self.order)
-        return (
-            f"{lists}: ordered by {self.order}, which reached {self.metric} {value[self.order]:.4f} on the latest "
-            f"{self.n_held_out:,} past requests ({others})."
-        )
-
     def to_dict(self) -> dict[str, object]:
         """Return what was tried, what was chosen and what it gained, for the manifest."""
         return {
-            "order": self.order,
-            "metric": self.metric,
+            **self.report(),
             "weights": {
                 name: [round(few, 4), round(many, 4)]
                 for name, few, many in zip(self.sources, self.few, self.many, strict=True)
@@ -124,8 +146,6 @@ class Blend:
             "tail_discount": self.tail_discount,
             "n_trials": self.n_trials,
             "n_questions": self.n_questions,
-            "n_held_out": self.n_held_out,
-            "orders": dict(zip(self.orders, self.values, strict=True)),
             "gain": {"mean": self.gain, "low": self.gain_low, "high": self.gain_high},
         }
 
@@ -150,7 +170,8 @@ class LearnedSettings:
         names: table and key of each setting.
         configured: value in the configuration.
         chosen: value that the models were fitted with.
-        gains: mean gain in nDCG@20 of the chosen value over the configured one; 0 where it stays.
+        metrics: name of the metric that decided.
+        gains: mean gain of the chosen value over the configured one; 0 where it stays.
         gain_lows: lower ends of the intervals of these gains.
         gain_highs: upper ends.
         n_requests: past requests that they were measured on; 0 where nothing was tried.
@@ -159,6 +180,7 @@ class LearnedSettings:
     names: tuple[str, ...] = ()
     configured: tuple[float, ...] = ()
     chosen: tuple[float, ...] = ()
+    metrics: tuple[str, ...] = ()
     gains: tuple[float, ...] = ()
     gain_lows: tuple[float, ...] = ()
     gain_highs: tuple[float, ...] = ()
@@ -166,14 +188,21 @@ class LearnedSettings:
 
     def to_dict(self) -> dict[str, object]:
         """Return the report, for the manifest."""
-        columns = (self.names, self.configured, self.chosen, self.gains, self.gain_lows, self.gain_highs)
+        gains = zip(self.metrics, self.gains, self.gain_lows, self.gain_highs, strict=True)
+        values = zip(self.names, self.configured, self.chosen, gains, strict=True)
         return {
-            name: {"configured": before, "chosen": after, "gain": {"mean": gain, "low": low, "high": high}}
-            for name, before, after, gain, low, high in zip(*columns, strict=True)
+            name: {
+                "configured": before,
+                "chosen": after,
+                "metric": metric,
+                "gain": {"mean": gain, "low": low, "high": high},
+            }
+            for name, before, after, (metric, gain, low, high) in values
         }
 
 
 NO_BLEND: Final = Blend()
+NO_COMPARISON: Final = Comparison()
 
 
 @dataclass(frozen=True)
@@ -185,23 +214,29 @@ class Blends:
         next: of lists of what a user takes next.
         new: of lists of what a user has not had yet.
         tail: of the same outside the head.
+        together: orders of items that are bought together.
     """
 
     settings: LearnedSettings = LearnedSettings()
     next: Blend = NO_BLEND
     new: Blend = NO_BLEND
     tail: Blend = NO_BLEND
+    together: Comparison = NO_COMPARISON
 
     def sentences(self) -> tuple[str, ...]:
         """Write what orders each list where a search was made."""
-        lists = (
-            (self.next, "for_you and time_of_day"),
-            (self.new, "discover"),
-            (self.tail, "long_tail"),
-        )
-        return tuple(blend.sentence(names) for blend, names in lists if blend.is_fitted)
+        return tuple(found.sentence(lists) for lists, found in self._by_list().items() if found.is_made)
 
     def to_dict(self) -> Mapping[str, dict[str, object]]:
-        """Return the report of each search that was made."""
+        """Return the report of each search and comparison that was made."""
         blends = {"next": self.next, "new": self.new, "tail": self.tail}
-        return {name: blend.to_dict() for name, blend in blends.items() if blend.is_fitted}
+        made = {name: blend.to_dict() for name, blend in blends.items() if blend.is_fitted}
+        return made | ({"together": self.together.report()} if self.together.is_made else {})
+
+    def _by_list(self) -> Mapping[str, Comparison]:
+        return {
+            "for_you and time_of_day": self.next,
+            "discover": self.new,
+            "long_tail": self.tail,
+            "bought_together": self.together,
+        }

@@ -11,21 +11,19 @@ from scipy import sparse
 
 from recsys.core.ids import NO_ITEM
 from recsys.core.progress import Progress, silent
-from recsys.data.catalog import Catalog, read_catalog
+from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.data.offers import Offers
 from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo
+from recsys.fitting.fit_cache import FitCache
 from recsys.models.collaborative.affinity import fit_affinity
-from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
-from recsys.models.collaborative.ease import fit_ease
-from recsys.models.content.content import ContentModel, fit_content
+from recsys.models.content.content import ContentModel
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar, reweighted
 from recsys.models.pairs.copurchase import fit_copurchase
 from recsys.models.pairs.sequence import fit_sequence
-from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
 from recsys.search.vector_index import FlatIndex
@@ -38,7 +36,7 @@ def fit_models(
     progress: Progress = silent,
     *,
     user_lists_only: bool = False,
-    content: ContentModel | None = None,
+    cache: FitCache | None = None,
 ) -> Engine:
     """Fit every model; the blend of the sources orders the lists of the result.
 
@@ -48,28 +46,26 @@ def fit_models(
         now: moment from which ages count, seconds since 1970; the end of the data if None.
         progress: called with the name of each stage.
         user_lists_only: leave out precomputed lists that no list of a user needs, to save time.
-        content: the content of the catalog, where another fit has it already.
+        cache: models of the same shop and moment that another step has fitted already.
 
     Returns:
         The engine, without rankers.
     """
     now = dataset.end if now is None else now
-    rng = np.random.default_rng(config.seed)
+    cache = FitCache(dataset, now) if cache is None else cache
     progress("catalog")
-    catalog = read_catalog(dataset.catalog)
+    catalog = cache.catalog
     progress("popularity")
-    popularity = fit_popularity(dataset, config.popularity, now)
+    popularity = cache.popularity(config)
     progress("repeat purchases")
     repeat = fit_repeat(dataset, catalog, config.repeat)
     progress("time of day")
     timeofday = fit_timeofday(dataset, catalog, config.timeofday)
-    if content is None:
+    if not cache.has_content:
         progress("content")
-    content = (
-        fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed)) if content is None else content
-    )
+    content = cache.content(config)
     progress("collaborative filtering")
-    als = fit_user_factors(dataset, config.als, rng)
+    als = cache.als(config)
     progress("hybrid embedding")
     history = build_history(dataset, config.history)
     vectors = complete_factors(als.item_factors, content.embedding, popularity.n_buyers, config.hybrid)
@@ -87,6 +83,7 @@ def fit_models(
         _replaceable_by(content, config.replaceable_cosine),
         content.pair_similarity,
         bought_only=user_lists_only,
+        counts=cache.copurchase_counts(config),
     )
     progress("sequences")
     sequence = fit_sequence(dataset, config.sequence)
@@ -104,7 +101,7 @@ def fit_models(
         content=content,
         hybrid=hybrid,
         affinity=fit_affinity(catalog, popularity.share, config.affinity),
-        ease=fit_ease(count_target_events(dataset), config.ease),
+        ease=cache.ease(config),
         copurchase=copurchase,
         sequence=sequence,
         timeofday=timeofday,
@@ -130,25 +127,6 @@ def _no_similar(vectors: npt.NDArray[np.float32], content: ContentModel, config:
     shape = (len(vectors), config.n_similar)
     nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)
     return HybridModel(vectors, *nothing, FeatureWeights.prior(len(content.vocabulary)))
-
-
-def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generator) -> ALSModel:
-    """Fit ALS on the events of a shop, each weighted by its type and by its age at its user's last event."""
-    events = dataset.events
-    shape = (len(dataset.users), len(dataset.items))
-    age_s = age_at_last_event(events.user_idx, events.timestamp)
-    user_items = weigh_events(
-        events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
-    )
-    return fit_als(user_items, config, rng)
-
-
-def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
-    """Count how often each user bought each item, float32 CSR (n_users, n_items)."""
-    bought = dataset.target_events
-    bought = bought.take(bought.user_idx >= 0)
-    shape = (len(dataset.users), len(dataset.items))
-    return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)
 
 
 def _replaceable_by(

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
 from recsys.core.metrics import ndcg_of_hits
-from recsys.fitting.ranker import Ranker, RankerConfig, TreesConfig
+from recsys.fitting.ranker import TreesConfig
 
 MAX_HOUR_WEIGHT: Final = 5.0
 
@@ -52,61 +52,22 @@ class TrainingGroups:
             self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], size[size > 0]
         )
 
+    def take_groups(self, chosen: npt.NDArray[np.bool_]) -> TrainingGroups:
+        """Return some of the requests with all their candidates, if any; bool (n_requests,)."""
+        kept = chosen[self.request]
+        return TrainingGroups(
+            self.features[kept], self.taken[kept], self.blend[kept], self.log_lift[kept], self.size[chosen]
+        )
+
+    @property
+    def has_answer(self) -> npt.NDArray[np.bool_]:
+        """Whether a request has a candidate that was bought and one that was not, bool (n_requests,)."""
+        n_taken = np.bincount(self.request, self.taken, len(self.size))
+        return np.asarray((n_taken > 0) & (n_taken < self.size))
+
     def with_answer(self) -> TrainingGroups:
         """Keep the requests with at least one candidate that was bought and one that was not."""
-        n_taken = np.bincount(self.request, self.taken, len(self.size))
-        useful = (n_taken > 0) & (n_taken < self.size)
-        return self.take(useful[self.request])
-
-
-def no_groups(n_features: int) -> TrainingGroups:
-    """Return examples of no request."""
-    nothing = np.empty(0, np.float32)
-    return TrainingGroups(
-        np.empty((0, n_features), np.float32), np.empty(0, np.int8), nothing, nothing, np.empty(0, np.int64)
-    )
-
-
-def fit_ranker(
-    past: Sequence[TrainingGroups],
-    names: tuple[str, ...],
-    config: RankerConfig,
-    trees: TreesConfig,
-    rng: np.random.Generator,
-) -> Ranker:
-    """Train a ranker on past requests, if it orders held-out requests better than the blend does.
-
-    The trees are LightGBM's lambdarank.
-
-    Args:
-        past: examples of each cut-off, the latest first; each request is a group of its own.
-        names: names of the features.
-        config: settings of the examples.
-        trees: settings of the trees.
-        rng: source of the trees' seed.
-
-    Returns:
-        A ranker; it is not fitted if there are fewer than `config.min_queries` requests or if its held-out nDCG is not
-        above that of the blend.
-
-    Reference:
-        Burges (2010), From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82; Ke et al. (2017), LightGBM, NeurIPS.
-    """
-    useful = [examples.with_answer() for examples in past]
-    n_requests = sum(len(examples.size) for examples in useful)
-    if n_requests < config.min_queries:
-        return Ranker("", n_requests=n_requests)
-    seed = int(rng.integers(2**31))
-    known, unseen = _apart(useful, -(-config.horizon_days // config.step_days))
-    trial = boost(known, names, trees, seed)
-    raw = np.asarray(trial.predict(unseen.features, num_threads=1), np.float64)
-    ndcg = mean_ndcg(raw, unseen)
-    ndcg_of_blend = mean_ndcg(unseen.blend, unseen)
-    if ndcg <= ndcg_of_blend:
-        return Ranker("", n_requests=n_requests, ndcg=ndcg, ndcg_of_blend=ndcg_of_blend)
-    line = calibrate(raw, unseen.log_lift, unseen.taken, 1 / config.negative_share)
-    booster = boost(joined(useful), names, trees, seed)
-    return Ranker(booster.model_to_string(importance_type="gain"), *line, n_requests, ndcg, ndcg_of_blend)
+        return self.take_groups(self.has_answer)
 
 
 def joined(parts: Sequence[TrainingGroups]) -> TrainingGroups:
@@ -116,9 +77,7 @@ def joined(parts: Sequence[TrainingGroups]) -> TrainingGroups:
 
 
 def mean_ndcg(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int = 10) -> float:
-    """Compute the mean nDCG@k of the requests, ordered by a score.
-
-    Among candidates of equal scores those that were not bought come first, so that a constant score earns nothing.
+    """Compute the mean nDCG@k of the requests, ordered by a score; see `_first`.
 
     Args:
         score: (n,), one value per candidate.
@@ -128,6 +87,26 @@ def mean_ndcg(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int 
     Returns:
         In [0, 1].
     """
+    n_taken = np.bincount(examples.request[examples.taken > 0], minlength=len(examples.size))
+    return float(ndcg_of_hits(_first(score, examples, k), n_taken, k).mean())
+
+
+def first_hits(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int) -> npt.NDArray[np.float64]:
+    """Return 1 for each request with a bought candidate among its first `k`, else 0; float64 (n_requests,).
+
+    Args:
+        score: (n,), one value per candidate.
+        examples: the requests.
+        k: length of a list, >= 1.
+    """
+    return np.asarray(_first(score, examples, k).any(axis=1), np.float64)
+
+
+def _first(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int) -> npt.NDArray[np.bool_]:
+    """Return whether each of the first `k` candidates of each request was bought, bool (n_requests, k).
+
+    Among candidates of equal scores those that were not bought come first, so that a constant score earns nothing.
+    """
     request = examples.request
     order = np.lexsort((examples.taken, -np.asarray(score), request))
     first = np.repeat(np.cumsum(examples.size) - examples.size, examples.size)
@@ -135,25 +114,7 @@ def mean_ndcg(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int 
     is_top = position < k
     hits = np.zeros((len(examples.size), k), np.bool_)
     hits[request[is_top], position[is_top]] = examples.taken[order[is_top]] > 0
-    n_taken = np.bincount(request[examples.taken > 0], minlength=len(examples.size))
-    return float(ndcg_of_hits(hits, n_taken, k).mean())
-
-
-def _apart(past: Sequence[TrainingGroups], horizon: int) -> tuple[TrainingGroups, TrainingGroups]:
-    """Split into training and held-out examples: the latest cut-off is held out.
-
-    Only cut-offs whose labels were complete before the latest one are trained on. Without such a pair of cut-offs, all
-    requests are split into halves.
-
-    Args:
-        past: examples of each cut-off, the latest first.
-        horizon: number of cut-offs within the horizon of the labels.
-    """
-    if past and len(past[0].size) and sum(len(examples.size) for examples in past[horizon:]):
-        return joined(past[horizon:]), past[0]
-    only = joined(past)
-    is_even = only.request % 2 == 0
-    return only.take(is_even), only.take(~is_even)
+    return hits
 
 
 def boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:

@@ -17,14 +17,17 @@ from recsys.data.history import build_history
 from recsys.fitting.blend import NO_BLEND, Blend, Blends, LearnedSettings
 from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
+from recsys.fitting.fit_cache import FitCache
 from recsys.fitting.ranker import Ranker
-from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, fit_ranker, mean_ndcg
+from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, mean_ndcg
 from recsys.models.content.content import ContentModel, fit_content
+from recsys.ranking.basket_questions import draw_baskets
 from recsys.ranking.blend_search import learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
-from recsys.ranking.model_search import PastModels, learn_settings
-from recsys.ranking.pair_features import PAIR_FEATURES, order_pairs, past_pairs
+from recsys.ranking.model_search import PastTasks, learn_settings
+from recsys.ranking.pair_features import order_pairs
+from recsys.ranking.pair_orders import PastPairs, ask_pairs, learn_pairs
 from recsys.ranking.questions import Questions, answer_requests, join_questions
 from recsys.ranking.trials import KINDS, Kind, blend_scores, labels
 
@@ -54,7 +57,7 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
         progress("content")
         content = fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed))
         rankers, blends, learned = fit_orders(dataset, config, now, progress, content)
-    engine = replace(fit_models(dataset, learned, now, progress, content=content), config=config)
+    engine = replace(fit_models(dataset, learned, now, progress, cache=FitCache(dataset, now, content)), config=config)
     progress("order of related items")
     return replace(engine, rankers=rankers, blends=blends, copurchase=order_pairs(engine, rankers.pairs))
 
@@ -67,7 +70,8 @@ class PastQuestions:
         every: questions of all hold-outs.
         earlier: those whose answers were complete before the latest; of half of the users where there is one moment.
         latest: those of the latest hold-out; of the other half of the users where there is one moment.
-        pairs: examples of pairs by hold-out, the latest first.
+        pairs: baskets of the latest hold-out, and of those whose answers were complete before it.
+        is_cutoff: whether the hold-outs are moments.
         can_rank: whether rankers may learn from the questions.
         repeat_share: share of purchases that repeat an earlier one, before the latest hold-out.
         config: the settings that the models were fitted with.
@@ -77,7 +81,8 @@ class PastQuestions:
     every: Questions
     earlier: Questions
     latest: Questions
-    pairs: tuple[TrainingGroups, ...]
+    pairs: tuple[PastPairs, ...]
+    is_cutoff: bool
     can_rank: bool
     repeat_share: float
     config: EngineConfig
@@ -111,7 +116,7 @@ def fit_orders(
     progress("learned ranking")
     seeds = rng.spawn(2 * len(RANKED) + len(KINDS) + 1)
     with ThreadPoolExecutor(len(RANKED) + 1) as pool:
-        pairs = pool.submit(fit_ranker, past.pairs, PAIR_FEATURES, config.ranker, config.ranker.pair_trees, seeds.pop())
+        pairs = pool.submit(learn_pairs, past.pairs, past.config, seeds.pop(), is_cutoff=past.is_cutoff)
         tried = [pool.submit(_try_ranker, kind, past, config, seeds.pop()) for kind in RANKED]
         trials = dict(zip(RANKED, (task.result() for task in tried), strict=True))
         progress("weights of the sources")
@@ -121,8 +126,11 @@ def fit_orders(
             pool.submit(_fit_final, kind, past, trials[kind], config, seeds.pop(), serves=kind in used)
             for kind in RANKED
         ]
-        rankers = Rankers(*(task.result() for task in (*final, pairs)))
-    return rankers, Blends(past.settings, **blends), past.config
+        pair_ranker, together, order = pairs.result()
+        of_next, of_new = (task.result() for task in final)
+        rankers = Rankers(of_next, of_new, pair_ranker)
+    learned = replace(past.config, copurchase=replace(past.config.copurchase, order=order))
+    return rankers, Blends(past.settings, **blends, together=together), learned
 
 
 def ask_the_past(
@@ -137,37 +145,53 @@ def ask_the_past(
     cuts = holdouts(dataset, now, config.ranker, config.seed)
     parts: list[Questions] = []
     answered: list[Holdout] = []
-    pairs: list[TrainingGroups] = []
+    pairs: list[PastPairs] = []
     repeat_share = 0.0
     settings = LearnedSettings()
+    caches = [FitCache(cut.known, cut.now, content) for cut in cuts]
     if config.blend.enabled and cuts:
         progress("settings of the models")
-        config, settings = _learn_settings(cuts[-1], config, rng)
+        config, settings = _learn_settings(cuts[-1], caches[-1], config, rng)
     for number, cut in enumerate(cuts, 1):
         progress(f"training examples, {number} of {len(cuts)}")
-        engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True, content=content)
+        cache = caches[number - 1]
+        engine = fit_models(cut.known, config, now=cut.now, user_lists_only=True, cache=cache)
         questions = answer_requests(engine, past_requests(cut, engine.history, config.ranker, rng))
-        later = cut.answers.take(cut.answers.event_type == dataset.target_event)
-        if config.ranker.enabled:
-            pairs.append(past_pairs(engine, later, config.ranker, rng))
+        if not pairs or _is_complete(cut, cuts[0]):
+            baskets = draw_baskets(cut, config.ranker.max_baskets, rng, by_basket=engine.copurchase.by_basket)
+            pairs.append(ask_pairs(engine, cache, baskets, config, compares=not pairs))
         repeat_share = repeat_share if parts else engine.repeat.repeat_share
         if questions is not None:
             parts.append(questions)
             answered.append(cut)
+        cache.clear()
     if not parts:
         return None
     earlier, latest = _apart(parts, answered)
     # With several draws, a ranker sees most of what each user took, and learns to expect it of that user.
     can_rank = config.ranker.enabled and (len(parts) == 1 or answered[0].is_cutoff)
-    return PastQuestions(join_questions(parts), earlier, latest, tuple(pairs), can_rank, repeat_share, config, settings)
+    every = join_questions(parts)
+    return PastQuestions(
+        every, earlier, latest, tuple(pairs), cuts[0].is_cutoff, can_rank, repeat_share, config, settings
+    )
 
 
 def _learn_settings(
-    cut: Holdout, config: EngineConfig, rng: np.random.Generator
+    cut: Holdout, cache: FitCache, config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
     """Learn the settings of the models on the earliest hold-out; on half of the users where it is the only one."""
     requests = past_requests(cut, build_history(cut.known, config.history), config.ranker, rng)
-    return learn_settings(PastModels(cut), requests if cut.is_cutoff else requests[: len(requests) // 2], config, rng)
+    by_basket = cache.copurchase_counts(config).by_basket
+    baskets = draw_baskets(cut, config.ranker.max_baskets, rng, by_basket=by_basket)
+    if not cut.is_cutoff:
+        requests = requests[: len(requests) // 2]
+        baskets = baskets.take(np.arange(len(baskets)) % 2 == 0)
+    return learn_settings(cache, PastTasks(requests, baskets), config, rng)
+
+
+def _is_complete(cut: Holdout, latest: Holdout) -> bool:
+    """Return whether the answers of a hold-out were complete before the latest one."""
+    return cut.now + cut.horizon <= latest.now
 
 
 def _apart(parts: Sequence[Questions], cuts: Sequence[Holdout]) -> tuple[Questions, Questions]:
@@ -177,7 +201,7 @@ def _apart(parts: Sequence[Questions], cuts: Sequence[Holdout]) -> tuple[Questio
     """
     if len(parts) > 1 and cuts[0].is_cutoff:
         older = zip(parts[1:], cuts[1:], strict=True)
-        complete = [part for part, cut in older if cut.now + cut.horizon <= cuts[0].now]
+        complete = [part for part, cut in older if _is_complete(cut, cuts[0])]
         return join_questions(complete or parts[1:]), parts[0]
     every = join_questions(parts)
     users = np.unique(every.user_idx)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,59 +13,40 @@ from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.blend import LearnedSettings
 from recsys.fitting.engine import EngineConfig
-from recsys.fitting.fit import count_target_events, fit_user_factors
-from recsys.models.collaborative.als import ALSModel
-from recsys.models.collaborative.ease import EASEModel, fit_ease
-from recsys.models.temporal.popularity import PopularityModel, fit_popularity
+from recsys.fitting.fit_cache import FitCache
+from recsys.ranking.basket_questions import BasketQuestions
 from recsys.ranking.blend_search import gain_interval
-from recsys.ranking.holdout import Holdout, PastRequest
+from recsys.ranking.holdout import PastRequest
+from recsys.ranking.pair_orders import together_of
 
 K: Final = 20
 MAX_REQUESTS: Final = 400
-"""Past requests that the settings are measured on."""
+MAX_BASKETS: Final = 2000
+"""Past tasks of each kind that the settings are measured on."""
 
-MIN_REQUESTS: Final = 100
+MIN_TASKS: Final = 100
 
 LONG_DAYS: Final = 3650.0
 """A half-life without decay, in days."""
 
-T = TypeVar("T")
 Scores = Callable[[UserHistory], npt.NDArray[np.float32]]
 """Returns the score of every item for a history, float32 (n_items,)."""
 
 
-class PastModels:
-    """Models of a hold-out, each fitted once per configuration.
+@dataclass(frozen=True)
+class PastTasks:
+    """What models of a hold-out are asked.
 
-    Args:
-        holdout: what the models may know.
+    Attributes:
+        requests: of users.
+        baskets: for the other items of a basket.
     """
 
-    def __init__(self, holdout: Holdout) -> None:
-        self.holdout = holdout
-        self._fitted: dict[Any, Any] = {}
+    requests: Sequence[PastRequest]
+    baskets: BasketQuestions
 
-    def als(self, config: EngineConfig) -> ALSModel:
-        """Return the factors."""
-        return self._once(
-            config.als, lambda: fit_user_factors(self.holdout.known, config.als, np.random.default_rng(config.seed))
-        )
 
-    def ease(self, config: EngineConfig) -> EASEModel:
-        """Return the linear model."""
-        return self._once(config.ease, lambda: fit_ease(count_target_events(self.holdout.known), config.ease))
-
-    def popularity(self, config: EngineConfig) -> PopularityModel:
-        """Return the sales of all items."""
-        return self._once(
-            config.popularity, lambda: fit_popularity(self.holdout.known, config.popularity, self.holdout.now)
-        )
-
-    def _once(self, config: Any, fit: Callable[[], T]) -> T:
-        if config not in self._fitted:
-            self._fitted[config] = fit()
-        found: T = self._fitted[config]
-        return found
+Measure = Callable[[FitCache, PastTasks, EngineConfig], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -74,17 +55,17 @@ class Setting:
 
     Attributes:
         path: table and key, as in the file of settings.
+        metric: name of the metric.
+        measure: returns the metric of each past task, float64 (n,), of a model with a configuration.
         factors: other values than the configured one, as factors of it.
         values: other values, as they are.
-        fit: returns the scores of a model with a configuration.
-        lists_known: whether items that the user had before may be listed.
     """
 
     path: tuple[str, str]
-    fit: Callable[[PastModels, EngineConfig], Scores]
+    metric: str
+    measure: Measure
     factors: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
-    lists_known: bool = False
 
     def value(self, config: EngineConfig) -> float:
         """Return the value in a configuration."""
@@ -103,62 +84,83 @@ class Setting:
 
 
 def learn_settings(
-    models: PastModels, requests: Sequence[PastRequest], config: EngineConfig, rng: np.random.Generator
+    models: FitCache, tasks: PastTasks, config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
     """Try other values of some settings, and keep those whose interval of the gain is above 0.
 
     Args:
         models: of a hold-out.
-        requests: requests of the hold-out.
+        tasks: what they are asked; at most `MAX_REQUESTS` and `MAX_BASKETS` count.
         config: the configured settings.
         rng: source of the draws.
 
     Returns:
-        The settings, and what was tried and gained; the configured settings with fewer than `MIN_REQUESTS` requests.
+        The settings, and what was tried and gained; a setting with fewer than `MIN_TASKS` tasks stays.
     """
-    chosen = rng.permutation(len(requests))[:MAX_REQUESTS]
-    asked = [requests[n] for n in np.sort(chosen).tolist()]
-    if len(asked) < MIN_REQUESTS:
-        return config, LearnedSettings()
-    rows: list[tuple[str, float, float, float, float, float]] = []
+    requests = [tasks.requests[n] for n in _drawn(len(tasks.requests), MAX_REQUESTS, rng).tolist()]
+    tasks = PastTasks(requests, tasks.baskets.take(_drawn(len(tasks.baskets), MAX_BASKETS, rng)))
+    rows: list[tuple[str, float, float, str, float, float, float]] = []
     for setting in SETTINGS:
         before, name = setting.value(config), ".".join(setting.path)
-        base = _measure(setting, models, asked, config)
         best, best_gain, best_range = before, 0.0, (0.0, 0.0)
+        base = setting.measure(models, tasks, config)
+        if len(base) < MIN_TASKS:
+            continue
         for value in setting.others(config):
-            gain = _measure(setting, models, asked, setting.put(config, value)) - base
+            gain = setting.measure(models, tasks, setting.put(config, value)) - base
             low, high = gain_interval(gain, config.blend.confidence, rng)
             if low > 0 and float(gain.mean()) > best_gain:
                 best, best_gain, best_range = value, float(gain.mean()), (low, high)
         config = setting.put(config, best)
-        rows.append((name, before, best, best_gain, *best_range))
-    names, prior, values, gains, lows, highs = zip(*rows, strict=True)
-    return config, LearnedSettings(names, prior, values, gains, lows, highs, len(asked))
+        rows.append((name, before, best, setting.metric, best_gain, *best_range))
+    if not rows:
+        return config, LearnedSettings()
+    names, configured, chosen, metrics, gains, lows, highs = zip(*rows, strict=True)
+    return config, LearnedSettings(names, configured, chosen, metrics, gains, lows, highs, len(tasks.requests))
 
 
-def _measure(
-    setting: Setting, models: PastModels, requests: Sequence[PastRequest], config: EngineConfig
-) -> npt.NDArray[np.float64]:
-    """Return the nDCG@K of the lists of one model, float64 (n_requests,)."""
-    scores = setting.fit(models, config)
+def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    return np.sort(rng.permutation(n)[:n_drawn])
+
+
+def ndcg_of(scores_of: Callable[[FitCache, EngineConfig], Scores], *, lists_known: bool = False) -> Measure:
+    """Return a function that measures the nDCG@K of the lists of one model for past requests.
+
+    Args:
+        scores_of: returns the scores of a model with a configuration.
+        lists_known: whether items that the user had before may be listed.
+    """
+
+    def measure(models: FitCache, tasks: PastTasks, config: EngineConfig) -> npt.NDArray[np.float64]:
+        if len(tasks.requests) < MIN_TASKS:
+            return np.zeros(0)
+        scores = scores_of(models, config)
+        asked = tasks.requests
+        return np.array([_ndcg(scores(each.history), each, lists_known=lists_known) for each in asked])
+
+    return measure
+
+
+def _ndcg(score: npt.NDArray[np.float32], request: PastRequest, *, lists_known: bool) -> float:
+    known = request.known_history.item_idx
+    relevant = request.later if lists_known else np.setdiff1d(request.later, known)
+    if not len(relevant):
+        return 0.0
+    if not lists_known:
+        score = score.copy()
+        score[known] = -np.inf
+    best = top_k(score, K)
+    hits = np.isin(best[score[best] > 0], relevant)
     discount = 1 / np.log2(np.arange(2, K + 2))
-    values = np.zeros(len(requests))
-    for number, request in enumerate(requests):
-        known = request.known_history.item_idx
-        relevant = request.later if setting.lists_known else np.setdiff1d(request.later, known)
-        if not len(relevant):
-            continue
-        score = scores(request.history)
-        if not setting.lists_known:
-            score = score.copy()
-            score[known] = -np.inf
-        best = top_k(score, K)
-        hits = np.isin(best[score[best] > 0], relevant)
-        values[number] = discount[: len(hits)][hits].sum() / discount[: min(K, len(relevant))].sum()
-    return values
+    return float(discount[: len(hits)][hits].sum() / discount[: min(K, len(relevant))].sum())
 
 
-def _als_scores(models: PastModels, config: EngineConfig) -> Scores:
+def _hits_together(models: FitCache, tasks: PastTasks, config: EngineConfig) -> npt.NDArray[np.float64]:
+    """Return whether the list of `bought_together` holds another item of each basket, float64 (n_baskets,)."""
+    return tasks.baskets.hits(together_of(models, tasks.baskets.seed, config)) if len(tasks.baskets) else np.zeros(0)
+
+
+def _als_scores(models: FitCache, config: EngineConfig) -> Scores:
     model = models.als(config)
 
     def scores(history: UserHistory) -> npt.NDArray[np.float32]:
@@ -169,8 +171,8 @@ def _als_scores(models: PastModels, config: EngineConfig) -> Scores:
     return scores
 
 
-def _ease_scores(models: PastModels, config: EngineConfig) -> Scores:
-    model, known = models.ease(config), models.holdout.known
+def _ease_scores(models: FitCache, config: EngineConfig) -> Scores:
+    model, known = models.ease(config), models.dataset
 
     def scores(history: UserHistory) -> npt.NDArray[np.float32]:
         rows, times = np.unique(history.of_type(known.target_event).item_idx, return_counts=True)
@@ -182,15 +184,23 @@ def _ease_scores(models: PastModels, config: EngineConfig) -> Scores:
     return scores
 
 
-def _popular_scores(models: PastModels, config: EngineConfig) -> Scores:
+def _popular_scores(models: FitCache, config: EngineConfig) -> Scores:
     share = models.popularity(config).share
     return lambda history: share
 
 
 SETTINGS: Final = (
-    Setting(("als", "regularization"), _als_scores, factors=(3.0,)),
-    Setting(("als", "half_life_days"), _als_scores, values=(LONG_DAYS,)),
-    Setting(("ease", "regularization"), _ease_scores, factors=(0.4,)),
-    Setting(("popularity", "half_life_days"), _popular_scores, factors=(4.0,), values=(LONG_DAYS,), lists_known=True),
+    Setting(("als", "regularization"), "ndcg@20", ndcg_of(_als_scores), factors=(3.0,)),
+    Setting(("als", "half_life_days"), "ndcg@20", ndcg_of(_als_scores), values=(LONG_DAYS,)),
+    Setting(("ease", "regularization"), "ndcg@20", ndcg_of(_ease_scores), factors=(0.4,)),
+    Setting(
+        ("popularity", "half_life_days"),
+        "ndcg@20",
+        ndcg_of(_popular_scores, lists_known=True),
+        factors=(4.0,),
+        values=(LONG_DAYS,),
+    ),
+    Setting(("copurchase", "item_shrinkage"), "hit_rate@10", _hits_together, factors=(0.1, 0.3, 3.0)),
+    Setting(("copurchase", "momentum_power"), "hit_rate@10", _hits_together, values=(0.0,)),
 )
 """The settings that are learned, in order."""

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from recsys.data.dataset import Events
 from recsys.fitting.engine import Engine
-from recsys.fitting.ranker import Ranker, RankerConfig
+from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups
 from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.temporal.popularity import MOMENTUM_DAYS
+from recsys.ranking.basket_questions import BasketQuestions
 
 N_ORDERED: Final = 60
 """Items of a list whose order is learned; the remaining ones keep theirs."""
@@ -114,37 +114,25 @@ def pair_features(engine: Engine, pairs: ItemPairs) -> npt.NDArray[np.float32]:
     return table
 
 
-def past_pairs(engine: Engine, later: Events, config: RankerConfig, rng: np.random.Generator) -> TrainingGroups:
-    """Draw one item of each past basket, with its partners as listed then and labels for those in the basket.
+def past_pairs(engine: Engine, questions: BasketQuestions) -> TrainingGroups:
+    """List the first partners of the item of each past basket, with labels for those in the basket.
 
     Args:
         engine: models that were fitted before these baskets.
-        later: purchases after the fit.
-        config: settings.
-        rng: source of the draws.
+        questions: the baskets.
 
     Returns:
-        One group per basket; groups without partners are left out.
+        One group per basket; the group of an item without partners is empty.
     """
-    group = later.basket_idx if engine.copurchase.by_basket else later.user_idx
-    n_items = len(engine.items)
-    line = np.unique(group[group >= 0].astype(np.int64) * n_items + later.item_idx[group >= 0])
-    basket, size = np.unique(line // n_items, return_counts=True)
-    start = np.cumsum(size) - size
-    chosen = np.flatnonzero(size >= 2)
-    chosen = np.sort(rng.permutation(chosen)[: config.max_baskets])
-    seed = line[start[chosen] + (rng.random(len(chosen)) * size[chosen]).astype(np.int64)] % n_items
-    pairs = first_pairs(engine.copurchase.bought_together, seed.astype(np.int32))
-    pair_line = np.repeat(basket[chosen], pairs.size) * n_items + pairs.item_idx
-    taken = np.isin(pair_line, line)
-    kept = taken | (rng.random(len(taken)) < config.negative_share)
+    pairs = first_pairs(engine.copurchase.bought_together, questions.seed)
+    taken = questions.is_taken(np.repeat(questions.basket, pairs.size), pairs.item_idx)
     return TrainingGroups(
         features=pair_features(engine, pairs),
         taken=taken.astype(np.int8),
         blend=pairs.probability,
         log_lift=np.zeros(len(taken), np.float32),
         size=pairs.size,
-    ).take(kept)
+    )
 
 
 def order_pairs(engine: Engine, ranker: Ranker) -> CopurchaseModel:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 import numpy as np
@@ -11,17 +11,16 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from recsys.core.config.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
-from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
-from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.dataset import Dataset
 from recsys.models.pairs.backoff import Backoff, fit_backoff
-from recsys.models.pairs.basket_pairs import count_pairs, group_baskets, share_in_pairs
+from recsys.models.pairs.basket_pairs import Baskets, PairCounts, count_pairs, group_baskets, share_in_pairs
 from recsys.models.pairs.complements import ComplementConfig, Incidence, fit_complements
-from recsys.models.pairs.pair_evidence import Alike, PairEvidence, weigh_alike
+from recsys.models.pairs.pair_evidence import Alike, AlikePrior, PairEvidence, weigh_alike
 from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, find_reversed_pairs
-from recsys.models.pairs.related_items import RelatedItems, empty_lists, keep
+from recsys.models.pairs.related_items import RelatedItems, empty_lists
+from recsys.models.pairs.together_lists import TogetherLists, TogetherOrder, popularity_prior
 from recsys.models.pairs.user_pairs import count_user_pairs
-from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
 ALIKE_SHARE: Final = 0.1
 """Part of the expectation of what one user buys that goes to items with similar content, where all buy alone."""
@@ -29,8 +28,8 @@ ALIKE_SHARE: Final = 0.1
 MIN_ALONE: Final = 0.2
 """Share of purchases alone in their basket from which on content is compared: full baskets need no such prior."""
 
-ENOUGH_BASKETS: Final = 10
-"""An item whose baskets weigh this many times the pseudo-weight of a prior needs no evidence by users."""
+ENOUGH_BASKETS: Final = 120.0
+"""Weight of an item's baskets from which on it needs no evidence by users, where all buy alone."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class CopurchaseConfig:
         max_basket: items of the largest basket that counts; larger ones are left out.
         min_basket_share: share of purchases in baskets of two or more items from which on complements and reasons count
             baskets; below it, they count users.
+        order: what orders the lists of `bought_together`, see `TogetherOrder`; training replaces it where another order
+            is better on the shop's past.
         direction: settings of the veto on pairs that are bought in the other order.
         complements: settings of the lists of complements.
     """
@@ -66,8 +67,42 @@ class CopurchaseConfig:
     n_partners: PositiveInt = 40
     max_basket: Annotated[int, Meta(ge=2)] = 300
     min_basket_share: Share = 0.2
+    order: TogetherOrder = "probability"
     direction: DirectionConfig = field(default_factory=DirectionConfig)
     complements: ComplementConfig = field(default_factory=ComplementConfig)
+
+    @property
+    def counted(self) -> CopurchaseConfig:
+        """The same settings without those that only order the lists: equal ones have equal counts."""
+        return replace(self, item_shrinkage=1.0, popularity_discount=0.0, momentum_power=0.0, order="probability")
+
+
+@dataclass(frozen=True)
+class CopurchaseCounts:
+    """What is counted about items bought together, before any list is made.
+
+    Attributes:
+        baskets: the orders.
+        pairs: pairs by orders.
+        users: pairs by users over time.
+        by_basket: whether counts of the lists are of orders, else of users.
+        backoff: probabilities by type and category.
+        alike: prior by content; None without it.
+        reversed_pairs: pairs of types that users buy in the opposite order.
+    """
+
+    baskets: Baskets
+    pairs: PairCounts
+    users: PairCounts
+    by_basket: bool
+    backoff: Backoff
+    alike: AlikePrior | None
+    reversed_pairs: ReversedTypePairs
+
+    @property
+    def unit(self) -> PairCounts:
+        """The pairs that counts of the lists are of."""
+        return self.pairs if self.by_basket else self.users
 
 
 @dataclass(frozen=True)
@@ -100,6 +135,72 @@ class CopurchaseModel:
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
 
 
+def count_copurchase(
+    dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, now: int, alike: Alike | None = None
+) -> CopurchaseCounts:
+    """Count the pairs of items in orders and by users over time.
+
+    Users count by the share of purchases that are alone in their basket: where baskets are full, they tell more.
+
+    Args:
+        dataset: the shop up to `now`.
+        catalog: types and categories.
+        config: settings.
+        now: seconds since 1970.
+        alike: returns how similar the content of two items is; None where it is not known.
+    """
+    in_pairs = share_in_pairs(dataset)
+    by_basket, bought_alone = in_pairs >= config.min_basket_share, 1 - in_pairs
+    baskets = group_baskets(dataset, config.max_basket)
+    pairs = count_pairs(baskets, now, config.decay_days)
+    is_wanted = pairs.item_weight < ENOUGH_BASKETS * bought_alone
+    users = count_user_pairs(dataset, config.max_basket, is_wanted | (not by_basket), bought_alone)
+    share = (pairs if by_basket else users).share
+    backoff = fit_backoff(
+        pairs.weight + users.weight,
+        pairs.item_weight + users.item_weight,
+        share,
+        catalog,
+        (config.type_shrinkage, config.category_shrinkage),
+    )
+    return CopurchaseCounts(
+        baskets,
+        pairs,
+        users,
+        by_basket,
+        backoff,
+        weigh_alike(users, share, alike, ALIKE_SHARE) if alike and bought_alone >= MIN_ALONE else None,
+        find_reversed_pairs(dataset, catalog, config.direction),
+    )
+
+
+def list_together(
+    counts: CopurchaseCounts,
+    dataset: Dataset,
+    catalog: Catalog,
+    config: CopurchaseConfig,
+    now: int,
+    items: npt.NDArray[np.integer] | None = None,
+) -> RelatedItems:
+    """List what is bought together with some items; see `fit_copurchase`.
+
+    Args:
+        counts: of the shop.
+        dataset: the shop up to `now`.
+        catalog: types.
+        config: settings.
+        now: seconds since 1970.
+        items: rows of the items whose lists are wanted; all items if not given.
+
+    Returns:
+        Lists of all items; those of other items are empty.
+    """
+    evidence = PairEvidence(counts.pairs, counts.users, counts.by_basket, config.item_shrinkage, counts.alike)
+    appeal = popularity_prior(dataset, counts.backoff.share, now, config.momentum_power, config.popularity_discount)
+    lists = TogetherLists(evidence, counts.backoff, appeal, config.order, config.n_backoff)
+    return lists.of(catalog, config.list_length, items)
+
+
 def fit_copurchase(
     dataset: Dataset,
     catalog: Catalog,
@@ -109,6 +210,7 @@ def fit_copurchase(
     alike: Alike | None = None,
     *,
     bought_only: bool = False,
+    counts: CopurchaseCounts | None = None,
 ) -> CopurchaseModel:
     """Count what is bought together and precompute the lists of every item.
 
@@ -117,10 +219,10 @@ def fit_copurchase(
     `P(j|i) = (k + s₁·P(j|type))/(n + s₁)` by users over time, and the same again by baskets on top of that. An item in
     many baskets has its list from baskets, an item that is always bought alone from the other orders of its buyers.
     What one user bought is expected to be alike: part of the prior of users goes to partners by `cos³ · p_j`.
-    Users count by the share of purchases that are alone in their basket: where baskets are full, they tell more.
 
-    A list of `bought_together` is ordered by `P(j|i) · m_j^γ / p_j^β`. The momentum `m_j` corrects for pairs being
-    counted over months while demand changes by the week. For complements see `fit_complements`.
+    A list of `bought_together` is ordered by `P(j|i) · m_j^γ / p_j^β`, or as `config.order` says. The momentum `m_j`
+    corrects for pairs being counted over months while demand changes by the week. For complements see
+    `fit_complements`.
 
     Args:
         dataset: the shop up to `now`.
@@ -131,103 +233,40 @@ def fit_copurchase(
         alike: returns how similar the content of two items is; None where it is not known.
         bought_only: list only items that were bought together, and only for items that were bought; no complements.
             This saves time.
+        counts: what `count_copurchase` returned for these settings; counted anew if not given.
 
     Returns:
         The model; all lists are empty if nothing was bought.
     """
-    in_pairs = share_in_pairs(dataset)
-    by_basket = in_pairs >= config.min_basket_share
-    baskets = group_baskets(dataset, config.max_basket)
-    pairs = count_pairs(baskets, now, config.decay_days)
-    bought_alone = 1 - in_pairs
-    is_wanted = pairs.item_weight < ENOUGH_BASKETS * config.item_shrinkage * bought_alone
-    users = count_user_pairs(dataset, config.max_basket, is_wanted | (not by_basket), bought_alone)
-    reversed_pairs = find_reversed_pairs(dataset, catalog, config.direction)
-    unit = pairs if by_basket else users
-    backoff = fit_backoff(
-        pairs.weight + users.weight,
-        pairs.item_weight + users.item_weight,
-        unit.share,
-        catalog,
-        (config.type_shrinkage, config.category_shrinkage),
-    )
-    evidence = PairEvidence(
-        pairs,
-        users,
-        by_basket,
-        config.item_shrinkage,
-        weigh_alike(users, unit.share, alike, ALIKE_SHARE) if alike and bought_alone >= MIN_ALONE else None,
-    )
-    together = _list_together(dataset, catalog, evidence, backoff, now, config, bought_only=bought_only)
-
-    def allowed(item: int, candidates: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        backward = reversed_pairs.is_reversed(item, candidates, catalog)
-        return ~_replaces(item, candidates, catalog, could_replace) & ~backward
-
+    counts = count_copurchase(dataset, catalog, config, now, alike) if counts is None else counts
+    items = np.flatnonzero(counts.pairs.n_baskets) if bought_only else None
+    together = list_together(counts, dataset, catalog, config, now, items)
     if bought_only:
         complements = empty_lists(len(dataset.items), config.list_length)
     else:
-        groups = baskets if by_basket else group_baskets(dataset, config.max_basket, by_user=True)
-        counts = Incidence(groups.matrix, unit.count, unit.n_baskets, unit.n_all)
-        complements = fit_complements(counts, catalog, allowed, config.complements, config.list_length)
+        complements = _list_complements(counts, dataset, catalog, config, could_replace)
     return CopurchaseModel(
         partners=together.first(config.n_partners),
         bought_together=together,
         complementary=complements,
-        n_baskets=unit.n_baskets,
-        n_all=unit.n_all,
-        by_basket=by_basket,
-        is_paired_type=np.diff(backoff.type_pairs.indptr) > 0,
-        reversed_pairs=reversed_pairs,
+        n_baskets=counts.unit.n_baskets,
+        n_all=counts.unit.n_all,
+        by_basket=counts.by_basket,
+        is_paired_type=np.diff(counts.backoff.type_pairs.indptr) > 0,
+        reversed_pairs=counts.reversed_pairs,
     )
 
 
-def _list_together(
-    dataset: Dataset,
-    catalog: Catalog,
-    evidence: PairEvidence,
-    backoff: Backoff,
-    now: int,
-    config: CopurchaseConfig,
-    *,
-    bought_only: bool,
+def _list_complements(
+    counts: CopurchaseCounts, dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, could_replace: Veto | None
 ) -> RelatedItems:
-    lists = empty_lists(len(dataset.items), config.list_length)
-    appeal = _popularity_prior(dataset, backoff.share, now, config)
-    n_bought = evidence.pairs.n_baskets
-    for item_type, members in _items_by_type(catalog, n_bought):
-        prior = backoff.given_type(item_type)
-        partners = backoff.partners(item_type)
-        shortlist = partners[top_k((prior * appeal)[partners], config.n_backoff, partners)]
-        for item in members:
-            if bought_only and not n_bought[item]:
-                continue
-            candidates, score, n_together = evidence.score(item, prior, shortlist)
-            score *= appeal[candidates]
-            positive = np.flatnonzero(score > 0)
-            best = positive[top_k(score[positive], config.list_length, candidates[positive])]
-            keep(lists, item, candidates[best], score[best], n_together[best])
-    return lists
+    def allowed(item: int, candidates: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        backward = counts.reversed_pairs.is_reversed(item, candidates, catalog)
+        return ~_replaces(item, candidates, catalog, could_replace) & ~backward
 
-
-def _popularity_prior(
-    dataset: Dataset, share: npt.NDArray[np.float64], now: int, config: CopurchaseConfig
-) -> npt.NDArray[np.float64]:
-    bought = dataset.target_events
-    age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
-    of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
-    return of_late**config.momentum_power / np.maximum(share, 1e-9) ** config.popularity_discount
-
-
-def _items_by_type(catalog: Catalog, n_bought: npt.NDArray[np.int32]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Yield each type with its items; of items of unknown type only those that were bought."""
-    useful = np.flatnonzero((catalog.item_type >= 0) | (n_bought > 0))
-    types = catalog.item_type[useful]
-    order = np.argsort(types, kind="stable")
-    starts = np.flatnonzero(np.diff(types[order], prepend=-2))
-    for members in np.split(useful[order], starts[1:]):
-        if len(members):
-            yield int(catalog.item_type[members[0]]), members
+    groups = counts.baskets if counts.by_basket else group_baskets(dataset, config.max_basket, by_user=True)
+    incidence = Incidence(groups.matrix, counts.unit.count, counts.unit.n_baskets, counts.unit.n_all)
+    return fit_complements(incidence, catalog, allowed, config.complements, config.list_length)
 
 
 def _replaces(

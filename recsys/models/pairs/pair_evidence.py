@@ -101,6 +101,25 @@ class PairEvidence:
             return candidates, score, number[1]
         return candidates, score, np.where((number[0] == 0) & (number[1] > 0), BY_USER_ONLY, number[0])
 
+    def shares(
+        self, item: int, candidates: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the share of the baskets and of the users of an item that contain each candidate, without a prior.
+
+        Args:
+            item: row of the item.
+            candidates: int32 (n,), ascending, with all partners of the item.
+
+        Returns:
+            Two float64 (n,), in [0, 1]; 0 where the item has no basket with another one, or no user.
+        """
+        found = np.zeros((2, len(candidates)))
+        for part, source in zip(found, (self.pairs, self.users), strict=True):
+            row = _row(source, item)
+            position = candidates.searchsorted(source.weight.indices[row])
+            part[position] = source.weight.data[row] / max(float(source.item_weight[item]), 1e-12)
+        return found[0], found[1]
+
 
 def _row(pairs: PairCounts, item: int) -> slice:
     return slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ class Outer:
     count: int = 3
     maybe: str | None = None
     flag: bool = True
+    order: Literal["a", "b"] = "a"
     inner: Inner = field(default_factory=Inner)
 
 
@@ -58,6 +60,7 @@ def test_parts_have_dotted_names(outer: Outer) -> None:
         "count": 3,
         "maybe": None,
         "flag": True,
+        "order": "a",
         "inner.rate": 1.0,
         "inner.sizes": [1, 2],
     }
@@ -85,7 +88,8 @@ def test_a_missing_array_is_named(outer: Outer, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("count", "3"), ("name", 3), ("flag", None), ("maybe", 1.5), ("inner.rate", "fast")]
+    ("name", "value"),
+    [("count", "3"), ("name", 3), ("flag", None), ("maybe", 1.5), ("inner.rate", "fast"), ("order", "c")],
 )
 def test_a_value_of_another_kind_is_refused(outer: Outer, name: str, value: object) -> None:
     parts = flatten(outer)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fitting.blend import HALF_WAY_ITEMS, NO_BLEND, Blend, Blends, LearnedSettings, between
+from recsys.fitting.blend import HALF_WAY_ITEMS, NO_BLEND, Blend, Blends, Comparison, LearnedSettings, between
 
 
 def test_weights_move_from_few_to_many() -> None:
@@ -29,9 +29,9 @@ def test_the_report_names_what_was_compared() -> None:
     assert not NO_BLEND.is_fitted
     assert Blends().to_dict() == {}
     blend = Blend(
-        ("als",),
-        (1.0,),
-        (2.0,),
+        sources=("als",),
+        few=(1.0,),
+        many=(2.0,),
         order="ranker",
         metric="recall@10",
         orders=("ranker", "popularity"),
@@ -44,10 +44,11 @@ def test_the_report_names_what_was_compared() -> None:
 
 
 def test_learned_settings_report_each_by_name() -> None:
-    settings = LearnedSettings(("als.regularization",), (10.0,), (30.0,), (0.02,), (0.01,), (0.03,), 200)
+    settings = LearnedSettings(("als.regularization",), (10.0,), (30.0,), ("ndcg@20",), (0.02,), (0.01,), (0.03,), 200)
     assert settings.to_dict()["als.regularization"] == {
         "configured": 10.0,
         "chosen": 30.0,
+        "metric": "ndcg@20",
         "gain": {"mean": 0.02, "low": 0.01, "high": 0.03},
     }
     assert LearnedSettings().to_dict() == {}
@@ -55,9 +56,9 @@ def test_learned_settings_report_each_by_name() -> None:
 
 def test_a_sentence_says_what_orders_a_list_and_what_it_beat() -> None:
     blend = Blend(
-        ("als",),
-        (1.0,),
-        (1.0,),
+        sources=("als",),
+        few=(1.0,),
+        many=(1.0,),
         metric="ndcg@20",
         order="the source als",
         n_held_out=1200,
@@ -70,3 +71,11 @@ def test_a_sentence_says_what_orders_a_list_and_what_it_beat() -> None:
         "(learned weights 0.2500)."
     )
     assert Blends().sentences() == ()
+
+
+def test_a_comparison_without_weights_is_reported_too() -> None:
+    found = Comparison("hit_rate@10", "popularity", 300, ("co-purchase", "popularity"), (0.1, 0.2))
+    blends = Blends(together=found)
+    assert blends.to_dict()["together"]["orders"] == {"co-purchase": 0.1, "popularity": 0.2}
+    (sentence,) = blends.sentences()
+    assert sentence.startswith("bought_together: ordered by popularity, which reached hit_rate@10 0.2000")

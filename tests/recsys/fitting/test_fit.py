@@ -10,7 +10,8 @@ import pytest
 
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
-from recsys.fitting.fit import count_target_events, fit_models
+from recsys.fitting.fit import fit_models
+from recsys.fitting.fit_cache import count_target_events
 from recsys.models.pairs.complements import ComplementConfig
 from tests.recsys.same import assert_finite, assert_same
 from tests.recsys.small_shops import CATALOG

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,27 +10,30 @@ from scipy import sparse
 from scipy.special import expit
 
 from recsys.core.metrics import ndcg_at_k
-from recsys.fitting.ranker import NO_RANKER, RankerConfig, TreesConfig
-from recsys.fitting.ranker_fit import TrainingGroups, calibrate, fit_ranker, joined, mean_ndcg
+from recsys.fitting.ranker import Ranker, RankerConfig, TreesConfig
+from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, first_hits, joined, mean_ndcg
 
 SMALL = RankerConfig(min_queries=10, negative_share=1.0, trees=TreesConfig(n_rounds=20, min_leaf=5))
 NAMES = ("signal", "noise")
 
 
-def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12, blend_knows: bool = False) -> TrainingGroups:
+def _examples(seed: int, n_requests: int = 60, n_candidates: int = 12) -> TrainingGroups:
     """Requests whose taken candidates are those of the highest signal."""
     rng = np.random.default_rng(seed)
     features = rng.random((n_requests * n_candidates, 2)).astype(np.float32)
     taken = (features[:, 0] > 0.8).astype(np.int8)
-    blend = features[:, 0] if blend_knows else rng.random(len(features)).astype(np.float32)
+    blend = rng.random(len(features)).astype(np.float32)
     nothing = np.zeros(len(features), np.float32)
     return TrainingGroups(features, taken, blend, nothing, np.full(n_requests, n_candidates))
 
 
-def test_a_ranker_learns_the_feature_that_decides() -> None:
-    ranker = fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
+def test_trees_learn_the_feature_that_decides() -> None:
+    trial = boost(_examples(0).with_answer(), NAMES, SMALL.trees, 0)
+    later = _examples(1).with_answer()
+    raw = np.asarray(trial.predict(later.features))
+    assert mean_ndcg(raw, later) > 0.95 > mean_ndcg(later.blend, later)
+    ranker = Ranker(trial.model_to_string(importance_type="gain"), *calibrate(raw, later.log_lift, later.taken))
     assert ranker.is_fitted
-    assert ranker.ndcg > 0.95 > ranker.ndcg_of_blend
     assert ranker.feature_names == NAMES
     assert next(iter(ranker.importances)) == "signal"
     assert sum(ranker.importances.values()) == pytest.approx(1)
@@ -41,29 +42,24 @@ def test_a_ranker_learns_the_feature_that_decides() -> None:
     assert expit(odds[0]) > 0.5 > expit(odds[2])
 
 
-def test_a_ranker_that_is_not_better_than_the_blend_is_not_fitted() -> None:
-    past = [_examples(0, blend_knows=True), _examples(1, blend_knows=True)]
-    ranker = fit_ranker(past, NAMES, SMALL, TreesConfig(n_rounds=1, min_leaf=5), np.random.default_rng(0))
-    assert not ranker.is_fitted
-    assert ranker.ndcg_of_blend == pytest.approx(1)
-    assert ranker.n_requests > SMALL.min_queries
-
-
-def test_too_few_requests_train_no_ranker() -> None:
-    ranker = fit_ranker([_examples(0, n_requests=8)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0))
-    assert ranker == replace(NO_RANKER, n_requests=ranker.n_requests)
-    assert ranker.n_requests <= 8
-
-
-def test_a_single_cutoff_is_split_by_requests() -> None:
-    assert fit_ranker([_examples(0)], NAMES, SMALL, SMALL.trees, np.random.default_rng(0)).is_fitted
-
-
 def test_the_same_examples_give_the_same_trees() -> None:
-    first, second = (
-        fit_ranker([_examples(0), _examples(1)], NAMES, SMALL, SMALL.trees, np.random.default_rng(3)) for _ in "ab"
-    )
+    first, second = (boost(_examples(0), NAMES, SMALL.trees, 3).model_to_string() for _ in "ab")
     assert first == second
+
+
+def test_some_groups_keep_their_candidates_even_if_they_have_none() -> None:
+    examples = TrainingGroups(
+        np.arange(3, dtype=np.float32)[:, None],
+        np.array([1, 0, 1], np.int8),
+        np.arange(3, dtype=np.float32),
+        np.zeros(3, np.float32),
+        np.array([2, 0, 1]),
+    )
+    kept = examples.take_groups(np.array([False, True, True]))
+    assert (kept.size.tolist(), kept.blend.tolist()) == ([0, 1], [2.0])
+    assert first_hits(examples.blend, examples, 1).tolist() == [0, 0, 1]
+    assert first_hits(examples.blend, examples, 2).tolist() == [1, 0, 1]
+    assert examples.has_answer.tolist() == [True, False, False]
 
 
 @given(st.lists(st.lists(st.tuples(st.floats(-2, 2, width=16), st.booleans()), min_size=2, max_size=15), min_size=1))

@@ -10,9 +10,11 @@ from recsys.core.ids import NO_ITEM
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
-from recsys.fitting.ranker_fit import fit_ranker
+from recsys.fitting.ranker import NO_RANKER, Ranker
+from recsys.fitting.ranker_fit import boost, calibrate
 from recsys.models.pairs.related_items import RelatedItems
+from recsys.ranking.basket_questions import draw_baskets
+from recsys.ranking.holdout import Holdout
 from recsys.ranking.pair_features import (
     N_ORDERED,
     PAIR_FEATURES,
@@ -23,26 +25,28 @@ from recsys.ranking.pair_features import (
 )
 from tests.shop import small_config
 
-ALL = RankerConfig(negative_share=1.0)
+
+@pytest.fixture(scope="module")
+def cut(shop_dataset: Dataset) -> Holdout:
+    """The last four weeks of the shop."""
+    now = shop_dataset.end - 28 * DAY_S
+    later = shop_dataset.events.take(shop_dataset.events.timestamp >= now)
+    return Holdout(shop_dataset.until(now), now, later, 28 * DAY_S, is_cutoff=True)
 
 
 @pytest.fixture(scope="module")
-def past(shop_dataset: Dataset) -> Engine:
+def past(cut: Holdout) -> Engine:
     """The shop four weeks before its end, no list ordered yet."""
-    cutoff = shop_dataset.end - 28 * DAY_S
-    return fit_models(shop_dataset.until(cutoff), small_config(), now=cutoff)
+    return fit_models(cut.known, small_config(), now=cut.now)
 
 
 @pytest.fixture(scope="module")
-def ranker(past: Engine, shop_dataset: Dataset) -> Ranker:
+def ranker(past: Engine, cut: Holdout) -> Ranker:
     """One that learned from the weeks after."""
-    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
-    config = replace(small_config().ranker, min_queries=2)
-    examples = past_pairs(past, later, config, np.random.default_rng(0))
-    blind = replace(examples, blend=np.zeros(len(examples.blend), np.float32))
-    found = fit_ranker([blind], PAIR_FEATURES, config, config.pair_trees, np.random.default_rng(0))
-    assert found.is_fitted
-    return found
+    groups = past_pairs(past, draw_baskets(cut, 10_000, np.random.default_rng(0), by_basket=True)).with_answer()
+    booster = boost(groups, PAIR_FEATURES, small_config().ranker.pair_trees, 0)
+    line = calibrate(np.asarray(booster.predict(groups.features)), groups.log_lift, groups.taken)
+    return Ranker(booster.model_to_string(), *line, len(groups.size))
 
 
 def test_columns_equal_the_values_of_the_models(past: Engine) -> None:
@@ -63,19 +67,16 @@ def test_columns_equal_the_values_of_the_models(past: Engine) -> None:
         assert table["log_lift"][place] == pytest.approx(lift, abs=1e-4)
 
 
-def test_labels_are_the_contents_of_each_basket(past: Engine, shop_dataset: Dataset) -> None:
-    """Every basket of two or more asks once, and no basket's own seed is listed."""
-    later = shop_dataset.target_events.take(shop_dataset.target_events.timestamp >= shop_dataset.end - 28 * DAY_S)
-    examples = past_pairs(past, later, ALL, np.random.default_rng(0))
-    _, size = np.unique(np.unique(np.stack([later.basket_idx, later.item_idx]), axis=1)[0], return_counts=True)
-    assert len(examples.size) <= (size >= 2).sum()
+def test_labels_are_the_contents_of_each_basket(past: Engine, cut: Holdout) -> None:
+    questions = draw_baskets(cut, 10_000, np.random.default_rng(0), by_basket=True)
+    examples = past_pairs(past, questions)
+    pairs = first_pairs(past.copurchase.bought_together, questions.seed)
+    np.testing.assert_array_equal(examples.size, pairs.size)
     assert 0 < examples.taken.sum() < len(examples.taken)
-    n_taken = np.bincount(examples.request, examples.taken, len(examples.size))
-    assert n_taken.max() < size.max()
-    again = past_pairs(past, later, ALL, np.random.default_rng(0))
-    np.testing.assert_array_equal(examples.features, again.features)
-    few = past_pairs(past, later, replace(ALL, max_baskets=3), np.random.default_rng(0))
-    assert len(few.size) <= 3
+    bought = cut.answers.take(cut.answers.event_type == cut.known.target_event)
+    for group, item, taken in zip(examples.request, pairs.item_idx, examples.taken, strict=True):
+        in_basket = bought.item_idx[bought.basket_idx == questions.basket[group]]
+        assert taken == (item in in_basket)
 
 
 def test_lists_stay_the_same_without_a_ranker(past: Engine) -> None:

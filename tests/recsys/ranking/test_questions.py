@@ -70,11 +70,11 @@ def test_a_trial_scores_as_the_served_blend_does(kind: str) -> None:
     rng = np.random.default_rng(0)
     weights = Weights(rng.random(len(trials.names)), rng.random(len(trials.names)), 0.4, 0.1)
     learned = Blend(
-        trials.names,
-        tuple(weights.few.tolist()),
-        tuple(weights.many.tolist()),
-        weights.trend_power,
-        weights.tail_discount,
+        sources=trials.names,
+        few=tuple(weights.few.tolist()),
+        many=tuple(weights.many.tolist()),
+        trend_power=weights.trend_power,
+        tail_discount=weights.tail_discount,
         uses_ranker=False,
     )
     served = replace(engine, blends=Blends(**{kind: learned}))

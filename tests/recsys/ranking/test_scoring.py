@@ -208,7 +208,7 @@ def test_a_ranker_serves_unless_the_blend_was_better(ranker: Ranker) -> None:
     assert ranker_of(placement(ranker="next"), known) is engine.rankers.next
     assert ranker_of(placement(ranker="new"), known) is engine.rankers.new
     assert ranker_of(placement(), known) is NO_RANKER
-    learned = Blend(("als",), (1.0,), (1.0,), uses_ranker=False)
+    learned = Blend(sources=("als",), few=(1.0,), many=(1.0,), uses_ranker=False)
     beaten = replace(engine, blends=Blends(next=learned))
     state = state_of((0, 1), engine=beaten)
     assert ranker_of(placement(ranker="next", blend="next"), state) is NO_RANKER

@@ -1,0 +1,100 @@
+"""Models of one shop that several steps need, each fitted once per configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from recsys.data.catalog import Catalog, read_catalog
+from recsys.data.dataset import Dataset
+from recsys.fitting.engine import EngineConfig
+from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
+from recsys.models.collaborative.ease import EASEModel, fit_ease
+from recsys.models.content.content import ContentModel, fit_content
+from recsys.models.pairs.copurchase import CopurchaseCounts, count_copurchase
+from recsys.models.temporal.popularity import PopularityModel, fit_popularity
+
+T = TypeVar("T")
+
+
+class FitCache:
+    """Models of a shop up to a moment, each fitted when it is first asked for.
+
+    Args:
+        dataset: the shop.
+        now: moment from which ages count, seconds since 1970.
+        content: the content of the catalog, where another fit has it already.
+    """
+
+    def __init__(self, dataset: Dataset, now: int, content: ContentModel | None = None) -> None:
+        self.dataset = dataset
+        self.now = now
+        self._content = content
+        self.has_content = content is not None
+        self._fitted: dict[Any, Any] = {}
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The categories, types and prices of the items."""
+        return read_catalog(self.dataset.catalog)
+
+    def content(self, config: EngineConfig) -> ContentModel:
+        """Return the content of the catalog."""
+        if self._content is not None:
+            return self._content
+        rng = np.random.default_rng(config.seed)
+        return self._once(config.content, lambda: fit_content(self.dataset.catalog, config.content, rng))
+
+    def als(self, config: EngineConfig) -> ALSModel:
+        """Return the factors."""
+        rng = np.random.default_rng(config.seed)
+        return self._once(config.als, lambda: fit_user_factors(self.dataset, config.als, rng))
+
+    def ease(self, config: EngineConfig) -> EASEModel:
+        """Return the linear model."""
+        return self._once(config.ease, lambda: fit_ease(count_target_events(self.dataset), config.ease))
+
+    def popularity(self, config: EngineConfig) -> PopularityModel:
+        """Return the sales of all items."""
+        return self._once(config.popularity, lambda: fit_popularity(self.dataset, config.popularity, self.now))
+
+    def copurchase_counts(self, config: EngineConfig) -> CopurchaseCounts:
+        """Return what is counted about pairs of items; the same for settings that only order the lists."""
+        content, settings = self.content(config), config.copurchase
+        return self._once(
+            settings.counted,
+            lambda: count_copurchase(self.dataset, self.catalog, settings, self.now, content.pair_similarity),
+        )
+
+    def clear(self) -> None:
+        """Forget the models, to free their memory."""
+        self._fitted.clear()
+
+    def _once(self, config: Any, fit: Callable[[], T]) -> T:
+        if config not in self._fitted:
+            self._fitted[config] = fit()
+        found: T = self._fitted[config]
+        return found
+
+
+def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generator) -> ALSModel:
+    """Fit ALS on the events of a shop, each weighted by its type and by its age at its user's last event."""
+    events = dataset.events
+    shape = (len(dataset.users), len(dataset.items))
+    age_s = age_at_last_event(events.user_idx, events.timestamp)
+    user_items = weigh_events(
+        events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
+    )
+    return fit_als(user_items, config, rng)
+
+
+def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
+    """Count how often each user bought each item, float32 CSR (n_users, n_items)."""
+    bought = dataset.target_events
+    bought = bought.take(bought.user_idx >= 0)
+    shape = (len(dataset.users), len(dataset.items))
+    return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)

@@ -1,0 +1,130 @@
+"""Lists of items that are bought together, in one of several orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.core.topk import top_k
+from recsys.data.catalog import Catalog
+from recsys.data.dataset import DAY_S, Dataset
+from recsys.models.pairs.backoff import Backoff
+from recsys.models.pairs.pair_evidence import PairEvidence
+from recsys.models.pairs.related_items import RelatedItems, empty_lists, keep
+from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
+
+TogetherOrder = Literal["probability", "baskets", "users", "sum", "popularity"]
+"""`probability` with back-off and momentum; the plain share of the `baskets` or of the `users` of an item that contain
+the other one; the `sum` of both; `popularity`, the same for all items."""
+
+FILLING_WEIGHT: Final = 1e-6
+"""Weight of the probability in the plain orders: it fills their lists and breaks their ties."""
+
+Score = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TogetherLists:
+    """The lists, made item by item.
+
+    Attributes:
+        evidence: what baskets and users say about pairs.
+        backoff: probabilities by type and category.
+        appeal: float64 (n_items,), factor of the probability of each item.
+        order: what orders the lists.
+        n_backoff: candidates that an item takes from the list of its type.
+    """
+
+    evidence: PairEvidence
+    backoff: Backoff
+    appeal: Score
+    order: TogetherOrder
+    n_backoff: int
+
+    @cached_property
+    def _best_sellers(self) -> npt.NDArray[np.int32]:
+        return np.sort(top_k(self.backoff.share, self.n_backoff)).astype(np.int32)
+
+    def of(self, catalog: Catalog, length: int, items: npt.NDArray[np.integer] | None = None) -> RelatedItems:
+        """Make the lists of some items.
+
+        Args:
+            catalog: types.
+            length: items kept in each list.
+            items: rows of the items; all if not given.
+
+        Returns:
+            Lists of all items; those of other items are empty.
+        """
+        n_items = len(self.appeal)
+        lists = empty_lists(n_items, length)
+        wanted = np.ones(n_items, np.bool_) if items is None else np.bincount(items, minlength=n_items) > 0
+        for item_type, members in _items_by_type(catalog, wanted & self._is_useful(catalog)):
+            prior = self.backoff.given_type(item_type)
+            shortlist = self._shortlist(prior, item_type)
+            for item in members.tolist():
+                candidates, score, n_together = self._score(item, prior, shortlist)
+                positive = np.flatnonzero(score > 0)
+                best = positive[top_k(score[positive], length, candidates[positive])]
+                keep(lists, item, candidates[best], score[best], n_together[best])
+        return lists
+
+    def _is_useful(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Whether an item has a type or was bought: there is nothing to say about others."""
+        return (catalog.item_type >= 0) | (self.evidence.pairs.n_baskets > 0)
+
+    def _shortlist(self, prior: Score, item_type: int) -> npt.NDArray[np.int32]:
+        if self.order == "popularity":
+            return self._best_sellers
+        partners = self.backoff.partners(item_type)
+        return partners[top_k((prior * self.appeal)[partners], self.n_backoff, partners)]
+
+    def _score(
+        self, item: int, prior: Score, shortlist: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], Score, npt.NDArray[np.int32]]:
+        """Return the candidates of an item, ascending, their scores and the numbers of baskets with both."""
+        candidates, probability, n_together = self.evidence.score(item, prior, shortlist)
+        if self.order == "probability":
+            return candidates, probability * self.appeal[candidates], n_together
+        if self.order == "popularity":
+            return candidates, self.backoff.share[candidates] + 0.0, n_together
+        chosen = {"baskets": (True, False), "users": (False, True), "sum": (True, True)}[self.order]
+        parts = self.evidence.shares(item, candidates)
+        score = FILLING_WEIGHT * probability
+        for counts, part in zip(chosen, parts, strict=True):
+            score = score + part if counts else score
+        return candidates, score, n_together
+
+
+def popularity_prior(
+    dataset: Dataset, share: Score, now: int, momentum_power: float, popularity_discount: float
+) -> Score:
+    """Return the factor `m_j^γ / p_j^β` of each item, float64 (n_items,).
+
+    Args:
+        dataset: the shop up to `now`.
+        share: p, float64 (n_items,), share of the baskets that contain the item.
+        now: seconds since 1970.
+        momentum_power: γ, exponent of the recent rate of sales over the long-run rate.
+        popularity_discount: β.
+    """
+    bought = dataset.target_events
+    age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
+    of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
+    return of_late**momentum_power / np.maximum(share, 1e-9) ** popularity_discount
+
+
+def _items_by_type(catalog: Catalog, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each type with its wanted items."""
+    rows = np.flatnonzero(wanted)
+    types = catalog.item_type[rows]
+    order = np.argsort(types, kind="stable")
+    starts = np.flatnonzero(np.diff(types[order], prepend=-2))
+    for members in np.split(rows[order], starts[1:]):
+        if len(members):
+            yield int(catalog.item_type[members[0]]), members
