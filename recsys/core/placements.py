@@ -22,7 +22,7 @@ Anchor = Literal["user", "item", "none"]
 Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
-BlendName = Literal["", "next", "new", "tail"]
+BlendName = Literal["", "next", "new", "tail", "alike", "viewed"]
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
         for placement in (
             Placement("complementary", "item", {"complementary": 1.0}, only_complements=True, own="not_yet_due"),
             Placement("bought_together", "item", {"bought_together": 1.0}, own="not_yet_due"),
-            Placement("similar", "item", {"similar": 1.0, "alternatives": 1.0}),
-            Placement("viewed_together", "item", {"viewed_together": 1.0}),
+            Placement("similar", "item", {"similar": 1.0, "alternatives": 1.0}, blend="alike"),
+            Placement("viewed_together", "item", {"viewed_together": 1.0, "popular": 0.0}, blend="viewed"),
             Placement(
                 "for_you", "user", _NEXT, rests=True, new_share=0.1, trend_power=0.3, ranker="next", blend="next"
             ),

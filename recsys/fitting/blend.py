@@ -214,6 +214,8 @@ class Blends:
         next: of lists of what a user takes next.
         new: of lists of what a user has not had yet.
         tail: of the same outside the head.
+        alike: of items that are similar to one.
+        viewed: of items that are viewed together with one.
         together: orders of items that are bought together.
     """
 
@@ -221,6 +223,8 @@ class Blends:
     next: Blend = NO_BLEND
     new: Blend = NO_BLEND
     tail: Blend = NO_BLEND
+    alike: Blend = NO_BLEND
+    viewed: Blend = NO_BLEND
     together: Comparison = NO_COMPARISON
 
     def sentences(self) -> tuple[str, ...]:
@@ -229,7 +233,7 @@ class Blends:
 
     def to_dict(self) -> Mapping[str, dict[str, object]]:
         """Return the report of each search and comparison that was made."""
-        blends = {"next": self.next, "new": self.new, "tail": self.tail}
+        blends = {"next": self.next, "new": self.new, "tail": self.tail, "alike": self.alike, "viewed": self.viewed}
         made = {name: blend.to_dict() for name, blend in blends.items() if blend.is_fitted}
         return made | ({"together": self.together.report()} if self.together.is_made else {})
 
@@ -238,5 +242,7 @@ class Blends:
             "for_you and time_of_day": self.next,
             "discover": self.new,
             "long_tail": self.tail,
+            "similar": self.alike,
+            "viewed_together": self.viewed,
             "bought_together": self.together,
         }

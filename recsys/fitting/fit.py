@@ -123,6 +123,19 @@ def _with_similar(
     return HybridModel(vectors, *list_similar(similarity, content.embedding, catalog), weights)
 
 
+def with_similar_of(engine: Engine, rows: npt.NDArray[np.integer]) -> Engine:
+    """Add the similar items of some items to an engine that was fitted without.
+
+    Args:
+        engine: the models; the features have the weights of their prior.
+        rows: of the items.
+    """
+    bought = engine.history.incidence(engine.dataset_info.target_event, len(engine.items))
+    similarity = Similarity(engine.content.features, bought, engine.catalog.item_type, engine.config.hybrid)
+    idx, score = list_similar(similarity, engine.content.embedding, engine.catalog, np.unique(rows).astype(np.int64))
+    return replace(engine, hybrid=replace(engine.hybrid, similar_idx=idx, similar_score=score))
+
+
 def _no_similar(vectors: npt.NDArray[np.float32], content: ContentModel, config: HybridConfig) -> HybridModel:
     shape = (len(vectors), config.n_similar)
     nothing = np.broadcast_to(np.int32(NO_ITEM), shape), np.broadcast_to(np.float32(0), shape)

@@ -13,7 +13,7 @@ from recsys.data.offers import OFFER_KEYS, OfferScope
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.stages import rank
 from recsys.ranking.features import FEATURES, features
-from recsys.ranking.scoring import ranker_of
+from recsys.ranking.scoring import active_sources, ranker_of
 from recsys.reasons.context import message_templates
 from recsys.reasons.templates import BoundMessage
 from recsys.retrieval.candidates import QUOTAS
@@ -194,7 +194,7 @@ def _sources(result: RankedResult) -> tuple[str, ...]:
     if listed.fallback_used:
         used = {item.source for item in listed.items}
         return tuple(name for name in CANDIDATE_SOURCES if name in used)
-    return tuple(result.placement.sources)
+    return active_sources(result.placement, result.state.engine.blends)
 
 
 def _source_rank(name: str, row: int, state: UserState) -> SourceRank:

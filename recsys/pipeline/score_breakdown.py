@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recsys.pipeline.recommend import RankedResult
 from recsys.ranking.features import FEATURES, features
-from recsys.ranking.scoring import contributions, ranker_of
+from recsys.ranking.scoring import active_sources, contributions, ranker_of
 from recsys.retrieval.sources import CANDIDATE_SOURCES, generate
 
 
@@ -34,7 +34,8 @@ def score_breakdown(result: RankedResult) -> tuple[ScoreBreakdown, ...]:
     A list of the fallback has the fallback's source alone, and no features.
     """
     placement, state, listed = result.placement, result.state, result.recommendations
-    used = {item.source for item in listed.items} if listed.fallback_used else set(placement.sources)
+    active = active_sources(placement, state.engine.blends)
+    used = {item.source for item in listed.items} if listed.fallback_used else set(active)
     names = [name for name in CANDIDATE_SOURCES if name in used]
     if not names:
         return tuple(ScoreBreakdown(item.item_id, {}, {}) for item in listed.items)

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.core.placements import Placement
 from recsys.core.topk import top_k
-from recsys.ranking.scoring import FILLING_WEIGHT, ranker_of, score_of, weights_of
+from recsys.ranking.scoring import FILLING_WEIGHT, active_sources, ranker_of, score_of, weights_of
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking, StageRecord
 from recsys.retrieval.sources import generate
@@ -62,7 +62,7 @@ def rank(placement: Placement, state: UserState) -> Ranking:
 def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
     """The list of the placement's sources; where it is empty, the longest of the substitutes, or the fallback."""
     if state.has_history or placement.anchor != "user":
-        ranking = _ordered(placement, state, tuple(placement.sources), with_ranker=True)
+        ranking = _ordered(placement, state, active_sources(placement, state.engine.blends), with_ranker=True)
         if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking
     longest: Ranking | None = None

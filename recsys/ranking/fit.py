@@ -16,7 +16,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.fitting.blend import NO_BLEND, Blend, Blends, LearnedSettings
 from recsys.fitting.engine import Engine, EngineConfig, Rankers
-from recsys.fitting.fit import fit_models
+from recsys.fitting.fit import fit_models, with_similar_of
 from recsys.fitting.fit_cache import FitCache
 from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, mean_ndcg
@@ -25,6 +25,7 @@ from recsys.ranking.basket_questions import draw_baskets
 from recsys.ranking.blend_search import learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
+from recsys.ranking.item_orders import LISTS, ItemKind, compare_item_lists, draw_next
 from recsys.ranking.model_search import PastTasks, learn_settings
 from recsys.ranking.pair_features import order_pairs
 from recsys.ranking.pair_orders import PastPairs, ask_pairs, learn_pairs
@@ -70,6 +71,7 @@ class PastQuestions:
         every: questions of all hold-outs.
         earlier: those whose answers were complete before the latest; of half of the users where there is one moment.
         latest: those of the latest hold-out; of the other half of the users where there is one moment.
+        item_lists: how the orders of lists beside one item compare, by kind.
         pairs: baskets of the latest hold-out, and of those whose answers were complete before it.
         is_cutoff: whether the hold-outs are moments.
         can_rank: whether rankers may learn from the questions.
@@ -81,6 +83,7 @@ class PastQuestions:
     every: Questions
     earlier: Questions
     latest: Questions
+    item_lists: Mapping[ItemKind, Blend]
     pairs: tuple[PastPairs, ...]
     is_cutoff: bool
     can_rank: bool
@@ -130,7 +133,8 @@ def fit_orders(
         of_next, of_new = (task.result() for task in final)
         rankers = Rankers(of_next, of_new, pair_ranker)
     learned = replace(past.config, copurchase=replace(past.config.copurchase, order=order))
-    return rankers, Blends(past.settings, **blends, together=together), learned
+    learned_blends: dict[str, Blend] = {str(kind): blend for kind, blend in (*blends.items(), *past.item_lists.items())}
+    return rankers, Blends(past.settings, **learned_blends, together=together), learned
 
 
 def ask_the_past(
@@ -148,6 +152,7 @@ def ask_the_past(
     pairs: list[PastPairs] = []
     repeat_share = 0.0
     settings = LearnedSettings()
+    item_lists: Mapping[ItemKind, Blend] = {}
     caches = [FitCache(cut.known, cut.now, content) for cut in cuts]
     if config.blend.enabled and cuts:
         progress("settings of the models")
@@ -160,6 +165,8 @@ def ask_the_past(
         if not pairs or _is_complete(cut, cuts[0]):
             baskets = draw_baskets(cut, config.ranker.max_baskets, rng, by_basket=engine.copurchase.by_basket)
             pairs.append(ask_pairs(engine, cache, baskets, config, compares=not pairs))
+        if number == 1:
+            item_lists = _compare_item_lists(engine, cut, rng)
         repeat_share = repeat_share if parts else engine.repeat.repeat_share
         if questions is not None:
             parts.append(questions)
@@ -172,7 +179,7 @@ def ask_the_past(
     can_rank = config.ranker.enabled and (len(parts) == 1 or answered[0].is_cutoff)
     every = join_questions(parts)
     return PastQuestions(
-        every, earlier, latest, tuple(pairs), cuts[0].is_cutoff, can_rank, repeat_share, config, settings
+        every, earlier, latest, item_lists, tuple(pairs), cuts[0].is_cutoff, can_rank, repeat_share, config, settings
     )
 
 
@@ -187,6 +194,14 @@ def _learn_settings(
         requests = requests[: len(requests) // 2]
         baskets = baskets.take(np.arange(len(baskets)) % 2 == 0)
     return learn_settings(cache, PastTasks(requests, baskets), config, rng)
+
+
+def _compare_item_lists(engine: Engine, cut: Holdout, rng: np.random.Generator) -> dict[ItemKind, Blend]:
+    steps = draw_next(cut, rng)
+    if len(steps) < engine.config.blend.min_questions:
+        return {}
+    full = with_similar_of(engine, steps.seed)
+    return {kind: compare_item_lists(kind, full, steps, cut.now, engine.config.blend) for kind in LISTS}
 
 
 def _is_complete(cut: Holdout, latest: Holdout) -> bool:

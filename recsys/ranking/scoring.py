@@ -118,6 +118,13 @@ def prior_weights(
     return few, many
 
 
+def active_sources(placement: Placement, blends: Blends) -> tuple[str, ...]:
+    """Returns the sources of a placement that have a weight by its definition or by the learned blend."""
+    learned = blend_of(placement, blends)
+    chosen = {name for name, *ends in zip(learned.sources, learned.few, learned.many, strict=True) if any(ends)}
+    return tuple(name for name, weight in placement.sources.items() if weight or name in chosen)
+
+
 def blend_of(placement: Placement, blends: Blends) -> Blend:
     """Returns the learned blend of a placement; an unfitted one where it has none."""
     found: Blend = getattr(blends, placement.blend) if placement.blend else NO_BLEND

@@ -195,7 +195,7 @@ def _strongest(fans: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def list_similar(
-    similarity: Similarity, embedding: npt.NDArray[np.float32], catalog: Catalog
+    similarity: Similarity, embedding: npt.NDArray[np.float32], catalog: Catalog, wanted: Rows | None = None
 ) -> tuple[npt.NDArray[np.int32], Scores]:
     """List the most similar items of each item, from its own category if that is large enough, else from all items.
 
@@ -203,14 +203,16 @@ def list_similar(
         similarity: the scores.
         embedding: float32 (n_items, n_dimensions), of the content; narrows pools beyond `MAX_POOL`.
         catalog: categories.
+        wanted: int64, ascending, rows of the items whose lists are wanted; all items if not given.
 
     Returns:
-        Rows and scores, int32 and float32 (n_items, n_similar), best first, equal ones by row; -1 and 0 past the end.
+        Rows and scores, int32 and float32 (n_items, n_similar), best first, equal ones by row; -1 and 0 past the end,
+        and for items that are not wanted.
     """
     n_items, width = len(catalog.item_type), similarity.config.n_similar
     idx, score = np.full((n_items, width), NO_ITEM, np.int32), np.zeros((n_items, width), np.float32)
     types = catalog.item_type
-    for rows, pool in _chunks(similarity, embedding, catalog):
+    for rows, pool in _chunks(similarity, embedding, catalog, wanted):
         same = (types[rows][:, None] == types[pool]) & (types[rows][:, None] >= 0)
         for row, scores in zip(rows, similarity.with_type(similarity.scores(pool, rows), same), strict=True):
             best = top_k(scores, width)
@@ -220,10 +222,10 @@ def list_similar(
 
 
 def _chunks(
-    similarity: Similarity, embedding: npt.NDArray[np.float32], catalog: Catalog
+    similarity: Similarity, embedding: npt.NDArray[np.float32], catalog: Catalog, wanted: Rows | None
 ) -> Iterator[tuple[Rows, Rows]]:
     """Yield rows with the pool that their lists are taken from."""
-    for rows, pool in pools(catalog, similarity.config.n_similar):
+    for rows, pool in pools(catalog, similarity.config.n_similar, wanted):
         if len(pool) > MAX_POOL:
             yield from _retrieved(similarity, embedding, rows)
             continue

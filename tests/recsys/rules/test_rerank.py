@@ -17,6 +17,7 @@ from recsys.fitting.engine import Engine
 from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.pipeline.resolve import resolve
 from recsys.pipeline.stages import rank
+from recsys.ranking.scoring import active_sources
 from recsys.retrieval.query import Ranking
 from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
@@ -200,7 +201,7 @@ def test_kept_and_removed_are_all_candidates(shop_engine: Engine, name: str) -> 
     seeds = (PHONES[0], CAMERAS[0]) if PLACEMENTS[name].anchor == "item" else ()
     overrides = {"diversity": 0.4, "rotation": 0.5, "max_per_category": 2, "seen_days": 3.0}
     state, found = ranked(shop_engine, with_(name, **overrides), item_ids=seeds, n_lookahead=500)
-    sources = PLACEMENTS[name].sources
+    sources = active_sources(PLACEMENTS[name], shop_engine.blends)
     candidates = generate(sources, state).item_idx
     removed = np.concatenate([found.item_idx, *found.removed.values()])
     assert sorted(removed.tolist()) == candidates.tolist()
