@@ -56,7 +56,8 @@ class FitCache:
 
     def ease(self, config: EngineConfig) -> EASEModel:
         """Return the linear model."""
-        return self._once(config.ease, lambda: fit_ease(count_target_events(self.dataset), config.ease))
+        bought, features = count_target_events, self.content(config).features
+        return self._once(config.ease, lambda: fit_ease(bought(self.dataset), config.ease, features))
 
     def popularity(self, config: EngineConfig) -> PopularityModel:
         """Return the sales of all items."""

@@ -71,7 +71,7 @@ FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {
     "affinity": lambda dataset: fit_affinity(
         read_catalog(dataset.catalog), _popularity(dataset).share, CONFIG.affinity
     ),
-    "ease": lambda dataset: fit_ease(count_target_events(dataset), CONFIG.ease),
+    "ease": lambda dataset: fit_ease(count_target_events(dataset), CONFIG.ease, _content(dataset).features),
     "copurchase": lambda dataset: fit_copurchase(
         dataset, read_catalog(dataset.catalog), CONFIG.copurchase, dataset.end
     ),

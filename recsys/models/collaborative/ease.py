@@ -1,4 +1,4 @@
-"""EASE: a closed-form linear item-item model of the best-selling items."""
+"""EASE: a closed-form linear item-item model of the best-selling items, from purchases and content."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from recsys.core.config.ranges import PositiveFloat, PositiveInt
+from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from recsys.core.errors import DataError
 from recsys.core.ids import NO_ITEM
 from recsys.core.topk import top_k
 
@@ -21,11 +23,13 @@ class EASEConfig:
         n_items: items with the most buyers that the model covers; the cost grows with the cube.
         regularization: weight of the penalty on the squares of the weights.
         n_neighbors: largest weights kept per item.
+        content_weight: weight of the items' content, relative to their purchases.
     """
 
     n_items: PositiveInt = 4000
     regularization: PositiveFloat = 500.0
     n_neighbors: PositiveInt = 600
+    content_weight: NonNegativeFloat = 0.2
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,25 @@ class EASEModel:
         return found, total[1:][found].astype(np.float32)
 
 
-def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig) -> EASEModel:
-    """Fit EASE on `X = ln(1 + n)` and keep the largest weights of each item.
+def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse.csr_matrix | None = None) -> EASEModel:
+    """Fit EASE on `X = ln(1 + n)` and on content, and keep the largest weights of each item.
+
+    The weights reconstruct purchases and content at once: `G = XᵀX + γ·D·F·Fᵀ·D` replaces `XᵀX`, with `F` the features,
+    `D² = diag(XᵀX)` and `γ` the content weight. An item of many buyers relies on them as much as before, relative to
+    its content.
 
     Args:
         user_items: (n_users, n_items), how often each user bought each item.
         config: settings.
+        features: (n_items, n_features), rows of length 1 or 0; None for purchases alone.
 
     Returns:
         The model; it has no items unless two items have more than one user each.
 
     Reference:
-        Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, WWW. Deviation: the weights are truncated
-        after solving.
+        Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data, WWW; Jeunen, Van Balen & Goethals (2020),
+        Closed-Form Models for Collaborative Filtering with Side-Information, RecSys. Deviations: the features of an
+        item are scaled by its purchases, and the weights are truncated after solving.
 
     >>> bought = sparse.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 1, 1]]))
     >>> model = fit_ease(bought, EASEConfig(regularization=0.1))
@@ -94,12 +104,21 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig) -> EASEModel:
     item_idx = np.full((len(known), width), NO_ITEM, np.int32)
     weight = np.zeros((len(known), width), np.float32)
     if len(known) > 1:
-        weights = solve_ease(user_items[:, known].log1p(), config.regularization).astype(np.float32)
+        x = user_items[:, known].log1p()
+        if features is not None and config.content_weight:
+            x = sparse.vstack([x, _as_users(features[known], x, config.content_weight)])
+        weights = solve_ease(x, config.regularization).astype(np.float32)
         for row, item_weights in enumerate(weights):
             top_idx = top_k(np.abs(item_weights), width)
             top_idx = top_idx[item_weights[top_idx] != 0]
             item_idx[row, : len(top_idx)], weight[row, : len(top_idx)] = known[top_idx], item_weights[top_idx]
     return EASEModel(row_of, item_idx, weight)
+
+
+def _as_users(features: sparse.csr_matrix, x: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:
+    """Return one row per feature, scaled so that each item has `weight` times the squares that it has in `x`."""
+    squares = np.asarray(x.multiply(x).sum(axis=0)).ravel()
+    return (sparse.diags_array(np.sqrt(weight * squares)) @ features).T
 
 
 def solve_ease(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.float64]:
@@ -112,12 +131,19 @@ def solve_ease(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.fl
     Returns:
         float64 (n_items, n_items), zero on the diagonal; row `i` has the weights of item `i` for all items.
 
-    >>> solve_ease(sparse.csr_matrix(np.array([[1.0, 1.0]])), 1.0).tolist()
+    Raises:
+        DataError: the matrix has no inverse in double precision.
+
+    >>> solve_ease(sparse.csr_matrix(np.array([[1.0, 1.0]])), 1.0).round(6).tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    gram = np.asarray((x.T @ x).todense(), np.float64)
+    gram = np.asarray((x.T @ x).todense(), np.float64, order="F")
     gram[np.diag_indices_from(gram)] += regularization
-    precision = np.linalg.inv(gram)
+    factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
+    precision, _ = dpotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        raise DataError(f"the linear model has no solution with ease.regularization {regularization}: raise it")
+    precision = np.tril(precision) + np.tril(precision, -1).T
     weights = precision / -np.diag(precision)
     weights[np.diag_indices_from(weights)] = 0
-    return weights
+    return np.asarray(weights)

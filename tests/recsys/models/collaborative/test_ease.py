@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,48 @@ def test_scores_equal_a_dense_regression(seed: int) -> None:
         found = np.zeros(6)
         found[rows] = score
         np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_content_is_a_further_part_of_the_regression(seed: int) -> None:
+    """Each column is a ridge regression on the others, over users and features, which have a third of the squares."""
+    rng = np.random.default_rng(seed)
+    x = np.log1p(rng.poisson(2.0, (12, 5)).astype(np.float32))
+    features = rng.random((5, 3)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    bought = sparse.csr_matrix(np.expm1(x))
+    config = EASEConfig(regularization=2.0, content_weight=1 / 3)
+    model = fit_ease(bought, config, sparse.csr_matrix(features))
+    assert (model.row_of >= 0).all()
+    length = np.linalg.norm(x, axis=0)
+    rows = np.vstack([x, np.sqrt(1 / 3) * (features * length[:, None]).T])
+    for item in range(5):
+        others = np.delete(np.arange(5), item)
+        gram = rows[:, others].T @ rows[:, others] + 2.0 * np.eye(4)
+        expected = np.linalg.solve(gram, rows[:, others].T @ rows[:, item])
+        found = [model.weight[other][model.item_idx[other] == item].sum() for other in others]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_content_relates_items_that_share_no_buyer() -> None:
+    """Users of the items 0 and 1 never meet; only these two are alike."""
+    counts = _counts([[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1]])
+    features = sparse.csr_matrix(np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32))
+    config = EASEConfig(regularization=1.0)
+
+    def found(model: EASEModel) -> list[int]:
+        return model.score(np.array([0], np.int32), np.ones(1))[0].tolist()
+
+    assert found(fit_ease(counts, config)) == [2]
+    assert found(fit_ease(counts, config, features)) == [1, 2]
+    assert found(fit_ease(counts, replace(config, content_weight=0.0), features)) == [2]
+
+
+def test_items_without_content_have_the_weights_of_their_purchases() -> None:
+    counts = _counts([[1, 1, 0], [1, 1, 1], [0, 1, 1]])
+    nothing = sparse.csr_matrix((3, 4), dtype=np.float32)
+    with_content, without = fit_ease(counts, EASEConfig(), nothing), fit_ease(counts, EASEConfig())
+    np.testing.assert_array_equal(with_content.weight, without.weight)
 
 
 def test_only_best_sellers_and_only_the_largest_weights_are_kept() -> None:
