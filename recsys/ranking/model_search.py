@@ -193,7 +193,7 @@ SETTINGS: Final = (
     Setting(("als", "regularization"), "ndcg@20", ndcg_of(_als_scores), factors=(3.0,)),
     Setting(("als", "half_life_days"), "ndcg@20", ndcg_of(_als_scores), values=(LONG_DAYS,)),
     Setting(("ease", "content_weight"), "ndcg@20", ndcg_of(_ease_scores), values=(0.0, 1.0)),
-    Setting(("ease", "regularization"), "ndcg@20", ndcg_of(_ease_scores), factors=(0.4, 0.15)),
+    Setting(("ease", "regularization"), "ndcg@20", ndcg_of(_ease_scores), factors=(2.5, 0.4)),
     Setting(
         ("popularity", "half_life_days"),
         "ndcg@20",

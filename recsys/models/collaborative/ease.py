@@ -21,13 +21,13 @@ class EASEConfig:
 
     Attributes:
         n_items: items with the most buyers that the model covers; the cost grows with the cube.
-        regularization: weight of the penalty on the squares of the weights.
+        regularization: weight of the penalty on the squares of the weights, in mean squares of an entry of the matrix.
         n_neighbors: largest weights kept per item.
         content_weight: weight of the items' content, relative to their purchases.
     """
 
     n_items: PositiveInt = 4000
-    regularization: PositiveFloat = 500.0
+    regularization: PositiveFloat = 400.0
     n_neighbors: PositiveInt = 600
     content_weight: NonNegativeFloat = 0.2
 
@@ -75,7 +75,8 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
 
     The weights reconstruct purchases and content at once: `G = XᵀX + γ·D·F·Fᵀ·D` replaces `XᵀX`, with `F` the features,
     `D² = diag(XᵀX)` and `γ` the content weight. An item of many buyers relies on them as much as before, relative to
-    its content.
+    its content. The penalty `λ` is a multiple of the mean square of the entries of `X`, so that shops whose users buy
+    an item once and shops whose users buy it many times have comparable settings.
 
     Args:
         user_items: (n_users, n_items), how often each user bought each item.
@@ -105,9 +106,10 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
     weight = np.zeros((len(known), width), np.float32)
     if len(known) > 1:
         x = user_items[:, known].log1p()
+        penalty = config.regularization * float(np.square(x.data).mean())
         if features is not None and config.content_weight:
             x = sparse.vstack([x, _as_users(features[known], x, config.content_weight)])
-        weights = solve_ease(x, config.regularization).astype(np.float32)
+        weights = solve_ease(x, penalty).astype(np.float32)
         for row, item_weights in enumerate(weights):
             top_idx = top_k(np.abs(item_weights), width)
             top_idx = top_idx[item_weights[top_idx] != 0]

@@ -16,13 +16,12 @@ def _counts(rows: list[list[int]]) -> sparse.csr_matrix:
 
 
 def test_two_items_by_hand() -> None:
-    """`G = [[2l²+λ, 2l²], [2l², 2l²+λ]]` with `l = ln 2`, so that `B₀₁ = G₀₁ / G₀₀`."""
+    """`G = [[2l²+λl², 2l²], [2l², 2l²+λl²]]` with `l = ln 2`, so that `B₀₁ = G₀₁ / G₀₀ = 2 / (2+λ)`."""
     model = fit_ease(_counts([[1, 1], [1, 1]]), EASEConfig(regularization=1.0))
-    both = 2 * np.log(2) ** 2
-    np.testing.assert_allclose(model.weight, np.full((2, 1), both / (both + 1)), rtol=1e-6)
+    np.testing.assert_allclose(model.weight, np.full((2, 1), 2 / 3), rtol=1e-6)
     rows, score = model.score(np.array([0], np.int32), np.array([3]))
     assert rows.tolist() == [1]
-    np.testing.assert_allclose(score, [np.log(4) * both / (both + 1)], rtol=1e-6)
+    np.testing.assert_allclose(score, [np.log(4) * 2 / 3], rtol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -34,9 +33,10 @@ def test_scores_equal_a_dense_regression(seed: int) -> None:
     x = np.log1p(counts)
     known = np.flatnonzero((counts > 0).sum(axis=0) > 1)
     weights = np.zeros((6, 6))
+    penalty = 2.0 * np.square(x[:, known][x[:, known] > 0]).mean() if len(known) else 0.0
     for item in known:
         others = known[known != item]
-        gram = x[:, others].T @ x[:, others] + 2.0 * np.eye(len(others))
+        gram = x[:, others].T @ x[:, others] + penalty * np.eye(len(others))
         weights[others, item] = np.linalg.solve(gram, x[:, others].T @ x[:, item])
     for history in counts:
         own = np.flatnonzero(history)
@@ -58,11 +58,11 @@ def test_content_is_a_further_part_of_the_regression(seed: int) -> None:
     config = EASEConfig(regularization=2.0, content_weight=1 / 3)
     model = fit_ease(bought, config, sparse.csr_matrix(features))
     assert (model.row_of >= 0).all()
-    length = np.linalg.norm(x, axis=0)
+    length, penalty = np.linalg.norm(x, axis=0), 2.0 * np.square(x[x > 0]).mean()
     rows = np.vstack([x, np.sqrt(1 / 3) * (features * length[:, None]).T])
     for item in range(5):
         others = np.delete(np.arange(5), item)
-        gram = rows[:, others].T @ rows[:, others] + 2.0 * np.eye(4)
+        gram = rows[:, others].T @ rows[:, others] + penalty * np.eye(4)
         expected = np.linalg.solve(gram, rows[:, others].T @ rows[:, item])
         found = [model.weight[other][model.item_idx[other] == item].sum() for other in others]
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -80,6 +80,14 @@ def test_content_relates_items_that_share_no_buyer() -> None:
     assert found(fit_ease(counts, config)) == [2]
     assert found(fit_ease(counts, config, features)) == [1, 2]
     assert found(fit_ease(counts, replace(config, content_weight=0.0), features)) == [2]
+
+
+@given(st.floats(0.1, 10.0))
+def test_the_penalty_counts_in_squares_of_an_entry(scale: float) -> None:
+    """A shop whose entries are all larger by one factor has the same weights."""
+    x = np.array([[1.0, 1.0, 0.0], [1.0, 0.5, 1.0], [0.0, 1.0, 1.0]])
+    one, other = (fit_ease(sparse.csr_matrix(np.expm1(x * by)), EASEConfig()) for by in (1.0, scale))
+    np.testing.assert_allclose(one.weight, other.weight, rtol=1e-4)
 
 
 def test_items_without_content_have_the_weights_of_their_purchases() -> None:
