@@ -208,6 +208,11 @@ class CatalogOverlay:
                 repeat,
                 interval_days=np.concatenate([repeat.interval_days, new.of_type(repeat.interval_days)]),
                 repeat_rate=np.concatenate([repeat.repeat_rate, new.of_type(repeat.repeat_rate)]),
+                kernels=replace(
+                    repeat.kernels,
+                    curve_of=_with(repeat.kernels.curve_of, n_new, 0),
+                    height=_with(repeat.kernels.height, n_new, 1),
+                ),
                 rest=RestModel(
                     _with(repeat.rest.days, n_new, 0),
                     _with(repeat.rest.is_durable_type, len(catalog.type_names) - len(base.catalog.type_names), False),

@@ -137,7 +137,7 @@ def _of_own(
     empty = [0.0] * 9 + [np.nan] * 8
     if not len(runs):
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_OWN)))
-    now, model = state.query.now, state.engine.repeat
+    now, model, own = state.query.now, state.engine.repeat, state.own
     age = (now - runs.timestamp) / DAY_S
     count, starts = runs.count, runs.starts
     ends = starts + count - 1
@@ -147,14 +147,11 @@ def _of_own(
     step = np.diff(age, prepend=age[:1])
     step[starts] = 0
     deviation = np.sqrt(np.maximum(runs.summed(step * step) / gaps - gap * gap, 0)) / np.maximum(gap, MIN_GAP_DAYS)
-    k, item = model.config.personal_shrinkage, runs.label
-    interval = (first_age - idle + k * model.interval_days[item]) / (count - 1 + k)
-    decay = model.config
     columns: list[Column] = [
         *(runs.summed(np.exp(age * (-1 / days))) for days in DECAYS_DAYS),
         *(runs.summed((age < days).astype(np.float64)) for days in RECENT_DAYS),
         *(runs.summed((runs.timestamp >= times[-n:][0]).astype(np.float64)) for n in RECENT_BASKETS),
-        runs.summed((1 + age / decay.decay_days) ** -decay.decay_power),
+        own.score,
         count,
         idle,
         np.where(count > 1, gap, np.nan),
@@ -162,8 +159,8 @@ def _of_own(
         np.where(count > 1, -step[ends], np.nan),
         len(times) - times.searchsorted(runs.timestamp[ends], side="right"),
         count / np.maximum(len(times) - times.searchsorted(runs.timestamp[starts]), 1),
-        idle / interval,
-        (count - 1 + k * model.repeat_rate[item]) / (count - 1 + k),
+        own.elapsed(now),
+        model.repeat_probability(own),
     ]
     return runs.spread(columns, rows, empty)
 
@@ -175,10 +172,12 @@ def _of_type(state: UserState, runs: PurchaseRuns, rows: npt.NDArray[np.int32]) 
         return np.broadcast_to(np.array(empty, np.float32), (len(rows), len(OF_TYPE)))
     age = (state.query.now - of_type.timestamp) / DAY_S
     count, starts = of_type.count, of_type.starts
-    idle, decay = age[starts + count - 1], state.engine.repeat.config
+    idle, own = age[starts + count - 1], state.own
+    known = types[own.item_idx] >= 0
+    position = of_type.label.searchsorted(types[own.item_idx[known]])
     columns: list[Column] = [
         count,
-        of_type.summed((1 + age / decay.decay_days) ** -decay.decay_power),
+        np.bincount(position, own.score[known], len(of_type)),
         of_type.summed(np.exp(age * (-1 / DECAYS_DAYS[1]))),
         idle,
         np.where(count > 1, (age[starts] - idle) / np.maximum(count - 1, 1), np.nan),

@@ -27,7 +27,7 @@ MIN_REPEAT_PROBABILITY: Final = 0.2
 
 
 def repeat_source(state: UserState) -> Scored:
-    """Items that the user bought, by recency-weighted count."""
+    """Items that the user bought, by the days and the orders since each purchase."""
     own = state.own
     return _allowed(state.query, own.item_idx, own.score)
 

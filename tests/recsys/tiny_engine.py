@@ -28,6 +28,7 @@ from recsys.models.pairs.copurchase import CopurchaseModel
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.pairs.sequence import NeighborLists, SequenceConfig, SequenceModel
+from recsys.models.temporal.kernels import N_STEPS, KernelModel
 from recsys.models.temporal.popularity import PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
 from recsys.models.temporal.rest import RestModel
@@ -103,6 +104,11 @@ def tiny_engine(**changes: Any) -> Engine:
             interval_days=np.full(N_ITEMS, 10, np.float32),
             repeat_rate=f32(0.5, 0.1, 0.5, 0.5, 0.2, 0.5, 0.5, 0.5),
             repeat_share=0.25,
+            kernels=KernelModel(
+                curves=np.tile(np.linspace(1, 0.1, N_STEPS, dtype=np.float32), (4, 1)),
+                curve_of=i32(1, 1, 2, 2, 3, 3, 0, 0),
+                height=np.ones(N_ITEMS, np.float32),
+            ),
             rest=RestModel(np.zeros(N_ITEMS, np.float32), np.zeros(3, np.bool_)),
             config=RepeatConfig(decay_days=7.0, decay_power=0.5, personal_shrinkage=2.0),
         ),

@@ -12,6 +12,7 @@ from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
 from recsys.models.arrays import count_distinct_users, shrink
+from recsys.models.temporal.kernels import KernelConfig, KernelModel, fit_kernels, later_orders
 from recsys.models.temporal.rest import RestConfig, RestModel, fit_rest
 
 
@@ -20,8 +21,9 @@ class RepeatConfig:
     """Settings of the repeat model.
 
     Attributes:
-        decay_days: time scale in days of the factor `(1 + age / decay_days)^−decay_power`.
-        decay_power: exponent of that factor.
+        decay_days: time scale in days of the decay `(1 + age / decay_days)^−decay_power`, which the elapsed-time
+            kernels start from.
+        decay_power: exponent of that decay.
         interval_shrinkage: gaps between purchases that pull an item's interval to its type's.
         rate_shrinkage: buyers that pull an item's repeat rate to its type's.
         personal_shrinkage: gaps that pull a user's own interval to the item's.
@@ -32,6 +34,7 @@ class RepeatConfig:
     interval_shrinkage: PositiveFloat = 20.0
     rate_shrinkage: PositiveFloat = 20.0
     personal_shrinkage: PositiveFloat = 2.0
+    kernels: KernelConfig = field(default_factory=KernelConfig)
     rest: RestConfig = field(default_factory=RestConfig)
 
 
@@ -43,6 +46,7 @@ class RepeatModel:
         interval_days: float32 (n_items,), mean gap between a user's purchases of the item, in days, > 0.
         repeat_rate: float32 (n_items,), probability that a buyer buys the item again, in [0, 1].
         repeat_share: share of purchases, after a user's first day, that repeat an earlier one, in [0, 1].
+        kernels: how the chance of the next purchase follows from the days and orders since the earlier ones.
         rest: how long items are not bought again.
         config: the settings, which scoring needs.
     """
@@ -50,6 +54,7 @@ class RepeatModel:
     interval_days: npt.NDArray[np.float32]
     repeat_rate: npt.NDArray[np.float32]
     repeat_share: float
+    kernels: KernelModel
     rest: RestModel
     config: RepeatConfig
 
@@ -73,7 +78,7 @@ class PurchaseStats:
 
     Attributes:
         item_idx: int32, the items.
-        score: float32, `Σ (1 + age_days / decay_days)^−decay_power` over the baskets that contain the item.
+        score: float32, sum of `KernelModel.rate` over the baskets that contain the item, > 0.
         n_baskets: int32, number of these baskets.
         last: int64, the latest purchase, seconds since 1970.
         interval_days: float32, the user's own interval, shrunk to that of the item, in days.
@@ -109,28 +114,32 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
     """
     if not len(bought.item_idx):
         return NO_PURCHASES
-    item_idx, timestamp = _one_a_basket(bought)
+    item_idx, timestamp, n_later = _one_a_basket(bought)
     starts = np.flatnonzero(np.concatenate([[True], item_idx[1:] != item_idx[:-1]]))
     n_baskets = np.diff(starts, append=len(item_idx)).astype(np.int32)
-    decayed = (1 + (now - timestamp) / (DAY_S * model.config.decay_days)) ** -model.config.decay_power
+    rate = model.kernels.rate(item_idx, now - timestamp, n_later)
     rows, last = item_idx[starts], np.maximum.reduceat(timestamp, starts)
     own_days = (last - np.minimum.reduceat(timestamp, starts)) / DAY_S
     k = model.config.personal_shrinkage
     return PurchaseStats(
         item_idx=rows,
-        score=np.add.reduceat(decayed, starts).astype(np.float32),
+        score=np.add.reduceat(rate, starts).astype(np.float32),
         n_baskets=n_baskets,
         last=last,
         interval_days=shrink(own_days, n_baskets - 1, model.interval_days[rows], k).astype(np.float32),
     )
 
 
-def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return items and times, one per distinct item and basket, by item; a basket may list an item several times."""
+def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return item, time and number of later orders, one per distinct item and basket, by item.
+
+    A basket may list an item several times.
+    """
     order = np.lexsort((bought.basket_idx, bought.item_idx))
     item, basket = bought.item_idx[order], bought.basket_idx[order]
     kept = np.concatenate([[True], (item[1:] != item[:-1]) | (basket[1:] != basket[:-1])])
-    return item[kept], bought.timestamp[order[kept]]
+    rows = order[kept]
+    return item[kept], bought.timestamp[rows], later_orders(bought.basket_idx)[rows]
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
@@ -166,6 +175,7 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
         interval_days=interval_days,
         repeat_rate=_shrunk_mean(repeaters, n_buyers, types, config.rate_shrinkage, 0.0),
         repeat_share=_repeat_share(dataset),
+        kernels=fit_kernels(dataset, catalog, config.decay_days, config.decay_power, config.kernels),
         rest=fit_rest(dataset, catalog, interval_days, config.rest),
         config=config,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from recsys.core.request import Request
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
+from recsys.models.temporal.kernels import DAYS, ORDERS
 from recsys.pipeline.resolve import resolve
 from recsys.retrieval.candidates import Scored, unite
 from recsys.retrieval.query import Query
@@ -84,14 +86,19 @@ def test_asking_changes_no_model(name: str, shop_engine: Engine) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_what_was_bought_is_scored_by_recency(shop_engine: Engine) -> None:
-    """The reference is the sum itself, from the shopper's own events."""
+def test_what_was_bought_is_scored_by_days_and_orders_since(shop_engine: Engine) -> None:
+    """The reference is the sum itself, from the shopper's own events and the steps of the model."""
+    kernels = shop_engine.repeat.kernels
     query = _query(shop_engine, WEEKLY_SHOPPERS[0])
     rows, score = repeat_source(UserState(shop_engine, replace(query, allowed=None)))
     bought = query.history.of_type(shop_engine.dataset_info.target_event)
     expected: dict[int, float] = dict.fromkeys(bought.item_idx.tolist(), 0.0)
-    for item, when in zip(bought.item_idx.tolist(), bought.timestamp.tolist(), strict=True):
-        expected[item] += (1 + (query.now - when) / 86_400 / 7) ** -0.5
+    begun = [basket for basket, _ in itertools.groupby(bought.basket_idx.tolist())]
+    for item, when, basket in zip(*(each.tolist() for each in astuple(bought)[:2]), bought.basket_idx, strict=True):
+        curve = kernels.curves[kernels.curve_of[item]]
+        day = sum(first <= (query.now - when) / 86_400 for first in DAYS) - 1
+        order = len(DAYS) + sum(first <= len(begun) - 1 - begun.index(basket) for first in ORDERS) - 1
+        expected[item] += float(kernels.height[item] * (curve[day] + curve[order]))
     assert dict(zip(rows.tolist(), score.tolist(), strict=True)) == pytest.approx(expected, rel=1e-5)
 
 

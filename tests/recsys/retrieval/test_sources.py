@@ -42,10 +42,14 @@ def close(expected: dict[int, float]) -> object:
 
 
 def test_repeat_sums_what_is_left_of_each_purchase() -> None:
-    """`(1 + 21/7)^−½ = ½` and, of now, 1; a view is no purchase."""
+    """Steps of the tiny kernel are .03 apart: 21 days are in the ninth, one later order in the second."""
+    of_21_days, of_today = 1 - 8 * 0.03, 1.0
+    of_later = [1 - (17 + n) * 0.03 for n in range(3)]
     state = state_of((2, 21), (2, 0), (0, 21), (4, 1, VIEW))
-    assert scores("repeat", state) == close({0: 0.5, 2: 1.5})
-    assert scores("repeat", state_of((2, 21), (0, 21), allowed=allowed(0, 4))) == close({0: 0.5})
+    twice = of_21_days + of_later[2] + of_today + of_later[0]
+    assert scores("repeat", state) == close({0: of_21_days + of_later[1], 2: twice})
+    alone = state_of((2, 21), (0, 21), allowed=allowed(0, 4))
+    assert scores("repeat", alone) == close({0: of_21_days + of_later[0]})
 
 
 @pytest.mark.parametrize(

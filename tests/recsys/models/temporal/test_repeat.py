@@ -44,7 +44,8 @@ def test_hand_computed_score_of_own_items() -> None:
     assert own.item_idx.tolist() == [0]
     assert own.n_baskets.tolist() == [2]
     assert own.last.tolist() == [moment(21)]
-    np.testing.assert_allclose(own.score, [(1 + 28 / 7) ** -0.5 + (1 + 7 / 7) ** -0.5], rtol=1e-6)
+    rate = model.kernels.rate(np.zeros(2, np.int32), np.array([28, 7]) * DAY_S, np.array([1, 0]))
+    np.testing.assert_allclose(own.score, [rate.sum()], rtol=1e-6)
     np.testing.assert_allclose(own.interval_days, 21.0, rtol=1e-6)
     np.testing.assert_allclose(own.elapsed(now), 7 / 21, rtol=1e-6)
     k = model.config.personal_shrinkage
@@ -55,9 +56,11 @@ def test_two_lines_of_one_basket_are_one_purchase() -> None:
     twice = {"user_id": "u", "item_id": "a1", "basket_id": "one", "timestamp": at(moment(3))}
     rows = [twice, twice, {**twice, "basket_id": "two", "timestamp": at(moment(9))}]
     dataset = dataset_of(rows, CATALOG)
-    own = _own(dataset, 0, moment(10), _fit(dataset))
+    model = _fit(dataset)
+    own = _own(dataset, 0, moment(10), model)
     assert own.n_baskets.tolist() == [2]
-    np.testing.assert_allclose(own.score, [(1 + 7 / 7) ** -0.5 + (1 + 1 / 7) ** -0.5], rtol=1e-6)
+    rate = model.kernels.rate(np.zeros(2, np.int32), np.array([7, 1]) * DAY_S, np.array([1, 0]))
+    np.testing.assert_allclose(own.score, [rate.sum()], rtol=1e-6)
 
 
 @given(shops())
