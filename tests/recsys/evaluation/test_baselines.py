@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.evaluation.baselines import PERSONAL, TrainingSlice, exponential_decay, gp_topfreq, tifu_knn
+from recsys.evaluation.baselines import PERSONAL, TrainingSlice, exponential_decay, gp_topfreq, tifu_knn, time_aware_knn
 from tests.shop import at, dataset_of, moment
 
 NOW = moment(30)
@@ -35,6 +35,12 @@ def test_tifu_without_neighbours_is_decayed_frequency(past: TrainingSlice) -> No
     """Three baskets in one group: weights .9², .9 and 1, over the group's size."""
     scores = tifu_knn(past, alpha=1.0, n_neighbors=1)(np.array([0], np.int32))[0]
     np.testing.assert_allclose(scores, np.array([0.81 + 0.9, 1.0, 0]) / 7, atol=1e-5)
+
+
+def test_time_aware_weights_without_neighbours_rank_own_items_by_their_kernels(past: TrainingSlice) -> None:
+    """User 0 bought item 0 twice, longer ago than item 1, and never item 2."""
+    scores = time_aware_knn(past, alpha=1.0, n_neighbors=1)(np.array([0], np.int32))[0]
+    assert scores[0] > scores[1] > 1e-3 > scores[2]
 
 
 @pytest.mark.parametrize("name", PERSONAL)
