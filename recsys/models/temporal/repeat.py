@@ -131,15 +131,17 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
 
 
 def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return item, time and number of later orders, one per distinct item and basket, by item.
+    """Return item, time and number of later orders, one per distinct item and basket, by item and time.
 
-    A basket may list an item several times.
+    A basket may list an item several times. The numbers of the baskets do not matter, so that sums are the same to the
+    last bit wherever a history comes from.
     """
     order = np.lexsort((bought.basket_idx, bought.item_idx))
     item, basket = bought.item_idx[order], bought.basket_idx[order]
     kept = np.concatenate([[True], (item[1:] != item[:-1]) | (basket[1:] != basket[:-1])])
     rows = order[kept]
-    return item[kept], bought.timestamp[rows], later_orders(bought.basket_idx)[rows]
+    rows = rows[np.lexsort((rows, bought.item_idx[rows]))]
+    return bought.item_idx[rows], bought.timestamp[rows], later_orders(bought.basket_idx)[rows]
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
