@@ -15,7 +15,9 @@ from recsys.core.errors import ConfigError
 if TYPE_CHECKING:
     from training.ingest.ingest import IngestReport
 
-Source = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files.")]
+Source = Annotated[
+    list[Path] | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files; repeatable.")
+]
 Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
 
 
@@ -54,6 +56,12 @@ def ingest_tables(
     default_event: Annotated[
         str | None, typer.Option(help="Event name of every row, where there is no such column.")
     ] = None,
+    event_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="THEIRS=OURS", help="Your name of an event and the standard one, or `skip` for none; repeatable."
+        ),
+    ] = None,
     timestamp_format: Annotated[str | None, typer.Option(help="strftime format of times.")] = None,
     category_separator: Annotated[str | None, typer.Option(help="Text between the levels of a category.")] = None,
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
@@ -73,7 +81,8 @@ def ingest_tables(
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,
-        "columns": _columns(column) if column else None,
+        "columns": _pairs(column, "--column", "会员号=user_id") if column else None,
+        "event_names": _pairs(event_name, "--event-name", "购买=purchase") if event_name else None,
         "default_event": default_event,
         "timestamp_format": timestamp_format,
         "category_separator": category_separator,
@@ -98,21 +107,32 @@ def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
-    columns = {}
+def _pairs(pairs: list[str], option: str, example: str) -> dict[str, str]:
+    read = {}
     for pair in pairs:
         theirs, equals, ours = pair.rpartition("=")
         if not (theirs and equals and ours):
-            raise ConfigError(f"--column is {pair!r}, expected THEIRS=OURS, such as --column 会员号=user_id")
-        columns[theirs] = ours
-    return columns
+            raise ConfigError(f"{option} is {pair!r}, expected THEIRS=OURS, such as {option} {example}")
+        read[theirs] = ours
+    return read
 
 
 def _show_report(report: IngestReport, out: Path) -> None:
+    from training.ingest.event_names import listed, mapping_advice
+
     counts = ("rows", "kept", "duplicates", "rejected")
-    rows = [(name, *(asdict(table)[count] for count in counts)) for name, table in report.tables.items()]
-    show_table(("table", *counts), rows)
+    rows = [
+        (name, *(asdict(table)[count] for count in counts), sum(table.skipped.values()))
+        for name, table in report.tables.items()
+    ]
+    show_table(("table", *counts, "skipped"), rows)
     for name, table in report.tables.items():
+        if table.skipped:
+            show_lines([f"{name}: skipped, because these events are not about an item: {listed(table.skipped)}"])
+        if table.unknown_events:
+            show_lines(
+                [f"{name}: unknown names: {listed(table.unknown_events)}; {mapping_advice(table.unknown_events)}"]
+            )
         show_lines(
             f"{name}: {count:,} {'row' if count == 1 else 'rows'} left out: {reason}"
             for reason, count in table.reasons.items()

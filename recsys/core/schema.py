@@ -126,6 +126,49 @@ EVENT_ALIASES: Final[dict[str, str]] = {
     "remove-from-cart": "remove_from_cart",
 }
 
+OTHER_EVENTS: Final = (
+    # GA4
+    "view_cart",
+    "add_payment_info",
+    "add_shipping_info",
+    "view_promotion",
+    "select_promotion",
+    "view_search_results",
+    "search",
+    "select_content",
+    "share",
+    # Segment
+    "Cart Viewed",
+    "Cart Shared",
+    "Checkout Step Viewed",
+    "Checkout Step Completed",
+    "Payment Info Entered",
+    "Order Updated",
+    "Order Cancelled",
+    "Coupon Entered",
+    "Coupon Applied",
+    "Coupon Denied",
+    "Coupon Removed",
+    "Product List Filtered",
+    "Product Removed from Wishlist",
+    "Product Reviewed",
+    "Product Shared",
+    "Products Searched",
+    "Promotion Clicked",
+    "Promotion Viewed",
+    "Wishlist Product Added to Cart",
+    # Google Retail
+    "home-page-view",
+    "promotion-offered",
+    # Segment, calls that are not events
+    "identify",
+    "page",
+    "screen",
+    "group",
+    "alias",
+)
+"""Names of the same specifications that the engine does not use, also where they carry items."""
+
 
 @dataclass(frozen=True)
 class DatasetInfo:

@@ -20,7 +20,7 @@ RawEvent = dict[str, Any]
 
 
 class ItemlessRow(RawEvent):
-    """Row of an event that is not about an item, such as GA4's `page_view`."""
+    """Row of an event that is not about an item, such as GA4's `page_view` or a call of Segment's `identify`."""
 
 
 PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
@@ -28,8 +28,14 @@ PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id",
 
 ORDERS: Final = ("purchase", "refund")
 
+SEGMENT_CALLS: Final = frozenset({"identify", "page", "screen", "group", "alias"})
+"""Types of Segment's calls that are not events; `track` is one."""
 
-def parse_payload(payload: Any) -> list[RawEvent]:
+Aliases = Mapping[str, str]
+"""The engine's name of an event by another name."""
+
+
+def parse_payload(payload: Any, aliases: Aliases = EVENT_ALIASES) -> list[RawEvent]:
     """Parse one event payload into rows, one per item.
 
     An object with an `item_id` is a row of the events table already. Otherwise `eventType` identifies Google Retail;
@@ -39,6 +45,7 @@ def parse_payload(payload: Any) -> list[RawEvent]:
 
     Args:
         payload: decoded JSON.
+        aliases: other names of events, of the shop too.
 
     Returns:
         Rows whose columns are text, float, int or None; `timestamp` and `received_at` are unchanged or RFC 3339 text.
@@ -55,33 +62,35 @@ def parse_payload(payload: Any) -> list[RawEvent]:
     if not isinstance(payload, Mapping):
         raise DataError(f"event: expected an object, got {_type_name(payload)}")
     if "item_id" in payload:
-        return [_flat(payload)]
+        return [_flat(payload, aliases)]
     if "eventType" in payload:
-        return _numbered(_retail(payload))
+        return _numbered(_retail(payload, aliases))
+    if _is_segment_call(payload):
+        return [_segment_call(payload)]
     if payload.get("type") == "track" or "properties" in payload:
-        return _numbered(_segment(payload))
+        return _numbered(_segment(payload, aliases))
     if isinstance(payload.get("events"), list | tuple):
-        return _measurement(payload)
+        return _measurement(payload, aliases)
     if "event_name" in payload or ("name" in payload and ("params" in payload or "items" in payload)):
-        return _numbered(_ga4(payload, ""))
-    return [_flat(payload)]
+        return _numbered(_ga4(payload, "", aliases))
+    return [_flat(payload, aliases)]
 
 
-def _flat(payload: Mapping[str, Any]) -> RawEvent:
+def _flat(payload: Mapping[str, Any], aliases: Aliases) -> RawEvent:
     row: RawEvent = {}
     for name, value in payload.items():
         read = READERS.get(name)
         row[name] = value if read is None else read(payload, name, "")
     if isinstance(row.get("event"), str):
-        row["event"] = EVENT_ALIASES.get(row["event"], row["event"])
+        row["event"] = aliases.get(row["event"], row["event"])
     return row
 
 
-def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
+def _ga4(payload: Mapping[str, Any], path: str, aliases: Aliases) -> list[RawEvent]:
     """Parse one GA4 event of gtag, the Measurement Protocol or the BigQuery export."""
     params = _params(payload, path)
     name_field = "event_name" if "event_name" in payload else "name"
-    event = _event(payload, name_field, path)
+    event = _event(payload, name_field, path, aliases)
     commerce = _object(payload, "ecommerce", path)
     transaction = _first_text(
         (commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params.")
@@ -114,13 +123,13 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
     return rows or [_without_item(shared)]
 
 
-def _measurement(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _measurement(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     """Parse a payload of GA4's Measurement Protocol: one user and time, then a list of events."""
     rows: list[RawEvent] = []
     outer = {name: payload[name] for name in ("client_id", "user_id", "timestamp_micros") if name in payload}
     for position, event in enumerate(_array(payload, "events", "")):
         path = f"events[{position}]"
-        rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}."))
+        rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}.", aliases))
     return rows
 
 
@@ -154,9 +163,25 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
     return _moment(payload, "timestamp", path)
 
 
-def _segment(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _is_segment_call(payload: Mapping[str, Any]) -> bool:
+    called = payload.get("type")
+    return isinstance(called, str) and called in SEGMENT_CALLS and payload.get("event") is None
+
+
+def _segment_call(payload: Mapping[str, Any]) -> RawEvent:
+    return ItemlessRow(
+        event=payload["type"],
+        item_id=None,
+        timestamp=_moment(payload, "timestamp" if "timestamp" in payload else "originalTimestamp", ""),
+        event_id=_text(payload, "messageId", ""),
+        user_id=_text(payload, "userId", ""),
+        visitor_id=_text(payload, "anonymousId", ""),
+    )
+
+
+def _segment(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     properties = _object(payload, "properties", "")
-    event = _event(payload, "event", "")
+    event = _event(payload, "event", "", aliases)
     cart = [(properties, name, "properties.") for name in ("order_id", "cart_id", "checkout_id")]
     shared: RawEvent = {name: _text(properties, name, "properties.") for name in PASSED_COLUMNS}
     shared |= {
@@ -188,11 +213,11 @@ def _segment_product(product: Mapping[str, Any], path: str) -> RawEvent:
     }
 
 
-def _retail(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _retail(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     order = _object(payload, "purchaseTransaction", "")
     user = _object(payload, "userInfo", "")
     shared: RawEvent = {
-        "event": _event(payload, "eventType", ""),
+        "event": _event(payload, "eventType", "", aliases),
         "timestamp": _moment(payload, "eventTime", ""),
         "event_id": _text(payload, "eventId", ""),
         "user_id": _text(user, "userId", "userInfo."),
@@ -231,9 +256,9 @@ def _numbered(rows: list[RawEvent]) -> list[RawEvent]:
     return [row | {"event_id": f"{row['event_id']}#{number}"} for number, row in enumerate(rows, 1)]
 
 
-def _event(holder: Mapping[str, Any], name: str, path: str) -> str | None:
+def _event(holder: Mapping[str, Any], name: str, path: str, aliases: Aliases) -> str | None:
     event = _text(holder, name, path)
-    return None if event is None else EVENT_ALIASES.get(event, event)
+    return None if event is None else aliases.get(event, event)
 
 
 def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:

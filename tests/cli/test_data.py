@@ -68,6 +68,25 @@ def test_columns_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> 
     assert (missed.code, "'skuu'" in missed.err, "sku, who, at" in missed.err) == (2, True, True), missed.err
 
 
+def test_names_of_events_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> None:
+    events = write(GOOD.replace("purchase", "购买") + "i,page_view,2024-05-02,u\n,scroll,2024-05-02,u\n")
+    refused = recsys("ingest", "--events", events, "--out", out)
+    assert (refused.code, "'购买' 2" in refused.err, "view_item" in refused.err) == (2, True, True), refused.err
+    names = ("--event-name", "购买=purchase", "--event-name", "page_view=skip")
+    said = recsys("ingest", "--events", events, "--out", out, *names)
+    assert said.code == 0, said.err
+    assert "'page_view' 1, 'scroll' 1" in said.out
+    wrong = recsys("ingest", "--events", events, "--out", out, "--event-name", "购买")
+    assert (wrong.code, "expected THEIRS=OURS" in wrong.err) == (2, True)
+
+
+def test_a_repeated_option_adds_a_file(recsys: Run, write: Write, out: Path) -> None:
+    more = write(GOOD.replace("用户 1", "c"), "more.csv")
+    said = recsys("ingest", "--events", write(GOOD), "--events", more, "--out", out, "--timezone", "UTC", "--json")
+    assert json.loads(said.out)["tables"]["events"]["rows"] == 4
+    assert set(pl.read_parquet(out / "events.parquet")["user_id"]) == {"用户 1", "b", "c"}
+
+
 def test_help_names_the_table_of_settings(recsys: Run) -> None:
     assert "[ingest]" in recsys("ingest", "--help").out
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
 from training.ingest.timestamp_columns import TimestampOptions, TypedColumn, parse_timestamps
 
 PROBLEMS: Final = "problems"
@@ -24,7 +25,14 @@ DEFAULTS: Final[dict[str, dict[str, bool]]] = {
 }
 """Value of an empty cell, by table and column."""
 
+TAG_SEPARATORS: Final = ("|｜", ";；", "、", ",，")
+"""Characters that separate tags, by kind, the strongest kind first."""
+
 LARGEST_EXACT_FLOAT: Final = 2.0**53
+
+UNKNOWN_EVENT: Final = "is not a known name"
+MAX_SHOWN: Final = 60
+"""Characters of a value that a problem shows."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class CastOptions:
     Attributes:
         times: zone and format of times.
         category_separator: text between the levels of a category.
-        tag_separators: characters that each end a tag.
+        tag_separators: characters that each end a tag; None for those that the column uses.
+        aliases: the engine's name of an event by another name.
     """
 
     times: TimestampOptions = field(default_factory=TimestampOptions)
     category_separator: str = ">"
-    tag_separators: str = "|,"
+    tag_separators: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=lambda: EVENT_ALIASES)
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,19 @@ def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> Ty
         return _cast_lists(values, rules)
     cast = _cast_texts(values)
     if values.name == "event":
-        return TypedColumn(cast.values.replace(EVENT_ALIASES), cast.problems)
+        return _known_events(cast, rules.aliases)
     return _checked_zones(cast) if values.name == "timezone" else cast
+
+
+def _known_events(names: TypedColumn, aliases: Mapping[str, str]) -> TypedColumn:
+    """Replace aliases, and name every value that is not a known event."""
+    events = names.values.replace(dict(aliases))
+    unknown = events.is_not_null() & ~events.is_in(EVENT_NAMES)
+    if not unknown.any():
+        return TypedColumn(events, names.problems)
+    value = pl.concat_str(pl.lit("'"), events.str.slice(0, MAX_SHOWN), pl.lit(f"' {UNKNOWN_EVENT}"))
+    problems = pl.select(pl.when(unknown).then(value)).to_series()
+    return TypedColumn(events.set(unknown, None), problems)
 
 
 def _no_problems(height: int) -> pl.Series:
@@ -187,10 +208,36 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
     if name == "category":
         return text.str.split(rules.category_separator)
-    first, others = rules.tag_separators[:1], rules.tag_separators[1:]
+    separators = find_separators(text) if rules.tag_separators is None else rules.tag_separators
+    first, others = separators[:1], separators[1:]
     if others:
         text = text.str.replace_all(f"[{re.escape(others)}]", first)
     return text.str.split(first)
+
+
+def find_separators(text: pl.Series) -> str:
+    """Return the characters that separate the tags of a column.
+
+    A separator of a weaker kind than another one of the same text is a part of a tag: a shop that writes
+    `shoes, men|sale` separates by `|`, and its comma separates nothing in the whole column.
+
+    >>> find_separators(pl.Series(["red|green", "blue"])), find_separators(pl.Series(["shoes, men|sale", "a, b"]))
+    ('|｜', '|｜')
+    >>> find_separators(pl.Series(["复古、日系", "a;b", "c"]))
+    ';；、'
+
+    Returns:
+        At least one character.
+    """
+    values = text.drop_nulls().unique()
+    contains = [values.str.contains(f"[{re.escape(kind)}]") for kind in TAG_SEPARATORS]
+    used: list[str] = []
+    stronger = pl.repeat(False, values.len(), dtype=pl.Boolean(), eager=True)
+    for kind, found in zip(TAG_SEPARATORS, contains, strict=True):
+        if found.any() and not (found & stronger).any():
+            used.append(kind)
+            stronger = stronger | found
+    return "".join(used) or TAG_SEPARATORS[0]
 
 
 def _checked_zones(zones: TypedColumn) -> TypedColumn:

@@ -9,7 +9,7 @@ from typing import Final
 import dataframely as dy
 import polars as pl
 
-from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
+from recsys.core.schema import MAX_ID_BYTES, WHO
 from training.ingest.casts import PROBLEMS
 
 ROW: Final = "row"
@@ -27,7 +27,6 @@ SENTENCES: Final = {
     "check__blank": "{column} is blank",
     "check__size": f"{{column}} is longer than {MAX_ID_BYTES} bytes of UTF-8",
     "check__control": "{column} contains control characters",
-    "check__known": "unknown {column} name",
     "min": "{column} is negative",
     "min_exclusive": "{column} is not above zero",
     "max": "{column} is above one",
@@ -63,7 +62,7 @@ class EventRows(_Rows):
     """One event of a user or visitor with an item."""
 
     item_id = _id(nullable=False)
-    event = dy.String(check={"known": lambda column: column.is_in(EVENT_NAMES)})
+    event = dy.String()
     timestamp = dy.Datetime(time_zone="UTC", time_unit="us")
     user_id = _id()
     visitor_id = _id()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,10 +19,14 @@ from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
-from training.ingest.raw_table import RawTable
+from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
+from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
 from training.ingest.timestamp_columns import TimestampOptions
 from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
+
+Paths = Path | Sequence[Path] | None
+"""One file or folder, several of them, or none."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,21 @@ class InputFiles:
     """The files, or folders of part files, of each table, and the live log; events, items or the log are required.
 
     Attributes:
-        events, items, users, offers: path of each table.
+        events, items, users, offers: paths of each table; the rows of several files are added up, in their order.
         store: path of the live log; its events are added to the files, and its changes are applied to them.
     """
 
-    events: Path | None = None
-    items: Path | None = None
-    users: Path | None = None
-    offers: Path | None = None
+    events: Paths = None
+    items: Paths = None
+    users: Paths = None
+    offers: Paths = None
     store: Path | None = None
 
-    def tables(self) -> dict[str, Path]:
-        """Return the paths by table, in the order of the schema."""
-        paths = {name: getattr(self, name) for name in TABLES}
-        return {name: path for name, path in paths.items() if path is not None}
+    def tables(self) -> dict[str, tuple[Path, ...]]:
+        """Return the paths of each table that has some, in the order of the schema."""
+        given = {name: getattr(self, name) for name in TABLES}
+        paths = {name: (value,) if isinstance(value, Path) else tuple(value or ()) for name, value in given.items()}
+        return {name: found for name, found in paths.items() if found}
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,15 @@ class IngestConfig:
         timezone: IANA zone of the shop, also of times without a zone. Without it such times are rejected, and the
             tables have the zone UTC.
         encoding: encoding of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
-        max_reject_share: largest share of a table's rows that may be rejected; duplicates and events that are not
-            about an item do not count.
+        max_reject_share: largest share of a table's rows that may be rejected; duplicates do not count as rejected,
+            nor do events that are not about an item count at all.
         future_tolerance: minutes by which a time may be later than the present moment.
         columns: the shop's column names, each with the standard name.
         default_event: event name of every row, where the events have no such column.
+        event_names: the shop's event names, each with the standard name; the name `skip` leaves its events out.
         timestamp_format: strftime format of times, tried before the standard ones.
         category_separator: text between the levels of a category.
-        tag_separators: characters that each end a tag.
+        tag_separators: characters that each end a tag; without it the column's own of `|`, `;`, `、` and `,`.
     """
 
     timezone: str | None = None
@@ -70,9 +76,10 @@ class IngestConfig:
     future_tolerance: NonNegativeFloat = 5.0
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timestamp_format: str | None = None
     category_separator: str = ">"
-    tag_separators: str = "|,"
+    tag_separators: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,20 +87,24 @@ class TableReport:
     """Counts of one table.
 
     Attributes:
-        rows: input rows, without the events that are not about an item.
+        rows: input rows: those that were kept, left out as duplicates, rejected and skipped.
         kept: rows of the output.
         duplicates: rows left out because another row is equal or replaces them.
         rejected: rows left out because they break a rule.
+        skipped: events that are not about an item, by name, most frequent first.
         reasons: rows by reason, most frequent first; a row that breaks two rules counts for both.
+        unknown_events: rejected events of unknown names, by name, most frequent first.
         ignored_columns: columns of the input that the table does not have.
-        notes: how ambiguous columns were read, and what was skipped.
+        notes: how ambiguous columns were read.
     """
 
     rows: int
     kept: int
     duplicates: int
     rejected: int
+    skipped: dict[str, int]
     reasons: dict[str, int]
+    unknown_events: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -143,9 +154,9 @@ def ingest(
     rules = _rules(config, now)
     n_steps = 2 * len(paths) + 1
     raw: dict[str, RawTable] = {}
-    for step, (table, path) in enumerate(paths.items()):
+    for step, (table, files) in enumerate(paths.items()):
         progress(f"reading {table}", step / n_steps)
-        raw[table] = read_table(path, table, config.encoding)
+        raw[table] = _read_files(files, table, config)
     _check_columns(raw, config)
     validated: dict[str, ValidationResult] = {}
     for step, table in enumerate(paths, len(paths)):
@@ -172,6 +183,11 @@ def ingest(
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
     return IngestReport(info, reports)
+
+
+def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:
+    parts = [read_table(path, table, config.encoding, aliases_of(config.event_names)) for path in paths]
+    return parts[0] if len(parts) == 1 else concat_parts(parts, ", ".join(map(str, paths)))
 
 
 def rejects_beside(out: Path) -> Path:
@@ -207,13 +223,20 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
         raise ConfigError(f"{config.timezone!r} is not an IANA time zone such as Asia/Shanghai")
     check_config(config, "ingest")
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
-        raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {', '.join(EVENT_NAMES)}")
+        raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {KNOWN_NAMES}")
+    for theirs, ours in config.event_names.items():
+        if ours not in {*EVENT_NAMES, *EVENT_ALIASES, SKIP}:
+            raise ConfigError(f"event {theirs!r} is mapped to {ours!r}, expected {SKIP} or one of {KNOWN_NAMES}")
     known = {name for columns in TABLES.values() for name in columns}
     for theirs, ours in config.columns.items():
         if ours not in known:
             raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which is not a column of any table")
     check_replaceable(out)
-    inputs = [*paths.values(), *([] if sources.store is None else [sources.store])]
+    for table, files in paths.items():
+        repeated = [path for path in files if [other.resolve() for other in files].count(path.resolve()) > 1]
+        if repeated:
+            raise ConfigError(f"{table}: {repeated[0]} is given twice; name each file once")
+    inputs = [path for files in paths.values() for path in files] + ([] if sources.store is None else [sources.store])
     inside = [path for path in inputs if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"{inside[0]} is inside {out}, which this job replaces; name another folder")
@@ -235,33 +258,47 @@ def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
 
 def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
     times = TimestampOptions(config.timezone, config.timestamp_format)
-    casts = CastOptions(times, config.category_separator, config.tag_separators)
+    casts = CastOptions(times, config.category_separator, config.tag_separators, aliases_of(config.event_names))
     latest = now + timedelta(minutes=config.future_tolerance)
-    return ValidationRules(latest, casts, config.columns, config.default_event)
+    return ValidationRules(latest, casts, config.columns, config.default_event, config.event_names)
 
 
 def _refuse_bad_tables(
     validated: dict[str, ValidationResult],
-    paths: dict[str, Path],
+    paths: Mapping[str, Sequence[Path]],
     config: IngestConfig,
     rejects: pl.DataFrame,
     out: Path,
 ) -> None:
     """Fail if a table has too many rejected rows or no kept one, and write the rejects next to `out`."""
     for table, part in validated.items():
-        share = part.rejected / part.rows if part.rows else 0.0
+        share = part.rejected / part.judged if part.judged else 0.0
         if part.kept.height and share <= config.max_reject_share:
             continue
         path = rejects_beside(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
-        reason, count = next(iter(part.faults().items()))
-        limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
-        raise DataError(
-            f"{table}: {part.rejected:,} of {part.rows:,} {_rows(part.rows)} of {paths[table].name} ({share:.1%}) "
-            f"{'was' if part.rejected == 1 else 'were'} rejected, {limit}; the most frequent reason is {reason!r} "
-            f"({count:,} {_rows(count)}); all rejects are in {path}"
+        raise DataError(_why_refused(part, table, [file.name for file in paths[table]], config, path))
+
+
+def _why_refused(part: ValidationResult, table: str, names: list[str], config: IngestConfig, rejects: Path) -> str:
+    source, skipped = ", ".join(names), sum(part.skipped.values())
+    if not part.judged:
+        return (
+            f"{table}: all {skipped:,} {_rows(skipped)} of {source} are events that are not about an item "
+            f"({listed(part.skipped)}): export views and purchases too"
         )
+    unknown = part.unknown_events()
+    reason, count = next(iter(part.faults().items()))
+    limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
+    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)})"
+    if sum(unknown.values()) >= count:
+        why = f"event names are not known: {listed(unknown)}; {mapping_advice(unknown)}"
+    return (
+        f"{table}: {part.rejected:,} of {part.judged:,} {_rows(part.judged)} of {source} "
+        f"({part.rejected / part.judged:.1%}) {'was' if part.rejected == 1 else 'were'} rejected, {limit}; {why}; "
+        f"all rejects are in {rejects}"
+    )
 
 
 def _rows(count: int) -> str:
@@ -274,7 +311,9 @@ def _table_report(part: ValidationResult) -> TableReport:
         kept=part.kept.height,
         duplicates=part.duplicates,
         rejected=part.rejected,
+        skipped=part.skipped,
         reasons=part.reasons(),
+        unknown_events=part.unknown_events(),
         ignored_columns=part.ignored_columns,
         notes=part.notes,
     )

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.data.payloads import ItemlessRow, parse_payload
+from recsys.core.schema import EVENT_ALIASES
+from recsys.data.payloads import parse_payload
 from training.ingest.raw_table import BROKEN, RawTable
 
 
-def read_json(text: bytes, table: str) -> RawTable:
+def read_json(text: bytes, table: str, aliases: Mapping[str, str] = EVENT_ALIASES) -> RawTable:
     """Parse JSON Lines, or one array of objects; a line that cannot be parsed is a broken row.
 
     Args:
         text: UTF-8 without a byte order mark.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
+        aliases: the engine's name of an event by another name.
     """
     if text.lstrip()[:1] == b"[":
         try:
-            return table_of_objects(msgspec.json.decode(text, type=list[Any]), table)
+            return table_of_objects(msgspec.json.decode(text, type=list[Any]), table, aliases=aliases)
         except msgspec.DecodeError:
             pass
     decode = msgspec.json.Decoder().decode
@@ -36,7 +38,8 @@ def read_json(text: bytes, table: str) -> RawTable:
             objects.append((number, decode(line)))
         except (msgspec.DecodeError, RecursionError):
             broken.append((number, "unparsable JSON", line.decode()))
-    return table_of_objects((value for _, value in objects), table, [number for number, _ in objects], broken)
+    numbers = [number for number, _ in objects]
+    return table_of_objects((value for _, value in objects), table, numbers, broken, aliases)
 
 
 def table_of_objects(
@@ -44,6 +47,7 @@ def table_of_objects(
     table: str,
     numbers: Sequence[int] | None = None,
     broken: Sequence[tuple[int, str, str]] = (),
+    aliases: Mapping[str, str] = EVENT_ALIASES,
 ) -> RawTable:
     """Make rows of decoded objects; those of events are expanded, and an object of a wrong shape is a broken row.
 
@@ -52,28 +56,25 @@ def table_of_objects(
         table: a key of `recsys.core.schema.TABLES`.
         numbers: number of each object in its source; None counts from 1.
         broken: `BROKEN` rows of the same source.
+        aliases: the engine's name of an event by another name.
     """
     found: list[dict[str, Any]] = []
     rows: list[int] = []
-    itemless: list[int] = []
     failed = list(broken)
     for position, value in enumerate(values):
         number = numbers[position] if numbers is not None else position + 1
         try:
-            expanded = parse_payload(value) if table == "events" else [_object(value)]
+            expanded = parse_payload(value, aliases) if table == "events" else [_object(value)]
         except DataError as error:
             failed.append((number, _reason(error), msgspec.json.encode(value, enc_hook=str).decode()))
             continue
-        kept = [row for row in expanded if not isinstance(row, ItemlessRow)]
-        found += kept
-        rows += [number] * len(kept)
-        itemless += [number] * (len(expanded) - len(kept))
+        found += expanded
+        rows += [number] * len(expanded)
     names = dict.fromkeys(name for row in found for name in row)
     return RawTable(
         pl.DataFrame([_column(name, [row.get(name) for row in found]) for name in names]),
         pl.Series(rows, dtype=pl.UInt32),
         pl.DataFrame(sorted(failed), schema=BROKEN, orient="row"),
-        pl.Series(itemless, dtype=pl.UInt32),
     )
 
 

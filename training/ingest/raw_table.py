@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -22,13 +22,11 @@ class RawTable:
         rows: UInt32; number of each row in its source, from 1. A header is not counted, part files are numbered one
             after the other, and all rows of one payload have its number.
         broken: `BROKEN` columns of the rows that could not be parsed.
-        itemless: UInt32; numbers of the events that are not about an item and were skipped.
     """
 
     frame: pl.DataFrame
     rows: pl.Series
     broken: pl.DataFrame
-    itemless: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.UInt32))
 
 
 def numbered(frame: pl.DataFrame) -> RawTable:
@@ -47,13 +45,12 @@ def concat_parts(parts: Sequence[RawTable], source: str) -> RawTable:
         frame = pl.concat([part.frame for part in parts], how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
         raise DataError(f"the part files of {source} have columns of different types: {first_line(error)}") from None
-    rows, broken, itemless, offset = [], [], [], 0
+    rows, broken, offset = [], [], 0
     for part in parts:
         rows.append((part.rows + offset).cast(pl.UInt32))
         broken.append(part.broken.with_columns((pl.col("row") + offset).cast(pl.UInt32)))
-        itemless.append((part.itemless + offset).cast(pl.UInt32))
-        offset = max([offset, *rows[-1].tail(1), *broken[-1]["row"].tail(1), *itemless[-1].tail(1)])
-    return RawTable(frame, pl.concat(rows), pl.concat(broken), pl.concat(itemless))
+        offset = max([offset, *rows[-1].tail(1), *broken[-1]["row"].tail(1)])
+    return RawTable(frame, pl.concat(rows), pl.concat(broken))
 
 
 def first_line(error: BaseException) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
+from recsys.core.schema import EVENT_ALIASES
 from training.ingest.csv_reader import read_csv
 from training.ingest.json_reader import read_json, table_of_objects
 from training.ingest.raw_table import RawTable, concat_parts, first_line, numbered
@@ -27,7 +29,7 @@ KINDS: Final = {
 PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
 
-def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
+def read_table(path: Path, table: str, encoding: str = "utf-8", aliases: Mapping[str, str] = EVENT_ALIASES) -> RawTable:
     """Read a file, or every part file of a folder in the order of their names.
 
     Args:
@@ -36,6 +38,7 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
             short row of a CSV file lacks its last fields. In a folder, names that begin with `_` or `.` are skipped.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
         encoding: encoding of CSV and JSON; it is never guessed.
+        aliases: the engine's name of an event by another name.
 
     Returns:
         The rows. A line of JSON that cannot be parsed is a broken row.
@@ -45,17 +48,13 @@ def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
         DataError: the file is missing, empty, without rows, truncated, not of its encoding or ragged.
     """
     files = _files(path)
-    parts = [_read_file(file, table, encoding) for file in files]
+    parts = [_read_file(file, table, encoding, aliases) for file in files]
     raw = parts[0] if len(parts) == 1 else concat_parts(parts, str(path))
     if raw.rows.is_empty() and raw.broken.is_empty():
-        raise DataError(_without_rows(path, _kind(files[0]), raw.itemless.len()))
+        raise DataError(
+            f"{path.name} has no rows{' under its header' if _kind(files[0]) == 'csv' else ''}: export it again"
+        )
     return raw
-
-
-def _without_rows(path: Path, kind: str, itemless: int) -> str:
-    if itemless:
-        return f"{path.name} has no event about an item ({itemless:,} of other kinds): export views and purchases too"
-    return f"{path.name} has no rows{' under its header' if kind == 'csv' else ''}: export it again"
 
 
 def _files(path: Path) -> list[Path]:
@@ -88,20 +87,20 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _read_file(path: Path, table: str, encoding: str) -> RawTable:
+def _read_file(path: Path, table: str, encoding: str, aliases: Mapping[str, str]) -> RawTable:
     kind = _kind(path)
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty; export it again")
         if kind == "parquet":
-            return _read_parquet(path, table)
+            return _read_parquet(path, table, aliases)
         text = _text(path, encoding)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or error}") from None
-    return read_csv(path.name, text) if kind == "csv" else read_json(text, table)
+    return read_csv(path.name, text) if kind == "csv" else read_json(text, table, aliases)
 
 
-def _read_parquet(path: Path, table: str) -> RawTable:
+def _read_parquet(path: Path, table: str, aliases: Mapping[str, str]) -> RawTable:
     try:
         frame = pl.read_parquet(path, glob=False)
     except pl.exceptions.PolarsError as error:
@@ -109,7 +108,7 @@ def _read_parquet(path: Path, table: str) -> RawTable:
             f"{path.name} is not a whole Parquet file ({first_line(error)}); export or copy it again"
         ) from None
     if table == "events" and PAYLOAD_COLUMNS & set(frame.columns) and "item_id" not in frame.columns:
-        return table_of_objects(frame.iter_rows(named=True), table)
+        return table_of_objects(frame.iter_rows(named=True), table, aliases=aliases)
     return numbered(frame)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -13,8 +13,9 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
-from training.ingest.casts import PROBLEMS, CastOptions, cast_table
+from training.ingest.casts import PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
+from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.raw_table import RawTable
 
 REJECTS: Final[dict[str, pl.DataType]] = {
@@ -28,6 +29,9 @@ REJECTS: Final[dict[str, pl.DataType]] = {
 DUPLICATE: Final = "duplicate"
 """First word of the reason of every duplicate, and of no other reason."""
 
+MAX_REASONS: Final = 100
+"""Different reasons that a report counts one by one."""
+
 LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
 
 
@@ -40,33 +44,42 @@ class ValidationRules:
         casts: formats of the shop's values.
         columns: the shop's column names, each with the standard name.
         default_event: event name of every row, where the events have no such column.
+        event_names: by the shop's name of an event, the engine's name, or `event_names.SKIP`.
     """
 
     latest: datetime
     casts: CastOptions = field(default_factory=CastOptions)
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The rows of a table; kept, rejected and duplicate rows together are the input.
+    """The rows of a table; kept, rejected, duplicate and skipped rows together are the input.
 
     Attributes:
         kept: canonical columns, then the further columns of items and users.
         rejects: `REJECTS` of every row that was left out, duplicates included.
-        rows: input rows, without the events that are not about an item.
+        rows: input rows.
         duplicates: rows left out because another row is equal or replaces them.
+        skipped: events that are not about an item, by name, the most frequent first.
         ignored_columns: columns of the input that the table does not have.
-        notes: how ambiguous columns were read, and what was skipped.
+        notes: how ambiguous columns were read.
     """
 
     kept: pl.DataFrame
     rejects: pl.DataFrame
     rows: int
     duplicates: int
+    skipped: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def judged(self) -> int:
+        """Rows that are not skipped."""
+        return self.rows - sum(self.skipped.values())
 
     @property
     def rejected(self) -> int:
@@ -82,18 +95,26 @@ class ValidationResult:
         reasons = self.rejects["reason"]
         return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
 
+    def unknown_events(self) -> dict[str, int]:
+        """Count the rejected events of unknown names by name, the most frequent first."""
+        names = self.rejects["reason"].str.extract(f"(?:^|; )event '(.*)' {UNKNOWN_EVENT}(?:; |$)")
+        return counts_of(names)
+
 
 def _counted(reasons: pl.Series) -> dict[str, int]:
+    """Count reasons; beyond `MAX_REASONS` the rarest are counted together."""
     each = reasons.str.split("; ").explode().to_frame("reason")
     counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    return dict(counts.iter_rows())
+    counted = dict(counts.head(MAX_REASONS).iter_rows())
+    rest = counts.tail(max(0, counts.height - MAX_REASONS))
+    return counted | ({f"{rest.height:,} other reasons": int(rest["len"].sum())} if rest.height else {})
 
 
 def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> ValidationResult:
     """Rename, cast, check and deduplicate one table.
 
-    Of events with one `event_id` the first is kept, and of events without one that are equal in every column; of
-    items and users the last row of each id.
+    Events that are not about an item are skipped. Of events with one `event_id` the first is kept, and of events
+    without one that are equal in every column; of items and users the last row of each id.
 
     Args:
         raw: the rows as the shop wrote them.
@@ -108,6 +129,10 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     """
     named = _named(raw.frame, table, rules)
     _require_columns(named, table, rules)
+    n_rows = raw.frame.height + raw.broken.height
+    skipped: dict[str, int] = {}
+    if table == "events":
+        raw, named, skipped = _without_skipped(raw, named, rules)
     cast = cast_table(named, table, rules.casts)
     checked = check_rows(_from_future(cast.frame, table, rules.latest).with_row_index(ROW), table)
     repeated = _repeated(checked.kept, table)
@@ -120,37 +145,58 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
         rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
-        rows=raw.frame.height + raw.broken.height,
+        rows=n_rows,
         duplicates=repeated.height,
+        skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *_skipped(raw.itemless.len())),
+        notes=cast.notes,
     )
 
 
-def _skipped(itemless: int) -> tuple[str, ...]:
-    if not itemless:
-        return ()
-    return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and skipped",)
+def _without_skipped(
+    raw: RawTable, named: pl.DataFrame, rules: ValidationRules
+) -> tuple[RawTable, pl.DataFrame, dict[str, int]]:
+    """Remove the events that are not about an item, and count them by name."""
+    names = find_skipped(named, rules.event_names)
+    if names.null_count() == names.len():
+        return raw, named, {}
+    stays = names.is_null()
+    return (
+        replace(raw, frame=raw.frame.filter(stays), rows=raw.rows.filter(stays)),
+        named.filter(stays),
+        counts_of(names),
+    )
 
 
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
-    """Rename the columns and fill in the default event.
+    """Rename the columns and fill in the default event; columns of one name, from several files, become one.
 
     A frame without columns comes from a file whose rows are all broken; no column in particular is missing.
     """
     if frame.width == 0:
         return pl.DataFrame(schema=TABLES[table])
-    mapping = {theirs: ours for theirs, ours in rules.columns.items() if theirs in frame.columns}
-    names = [mapping.get(name, name) for name in frame.columns]
-    repeated_names = sorted({name for name in names if names.count(name) > 1})
-    if repeated_names:
-        raise DataError(
-            f"{table}: two columns have the name {repeated_names[0]!r}; map only one of them, or rename one in the file"
-        )
-    named = frame.rename(mapping)
-    if table == "events" and rules.default_event is not None and "event" not in names:
+    sources: dict[str, list[str]] = {}
+    for name in frame.columns:
+        sources.setdefault(rules.columns.get(name, name), []).append(name)
+    named = frame.select(_one_column(frame, table, name, columns) for name, columns in sources.items())
+    if table == "events" and rules.default_event is not None and "event" not in sources:
         named = named.with_columns(event=pl.lit(rules.default_event))
     return named
+
+
+def _one_column(frame: pl.DataFrame, table: str, name: str, columns: list[str]) -> pl.Series:
+    """Return a column under its standard name; several columns must be filled in different rows."""
+    if len(columns) == 1:
+        return frame[columns[0]].alias(name)
+    filled = frame.select(pl.sum_horizontal(frame[column].is_not_null() for column in columns)).to_series()
+    if (filled > 1).any():
+        raise DataError(
+            f"{table}: {' and '.join(map(repr, columns))} both have the name {name!r} and values in one row; map only "
+            f"one of them, or rename one in the file"
+        )
+    dtypes = {frame[column].dtype for column in columns}
+    parts = [frame[column] if len(dtypes) == 1 else frame[column].cast(pl.String) for column in columns]
+    return frame.select(pl.coalesce(parts)).to_series().alias(name)
 
 
 def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) -> None:

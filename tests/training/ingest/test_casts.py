@@ -21,9 +21,10 @@ LISTS = pl.List(pl.String)
         ("position", pl.Int64(), ["3", "2.5"], [3, None], "is not a whole number"),
         ("available", pl.Boolean(), ["Yes", "0", "maybe"], [True, False, None], "is not true or false"),
         ("category", LISTS, ["Food > Tea ", " > "], [["Food", "Tea"], []], None),
-        ("tags", LISTS, ["a|b, c"], [["a", "b", "c"]], None),
+        ("tags", LISTS, ["a|b, c"], [["a", "b, c"]], None),
         ("tags", LISTS, [["x", " "], None], [["x"], None], None),
         ("event", pl.String(), ["Order Completed", "purchase"], ["purchase", "purchase"], None),
+        ("event", pl.String(), ["购买", "refund"], [None, "refund"], "'购买' is not a known name"),
         ("timezone", pl.String(), ["Asia/Shanghai", "Mars/North"], ["Asia/Shanghai", None], "is not an IANA time zone"),
     ],
 )
@@ -47,6 +48,26 @@ def test_the_separators_are_the_shops() -> None:
     options = CastOptions(category_separator="/", tag_separators=" ;")
     assert cast_column(pl.Series("category", ["a/b"]), LISTS, options).values.to_list() == [["a", "b"]]
     assert cast_column(pl.Series("tags", ["a b;c"]), LISTS, options).values.to_list() == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "tags"),
+    [
+        (["red|green", "blue"], [["red", "green"], ["blue"]]),
+        (["red,green", "blue"], [["red", "green"], ["blue"]]),
+        (["red;green", "blue; red"], [["red", "green"], ["blue", "red"]]),
+        (["复古、日系", "手工"], [["复古", "日系"], ["手工"]]),
+        (["复古，日系", "手工；皮革"], [["复古", "日系"], ["手工", "皮革"]]),
+        (["shoes, men|sale", "bags, women"], [["shoes, men", "sale"], ["bags, women"]]),
+        (["a;b", "c,d", "e、f"], [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (["plain"], [["plain"]]),
+        ([None, ""], [None, None]),
+    ],
+)
+def test_tags_are_split_at_the_separators_that_the_column_uses(
+    texts: list[str | None], tags: list[list[str] | None]
+) -> None:
+    assert cast_column(pl.Series("tags", texts), LISTS, CastOptions()).values.to_list() == tags
 
 
 def test_zones() -> None:

@@ -47,7 +47,7 @@ LENIENT = IngestConfig(max_reject_share=1.0)
         ({"item_id": "a\x85b"}, "item_id contains control characters"),
         ({"user_id": "x" * 257}, "user_id is longer than 256 bytes of UTF-8"),
         ({"event_id": " "}, "event_id is blank"),
-        ({"event": "bought"}, "unknown event name"),
+        ({"event": "bought"}, "event 'bought' is not a known name"),
         ({"event": None}, "event is empty"),
         ({"user_id": None}, "none of user_id, visitor_id, session_id, basket_id is filled"),
     ],
@@ -90,7 +90,7 @@ def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, 
     bad = good | {"quantity": "abc", "event": "bought", "price": "-1"}
     report, out = run(events=events_file([good, bad]))
     reasons = set(pl.read_parquet(out / "rejects.parquet")["reason"][0].split("; "))
-    assert reasons == {"quantity is not a number", "unknown event name", "price is negative"}
+    assert reasons == {"quantity is not a number", "event 'bought' is not a known name", "price is negative"}
     assert set(report.tables["events"].reasons) == reasons
 
 
@@ -216,8 +216,8 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
 def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
     run: Run, events_file: Write, good: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'unknown event name' \(1 row\)"):
-        run(IngestConfig(), events=events_file([good, good, good, good | {"event": "x"}]))
+    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'quantity is not a number' \(1 row\)"):
+        run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "x"}]))
 
 
 def test_a_mapped_column_that_no_file_has_is_refused(
@@ -239,17 +239,17 @@ def test_events_that_are_not_about_an_item_are_passed_over(run: Run, tmp_path: P
     path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
     report, _ = run(IngestConfig(max_reject_share=0.0), events=path)
     table = report.tables["events"]
-    assert (table.rows, table.kept, table.rejected) == (1, 1, 0)
-    assert "5 events are not about an item and skipped" in table.notes
+    assert (table.rows, table.kept, table.rejected) == (6, 1, 0)
+    assert table.skipped == {"page_view": 2, "scroll": 1, "session_start": 1, "user_engagement": 1}
 
     payloads[0] |= {"items": [{"item_id": "a"}]}
     path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
     report, out = run(LENIENT, events=path)
-    assert report.tables["events"].reasons == {"unknown event name": 1}
+    assert report.tables["events"].unknown_events == {"page_view": 1}
     assert pl.read_parquet(out / "rejects.parquet")["row"].to_list() == [1]
 
     path.write_text(json.dumps(payloads[1]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"events\.jsonl has no event about an item \(1 of other kinds\)"):
+    with pytest.raises(DataError, match=r"all 1 row of events\.jsonl .* not about an item \('session_start' 1\)"):
         run(events=path)
 
 
@@ -262,7 +262,7 @@ def test_part_files_are_numbered_on_past_what_is_passed_over(run: Run, tmp_path:
         (parts / name).write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     report, out = run(events=parts)
     assert pl.read_parquet(out / "rejects.parquet").select("row", "reason").rows() == [(4, "duplicate row")]
-    assert "4 events are not about an item and skipped" in report.tables["events"].notes
+    assert report.tables["events"].skipped == {"scroll": 4}
 
 
 def test_zoneless_times_say_what_to_do(run: Run, events_file: Write, good: dict[str, Any]) -> None:
@@ -465,7 +465,8 @@ def test_kept_and_rejected_rows_are_the_input(run: Run, events_file: Write, rows
     report, out = run(events=events_file([good, *rows]))
     table = report.tables["events"]
     kept, rejects = pl.read_parquet(out / "events.parquet"), pl.read_parquet(out / "rejects.parquet")
-    assert table.rows == len(rows) + 1 == kept.height + rejects.height
+    n_skipped = sum(table.skipped.values())
+    assert table.rows == len(rows) + 1 == kept.height + rejects.height + n_skipped
     assert (table.kept, table.duplicates + table.rejected) == (kept.height, rejects.height)
     assert rejects["row"].is_unique().all()
     assert rejects.filter(pl.col("reason").fill_null("") == "").is_empty()
@@ -473,4 +474,7 @@ def test_kept_and_rejected_rows_are_the_input(run: Run, events_file: Write, rows
         given_row = {name: value for name, value in rows[row - 2].items() if value is not None}
         assert given_row.items() <= json.loads(original).items()
     left = [rows[place] for place in range(len(rows)) if place + 2 not in rejects["row"]]
+    is_skipped = [row["event"] == "nonsense" and not (row["item_id"] or "").strip() for row in left]
+    assert n_skipped == sum(is_skipped)
+    left = [row for row, skipped in zip(left, is_skipped, strict=True) if not skipped]
     assert sorted(kept["item_id"]) == sorted(["z", *(row["item_id"] for row in left)])

@@ -54,7 +54,7 @@ def test_columns_are_renamed_and_the_default_event_is_filled_in() -> None:
 @pytest.mark.parametrize(
     ("row", "columns", "message"),
     [
-        ({"item_id": "i", "sku": "j"}, {"sku": "item_id"}, "two columns have the name 'item_id'"),
+        ({"item_id": "i", "sku": "j"}, {"sku": "item_id"}, "'item_id' and 'sku' both have the name 'item_id'"),
         ({"sku": "j"}, {}, r"'item_id' is missing \(columns found: sku\); map yours with --column THEIRS=item_id"),
     ],
 )
