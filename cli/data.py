@@ -53,6 +53,21 @@ def ingest_tables(
         list[str] | None,
         typer.Option(metavar="THEIRS=OURS", help="Your column name and the standard one; repeatable."),
     ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of CSV files has the column names.",
+            show_default="yes, unless it looks like data",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TABLE:]NAME,NAME,…",
+            help="Column names of CSV files without a header, in order; with TABLE: if several tables are given.",
+        ),
+    ] = None,
     default_event: Annotated[
         str | None, typer.Option(help="Event name of every row, where there is no such column.")
     ] = None,
@@ -78,10 +93,13 @@ def ingest_tables(
     from training.config import read_config
     from training.ingest.ingest import InputFiles, ingest
 
+    sources = InputFiles(events, items, users, offers, from_store)
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,
         "columns": _pairs(column, "--column", "会员号=user_id") if column else None,
+        "csv_columns": _csv_columns(header, columns or [], tuple(sources.tables())),
+        "trust_header": header,
         "event_names": _pairs(event_name, "--event-name", "购买=purchase") if event_name else None,
         "default_event": default_event,
         "timestamp_format": timestamp_format,
@@ -95,7 +113,7 @@ def ingest_tables(
     )
     moment = parse_moment(now, "--now") if now else wall_clock()
     with progress() as on_progress:
-        report = ingest(InputFiles(events, items, users, offers, from_store), settings, out, moment, on_progress)
+        report = ingest(sources, settings, out, moment, on_progress)
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 
@@ -105,6 +123,27 @@ def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
 
     report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock())
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
+
+
+def _csv_columns(header: bool | None, given: list[str], tables: tuple[str, ...]) -> dict[str, tuple[str, ...]] | None:
+    """Return the column names by table; None where the options say nothing."""
+    if header is not False:
+        if given:
+            raise ConfigError(f"--columns is {given[0]!r}: it goes with --no-header, for CSV files without a header")
+        return None
+    columns = {}
+    for text in given:
+        prefix, colon, names = text.rpartition(":")
+        if not colon and len(tables) != 1:
+            raise ConfigError(
+                f"--columns is {text!r}: name its table, such as --columns {(*tables, 'events')[0]}:{text}"
+            )
+        columns[prefix if colon else tables[0]] = tuple(name.strip() for name in names.split(","))
+    if not columns:
+        raise ConfigError(
+            "--no-header needs the names: add --columns, such as --columns user_id,item_id,event,timestamp"
+        )
+    return columns
 
 
 def _pairs(pairs: list[str], option: str, example: str) -> dict[str, str]:

@@ -87,6 +87,39 @@ def test_a_repeated_option_adds_a_file(recsys: Run, write: Write, out: Path) -> 
     assert set(pl.read_parquet(out / "events.parquet")["user_id"]) == {"用户 1", "b", "c"}
 
 
+def test_the_columns_of_files_without_a_header_are_named(recsys: Run, write: Write, out: Path) -> None:
+    events = ("--events", write("1,7,purchase,1714550400\n2,7,purchase,1714550400\n"), "--out", out)
+    mapped = [word for pair in ("1=user_id", "7=item_id", "1714550400=timestamp") for word in ("--column", pair)]
+    for options in ((), (*mapped, "--column", "purchase=event")):
+        refused = recsys("ingest", *events, *options)
+        assert (refused.code, "--no-header --columns" in refused.err) == (2, True), "a row would be lost"
+    names = "user_id,item_id,event,timestamp"
+    said = recsys("ingest", *events, "--no-header", "--columns", names, "--json")
+    assert json.loads(said.out)["tables"]["events"]["kept"] == 2
+    items = ("--items", write("7,tea\n", "items.csv"))
+    several = recsys("ingest", *events, *items, "--no-header", "--columns", names)
+    assert (several.code, "name its table, such as --columns events:user_id" in several.err) == (2, True), several.err
+    named = ("--no-header", "--columns", f"events:{names}", "--columns", "items:item_id,title")
+    assert recsys("ingest", *events, *items, *named).code == 0
+    assert pl.read_parquet(out / "items.parquet")["title"].to_list() == ["tea"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--no-header",), "--no-header needs the names: add --columns"),
+        (("--columns", "a,b"), "it goes with --no-header"),
+        (("--header", "--columns", "a,b"), "it goes with --no-header"),
+        (("--no-header", "--columns", "offers:a,b"), "'offers', expected a table with files: events"),
+    ],
+)
+def test_options_of_the_header_that_do_not_fit(
+    recsys: Run, write: Write, out: Path, options: tuple[str, ...], message: str
+) -> None:
+    said = recsys("ingest", "--events", write(GOOD), "--out", out, *options)
+    assert (said.code, message in said.err) == (2, True), said.err
+
+
 def test_help_names_the_table_of_settings(recsys: Run) -> None:
     assert "[ingest]" in recsys("ingest", "--help").out
 

@@ -17,6 +17,7 @@ from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.ingest.casts import CastOptions, is_zone
+from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
@@ -63,6 +64,8 @@ class IngestConfig:
             nor do events that are not about an item count at all.
         future_tolerance: minutes by which a time may be later than the present moment.
         columns: the shop's column names, each with the standard name.
+        csv_columns: column names of each table's CSV files that have no header, in the order of the file.
+        trust_header: whether the first line of a CSV file is a header even if it looks like data.
         default_event: event name of every row, where the events have no such column.
         event_names: the shop's event names, each with the standard name; the name `skip` leaves its events out.
         timestamp_format: strftime format of times, tried before the standard ones.
@@ -75,6 +78,8 @@ class IngestConfig:
     max_reject_share: Share = 0.05
     future_tolerance: NonNegativeFloat = 5.0
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    csv_columns: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    trust_header: bool = False
     default_event: str | None = None
     event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timestamp_format: str | None = None
@@ -186,7 +191,8 @@ def ingest(
 
 
 def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:
-    parts = [read_table(path, table, config.encoding, aliases_of(config.event_names)) for path in paths]
+    header = CsvHeader(config.csv_columns.get(table, ()), config.trust_header)
+    parts = [read_table(path, table, config.encoding, header, aliases_of(config.event_names)) for path in paths]
     return parts[0] if len(parts) == 1 else concat_parts(parts, ", ".join(map(str, paths)))
 
 
@@ -224,6 +230,9 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
     check_config(config, "ingest")
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
         raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {KNOWN_NAMES}")
+    for table in config.csv_columns:
+        if table not in paths:
+            raise ConfigError(f"columns are named for {table!r}, expected a table with files: {', '.join(paths)}")
     for theirs, ours in config.event_names.items():
         if ours not in {*EVENT_NAMES, *EVENT_ALIASES, SKIP}:
             raise ConfigError(f"event {theirs!r} is mapped to {ours!r}, expected {SKIP} or one of {KNOWN_NAMES}")

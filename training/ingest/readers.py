@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_ALIASES
-from training.ingest.csv_reader import read_csv
+from training.ingest.csv_reader import FIRST_LINE, CsvHeader, read_csv
 from training.ingest.json_reader import read_json, table_of_objects
 from training.ingest.raw_table import RawTable, concat_parts, first_line, numbered
 
@@ -29,7 +29,13 @@ KINDS: Final = {
 PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
 
-def read_table(path: Path, table: str, encoding: str = "utf-8", aliases: Mapping[str, str] = EVENT_ALIASES) -> RawTable:
+def read_table(
+    path: Path,
+    table: str,
+    encoding: str = "utf-8",
+    header: CsvHeader = FIRST_LINE,
+    aliases: Mapping[str, str] = EVENT_ALIASES,
+) -> RawTable:
     """Read a file, or every part file of a folder in the order of their names.
 
     Args:
@@ -38,6 +44,7 @@ def read_table(path: Path, table: str, encoding: str = "utf-8", aliases: Mapping
             short row of a CSV file lacks its last fields. In a folder, names that begin with `_` or `.` are skipped.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
         encoding: encoding of CSV and JSON; it is never guessed.
+        header: where the column names of CSV files come from.
         aliases: the engine's name of an event by another name.
 
     Returns:
@@ -48,7 +55,7 @@ def read_table(path: Path, table: str, encoding: str = "utf-8", aliases: Mapping
         DataError: the file is missing, empty, without rows, truncated, not of its encoding or ragged.
     """
     files = _files(path)
-    parts = [_read_file(file, table, encoding, aliases) for file in files]
+    parts = [_read_file(file, table, encoding, header, aliases) for file in files]
     raw = parts[0] if len(parts) == 1 else concat_parts(parts, str(path))
     if raw.rows.is_empty() and raw.broken.is_empty():
         raise DataError(
@@ -87,7 +94,7 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _read_file(path: Path, table: str, encoding: str, aliases: Mapping[str, str]) -> RawTable:
+def _read_file(path: Path, table: str, encoding: str, header: CsvHeader, aliases: Mapping[str, str]) -> RawTable:
     kind = _kind(path)
     try:
         if path.stat().st_size == 0:
@@ -97,7 +104,7 @@ def _read_file(path: Path, table: str, encoding: str, aliases: Mapping[str, str]
         text = _text(path, encoding)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or error}") from None
-    return read_csv(path.name, text) if kind == "csv" else read_json(text, table, aliases)
+    return read_csv(path.name, text, header) if kind == "csv" else read_json(text, table, aliases)
 
 
 def _read_parquet(path: Path, table: str, aliases: Mapping[str, str]) -> RawTable:

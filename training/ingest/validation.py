@@ -15,6 +15,7 @@ from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
 from training.ingest.casts import PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
+from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.raw_table import RawTable
 
@@ -206,6 +207,8 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
             remedy = f"map yours with --column THEIRS={column}"
             if column == "event":
                 remedy += ", or name the event of every row with --default-event purchase"
+            if any(LOOKS_LIKE_DATA.fullmatch(name) for name in frame.columns):
+                remedy += ", or name all columns with --no-header --columns if the file has no header"
             raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
     if table == "events" and not set(WHO) & set(frame.columns):
         raise DataError(

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recsys.core.errors import ConfigError, DataError
+from training.ingest.csv_reader import CsvHeader
 from training.ingest.readers import read_table
 
 CSV = "item_id,title\n007,手工皮具\n8,茶\n"
@@ -147,3 +148,54 @@ def test_part_files_that_disagree(tmp_path: Path) -> None:
     pl.DataFrame({"item_id": [1]}).write_parquet(tmp_path / "b.parquet")
     with pytest.raises(DataError, match="disagree"):
         read_table(tmp_path, "items")
+
+
+ROWS = ("7,a,purchase,1714550400", "8,b,view_item,1714550401")
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+def test_a_file_without_a_header_keeps_every_row(tmp_path: Path, separator: str, ending: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(ROWS).replace(",", separator) + ending, encoding="utf-8")
+    names = ("user_id", "item_id", "event", "timestamp")
+    raw = read_table(path, "events", header=CsvHeader(names))
+    assert raw.frame.columns == list(names)
+    assert raw.frame.rows() == [tuple(row.split(",")) for row in ROWS]
+    assert raw.rows.to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_data"),
+    [
+        ("1,2268000,2520377,purchase,1790000000", True),
+        ("u1,i1,2026-05-01 08:00:00,3.5", True),
+        ("u1;i1;2026-05-01;3,5", True),
+        ("12345", True),
+        ("item_id,price,2024,2025", True),
+        ("item_id,title,price,2025", False),
+        ("u1,i1,purchase,2026-05-01", False),
+        ("item_id", False),
+    ],
+)
+def test_a_first_line_of_numbers_and_times_is_no_header(tmp_path: Path, first: str, is_data: bool) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(f"{first}\n{first}\n", encoding="utf-8")
+    if is_data:
+        with pytest.raises(DataError, match=r"has no header: .*--no-header --columns"):
+            read_table(path, "events")
+    assert read_table(path, "events", header=CsvHeader(is_trusted=True)).frame.height == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("user_id", "item_id", "event"), "has 4 fields in its first line, and --columns names 3"),
+        (("user_id", "item_id", "event", "event"), "two columns named 'event'; name each column once"),
+    ],
+)
+def test_the_given_names_fit_the_file(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(ROWS), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_table(path, "events", header=CsvHeader(names))
