@@ -101,6 +101,13 @@ class UserRows(_Rows):
     user_id = _id(nullable=False)
 
 
+class IdentityRows(_Rows):
+    """One id that belongs to the person of another id."""
+
+    id = _id(nullable=False)
+    user_id = _id(nullable=False)
+
+
 class OfferRows(_Rows):
     """One item's price or availability in a region, store or channel."""
 
@@ -129,6 +136,7 @@ SCHEMAS: Final[dict[str, type[dy.Schema]]] = {
     "items": ItemRows,
     "users": UserRows,
     "offers": OfferRows,
+    "identities": IdentityRows,
 }
 
 

@@ -19,7 +19,7 @@ from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
-from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
+from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, file_identities, raw_table
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
@@ -35,7 +35,8 @@ class InputFiles:
     """The files, or folders of part files, of each table, and the live log; events, items or the log are required.
 
     Attributes:
-        events, items, users, offers: paths of each table; the rows of several files are added up, in their order.
+        events, items, users, offers, identities: paths of each table; the rows of several files are added up, in
+            their order.
         store: path of the live log; its events are added to the files, and its changes are applied to them.
     """
 
@@ -43,6 +44,7 @@ class InputFiles:
     items: Paths = None
     users: Paths = None
     offers: Paths = None
+    identities: Paths = None
     store: Path | None = None
 
     def tables(self) -> dict[str, tuple[Path, ...]]:
@@ -173,17 +175,17 @@ def ingest(
         [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*validated.values(), *from_log.values()))]
     )
     _refuse_bad_tables(validated, paths, config, rejects, out)
-    if log is not None:
-        kept = concat_logs(
-            kept, {table: part.kept for table, part in from_log.items()}, log.identities, log.items_with_new_offers
-        )
+    identities = file_identities(kept) if log is None else log.identities
+    if log is not None or "identities" in kept:
+        logged = {table: part.kept for table, part in from_log.items()}
+        kept = concat_logs(kept, logged, identities, () if log is None else log.items_with_new_offers)
         _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in validated.items()}
     reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
     tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
-    seq, merges = (0, {}) if log is None else (log.seq, log.identities.roots(log.identities.merges))
+    seq, merges = 0 if log is None else log.seq, identities.roots(identities.merges)
     info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
@@ -208,8 +210,8 @@ def _read_log(
     if path is None:
         return None, {}
     progress("reading the live log", 0.5)
-    log = export_event_log(path)
-    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES}
+    log = export_event_log(path, file_identities(files))
+    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
     rules_of_log = ValidationRules(rules.latest)
     return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 

@@ -33,7 +33,10 @@ DUPLICATE: Final = "duplicate"
 MAX_REASONS: Final = 100
 """Different reasons that a report counts one by one."""
 
-LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
+LAST_WINS: Final = {"items": "item_id", "users": "user_id", "identities": "id"}
+
+ATTRIBUTED: Final = ("items", "users")
+"""Tables whose further columns are kept."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
     attributes = [name for name in named.columns if name not in TABLES[table]]
-    keeps_attributes = table in LAST_WINS
+    keeps_attributes = table in ATTRIBUTED
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
     return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
