@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -59,9 +59,11 @@ def read_csv(name: str, text: bytes, header: CsvHeader = FIRST_LINE) -> RawTable
         raise DataError(_ragged(name, text, separator, len(names), error)) from None
     if len(names) == frame.width:
         frame.columns = names
-    table = numbered(frame)
+    table = replace(numbered(frame), has_types=False)
     is_filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    return table if is_filled.all() else RawTable(frame.filter(is_filled), table.rows.filter(is_filled), table.broken)
+    return (
+        table if is_filled.all() else replace(table, frame=frame.filter(is_filled), rows=table.rows.filter(is_filled))
+    )
 
 
 def _column_names(name: str, fields: list[str], header: CsvHeader) -> list[str]:

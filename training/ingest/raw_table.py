@@ -22,11 +22,13 @@ class RawTable:
         rows: UInt32; number of each row in its source, from 1. A header is not counted, part files are numbered one
             after the other, and all rows of one payload have its number.
         broken: `BROKEN` columns of the rows that could not be parsed.
+        has_types: whether the columns have types of their own; those of CSV are texts that may stand for anything.
     """
 
     frame: pl.DataFrame
     rows: pl.Series
     broken: pl.DataFrame
+    has_types: bool = True
 
 
 def numbered(frame: pl.DataFrame) -> RawTable:
@@ -50,7 +52,7 @@ def concat_parts(parts: Sequence[RawTable], source: str) -> RawTable:
         rows.append((part.rows + offset).cast(pl.UInt32))
         broken.append(part.broken.with_columns((pl.col("row") + offset).cast(pl.UInt32)))
         offset = max([offset, *rows[-1].tail(1), *broken[-1]["row"].tail(1)])
-    return RawTable(frame, pl.concat(rows), pl.concat(broken))
+    return RawTable(frame, pl.concat(rows), pl.concat(broken), all(part.has_types for part in parts))
 
 
 def first_line(error: BaseException) -> str:

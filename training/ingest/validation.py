@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
+from training.ingest.attributes import typed_columns
 from training.ingest.casts import PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
 from training.ingest.csv_reader import LOOKS_LIKE_DATA
@@ -146,6 +147,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     attributes = [name for name in named.columns if name not in TABLES[table]]
     keeps_attributes = table in ATTRIBUTED
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
+    extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times)
     return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
         rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
@@ -153,7 +155,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=cast.notes,
+        notes=(*cast.notes, *types),
     )
 
 
