@@ -83,6 +83,9 @@ def ingest_tables(
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="Largest share of rejected rows, 0 to 1.")] = None,
     future_tolerance: Annotated[float | None, typer.Option(help="Minutes that an event may be in the future.")] = None,
+    earliest: Annotated[
+        str | None, typer.Option(help="Earliest time that an event may have.", show_default="1990-01-01")
+    ] = None,
     config: ConfigFile = None,
     now: Now = None,
     as_json: AsJson = False,
@@ -108,6 +111,7 @@ def ingest_tables(
         "tag_separators": tag_separators,
         "max_reject_share": max_reject_share,
         "future_tolerance": future_tolerance,
+        "earliest": earliest,
     }
     settings = replace(
         read_config(config).ingest, **{name: value for name, value in given.items() if value is not None}

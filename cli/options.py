@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from recsys.core.errors import ConfigError
-from recsys.core.timestamps import parse_iso
+from recsys.core.timestamps import EARLIEST, LATEST, parse_iso
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
@@ -21,11 +21,6 @@ Store = Annotated[str | None, typer.Option(metavar="NAME", help="Store of the re
 Channel = Annotated[str | None, typer.Option(metavar="NAME", help="Channel of the request.")]
 
 DEFAULT_MODELS = Path("models")
-
-
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""One year before the last year of the calendar, so that the local time in every zone is a valid date."""
 
 
 def parse_moment(text: str, option: str) -> datetime:

@@ -31,6 +31,10 @@ TAG_SEPARATORS: Final = ("|｜", ";；", "、", ",，")
 LARGEST_EXACT_FLOAT: Final = 2.0**53
 
 UNKNOWN_EVENT: Final = "is not a known name"
+
+GOT: Final = ", got "
+"""Stands between a problem and the value that has it; reports count by the problem."""
+
 MAX_SHOWN: Final = 60
 """Characters of a value that a problem shows."""
 
@@ -126,7 +130,8 @@ def _known_events(names: TypedColumn, aliases: Mapping[str, str]) -> TypedColumn
     unknown = events.is_not_null() & ~events.is_in(EVENT_NAMES)
     if not unknown.any():
         return TypedColumn(events, names.problems)
-    value = pl.concat_str(pl.lit("'"), events.str.slice(0, MAX_SHOWN), pl.lit(f"' {UNKNOWN_EVENT}"))
+    shown = events.str.slice(0, MAX_SHOWN).str.replace_all("; ", ";", literal=True)
+    value = pl.concat_str(pl.lit(f"{UNKNOWN_EVENT}{GOT}'"), shown, pl.lit("'"))
     problems = pl.select(pl.when(unknown).then(value)).to_series()
     return TypedColumn(events.set(unknown, None), problems)
 

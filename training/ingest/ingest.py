@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from recsys.core.timestamps import EARLIEST, EARLIEST_EVENT, parse_iso
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
@@ -65,6 +66,7 @@ class IngestConfig:
         max_reject_share: largest share of a table's rows that may be rejected; duplicates do not count as rejected,
             nor do events that are not about an item count at all.
         future_tolerance: minutes by which a time may be later than the present moment.
+        earliest: the earliest time that an event may have; earlier ones, such as 1970, are rejected.
         columns: the shop's column names, each with the standard name.
         csv_columns: column names of each table's CSV files that have no header, in the order of the file.
         trust_header: whether the first line of a CSV file is a header even if it looks like data.
@@ -79,6 +81,7 @@ class IngestConfig:
     encoding: str = "utf-8"
     max_reject_share: Share = 0.05
     future_tolerance: NonNegativeFloat = 5.0
+    earliest: str = str(EARLIEST_EVENT.date())
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     csv_columns: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     trust_header: bool = False
@@ -212,7 +215,7 @@ def _read_log(
     progress("reading the live log", 0.5)
     log = export_event_log(path, file_identities(files))
     raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
-    rules_of_log = ValidationRules(rules.latest)
+    rules_of_log = ValidationRules(rules.latest, earliest=EARLIEST)
     return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 
 
@@ -230,6 +233,10 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
     if config.timezone is not None and not is_zone(config.timezone):
         raise ConfigError(f"{config.timezone!r} is not an IANA time zone such as Asia/Shanghai")
     check_config(config, "ingest")
+    try:
+        parse_iso(config.earliest, UTC)
+    except ValueError as error:
+        raise ConfigError(f"earliest is {config.earliest!r}, {error}") from None
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
         raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {KNOWN_NAMES}")
     for table in config.csv_columns:
@@ -271,7 +278,8 @@ def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
     times = TimestampOptions(config.timezone, config.timestamp_format)
     casts = CastOptions(times, config.category_separator, config.tag_separators, aliases_of(config.event_names))
     latest = now + timedelta(minutes=config.future_tolerance)
-    return ValidationRules(latest, casts, config.columns, config.default_event, config.event_names)
+    earliest = parse_iso(config.earliest, UTC)
+    return ValidationRules(latest, casts, config.columns, config.default_event, config.event_names, earliest)
 
 
 def _refuse_bad_tables(
@@ -302,7 +310,7 @@ def _why_refused(part: ValidationResult, table: str, names: list[str], config: I
     unknown = part.unknown_events()
     reason, count = next(iter(part.faults().items()))
     limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
-    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)})"
+    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)}, such as {part.example(reason)})"
     if sum(unknown.values()) >= count:
         why = f"event names are not known: {listed(unknown)}; {mapping_advice(unknown)}"
     return (

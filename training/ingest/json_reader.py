@@ -79,8 +79,8 @@ def table_of_objects(
 
 
 def _reason(error: DataError) -> str:
-    """Return the message without the value and its position, so that equal faults count together."""
-    return re.sub(r"\[\d+\]", "[]", str(error)).partition(", got ")[0]
+    """Return the message without the position of the value, so that equal faults count together."""
+    return re.sub(r"\[\d+\]", "[]", str(error)).replace("; ", ";")
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -13,12 +13,14 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
+from recsys.core.timestamps import EARLIEST_EVENT
 from training.ingest.attributes import typed_columns
-from training.ingest.casts import PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
+from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
 from training.ingest.checks import ROW, check_rows
 from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.raw_table import RawTable
+from training.ingest.time_bounds import with_event_bounds, without_extreme_times
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
@@ -30,9 +32,6 @@ REJECTS: Final[dict[str, pl.DataType]] = {
 
 DUPLICATE: Final = "duplicate"
 """First word of the reason of every duplicate, and of no other reason."""
-
-MAX_REASONS: Final = 100
-"""Different reasons that a report counts one by one."""
 
 LAST_WINS: Final = {"items": "item_id", "users": "user_id", "identities": "id"}
 
@@ -50,6 +49,7 @@ class ValidationRules:
         columns: the shop's column names, each with the standard name.
         default_event: event name of every row, where the events have no such column.
         event_names: by the shop's name of an event, the engine's name, or `event_names.SKIP`.
+        earliest: aware; an event before this moment has a wrong time.
     """
 
     latest: datetime
@@ -57,6 +57,7 @@ class ValidationRules:
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
     event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    earliest: datetime = EARLIEST_EVENT
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,24 @@ class ValidationResult:
         reasons = self.rejects["reason"]
         return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
 
+    def example(self, reason: str) -> str:
+        """Return a rejected row that breaks a rule: its number, and its value where the reason has one."""
+        texts = self.rejects.select("row", pl.col("reason").str.split("; ")).explode("reason")
+        row, text = texts.filter(pl.col("reason").str.starts_with(reason)).row(0)
+        _, got, value = text.partition(GOT)
+        return f"row {row:,}{f': {value}' if got else ''}"
+
     def unknown_events(self) -> dict[str, int]:
         """Count the rejected events of unknown names by name, the most frequent first."""
-        names = self.rejects["reason"].str.extract(f"(?:^|; )event '(.*)' {UNKNOWN_EVENT}(?:; |$)")
+        names = self.rejects["reason"].str.extract(f"(?:^|; )event {UNKNOWN_EVENT}{GOT}'(.*?)'(?:; |$)")
         return counts_of(names)
 
 
 def _counted(reasons: pl.Series) -> dict[str, int]:
-    """Count reasons; beyond `MAX_REASONS` the rarest are counted together."""
-    each = reasons.str.split("; ").explode().to_frame("reason")
+    """Count reasons by what is wrong, whatever the value."""
+    each = reasons.str.split("; ").explode().str.split(GOT).list.first().to_frame("reason")
     counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    counted = dict(counts.head(MAX_REASONS).iter_rows())
-    rest = counts.tail(max(0, counts.height - MAX_REASONS))
-    return counted | ({f"{rest.height:,} other reasons": int(rest["len"].sum())} if rest.height else {})
+    return dict(counts.iter_rows())
 
 
 def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> ValidationResult:
@@ -139,7 +145,10 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     if table == "events":
         raw, named, skipped = _without_skipped(raw, named, rules)
     cast = cast_table(named, table, rules.casts)
-    checked = check_rows(_from_future(cast.frame, table, rules.latest).with_row_index(ROW), table)
+    frame, emptied = without_extreme_times(cast.frame, table)
+    if table == "events":
+        frame = with_event_bounds(frame, rules.earliest, rules.latest)
+    checked = check_rows(frame.with_row_index(ROW), table)
     repeated = _repeated(checked.kept, table)
     kept = checked.kept
     if repeated.height:
@@ -155,7 +164,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *types),
+        notes=(*cast.notes, *emptied, *types),
     )
 
 
@@ -220,14 +229,6 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
             f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
             f"map yours with --column THEIRS=user_id"
         )
-
-
-def _from_future(frame: pl.DataFrame, table: str, latest: datetime) -> pl.DataFrame:
-    """Add a problem to every event after `latest`."""
-    if table != "events" or not (late := frame["timestamp"] > latest).any():
-        return frame
-    text = pl.concat_str(PROBLEMS, pl.lit("timestamp is in the future"), separator="; ", ignore_nulls=True)
-    return frame.with_columns(pl.when(late.fill_null(False)).then(text).otherwise(PROBLEMS).alias(PROBLEMS))
 
 
 def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:

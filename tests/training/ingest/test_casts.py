@@ -24,7 +24,7 @@ LISTS = pl.List(pl.String)
         ("tags", LISTS, ["a|b, c"], [["a", "b, c"]], None),
         ("tags", LISTS, [["x", " "], None], [["x"], None], None),
         ("event", pl.String(), ["Order Completed", "purchase"], ["purchase", "purchase"], None),
-        ("event", pl.String(), ["购买", "refund"], [None, "refund"], "'购买' is not a known name"),
+        ("event", pl.String(), ["购买", "refund"], [None, "refund"], "is not a known name, got '购买'"),
         ("timezone", pl.String(), ["Asia/Shanghai", "Mars/North"], ["Asia/Shanghai", None], "is not an IANA time zone"),
     ],
 )

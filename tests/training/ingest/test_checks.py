@@ -11,7 +11,13 @@ from training.ingest.checks import ROW, SCHEMAS, SENTENCES, check_rows
 
 EVENT = {"item_id": "i", "event": "purchase", "timestamp": datetime(2024, 5, 1, tzinfo=UTC), "user_id": "u"}
 OFFER = {"item_id": "i", "price": 1.0}
-VALID = {"events": EVENT, "items": {"item_id": "i"}, "users": {"user_id": "u"}, "offers": OFFER}
+VALID = {
+    "events": EVENT,
+    "items": {"item_id": "i"},
+    "users": {"user_id": "u"},
+    "offers": OFFER,
+    "identities": {"id": "v", "user_id": "u"},
+}
 
 
 def rows(table: str, *changes: dict[str, Any], problems: str | None = None) -> pl.DataFrame:

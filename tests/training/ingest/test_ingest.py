@@ -35,7 +35,10 @@ LENIENT = IngestConfig(max_reject_share=1.0)
         ({"propensity": "2"}, "propensity is above one"),
         ({"timestamp": "yesterday"}, "timestamp cannot be read as a time"),
         ({"timestamp": "2024-05-01 08:00:00"}, "timestamp has no time zone"),
-        ({"timestamp": "2024-06-01T00:06:00Z"}, "timestamp is in the future"),
+        ({"timestamp": "2024-06-01T00:06:00Z"}, "timestamp is in the future, got '2024-06-01T00:06:00Z'"),
+        ({"timestamp": "1970-01-01T00:00:00Z"}, "timestamp is before 1990-01-01"),
+        ({"timestamp": "0"}, "timestamp is before 1990-01-01"),
+        ({"timestamp": "1899-12-30"}, "timestamp is before 1990-01-01"),
         ({"timestamp": None}, "timestamp is empty"),
         ({"received_at": "soon"}, "received_at cannot be read as a time"),
         ({"item_id": None}, "item_id is empty"),
@@ -47,7 +50,7 @@ LENIENT = IngestConfig(max_reject_share=1.0)
         ({"item_id": "a\x85b"}, "item_id contains control characters"),
         ({"user_id": "x" * 257}, "user_id is longer than 256 bytes of UTF-8"),
         ({"event_id": " "}, "event_id is blank"),
-        ({"event": "bought"}, "event 'bought' is not a known name"),
+        ({"event": "bought"}, "event is not a known name, got 'bought'"),
         ({"event": None}, "event is empty"),
         ({"user_id": None}, "none of user_id, visitor_id, session_id, basket_id is filled"),
     ],
@@ -90,8 +93,8 @@ def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, 
     bad = good | {"quantity": "abc", "event": "bought", "price": "-1"}
     report, out = run(events=events_file([good, bad]))
     reasons = set(pl.read_parquet(out / "rejects.parquet")["reason"][0].split("; "))
-    assert reasons == {"quantity is not a number", "event 'bought' is not a known name", "price is negative"}
-    assert set(report.tables["events"].reasons) == reasons
+    assert reasons == {"quantity is not a number", "event is not a known name, got 'bought'", "price is negative"}
+    assert set(report.tables["events"].reasons) == {reason.partition(", got ")[0] for reason in reasons}
 
 
 def test_duplicates_keep_the_first_and_are_no_fault(run: Run, events_file: Write, good: dict[str, Any]) -> None:
@@ -192,7 +195,7 @@ def test_too_many_bad_rows_fail_the_job_and_leave_the_old_output(
     with pytest.raises(DataError) as raised:
         run(IngestConfig(), events=events_file(rows))
     assert "1 of 10 rows of events.csv (10.0%)" in str(raised.value)
-    assert "'quantity is not a number' (1 row)" in str(raised.value)
+    assert "'quantity is not a number' (1 row, such as row 10" in str(raised.value)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert pl.read_parquet(rejects_beside(out))["row"].to_list() == [10]
     run(IngestConfig(max_reject_share=0.1), events=events_file(rows))
@@ -205,7 +208,7 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
         run(events=events_file([good | {"event": "x"}]))
     (tmp_path / "header.csv").write_text("item_id\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text("{a\n{b\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows\)"):
+    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows, such as row 1\)"):
         run(events=tmp_path / "broken.jsonl")
     rejects_beside(tmp_path / "out").unlink()
     with pytest.raises(DataError, match=r"^header\.csv has no rows under its header: export it again$"):
@@ -216,7 +219,9 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
 def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
     run: Run, events_file: Write, good: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'quantity is not a number' \(1 row\)"):
+    with pytest.raises(
+        DataError, match=r"1 of 4 rows .* rejected, .*'quantity is not a number' \(1 row, such as row 4\)"
+    ):
         run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "x"}]))
 
 

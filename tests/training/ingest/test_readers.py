@@ -115,7 +115,7 @@ def test_payloads_unfold_in_events(tmp_path: Path) -> None:
     raw = read_table(path, "events")
     assert raw.frame["item_id"].to_list() == ["a", "b"]
     assert raw.rows.to_list() == [1, 1]
-    assert raw.broken["reason"].to_list() == ["properties: expected an object"]
+    assert raw.broken["reason"].to_list() == ["properties: expected an object, got a number"]
 
 
 def test_ga4_parquet_export_unfolds(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def test_kept_rejected_and_duplicate_rows_are_the_input() -> None:
     assert (found.kept.height, found.duplicates, found.rejected, found.rows) == (2, 1, 2, 5)
     assert found.rejects.schema == REJECTS
     assert found.rejects["row"].to_list() == [2, 4, 5]
-    assert found.rejects["reason"].to_list() == ["duplicate row", "item_id is empty", "timestamp is in the future"]
+    late = "timestamp is in the future, got '2024-06-01T00:00:01Z'"
+    assert found.rejects["reason"].to_list() == ["duplicate row", "item_id is empty", late]
     assert found.faults() == {"item_id is empty": 1, "timestamp is in the future": 1}
     assert found.reasons() == found.faults() | {"duplicate row": 1}
     assert json.loads(found.rejects["original"][0]) == EVENT
