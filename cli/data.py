@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
+from cli.options import AsJson, ConfigFile, Data, PlacementFile, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 
@@ -122,11 +122,14 @@ def ingest_tables(
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 
-def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
-    """Report what a folder of tables contains, what is unusual, and which lists it supports."""
+def doctor(data: Data, placements: PlacementFile = None, now: Now = None, as_json: AsJson = False) -> None:
+    """Report what a folder of tables contains, what is unusual, and which lists it supports.
+
+    With --placements also where the file's weights replace learned ones, and which of its rules keep no item.
+    """
     from training.doctor.doctor import render, run_doctor
 
-    report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock())
+    report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock(), placements)
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
 
 
