@@ -18,7 +18,7 @@ from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
-from training.ingest.raw_table import RawTable, numbered
+from training.ingest.raw_table import Origin, RawTable, numbered
 
 IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
 
@@ -128,7 +128,7 @@ def open_log(path: Path) -> SqliteStore:
 
 def raw_table(frame: pl.DataFrame) -> RawTable:
     """Return rows of the log in the form of a file's rows."""
-    return numbered(frame)
+    return numbered(frame, Origin("the live log"))
 
 
 def concat_logs(

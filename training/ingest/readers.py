@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from recsys.core.errors import ConfigError, DataError
+from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_ALIASES
 from training.ingest.csv_reader import FIRST_LINE, CsvHeader, read_csv
 from training.ingest.json_reader import read_json, table_of_objects
-from training.ingest.raw_table import RawTable, concat_parts, first_line, numbered
+from training.ingest.raw_table import Origin, RawTable, concat_parts, concat_pieces, first_line, numbered
+from training.ingest.text_files import text_pieces
 
 KINDS: Final = {
     ".parquet": "parquet",
@@ -48,11 +47,11 @@ def read_table(
         aliases: the engine's name of an event by another name.
 
     Returns:
-        The rows. A line of JSON that cannot be parsed is a broken row.
+        The rows. A line that cannot be parsed is a broken row.
 
     Raises:
         ConfigError: the encoding is unknown.
-        DataError: the file is missing, empty, without rows, truncated, not of its encoding or ragged.
+        DataError: the file is missing, empty, without rows, truncated or not of its encoding.
     """
     files = _files(path)
     parts = [_read_file(file, table, encoding, header, aliases) for file in files]
@@ -101,10 +100,12 @@ def _read_file(path: Path, table: str, encoding: str, header: CsvHeader, aliases
             raise DataError(f"{path.name} is empty; export it again")
         if kind == "parquet":
             return _read_parquet(path, table, aliases)
-        text = _text(path, encoding)
+        pieces = text_pieces(path, encoding, is_csv=kind == "csv")
+        if kind == "json":
+            return read_json(path.name, pieces, table, aliases)
+        return concat_pieces(list(read_csv(path.name, pieces, header)), path.name)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or error}") from None
-    return read_csv(path.name, text, header) if kind == "csv" else read_json(text, table, aliases)
 
 
 def _read_parquet(path: Path, table: str, aliases: Mapping[str, str]) -> RawTable:
@@ -115,34 +116,5 @@ def _read_parquet(path: Path, table: str, aliases: Mapping[str, str]) -> RawTabl
             f"{path.name} is not a whole Parquet file ({first_line(error)}); export or copy it again"
         ) from None
     if table == "events" and PAYLOAD_COLUMNS & set(frame.columns) and "item_id" not in frame.columns:
-        return table_of_objects(frame.iter_rows(named=True), table, aliases=aliases)
-    return numbered(frame)
-
-
-def _text(path: Path, encoding: str) -> bytes:
-    """Return the text of a file as UTF-8 without a byte order mark."""
-    data = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path.name} is not a whole gzip file ({error}); copy it again") from None
-    try:
-        text = data.decode(encoding)
-    except LookupError:
-        raise ConfigError(f"the encoding {encoding!r} is unknown; expected a name such as utf-8 or gb18030") from None
-    except UnicodeError as error:
-        raise DataError(_wrong_encoding(path, encoding, error)) from None
-    if "\0" in text:
-        raise DataError(f"{path.name} has NUL characters, so it is not {encoding} text; set --encoding")
-    text = text.removeprefix("\ufeff")
-    if not text.strip():
-        raise DataError(f"{path.name} is empty; export it again")
-    return text.encode("utf-8", "replace")
-
-
-def _wrong_encoding(path: Path, encoding: str, error: UnicodeError) -> str:
-    at = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-    name = "UTF-8" if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig") else encoding
-    remedy = "set --encoding gb18030 if the file is Chinese" if name == "UTF-8" else "set --encoding to the file's own"
-    return f"{path.name} is not valid {name}{at}; {remedy}"
+        return table_of_objects(frame.iter_rows(named=True), table, aliases=aliases, origin=Origin(path.name))
+    return numbered(frame, Origin(path.name))
