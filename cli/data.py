@@ -13,7 +13,7 @@ from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from training.ingest.ingest import IngestReport
+    from training.ingest.ingest import IngestReport, TableReport
 
 Source = Annotated[
     list[Path] | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files; repeatable.")
@@ -79,6 +79,14 @@ def ingest_tables(
         ),
     ] = None,
     timestamp_format: Annotated[str | None, typer.Option(help="strftime format of times.")] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(help="Mark before decimals: point or comma.", show_default="the one that each column uses"),
+    ] = None,
+    real_word: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="A word such as null that is an id or a value of yours; repeatable."),
+    ] = None,
     category_separator: Annotated[str | None, typer.Option(help="Text between the levels of a category.")] = None,
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="Largest share of rejected rows, 0 to 1.")] = None,
@@ -108,6 +116,8 @@ def ingest_tables(
         "default_event": default_event,
         "timestamp_format": timestamp_format,
         "category_separator": category_separator,
+        "decimal": decimal,
+        "real_words": tuple(real_word) if real_word else None,
         "tag_separators": tag_separators,
         "max_reject_share": max_reject_share,
         "future_tolerance": future_tolerance,
@@ -164,6 +174,10 @@ def _pairs(pairs: list[str], option: str, example: str) -> dict[str, str]:
     return read
 
 
+def _example(table: TableReport, reason: str) -> str:
+    return f" ({table.examples[reason]})" if reason in table.examples else ""
+
+
 def _show_report(report: IngestReport, out: Path) -> None:
     from training.ingest.event_names import listed, mapping_advice
 
@@ -180,9 +194,11 @@ def _show_report(report: IngestReport, out: Path) -> None:
             show_lines(
                 [f"{name}: unknown names: {listed(table.unknown_events)}; {mapping_advice(table.unknown_events)}"]
             )
+        found = [("row", "left out", table.reasons), ("cell", "emptied", table.emptied)]
         show_lines(
-            f"{name}: {count:,} {'row' if count == 1 else 'rows'} left out: {reason}"
-            for reason, count in table.reasons.items()
+            f"{name}: {count:,} {noun if count == 1 else f'{noun}s'} {effect}: {reason}{_example(table, reason)}"
+            for noun, effect, reasons in found
+            for reason, count in reasons.items()
         )
         show_lines(f"{name}: {note}" for note in table.notes)
         if table.ignored_columns:

@@ -157,19 +157,25 @@ def test_too_many_bad_rows_fail_with_one_sentence(recsys: Run, write: Write, out
 
 
 @pytest.mark.parametrize(
-    ("value", "column"), [("-1", "quantity"), ("NaN", "price"), ("-0.5", "price"), ("x", "quantity")]
+    ("value", "column", "effect", "aside"),
+    [
+        ("-1", "quantity", "1 row left out", "rejects"),
+        ("-0.5", "price", "1 cell emptied", "emptied"),
+        ("x", "quantity", "1 cell emptied", "emptied"),
+    ],
 )
 def test_bad_numbers_are_kept_apart_with_their_reason(
-    recsys: Run, write: Write, out: Path, value: str, column: str
+    recsys: Run, write: Write, out: Path, value: str, column: str, effect: str, aside: str
 ) -> None:
     lines = [f"i{n},purchase,2024-05-01T08:00:00Z,u,{value if n == 0 else 1}" for n in range(30)]
     events = write("\n".join([f"{HEADER},{column}", *lines, ""]))
     said = recsys("ingest", "--events", events, "--out", out)
     assert said.code == 0
-    assert f"1 row left out: {column}" in said.out
-    rejects = pl.read_parquet(out / "rejects.parquet")
-    assert rejects["original"].str.contains(value, literal=True).all()
-    assert rejects.height == 1
+    assert f"{effect}: {column}" in said.out
+    assert f"line 2 of events.csv has '{value}'; expected" in said.out
+    kept_aside = pl.read_parquet(out / f"{aside}.parquet")
+    assert kept_aside["original" if aside == "rejects" else "value"].str.contains(value, literal=True).all()
+    assert kept_aside.height == 1
 
 
 def test_a_duplicate_event_id_is_kept_apart(recsys: Run, write: Write, out: Path) -> None:

@@ -22,10 +22,12 @@ from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, file_identities, raw_table
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
+from training.ingest.null_words import spelled
+from training.ingest.number_columns import Decimal
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
 from training.ingest.timestamp_columns import TimestampOptions
-from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
+from training.ingest.validation import EMPTIED, REJECTS, ValidationResult, ValidationRules, validate_table
 
 Paths = Path | Sequence[Path] | None
 """One file or folder, several of them, or none."""
@@ -74,6 +76,9 @@ class IngestConfig:
         event_names: the shop's event names, each with the standard name; the name `skip` leaves its events out.
         timestamp_format: strftime format of times, tried before the standard ones.
         category_separator: text between the levels of a category.
+        decimal: the mark before decimals in texts: `point`, `comma`, or `auto` for the one that each column uses.
+        real_words: words such as `null` that are ids or values of this shop; elsewhere they stand for an empty cell.
+        max_bad_cell_share: largest share of an optional column's filled cells that may be unreadable.
         tag_separators: characters that each end a tag; without it the column's own of `|`, `;`, `、` and `,`.
     """
 
@@ -89,6 +94,9 @@ class IngestConfig:
     event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timestamp_format: str | None = None
     category_separator: str = ">"
+    decimal: Decimal = "auto"
+    real_words: tuple[str, ...] = ()
+    max_bad_cell_share: Share = 0.5
     tag_separators: str | None = None
 
 
@@ -103,6 +111,8 @@ class TableReport:
         rejected: rows left out because they break a rule.
         skipped: events that are not about an item, by name, most frequent first.
         reasons: rows by reason, most frequent first; a row that breaks two rules counts for both.
+        emptied: cells of kept rows that break a rule and are empty now, by column and reason.
+        examples: by reason, where the first row or cell with it is, its value, and what is accepted.
         unknown_events: rejected events of unknown names, by name, most frequent first.
         ignored_columns: columns of the input that the table does not have.
         notes: how ambiguous columns were read.
@@ -114,6 +124,8 @@ class TableReport:
     rejected: int
     skipped: dict[str, int]
     reasons: dict[str, int]
+    emptied: dict[str, int]
+    examples: dict[str, str]
     unknown_events: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
@@ -186,7 +198,11 @@ def ingest(
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in validated.items()}
     reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
-    tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
+    emptied = pl.concat(
+        [pl.DataFrame(schema=EMPTIED), *(part.emptied for part in (*validated.values(), *from_log.values()))]
+    )
+    left_out = {"rejects": rejects, "emptied": emptied}
+    tables = {table: _ordered(rows, table) for table, rows in kept.items()} | left_out
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
     seq, merges = 0 if log is None else log.seq, identities.roots(identities.merges)
     info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
@@ -215,7 +231,7 @@ def _read_log(
     progress("reading the live log", 0.5)
     log = export_event_log(path, file_identities(files))
     raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
-    rules_of_log = ValidationRules(rules.latest, earliest=EARLIEST)
+    rules_of_log = ValidationRules(rules.latest, CastOptions(null_words=spelled(())), earliest=EARLIEST)
     return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 
 
@@ -276,10 +292,24 @@ def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
 
 def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
     times = TimestampOptions(config.timezone, config.timestamp_format)
-    casts = CastOptions(times, config.category_separator, config.tag_separators, aliases_of(config.event_names))
+    casts = CastOptions(
+        times,
+        config.category_separator,
+        config.tag_separators,
+        aliases_of(config.event_names),
+        config.decimal,
+        spelled(real=config.real_words),
+    )
     latest = now + timedelta(minutes=config.future_tolerance)
-    earliest = parse_iso(config.earliest, UTC)
-    return ValidationRules(latest, casts, config.columns, config.default_event, config.event_names, earliest)
+    return ValidationRules(
+        latest,
+        casts,
+        config.columns,
+        config.default_event,
+        config.event_names,
+        parse_iso(config.earliest, UTC),
+        config.max_bad_cell_share,
+    )
 
 
 def _refuse_bad_tables(
@@ -310,7 +340,9 @@ def _why_refused(part: ValidationResult, table: str, names: list[str], config: I
     unknown = part.unknown_events()
     reason, count = next(iter(part.faults().items()))
     limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
-    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)}, such as {part.example(reason)})"
+    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)})"
+    if reason in part.examples:
+        why += f": {part.examples[reason]}"
     if sum(unknown.values()) >= count:
         why = f"event names are not known: {listed(unknown)}; {mapping_advice(unknown)}"
     return (
@@ -332,6 +364,8 @@ def _table_report(part: ValidationResult) -> TableReport:
         rejected=part.rejected,
         skipped=part.skipped,
         reasons=part.reasons(),
+        emptied=part.emptied_cells(),
+        examples=part.examples,
         unknown_events=part.unknown_events(),
         ignored_columns=part.ignored_columns,
         notes=part.notes,

@@ -15,10 +15,14 @@ from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT
 from training.ingest.attributes import typed_columns
-from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, cast_table
+from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, TypedTable, cast_table
 from training.ingest.checks import ROW, check_rows
 from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
+from training.ingest.explanations import explain, first_examples, place_of
+from training.ingest.extended_json import unwrap_column
+from training.ingest.null_words import are_null_words
+from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
 from training.ingest.time_bounds import with_event_bounds, without_extreme_times
 
@@ -29,6 +33,18 @@ REJECTS: Final[dict[str, pl.DataType]] = {
     "original": pl.String(),
 }
 """Columns of the rejects: table, number of the row in its source from 1, reason, and the row as JSON text."""
+
+EMPTIED: Final[dict[str, pl.DataType]] = {
+    "table": pl.String(),
+    "row": pl.UInt32(),
+    "column": pl.String(),
+    "reason": pl.String(),
+    "value": pl.String(),
+}
+"""Columns of the emptied cells: table, number of the row as in the rejects, column, reason, and the cell as text."""
+
+MIN_BAD_CELLS: Final = 10
+"""Bad cells below which a column is never refused."""
 
 DUPLICATE: Final = "duplicate"
 """First word of the reason of every duplicate, and of no other reason."""
@@ -50,6 +66,7 @@ class ValidationRules:
         default_event: event name of every row, where the events have no such column.
         event_names: by the shop's name of an event, the engine's name, or `event_names.SKIP`.
         earliest: aware; an event before this moment has a wrong time.
+        max_bad_cell_share: largest share of an optional column's filled cells that may break its rules.
     """
 
     latest: datetime
@@ -58,6 +75,7 @@ class ValidationRules:
     default_event: str | None = None
     event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     earliest: datetime = EARLIEST_EVENT
+    max_bad_cell_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,8 @@ class ValidationResult:
         skipped: events that are not about an item, by name, the most frequent first.
         ignored_columns: columns of the input that the table does not have.
         notes: how ambiguous columns were read.
+        emptied: `EMPTIED` of every cell of the kept rows whose value broke a rule.
+        examples: by reason, where the first row or cell with it is, its value and what is accepted.
     """
 
     kept: pl.DataFrame
@@ -81,6 +101,8 @@ class ValidationResult:
     skipped: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
+    emptied: pl.DataFrame
+    examples: dict[str, str]
 
     @property
     def judged(self) -> int:
@@ -101,12 +123,9 @@ class ValidationResult:
         reasons = self.rejects["reason"]
         return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
 
-    def example(self, reason: str) -> str:
-        """Return a rejected row that breaks a rule: its number, and its value where the reason has one."""
-        texts = self.rejects.select("row", pl.col("reason").str.split("; ")).explode("reason")
-        row, text = texts.filter(pl.col("reason").str.starts_with(reason)).row(0)
-        _, got, value = text.partition(GOT)
-        return f"row {row:,}{f': {value}' if got else ''}"
+    def emptied_cells(self) -> dict[str, int]:
+        """Count the emptied cells by column and reason, most frequent first."""
+        return _counted(self.emptied.select(pl.concat_str("column", "reason", separator=" ")).to_series())
 
     def unknown_events(self) -> dict[str, int]:
         """Count the rejected events of unknown names by name, the most frequent first."""
@@ -144,11 +163,13 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     skipped: dict[str, int] = {}
     if table == "events":
         raw, named, skipped = _without_skipped(raw, named, rules)
-    cast = cast_table(named, table, rules.casts)
-    frame, emptied = without_extreme_times(cast.frame, table)
+    named = _clean_attributes(named, table, rules)
+    cast = _cast(named, table, rules, raw)
+    frame, extremes = without_extreme_times(cast.frame, table)
     if table == "events":
         frame = with_event_bounds(frame, rules.earliest, rules.latest)
     checked = check_rows(frame.with_row_index(ROW), table)
+    rejected = _with_bad_cells(checked.rejected, cast.emptied)
     repeated = _repeated(checked.kept, table)
     kept = checked.kept
     if repeated.height:
@@ -157,15 +178,90 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     keeps_attributes = table in ATTRIBUTED
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
     extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times)
+    emptied = cast.emptied.filter(pl.col("at").is_in(kept[ROW].implode())) if cast.emptied.height else cast.emptied
+    left_out = pl.concat([rejected, repeated]).sort(ROW)
     return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
-        rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
+        rejects=_rejects(raw, table, left_out),
         rows=n_rows,
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *emptied, *types),
+        notes=(*cast.notes, *extremes, *types),
+        emptied=_emptied(emptied, named, raw, table),
+        examples=_examples(rejected, emptied, named, raw),
     )
+
+
+def _with_bad_cells(rejected: pl.DataFrame, emptied: pl.DataFrame) -> pl.DataFrame:
+    """Add what is wrong with the cells of rejected rows to the reasons."""
+    if rejected.is_empty() or emptied.is_empty():
+        return rejected
+    cells = emptied.select(pl.col("at").alias(ROW), cells=pl.concat_str("column", "reason", separator=" "))
+    joined = rejected.join(cells.group_by(ROW).agg(pl.col("cells").str.join("; ")), on=ROW, how="left")
+    reason = pl.concat_str("reason", "cells", separator="; ", ignore_nulls=True)
+    return joined.select(ROW, reason.alias("reason")).sort(ROW)
+
+
+def _cast(named: pl.DataFrame, table: str, rules: ValidationRules, raw: RawTable) -> TypedTable:
+    """Cast the table; refuse a column that cannot be read as a whole, with the option that helps."""
+    try:
+        cast = cast_table(named, table, rules.casts)
+    except DoubtfulNumberError as error:
+        raise DataError(f"{table}: {place_of(raw.rows[error.position], raw.origins)}: {error}") from None
+    for column, at, reason, count in _first_bad_cells(cast.emptied).iter_rows():
+        filled = named[column].len() - named[column].null_count()
+        if count >= MIN_BAD_CELLS and count > rules.max_bad_cell_share * filled:
+            text = explain(reason, place_of(raw.rows[at], raw.origins), named[column][at])
+            raise DataError(
+                f"{table}: {count:,} of {filled:,} values of {column} cannot be used: {column} {reason}; {text}; "
+                f"correct the column, or leave it out"
+            )
+    return cast
+
+
+def _first_bad_cells(emptied: pl.DataFrame) -> pl.DataFrame:
+    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column."""
+    groups = emptied.group_by("column", maintain_order=True)
+    return groups.agg(pl.col("at").first(), pl.col("reason").mode().first(), pl.len())
+
+
+def _clean_attributes(named: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
+    """Unwrap the further columns of items and users, and empty their words for nothing."""
+    if table not in ATTRIBUTED:
+        return named
+    cleaned = []
+    for column in named.select(pl.exclude(list(TABLES[table]))).get_columns():
+        values = unwrap_column(column)
+        if values.dtype == pl.String and (is_word := are_null_words(values, rules.casts.null_words)).any():
+            values = values.set(is_word, None)
+        cleaned.append(values)
+    return named.with_columns(cleaned)
+
+
+def _emptied(cells: pl.DataFrame, named: pl.DataFrame, raw: RawTable, table: str) -> pl.DataFrame:
+    """Return `EMPTIED` of bad cells."""
+    values = [str(named[column][at]) for at, column in cells.select("at", "column").iter_rows()]
+    return pl.DataFrame(
+        {
+            "table": [table] * cells.height,
+            "row": raw.rows.gather(cells["at"]),
+            "column": cells["column"],
+            "reason": cells["reason"],
+            "value": values,
+        },
+        schema=EMPTIED,
+    )
+
+
+def _examples(rejected: pl.DataFrame, emptied: pl.DataFrame, named: pl.DataFrame, raw: RawTable) -> dict[str, str]:
+    """Explain the first row of each reason, the first cell of each, and the first line that is broken."""
+    cells = emptied.select("at", reason=pl.concat_str("column", "reason", separator=" "))
+    rows = rejected.select(pl.col(ROW).alias("at"), "reason")
+    found = first_examples(pl.concat([rows, cells]), named, raw.rows, raw.origins)
+    for row, reason, original in raw.broken.unique("reason", keep="first").select("row", "reason", "original").rows():
+        found.setdefault(reason, explain(reason, place_of(row, raw.origins), original))
+    return found
 
 
 def _without_skipped(

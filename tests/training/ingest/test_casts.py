@@ -41,7 +41,14 @@ def test_a_table_has_all_columns_with_defaults_and_all_problems_of_a_row() -> No
     table = cast_table(raw, "items", CastOptions())
     assert dict(table.frame.drop(PROBLEMS).schema) == TABLES["items"]
     assert table.frame["available"].to_list() == [True, False]
-    assert table.frame[PROBLEMS].to_list() == ["price is not a number; list_price is not a number", None]
+    assert table.frame[PROBLEMS].to_list() == [None, None], "an optional cell does not cost its row"
+    assert table.emptied.rows() == [(0, "price", "is not a number"), (0, "list_price", "is not a number")]
+    offers = cast_table(
+        pl.DataFrame({"item_id": ["a"], "valid_from": ["x"], "valid_to": ["y"]}), "offers", CastOptions()
+    )
+    assert offers.frame[PROBLEMS].to_list() == [
+        "valid_from cannot be read as a time; valid_to cannot be read as a time"
+    ]
 
 
 def test_the_separators_are_the_shops() -> None:
