@@ -154,13 +154,20 @@ def _are_well_formed(lines: pl.Series, form: CsvForm) -> pl.Series:
 
 def _fast(text: bytes, form: CsvForm) -> pl.DataFrame | None:
     """Parse well-formed lines; None if a line has too many fields."""
-    header = form.separator.join(map(str, range(len(form.names)))).encode()
+    first = text[: text.find(b"\n")]
+    is_whole = first.count(form.separator.encode()) == len(form.names) - 1 > 0 and b'"' not in first
+    if not is_whole:  # a short or blank first row would hide columns
+        text = form.separator.join(map(str, range(len(form.names)))).encode() + b"\n" + text
     try:
-        frame = pl.read_csv(header + b"\n" + text, separator=form.separator, infer_schema=False)
+        return pl.read_csv(
+            text,
+            has_header=not is_whole,
+            separator=form.separator,
+            infer_schema=False,
+            new_columns=form.names,
+        )
     except pl.exceptions.PolarsError:
         return None
-    frame.columns = list(form.names)
-    return frame
 
 
 def _repaired(lines: pl.Series, first_row: int, form: CsvForm) -> Parsed:

@@ -57,8 +57,8 @@ def unwrap_column(column: pl.Series) -> pl.Series:
         return column
     if column.str.starts_with("ObjectId(").any():
         column = column.str.replace(OBJECT_ID, "$1")
-    wrapped = column.str.contains(WRAPPED_CELL)
-    if not wrapped.any():
+    wrapped = column.str.starts_with("{")
+    if not wrapped.any() or not (wrapped := column.str.contains(WRAPPED_CELL)).any():
         return column
     cells = [
         _unwrapped_text(text) if wraps else text
