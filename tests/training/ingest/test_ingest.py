@@ -250,7 +250,7 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
         run(events=events_file([good | {"event": "x"}]))
     (tmp_path / "header.csv").write_text("item_id\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text("{a\n{b\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows, such as row 1\)"):
+    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows\): line 1 of broken"):
         run(events=tmp_path / "broken.jsonl")
     rejects_beside(tmp_path / "out").unlink()
     with pytest.raises(DataError, match=r"^header\.csv has no rows under its header: export it again$"):
