@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.ingest.ingest import IngestReport, TableReport
 
 Source = Annotated[
-    list[Path] | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files; repeatable.")
+    list[Path] | None, typer.Option(help="Parquet, CSV, JSON Lines or .xlsx, or a folder of such files; repeatable.")
 ]
 Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
 
@@ -50,6 +50,9 @@ def ingest_tables(
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of the shop, such as Asia/Shanghai.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of CSV and JSON files, such as gb18030.")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of .xlsx files, by name.", show_default="the first one")
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(metavar="THEIRS=OURS", help="Your column name and the standard one; repeatable."),
@@ -109,6 +112,7 @@ def ingest_tables(
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,
+        "sheet": sheet,
         "columns": _pairs(column, "--column", "会员号=user_id") if column else None,
         "csv_columns": _csv_columns(header, columns or [], tuple(sources.tables())),
         "trust_header": header,

@@ -65,6 +65,7 @@ class IngestConfig:
         timezone: IANA zone of the shop, also of times without a zone. Without it such times are rejected, and the
             tables have the zone UTC.
         encoding: encoding of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
+        sheet: name of the sheet of spreadsheets (`.xlsx`); None for the first one.
         max_reject_share: largest share of a table's rows that may be rejected; duplicates do not count as rejected,
             nor do events that are not about an item count at all.
         future_tolerance: minutes by which a time may be later than the present moment.
@@ -84,6 +85,7 @@ class IngestConfig:
 
     timezone: str | None = None
     encoding: str = "utf-8"
+    sheet: str | None = None
     max_reject_share: Share = 0.05
     future_tolerance: NonNegativeFloat = 5.0
     earliest: str = str(EARLIEST_EVENT.date())
@@ -213,7 +215,8 @@ def ingest(
 
 def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:
     header = CsvHeader(config.csv_columns.get(table, ()), config.trust_header)
-    parts = [read_table(path, table, config.encoding, header, aliases_of(config.event_names)) for path in paths]
+    aliases = aliases_of(config.event_names)
+    parts = [read_table(path, table, config.encoding, header, aliases, config.sheet) for path in paths]
     return parts[0] if len(parts) == 1 else concat_parts(parts, ", ".join(map(str, paths)))
 
 

@@ -1,4 +1,4 @@
-"""Files of a shop as raw tables: Parquet, CSV and JSON Lines, or a folder of part files of one kind."""
+"""Files of a shop as raw tables: Parquet, CSV, JSON Lines and spreadsheets, or a folder of part files of one kind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from recsys.core.schema import EVENT_ALIASES
 from training.ingest.csv_reader import FIRST_LINE, CsvHeader, read_csv
 from training.ingest.json_reader import read_json, table_of_objects
 from training.ingest.raw_table import Origin, RawTable, concat_parts, concat_pieces, first_line, numbered
+from training.ingest.spreadsheet_reader import read_spreadsheet
 from training.ingest.text_files import text_pieces
 
 KINDS: Final = {
@@ -24,6 +25,10 @@ KINDS: Final = {
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
+    ".xlsx": "spreadsheet",
+    ".xlsm": "spreadsheet",
+    ".xls": "spreadsheet",
+    ".ods": "spreadsheet",
 }
 PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
@@ -34,27 +39,30 @@ def read_table(
     encoding: str = "utf-8",
     header: CsvHeader = FIRST_LINE,
     aliases: Mapping[str, str] = EVENT_ALIASES,
+    sheet: str | None = None,
 ) -> RawTable:
     """Read a file, or every part file of a folder in the order of their names.
 
     Args:
         path: Parquet (`.parquet`), CSV (`.csv`, `.tsv`, `.txt`; the separator is the most frequent one in the
-            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`); CSV and JSON also as `.gz`. A
-            short row of a CSV file lacks its last fields. In a folder, names that begin with `_` or `.` are skipped.
+            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`), or a spreadsheet (`.xlsx`, `.xlsm`,
+            `.xls`, `.ods`); CSV and JSON also as `.gz`. A short row of a CSV file lacks its last fields. In a folder,
+            names that begin with `_` or `.` are skipped.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
         encoding: encoding of CSV and JSON; it is never guessed.
         header: where the column names of CSV files come from.
         aliases: the engine's name of an event by another name.
+        sheet: name of the sheet of spreadsheets; None for the first one.
 
     Returns:
         The rows. A line that cannot be parsed is a broken row.
 
     Raises:
-        ConfigError: the encoding is unknown.
+        ConfigError: the encoding or the sheet is unknown.
         DataError: the file is missing, empty, without rows, truncated or not of its encoding.
     """
     files = _files(path)
-    parts = [_read_file(file, table, encoding, header, aliases) for file in files]
+    parts = [_read_file(file, table, encoding, header, aliases, sheet) for file in files]
     raw = parts[0] if len(parts) == 1 else concat_parts(parts, str(path))
     if raw.rows.is_empty() and raw.broken.is_empty():
         raise DataError(
@@ -93,13 +101,17 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _read_file(path: Path, table: str, encoding: str, header: CsvHeader, aliases: Mapping[str, str]) -> RawTable:
+def _read_file(
+    path: Path, table: str, encoding: str, header: CsvHeader, aliases: Mapping[str, str], sheet: str | None
+) -> RawTable:
     kind = _kind(path)
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty; export it again")
         if kind == "parquet":
             return _read_parquet(path, table, aliases)
+        if kind == "spreadsheet":
+            return read_spreadsheet(path, sheet, header)
         pieces = text_pieces(path, encoding, is_csv=kind == "csv")
         if kind == "json":
             return read_json(path.name, pieces, table, aliases)

@@ -53,7 +53,8 @@ def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
         ("items.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "utf-8", "not a whole gzip file"),
         ("items.parquet", b"", "utf-8", "is empty"),
         ("items.parquet", b"PAR1" + bytes(40), "utf-8", "not a whole Parquet file"),
-        ("items.xlsx", b"PK", "utf-8", "unknown suffix"),
+        ("items.doc", b"PK", "utf-8", "unknown suffix"),
+        ("items.xlsx", b"PK", "utf-8", "not a whole spreadsheet"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, data: bytes, encoding: str, words: str) -> None:
