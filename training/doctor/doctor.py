@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from training.doctor.dataset_measurements import (
     target_event_name,
 )
 from training.doctor.feasibility import TARGET_WORDS, DataFacts, ModelFeasibility, counted, grade_models, plural
+from training.doctor.ids import NO_IDS, IdHealth, measure_ids
 from training.doctor.measurements import (
     BotStats,
     CatalogHealth,
@@ -68,6 +69,9 @@ class DoctorReport:
         rejects: all rows that the ingest left out, by table and reason.
         skipped: events that the ingest skipped because they are not about an item, by name.
         unknown_events: events that the ingest rejected for their unknown names, by name.
+        emptied: cells that the ingest emptied, by table, column and reason.
+        examples: the first row or cell of each reason, by table.
+        ids: ids that are probably not what they seem.
         feeds: the lists that the data supports, by model.
         placements: what to know of a file of placements: its weights that replace learned ones, and its rules that
             keep no item; None without a file.
@@ -92,6 +96,9 @@ class DoctorReport:
     rejects: dict[str, dict[str, int]]
     skipped: dict[str, int]
     unknown_events: dict[str, int]
+    emptied: dict[str, dict[str, int]]
+    examples: dict[str, dict[str, str]]
+    ids: IdHealth
     feeds: tuple[ModelFeasibility, ...]
     placements: tuple[str, ...] | None = None
 
@@ -100,7 +107,8 @@ class DoctorReport:
 
         `verdict` is the deprecated name of `grade` and will be removed in the next release.
         """
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(replace(self, ids=NO_IDS)), default=str))
+        plain["ids"] = self.ids.to_dict()
         for feed in plain["feeds"]:
             feed["verdict"] = feed["grade"]
         return plain
@@ -151,6 +159,9 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
         skipped=ingested.get("events", {}).get("skipped", {}),
         unknown_events=ingested.get("events", {}).get("unknown_events", {}),
         feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
+        emptied={name: table["emptied"] for name, table in ingested.items() if table.get("emptied")},
+        examples={name: table["examples"] for name, table in ingested.items() if table.get("examples")},
+        ids=measure_ids(tables, ingested),
         placements=None if placements is None else _check_placements(placements, data_dir, dataset, service_items),
     )
 
@@ -300,6 +311,7 @@ def _render_findings(report: DoctorReport) -> list[str]:
     lines = [line for found, line in findings if found]
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
     lines += [_render_service(item) for item in report.service_items]
+    lines += report.ids.lines()
     return lines or ["nothing"]
 
 
@@ -316,8 +328,9 @@ def _render_service(item: ServiceItem) -> str:
 
 def _render_rejects(report: DoctorReport) -> list[str]:
     lines = [
-        f"{table}: {counted(count, 'row')}: {reason}"
-        for table, reasons in report.rejects.items()
+        f"{table}: {counted(count, noun)}{effect}: {reason}{_example(report, table, reason)}"
+        for noun, effect, found in (("row", "", report.rejects), ("cell", " emptied", report.emptied))
+        for table, reasons in found.items()
         for reason, count in reasons.items()
     ]
     if report.skipped:
@@ -325,3 +338,8 @@ def _render_rejects(report: DoctorReport) -> list[str]:
     if report.unknown_events:
         lines.append(f"events: unknown names: {listed(report.unknown_events)}; {mapping_advice(report.unknown_events)}")
     return lines or ["nothing"]
+
+
+def _example(report: DoctorReport, table: str, reason: str) -> str:
+    text = report.examples.get(table, {}).get(reason)
+    return f" ({text})" if text else ""
