@@ -13,6 +13,8 @@ from recsys.core.schema import EVENTS
 from recsys.eventlog.store import LogEntry
 from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
 from serving.problems import InvalidRequestError
+from training.ingest.casts import CastOptions
+from training.ingest.null_words import spelled
 from training.ingest.readers import read_table
 from training.ingest.validation import DUPLICATE, ValidationRules, validate_table
 
@@ -204,8 +206,8 @@ def test_the_rules_equal_those_of_the_tables(tmp_path: Path) -> None:
         {"event_id": f"e{place}", "session_id": f"s{place}", **base, **change} for place, change in enumerate(changes)
     ]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    latest = datetime.fromtimestamp(BOUNDS.latest, UTC)
-    sifted = validate_table(read_table(tmp_path / "events.jsonl", "events"), "events", ValidationRules(latest))
+    rules = ValidationRules(datetime.fromtimestamp(BOUNDS.latest, UTC), CastOptions(null_words=spelled(())))
+    sifted = validate_table(read_table(tmp_path / "events.jsonl", "events"), "events", rules)
     is_faulty = ~sifted.rejects["reason"].str.starts_with(DUPLICATE)
     rejected = {*sifted.rejects.filter(is_faulty)["row"], *sifted.emptied["row"]}
     offline = {json.dumps(change): place not in rejected for place, change in enumerate(changes, 1)}

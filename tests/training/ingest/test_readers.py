@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -115,6 +117,42 @@ def test_payloads_unfold_in_events(tmp_path: Path) -> None:
     assert raw.frame["item_id"].to_list() == ["a", "b"]
     assert raw.rows.to_list() == [1, 1]
     assert raw.broken["reason"].to_list() == ["properties: expected an object, got a number"]
+
+
+PRICE = {"price": "dear"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"item_id": "a", "user_id": "u", "price": "dear", "event": "purchase"},
+        {"event_name": "purchase", "user_id": "u", "items": [{"item_id": "a", "price": "dear"}]},
+        {"type": "track", "event": "Order Completed", "properties": {"products": [{"sku": "a", "price": "dear"}]}},
+        {
+            "eventType": "purchase-complete",
+            "productDetails": [{"product": {"id": "a", "priceInfo": {"price": "dear"}}}],
+        },
+        {"events": [{"name": "purchase", "params": {"items": [{"item_id": "a", "price": "dear"}]}}]},
+    ],
+)
+def test_an_unreadable_number_does_not_cost_its_payload(tmp_path: Path, payload: dict[str, Any]) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps(payload), encoding="utf-8")
+    raw = read_table(path, "events")
+    assert raw.broken.is_empty()
+    assert raw.frame["item_id"].to_list() == ["a"]
+    assert raw.frame["price"].to_list() == ["dear"]
+
+
+def test_the_other_items_of_a_payload_keep_their_numbers(tmp_path: Path) -> None:
+    items = [{"item_id": "a", "price": 1}, {"item_id": "b", "price": "7,90"}, {"item_id": "c", "quantity": "x"}]
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps({"event_name": "purchase", "items": items}), encoding="utf-8")
+    assert read_table(path, "events").frame.select("item_id", "price", "quantity").rows() == [
+        ("a", "1", None),
+        ("b", "7,90", None),
+        ("c", None, "x"),
+    ]
 
 
 def test_ga4_parquet_export_unfolds(tmp_path: Path) -> None:
