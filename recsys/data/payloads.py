@@ -23,6 +23,25 @@ class ItemlessRow(RawEvent):
     """Row of an event that is not about an item, such as GA4's `page_view` or a call of Segment's `identify`."""
 
 
+class UnreadNumber(str):
+    """The text of a value that is no number where one is expected; the row stays, and its reader decides.
+
+    Attributes:
+        path: the field's path.
+        expected: what was expected.
+    """
+
+    path: str
+    expected: str
+
+    @classmethod
+    def of(cls, value: Any, path: str, expected: str) -> UnreadNumber:
+        """Keep the text of any JSON value."""
+        unread = cls(value if isinstance(value, str) else _shown(value))
+        unread.path, unread.expected = path, expected
+        return unread
+
+
 PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
 """Columns of the events table that a shop may send as GA4 parameters or Segment properties."""
 
@@ -49,6 +68,7 @@ def parse_payload(payload: Any, aliases: Aliases = EVENT_ALIASES) -> list[RawEve
 
     Returns:
         Rows whose columns are text, float, int or None; `timestamp` and `received_at` are unchanged or RFC 3339 text.
+        A value of a number's column that is no number is an `UnreadNumber`.
         Aliases of event names are replaced by GA4's names. An event without items gives one row without an `item_id`,
         an `ItemlessRow` if its name is unknown. Unknown columns are kept in rows of the events table only.
 
@@ -153,6 +173,8 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
     """Read GA4's microseconds as RFC 3339 text; a plain `timestamp` unchanged."""
     for name in ("event_timestamp", "timestamp_micros"):
         micros = _number(payload, name, path)
+        if isinstance(micros, UnreadNumber):
+            raise DataError(f"{micros.path}: {micros.expected}")
         if micros is not None:
             try:
                 return from_micros(micros).isoformat()
@@ -284,31 +306,37 @@ def _first_text(*fields: tuple[Mapping[str, Any], str, str]) -> str | None:
     return next((text for field in fields if (text := _text(*field)) is not None), None)
 
 
-def _number(holder: Mapping[str, Any], name: str, path: str) -> float | None:
+def _number(holder: Mapping[str, Any], name: str, path: str) -> float | UnreadNumber | None:
     """Read a finite number, or one as text; None if absent or empty."""
     value = holder.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise DataError(f"{path}{name}: expected a number, got {_type_name(value)}")
+        return UnreadNumber.of(value, f"{path}{name}", f"expected a number, got {_type_name(value)}")
     try:
         number = float(value)
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(f"{path}{name}: expected a finite number, got {str(value)[:40]!r}")
+        return UnreadNumber.of(value, f"{path}{name}", f"expected a finite number, got {_shown(value)[:40]!r}")
     return number
 
 
-def _position(holder: Mapping[str, Any], name: str, path: str) -> int | None:
+def _position(holder: Mapping[str, Any], name: str, path: str) -> int | UnreadNumber | None:
     number = _number(holder, name, path)
-    return None if number is None else _whole(number, f"{path}{name}")
-
-
-def _whole(number: float, field: str) -> int:
+    if number is None or isinstance(number, UnreadNumber):
+        return number
     if not number.is_integer():
-        raise DataError(f"{field}: expected a whole number, got {number:g}")
+        return UnreadNumber.of(number, f"{path}{name}", f"expected a whole number, got {number:g}")
     return int(number)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text, also an integer of more digits than Python writes."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of very many digits"
 
 
 def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
@@ -318,7 +346,9 @@ def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
         return value.isoformat()
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _number(holder, name, path)
-        return value if number is not None else None
+        if isinstance(number, UnreadNumber):
+            raise DataError(f"{number.path}: {number.expected}")
+        return value
     return _text(holder, name, path)
 
 

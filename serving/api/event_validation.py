@@ -17,7 +17,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds
-from recsys.data.payloads import ItemlessRow, parse_payload
+from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
 from serving.http.validation import MAX_FAULTS
@@ -151,6 +151,8 @@ def _faults(row: dict[str, Any]) -> list[FieldError]:
             break
         if check is None:
             faults.append(_unknown(name))
+        elif isinstance(value, UnreadNumber):
+            faults.append(FieldError(shown(value.path), f"{shown(value.path)}: {value.expected}"))
         elif value is not None and (wrong := check(value)):
             faults.append(_fault(name, value, wrong))
     faults += [FieldError(name, f"{name} is missing") for name in ("item_id", "event") if row.get(name) is None]

@@ -86,6 +86,19 @@ def test_a_product_line_without_an_id_is_rejected_alone(run: Run, lines: Write) 
     assert report.tables["events"].reasons == {"item_id is empty": 1}
 
 
+def test_a_bad_amount_in_a_payload_costs_its_cell_alone(run: Run, lines: Write) -> None:
+    order = segment("Order Completed", "a", "b", "c")
+    for product, price in zip(order["properties"]["products"], ("2,50", {"amount": 3}, 4), strict=True):
+        product["price"] = price
+    report, out = run(STRICT, events=lines(order))
+    assert pl.read_parquet(out / "events.parquet").select("item_id", "price").rows() == [
+        ("a", 2.5),
+        ("b", None),
+        ("c", 4.0),
+    ]
+    assert report.tables["events"].rejected == 0
+
+
 OWN = [("u1", "a", "view"), ("u1", "b", "购买"), ("u2", "a", "view"), ("u2", "b", "heartbeat")]
 
 
