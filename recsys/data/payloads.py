@@ -24,12 +24,7 @@ class ItemlessRow(RawEvent):
 
 
 class UnreadNumber(str):
-    """The text of a value that is no number where one is expected; the row stays, and its reader decides.
-
-    Attributes:
-        path: the field's path.
-        expected: what was expected.
-    """
+    """The text of a value where a number is expected, with the path of its field and what was expected there."""
 
     path: str
     expected: str

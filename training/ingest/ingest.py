@@ -26,6 +26,7 @@ from training.ingest.null_words import spelled
 from training.ingest.number_columns import Decimal
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
+from training.ingest.several_files import with_lists
 from training.ingest.timestamp_columns import TimestampOptions
 from training.ingest.validation import EMPTIED, REJECTS, ValidationResult, ValidationRules, validate_table
 
@@ -217,7 +218,9 @@ def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawT
     header = CsvHeader(config.csv_columns.get(table, ()), config.trust_header)
     aliases = aliases_of(config.event_names)
     parts = [read_table(path, table, config.encoding, header, aliases, config.sheet) for path in paths]
-    return parts[0] if len(parts) == 1 else concat_parts(parts, ", ".join(map(str, paths)))
+    if len(parts) > 1:
+        parts = with_lists(parts, config.columns, _casts(config))
+    return concat_parts(parts, ", ".join(map(str, paths)))
 
 
 def rejects_beside(out: Path) -> Path:
@@ -293,16 +296,19 @@ def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
             )
 
 
-def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
-    times = TimestampOptions(config.timezone, config.timestamp_format)
-    casts = CastOptions(
-        times,
+def _casts(config: IngestConfig) -> CastOptions:
+    return CastOptions(
+        TimestampOptions(config.timezone, config.timestamp_format),
         config.category_separator,
         config.tag_separators,
         aliases_of(config.event_names),
         config.decimal,
         spelled(real=config.real_words),
     )
+
+
+def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
+    casts = _casts(config)
     latest = now + timedelta(minutes=config.future_tolerance)
     return ValidationRules(
         latest,

@@ -177,7 +177,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     attributes = [name for name in named.columns if name not in TABLES[table]]
     keeps_attributes = table in ATTRIBUTED
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
-    extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times)
+    extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times, rules.casts.decimal)
     emptied = cast.emptied.filter(pl.col("at").is_in(kept[ROW].implode())) if cast.emptied.height else cast.emptied
     left_out = pl.concat([rejected, repeated]).sort(ROW)
     return ValidationResult(

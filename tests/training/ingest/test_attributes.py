@@ -34,7 +34,9 @@ MORNING = datetime(2024, 5, 1, tzinfo=UTC)
         (["4006381333931000", "1"], pl.String, None),
         (["+4912345"], pl.String, None),
         (["1e3"], pl.String, None),
-        (["7,90"], pl.String, None),
+        (["7,90", "12", "1.093,50"], pl.Float64, [7.9, 12.0, 1093.5]),
+        (["1,299.00", "7.5"], pl.Float64, [1299.0, 7.5]),
+        (["36,37,38"], pl.String, None),
         (["1", "true"], pl.String, None),
         (["2024-05-01", "soon"], pl.String, None),
         (["2024-02-30"], pl.String, None),
@@ -50,12 +52,22 @@ def test_a_column_has_the_one_type_of_all_its_values(texts: list[str | None], dt
     assert [note.partition(":")[0] for note in notes] == ["own"] * (values is not None)
 
 
+def test_numbers_of_two_readings_stay_texts_and_are_told_of() -> None:
+    frame = pl.DataFrame({"stock": ["1.299", "2.450"]})
+    typed, (note,) = typed_columns(frame, SHANGHAI)
+    assert typed.equals(frame)
+    assert "stock: stays text" in note
+    assert "--decimal point or --decimal comma" in note
+    assert typed_columns(frame, SHANGHAI, "comma")[0]["stock"].to_list() == [1299.0, 2450.0]
+    assert typed_columns(frame, SHANGHAI, "point")[0]["stock"].to_list() == [1.299, 2.45]
+
+
 def test_times_without_a_zone_stay_texts_where_the_shop_has_none() -> None:
     frame = pl.DataFrame({"own": ["2024-05-01 08:00"]})
     assert typed_columns(frame, TimestampOptions())[0].equals(frame)
 
 
-@given(st.lists(st.none() | st.text(st.sampled_from("0123456789.-+eTtrue "), max_size=6), max_size=6))
+@given(st.lists(st.none() | st.text(st.sampled_from("0123456789.,-+eTtrue "), max_size=6), max_size=6))
 def test_no_value_is_lost(texts: list[str | None]) -> None:
     column = pl.Series("own", texts, dtype=pl.String)
     typed = typed_columns(column.to_frame(), SHANGHAI)[0]["own"]
