@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -16,19 +15,6 @@ from recsys.data.payloads import parse_payload
 from training.ingest.extended_json import has_wrapped, unwrap
 from training.ingest.raw_table import BROKEN, UNNAMED, Origin, RawTable, concat_pieces
 from training.ingest.text_files import UNDECODABLE, TextPiece
-
-NUMBERS: Final = {
-    "price": "price",
-    "quantity": "quantity",
-    "position": "position",
-    "index": "position",
-    "value": "value",
-    "propensity": "propensity",
-}
-"""Optional numbers of payloads, with their columns."""
-
-MAX_SET_ASIDE: Final = 200
-"""Unreadable numbers of one payload that are set aside; as many as the server takes items."""
 
 
 def read_json(
@@ -107,7 +93,7 @@ def table_of_objects(
     for position, value in enumerate(values):
         number = numbers[position] if numbers is not None else position + 1
         try:
-            expanded = _parse_event(value, aliases) if table == "events" else [_object(value)]
+            expanded = parse_payload(value, aliases) if table == "events" else [_object(value)]
         except DataError as error:
             failed.append((number, _reason(error), msgspec.json.encode(value, enc_hook=str).decode()))
             continue
@@ -120,40 +106,6 @@ def table_of_objects(
         pl.DataFrame(sorted(failed), schema=BROKEN, orient="row"),
         (origin,),
     )
-
-
-def _parse_event(value: Any, aliases: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Parse a payload; a number that cannot be read stays in its row as a text, for the cast of its column.
-
-    Raises:
-        DataError: another field has the wrong type.
-    """
-    set_aside: list[tuple[str, Any]] = []
-    while True:
-        try:
-            rows = parse_payload(value, aliases)
-            break
-        except DataError as error:
-            path = str(error).partition(": ")[0]
-            leaf = path.rpartition(".")[2]
-            if leaf not in NUMBERS or len(set_aside) >= MAX_SET_ASIDE:
-                raise
-            value = value if set_aside else copy.deepcopy(value)
-            set_aside.append((path, _pop(value, path)))
-    for path, text in set_aside:
-        positions = re.findall(r"\[(\d+)\]", path)
-        of_rows = rows[int(positions[0]) :][:1] if len(positions) == 1 else rows if len(rows) == 1 else []
-        for row in of_rows:
-            row[NUMBERS[path.rpartition(".")[2]]] = _as_text(text)
-    return rows
-
-
-def _pop(value: Any, path: str) -> Any:
-    """Remove a field from decoded JSON, and return what it contains."""
-    *outer, leaf = [part for part in re.split(r"[.\[\]]+", path) if part]
-    for part in outer:
-        value = value[int(part)] if isinstance(value, list | tuple) else value[part]
-    return value.pop(leaf)
 
 
 def _reason(error: DataError) -> str:
