@@ -120,6 +120,14 @@ def test_options_of_the_header_that_do_not_fit(
     assert (said.code, message in said.err) == (2, True), said.err
 
 
+def test_ids_of_one_person_are_joined(recsys: Run, write: Write, out: Path) -> None:
+    identities = write("id,user_id\nb,用户 1\n", "identities.csv")
+    said = recsys("ingest", "--events", write(GOOD), "--identities", identities, "--out", out, "--timezone", "UTC")
+    assert said.code == 0, said.err
+    assert pl.read_parquet(out / "events.parquet")["user_id"].to_list() == ["用户 1", "用户 1"]
+    assert json.loads((out / "dataset.json").read_text())["merges"] == {"b": "用户 1"}
+
+
 def test_help_names_the_table_of_settings(recsys: Run) -> None:
     assert "[ingest]" in recsys("ingest", "--help").out
 
