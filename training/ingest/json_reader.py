@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -38,7 +39,28 @@ def read_json(
             except msgspec.DecodeError:
                 pass
         parts.append(_read_lines(Origin(name, 0, 0), piece, table, aliases))
-    return concat_pieces(parts, name)
+    return concat_pieces(_of_one_type(parts), name)
+
+
+def _of_one_type(parts: list[RawTable]) -> list[RawTable]:
+    """Make texts of the columns that have different types in the pieces of a file, as `_column` does in one piece."""
+    dtypes: dict[str, set[pl.DataType]] = {}
+    for part in parts:
+        for column, dtype in part.frame.schema.items():
+            dtypes.setdefault(column, set()).update({dtype} - {pl.Null()})
+    mixed = [
+        column for column, found in dtypes.items() if len(found) > 1 and not all(dtype.is_numeric() for dtype in found)
+    ]
+    return [
+        replace(part, frame=part.frame.with_columns(_texts_of(part.frame[column]) for column in names))
+        if (names := [column for column in mixed if column in part.frame.columns])
+        else part
+        for part in parts
+    ]
+
+
+def _texts_of(column: pl.Series) -> pl.Series:
+    return pl.Series(column.name, [_as_text(value) for value in column.to_list()], dtype=pl.String)
 
 
 def _whole(pieces: Sequence[TextPiece]) -> TextPiece:

@@ -14,8 +14,9 @@ from typing import Final
 
 from recsys.core.errors import ConfigError, DataError
 
-PIECE_BYTES: Final = 1 << 28
-"""Bytes that are read at a time; a table of more text is read in several pieces."""
+CSV_PIECE: Final = 64 << 20
+JSON_PIECE: Final = 16 << 20
+"""Bytes of text that are read at a time; decoded JSON takes ten times as much memory."""
 
 MAX_NUL_SHARE: Final = 0.1
 """Share of NUL bytes in its first line above which a file is not text of its encoding."""
@@ -48,7 +49,7 @@ class TextPiece:
     undecodable: Undecodable = ()
 
 
-def text_pieces(path: Path, encoding: str, *, is_csv: bool, size: int = PIECE_BYTES) -> Iterator[TextPiece]:
+def text_pieces(path: Path, encoding: str, *, is_csv: bool, size: int | None = None) -> Iterator[TextPiece]:
     r"""Read a text file in pieces.
 
     Line ends are `\n`, `\r\n` or `\r`; a byte order mark is removed. A line that is not text of the encoding is set
@@ -58,7 +59,7 @@ def text_pieces(path: Path, encoding: str, *, is_csv: bool, size: int = PIECE_BY
         path: the file; `.gz` is decompressed.
         encoding: its encoding; never guessed.
         is_csv: whether line ends between quotes belong to a text, so that no piece ends there.
-        size: bytes that are read at a time.
+        size: bytes that are read at a time; None for the usual size.
 
     Raises:
         ConfigError: the encoding is unknown.
@@ -70,7 +71,9 @@ def text_pieces(path: Path, encoding: str, *, is_csv: bool, size: int = PIECE_BY
         raise ConfigError(f"the encoding {encoding!r} is unknown; expected a name such as utf-8 or gb18030") from None
     line, is_empty = 1, True
     with _opened(path) as stream:
-        for data in _whole_lines(path, stream, codec, is_csv=is_csv, size=size):
+        for data in _whole_lines(
+            path, stream, codec, is_csv=is_csv, size=size or (CSV_PIECE if is_csv else JSON_PIECE)
+        ):
             piece = _decoded(path, _with_unix_ends(data), codec, line)
             is_empty = is_empty and not piece.text.strip() and not piece.undecodable
             line += piece.text.count(b"\n")

@@ -7,10 +7,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from training.ingest.csv_reader import CsvHeader
+from training.ingest.json_reader import read_json
 from training.ingest.readers import read_table
+from training.ingest.text_files import text_pieces
 
 CSV = "item_id,title\n007,手工皮具\n8,茶\n"
 
@@ -97,6 +101,35 @@ def test_json_lines(tmp_path: Path) -> None:
     assert raw.frame["x"].to_list() == ['{"y":1}', None]
     assert raw.rows.to_list() == [1, 2]
     assert raw.broken.rows() == [(4, "unparsable JSON", "{broken"), (5, "expected an object", "3")]
+
+
+TAG = st.text("t")
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"item_id": st.integers(0, 99) | st.text("ab", min_size=1)},
+            optional={
+                "price": st.integers(0, 9) | st.floats(0, 9) | st.just("x"),
+                "tags": st.lists(st.text("t")) | st.text("t"),
+            },
+        ),
+        min_size=1,
+    ),
+    st.integers(1, 200),
+)
+def test_a_file_in_pieces_is_the_file(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], size: int
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "items.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    whole = read_table(path, "items")
+    pieces = read_json(path.name, text_pieces(path, "utf-8", is_csv=False, size=size), "items")
+    assert pieces.rows.to_list() == whole.rows.to_list()
+    assert set(pieces.frame.columns) == set(whole.frame.columns)
+    for column in whole.frame.columns:
+        assert pieces.frame[column].cast(whole.frame[column].dtype).to_list() == whole.frame[column].to_list()
 
 
 def test_json_array(tmp_path: Path) -> None:
