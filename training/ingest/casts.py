@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -237,9 +237,17 @@ def _cast_numbers(values: pl.Series, dtype: pl.DataType, decimal: Decimal) -> Ty
         return _with_problem(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
     numbers = parse_numbers(raw, decimal) if _is_text(raw.dtype) else raw.cast(pl.Float64, strict=False)
     if dtype == pl.Float64():
-        return _with_problem(raw, numbers, "is not a number")
+        cast = _with_problem(raw, numbers, "is not a number")
+        return replace(cast, notes=_several_currencies(raw)) if _is_text(raw.dtype) else cast
     whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() < LARGEST_EXACT_FLOAT)
     return _with_problem(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
+
+
+def _several_currencies(texts: pl.Series) -> tuple[str, ...]:
+    signs = texts.filter(texts.str.contains(r"\p{Sc}")).str.extract(r"(\p{Sc})").unique().sort().to_list()
+    if len(signs) < 2:
+        return ()
+    return (f"the signs {', '.join(signs)} are left out: prices of several currencies are not comparable",)
 
 
 def _cast_booleans(values: pl.Series) -> TypedColumn:

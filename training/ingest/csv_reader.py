@@ -20,6 +20,12 @@ SEPARATORS: Final = (",", "\t", ";", "|")
 MAX_BLANK_LINES: Final = 100
 """Lines before the first one that has text."""
 
+MAX_HEADER_LINES: Final = 20
+"""Lines of a header whose names contain line ends."""
+
+NAMED_SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""A first line that spreadsheets write and read: it names the separator."""
+
 LOOKS_LIKE_DATA: Final = re.compile(r"[+-]?\d+([.,]\d+)*|\d{4}-\d{2}-\d{2}.*")
 """A number or a time, which is no name of a column."""
 
@@ -78,13 +84,12 @@ def read_csv(name: str, pieces: Iterable[TextPiece], header: CsvHeader = FIRST_L
     for piece in pieces:
         text, line = piece.text, piece.first_line
         if form is None:
-            first = next((line for line in text.split(b"\n", MAX_BLANK_LINES) if line.strip()), None)
-            if first is None:
+            start, end, separator = _first_record(text)
+            if start == end:
                 continue
-            form = _read_form(name, first.decode(), header)
-            if form.header_lines:
-                text = text.partition(first + b"\n")[2]
-                line += piece.text.count(b"\n") - text.count(b"\n")
+            form = _read_form(name, text[start:end].decode().removesuffix("\n"), header, separator)
+            text = text[end if form.header_lines else start :]
+            line += piece.text.count(b"\n") - text.count(b"\n")
         frame, rows, broken = _parse(text, line - form.header_lines, form)
         broken += [(number - form.header_lines, UNDECODABLE, line) for number, line in piece.undecodable]
         is_filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
@@ -94,9 +99,31 @@ def read_csv(name: str, pieces: Iterable[TextPiece], header: CsvHeader = FIRST_L
         yield RawTable(frame, rows, left_out, (Origin(name, 0, form.header_lines),), has_types=False)
 
 
-def _read_form(name: str, first: str, header: CsvHeader) -> CsvForm:
-    separator = max(SEPARATORS, key=first.count)
-    fields = [field.strip() for field in next(csv.reader([first], delimiter=separator), [])]
+def _first_record(text: bytes) -> tuple[int, int, str | None]:
+    """Return where the first line with text begins and ends, and the separator that a line `sep=;` before it names.
+
+    A line end between quotes belongs to the line, as spreadsheets write it into names of columns.
+    """
+    start, separator = 0, None
+    for _ in range(MAX_BLANK_LINES):
+        end = text.find(b"\n", start) + 1
+        line = text[start:end].strip()
+        named = NAMED_SEPARATOR.fullmatch(line.decode())
+        if line and not named:
+            break
+        separator, start = named[1] if named else separator, end
+    first_end = end
+    while text.count(b'"', start, end) % 2 and end < len(text) and text.count(b"\n", start, end) < MAX_HEADER_LINES:
+        end = text.find(b"\n", end) + 1
+    return start, end if text.count(b'"', start, end) % 2 == 0 else first_end, separator
+
+
+def _read_form(name: str, first: str, header: CsvHeader, separator: str | None) -> CsvForm:
+    separator = separator or max(SEPARATORS, key=first.count)
+    try:
+        fields = [field.strip() for field in next(csv.reader([first], delimiter=separator, strict=True), [])]
+    except csv.Error:  # a quote that is not closed
+        fields = [field.strip(' "') for field in first.split(separator)]
     return CsvForm(separator, tuple(_column_names(name, fields, header)), 0 if header.columns else 1)
 
 

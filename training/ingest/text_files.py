@@ -53,7 +53,7 @@ def text_pieces(path: Path, encoding: str, *, is_csv: bool, size: int | None = N
     r"""Read a text file in pieces.
 
     Line ends are `\n`, `\r\n` or `\r`; a byte order mark is removed. A line that is not text of the encoding is set
-    apart, unless most lines are not: then the encoding is wrong.
+    apart, unless the first line or most of the first lines are not: then the encoding is wrong.
 
     Args:
         path: the file; `.gz` is decompressed.
@@ -160,8 +160,8 @@ def _decoded(path: Path, data: bytes, codec: codecs.CodecInfo, line: int) -> Tex
         encoded = data if name == "utf-8" else text.encode("utf-8", "replace")
     except UnicodeError as error:
         encoded, undecodable = _line_by_line(data, name, line)
-        is_header = line == 1 and bool(undecodable) and undecodable[0][0] == 1
-        if is_header or 2 * len(undecodable) > data.count(b"\n"):
+        is_header = bool(undecodable) and undecodable[0][0] == 1
+        if line == 1 and (is_header or 2 * len(undecodable) > data.count(b"\n")):
             raise DataError(_wrong_encoding(path, codec, error)) from None
     header = data.partition(b"\n")[0]
     if line == 1 and header.count(b"\0") > MAX_NUL_SHARE * len(header):
@@ -184,5 +184,7 @@ def _line_by_line(data: bytes, name: str, first_line: int) -> tuple[bytes, Undec
 def _wrong_encoding(path: Path, codec: codecs.CodecInfo, error: UnicodeError) -> str:
     at = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
     is_utf8 = codec.name == "utf-8"
+    if isinstance(error, UnicodeDecodeError) and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return f"{path.name} is not valid {'UTF-8' if is_utf8 else codec.name}{at}; set --encoding utf-16"
     remedy = "set --encoding gb18030 if the file is Chinese" if is_utf8 else "set --encoding to the file's own"
     return f"{path.name} is not valid {'UTF-8' if is_utf8 else codec.name}{at}; {remedy}"

@@ -77,6 +77,12 @@ def test_tags_are_split_at_the_separators_that_the_column_uses(
     assert cast_column(pl.Series("tags", texts), LISTS, CastOptions()).values.to_list() == tags
 
 
+def test_prices_of_several_currencies_are_noted() -> None:
+    column = cast_column(pl.Series("price", ["$5", "€7,50", "8"]), pl.Float64(), CastOptions())
+    assert column.values.to_list() == [5.0, 7.5, 8.0]
+    assert column.notes == ("the signs $, € are left out: prices of several currencies are not comparable",)
+
+
 def test_zones() -> None:
     assert is_zone("UTC")
     assert not any(map(is_zone, ["Mars/North", "", "../etc/passwd"]))

@@ -101,6 +101,20 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
     assert raw.origins[0].header_lines == 1
 
 
+@pytest.mark.parametrize("before", ["", "\n", "sep=;\n", '"sep=;"\n\n'])
+@pytest.mark.parametrize("title", ["title", '"ti\ntle"'])
+def test_what_spreadsheets_write_before_and_into_the_header(tmp_path: Path, before: str, title: str) -> None:
+    raw = read(f"{before}item_id;{title};price\na;x;1,5\nb;y;2,5\n", tmp_path)
+    assert raw.frame.columns == ["item_id", title.strip('"'), "price"]
+    assert raw.frame.rows() == [("a", "x", "1,5"), ("b", "y", "2,5")]
+    start = before.count("\n") + title.count("\n") + 1
+    assert raw.rows.to_list() == [start, start + 1]
+
+
+def test_a_quote_that_opens_in_the_header_hides_no_row() -> None:
+    assert read('item_id,"title,price\n' + lamps().removeprefix(HEADER)).frame.height == 60
+
+
 def test_a_header_field_without_a_name_has_its_position() -> None:
     assert read(",item_id\n0,a\n").frame.columns == ["column_1", "item_id"]
 
