@@ -28,6 +28,12 @@ def well_formed(separator: str, width: int) -> str:
     return f"{field}(?:{re.escape(separator)}{field}){{0,{width - 1}}}"
 
 
+def _still_open(separator: str, width: int) -> str:
+    """Return the pattern of the beginning of a record that ends inside a quoted text."""
+    field = f'(?:"(?:[^"]|"")*"|[^"{re.escape(separator)}]*)'
+    return f'(?:{field}{re.escape(separator)}){{0,{width - 1}}}"(?:[^"]|"")*'
+
+
 @dataclass(frozen=True)
 class Record:
     """A record that begins with a damaged line.
@@ -56,6 +62,7 @@ class LineReader:
         self._separator = separator
         self._width = width
         self._record = re.compile(well_formed(separator, width))
+        self._open = re.compile(_still_open(separator, width))
         self._shapes = _regular_shapes(rows)
 
     def read(self, lines: Sequence[str], at: int) -> Record:
@@ -78,6 +85,8 @@ class LineReader:
     def _read_joined(self, lines: Sequence[str], at: int) -> Record | None:
         n_rows = int(self._is_row(self._split(lines[at])))
         text = lines[at]
+        if not self._open.fullmatch(text):
+            return None
         for n_lines in range(2, min(MAX_RECORD_LINES, len(lines) - at) + 1):
             line = lines[at + n_lines - 1]
             fields = self._split(line)
@@ -86,8 +95,12 @@ class LineReader:
                 if self._record.fullmatch(line):
                     return None
             text += "\n" + line
-            if '"' in line and self._record.fullmatch(text):
+            if '"' not in line:
+                continue
+            if self._record.fullmatch(text):
                 return None if n_rows == n_lines else Record(n_lines, (self._parse(text),))
+            if not self._open.fullmatch(text):
+                return None
         return None
 
     def _is_row(self, fields: Fields) -> bool:
