@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from training.ingest.casts import GOT
@@ -61,6 +62,15 @@ def place_of(row: int, origins: Sequence[Origin]) -> str:
     if origin.header_lines is None:
         return f"row {row - origin.offset:,} of {origin.name}"
     return f"line {row - origin.offset + origin.header_lines:,} of {origin.name}"
+
+
+def with_places(rows: pl.DataFrame, origins: Sequence[Origin]) -> pl.DataFrame:
+    """Add the columns `file` and `line` to rows with the column `row`; rows of files without lines have no line."""
+    at = np.searchsorted([origin.offset for origin in origins], rows["row"].to_numpy(), side="left") - 1
+    files = pl.Series([origin.name for origin in origins], dtype=pl.String).gather(at)
+    lines = [None if origin.header_lines is None else origin.header_lines - origin.offset for origin in origins]
+    line = rows["row"].cast(pl.Int64) + pl.Series(lines, dtype=pl.Int64).gather(at)
+    return rows.with_columns(file=files, line=line.cast(pl.UInt32))
 
 
 def explain(reason: str, place: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, Typ
 from training.ingest.checks import ROW, check_rows
 from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
-from training.ingest.explanations import explain, first_examples, place_of
+from training.ingest.explanations import explain, first_examples, place_of, with_places
 from training.ingest.extended_json import unwrap_column
 from training.ingest.null_words import are_null_words
 from training.ingest.number_columns import DoubtfulNumberError
@@ -31,8 +31,10 @@ REJECTS: Final[dict[str, pl.DataType]] = {
     "row": pl.UInt32(),
     "reason": pl.String(),
     "original": pl.String(),
+    "file": pl.String(),
+    "line": pl.UInt32(),
 }
-"""Columns of the rejects: table, number of the row in its source from 1, reason, and the row as JSON text."""
+"""Columns of the rejects: table, number of the row in its source from 1, reason, the row as JSON text, and its place."""
 
 EMPTIED: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
@@ -40,8 +42,11 @@ EMPTIED: Final[dict[str, pl.DataType]] = {
     "column": pl.String(),
     "reason": pl.String(),
     "value": pl.String(),
+    "file": pl.String(),
+    "line": pl.UInt32(),
 }
-"""Columns of the emptied cells: table, number of the row as in the rejects, column, reason, and the cell as text."""
+"""Columns of the emptied cells: table, number of the row as in the rejects, column, reason, the cell as text, and where
+it is."""
 
 MIN_BAD_CELLS: Final = 10
 """Bad cells below which a column is never refused."""
@@ -242,16 +247,10 @@ def _clean_attributes(named: pl.DataFrame, table: str, rules: ValidationRules) -
 def _emptied(cells: pl.DataFrame, named: pl.DataFrame, raw: RawTable, table: str) -> pl.DataFrame:
     """Return `EMPTIED` of bad cells."""
     values = [str(named[column][at]) for at, column in cells.select("at", "column").iter_rows()]
-    return pl.DataFrame(
-        {
-            "table": [table] * cells.height,
-            "row": raw.rows.gather(cells["at"]),
-            "column": cells["column"],
-            "reason": cells["reason"],
-            "value": values,
-        },
-        schema=EMPTIED,
-    )
+    emptied = cells.select(
+        pl.lit(table).alias("table"), raw.rows.gather(cells["at"]).alias("row"), "column", "reason"
+    ).with_columns(pl.Series("value", values, dtype=pl.String))
+    return with_places(emptied, raw.origins)
 
 
 def _examples(rejected: pl.DataFrame, emptied: pl.DataFrame, named: pl.DataFrame, raw: RawTable) -> dict[str, str]:
@@ -364,11 +363,10 @@ def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
             "row": raw.rows.gather(left_out[ROW]),
             "reason": left_out["reason"],
             "original": as_json(chosen),
-        },
-        schema=REJECTS,
+        }
     )
     broken = raw.broken.select(pl.lit(table).alias("table"), "row", "reason", "original")
-    return pl.concat([rejects, broken]).sort("row", maintain_order=True)
+    return with_places(pl.concat([rejects, broken]).sort("row", maintain_order=True), raw.origins)
 
 
 def as_json(frame: pl.DataFrame) -> pl.Series:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from training.ingest.checks import SENTENCES
-from training.ingest.explanations import accepted, first_examples, place_of
+from training.ingest.explanations import accepted, first_examples, place_of, with_places
 from training.ingest.raw_table import Origin
 
 FILES = (Origin("a.csv", 0, 1), Origin("b.jsonl", 10, 0), Origin("c.parquet", 20))
@@ -16,6 +16,12 @@ FILES = (Origin("a.csv", 0, 1), Origin("b.jsonl", 10, 0), Origin("c.parquet", 20
 )
 def test_a_row_has_its_place_in_its_file(row: int, place: str) -> None:
     assert place_of(row, FILES) == place
+
+
+def test_places_are_columns_too() -> None:
+    rows = with_places(pl.DataFrame({"row": pl.Series([21, 1, 10, 11], dtype=pl.UInt32)}), FILES)
+    assert rows.rows() == [(21, "c.parquet", None), (1, "a.csv", 2), (10, "a.csv", 11), (11, "b.jsonl", 1)]
+    assert with_places(rows.clear().select("row"), FILES).schema == rows.schema
 
 
 def test_the_first_row_of_each_reason_is_explained() -> None:

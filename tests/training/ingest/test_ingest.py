@@ -87,7 +87,7 @@ def test_a_bad_cell_is_emptied_and_its_row_stays(
     assert table.examples[reason].startswith(f"line 3 of events.csv has {value[:60]!r}"[:40])
     assert pl.read_parquet(out / "events.parquet")[column].to_list() == [None, None]
     kept_aside = pl.read_parquet(out / "emptied.parquet")
-    assert kept_aside.rows() == [("events", 2, column, reason.partition(" ")[2], value)]
+    assert kept_aside.rows() == [("events", 2, column, reason.partition(" ")[2], value, "events.csv", 3)]
 
 
 @pytest.mark.parametrize(
