@@ -34,7 +34,7 @@ REJECTS: Final[dict[str, pl.DataType]] = {
     "file": pl.String(),
     "line": pl.UInt32(),
 }
-"""Columns of the rejects: table, number of the row in its source from 1, reason, the row as JSON text, and its place."""
+"""Columns of the rejects: table, number of the row in its source from 1, reason, the row as JSON text, its place."""
 
 EMPTIED: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
