@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
+from cli.options import AsJson, ConfigFile, Data, PlacementFile, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from training.ingest.ingest import IngestReport
+    from training.ingest.ingest import IngestReport, TableReport
 
-Source = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON Lines, or a folder of such files.")]
+Source = Annotated[
+    list[Path] | None, typer.Option(help="Parquet, CSV, JSON Lines or .xlsx, or a folder of such files; repeatable.")
+]
 Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
 
 
@@ -41,24 +43,60 @@ def ingest_tables(
     items: Source = None,
     users: Source = None,
     offers: Source = None,
+    identities: Source = None,
     from_store: Annotated[
         Path | None,
         typer.Option("--from-store", help="Live log of `recsys serve`, added to the files."),
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of the shop, such as Asia/Shanghai.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of CSV and JSON files, such as gb18030.")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Sheet of .xlsx files, by name.", show_default="the first one")
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(metavar="THEIRS=OURS", help="Your column name and the standard one; repeatable."),
     ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of CSV files has the column names.",
+            show_default="yes, unless it looks like data",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TABLE:]NAME,NAME,…",
+            help="Column names of CSV files without a header, in order; with TABLE: if several tables are given.",
+        ),
+    ] = None,
     default_event: Annotated[
         str | None, typer.Option(help="Event name of every row, where there is no such column.")
     ] = None,
+    event_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="THEIRS=OURS", help="Your name of an event and the standard one, or `skip` for none; repeatable."
+        ),
+    ] = None,
     timestamp_format: Annotated[str | None, typer.Option(help="strftime format of times.")] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(help="Mark before decimals: point or comma.", show_default="the one that each column uses"),
+    ] = None,
+    real_word: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="A word such as null that is an id or a value of yours; repeatable."),
+    ] = None,
     category_separator: Annotated[str | None, typer.Option(help="Text between the levels of a category.")] = None,
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="Largest share of rejected rows, 0 to 1.")] = None,
     future_tolerance: Annotated[float | None, typer.Option(help="Minutes that an event may be in the future.")] = None,
+    earliest: Annotated[
+        str | None, typer.Option(help="Earliest time that an event may have.", show_default="1990-01-01")
+    ] = None,
     config: ConfigFile = None,
     now: Now = None,
     as_json: AsJson = False,
@@ -70,52 +108,101 @@ def ingest_tables(
     from training.config import read_config
     from training.ingest.ingest import InputFiles, ingest
 
+    sources = InputFiles(events, items, users, offers, identities, from_store)
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,
-        "columns": _columns(column) if column else None,
+        "sheet": sheet,
+        "columns": _pairs(column, "--column", "会员号=user_id") if column else None,
+        "csv_columns": _csv_columns(header, columns or [], tuple(sources.tables())),
+        "trust_header": header,
+        "event_names": _pairs(event_name, "--event-name", "购买=purchase") if event_name else None,
         "default_event": default_event,
         "timestamp_format": timestamp_format,
         "category_separator": category_separator,
+        "decimal": decimal,
+        "real_words": tuple(real_word) if real_word else None,
         "tag_separators": tag_separators,
         "max_reject_share": max_reject_share,
         "future_tolerance": future_tolerance,
+        "earliest": earliest,
     }
     settings = replace(
         read_config(config).ingest, **{name: value for name, value in given.items() if value is not None}
     )
     moment = parse_moment(now, "--now") if now else wall_clock()
     with progress() as on_progress:
-        report = ingest(InputFiles(events, items, users, offers, from_store), settings, out, moment, on_progress)
+        report = ingest(sources, settings, out, moment, on_progress)
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 
-def doctor(data: Data, now: Now = None, as_json: AsJson = False) -> None:
-    """Report what a folder of tables contains, what is unusual, and which lists it supports."""
+def doctor(data: Data, placements: PlacementFile = None, now: Now = None, as_json: AsJson = False) -> None:
+    """Report what a folder of tables contains, what is unusual, and which lists it supports.
+
+    With --placements also where the file's weights replace learned ones, and which of its rules keep no item.
+    """
     from training.doctor.doctor import render, run_doctor
 
-    report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock())
+    report = run_doctor(data, parse_moment(now, "--now") if now else wall_clock(), placements)
     show_json(report.to_dict()) if as_json else show_lines([render(report)])
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
+def _csv_columns(header: bool | None, given: list[str], tables: tuple[str, ...]) -> dict[str, tuple[str, ...]] | None:
+    """Return the column names by table; None where the options say nothing."""
+    if header is not False:
+        if given:
+            raise ConfigError(f"--columns is {given[0]!r}: it goes with --no-header, for CSV files without a header")
+        return None
     columns = {}
-    for pair in pairs:
-        theirs, equals, ours = pair.rpartition("=")
-        if not (theirs and equals and ours):
-            raise ConfigError(f"--column is {pair!r}, expected THEIRS=OURS, such as --column 会员号=user_id")
-        columns[theirs] = ours
+    for text in given:
+        prefix, colon, names = text.rpartition(":")
+        if not colon and len(tables) != 1:
+            raise ConfigError(
+                f"--columns is {text!r}: name its table, such as --columns {(*tables, 'events')[0]}:{text}"
+            )
+        columns[prefix if colon else tables[0]] = tuple(name.strip() for name in names.split(","))
+    if not columns:
+        raise ConfigError(
+            "--no-header needs the names: add --columns, such as --columns user_id,item_id,event,timestamp"
+        )
     return columns
 
 
+def _pairs(pairs: list[str], option: str, example: str) -> dict[str, str]:
+    read = {}
+    for pair in pairs:
+        theirs, equals, ours = pair.rpartition("=")
+        if not (theirs and equals and ours):
+            raise ConfigError(f"{option} is {pair!r}, expected THEIRS=OURS, such as {option} {example}")
+        read[theirs] = ours
+    return read
+
+
+def _example(table: TableReport, reason: str) -> str:
+    return f" ({table.examples[reason]})" if reason in table.examples else ""
+
+
 def _show_report(report: IngestReport, out: Path) -> None:
+    from training.ingest.event_names import listed, mapping_advice
+
     counts = ("rows", "kept", "duplicates", "rejected")
-    rows = [(name, *(asdict(table)[count] for count in counts)) for name, table in report.tables.items()]
-    show_table(("table", *counts), rows)
+    rows = [
+        (name, *(asdict(table)[count] for count in counts), sum(table.skipped.values()))
+        for name, table in report.tables.items()
+    ]
+    show_table(("table", *counts, "skipped"), rows)
     for name, table in report.tables.items():
+        if table.skipped:
+            show_lines([f"{name}: skipped, because these events are not about an item: {listed(table.skipped)}"])
+        if table.unknown_events:
+            show_lines(
+                [f"{name}: unknown names: {listed(table.unknown_events)}; {mapping_advice(table.unknown_events)}"]
+            )
+        found = [("row", "left out", table.reasons), ("cell", "emptied", table.emptied)]
         show_lines(
-            f"{name}: {count:,} {'row' if count == 1 else 'rows'} left out: {reason}"
-            for reason, count in table.reasons.items()
+            f"{name}: {count:,} {noun if count == 1 else f'{noun}s'} {effect}: {reason}{_example(table, reason)}"
+            for noun, effect, reasons in found
+            for reason, count in reasons.items()
         )
         show_lines(f"{name}: {note}" for note in table.notes)
         if table.ignored_columns:

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
+from cli.options import (
+    DEFAULT_MODELS,
+    AsJson,
+    Channel,
+    FilterText,
+    Models,
+    PlacementFile,
+    Region,
+    Session,
+    Store,
+    Visitor,
+    check_ids,
+    context_of,
+    parse_moment,
+)
 from cli.output import show_json, show_lines, show_table
 from recsys.core.request import DEFAULT_LIMIT, Request
 
@@ -20,7 +34,10 @@ def explain(
     item: Annotated[str, typer.Option(metavar="ID", help="The item to explain.")],
     models: Models = DEFAULT_MODELS,
     user: Annotated[str | None, typer.Option(metavar="ID", help="User of the list.")] = None,
+    visitor: Visitor = None,
+    session: Session = None,
     placement: Annotated[str, typer.Option(help="Name of the list.")] = "for_you",
+    placements: PlacementFile = None,
     seed: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="For a list of related items: their item.")
     ] = None,
@@ -28,6 +45,7 @@ def explain(
     as_of: Annotated[
         str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the end of the data")
     ] = None,
+    filter_: FilterText = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
@@ -37,10 +55,22 @@ def explain(
     from recsys.core.timestamps import to_seconds
     from recsys.pipeline.recommender import Recommender
 
-    recommender = Recommender.open(models)
+    check_ids(user=user, visitor=visitor, session=session)
+    recommender = Recommender.open(models, placements)
     moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.data_end
     context = context_of(region, store, channel)
-    why = recommender.explain(Request(placement, moment, limit, user, tuple(seed or ()), context=context), item)
+    request = Request(
+        placement,
+        moment,
+        limit,
+        user,
+        tuple(seed or ()),
+        visitor,
+        session,
+        filter=recommender.filter(filter_),
+        context=context,
+    )
+    why = recommender.explain(request, item)
     if as_json:
         show_json(why.to_dict())
         return

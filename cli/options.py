@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from recsys.core.errors import ConfigError
-from recsys.core.timestamps import parse_iso
+from recsys.core.timestamps import EARLIEST, LATEST, parse_iso
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
@@ -20,12 +20,21 @@ Region = Annotated[str | None, typer.Option(metavar="NAME", help="Region of the 
 Store = Annotated[str | None, typer.Option(metavar="NAME", help="Store of the request.")]
 Channel = Annotated[str | None, typer.Option(metavar="NAME", help="Channel of the request.")]
 
+Visitor = Annotated[
+    str | None, typer.Option("--visitor", metavar="ID", help="Visitor of the list, where there is no user.")
+]
+Session = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="Session of the list, where there is neither.")
+]
+FilterText = Annotated[
+    str | None, typer.Option("--filter", metavar="CONDITION", help="Items that may be listed, such as 'price < 20'.")
+]
+PlacementFile = Annotated[
+    Path | None,
+    typer.Option("--placements", metavar="FILE", help="TOML file of lists.", show_default="the built-in lists"),
+]
+
 DEFAULT_MODELS = Path("models")
-
-
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""One year before the last year of the calendar, so that the local time in every zone is a valid date."""
 
 
 def parse_moment(text: str, option: str) -> datetime:
@@ -54,6 +63,17 @@ def context_of(region: str | None, store: str | None, channel: str | None) -> di
         if name is not None and not name.strip():
             raise ConfigError(f"--{key} is {name!r}, expected a name")
     return {key: name for key, name in named.items() if name is not None}
+
+
+def check_ids(**ids: str | None) -> None:
+    """Refuse blank ids, by the name of their options.
+
+    Raises:
+        ConfigError: with the name of the option.
+    """
+    for option, value in ids.items():
+        if value is not None and not value.strip():
+            raise ConfigError(f"--{option} is {value!r}, expected the id of a {option}")
 
 
 def wall_clock() -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,8 +14,9 @@ from cli.output import show_json, show_lines, show_table
 if TYPE_CHECKING:
     from recsys.core.placements import Placement
     from recsys.pipeline.recommender import Recommender
+    from recsys.rules.rule_effects import RuleEffect
 
-COLUMNS: Final = ("placement", "for", "sources", "limit", "rules", "fallback")
+COLUMNS: Final = ("placement", "for", "sources", "order", "limit", "rules", "fallback")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of placements.")]
 
@@ -34,37 +36,70 @@ def _family() -> None:
 def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Check a file as the server does, against the catalog of a bundle, and show its lists.
 
-    Pinned items that are not in the catalog are reported. They are not an error: the next items move up.
+    What each filter, promotion and pin keeps is reported. Nothing kept is not an error: pinned items that may not be
+    listed are replaced by the next ones.
     """
     from recsys.pipeline.recommender import Recommender
+    from recsys.rules.rule_effects import UNKNOWN_ITEM, own_weights
 
     recommender = Recommender.open(models, placements=file)
     placements = list(recommender.placements.values())
-    unknown = {each.name: missing for each in placements if (missing := _unknown_pins(recommender, each))}
+    effects = [effect for each in placements for effect in _effects(recommender, each)]
+    own, orders = own_weights(placements), {each.name: _order(recommender, each) for each in placements}
     if as_json:
-        rows = [dict(zip(COLUMNS, _row(each), strict=True)) for each in placements]
+        rows = [dict(zip(COLUMNS, _row(each, orders[each.name]), strict=True)) | _values(each) for each in placements]
         pages = {page.name: list(page.placements) for page in recommender.book.pages.values()}
-        own = [each.name for each in placements if each.has_own_weights]
-        show_json({"placements": rows, "pages": pages, "unknown_pins": unknown, "own_weights": own})
+        unknown: dict[str, list[str]] = {}
+        for effect in effects:
+            if effect.why == UNKNOWN_ITEM:
+                unknown.setdefault(effect.placement, []).append(effect.subject)
+        rules = [asdict(effect) for effect in effects]
+        show_json(
+            {"placements": rows, "pages": pages, "rules": rules, "unknown_pins": unknown, "own_weights": list(own)}
+        )
         return
     show_lines([f"{file} is valid for {recommender.version}"])
-    show_table(COLUMNS, [_row(each) for each in placements])
+    show_table(COLUMNS, [_row(each, orders[each.name]) for each in placements])
     show_lines([f"page {page.name}: {', '.join(page.placements)}" for page in recommender.book.pages.values()])
-    show_lines([f"{name} pins unknown items: {', '.join(ids)}" for name, ids in unknown.items()])
-    show_lines(
-        f"{each.name} has weights of its own: the learned weights and their comparison with simpler orders do not apply"
-        for each in placements
-        if each.has_own_weights
-    )
+    show_lines(effect.sentence() for effect in effects)
+    show_lines(own.values())
 
 
-def _row(placement: Placement) -> tuple[str, str, str, int, str, str]:
+def _effects(recommender: Recommender, placement: Placement) -> list[RuleEffect]:
+    import numpy as np
+
+    from recsys.rules.rule_effects import rule_effects
+
+    engine = recommender.current
+    listable = engine.listable[placement.pool]
+    everything = np.ones(engine.n_items, np.bool_)
+    return rule_effects(placement, engine.items_table, everything if listable is None else listable)
+
+
+def _order(recommender: Recommender, placement: Placement) -> str:
+    """Return what orders a list for users: the best order of the shop's past, else the weights of the file."""
+    if placement.anchor != "user":
+        return ""
+    learned = getattr(recommender.current.blends, placement.blend, None) if placement.blend else None
+    if learned is not None and learned.is_fitted:
+        return str(learned.order)
+    if placement.ranker and getattr(recommender.current.rankers, placement.ranker).is_fitted:
+        return "ranker"
+    return "weights of the file" if placement.has_own_weights else "placement weights"
+
+
+def _values(placement: Placement) -> dict[str, bool | float | str]:
+    return {"rests": placement.rests, "new_share": placement.new_share, "blend": placement.blend}
+
+
+def _row(placement: Placement, order: str) -> tuple[str, str, str, str, int, str, str]:
     sources = ", ".join(f"{name} {weight:g}" for name, weight in placement.sources.items())
     fallbacks = [*(" + ".join(each.sources) for each in placement.substitutes), placement.fallback]
     return (
         placement.name,
         placement.anchor,
         sources,
+        order,
         placement.limit,
         _rules(placement),
         " → ".join(filter(None, fallbacks)),
@@ -84,10 +119,14 @@ def _rules(placement: Placement) -> str:
         "freshness": placement.freshness.boost,
         "seen_days": placement.seen_days,
         "rotation": placement.rotation,
+        "rests": placement.rests,
+        "new_share": placement.new_share,
+        "blend": placement.blend,
     }
-    parts = [f"{name} {value:g}" if isinstance(value, int | float) else name for name, value in values.items() if value]
-    return ", ".join(parts)
+    return ", ".join(_rule(name, value) for name, value in values.items() if value)
 
 
-def _unknown_pins(recommender: Recommender, placement: Placement) -> list[str]:
-    return [pin.item_id for pin in placement.pins if not recommender.knows_item(pin.item_id)]
+def _rule(name: str, value: object) -> str:
+    if value is True or name == "filter":
+        return name
+    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"

@@ -11,7 +11,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, Channel, Models, Region, Store, context_of, parse_moment
+from cli.options import (
+    DEFAULT_MODELS,
+    AsJson,
+    Channel,
+    FilterText,
+    Models,
+    PlacementFile,
+    Region,
+    Session,
+    Store,
+    Visitor,
+    check_ids,
+    context_of,
+    parse_moment,
+)
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request, to_wire
@@ -37,6 +51,8 @@ def register(app: typer.Typer) -> None:
 def recommend(
     models: Models = DEFAULT_MODELS,
     user: Annotated[str | None, typer.Option(metavar="ID", help="User of the list.")] = None,
+    visitor: Visitor = None,
+    session: Session = None,
     item: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Item that is viewed; repeat it for a cart.")
     ] = None,
@@ -52,10 +68,8 @@ def recommend(
     ] = None,
     users: Annotated[Path | None, typer.Option(metavar="FILE", help="User ids: text, CSV, Parquet …")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
-    placements: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file of the shop's lists.", show_default="the built-in lists"),
-    ] = None,
+    placements: PlacementFile = None,
+    filter_: FilterText = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
@@ -69,26 +83,29 @@ def recommend(
     moment = parse_moment(as_of, "--as-of") if as_of else None
     context = context_of(region, store, channel)
     if users is not None or out is not None:
-        if users is None or out is None or user is not None or item:
-            raise ConfigError("--users FILE and --out FILE go together, without --user and --item")
+        if users is None or out is None or item or filter_ or {user, visitor, session} != {None}:
+            raise ConfigError(
+                "--users FILE and --out FILE go together, without --user, --visitor, --session, --item and --filter"
+            )
         with progress() as on_progress:
             length = DEFAULT_LIMIT if limit is None else limit
             request = BatchRequest(placement or "for_you", length, moment, placements, context)
             report = batch_recommend(models, users, out, request, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
-    if user is not None and not user.strip():
-        raise ConfigError(f"--user is {user!r}, expected the id of a user")
+    check_ids(user=user, visitor=visitor, session=session)
     recommender = Recommender.open(models, placements)
     seconds = recommender.data_end if moment is None else to_seconds(moment)
-    chosen = placement or ("complementary" if item else "for_you" if user else "popular")
+    chosen = placement or ("complementary" if item else "for_you" if user or visitor or session else "popular")
     seeds = tuple(item or ())
-    _check_anchor(recommender.placements.get(chosen), user, seeds)
+    _check_anchor(recommender.placements.get(chosen), user or visitor or session, seeds)
     if seeds and not any(map(recommender.knows_item, seeds)):
         raise UnknownItemError(seeds[0])
     if limit is None:
         limit = known.limit if (known := recommender.placements.get(chosen)) else DEFAULT_LIMIT
-    answer = recommender.recommend_for(Request(chosen, seconds, limit, user, seeds, context=context))
+    items = recommender.filter(filter_)
+    one = Request(chosen, seconds, limit, user, seeds, visitor, session, filter=items, context=context)
+    answer = recommender.recommend_for(one)
     if as_json:
         show_json(_plain(answer, seconds, recommender))
     else:
@@ -103,7 +120,9 @@ def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[st
         raise ConfigError(f"--placement {placement.name} is a list for an item: add --item ID")
     if placement.anchor == "user" and user is None:
         instead = " instead of --item" if seeds else ""
-        raise ConfigError(f"--placement {placement.name} is a list for a user: add --user ID{instead}")
+        raise ConfigError(
+            f"--placement {placement.name} is a list for a user: add --user ID{instead}, or --visitor or --session"
+        )
 
 
 def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> None:

@@ -42,6 +42,10 @@ def train(
     activate_worse: Annotated[
         bool, typer.Option("--activate-worse", help="Activate the new bundle even if the gate finds it worse.")
     ] = False,
+    accept_shrink: Annotated[
+        bool,
+        typer.Option("--accept-shrink", help="Train even if most rows of the current bundle are gone."),
+    ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +73,7 @@ def train(
             keep=keep,
             gate=gate_config,
             activate_worse=activate_worse,
+            accept_shrink=accept_shrink,
             progress=on_progress,
         )
     show_json(report.to_dict()) if as_json else _show(report)

@@ -1,4 +1,7 @@
-"""The gate before a bundle is activated: changed settings against the current ones, on held-out data."""
+"""The gate before a bundle is activated: changed settings against the current ones, on held-out data.
+
+`training.new_data` is its part for new data.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from recsys.core import metrics
-from recsys.core.config.ranges import PositiveInt
+from recsys.core.config.ranges import PositiveInt, Share
 from recsys.core.errors import DataError
 from recsys.core.metrics import Interval, Values, interval_of, resampled_means
 from recsys.core.progress import Progress, silent
@@ -62,14 +65,19 @@ class GateConfig:
     """Settings of the gate.
 
     Attributes:
-        enabled: whether changed settings must be at least as good as the current ones before they serve.
+        enabled: whether changed settings must be at least as good as the current ones before they serve, and lists
+            learned from new data not far worse.
         metric: the metric that decides.
-        holdout_days: days at the end of the data that are held out for the comparison.
+        holdout_days: days at the end of the data that are held out for the comparison of settings.
+        max_shrink: largest share of the events, users or items of the current bundle that new data may lack.
+        max_metric_fall: largest share by which the metric of a list on held-out requests may fall with new data.
     """
 
     enabled: bool = True
     metric: GateMetricName = DEFAULT_GATE_METRIC
     holdout_days: PositiveInt = DEFAULT_HOLDOUT_DAYS
+    max_shrink: Share = 0.5
+    max_metric_fall: Share = 0.3
 
 
 @dataclass(frozen=True)
@@ -94,11 +102,13 @@ class GateResult:
     def sentence(self, version: str) -> str:
         """Write why a bundle was refused, with the remedies."""
         new, current, change = (self.figures[name] for name in ("new", "current", "difference"))
+        is_of_data = "data_of" in self.figures
+        what, remedy = ("new data", "Check the export") if is_of_data else ("settings", "Change the settings")
         return (
-            f"{version} is written and not activated: on {self.figures['metric']} its settings reach "
+            f"{version} is written and not activated: on {self.figures['metric']} its {what} reach "
             f"{new['value']:.4f}, the current ones {current['value']:.4f} (difference {change['value']:+.4f}, 95 % "
-            f"interval {change['low']:+.4f} to {change['high']:+.4f}, {self.figures['n_queries']} queries). Change the "
-            f"settings, train with --activate-worse, or run `recsys models activate {version}`"
+            f"interval {change['low']:+.4f} to {change['high']:+.4f}, {self.figures['n_queries']} queries). {remedy}, "
+            f"train with --activate-worse, or run `recsys models activate {version}`"
         )
 
 

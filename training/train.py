@@ -29,6 +29,7 @@ from training.choices import DEFAULT_KEEP
 from training.config import parse_config
 from training.data_gaps import find_data_gaps
 from training.gate import GateConfig, GateResult, compare, skipped
+from training.new_data import judge_data, refuse_collapse
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def train(
     keep: int = DEFAULT_KEEP,
     gate: GateConfig | None = None,
     activate_worse: bool = False,
+    accept_shrink: bool = False,
     progress: Progress = silent,
 ) -> TrainReport:
     """Fit all models on a folder of tables, write a bundle and activate it if it passes the gate.
@@ -93,11 +95,12 @@ def train(
         keep: latest bundles to keep, at least 1; the current and the previous one always stay.
         gate: settings of the gate; None for the defaults.
         activate_worse: activate the new bundle even if the gate finds it worse.
+        accept_shrink: train even if the data lost more events, users or items than `GateConfig.max_shrink` allows.
         progress: receives the stages.
 
     Raises:
         ConfigError: `keep` is below 1, or `now` has no zone.
-        DataError: the tables cannot be used.
+        DataError: the tables cannot be used, or have far fewer rows than those of the current bundle.
         BundleError: another training is running on `models`, or the bundle cannot be written.
     """
     if keep < 1:
@@ -114,8 +117,15 @@ def train(
         stages = Stopwatch(progress)
         stages("reading the tables")
         dataset = load_dataset(data_dir)
-        gate_result = _run_gate(dataset, models, config, gate or GateConfig(), activate_worse, stages)
-        manifest = _fit_and_write(dataset, models, config, now, gate_result, stages)
+        gate = gate or GateConfig()
+        current = _current(models)
+        if current is not None and not accept_shrink:
+            refuse_collapse(_rows(dataset), current, gate)
+        gate_result = _run_gate(dataset, current, config, gate, activate_worse, stages)
+        engine = fit_engine(dataset, config, progress=stages)
+        if gate.enabled and gate_result.decision in ("passed", "skipped") and current is not None:
+            gate_result = _with_data(gate_result, dataset, engine, current, gate, activate_worse)
+        manifest = _write(engine, dataset, models, now, gate_result, stages)
         stages("activating")
         if gate_result.decision != "refused":
             activate(models, manifest.version)
@@ -137,9 +147,35 @@ def train(
     )
 
 
+def _current(models: Path) -> Manifest | None:
+    """Return the manifest of the current bundle, None if there is none that can be read."""
+    version = current_version(models)
+    try:
+        return None if version is None else read_manifest(models / version)
+    except BundleError:
+        return None
+
+
+def _with_data(
+    of_settings: GateResult,
+    dataset: Dataset,
+    engine: Engine,
+    current: Manifest,
+    gate: GateConfig,
+    activate_worse: bool,
+) -> GateResult:
+    """Judge new data too, and return the stricter of the two results; that of the settings if both pass."""
+    if current.data_fingerprint == dataset.fingerprint:
+        return of_settings
+    of_data = judge_data(_learned(engine), current, gate, activate_worse=activate_worse)
+    if of_data.decision in ("refused", "overridden") or (of_data.figures and not of_settings.figures):
+        return of_data
+    return of_settings
+
+
 def _run_gate(
     dataset: Dataset,
-    models: Path,
+    current: Manifest | None,
     config: EngineConfig,
     gate: GateConfig,
     activate_worse: bool,
@@ -148,27 +184,20 @@ def _run_gate(
     """Compare new settings with those of the current bundle."""
     if not gate.enabled:
         return skipped("the gate is off")
-    version = current_version(models)
-    if version is None:
+    if current is None:
         return skipped("there is no current bundle")
     try:
-        current = parse_config(read_manifest(models / version).config).engine
-    except (BundleError, ConfigError) as error:
-        return skipped(f"the settings of {version} cannot be read: {error}")
-    if current == config:
+        before = parse_config(current.config).engine
+    except ConfigError as error:
+        return skipped(f"the settings of {current.version} cannot be read: {error}")
+    if before == config:
         return skipped("the settings are unchanged")
-    return compare(dataset, current, config, gate, activate_worse=activate_worse, progress=stages)
+    return compare(dataset, before, config, gate, activate_worse=activate_worse, progress=stages)
 
 
-def _fit_and_write(
-    dataset: Dataset,
-    models: Path,
-    config: EngineConfig,
-    now: datetime,
-    gate_result: GateResult,
-    stages: Progress,
+def _write(
+    engine: Engine, dataset: Dataset, models: Path, now: datetime, gate_result: GateResult, stages: Progress
 ) -> Manifest:
-    engine = fit_engine(dataset, config, progress=stages)
     stages("writing the bundle")
     provenance = Provenance(
         created_at=now,
@@ -176,10 +205,7 @@ def _fit_and_write(
         metrics={
             "rows": _rows(dataset),
             "gate": gate_result.to_dict(),
-            "rankers": _ranker_metrics(engine),
-            "orders": list(engine.blends.sentences()),
-            "blends": engine.blends.to_dict(),
-            "settings": engine.blends.settings.to_dict(),
+            **_learned(engine),
         },
         notes=find_data_gaps(dataset, engine),
     )
@@ -198,6 +224,16 @@ def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest |
         return None
     found = (manifest.data_fingerprint, manifest.config_fingerprint, manifest.code_fingerprint)
     return manifest if found == wanted else None
+
+
+def _learned(engine: Engine) -> dict[str, Any]:
+    """Return what training measured on past requests."""
+    return {
+        "rankers": _ranker_metrics(engine),
+        "orders": list(engine.blends.sentences()),
+        "blends": engine.blends.to_dict(),
+        "settings": engine.blends.settings.to_dict(),
+    }
 
 
 def _ranker_metrics(engine: Engine) -> dict[str, Any]:

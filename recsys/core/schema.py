@@ -1,8 +1,8 @@
-"""The shop's four tables: their columns, types and the names of events.
+"""The shop's five tables: their columns, types and the names of events.
 
 A folder of tables contains `dataset.json` (see `DatasetInfo`), `events.parquet` and, if the shop has them,
-`items.parquet`, `users.parquet` and `offers.parquet`. Further columns of items and users are attributes and stay
-unchanged.
+`items.parquet`, `users.parquet`, `offers.parquet` and `identities.parquet`. Further columns of
+items and users are attributes.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ OFFERS: Final[dict[str, pl.DataType]] = {
     "valid_to": TIMESTAMP,
 }
 
+IDENTITIES: Final[dict[str, pl.DataType]] = {
+    "id": pl.String(),
+    "user_id": pl.String(),
+}
+
 PERSONALIZATION: Final = "personalization"
 """Column of users; False for a user who opted out of lists that need a history."""
 
@@ -81,6 +86,7 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "items": ("item_id",),
     "users": ("user_id",),
     "offers": ("item_id",),
+    "identities": ("id", "user_id"),
 }
 
 TABLES: Final[dict[str, dict[str, pl.DataType]]] = {
@@ -88,6 +94,7 @@ TABLES: Final[dict[str, dict[str, pl.DataType]]] = {
     "items": ITEMS,
     "users": USERS,
     "offers": OFFERS,
+    "identities": IDENTITIES,
 }
 
 WHO: Final = ("user_id", "visitor_id", "session_id", "basket_id")
@@ -126,6 +133,49 @@ EVENT_ALIASES: Final[dict[str, str]] = {
     "remove-from-cart": "remove_from_cart",
 }
 
+OTHER_EVENTS: Final = (
+    # GA4
+    "view_cart",
+    "add_payment_info",
+    "add_shipping_info",
+    "view_promotion",
+    "select_promotion",
+    "view_search_results",
+    "search",
+    "select_content",
+    "share",
+    # Segment
+    "Cart Viewed",
+    "Cart Shared",
+    "Checkout Step Viewed",
+    "Checkout Step Completed",
+    "Payment Info Entered",
+    "Order Updated",
+    "Order Cancelled",
+    "Coupon Entered",
+    "Coupon Applied",
+    "Coupon Denied",
+    "Coupon Removed",
+    "Product List Filtered",
+    "Product Removed from Wishlist",
+    "Product Reviewed",
+    "Product Shared",
+    "Products Searched",
+    "Promotion Clicked",
+    "Promotion Viewed",
+    "Wishlist Product Added to Cart",
+    # Google Retail
+    "home-page-view",
+    "promotion-offered",
+    # Segment, calls that are not events
+    "identify",
+    "page",
+    "screen",
+    "group",
+    "alias",
+)
+"""Names of the same specifications that the engine does not use, also where they carry items."""
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -137,7 +187,8 @@ class DatasetInfo:
         fingerprint: SHA-256 over the digests of the tables; equal rows give equal fingerprints.
         rows: number of rows by table.
         store_seq: number of the live log up to which its entries are in the tables, 0 for tables of files alone.
-        merges: the id that each merged id of the live log points at, under which its events are in the tables.
+        merges: the id that each merged id of the identities table and the live log points at, under which its events
+            are in the tables.
     """
 
     schema_version: int

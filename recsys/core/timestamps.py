@@ -13,6 +13,15 @@ from typing import Final
 from recsys.core.errors import ConfigError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST: Final = EPOCH
+LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Bounds of times that are not of events, the upper one exclusive: a year before the calendar's end, so that the local
+time in every zone is a date."""
+
+EARLIEST_EVENT: Final = datetime(1990, 1, 1, tzinfo=UTC)
+"""Default of the earliest time that an event may have: records of single events by computers are younger, and lost or
+uninitialized times are years around 1970 or 1900."""
+
 MICROSECONDS: Final = 1_000_000
 """Microseconds per second."""
 

@@ -20,7 +20,21 @@ RawEvent = dict[str, Any]
 
 
 class ItemlessRow(RawEvent):
-    """Row of an event that is not about an item, such as GA4's `page_view`."""
+    """Row of an event that is not about an item, such as GA4's `page_view` or a call of Segment's `identify`."""
+
+
+class UnreadNumber(str):
+    """The text of a value where a number is expected, with the path of its field and what was expected there."""
+
+    path: str
+    expected: str
+
+    @classmethod
+    def of(cls, value: Any, path: str, expected: str) -> UnreadNumber:
+        """Keep the text of any JSON value."""
+        unread = cls(value if isinstance(value, str) else _shown(value))
+        unread.path, unread.expected = path, expected
+        return unread
 
 
 PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
@@ -28,8 +42,14 @@ PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id",
 
 ORDERS: Final = ("purchase", "refund")
 
+SEGMENT_CALLS: Final = frozenset({"identify", "page", "screen", "group", "alias"})
+"""Types of Segment's calls that are not events; `track` is one."""
 
-def parse_payload(payload: Any) -> list[RawEvent]:
+Aliases = Mapping[str, str]
+"""The engine's name of an event by another name."""
+
+
+def parse_payload(payload: Any, aliases: Aliases = EVENT_ALIASES) -> list[RawEvent]:
     """Parse one event payload into rows, one per item.
 
     An object with an `item_id` is a row of the events table already. Otherwise `eventType` identifies Google Retail;
@@ -39,9 +59,11 @@ def parse_payload(payload: Any) -> list[RawEvent]:
 
     Args:
         payload: decoded JSON.
+        aliases: other names of events, of the shop too.
 
     Returns:
         Rows whose columns are text, float, int or None; `timestamp` and `received_at` are unchanged or RFC 3339 text.
+        A value of a number's column that is no number is an `UnreadNumber`.
         Aliases of event names are replaced by GA4's names. An event without items gives one row without an `item_id`,
         an `ItemlessRow` if its name is unknown. Unknown columns are kept in rows of the events table only.
 
@@ -55,33 +77,35 @@ def parse_payload(payload: Any) -> list[RawEvent]:
     if not isinstance(payload, Mapping):
         raise DataError(f"event: expected an object, got {_type_name(payload)}")
     if "item_id" in payload:
-        return [_flat(payload)]
+        return [_flat(payload, aliases)]
     if "eventType" in payload:
-        return _numbered(_retail(payload))
+        return _numbered(_retail(payload, aliases))
+    if _is_segment_call(payload):
+        return [_segment_call(payload)]
     if payload.get("type") == "track" or "properties" in payload:
-        return _numbered(_segment(payload))
+        return _numbered(_segment(payload, aliases))
     if isinstance(payload.get("events"), list | tuple):
-        return _measurement(payload)
+        return _measurement(payload, aliases)
     if "event_name" in payload or ("name" in payload and ("params" in payload or "items" in payload)):
-        return _numbered(_ga4(payload, ""))
-    return [_flat(payload)]
+        return _numbered(_ga4(payload, "", aliases))
+    return [_flat(payload, aliases)]
 
 
-def _flat(payload: Mapping[str, Any]) -> RawEvent:
+def _flat(payload: Mapping[str, Any], aliases: Aliases) -> RawEvent:
     row: RawEvent = {}
     for name, value in payload.items():
         read = READERS.get(name)
         row[name] = value if read is None else read(payload, name, "")
     if isinstance(row.get("event"), str):
-        row["event"] = EVENT_ALIASES.get(row["event"], row["event"])
+        row["event"] = aliases.get(row["event"], row["event"])
     return row
 
 
-def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
+def _ga4(payload: Mapping[str, Any], path: str, aliases: Aliases) -> list[RawEvent]:
     """Parse one GA4 event of gtag, the Measurement Protocol or the BigQuery export."""
     params = _params(payload, path)
     name_field = "event_name" if "event_name" in payload else "name"
-    event = _event(payload, name_field, path)
+    event = _event(payload, name_field, path, aliases)
     commerce = _object(payload, "ecommerce", path)
     transaction = _first_text(
         (commerce, "transaction_id", f"{path}ecommerce."), (params, "transaction_id", f"{path}params.")
@@ -114,13 +138,13 @@ def _ga4(payload: Mapping[str, Any], path: str) -> list[RawEvent]:
     return rows or [_without_item(shared)]
 
 
-def _measurement(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _measurement(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     """Parse a payload of GA4's Measurement Protocol: one user and time, then a list of events."""
     rows: list[RawEvent] = []
     outer = {name: payload[name] for name in ("client_id", "user_id", "timestamp_micros") if name in payload}
     for position, event in enumerate(_array(payload, "events", "")):
         path = f"events[{position}]"
-        rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}."))
+        rows += _numbered(_ga4(outer | dict(_as_object(event, path)), f"{path}.", aliases))
     return rows
 
 
@@ -144,6 +168,8 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
     """Read GA4's microseconds as RFC 3339 text; a plain `timestamp` unchanged."""
     for name in ("event_timestamp", "timestamp_micros"):
         micros = _number(payload, name, path)
+        if isinstance(micros, UnreadNumber):
+            raise DataError(f"{micros.path}: {micros.expected}")
         if micros is not None:
             try:
                 return from_micros(micros).isoformat()
@@ -154,9 +180,25 @@ def _ga4_time(payload: Mapping[str, Any], path: str) -> Any:
     return _moment(payload, "timestamp", path)
 
 
-def _segment(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _is_segment_call(payload: Mapping[str, Any]) -> bool:
+    called = payload.get("type")
+    return isinstance(called, str) and called in SEGMENT_CALLS and payload.get("event") is None
+
+
+def _segment_call(payload: Mapping[str, Any]) -> RawEvent:
+    return ItemlessRow(
+        event=payload["type"],
+        item_id=None,
+        timestamp=_moment(payload, "timestamp" if "timestamp" in payload else "originalTimestamp", ""),
+        event_id=_text(payload, "messageId", ""),
+        user_id=_text(payload, "userId", ""),
+        visitor_id=_text(payload, "anonymousId", ""),
+    )
+
+
+def _segment(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     properties = _object(payload, "properties", "")
-    event = _event(payload, "event", "")
+    event = _event(payload, "event", "", aliases)
     cart = [(properties, name, "properties.") for name in ("order_id", "cart_id", "checkout_id")]
     shared: RawEvent = {name: _text(properties, name, "properties.") for name in PASSED_COLUMNS}
     shared |= {
@@ -188,11 +230,11 @@ def _segment_product(product: Mapping[str, Any], path: str) -> RawEvent:
     }
 
 
-def _retail(payload: Mapping[str, Any]) -> list[RawEvent]:
+def _retail(payload: Mapping[str, Any], aliases: Aliases) -> list[RawEvent]:
     order = _object(payload, "purchaseTransaction", "")
     user = _object(payload, "userInfo", "")
     shared: RawEvent = {
-        "event": _event(payload, "eventType", ""),
+        "event": _event(payload, "eventType", "", aliases),
         "timestamp": _moment(payload, "eventTime", ""),
         "event_id": _text(payload, "eventId", ""),
         "user_id": _text(user, "userId", "userInfo."),
@@ -231,9 +273,9 @@ def _numbered(rows: list[RawEvent]) -> list[RawEvent]:
     return [row | {"event_id": f"{row['event_id']}#{number}"} for number, row in enumerate(rows, 1)]
 
 
-def _event(holder: Mapping[str, Any], name: str, path: str) -> str | None:
+def _event(holder: Mapping[str, Any], name: str, path: str, aliases: Aliases) -> str | None:
     event = _text(holder, name, path)
-    return None if event is None else EVENT_ALIASES.get(event, event)
+    return None if event is None else aliases.get(event, event)
 
 
 def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
@@ -259,31 +301,37 @@ def _first_text(*fields: tuple[Mapping[str, Any], str, str]) -> str | None:
     return next((text for field in fields if (text := _text(*field)) is not None), None)
 
 
-def _number(holder: Mapping[str, Any], name: str, path: str) -> float | None:
+def _number(holder: Mapping[str, Any], name: str, path: str) -> float | UnreadNumber | None:
     """Read a finite number, or one as text; None if absent or empty."""
     value = holder.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise DataError(f"{path}{name}: expected a number, got {_type_name(value)}")
+        return UnreadNumber.of(value, f"{path}{name}", f"expected a number, got {_type_name(value)}")
     try:
         number = float(value)
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(f"{path}{name}: expected a finite number, got {str(value)[:40]!r}")
+        return UnreadNumber.of(value, f"{path}{name}", f"expected a finite number, got {_shown(value)[:40]!r}")
     return number
 
 
-def _position(holder: Mapping[str, Any], name: str, path: str) -> int | None:
+def _position(holder: Mapping[str, Any], name: str, path: str) -> int | UnreadNumber | None:
     number = _number(holder, name, path)
-    return None if number is None else _whole(number, f"{path}{name}")
-
-
-def _whole(number: float, field: str) -> int:
+    if number is None or isinstance(number, UnreadNumber):
+        return number
     if not number.is_integer():
-        raise DataError(f"{field}: expected a whole number, got {number:g}")
+        return UnreadNumber.of(number, f"{path}{name}", f"expected a whole number, got {number:g}")
     return int(number)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text, also an integer of more digits than Python writes."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of very many digits"
 
 
 def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
@@ -293,7 +341,9 @@ def _moment(holder: Mapping[str, Any], name: str, path: str) -> Any:
         return value.isoformat()
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _number(holder, name, path)
-        return value if number is not None else None
+        if isinstance(number, UnreadNumber):
+            raise DataError(f"{number.path}: {number.expected}")
+        return value
     return _text(holder, name, path)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import polars as pl
 
+from recsys.filters.casts import converted_to
 from recsys.filters.like import MAX_PATTERN_CHARACTERS, matches, read_pattern
 from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, shares, shares_any
 from recsys.filters.parser import Node
@@ -204,6 +205,21 @@ def _coalesce(node: Node, scope: Scope) -> TypedValue:
     return TypedValue(leading.value_type, pl.coalesce(*(term.expr for term in known)), node.at, node.op)
 
 
+def _cast(node: Node, scope: Scope) -> TypedValue:
+    subject, wanted = _build(node.args[0], scope), node.args[1]
+    if wanted.op != "type":
+        raise scope.fault(wanted.at, "expected a type after AS: CAST(stock AS NUMBER)")
+    target = ValueType[wanted.value]
+    if subject.is_list:
+        raise scope.fault(subject.at, f"CAST expects a single value, found {subject}")
+    if subject.is_null:
+        return constant_value(None, node.at, "CAST")
+    converted = converted_to(subject.expr, subject.value_type, target)
+    if converted is None:
+        raise scope.fault(subject.at, f"CAST cannot make {target.value} of {subject}")
+    return TypedValue(target, converted, node.at, "CAST")
+
+
 ORDERINGS: Final[Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = MappingProxyType(
     {
         "<": lambda left, right: left < right,
@@ -241,5 +257,6 @@ OPERATORS: Final[Mapping[str, Callable[[Node, Scope], TypedValue]]] = MappingPro
         "length()": _length,
         **dict.fromkeys(ARITHMETIC, _arithmetic),
         "coalesce()": _coalesce,
+        "cast()": _cast,
     }
 )

@@ -31,8 +31,17 @@ FUNCTIONS: Final[dict[str, tuple[int, int]]] = {
     "length": (1, 1),
     "abs": (1, 1),
     "coalesce": (2, MAX_NODES),
+    "cast": (2, 2),
 }
 """Minimum and maximum number of arguments of each function."""
+
+CAST_TYPES: Final = {
+    **dict.fromkeys(("NUMBER", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "REAL", "DECIMAL", "NUMERIC"), "NUMBER"),
+    **dict.fromkeys(("TEXT", "STRING", "VARCHAR", "CHAR"), "TEXT"),
+    **dict.fromkeys(("BOOLEAN", "BOOL"), "BOOLEAN"),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMPTZ", "DATETIME", "DATE"), "MOMENT"),
+}
+"""The type of a value by each of its names after CAST … AS."""
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*+(?:'|(\Z))|"(?:[^"]|"")*+(?:"|(\Z))""")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -62,7 +71,7 @@ SIGNS: Final = {
 }
 _LANGUAGE: Final = "names, 'text', numbers and the signs = <> < <= > >= + - * / ( ) , ."
 _RESERVED: Final = frozenset(
-    {"SELECT", "FROM", "WHERE", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST", "UNION", "EXISTS", "WITH", "JOIN"}
+    {"SELECT", "FROM", "WHERE", "CASE", "WHEN", "THEN", "ELSE", "END", "UNION", "EXISTS", "WITH", "JOIN"}
     | {"OVER", "ANY", "ALL", "SOME", "INTERVAL", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE", "ALTER", "ATTACH"}
     | {"COPY", "EXECUTE", "SET", "PRAGMA", "CALL"}
 )
@@ -72,7 +81,7 @@ _BEFORE_NOT: Final = frozenset({"", "(", ",", "AND", "OR", "NOT", "IS"})
 _AFTER_NOT: Final = frozenset({"IN", "LIKE", "ILIKE", "BETWEEN"})
 _INFIX: Final = frozenset({*SIGNS, "AND", "OR"} - {"(", ")", ".", "+", "-"})
 _CLOSERS: Final = frozenset({"", ")", *_INFIX})
-_VALUES: Final = frozenset({"name", "number", "text", "moment", "boolean", ")", "NULL"})
+_VALUES: Final = frozenset({"name", "number", "text", "moment", "boolean", "type", ")", "NULL"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,8 @@ class Token:
     """A token of a filter.
 
     Attributes:
-        symbol: an operator or sign as it is written, in upper case, or `name`, `function`, `number`, `text`, `moment`
-            or `boolean`.
+        symbol: an operator or sign as it is written, in upper case, or `name`, `function`, `number`, `text`, `moment`,
+            `boolean` or `type`.
         at: 0-based position of its first character in the filter's text.
         value: the name or literal, without quotes.
     """
@@ -146,11 +155,25 @@ def _tokens(text: str) -> list[Token]:
         raise filter_error(text, at, f"{n_tokens} words and signs: expected at most {MAX_TOKENS}; split the filter")
     tokens: list[Token] = []
     for sql_token, after in zip(sql_tokens, [*sql_tokens[1:], None], strict=True):
+        if tokens and tokens[-1].symbol == "AS":
+            tokens.append(_type(text, sql_token))
+            continue
         token = _token(text, sql_token, after)
         if token.symbol == "text" and tokens and tokens[-1].symbol == "moment word":
             token = Token("moment", tokens.pop().at, token.value)
         tokens.append(token)
     return tokens
+
+
+def _type(text: str, sql_token: SqlToken) -> Token:
+    found = CAST_TYPES.get(sql_token.text.upper())
+    if found is None or sql_token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+        raise filter_error(
+            text,
+            sql_token.start,
+            "no such type: expected NUMBER, TEXT, BOOLEAN or TIMESTAMP, as in CAST(stock AS NUMBER)",
+        )
+    return Token("type", sql_token.start, found)
 
 
 def _token(text: str, sql_token: SqlToken, after: SqlToken | None) -> Token:
@@ -169,6 +192,8 @@ def _token(text: str, sql_token: SqlToken, after: SqlToken | None) -> Token:
         return Token("boolean", sql_token.start, word)
     if word in WORDS or word in SIGNS:
         return Token(word, sql_token.start)
+    if word == "AS":
+        return Token("AS", sql_token.start)
     if word in _RESERVED:
         raise filter_error(
             text, sql_token.start, f"{word} is not part of the filter language: quote it if it names a column"
@@ -227,6 +252,8 @@ def _check_position(text: str, before: Token, token: Token, after: Token) -> Non
         )
     if token.symbol in _INFIX and (before.symbol not in _VALUES or after.symbol in _CLOSERS):
         raise filter_error(text, token.at, f"expected a value on both sides of {token.symbol}")
+    if token.symbol == "AS" and (before.symbol not in _VALUES or after.symbol != "type"):
+        raise filter_error(text, token.at, "expected a value before AS and a type after it: CAST(stock AS NUMBER)")
     if token.symbol == ")" and before.symbol == "(":
         raise filter_error(text, before.at, "expected something in the parentheses")
     if token.symbol == "." and not (before.symbol == after.symbol == "name" and before.value in _SCOPES):

@@ -34,7 +34,7 @@ def matched(left: TypedValue, right: TypedValue, scope: Scope) -> tuple[TypedVal
     if right.value_type is ValueType.MOMENT and left.value_type is ValueType.TEXT and left.constant is not None:
         return _read_as_timestamp(left, scope), right
     found = f"{left.name} is {left.value_type.value}, {right.name} is {right.value_type.value}"
-    raise scope.fault(right.at, f"{found}: expected two values of one type")
+    raise scope.fault(right.at, f"{found}: expected two values of one type, or a CAST")
 
 
 def _read_as_timestamp(term: TypedValue, scope: Scope) -> TypedValue:

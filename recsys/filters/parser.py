@@ -53,7 +53,8 @@ class Node:
 
     Attributes:
         op: an operator (`AND`, `=`, `IN`, `NEG` …), a function's name with `()`, or a leaf: `column`, `user`
-            and `context` (names), `number`, `text`, `moment` and `boolean` (literals), `NULL` (after IS only).
+            and `context` (names), `number`, `text`, `moment` and `boolean` (literals), `type` (after AS only),
+            `NULL` (after IS only).
         at: 0-based position of its first character in the filter's text.
         args: operands, left to right; a chain of AND or OR has all of them.
         value: a leaf's name or text.
@@ -97,7 +98,7 @@ def _parse(text: str, tokens: list[Token]) -> exp.Expr:
 
 def _seal(number: int, token: Token, before: str) -> SqlToken:
     """Return what the parser sees of a token: the operator itself, or only the number of any other token."""
-    sql_type = WORDS.get(token.symbol) or SIGNS.get(token.symbol)
+    sql_type = TokenType.COMMA if token.symbol == "AS" else WORDS.get(token.symbol) or SIGNS.get(token.symbol)
     if sql_type is not None:
         return SqlToken(sql_type, token.symbol, 1, number, number, number)
     sql_type = {"name": TokenType.IDENTIFIER, "function": TokenType.VAR}.get(token.symbol, TokenType.NUMBER)

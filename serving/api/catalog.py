@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from recsys.core.schema import ITEMS, USERS
 from recsys.eventlog.store import EntryType, LogEntry
+from serving.api.attribute_types import with_column_types
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
@@ -58,7 +59,8 @@ async def put_item(app_context: AppContext, call: OneItem, item: ItemFields) -> 
 
     An existing item is replaced.
     """
-    return encode(await log_change(app_context, "item_put", call.item_id, given_fields(item, ITEMS, keep_null=False)))
+    body = _fields(app_context, item, keep_null=False)
+    return encode(await log_change(app_context, "item_put", call.item_id, body))
 
 
 async def patch_item(app_context: AppContext, call: OneItem, item: ItemFields) -> bytes:
@@ -66,7 +68,8 @@ async def patch_item(app_context: AppContext, call: OneItem, item: ItemFields) -
 
     An example is the price, or `available`. An unknown item is created with these fields.
     """
-    return encode(await log_change(app_context, "item_patch", call.item_id, given_fields(item, ITEMS, keep_null=True)))
+    body = _fields(app_context, item, keep_null=True)
+    return encode(await log_change(app_context, "item_patch", call.item_id, body))
 
 
 async def delete_item(app_context: AppContext, call: OneItem) -> bytes:
@@ -82,7 +85,8 @@ async def put_user(app_context: AppContext, call: OneUser, user: UserFields) -> 
 
     The user's events do not change. 409 if the user was erased in the meantime.
     """
-    return encode(await log_change(app_context, "user_put", call.user_id, given_fields(user, USERS, keep_null=False)))
+    body = _fields(app_context, user, keep_null=False)
+    return encode(await log_change(app_context, "user_put", call.user_id, body))
 
 
 async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -> bytes:
@@ -90,7 +94,20 @@ async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -
 
     409 if the user was erased in the meantime.
     """
-    return encode(await log_change(app_context, "user_patch", call.user_id, given_fields(user, USERS, keep_null=True)))
+    body = _fields(app_context, user, keep_null=True)
+    return encode(await log_change(app_context, "user_patch", call.user_id, body))
+
+
+def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, keep_null: bool) -> dict[str, Any]:
+    """Return the given fields in the log's form, attributes with the types of the served bundle's columns."""
+    is_item = isinstance(fields, ItemFields)
+    body = given_fields(fields, ITEMS if is_item else USERS, keep_null)
+    snapshot = app_context.watcher.current
+    if snapshot is not None and body.get("attributes"):
+        engine = snapshot.recommender.engine
+        table = engine.items_table if is_item else engine.users_table
+        body["attributes"] = with_column_types(body["attributes"], table.schema)
+    return body
 
 
 async def log_change(app_context: AppContext, entry_type: EntryType, key: str, body: dict[str, Any]) -> ChangeAccepted:

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from recsys.core.timestamps import EARLIEST, LATEST
 from serving.http.fields import Id, Integer, Label, Name, Price, Timestamp
 from serving.http.validation import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
@@ -19,10 +20,6 @@ MAX_TEXT: Final = 1_000
 MAX_ENTRIES: Final = 100
 MAX_OFFERS: Final = 1_000
 """Offers of one item; the nightly tables may have more."""
-
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(9998, 1, 1, tzinfo=UTC)
-"""A year before the calendar's end, so that the local time in every zone is a date."""
 
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Labels = Annotated[list[Label], Meta(max_length=MAX_ENTRIES)]

@@ -16,8 +16,8 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.core.timestamps import MICROSECONDS, from_micros, parse_micros
-from recsys.data.payloads import ItemlessRow, parse_payload
+from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds
+from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
 from serving.http.validation import MAX_FAULTS
@@ -39,12 +39,14 @@ class TimestampBounds:
     Attributes:
         now: time of the call by the server's clock, seconds since 1970.
         latest: the latest time that an event may have, seconds since 1970.
+        earliest: the earliest one.
         received_at: time of the call by the machine's clock, seconds since 1970.
     """
 
     now: int
     latest: int
     received_at: float
+    earliest: int = to_seconds(EARLIEST_EVENT)
 
 
 def entries_of(payload: Any, bounds: TimestampBounds) -> list[LogEntry]:
@@ -130,9 +132,9 @@ def _micros(value: Any, bounds: TimestampBounds, faults: list[FieldError]) -> in
         return None
     try:
         micros = parse_micros(value)
-        if not 0 <= micros <= bounds.latest * MICROSECONDS:
-            latest = datetime.fromtimestamp(bounds.latest, UTC).isoformat()
-            raise ValueError(f"expected a time from 1970 to the server's clock, at the latest {latest}")
+        if not bounds.earliest * MICROSECONDS <= micros <= bounds.latest * MICROSECONDS:
+            first, last = (datetime.fromtimestamp(end, UTC).isoformat() for end in (bounds.earliest, bounds.latest))
+            raise ValueError(f"expected a time from {first} to the server's clock, at the latest {last}")
     except (ValueError, OverflowError) as error:
         found = shown(_text(value))
         faults.append(FieldError("timestamp", f"timestamp is {found!r}: {error}", found))
@@ -149,6 +151,8 @@ def _faults(row: dict[str, Any]) -> list[FieldError]:
             break
         if check is None:
             faults.append(_unknown(name))
+        elif isinstance(value, UnreadNumber):
+            faults.append(FieldError(shown(value.path), f"{shown(value.path)}: {value.expected}"))
         elif value is not None and (wrong := check(value)):
             faults.append(_fault(name, value, wrong))
     faults += [FieldError(name, f"{name} is missing") for name in ("item_id", "event") if row.get(name) is None]

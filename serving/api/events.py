@@ -92,7 +92,9 @@ async def take_events(app_context: AppContext, call: NoParameters, batch: EventB
     same `event_id` with the same content can be sent again; without one, an event is new each time.
     """
     now = app_context.now()
-    bounds = TimestampBounds(now, now + app_context.settings.future_tolerance_seconds, app_context.clock.received_at())
+    settings = app_context.settings
+    received_at = app_context.clock.received_at()
+    bounds = TimestampBounds(now, now + settings.future_tolerance_seconds, received_at, settings.earliest_second)
     parsed: list[ParsedEvent] = []
     n_left = MAX_CALL_ENTRIES
     for index, payload in enumerate(batch.events):

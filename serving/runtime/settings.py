@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.core.errors import ConfigError
+from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -46,6 +48,10 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(1.0, ge=0.01, le=3600, description="Interval at which `CURRENT` is read.")
     future_tolerance_seconds: int = Field(
         300, ge=0, description="How far after the server's time an `as_of`, or an event, may be."
+    )
+    earliest_event: str = Field(
+        str(EARLIEST_EVENT.date()),
+        description="The earliest time that an event may have, such as the opening of the shop.",
     )
     threads: int = Field(1, ge=1, description="Threads of BLAS and OpenMP in each worker.")
     cache_mb: int = Field(
@@ -88,6 +94,17 @@ class Settings(BaseSettings):
                 f" {variable_of('keys')} to its file"
             )
         return host
+
+    @field_validator("earliest_event")
+    @classmethod
+    def _refuse_unreadable_time(cls, text: str) -> str:
+        parse_iso(text, UTC)
+        return text
+
+    @property
+    def earliest_second(self) -> int:
+        """The earliest time that an event may have, seconds since 1970."""
+        return to_seconds(parse_iso(self.earliest_event, UTC))
 
     @property
     def store_path(self) -> Path:

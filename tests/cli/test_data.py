@@ -68,6 +68,66 @@ def test_columns_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> 
     assert (missed.code, "'skuu'" in missed.err, "sku, who, at" in missed.err) == (2, True, True), missed.err
 
 
+def test_names_of_events_are_mapped_one_by_one(recsys: Run, write: Write, out: Path) -> None:
+    events = write(GOOD.replace("purchase", "购买") + "i,page_view,2024-05-02,u\n,scroll,2024-05-02,u\n")
+    refused = recsys("ingest", "--events", events, "--out", out)
+    assert (refused.code, "'购买' 2" in refused.err, "view_item" in refused.err) == (2, True, True), refused.err
+    names = ("--event-name", "购买=purchase", "--event-name", "page_view=skip")
+    said = recsys("ingest", "--events", events, "--out", out, *names)
+    assert said.code == 0, said.err
+    assert "'page_view' 1, 'scroll' 1" in said.out
+    wrong = recsys("ingest", "--events", events, "--out", out, "--event-name", "购买")
+    assert (wrong.code, "expected THEIRS=OURS" in wrong.err) == (2, True)
+
+
+def test_a_repeated_option_adds_a_file(recsys: Run, write: Write, out: Path) -> None:
+    more = write(GOOD.replace("用户 1", "c"), "more.csv")
+    said = recsys("ingest", "--events", write(GOOD), "--events", more, "--out", out, "--timezone", "UTC", "--json")
+    assert json.loads(said.out)["tables"]["events"]["rows"] == 4
+    assert set(pl.read_parquet(out / "events.parquet")["user_id"]) == {"用户 1", "b", "c"}
+
+
+def test_the_columns_of_files_without_a_header_are_named(recsys: Run, write: Write, out: Path) -> None:
+    events = ("--events", write("1,7,purchase,1714550400\n2,7,purchase,1714550400\n"), "--out", out)
+    mapped = [word for pair in ("1=user_id", "7=item_id", "1714550400=timestamp") for word in ("--column", pair)]
+    for options in ((), (*mapped, "--column", "purchase=event")):
+        refused = recsys("ingest", *events, *options)
+        assert (refused.code, "--no-header --columns" in refused.err) == (2, True), "a row would be lost"
+    names = "user_id,item_id,event,timestamp"
+    said = recsys("ingest", *events, "--no-header", "--columns", names, "--json")
+    assert json.loads(said.out)["tables"]["events"]["kept"] == 2
+    items = ("--items", write("7,tea\n", "items.csv"))
+    several = recsys("ingest", *events, *items, "--no-header", "--columns", names)
+    assert (several.code, "name its table, such as --columns events:user_id" in several.err) == (2, True), several.err
+    named = ("--no-header", "--columns", f"events:{names}", "--columns", "items:item_id,title")
+    assert recsys("ingest", *events, *items, *named).code == 0
+    assert pl.read_parquet(out / "items.parquet")["title"].to_list() == ["tea"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--no-header",), "--no-header needs the names: add --columns"),
+        (("--columns", "a,b"), "it goes with --no-header"),
+        (("--header", "--columns", "a,b"), "it goes with --no-header"),
+        (("--no-header", "--columns", "offers:a,b"), "'offers', expected a table with files: events"),
+    ],
+)
+def test_options_of_the_header_that_do_not_fit(
+    recsys: Run, write: Write, out: Path, options: tuple[str, ...], message: str
+) -> None:
+    said = recsys("ingest", "--events", write(GOOD), "--out", out, *options)
+    assert (said.code, message in said.err) == (2, True), said.err
+
+
+def test_ids_of_one_person_are_joined(recsys: Run, write: Write, out: Path) -> None:
+    identities = write("id,user_id\nb,用户 1\n", "identities.csv")
+    said = recsys("ingest", "--events", write(GOOD), "--identities", identities, "--out", out, "--timezone", "UTC")
+    assert said.code == 0, said.err
+    assert pl.read_parquet(out / "events.parquet")["user_id"].to_list() == ["用户 1", "用户 1"]
+    assert json.loads((out / "dataset.json").read_text())["merges"] == {"b": "用户 1"}
+
+
 def test_help_names_the_table_of_settings(recsys: Run) -> None:
     assert "[ingest]" in recsys("ingest", "--help").out
 
@@ -105,19 +165,25 @@ def test_too_many_bad_rows_fail_with_one_sentence(recsys: Run, write: Write, out
 
 
 @pytest.mark.parametrize(
-    ("value", "column"), [("-1", "quantity"), ("NaN", "price"), ("-0.5", "price"), ("x", "quantity")]
+    ("value", "column", "effect", "aside"),
+    [
+        ("-1", "quantity", "1 row left out", "rejects"),
+        ("-0.5", "price", "1 cell emptied", "emptied"),
+        ("x", "quantity", "1 cell emptied", "emptied"),
+    ],
 )
 def test_bad_numbers_are_kept_apart_with_their_reason(
-    recsys: Run, write: Write, out: Path, value: str, column: str
+    recsys: Run, write: Write, out: Path, value: str, column: str, effect: str, aside: str
 ) -> None:
     lines = [f"i{n},purchase,2024-05-01T08:00:00Z,u,{value if n == 0 else 1}" for n in range(30)]
     events = write("\n".join([f"{HEADER},{column}", *lines, ""]))
     said = recsys("ingest", "--events", events, "--out", out)
     assert said.code == 0
-    assert f"1 row left out: {column}" in said.out
-    rejects = pl.read_parquet(out / "rejects.parquet")
-    assert rejects["original"].str.contains(value, literal=True).all()
-    assert rejects.height == 1
+    assert f"{effect}: {column}" in said.out
+    assert f"line 2 of events.csv has '{value}'; expected" in said.out
+    kept_aside = pl.read_parquet(out / f"{aside}.parquet")
+    assert kept_aside["original" if aside == "rejects" else "value"].str.contains(value, literal=True).all()
+    assert kept_aside.height == 1
 
 
 def test_a_duplicate_event_id_is_kept_apart(recsys: Run, write: Write, out: Path) -> None:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
+
+from recsys.pipeline.recommender import Recommender
 from tests.cli.conftest import Run
 from tests.ports import free_port
-from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM
+from tests.shop import PHONES, UNAVAILABLE, USERS_WITH_HISTORY, WEEKLY_ITEM
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "placements.toml"
 
@@ -17,7 +20,7 @@ def test_the_example_of_the_documentation_is_good(recsys: Run, shop_models: Path
     assert "page home: home_for_you, friday_comfort, new_and_niche, popular" in said.out
     told = json.loads(recsys("placements", "check", EXAMPLE, "--models", shop_models, "--json").out)
     rows = {row["placement"]: row for row in told["placements"]}
-    assert rows["home_for_you"]["rules"] == "boosts 1, promotions 1, rotation 0.3"
+    assert rows["home_for_you"]["rules"] == "boosts 1, promotions 1, rotation 0.3, rests, new_share 0.1, blend next"
     assert rows["pdp_complementary"]["fallback"] == "bought_together → popular_by_hour"
     assert told["pages"]["product"] == ["pdp_complementary", "similar", "home_for_you"]
 
@@ -33,10 +36,66 @@ def test_a_broken_file_is_one_message_and_exit_code_2(recsys: Run, shop_models: 
     assert (served.code, "do you mean 'placements.mine.limit'?" in served.err) == (2, True)
 
 
-def test_pins_that_nobody_knows_are_told_of(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
+RULES = f"""
+[placements.mine]
+extends = "for_you"
+filter = "NOT item_id = '{PHONES[0]}'"
+boosts = [{{filter = "price < 0", factor = 2}}]
+promotions = [{{filter = "has(tags, context.wanted) OR user.region = 'x'", share = 0.2}}]
+pins = [
+    {{item_id = "gone", rank = 1}}, {{item_id = "{UNAVAILABLE}", rank = 2}},
+    {{item_id = "{WEEKLY_ITEM}", rank = 3}}, {{item_id = "{PHONES[0]}", rank = 4}},
+]
+
+[placements.rare]
+extends = "long_tail"
+filter = "price IS NOT NULL OR price IS NULL"
+"""
+
+
+def test_every_rule_says_what_it_keeps(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placements.toml"
-    path.write_text('[placements.mine]\nextends = "for_you"\npins = [{item_id = "gone", rank = 1}]\n', encoding="utf-8")
-    assert "mine pins unknown items: gone" in recsys("placements", "check", path, "--models", shop_models).out
+    path.write_text(RULES, encoding="utf-8")
+    said = recsys("placements", "check", path, "--models", shop_models)
+    engine = Recommender.open(shop_models).engine
+    items = engine.items_table.with_columns(pl.Series("listable", engine.listable["all"]))
+    n_items, n_tail = items["listable"].sum(), int(engine.listable["tail"].sum())
+    kept = n_items - 1
+    assert items.filter(pl.col("item_id") == PHONES[0])["listable"].item()
+    for sentence in (
+        f"mine.filter keeps {kept:,} of {n_items:,} items: NOT item_id",
+        f"mine.boosts[0].filter keeps 0 of {n_items:,} items: price < 0",
+        f"mine.promotions[0].filter keeps 0 of {n_items:,} items, without a value of context.wanted, user.region: has(",
+        "mine.pins[0] pins 'gone', which is not in the catalog: the next item takes its rank",
+        f"mine.pins[1] pins '{UNAVAILABLE}', which is not available",
+        f"mine.pins[2] pins '{WEEKLY_ITEM}', which may be listed",
+        f"mine.pins[3] pins '{PHONES[0]}', which is left out by the filter of the list",
+        f"rare.filter keeps {n_tail:,} of {n_tail:,} items",
+    ):
+        assert sentence in said.out
+    told = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
+    by_key = {(rule["placement"], rule["key"]): rule["kept"] for rule in told["rules"]}
+    assert [by_key["mine", f"pins[{n}]"] for n in range(4)] == [0, 0, 1, 0]
+    assert (by_key["mine", "filter"], by_key["mine", "boosts[0].filter"]) == (kept, 0)
+    assert told["unknown_pins"] == {"mine": ["gone"]}
+
+
+def test_values_that_order_a_list_are_shown(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    path.write_text(
+        '[placements.calm]\nextends = "for_you"\nrests = false\nnew_share = 0.25\n'
+        '[placements.mine]\nextends = "for_you"\nsources = {als = 1, popular = 0.5}\n',
+        encoding="utf-8",
+    )
+    told = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
+    rows = {row["placement"]: row for row in told["placements"]}
+    values = {name: tuple(rows[name][key] for key in ("rests", "new_share", "blend")) for name in rows}
+    assert (values["calm"], values["mine"]) == ((False, 0.25, "next"), (True, 0.1, ""))
+    assert values["popular"] == (False, 0.0, "")
+    assert rows["mine"]["order"] == "weights of the file"
+    assert rows["for_you"]["order"] != "weights of the file"
+    assert told["own_weights"] == ["mine"]
+    assert "new_share 0.25, blend next" in recsys("placements", "check", path, "--models", shop_models).out
 
 
 def test_lists_of_a_file_can_be_looked_at_and_pushed(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
@@ -58,5 +117,5 @@ def test_weights_of_a_file_are_said_to_replace_the_learned_ones(recsys: Run, sho
     file = tmp_path / "own.toml"
     file.write_text('[placements.mine]\nextends = "for_you"\nsources = {als = 1, popular = 0.5}\n')
     found = recsys("placements", "check", str(file), "--models", str(shop_models))
-    assert "mine has weights of its own" in found.out
+    assert "mine has weights of its own (als 1, popular 0.5)" in found.out
     assert "for_you has weights of its own" not in found.out

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,21 @@ def test_training_tells_stages_memory_and_the_bundle(recsys: Run, data: Path, se
     assert f"current: {current_version(models)}" in said.out
     again = recsys("train", "--data", data, "--models", models, "--config", settings, "--if-changed", "--json")
     assert json.loads(again.out)["is_new"] is False
+
+
+def test_a_collapsed_export_is_refused_unless_it_is_accepted(
+    recsys: Run, data: Path, settings: Path, shop_tables: ShopTables, tmp_path: Path
+) -> None:
+    words = ("train", "--models", tmp_path / "new", "--config", settings, "--data")
+    assert recsys(*words, data).code == 0
+    healthy = current_version(tmp_path / "new")
+    one = write_shop(replace(shop_tables, events=shop_tables.events.head(1)), tmp_path / "one")
+    refused = recsys(*words, one)
+    assert (refused.code, current_version(tmp_path / "new")) == (2, healthy)
+    assert "events fell from" in refused.err
+    assert "--accept-shrink" in refused.err
+    assert recsys(*words, one, "--accept-shrink").code == 0
+    assert current_version(tmp_path / "new") != healthy
 
 
 def test_print_config_is_the_defaults_as_toml(recsys: Run, settings: Path) -> None:

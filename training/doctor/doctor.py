@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.service_items import ServiceItem, ServiceItemConfig, find_service_items
+from recsys.rules.loader import read_placements
+from recsys.rules.rule_effects import own_weights, rule_effects
 from training.doctor.dataset_measurements import (
     BasketStats,
     RepeatStats,
@@ -25,6 +27,7 @@ from training.doctor.dataset_measurements import (
     target_event_name,
 )
 from training.doctor.feasibility import TARGET_WORDS, DataFacts, ModelFeasibility, counted, grade_models, plural
+from training.doctor.ids import NO_IDS, IdHealth, measure_ids
 from training.doctor.measurements import (
     BotStats,
     CatalogHealth,
@@ -39,6 +42,7 @@ from training.doctor.measurements import (
     share,
     user_events,
 )
+from training.ingest.event_names import listed, mapping_advice
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,14 @@ class DoctorReport:
         service_items: items that are no products, which no list contains.
         duplicates: duplicate rows that the ingest left out.
         rejects: all rows that the ingest left out, by table and reason.
+        skipped: events that the ingest skipped because they are not about an item, by name.
+        unknown_events: events that the ingest rejected for their unknown names, by name.
+        emptied: cells that the ingest emptied, by table, column and reason.
+        examples: the first row or cell of each reason, by table.
+        ids: ids that are probably not what they seem.
         feeds: the lists that the data supports, by model.
+        placements: what to know of a file of placements: its weights that replace learned ones, and its rules that
+            keep no item; None without a file.
     """
 
     timezone: str
@@ -83,31 +94,40 @@ class DoctorReport:
     service_items: tuple[ServiceItem, ...]
     duplicates: int
     rejects: dict[str, dict[str, int]]
+    skipped: dict[str, int]
+    unknown_events: dict[str, int]
+    emptied: dict[str, dict[str, int]]
+    examples: dict[str, dict[str, str]]
+    ids: IdHealth
     feeds: tuple[ModelFeasibility, ...]
+    placements: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; days are ISO texts.
 
         `verdict` is the deprecated name of `grade` and will be removed in the next release.
         """
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(replace(self, ids=NO_IDS)), default=str))
+        plain["ids"] = self.ids.to_dict()
         for feed in plain["feeds"]:
             feed["verdict"] = feed["grade"]
         return plain
 
 
-def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
+def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | None = None) -> DoctorReport:
     """Examine a folder that `ingest` wrote.
 
     Args:
         data_dir: the folder of tables.
         now: aware present moment; events after it are in the future. None counts none.
+        placements: a file of placements to check against the catalog.
 
     Returns:
         The report; a folder with items only has no events.
 
     Raises:
         DataError: the folder does not exist, or a table in it cannot be read.
+        ConfigError: with everything that is wrong with the file of placements.
     """
     timezone = str(_json_file(data_dir / "dataset.json").get("timezone", "UTC"))
     tables = {name: _table(data_dir, name) for name in TABLES}
@@ -116,6 +136,7 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
     ingested = _json_file(report) if report.exists() else {}
     dataset = build_dataset(events, items, tables["users"], timezone=timezone)
     goal = target_event_name(dataset)
+    service_items = find_service_items(dataset, ServiceItemConfig())
     days, baskets, repeats = measure_days(events, timezone), measure_baskets(dataset), measure_repeats(dataset)
     return DoctorReport(
         timezone=timezone,
@@ -132,11 +153,30 @@ def run_doctor(data_dir: Path, now: datetime | None = None) -> DoctorReport:
         bots=measure_bots(user_events(events), timezone),
         baskets=baskets,
         repeat_share=repeats.share,
-        service_items=find_service_items(dataset, ServiceItemConfig()),
+        service_items=service_items,
         duplicates=sum(table.get("duplicates", 0) for table in ingested.values()),
         rejects={name: table["reasons"] for name, table in ingested.items() if table.get("reasons")},
+        skipped=ingested.get("events", {}).get("skipped", {}),
+        unknown_events=ingested.get("events", {}).get("unknown_events", {}),
         feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
+        emptied={name: table["emptied"] for name, table in ingested.items() if table.get("emptied")},
+        examples={name: table["examples"] for name, table in ingested.items() if table.get("examples")},
+        ids=measure_ids(tables, ingested),
+        placements=None if placements is None else _check_placements(placements, data_dir, dataset, service_items),
     )
+
+
+def _check_placements(
+    path: Path, data_dir: Path, dataset: Dataset, service_items: tuple[ServiceItem, ...]
+) -> tuple[str, ...]:
+    items = pl.read_parquet(file, glob=False) if (file := _path(data_dir, "items")).exists() else dataset.catalog
+    registry = read_placements(path, items.schema)
+    is_service = pl.col("item_id").is_in([item.item_id for item in service_items])
+    listable = items.select(pl.col("available").fill_null(True) & ~is_service).to_series().to_numpy()
+    lists = registry.placements.values()
+    effects = [effect for placement in lists for effect in rule_effects(placement, items, listable)]
+    useless = [effect.sentence() for effect in effects if not effect.kept]
+    return (*own_weights(lists).values(), *useless)
 
 
 def _facts(
@@ -208,6 +248,8 @@ def render(report: DoctorReport) -> str:
             f"{feed.grade:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
         ],
     }
+    if report.placements is not None:
+        sections["Placements"] = list(report.placements) or ["nothing to report"]
     return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
 
 
@@ -269,6 +311,7 @@ def _render_findings(report: DoctorReport) -> list[str]:
     lines = [line for found, line in findings if found]
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
     lines += [_render_service(item) for item in report.service_items]
+    lines += report.ids.lines()
     return lines or ["nothing"]
 
 
@@ -285,8 +328,18 @@ def _render_service(item: ServiceItem) -> str:
 
 def _render_rejects(report: DoctorReport) -> list[str]:
     lines = [
-        f"{table}: {counted(count, 'row')}: {reason}"
-        for table, reasons in report.rejects.items()
+        f"{table}: {counted(count, noun)}{effect}: {reason}{_example(report, table, reason)}"
+        for noun, effect, found in (("row", "", report.rejects), ("cell", " emptied", report.emptied))
+        for table, reasons in found.items()
         for reason, count in reasons.items()
     ]
+    if report.skipped:
+        lines.append(f"events: skipped, because they are not about an item: {listed(report.skipped)}")
+    if report.unknown_events:
+        lines.append(f"events: unknown names: {listed(report.unknown_events)}; {mapping_advice(report.unknown_events)}")
     return lines or ["nothing"]
+
+
+def _example(report: DoctorReport, table: str, reason: str) -> str:
+    text = report.examples.get(table, {}).get(reason)
+    return f" ({text})" if text else ""

@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recsys.core.schema import EVENT_ALIASES, TABLES, TIMESTAMP
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
+from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
+from training.ingest.extended_json import unwrap_column
+from training.ingest.null_words import IS_WORD, are_null_words, spelled
+from training.ingest.number_columns import Decimal, parse_numbers
+from training.ingest.text_ids import ID_COLUMNS, LOST_DIGITS, are_shortened, plain_ids
 from training.ingest.timestamp_columns import TimestampOptions, TypedColumn, parse_timestamps
 
 PROBLEMS: Final = "problems"
 """Column of a cast table with the problems of each row; null where there is none."""
 
-BOOLEANS: Final = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
-    ("false", "f", "no", "n", "0"), False
+TRUE: Final = ("true", "t", "yes", "y", "in stock", "in_stock", "instock", "available", "preorder", "backorder", "ja")
+FALSE: Final = (
+    "false",
+    "f",
+    "no",
+    "n",
+    "out of stock",
+    "out_of_stock",
+    "outofstock",
+    "sold out",
+    "unavailable",
+    "nein",
 )
+BOOLEANS: Final = dict.fromkeys((*TRUE, "oui", "si", "sí", "是", "有"), True) | dict.fromkeys(
+    (*FALSE, "discontinued", "non", "否", "无"), False
+)
+"""Words of true and false; a number is true if it is above zero."""
+
 DEFAULTS: Final[dict[str, dict[str, bool]]] = {
     "items": {"available": True},
     "users": {"personalization": True},
 }
 """Value of an empty cell, by table and column."""
 
+TAG_SEPARATORS: Final = ("|｜", ";；", "、", ",，")
+"""Characters that separate tags, by kind, the strongest kind first."""
+
 LARGEST_EXACT_FLOAT: Final = 2.0**53
+
+UNKNOWN_EVENT: Final = "is not a known name"
+
+GOT: Final = ", got "
+"""Stands between a problem and the value that has it; reports count by the problem."""
+
+MAX_SHOWN: Final = 60
+"""Characters of a value that a problem shows."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +66,18 @@ class CastOptions:
     Attributes:
         times: zone and format of times.
         category_separator: text between the levels of a category.
-        tag_separators: characters that each end a tag.
+        tag_separators: characters that each end a tag; None for those that the column uses.
+        aliases: the engine's name of an event by another name.
+        decimal: the mark before decimals; `auto` for the one that each column uses.
+        null_words: spellings of the words for nothing.
     """
 
     times: TimestampOptions = field(default_factory=TimestampOptions)
     category_separator: str = ">"
-    tag_separators: str = "|,"
+    tag_separators: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=lambda: EVENT_ALIASES)
+    decimal: Decimal = "auto"
+    null_words: pl.Series = field(default_factory=spelled)
 
 
 @dataclass(frozen=True)
@@ -49,10 +87,12 @@ class TypedTable:
     Attributes:
         frame: every canonical column with its type, then `PROBLEMS`.
         notes: how ambiguous columns were read.
+        emptied: `BAD_CELLS` of optional columns; unreadable cells of true or false count as false.
     """
 
     frame: pl.DataFrame
     notes: tuple[str, ...]
+    emptied: pl.DataFrame
 
 
 def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
@@ -64,23 +104,31 @@ def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
         rules: formats of the shop's values.
 
     Returns:
-        As many rows as the input, in their order; a value that fails is null, with its problem in `PROBLEMS`.
+        As many rows as the input, in their order; a value that fails is null. Its problem is in `PROBLEMS` if its
+        column decides about the row, else among the emptied cells.
     """
     columns: list[pl.Series] = []
     problems: list[pl.Series] = []
     notes: list[str] = []
+    emptied = [pl.DataFrame(schema=BAD_CELLS)]
     for name, dtype in TABLES[table].items():
         if name not in raw.columns:
             columns.append(pl.repeat(None, raw.height, dtype=dtype, eager=True).alias(name))
             continue
         cast = cast_column(raw[name], dtype, rules)
-        columns.append(cast.values.alias(name))
         notes += [f"{name}: {note}" for note in cast.notes]
-        if cast.problems.null_count() < raw.height:
-            problems.append(f"{name} " + cast.problems)
+        values, wrong = cast.values.alias(name), cast.problems
+        decides = name in DECISIVE[table]
+        if not decides:
+            values, wrong = empty_bad_cells(values, wrong)
+        if wrong.null_count() < raw.height:
+            problems += [f"{name} " + wrong] if decides else []
+            emptied += [] if decides else [bad_cells(name, wrong)]
+            values = values.set(wrong.is_not_null(), False) if dtype == pl.Boolean() else values
+        columns.append(values)
     frame = pl.DataFrame([*columns, _joined(problems, raw.height)])
     filled = [pl.col(name).fill_null(value) for name, value in DEFAULTS.get(table, {}).items()]
-    return TypedTable(frame.with_columns(filled), tuple(notes))
+    return TypedTable(frame.with_columns(filled), tuple(notes), pl.concat(emptied))
 
 
 def _joined(problems: list[pl.Series], height: int) -> pl.Series:
@@ -94,20 +142,50 @@ def _joined(problems: list[pl.Series], height: int) -> pl.Series:
 
 def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
     """Cast one column of any dtype; its name selects the separators of lists and the aliases of events."""
+    values = unwrap_column(values)
     if values.dtype == pl.Null:
         return TypedColumn(values.cast(dtype), _no_problems(values.len()))
+    if _is_text(values.dtype):
+        text = values.cast(pl.String)
+        is_word = are_null_words(text, rules.null_words)
+        values = text.set(is_word, None) if is_word.any() else text
+        if dtype == pl.String() and values.name in ID_COLUMNS:
+            return _cast_ids(values, is_word)
     if dtype == TIMESTAMP:
         return parse_timestamps(values, rules.times)
     if dtype.is_numeric():
-        return _cast_numbers(values, dtype)
+        return _cast_numbers(values, dtype, rules.decimal)
     if dtype == pl.Boolean():
         return _cast_booleans(values)
     if isinstance(dtype, pl.List):
         return _cast_lists(values, rules)
     cast = _cast_texts(values)
     if values.name == "event":
-        return TypedColumn(cast.values.replace(EVENT_ALIASES), cast.problems)
+        return _known_events(cast, rules.aliases)
     return _checked_zones(cast) if values.name == "timezone" else cast
+
+
+def _cast_ids(ids: pl.Series, is_word: pl.Series) -> TypedColumn:
+    """Clean a column of ids: spreadsheets and data frames turn them into numbers, and write words into empty cells."""
+    cast = _cast_texts(ids)
+    shortened = are_shortened(cast.values).fill_null(False)
+    problem = pl.when(is_word).then(pl.lit(IS_WORD)).when(shortened).then(pl.lit(LOST_DIGITS))
+    values = plain_ids(cast.values)
+    if not (is_word.any() or shortened.any()):
+        return TypedColumn(values, cast.problems)
+    return TypedColumn(values.set(shortened, None), pl.select(problem).to_series())
+
+
+def _known_events(names: TypedColumn, aliases: Mapping[str, str]) -> TypedColumn:
+    """Replace aliases, and name every value that is not a known event."""
+    events = names.values.replace(dict(aliases))
+    unknown = events.is_not_null() & ~events.is_in(EVENT_NAMES)
+    if not unknown.any():
+        return TypedColumn(events, names.problems)
+    shown = events.str.slice(0, MAX_SHOWN).str.replace_all("; ", ";", literal=True)
+    value = pl.concat_str(pl.lit(f"{UNKNOWN_EVENT}{GOT}'"), shown, pl.lit("'"))
+    problems = pl.select(pl.when(unknown).then(value)).to_series()
+    return TypedColumn(events.set(unknown, None), problems)
 
 
 def _no_problems(height: int) -> pl.Series:
@@ -136,6 +214,8 @@ def _cast_texts(values: pl.Series) -> TypedColumn:
     dtype = values.dtype
     if _is_text(dtype):
         text = values.cast(pl.String)
+        if values.name not in ID_COLUMNS and text.str.contains("\0", literal=True).any():
+            text = text.str.replace_all("\0", "", literal=True)
         return TypedColumn(text.set(text == "", None), _no_problems(values.len()))
     if dtype.is_float():
         values = values.fill_nan(None)
@@ -151,24 +231,35 @@ def _nulls(values: pl.Series) -> pl.Series:
     return pl.repeat(None, values.len(), dtype=values.dtype, eager=True)
 
 
-def _cast_numbers(values: pl.Series, dtype: pl.DataType) -> TypedColumn:
+def _cast_numbers(values: pl.Series, dtype: pl.DataType, decimal: Decimal) -> TypedColumn:
     raw = _trimmed(values) if _is_text(values.dtype) else values
     if not (_is_text(raw.dtype) or raw.dtype.is_numeric()):
         return _with_problem(raw, pl.repeat(None, raw.len(), dtype=dtype, eager=True), "is not a number")
-    numbers = raw.cast(pl.Float64, strict=False)
+    numbers = parse_numbers(raw, decimal) if _is_text(raw.dtype) else raw.cast(pl.Float64, strict=False)
     if dtype == pl.Float64():
-        return _with_problem(raw, numbers, "is not a number")
+        cast = _with_problem(raw, numbers, "is not a number")
+        return replace(cast, notes=_several_currencies(raw)) if _is_text(raw.dtype) else cast
     whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() < LARGEST_EXACT_FLOAT)
     return _with_problem(raw, numbers.zip_with(whole, _nulls(numbers)).cast(dtype), "is not a whole number")
 
 
+def _several_currencies(texts: pl.Series) -> tuple[str, ...]:
+    signs = texts.filter(texts.str.contains(r"\p{Sc}")).str.extract(r"(\p{Sc})").unique().sort().to_list()
+    if len(signs) < 2:
+        return ()
+    return (f"the signs {', '.join(signs)} are left out: prices of several currencies are not comparable",)
+
+
 def _cast_booleans(values: pl.Series) -> TypedColumn:
+    """Cast words and numbers: a stock above zero is true."""
     if values.dtype == pl.Boolean:
         return TypedColumn(values, _no_problems(values.len()))
-    cast = _cast_texts(values)
-    text = _trimmed(cast.values).str.to_lowercase()
-    booleans = text.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
-    return _with_problem(text, booleans, "is not true or false")
+    if values.dtype.is_numeric():
+        return TypedColumn(values > 0, _no_problems(values.len()))
+    text = _trimmed(_cast_texts(values).values).str.to_lowercase().str.replace(r"^https?://schema\.org/", "")
+    words = text.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
+    numbers = text.cast(pl.Float64, strict=False)
+    return _with_problem(text, words.zip_with(words.is_not_null(), numbers.fill_nan(None) > 0), "is not true or false")
 
 
 def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
@@ -187,10 +278,36 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
     if name == "category":
         return text.str.split(rules.category_separator)
-    first, others = rules.tag_separators[:1], rules.tag_separators[1:]
+    separators = find_separators(text) if rules.tag_separators is None else rules.tag_separators
+    first, others = separators[:1], separators[1:]
     if others:
         text = text.str.replace_all(f"[{re.escape(others)}]", first)
     return text.str.split(first)
+
+
+def find_separators(text: pl.Series) -> str:
+    """Return the characters that separate the tags of a column.
+
+    A separator of a weaker kind than another one of the same text is a part of a tag: a shop that writes
+    `shoes, men|sale` separates by `|`, and its comma separates nothing in the whole column.
+
+    >>> find_separators(pl.Series(["red|green", "blue"])), find_separators(pl.Series(["shoes, men|sale", "a, b"]))
+    ('|｜', '|｜')
+    >>> find_separators(pl.Series(["复古、日系", "a;b", "c"]))
+    ';；、'
+
+    Returns:
+        At least one character.
+    """
+    values = text.drop_nulls().unique()
+    contains = [values.str.contains(f"[{re.escape(kind)}]") for kind in TAG_SEPARATORS]
+    used: list[str] = []
+    stronger = pl.repeat(False, values.len(), dtype=pl.Boolean(), eager=True)
+    for kind, found in zip(TAG_SEPARATORS, contains, strict=True):
+        if found.any() and not (found & stronger).any():
+            used.append(kind)
+            stronger = stronger | found
+    return "".join(used) or TAG_SEPARATORS[0]
 
 
 def _checked_zones(zones: TypedColumn) -> TypedColumn:

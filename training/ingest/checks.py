@@ -1,4 +1,7 @@
-"""The validation rules of each table's rows, and the reason that a broken rule gives."""
+"""The validation rules of each table's rows, and the reason that a broken rule gives.
+
+Rules of single cells of optional columns are in `cells`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import Final
 import dataframely as dy
 import polars as pl
 
-from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
+from recsys.core.schema import MAX_ID_BYTES, WHO
 from training.ingest.casts import PROBLEMS
+from training.ingest.cells import BLANK, CONTROL, HAS_CONTROL, TOO_LONG
 
 ROW: Final = "row"
 """Column with the number of the row in its table, from 0."""
 
-CONTROL: Final = r"\p{Cc}"
 ID_RULES: Final[dict[str, Callable[[pl.Expr], pl.Expr]]] = {
     "blank": lambda column: column.str.strip_chars() != "",
     "size": lambda column: column.str.len_bytes() <= MAX_ID_BYTES,
@@ -24,13 +27,10 @@ ID_RULES: Final[dict[str, Callable[[pl.Expr], pl.Expr]]] = {
 
 SENTENCES: Final = {
     "nullability": "{column} is empty",
-    "check__blank": "{column} is blank",
-    "check__size": f"{{column}} is longer than {MAX_ID_BYTES} bytes of UTF-8",
-    "check__control": "{column} contains control characters",
-    "check__known": "unknown {column} name",
+    "check__blank": f"{{column}} {BLANK}",
+    "check__size": f"{{column}} {TOO_LONG}",
+    "check__control": f"{{column}} {HAS_CONTROL}",
     "min": "{column} is negative",
-    "min_exclusive": "{column} is not above zero",
-    "max": "{column} is above one",
     "nan": "{column} is not a number (NaN)",
     "inf": "{column} is infinite",
     "has_user_or_visitor": f"none of {', '.join(WHO)} is filled",
@@ -43,10 +43,6 @@ SENTENCES: Final = {
 
 def _id(*, nullable: bool = True) -> dy.String:
     return dy.String(nullable=nullable, check=dict(ID_RULES))
-
-
-def _amount() -> dy.Float64:
-    return dy.Float64(nullable=True, min=0)
 
 
 class _Rows(dy.Schema):
@@ -63,18 +59,13 @@ class EventRows(_Rows):
     """One event of a user or visitor with an item."""
 
     item_id = _id(nullable=False)
-    event = dy.String(check={"known": lambda column: column.is_in(EVENT_NAMES)})
+    event = dy.String()
     timestamp = dy.Datetime(time_zone="UTC", time_unit="us")
-    user_id = _id()
-    visitor_id = _id()
-    session_id = _id()
-    basket_id = _id()
-    event_id = _id()
-    quantity = _amount()
-    price = _amount()
-    value = dy.Float64(nullable=True)
-    position = dy.Int64(nullable=True, min=0)
-    propensity = dy.Float64(nullable=True, min_exclusive=0, max=1)
+    user_id = dy.String(nullable=True)
+    visitor_id = dy.String(nullable=True)
+    session_id = dy.String(nullable=True)
+    basket_id = dy.String(nullable=True)
+    quantity = dy.Float64(nullable=True, min=0)
 
     @dy.rule()
     def has_user_or_visitor(cls) -> pl.Expr:  # noqa: N805
@@ -91,14 +82,18 @@ class ItemRows(_Rows):
     """One item of the catalog."""
 
     item_id = _id(nullable=False)
-    item_group_id = _id()
-    price = _amount()
-    list_price = _amount()
 
 
 class UserRows(_Rows):
     """One user."""
 
+    user_id = _id(nullable=False)
+
+
+class IdentityRows(_Rows):
+    """One id that belongs to the person of another id."""
+
+    id = _id(nullable=False)
     user_id = _id(nullable=False)
 
 
@@ -109,7 +104,7 @@ class OfferRows(_Rows):
     region = _id()
     store = _id()
     channel = _id()
-    price = _amount()
+    price = dy.Float64(nullable=True)
     available = dy.Bool(nullable=True)
     valid_from = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")
     valid_to = dy.Datetime(nullable=True, time_zone="UTC", time_unit="us")
@@ -130,6 +125,7 @@ SCHEMAS: Final[dict[str, type[dy.Schema]]] = {
     "items": ItemRows,
     "users": UserRows,
     "offers": OfferRows,
+    "identities": IdentityRows,
 }
 
 

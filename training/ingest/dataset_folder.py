@@ -48,7 +48,7 @@ def write_folder(
         merges: the id that an id was merged into, by id.
 
     Returns:
-        The content of `dataset.json`; it does not count the table `rejects`.
+        The content of `dataset.json`; it does not count the tables `rejects` and `emptied`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as folder:
@@ -64,7 +64,7 @@ def _fill(folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str
     for name, frame in tables.items():
         path = folder / f"{name}.parquet"
         frame.write_parquet(path, compression="zstd", compression_level=1)
-        if name != "rejects":
+        if name not in ("rejects", "emptied"):
             rows[name] = frame.height
             digests.update(f"{name} {file_digest(path)}\n".encode())
     digests.update(timezone.encode())

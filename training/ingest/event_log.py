@@ -18,7 +18,7 @@ from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
-from training.ingest.raw_table import RawTable, numbered
+from training.ingest.raw_table import Origin, RawTable, numbered
 
 IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
 
@@ -33,7 +33,7 @@ class EventLogExport:
         seq: sequence number of the last entry that was read.
         events: the columns of `schema.EVENTS`; an event with the id of a list has the position of its item there.
         changes: changes of items and users, in order.
-        identities: merges and erasures.
+        identities: merges and erasures, with those of the files.
     """
 
     seq: int
@@ -84,8 +84,19 @@ class EventLogExport:
         return set(self.identities.erasures)
 
 
-def export_event_log(path: Path) -> EventLogExport:
+def file_identities(tables: Mapping[str, pl.DataFrame]) -> Identities:
+    """Return the merges of the identities table, if there is one."""
+    if "identities" not in tables:
+        return Identities()
+    return Identities(dict(tables["identities"].select("id", "user_id").iter_rows()))
+
+
+def export_event_log(path: Path, identities: Identities | None = None) -> EventLogExport:
     """Read the live log, also while a server writes to it.
+
+    Args:
+        path: the live log.
+        identities: those of the files, which its merges and erasures change; None for none.
 
     Raises:
         ConfigError: the file does not exist.
@@ -93,7 +104,7 @@ def export_event_log(path: Path) -> EventLogExport:
     """
     with closing(open_log(path)) as store:
         last = store.last_seq()
-        identities = Identities()
+        identities = identities or Identities()
         for stored in _up_to(last, store.read_types(IDENTITY_CHANGES)):
             identities.apply(stored.entry)
         changes = tuple(_up_to(last, store.read_types((*ITEM_CHANGES, *USER_CHANGES))))
@@ -117,7 +128,7 @@ def open_log(path: Path) -> SqliteStore:
 
 def raw_table(frame: pl.DataFrame) -> RawTable:
     """Return rows of the log in the form of a file's rows."""
-    return numbered(frame)
+    return numbered(frame, Origin("the live log"))
 
 
 def concat_logs(
@@ -131,7 +142,7 @@ def concat_logs(
     Args:
         files: tables of the files by name; any may be missing.
         log: tables of the log by name, as `EventLogExport.of_table` returns them.
-        identities: merges and erasures of the log.
+        identities: merges and erasures of the files and the log.
         items_with_new_offers: items of which only the log's offers count.
     """
     tables = dict(files)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,13 +16,22 @@ from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from recsys.core.timestamps import EARLIEST, EARLIEST_EVENT, parse_iso
 from training.ingest.casts import CastOptions, is_zone
+from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
-from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, raw_table
-from training.ingest.raw_table import RawTable
+from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, file_identities, raw_table
+from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
+from training.ingest.null_words import spelled
+from training.ingest.number_columns import Decimal
+from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
+from training.ingest.several_files import with_lists
 from training.ingest.timestamp_columns import TimestampOptions
-from training.ingest.validation import REJECTS, ValidationResult, ValidationRules, validate_table
+from training.ingest.validation import EMPTIED, REJECTS, ValidationResult, ValidationRules, validate_table
+
+Paths = Path | Sequence[Path] | None
+"""One file or folder, several of them, or none."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +39,23 @@ class InputFiles:
     """The files, or folders of part files, of each table, and the live log; events, items or the log are required.
 
     Attributes:
-        events, items, users, offers: path of each table.
+        events, items, users, offers, identities: paths of each table; the rows of several files are added up, in
+            their order.
         store: path of the live log; its events are added to the files, and its changes are applied to them.
     """
 
-    events: Path | None = None
-    items: Path | None = None
-    users: Path | None = None
-    offers: Path | None = None
+    events: Paths = None
+    items: Paths = None
+    users: Paths = None
+    offers: Paths = None
+    identities: Paths = None
     store: Path | None = None
 
-    def tables(self) -> dict[str, Path]:
-        """Return the paths by table, in the order of the schema."""
-        paths = {name: getattr(self, name) for name in TABLES}
-        return {name: path for name, path in paths.items() if path is not None}
+    def tables(self) -> dict[str, tuple[Path, ...]]:
+        """Return the paths of each table that has some, in the order of the schema."""
+        given = {name: getattr(self, name) for name in TABLES}
+        paths = {name: (value,) if isinstance(value, Path) else tuple(value or ()) for name, value in given.items()}
+        return {name: found for name, found in paths.items() if found}
 
 
 @dataclass(frozen=True)
@@ -54,25 +66,41 @@ class IngestConfig:
         timezone: IANA zone of the shop, also of times without a zone. Without it such times are rejected, and the
             tables have the zone UTC.
         encoding: encoding of CSV and JSON Lines files, such as `utf-8` or `gb18030`.
-        max_reject_share: largest share of a table's rows that may be rejected; duplicates and events that are not
-            about an item do not count.
+        sheet: name of the sheet of spreadsheets (`.xlsx`); None for the first one.
+        max_reject_share: largest share of a table's rows that may be rejected; duplicates do not count as rejected,
+            nor do events that are not about an item count at all.
         future_tolerance: minutes by which a time may be later than the present moment.
+        earliest: the earliest time that an event may have; earlier ones, such as 1970, are rejected.
         columns: the shop's column names, each with the standard name.
+        csv_columns: column names of each table's CSV files that have no header, in the order of the file.
+        trust_header: whether the first line of a CSV file is a header even if it looks like data.
         default_event: event name of every row, where the events have no such column.
+        event_names: the shop's event names, each with the standard name; the name `skip` leaves its events out.
         timestamp_format: strftime format of times, tried before the standard ones.
         category_separator: text between the levels of a category.
-        tag_separators: characters that each end a tag.
+        decimal: the mark before decimals in texts: `point`, `comma`, or `auto` for the one that each column uses.
+        real_words: words such as `null` that are ids or values of this shop; elsewhere they stand for an empty cell.
+        max_bad_cell_share: largest share of an optional column's filled cells that may be unreadable.
+        tag_separators: characters that each end a tag; without it the column's own of `|`, `;`, `、` and `,`.
     """
 
     timezone: str | None = None
     encoding: str = "utf-8"
+    sheet: str | None = None
     max_reject_share: Share = 0.05
     future_tolerance: NonNegativeFloat = 5.0
+    earliest: str = str(EARLIEST_EVENT.date())
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    csv_columns: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    trust_header: bool = False
     default_event: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timestamp_format: str | None = None
     category_separator: str = ">"
-    tag_separators: str = "|,"
+    decimal: Decimal = "auto"
+    real_words: tuple[str, ...] = ()
+    max_bad_cell_share: Share = 0.5
+    tag_separators: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,20 +108,28 @@ class TableReport:
     """Counts of one table.
 
     Attributes:
-        rows: input rows, without the events that are not about an item.
+        rows: input rows: those that were kept, left out as duplicates, rejected and skipped.
         kept: rows of the output.
         duplicates: rows left out because another row is equal or replaces them.
         rejected: rows left out because they break a rule.
+        skipped: events that are not about an item, by name, most frequent first.
         reasons: rows by reason, most frequent first; a row that breaks two rules counts for both.
+        emptied: cells of kept rows that break a rule and are empty now, by column and reason.
+        examples: by reason, where the first row or cell with it is, its value, and what is accepted.
+        unknown_events: rejected events of unknown names, by name, most frequent first.
         ignored_columns: columns of the input that the table does not have.
-        notes: how ambiguous columns were read, and what was skipped.
+        notes: how ambiguous columns were read.
     """
 
     rows: int
     kept: int
     duplicates: int
     rejected: int
+    skipped: dict[str, int]
     reasons: dict[str, int]
+    emptied: dict[str, int]
+    examples: dict[str, str]
+    unknown_events: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -143,9 +179,9 @@ def ingest(
     rules = _rules(config, now)
     n_steps = 2 * len(paths) + 1
     raw: dict[str, RawTable] = {}
-    for step, (table, path) in enumerate(paths.items()):
+    for step, (table, files) in enumerate(paths.items()):
         progress(f"reading {table}", step / n_steps)
-        raw[table] = read_table(path, table, config.encoding)
+        raw[table] = _read_files(files, table, config)
     _check_columns(raw, config)
     validated: dict[str, ValidationResult] = {}
     for step, table in enumerate(paths, len(paths)):
@@ -157,21 +193,34 @@ def ingest(
         [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*validated.values(), *from_log.values()))]
     )
     _refuse_bad_tables(validated, paths, config, rejects, out)
-    if log is not None:
-        kept = concat_logs(
-            kept, {table: part.kept for table, part in from_log.items()}, log.identities, log.items_with_new_offers
-        )
+    identities = file_identities(kept) if log is None else log.identities
+    if log is not None or "identities" in kept:
+        logged = {table: part.kept for table, part in from_log.items()}
+        kept = concat_logs(kept, logged, identities, () if log is None else log.items_with_new_offers)
         _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
     reports = {table: _table_report(part) for table, part in validated.items()}
     reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
-    tables = {table: _ordered(rows, table) for table, rows in kept.items()} | {"rejects": rejects}
+    emptied = pl.concat(
+        [pl.DataFrame(schema=EMPTIED), *(part.emptied for part in (*validated.values(), *from_log.values()))]
+    )
+    left_out = {"rejects": rejects, "emptied": emptied}
+    tables = {table: _ordered(rows, table) for table, rows in kept.items()} | left_out
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
-    seq, merges = (0, {}) if log is None else (log.seq, log.identities.roots(log.identities.merges))
+    seq, merges = 0 if log is None else log.seq, identities.roots(identities.merges)
     info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
     return IngestReport(info, reports)
+
+
+def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:
+    header = CsvHeader(config.csv_columns.get(table, ()), config.trust_header)
+    aliases = aliases_of(config.event_names)
+    parts = [read_table(path, table, config.encoding, header, aliases, config.sheet) for path in paths]
+    if len(parts) > 1:
+        parts = with_lists(parts, config.columns, _casts(config))
+    return concat_parts(parts, ", ".join(map(str, paths)))
 
 
 def rejects_beside(out: Path) -> Path:
@@ -186,9 +235,9 @@ def _read_log(
     if path is None:
         return None, {}
     progress("reading the live log", 0.5)
-    log = export_event_log(path)
-    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES}
-    rules_of_log = ValidationRules(rules.latest)
+    log = export_event_log(path, file_identities(files))
+    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
+    rules_of_log = ValidationRules(rules.latest, CastOptions(null_words=spelled(())), earliest=EARLIEST)
     return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 
 
@@ -206,14 +255,28 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
     if config.timezone is not None and not is_zone(config.timezone):
         raise ConfigError(f"{config.timezone!r} is not an IANA time zone such as Asia/Shanghai")
     check_config(config, "ingest")
+    try:
+        parse_iso(config.earliest, UTC)
+    except ValueError as error:
+        raise ConfigError(f"earliest is {config.earliest!r}, {error}") from None
     if config.default_event is not None and config.default_event not in {*EVENT_NAMES, *EVENT_ALIASES}:
-        raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {', '.join(EVENT_NAMES)}")
+        raise ConfigError(f"default_event {config.default_event!r} is unknown; known are {KNOWN_NAMES}")
+    for table in config.csv_columns:
+        if table not in paths:
+            raise ConfigError(f"columns are named for {table!r}, expected a table with files: {', '.join(paths)}")
+    for theirs, ours in config.event_names.items():
+        if ours not in {*EVENT_NAMES, *EVENT_ALIASES, SKIP}:
+            raise ConfigError(f"event {theirs!r} is mapped to {ours!r}, expected {SKIP} or one of {KNOWN_NAMES}")
     known = {name for columns in TABLES.values() for name in columns}
     for theirs, ours in config.columns.items():
         if ours not in known:
             raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which is not a column of any table")
     check_replaceable(out)
-    inputs = [*paths.values(), *([] if sources.store is None else [sources.store])]
+    for table, files in paths.items():
+        repeated = [path for path in files if [other.resolve() for other in files].count(path.resolve()) > 1]
+        if repeated:
+            raise ConfigError(f"{table}: {repeated[0]} is given twice; name each file once")
+    inputs = [path for files in paths.values() for path in files] + ([] if sources.store is None else [sources.store])
     inside = [path for path in inputs if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"{inside[0]} is inside {out}, which this job replaces; name another folder")
@@ -233,35 +296,69 @@ def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:
             )
 
 
+def _casts(config: IngestConfig) -> CastOptions:
+    return CastOptions(
+        TimestampOptions(config.timezone, config.timestamp_format),
+        config.category_separator,
+        config.tag_separators,
+        aliases_of(config.event_names),
+        config.decimal,
+        spelled(real=config.real_words),
+    )
+
+
 def _rules(config: IngestConfig, now: datetime) -> ValidationRules:
-    times = TimestampOptions(config.timezone, config.timestamp_format)
-    casts = CastOptions(times, config.category_separator, config.tag_separators)
+    casts = _casts(config)
     latest = now + timedelta(minutes=config.future_tolerance)
-    return ValidationRules(latest, casts, config.columns, config.default_event)
+    return ValidationRules(
+        latest,
+        casts,
+        config.columns,
+        config.default_event,
+        config.event_names,
+        parse_iso(config.earliest, UTC),
+        config.max_bad_cell_share,
+    )
 
 
 def _refuse_bad_tables(
     validated: dict[str, ValidationResult],
-    paths: dict[str, Path],
+    paths: Mapping[str, Sequence[Path]],
     config: IngestConfig,
     rejects: pl.DataFrame,
     out: Path,
 ) -> None:
     """Fail if a table has too many rejected rows or no kept one, and write the rejects next to `out`."""
     for table, part in validated.items():
-        share = part.rejected / part.rows if part.rows else 0.0
+        share = part.rejected / part.judged if part.judged else 0.0
         if part.kept.height and share <= config.max_reject_share:
             continue
         path = rejects_beside(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
-        reason, count = next(iter(part.faults().items()))
-        limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
-        raise DataError(
-            f"{table}: {part.rejected:,} of {part.rows:,} {_rows(part.rows)} of {paths[table].name} ({share:.1%}) "
-            f"{'was' if part.rejected == 1 else 'were'} rejected, {limit}; the most frequent reason is {reason!r} "
-            f"({count:,} {_rows(count)}); all rejects are in {path}"
+        raise DataError(_why_refused(part, table, [file.name for file in paths[table]], config, path))
+
+
+def _why_refused(part: ValidationResult, table: str, names: list[str], config: IngestConfig, rejects: Path) -> str:
+    source, skipped = ", ".join(names), sum(part.skipped.values())
+    if not part.judged:
+        return (
+            f"{table}: all {skipped:,} {_rows(skipped)} of {source} are events that are not about an item "
+            f"({listed(part.skipped)}): export views and purchases too"
         )
+    unknown = part.unknown_events()
+    reason, count = next(iter(part.faults().items()))
+    limit = f"more than the {config.max_reject_share:.1%} allowed" if part.kept.height else "no row is valid"
+    why = f"the most frequent reason is {reason!r} ({count:,} {_rows(count)})"
+    if reason in part.examples:
+        why += f": {part.examples[reason]}"
+    if sum(unknown.values()) >= count:
+        why = f"event names are not known: {listed(unknown)}; {mapping_advice(unknown)}"
+    return (
+        f"{table}: {part.rejected:,} of {part.judged:,} {_rows(part.judged)} of {source} "
+        f"({part.rejected / part.judged:.1%}) {'was' if part.rejected == 1 else 'were'} rejected, {limit}; {why}; "
+        f"all rejects are in {rejects}"
+    )
 
 
 def _rows(count: int) -> str:
@@ -274,7 +371,11 @@ def _table_report(part: ValidationResult) -> TableReport:
         kept=part.kept.height,
         duplicates=part.duplicates,
         rejected=part.rejected,
+        skipped=part.skipped,
         reasons=part.reasons(),
+        emptied=part.emptied_cells(),
+        examples=part.examples,
+        unknown_events=part.unknown_events(),
         ignored_columns=part.ignored_columns,
         notes=part.notes,
     )

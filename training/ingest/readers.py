@@ -1,18 +1,20 @@
-"""Files of a shop as raw tables: Parquet, CSV and JSON Lines, or a folder of part files of one kind."""
+"""Files of a shop as raw tables: Parquet, CSV, JSON Lines and spreadsheets, or a folder of part files of one kind."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from recsys.core.errors import ConfigError, DataError
-from training.ingest.csv_reader import read_csv
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENT_ALIASES
+from training.ingest.csv_reader import FIRST_LINE, CsvHeader, read_csv
 from training.ingest.json_reader import read_json, table_of_objects
-from training.ingest.raw_table import RawTable, concat_parts, first_line, numbered
+from training.ingest.raw_table import Origin, RawTable, concat_parts, concat_pieces, first_line, numbered
+from training.ingest.spreadsheet_reader import read_spreadsheet
+from training.ingest.text_files import text_pieces
 
 KINDS: Final = {
     ".parquet": "parquet",
@@ -23,39 +25,50 @@ KINDS: Final = {
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
+    ".xlsx": "spreadsheet",
+    ".xlsm": "spreadsheet",
+    ".xls": "spreadsheet",
+    ".ods": "spreadsheet",
 }
 PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
 
-def read_table(path: Path, table: str, encoding: str = "utf-8") -> RawTable:
+def read_table(
+    path: Path,
+    table: str,
+    encoding: str = "utf-8",
+    header: CsvHeader = FIRST_LINE,
+    aliases: Mapping[str, str] = EVENT_ALIASES,
+    sheet: str | None = None,
+) -> RawTable:
     """Read a file, or every part file of a folder in the order of their names.
 
     Args:
         path: Parquet (`.parquet`), CSV (`.csv`, `.tsv`, `.txt`; the separator is the most frequent one in the
-            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`); CSV and JSON also as `.gz`. A
-            short row of a CSV file lacks its last fields. In a folder, names that begin with `_` or `.` are skipped.
+            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`), or a spreadsheet (`.xlsx`, `.xlsm`,
+            `.xls`, `.ods`); CSV and JSON also as `.gz`. A short row of a CSV file lacks its last fields. In a folder,
+            names that begin with `_` or `.` are skipped.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
         encoding: encoding of CSV and JSON; it is never guessed.
+        header: where the column names of CSV files come from.
+        aliases: the engine's name of an event by another name.
+        sheet: name of the sheet of spreadsheets; None for the first one.
 
     Returns:
-        The rows. A line of JSON that cannot be parsed is a broken row.
+        The rows. A line that cannot be parsed is a broken row.
 
     Raises:
-        ConfigError: the encoding is unknown.
-        DataError: the file is missing, empty, without rows, truncated, not of its encoding or ragged.
+        ConfigError: the encoding or the sheet is unknown.
+        DataError: the file is missing, empty, without rows, truncated or not of its encoding.
     """
     files = _files(path)
-    parts = [_read_file(file, table, encoding) for file in files]
+    parts = [_read_file(file, table, encoding, header, aliases, sheet) for file in files]
     raw = parts[0] if len(parts) == 1 else concat_parts(parts, str(path))
     if raw.rows.is_empty() and raw.broken.is_empty():
-        raise DataError(_without_rows(path, _kind(files[0]), raw.itemless.len()))
+        raise DataError(
+            f"{path.name} has no rows{' under its header' if _kind(files[0]) == 'csv' else ''}: export it again"
+        )
     return raw
-
-
-def _without_rows(path: Path, kind: str, itemless: int) -> str:
-    if itemless:
-        return f"{path.name} has no event about an item ({itemless:,} of other kinds): export views and purchases too"
-    return f"{path.name} has no rows{' under its header' if kind == 'csv' else ''}: export it again"
 
 
 def _files(path: Path) -> list[Path]:
@@ -88,20 +101,26 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _read_file(path: Path, table: str, encoding: str) -> RawTable:
+def _read_file(
+    path: Path, table: str, encoding: str, header: CsvHeader, aliases: Mapping[str, str], sheet: str | None
+) -> RawTable:
     kind = _kind(path)
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty; export it again")
         if kind == "parquet":
-            return _read_parquet(path, table)
-        text = _text(path, encoding)
+            return _read_parquet(path, table, aliases)
+        if kind == "spreadsheet":
+            return read_spreadsheet(path, sheet, header)
+        pieces = text_pieces(path, encoding, is_csv=kind == "csv")
+        if kind == "json":
+            return read_json(path.name, pieces, table, aliases)
+        return concat_pieces(list(read_csv(path.name, pieces, header)), path.name)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or error}") from None
-    return read_csv(path.name, text) if kind == "csv" else read_json(text, table)
 
 
-def _read_parquet(path: Path, table: str) -> RawTable:
+def _read_parquet(path: Path, table: str, aliases: Mapping[str, str]) -> RawTable:
     try:
         frame = pl.read_parquet(path, glob=False)
     except pl.exceptions.PolarsError as error:
@@ -109,34 +128,5 @@ def _read_parquet(path: Path, table: str) -> RawTable:
             f"{path.name} is not a whole Parquet file ({first_line(error)}); export or copy it again"
         ) from None
     if table == "events" and PAYLOAD_COLUMNS & set(frame.columns) and "item_id" not in frame.columns:
-        return table_of_objects(frame.iter_rows(named=True), table)
-    return numbered(frame)
-
-
-def _text(path: Path, encoding: str) -> bytes:
-    """Return the text of a file as UTF-8 without a byte order mark."""
-    data = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path.name} is not a whole gzip file ({error}); copy it again") from None
-    try:
-        text = data.decode(encoding)
-    except LookupError:
-        raise ConfigError(f"the encoding {encoding!r} is unknown; expected a name such as utf-8 or gb18030") from None
-    except UnicodeError as error:
-        raise DataError(_wrong_encoding(path, encoding, error)) from None
-    if "\0" in text:
-        raise DataError(f"{path.name} has NUL characters, so it is not {encoding} text; set --encoding")
-    text = text.removeprefix("\ufeff")
-    if not text.strip():
-        raise DataError(f"{path.name} is empty; export it again")
-    return text.encode("utf-8", "replace")
-
-
-def _wrong_encoding(path: Path, encoding: str, error: UnicodeError) -> str:
-    at = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-    name = "UTF-8" if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig") else encoding
-    remedy = "set --encoding gb18030 if the file is Chinese" if name == "UTF-8" else "set --encoding to the file's own"
-    return f"{path.name} is not valid {name}{at}; {remedy}"
+        return table_of_objects(frame.iter_rows(named=True), table, aliases=aliases, origin=Origin(path.name))
+    return numbered(frame, Origin(path.name))

@@ -25,6 +25,15 @@ DIGIT_DATE: Final = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 DIGIT_TIME: Final = r"^20\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])[0-5]\d[0-5]\d$"
 HOUR_DIRECTIVES: Final = ("%H", "%I", "%T", "%R", "%X", "%c", "%s", "%+", "%k", "%l", "%r")
 
+SERIAL_DAYS: Final = r"^[2-7]\d{4}([.,]\d+)?$"
+"""Days since 1899-12-30, the dates of spreadsheets, from the year 1954 to 2119; as seconds they would be of 1970."""
+
+SERIAL_NOTE: Final = "numbers were read as dates of a spreadsheet"
+FIRST_SERIAL: Final = -25_569
+"""Days from 1970 to the day 0 of spreadsheets."""
+
+SECONDS_PER_DAY: Final = 86_400
+
 EPOCH_UNITS: Final = (
     ("seconds", 1e11, 1e6),
     ("milliseconds", 1e14, 1e3),
@@ -67,8 +76,8 @@ def parse_timestamps(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
 
     Accepted: datetimes with or without a zone; dates (local midnight); ISO 8601 and RFC 3339 text with `T` or
     a space, `-` or `/`; the digits of a date (20170105) or a second (20170105082600); the configured format;
-    and epochs, whose unit follows from the magnitude (see `EPOCH_UNITS`). An ambiguous local time is the earlier
-    one; a local time that the clock skips moves forward by one hour.
+    days of a spreadsheet (45952.334); and epochs, whose unit follows from the magnitude (see `EPOCH_UNITS`). An
+    ambiguous local time is the earlier one; a local time that the clock skips moves forward by one hour.
 
     Args:
         values: the raw column, any dtype.
@@ -141,6 +150,8 @@ def _parse_text(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
     rest = _without(raw, moment, local, day)
     moment = _filled(moment, _first_fit(rest, AWARE_FORMATS[:1], TIMESTAMP))
     rest = _without(rest, moment)
+    serial_local, serial_day, serials = _serials(rest)
+    local, day, rest = _filled(local, serial_local), _filled(day, serial_day), _without(rest, serial_local, serial_day)
     epochs, notes = _epochs(rest)
     moment, rest = _filled(moment, epochs), _without(rest, epochs)
     if rest.null_count() < rest.len():
@@ -152,7 +163,7 @@ def _parse_text(values: pl.Series, rules: TimestampOptions) -> TypedColumn:
         local = _filled(local, stamps.str.to_datetime("%Y%m%d%H%M%S", strict=False, time_unit="us"))
         plain = plain.str.replace(r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3")
         day = _filled(day, _without(plain, local).str.to_date("%Y-%m-%d", strict=False))
-    return _column(raw, moment, local, day, rules.timezone, notes)
+    return _column(raw, moment, local, day, rules.timezone, (*serials, *notes))
 
 
 def _without(text: pl.Series, *read: pl.Series) -> pl.Series:
@@ -189,6 +200,19 @@ def _configured(text: pl.Series, form: str | None) -> tuple[pl.Series, pl.Series
     if isinstance(read.dtype, pl.Datetime) and read.dtype.time_zone is not None:
         return read.cast(TIMESTAMP), local, day
     return moment, read, day
+
+
+def _serials(text: pl.Series) -> tuple[pl.Series, pl.Series, tuple[str, ...]]:
+    """Parse the texts that are days of a spreadsheet: local times to the second, and dates where none has a time."""
+    local, day = _empty(text.len(), pl.Datetime("us")), _empty(text.len(), pl.Date())
+    found = text.str.contains(SERIAL_DAYS).fill_null(False)
+    if not found.any():
+        return local, day, ()
+    days = text.set(~found, None).str.replace(",", ".", literal=True).cast(pl.Float64)
+    if (days.drop_nulls() == days.drop_nulls().floor()).all():
+        return local, (days.cast(pl.Int32) + FIRST_SERIAL).cast(pl.Date), (SERIAL_NOTE,)
+    seconds = ((days + FIRST_SERIAL) * SECONDS_PER_DAY).round().cast(pl.Int64)
+    return (seconds * 1000).cast(pl.Datetime("ms")).cast(pl.Datetime("us")), day, (SERIAL_NOTE,)
 
 
 def _epochs(text: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:

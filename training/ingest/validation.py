@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -13,22 +13,51 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
-from training.ingest.casts import PROBLEMS, CastOptions, cast_table
+from recsys.core.timestamps import EARLIEST_EVENT
+from training.ingest.attributes import typed_columns
+from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, TypedTable, cast_table
 from training.ingest.checks import ROW, check_rows
+from training.ingest.csv_reader import LOOKS_LIKE_DATA
+from training.ingest.event_names import counts_of, find_skipped
+from training.ingest.explanations import explain, first_examples, place_of, with_places
+from training.ingest.extended_json import unwrap_column
+from training.ingest.null_words import are_null_words
+from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
+from training.ingest.time_bounds import with_event_bounds, without_extreme_times
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
     "row": pl.UInt32(),
     "reason": pl.String(),
     "original": pl.String(),
+    "file": pl.String(),
+    "line": pl.UInt32(),
 }
-"""Columns of the rejects: table, number of the row in its source from 1, reason, and the row as JSON text."""
+"""Columns of the rejects: table, number of the row in its source from 1, reason, the row as JSON text, its place."""
+
+EMPTIED: Final[dict[str, pl.DataType]] = {
+    "table": pl.String(),
+    "row": pl.UInt32(),
+    "column": pl.String(),
+    "reason": pl.String(),
+    "value": pl.String(),
+    "file": pl.String(),
+    "line": pl.UInt32(),
+}
+"""Columns of the emptied cells: table, number of the row as in the rejects, column, reason, the cell as text, and where
+it is."""
+
+MIN_BAD_CELLS: Final = 10
+"""Bad cells below which a column is never refused."""
 
 DUPLICATE: Final = "duplicate"
 """First word of the reason of every duplicate, and of no other reason."""
 
-LAST_WINS: Final = {"items": "item_id", "users": "user_id"}
+LAST_WINS: Final = {"items": "item_id", "users": "user_id", "identities": "id"}
+
+ATTRIBUTED: Final = ("items", "users")
+"""Tables whose further columns are kept."""
 
 
 @dataclass(frozen=True)
@@ -40,33 +69,50 @@ class ValidationRules:
         casts: formats of the shop's values.
         columns: the shop's column names, each with the standard name.
         default_event: event name of every row, where the events have no such column.
+        event_names: by the shop's name of an event, the engine's name, or `event_names.SKIP`.
+        earliest: aware; an event before this moment has a wrong time.
+        max_bad_cell_share: largest share of an optional column's filled cells that may break its rules.
     """
 
     latest: datetime
     casts: CastOptions = field(default_factory=CastOptions)
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     default_event: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    earliest: datetime = EARLIEST_EVENT
+    max_bad_cell_share: float = 0.5
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The rows of a table; kept, rejected and duplicate rows together are the input.
+    """The rows of a table; kept, rejected, duplicate and skipped rows together are the input.
 
     Attributes:
         kept: canonical columns, then the further columns of items and users.
         rejects: `REJECTS` of every row that was left out, duplicates included.
-        rows: input rows, without the events that are not about an item.
+        rows: input rows.
         duplicates: rows left out because another row is equal or replaces them.
+        skipped: events that are not about an item, by name, the most frequent first.
         ignored_columns: columns of the input that the table does not have.
-        notes: how ambiguous columns were read, and what was skipped.
+        notes: how ambiguous columns were read.
+        emptied: `EMPTIED` of every cell of the kept rows whose value broke a rule.
+        examples: by reason, where the first row or cell with it is, its value and what is accepted.
     """
 
     kept: pl.DataFrame
     rejects: pl.DataFrame
     rows: int
     duplicates: int
+    skipped: dict[str, int]
     ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
+    emptied: pl.DataFrame
+    examples: dict[str, str]
+
+    @property
+    def judged(self) -> int:
+        """Rows that are not skipped."""
+        return self.rows - sum(self.skipped.values())
 
     @property
     def rejected(self) -> int:
@@ -82,9 +128,19 @@ class ValidationResult:
         reasons = self.rejects["reason"]
         return _counted(reasons.filter(~reasons.str.starts_with(DUPLICATE)))
 
+    def emptied_cells(self) -> dict[str, int]:
+        """Count the emptied cells by column and reason, most frequent first."""
+        return _counted(self.emptied.select(pl.concat_str("column", "reason", separator=" ")).to_series())
+
+    def unknown_events(self) -> dict[str, int]:
+        """Count the rejected events of unknown names by name, the most frequent first."""
+        names = self.rejects["reason"].str.extract(f"(?:^|; )event {UNKNOWN_EVENT}{GOT}'(.*?)'(?:; |$)")
+        return counts_of(names)
+
 
 def _counted(reasons: pl.Series) -> dict[str, int]:
-    each = reasons.str.split("; ").explode().to_frame("reason")
+    """Count reasons by what is wrong, whatever the value."""
+    each = reasons.str.split("; ").explode().str.split(GOT).list.first().to_frame("reason")
     counts = each.group_by("reason").len().sort("len", "reason", descending=[True, False])
     return dict(counts.iter_rows())
 
@@ -92,8 +148,8 @@ def _counted(reasons: pl.Series) -> dict[str, int]:
 def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> ValidationResult:
     """Rename, cast, check and deduplicate one table.
 
-    Of events with one `event_id` the first is kept, and of events without one that are equal in every column; of
-    items and users the last row of each id.
+    Events that are not about an item are skipped. Of events with one `event_id` the first is kept, and of events
+    without one that are equal in every column; of items and users the last row of each id.
 
     Args:
         raw: the rows as the shop wrote them.
@@ -108,49 +164,149 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     """
     named = _named(raw.frame, table, rules)
     _require_columns(named, table, rules)
-    cast = cast_table(named, table, rules.casts)
-    checked = check_rows(_from_future(cast.frame, table, rules.latest).with_row_index(ROW), table)
+    n_rows = raw.frame.height + raw.broken.height
+    skipped: dict[str, int] = {}
+    if table == "events":
+        raw, named, skipped = _without_skipped(raw, named, rules)
+    named = _clean_attributes(named, table, rules)
+    cast = _cast(named, table, rules, raw)
+    frame, extremes = without_extreme_times(cast.frame, table)
+    if table == "events":
+        frame = with_event_bounds(frame, rules.earliest, rules.latest)
+    checked = check_rows(frame.with_row_index(ROW), table)
+    rejected = _with_bad_cells(checked.rejected, cast.emptied)
     repeated = _repeated(checked.kept, table)
     kept = checked.kept
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
     attributes = [name for name in named.columns if name not in TABLES[table]]
-    keeps_attributes = table in LAST_WINS
+    keeps_attributes = table in ATTRIBUTED
     extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
+    extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times, rules.casts.decimal)
+    emptied = cast.emptied.filter(pl.col("at").is_in(kept[ROW].implode())) if cast.emptied.height else cast.emptied
+    left_out = pl.concat([rejected, repeated]).sort(ROW)
     return ValidationResult(
         kept=pl.concat([kept.drop(ROW, PROBLEMS), extra], how="horizontal"),
-        rejects=_rejects(raw, table, pl.concat([checked.rejected, repeated]).sort(ROW)),
-        rows=raw.frame.height + raw.broken.height,
+        rejects=_rejects(raw, table, left_out),
+        rows=n_rows,
         duplicates=repeated.height,
+        skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *_skipped(raw.itemless.len())),
+        notes=(*cast.notes, *extremes, *types),
+        emptied=_emptied(emptied, named, raw, table),
+        examples=_examples(rejected, emptied, named, raw),
     )
 
 
-def _skipped(itemless: int) -> tuple[str, ...]:
-    if not itemless:
-        return ()
-    return (f"{itemless:,} {'event is' if itemless == 1 else 'events are'} not about an item and skipped",)
+def _with_bad_cells(rejected: pl.DataFrame, emptied: pl.DataFrame) -> pl.DataFrame:
+    """Add what is wrong with the cells of rejected rows to the reasons."""
+    if rejected.is_empty() or emptied.is_empty():
+        return rejected
+    cells = emptied.select(pl.col("at").alias(ROW), cells=pl.concat_str("column", "reason", separator=" "))
+    joined = rejected.join(cells.group_by(ROW).agg(pl.col("cells").str.join("; ")), on=ROW, how="left")
+    reason = pl.concat_str("reason", "cells", separator="; ", ignore_nulls=True)
+    return joined.select(ROW, reason.alias("reason")).sort(ROW)
+
+
+def _cast(named: pl.DataFrame, table: str, rules: ValidationRules, raw: RawTable) -> TypedTable:
+    """Cast the table; refuse a column that cannot be read as a whole, with the option that helps."""
+    try:
+        cast = cast_table(named, table, rules.casts)
+    except DoubtfulNumberError as error:
+        raise DataError(f"{table}: {place_of(raw.rows[error.position], raw.origins)}: {error}") from None
+    for column, at, reason, count in _first_bad_cells(cast.emptied).iter_rows():
+        filled = named[column].len() - named[column].null_count()
+        if count >= MIN_BAD_CELLS and count > rules.max_bad_cell_share * filled:
+            text = explain(reason, place_of(raw.rows[at], raw.origins), named[column][at])
+            raise DataError(
+                f"{table}: {count:,} of {filled:,} values of {column} cannot be used: {column} {reason}; {text}; "
+                f"correct the column, or leave it out"
+            )
+    return cast
+
+
+def _first_bad_cells(emptied: pl.DataFrame) -> pl.DataFrame:
+    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column."""
+    groups = emptied.group_by("column", maintain_order=True)
+    return groups.agg(pl.col("at").first(), pl.col("reason").mode().first(), pl.len())
+
+
+def _clean_attributes(named: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
+    """Unwrap the further columns of items and users, and empty their words for nothing."""
+    if table not in ATTRIBUTED:
+        return named
+    cleaned = []
+    for column in named.select(pl.exclude(list(TABLES[table]))).get_columns():
+        values = unwrap_column(column)
+        if values.dtype == pl.String and (is_word := are_null_words(values, rules.casts.null_words)).any():
+            values = values.set(is_word, None)
+        cleaned.append(values)
+    return named.with_columns(cleaned)
+
+
+def _emptied(cells: pl.DataFrame, named: pl.DataFrame, raw: RawTable, table: str) -> pl.DataFrame:
+    """Return `EMPTIED` of bad cells."""
+    values = [str(named[column][at]) for at, column in cells.select("at", "column").iter_rows()]
+    emptied = cells.select(
+        pl.lit(table).alias("table"), raw.rows.gather(cells["at"]).alias("row"), "column", "reason"
+    ).with_columns(pl.Series("value", values, dtype=pl.String))
+    return with_places(emptied, raw.origins)
+
+
+def _examples(rejected: pl.DataFrame, emptied: pl.DataFrame, named: pl.DataFrame, raw: RawTable) -> dict[str, str]:
+    """Explain the first row of each reason, the first cell of each, and the first line that is broken."""
+    cells = emptied.select("at", reason=pl.concat_str("column", "reason", separator=" "))
+    rows = rejected.select(pl.col(ROW).alias("at"), "reason")
+    found = first_examples(pl.concat([rows, cells]), named, raw.rows, raw.origins)
+    for row, reason, original in raw.broken.unique("reason", keep="first").select("row", "reason", "original").rows():
+        found.setdefault(reason, explain(reason, place_of(row, raw.origins), original))
+    return found
+
+
+def _without_skipped(
+    raw: RawTable, named: pl.DataFrame, rules: ValidationRules
+) -> tuple[RawTable, pl.DataFrame, dict[str, int]]:
+    """Remove the events that are not about an item, and count them by name."""
+    names = find_skipped(named, rules.event_names)
+    if names.null_count() == names.len():
+        return raw, named, {}
+    stays = names.is_null()
+    return (
+        replace(raw, frame=raw.frame.filter(stays), rows=raw.rows.filter(stays)),
+        named.filter(stays),
+        counts_of(names),
+    )
 
 
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
-    """Rename the columns and fill in the default event.
+    """Rename the columns and fill in the default event; columns of one name, from several files, become one.
 
     A frame without columns comes from a file whose rows are all broken; no column in particular is missing.
     """
     if frame.width == 0:
         return pl.DataFrame(schema=TABLES[table])
-    mapping = {theirs: ours for theirs, ours in rules.columns.items() if theirs in frame.columns}
-    names = [mapping.get(name, name) for name in frame.columns]
-    repeated_names = sorted({name for name in names if names.count(name) > 1})
-    if repeated_names:
-        raise DataError(
-            f"{table}: two columns have the name {repeated_names[0]!r}; map only one of them, or rename one in the file"
-        )
-    named = frame.rename(mapping)
-    if table == "events" and rules.default_event is not None and "event" not in names:
+    sources: dict[str, list[str]] = {}
+    for name in frame.columns:
+        sources.setdefault(rules.columns.get(name, name), []).append(name)
+    named = frame.select(_one_column(frame, table, name, columns) for name, columns in sources.items())
+    if table == "events" and rules.default_event is not None and "event" not in sources:
         named = named.with_columns(event=pl.lit(rules.default_event))
     return named
+
+
+def _one_column(frame: pl.DataFrame, table: str, name: str, columns: list[str]) -> pl.Series:
+    """Return a column under its standard name; several columns must be filled in different rows."""
+    if len(columns) == 1:
+        return frame[columns[0]].alias(name)
+    filled = frame.select(pl.sum_horizontal(frame[column].is_not_null() for column in columns)).to_series()
+    if (filled > 1).any():
+        raise DataError(
+            f"{table}: {' and '.join(map(repr, columns))} both have the name {name!r} and values in one row; map only "
+            f"one of them, or rename one in the file"
+        )
+    dtypes = {frame[column].dtype for column in columns}
+    parts = [frame[column] if len(dtypes) == 1 else frame[column].cast(pl.String) for column in columns]
+    return frame.select(pl.coalesce(parts)).to_series().alias(name)
 
 
 def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) -> None:
@@ -160,20 +316,14 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
             remedy = f"map yours with --column THEIRS={column}"
             if column == "event":
                 remedy += ", or name the event of every row with --default-event purchase"
+            if any(LOOKS_LIKE_DATA.fullmatch(name) for name in frame.columns):
+                remedy += ", or name all columns with --no-header --columns if the file has no header"
             raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
     if table == "events" and not set(WHO) & set(frame.columns):
         raise DataError(
             f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
             f"map yours with --column THEIRS=user_id"
         )
-
-
-def _from_future(frame: pl.DataFrame, table: str, latest: datetime) -> pl.DataFrame:
-    """Add a problem to every event after `latest`."""
-    if table != "events" or not (late := frame["timestamp"] > latest).any():
-        return frame
-    text = pl.concat_str(PROBLEMS, pl.lit("timestamp is in the future"), separator="; ", ignore_nulls=True)
-    return frame.with_columns(pl.when(late.fill_null(False)).then(text).otherwise(PROBLEMS).alias(PROBLEMS))
 
 
 def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
@@ -213,11 +363,10 @@ def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
             "row": raw.rows.gather(left_out[ROW]),
             "reason": left_out["reason"],
             "original": as_json(chosen),
-        },
-        schema=REJECTS,
+        }
     )
     broken = raw.broken.select(pl.lit(table).alias("table"), "row", "reason", "original")
-    return pl.concat([rejects, broken]).sort("row", maintain_order=True)
+    return with_places(pl.concat([rejects, broken]).sort("row", maintain_order=True), raw.origins)
 
 
 def as_json(frame: pl.DataFrame) -> pl.Series:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENTS
-from recsys.data.payloads import ItemlessRow, parse_payload
+from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
 
 GA4 = {
     "event_name": "purchase",
@@ -148,11 +148,6 @@ def test_an_unknown_event_without_items_is_an_itemless_row(payload: Any, is_item
         (None, "event"),
         ({"item_id": ["a"]}, "item_id"),
         ({"item_id": "a", "user_id": True}, "user_id"),
-        ({"item_id": "a", "quantity": "abc"}, "quantity"),
-        ({"item_id": "a", "quantity": {}}, "quantity"),
-        ({"item_id": "a", "price": float("nan")}, "price"),
-        ({"item_id": "a", "price": 10**400}, "price"),
-        ({"item_id": "a", "position": 1.5}, "position"),
         ({"item_id": "\ud800"}, "item_id"),
         ({"item_id": "a", "timestamp": {"seconds": 1}}, "timestamp"),
         (GA4 | {"items": "a"}, "items"),
@@ -161,10 +156,6 @@ def test_an_unknown_event_without_items_is_an_itemless_row(payload: Any, is_item
         (GA4 | {"event_timestamp": 1e300}, "event_timestamp"),
         (GA4 | {"ecommerce": [1]}, "ecommerce"),
         (SEGMENT | {"properties": [1]}, "properties"),
-        (
-            SEGMENT | {"properties": {"products": [{"product_id": "a", "price": "x"}]}},
-            "properties.products[0].price",
-        ),
         (RETAIL | {"productDetails": {}}, "productDetails"),
         (RETAIL | {"productDetails": [{"product": "z"}]}, "productDetails[0].product"),
         (RETAIL | {"userInfo": "u"}, "userInfo"),
@@ -175,6 +166,30 @@ def test_a_wrong_type_is_named_by_its_field(payload: Any, field: str) -> None:
     with pytest.raises(DataError) as raised:
         parse_payload(payload)
     assert str(raised.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("payload", "path", "column", "text"),
+    [
+        ({"item_id": "a", "quantity": "abc"}, "quantity", "quantity", "abc"),
+        ({"item_id": "a", "quantity": {}}, "quantity", "quantity", "{}"),
+        ({"item_id": "a", "price": "2,50"}, "price", "price", "2,50"),
+        ({"item_id": "a", "price": float("nan")}, "price", "price", "nan"),
+        ({"item_id": "a", "price": 10**400}, "price", "price", str(10**400)),
+        ({"item_id": "a", "position": 1.5}, "position", "position", "1.5"),
+        (GA4 | {"items": [{"item_id": "a", "quantity": [1]}]}, "items[0].quantity", "quantity", "[1]"),
+        (
+            SEGMENT | {"properties": {"products": [{"product_id": "a", "price": "x"}]}},
+            "properties.products[0].price",
+            "price",
+            "x",
+        ),
+    ],
+)
+def test_a_value_that_is_no_number_keeps_its_text_and_path(payload: Any, path: str, column: str, text: str) -> None:
+    found = parse_payload(payload)[0][column]
+    assert isinstance(found, UnreadNumber)
+    assert (str(found), found.path, found.expected.startswith("expected a")) == (text, path, True)
 
 
 FIELDS = (

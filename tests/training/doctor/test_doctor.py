@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recsys.core.errors import DataError
+from recsys.core.errors import ConfigError, DataError
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import load_dataset
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
@@ -258,3 +258,45 @@ def test_postage_is_reported_by_id_with_its_figures(folder: Callable[..., Path])
     assert report.service_items[0].basket_share == pytest.approx(0.2)
     assert "no product, left out of every list: POST (in 20.0% of the baskets; named like a service" in render(report)
     assert report.to_dict()["service_items"][0]["item_id"] == "POST"
+
+
+def test_what_the_ingest_skipped_is_told(folder: Callable[..., Path]) -> None:
+    others = [event("a", "u", 1) | {"event": name} for name in ("view_cart", "view_cart", "besichtigt")]
+    text = render(run_doctor(folder(events=[event("a", "u", 0), *others])))
+    assert "skipped, because they are not about an item: 'view_cart' 2" in text
+    assert "unknown names: 'besichtigt' 1; known are view_item_list" in text
+
+
+OWN = """
+[placements.mine]
+extends = "for_you"
+sources = {als = 1, popular = 0.5}
+filter = "shelf = 'x'"
+boosts = [{filter = "shelf = 'y'", factor = 2}]
+pins = [{item_id = "b", rank = 1}]
+"""
+
+
+@pytest.mark.parametrize("has_catalog", [True, False])
+def test_a_file_of_placements_is_checked_against_the_data(
+    folder: Callable[..., Path], tmp_path: Path, has_catalog: bool
+) -> None:
+    path = tmp_path / "placements.toml"
+    path.write_text(OWN if has_catalog else OWN.replace("shelf", "brand"), encoding="utf-8")
+    items = [{"item_id": "a", "shelf": "x"}, {"item_id": "b", "shelf": "y"}, {"item_id": "c", "available": False}]
+    tables = {"items": items} if has_catalog else {}
+    data = folder(events=[event("a", "u", 0)], **tables)
+    assert run_doctor(data).placements is None
+    report = run_doctor(data, placements=path)
+    weights, *rules = report.placements or ()
+    assert weights.startswith("mine has weights of its own (als 1, popular 0.5): the learned weights")
+    assert "comparison with simpler orders" in weights
+    if has_catalog:
+        assert [rule.partition(" of 2")[0] for rule in rules[:1]] == ["mine.boosts[0].filter keeps 0"]
+        assert rules[1].startswith("mine.pins[0] pins 'b', which is left out by the filter")
+    assert f"Placements\n  {weights}" in render(report)
+    path.write_text('[placements.mine]\nextends = "for_you"\n', encoding="utf-8")
+    assert "Placements\n  nothing to report" in render(run_doctor(data, placements=path))
+    path.write_text('[placements.mine]\nextends = "for_you"\nfilter = "nothing = 1"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown column 'nothing'"):
+        run_doctor(data, placements=path)

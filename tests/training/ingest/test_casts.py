@@ -21,9 +21,10 @@ LISTS = pl.List(pl.String)
         ("position", pl.Int64(), ["3", "2.5"], [3, None], "is not a whole number"),
         ("available", pl.Boolean(), ["Yes", "0", "maybe"], [True, False, None], "is not true or false"),
         ("category", LISTS, ["Food > Tea ", " > "], [["Food", "Tea"], []], None),
-        ("tags", LISTS, ["a|b, c"], [["a", "b", "c"]], None),
+        ("tags", LISTS, ["a|b, c"], [["a", "b, c"]], None),
         ("tags", LISTS, [["x", " "], None], [["x"], None], None),
         ("event", pl.String(), ["Order Completed", "purchase"], ["purchase", "purchase"], None),
+        ("event", pl.String(), ["购买", "refund"], [None, "refund"], "is not a known name, got '购买'"),
         ("timezone", pl.String(), ["Asia/Shanghai", "Mars/North"], ["Asia/Shanghai", None], "is not an IANA time zone"),
     ],
 )
@@ -40,13 +41,46 @@ def test_a_table_has_all_columns_with_defaults_and_all_problems_of_a_row() -> No
     table = cast_table(raw, "items", CastOptions())
     assert dict(table.frame.drop(PROBLEMS).schema) == TABLES["items"]
     assert table.frame["available"].to_list() == [True, False]
-    assert table.frame[PROBLEMS].to_list() == ["price is not a number; list_price is not a number", None]
+    assert table.frame[PROBLEMS].to_list() == [None, None], "an optional cell does not cost its row"
+    assert table.emptied.rows() == [(0, "price", "is not a number"), (0, "list_price", "is not a number")]
+    offers = cast_table(
+        pl.DataFrame({"item_id": ["a"], "valid_from": ["x"], "valid_to": ["y"]}), "offers", CastOptions()
+    )
+    assert offers.frame[PROBLEMS].to_list() == [
+        "valid_from cannot be read as a time; valid_to cannot be read as a time"
+    ]
 
 
 def test_the_separators_are_the_shops() -> None:
     options = CastOptions(category_separator="/", tag_separators=" ;")
     assert cast_column(pl.Series("category", ["a/b"]), LISTS, options).values.to_list() == [["a", "b"]]
     assert cast_column(pl.Series("tags", ["a b;c"]), LISTS, options).values.to_list() == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "tags"),
+    [
+        (["red|green", "blue"], [["red", "green"], ["blue"]]),
+        (["red,green", "blue"], [["red", "green"], ["blue"]]),
+        (["red;green", "blue; red"], [["red", "green"], ["blue", "red"]]),
+        (["复古、日系", "手工"], [["复古", "日系"], ["手工"]]),
+        (["复古，日系", "手工；皮革"], [["复古", "日系"], ["手工", "皮革"]]),
+        (["shoes, men|sale", "bags, women"], [["shoes, men", "sale"], ["bags, women"]]),
+        (["a;b", "c,d", "e、f"], [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (["plain"], [["plain"]]),
+        ([None, ""], [None, None]),
+    ],
+)
+def test_tags_are_split_at_the_separators_that_the_column_uses(
+    texts: list[str | None], tags: list[list[str] | None]
+) -> None:
+    assert cast_column(pl.Series("tags", texts), LISTS, CastOptions()).values.to_list() == tags
+
+
+def test_prices_of_several_currencies_are_noted() -> None:
+    column = cast_column(pl.Series("price", ["$5", "€7,50", "8"]), pl.Float64(), CastOptions())
+    assert column.values.to_list() == [5.0, 7.5, 8.0]
+    assert column.notes == ("the signs $, € are left out: prices of several currencies are not comparable",)
 
 
 def test_zones() -> None:

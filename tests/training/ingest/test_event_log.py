@@ -222,3 +222,51 @@ def test_what_was_shown_is_in_the_tables_and_moves_nothing(shop: ShopWithLog) ->
     assert dataset.target_event == EVENT_NAMES.index("purchase")
     history = build_history(dataset, HistoryConfig(max_events=5)).of(dataset.users.row("a"), int(NOON + 99))
     assert [dataset.items.ids[row] for row in history.item_idx] == ["cup"]
+
+
+IDENTITIES = {
+    "a chain": [("cookie", "account"), ("account", WEEKLY_SHOPPERS[0])],
+    "the last of two": [("cookie", "somebody"), ("cookie", WEEKLY_SHOPPERS[0])],
+    "itself too": [("cookie", WEEKLY_SHOPPERS[0]), (WEEKLY_SHOPPERS[0], WEEKLY_SHOPPERS[0])],
+    "a circle": [("cookie", WEEKLY_SHOPPERS[0]), (WEEKLY_SHOPPERS[0], "cookie")],
+}
+
+
+@pytest.mark.parametrize("rows", IDENTITIES.values(), ids=IDENTITIES)
+def test_the_events_of_an_identity_count_for_its_person(
+    tmp_path: Path, shop_tables: ShopTables, rows: list[tuple[str, str]]
+) -> None:
+    seen = {"item_id": ["lamp"], "event": ["view_item"], "timestamp": [NOW], "visitor_id": ["cookie"]}
+    events = pl.concat([shop_tables.events, pl.DataFrame(seen)], how="diagonal_relaxed")
+    paths = {name: tmp_path / f"{name}.parquet" for name in ("events", "items", "users", "identities")}
+    pl.DataFrame(rows, schema=["id", "user_id"], orient="row").write_parquet(paths["identities"])
+    for name, frame in (("events", events), ("items", shop_tables.items), ("users", shop_tables.users)):
+        frame.write_parquet(paths[name])
+    report = ingest(InputFiles(**paths), IngestConfig(timezone=TIMEZONE), tmp_path / "tables", NOW)
+    dataset = load_dataset(tmp_path / "tables")
+    assert "lamp" in items_of(dataset, WEEKLY_SHOPPERS[0])
+    assert dataset.users.row("cookie") < 0
+    assert dataset.merges["cookie"] == report.info.merges["cookie"] == WEEKLY_SHOPPERS[0]
+
+
+def test_the_log_changes_the_identities_of_the_files(shop: ShopWithLog) -> None:
+    known = [("old phone", WEEKLY_SHOPPERS[0]), ("shared", WEEKLY_SHOPPERS[0]), ("gone", WEEKLY_SHOPPERS[0])]
+    pl.DataFrame(known, schema=["id", "user_id"], orient="row").write_parquet(shop.folder / "identities.parquet")
+    shop.say("merge", "shared", into=WEEKLY_SHOPPERS[1])
+    shop.say("unmerge", "gone")
+    for name, item in (("old phone", "lamp"), ("shared", "cup"), ("gone", "tea")):
+        shop.event(name, item)
+    report, dataset = shop.ingest("events", "items", "users", "identities")
+    assert report.info.merges == {"old phone": WEEKLY_SHOPPERS[0], "shared": WEEKLY_SHOPPERS[1]}
+    assert "lamp" in items_of(dataset, WEEKLY_SHOPPERS[0])
+    assert "cup" in items_of(dataset, WEEKLY_SHOPPERS[1])
+    assert items_of(dataset, "gone") == ["tea"]
+
+
+def test_identities_need_both_ids(tmp_path: Path, shop_tables: ShopTables) -> None:
+    (tmp_path / "identities.csv").write_text("id,user_id\na,b\n,c\nd,\n", encoding="utf-8")
+    shop_tables.events.write_parquet(tmp_path / "events.parquet")
+    sources = InputFiles(tmp_path / "events.parquet", identities=tmp_path / "identities.csv")
+    report = ingest(sources, IngestConfig(TIMEZONE, max_reject_share=1.0), tmp_path / "tables", NOW)
+    assert report.tables["identities"].reasons == {"id is empty": 1, "user_id is empty": 1}
+    assert report.info.merges == {"a": "b"}

@@ -23,21 +23,15 @@ LENIENT = IngestConfig(max_reject_share=1.0)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"quantity": "abc"}, "quantity is not a number"),
-        ({"quantity": "nan"}, "quantity is not a number (NaN)"),
-        ({"quantity": "inf"}, "quantity is infinite"),
         ({"quantity": "-1"}, "quantity is negative"),
         ({"quantity": "0"}, "a purchase of quantity zero"),
-        ({"price": "-0.5"}, "price is negative"),
-        ({"price": "nan"}, "price is not a number (NaN)"),
-        ({"position": "1.5"}, "position is not a whole number"),
-        ({"propensity": "0"}, "propensity is not above zero"),
-        ({"propensity": "2"}, "propensity is above one"),
         ({"timestamp": "yesterday"}, "timestamp cannot be read as a time"),
         ({"timestamp": "2024-05-01 08:00:00"}, "timestamp has no time zone"),
-        ({"timestamp": "2024-06-01T00:06:00Z"}, "timestamp is in the future"),
+        ({"timestamp": "2024-06-01T00:06:00Z"}, "timestamp is in the future, got '2024-06-01T00:06:00Z'"),
+        ({"timestamp": "1970-01-01T00:00:00Z"}, "timestamp is before 1990-01-01"),
+        ({"timestamp": "0"}, "timestamp is before 1990-01-01"),
+        ({"timestamp": "1899-12-30"}, "timestamp is before 1990-01-01"),
         ({"timestamp": None}, "timestamp is empty"),
-        ({"received_at": "soon"}, "received_at cannot be read as a time"),
         ({"item_id": None}, "item_id is empty"),
         ({"item_id": " "}, "item_id is blank"),
         ({"item_id": "\u3000"}, "item_id is blank"),
@@ -45,9 +39,9 @@ LENIENT = IngestConfig(max_reject_share=1.0)
         ({"item_id": "a\tb"}, "item_id contains control characters"),
         ({"item_id": "a\x7fb"}, "item_id contains control characters"),
         ({"item_id": "a\x85b"}, "item_id contains control characters"),
-        ({"user_id": "x" * 257}, "user_id is longer than 256 bytes of UTF-8"),
-        ({"event_id": " "}, "event_id is blank"),
-        ({"event": "bought"}, "unknown event name"),
+        ({"item_id": "NULL"}, "item_id is a word for nothing"),
+        ({"item_id": "4,00638E+12"}, "item_id lost its digits in a spreadsheet"),
+        ({"event": "bought"}, "event is not a known name, got 'bought'"),
         ({"event": None}, "event is empty"),
         ({"user_id": None}, "none of user_id, visitor_id, session_id, basket_id is filled"),
     ],
@@ -63,6 +57,56 @@ def test_a_bad_row_is_kept_aside_with_its_reason(
     assert "; " not in rejects["reason"][0], "one fault gives one reason"
     original = json.loads(rejects["original"][0])
     assert all(original[name] == value for name, value in change.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"quantity": "abc"}, "quantity is not a number"),
+        ({"quantity": "inf"}, "quantity is infinite"),
+        ({"price": "-0.5"}, "price is negative"),
+        ({"price": "on request"}, "price is not a number"),
+        ({"position": "1.5"}, "position is not a whole number"),
+        ({"position": "-1"}, "position is negative"),
+        ({"propensity": "0"}, "propensity is not above zero"),
+        ({"propensity": "2"}, "propensity is above one"),
+        ({"received_at": "soon"}, "received_at cannot be read as a time"),
+        ({"visitor_id": "x" * 257}, "visitor_id is longer than 256 bytes of UTF-8"),
+        ({"basket_id": "a\x00b"}, "basket_id contains control characters"),
+        ({"session_id": "(not set)"}, "session_id is a word for nothing"),
+        ({"basket_id": "1.2E+12"}, "basket_id lost its digits in a spreadsheet"),
+        ({"event_id": " "}, "event_id is blank"),
+    ],
+)
+def test_a_bad_cell_is_emptied_and_its_row_stays(
+    run: Run, events_file: Write, good: dict[str, Any], change: dict[str, Any], reason: str
+) -> None:
+    report, out = run(events=events_file([good, good | {"item_id": "j"} | change]))
+    table, ((column, value),) = report.tables["events"], change.items()
+    assert (table.kept, table.rejected, table.emptied) == (2, 0, {reason: 1})
+    assert table.examples[reason].startswith(f"line 3 of events.csv has {value[:60]!r}"[:40])
+    assert pl.read_parquet(out / "events.parquet")[column].to_list() == [None, None]
+    kept_aside = pl.read_parquet(out / "emptied.parquet")
+    assert kept_aside.rows() == [("events", 2, column, reason.partition(" ")[2], value, "events.csv", 3)]
+
+
+@pytest.mark.parametrize(
+    "word", ["\\N", "NULL", "undefined", "null", "None", "nan", "NaN", "(not set)", "N/A", "-", "—"]
+)
+def test_a_word_for_nothing_is_an_empty_cell(run: Run, events_file: Write, good: dict[str, Any], word: str) -> None:
+    word = word.replace("\u00a0", " ")
+    nobody = good | {"item_id": "k", "user_id": word}
+    rows = [good, good | {"item_id": "j", "user_id": word, "basket_id": "b", "price": word, "region": word}, nobody]
+    report, out = run(events=events_file(rows))
+    events = pl.read_parquet(out / "events.parquet")
+    assert events.select("item_id", "user_id", "price", "region").rows()[1:] == [("j", None, None, None)]
+    assert report.tables["events"].emptied == {"user_id is a word for nothing": 1}
+    (reason,) = pl.read_parquet(out / "rejects.parquet")["reason"]
+    assert "none of user_id" in reason
+    assert "user_id is a word for nothing" in reason
+    real = IngestConfig(max_reject_share=1.0, real_words=(word.lower(),))
+    _, out = run(real, events=events_file([row | {"price": "1"} for row in rows]))
+    assert word in pl.read_parquet(out / "events.parquet")["user_id"]
 
 
 @pytest.mark.parametrize(
@@ -90,13 +134,13 @@ def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, 
     bad = good | {"quantity": "abc", "event": "bought", "price": "-1"}
     report, out = run(events=events_file([good, bad]))
     reasons = set(pl.read_parquet(out / "rejects.parquet")["reason"][0].split("; "))
-    assert reasons == {"quantity is not a number", "unknown event name", "price is negative"}
-    assert set(report.tables["events"].reasons) == reasons
+    assert reasons == {"quantity is not a number", "event is not a known name, got 'bought'", "price is negative"}
+    assert set(report.tables["events"].reasons) == {reason.partition(", got ")[0] for reason in reasons}
 
 
 def test_duplicates_keep_the_first_and_are_no_fault(run: Run, events_file: Write, good: dict[str, Any]) -> None:
     rows = [
-        good | {"event_id": "e", "item_id": "bad", "quantity": "abc"},
+        good | {"event_id": "e", "item_id": "bad", "quantity": "-1"},
         good | {"event_id": "e", "item_id": "first"},
         good | {"event_id": "e", "item_id": "second"},
         good | {"event_id": "f"},
@@ -128,6 +172,7 @@ def test_canonical_output(run: Run, events_file: Write, good: dict[str, Any]) ->
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()["tables"]))
     assert sorted(path.name for path in out.iterdir()) == [
         "dataset.json",
+        "emptied.parquet",
         "events.parquet",
         "rejects.parquet",
         "report.json",
@@ -188,11 +233,11 @@ def test_too_many_bad_rows_fail_the_job_and_leave_the_old_output(
 ) -> None:
     _, out = run(events=events_file([good]))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    rows = [good | {"item_id": str(place)} for place in range(9)] + [good | {"quantity": "abc"}]
+    rows = [good | {"item_id": str(place)} for place in range(9)] + [good | {"quantity": "-1"}]
     with pytest.raises(DataError) as raised:
         run(IngestConfig(), events=events_file(rows))
     assert "1 of 10 rows of events.csv (10.0%)" in str(raised.value)
-    assert "'quantity is not a number' (1 row)" in str(raised.value)
+    assert "'quantity is negative' (1 row): line 11 of events.csv has '-1" in str(raised.value)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert pl.read_parquet(rejects_beside(out))["row"].to_list() == [10]
     run(IngestConfig(max_reject_share=0.1), events=events_file(rows))
@@ -205,7 +250,7 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
         run(events=events_file([good | {"event": "x"}]))
     (tmp_path / "header.csv").write_text("item_id\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text("{a\n{b\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows\)"):
+    with pytest.raises(DataError, match=r"no row is valid; .*'unparsable JSON' \(2 rows\): line 1 of broken"):
         run(events=tmp_path / "broken.jsonl")
     rejects_beside(tmp_path / "out").unlink()
     with pytest.raises(DataError, match=r"^header\.csv has no rows under its header: export it again$"):
@@ -216,8 +261,8 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
 def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
     run: Run, events_file: Write, good: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'unknown event name' \(1 row\)"):
-        run(IngestConfig(), events=events_file([good, good, good, good | {"event": "x"}]))
+    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'quantity is negative' \(1 row\): line 5"):
+        run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "-2"}]))
 
 
 def test_a_mapped_column_that_no_file_has_is_refused(
@@ -239,17 +284,17 @@ def test_events_that_are_not_about_an_item_are_passed_over(run: Run, tmp_path: P
     path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
     report, _ = run(IngestConfig(max_reject_share=0.0), events=path)
     table = report.tables["events"]
-    assert (table.rows, table.kept, table.rejected) == (1, 1, 0)
-    assert "5 events are not about an item and skipped" in table.notes
+    assert (table.rows, table.kept, table.rejected) == (6, 1, 0)
+    assert table.skipped == {"page_view": 2, "scroll": 1, "session_start": 1, "user_engagement": 1}
 
     payloads[0] |= {"items": [{"item_id": "a"}]}
     path.write_text("\n".join(map(json.dumps, payloads)), encoding="utf-8")
     report, out = run(LENIENT, events=path)
-    assert report.tables["events"].reasons == {"unknown event name": 1}
+    assert report.tables["events"].unknown_events == {"page_view": 1}
     assert pl.read_parquet(out / "rejects.parquet")["row"].to_list() == [1]
 
     path.write_text(json.dumps(payloads[1]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"events\.jsonl has no event about an item \(1 of other kinds\)"):
+    with pytest.raises(DataError, match=r"all 1 row of events\.jsonl .* not about an item \('session_start' 1\)"):
         run(events=path)
 
 
@@ -262,7 +307,7 @@ def test_part_files_are_numbered_on_past_what_is_passed_over(run: Run, tmp_path:
         (parts / name).write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     report, out = run(events=parts)
     assert pl.read_parquet(out / "rejects.parquet").select("row", "reason").rows() == [(4, "duplicate row")]
-    assert "4 events are not about an item and skipped" in report.tables["events"].notes
+    assert report.tables["events"].skipped == {"scroll": 4}
 
 
 def test_zoneless_times_say_what_to_do(run: Run, events_file: Write, good: dict[str, Any]) -> None:
@@ -295,7 +340,7 @@ def test_items_last_wins_and_attributes_pass_through(run: Run, tmp_path: Path) -
         {"item_id": "a", "price": 1, "colour": "red", "row": 1},
         {"item_id": "b", "price": -1},
         {"item_id": "c", "available": "no", "category": ["x", " ", "y"]},
-        {"item_id": "a", "price": 2, "colour": "blue", "row": 4, "problems": "none"},
+        {"item_id": "a", "price": 2, "colour": "blue", "row": 4, "problems": "few"},
         {"item_id": "d", "available": "maybe"},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
@@ -303,17 +348,16 @@ def test_items_last_wins_and_attributes_pass_through(run: Run, tmp_path: Path) -
     items = pl.read_parquet(out / "items.parquet")
     assert list(items.columns[: len(ITEMS)]) == list(ITEMS)
     assert items.select("item_id", "price", "available", "colour", "row", "problems").rows() == [
+        ("b", None, True, None, None, None),
         ("c", None, False, None, None, None),
-        ("a", 2.0, True, "blue", 4, "none"),
+        ("a", 2.0, True, "blue", 4, "few"),
+        ("d", None, False, None, None, None),
     ]
-    assert items["category"].to_list() == [["x", "y"], None]
+    assert items["category"].to_list() == [None, ["x", "y"], None, None]
     table = report.tables["items"]
-    assert (table.duplicates, table.rejected) == (1, 2)
-    assert table.reasons == {
-        "available is not true or false": 1,
-        "duplicate item_id: a later row replaces it": 1,
-        "price is negative": 1,
-    }
+    assert (table.duplicates, table.rejected) == (1, 0)
+    assert table.reasons == {"duplicate item_id: a later row replaces it": 1}
+    assert table.emptied == {"available is not true or false": 1, "price is negative": 1}
 
 
 def test_users(run: Run, events_file: Write, good: dict[str, Any], tmp_path: Path) -> None:
@@ -327,9 +371,10 @@ def test_users(run: Run, events_file: Write, good: dict[str, Any], tmp_path: Pat
     users = pl.read_parquet(out / "users.parquet")
     assert list(users.columns) == [*USERS, "tier"]
     assert users.select("user_id", "timezone", "personalization", "tier").rows() == [
-        ("a", "Asia/Tokyo", False, "silver")
+        ("b", None, True, None),
+        ("a", "Asia/Tokyo", False, "silver"),
     ]
-    assert report.tables["users"].reasons["timezone is not an IANA time zone"] == 1
+    assert report.tables["users"].emptied == {"timezone is not an IANA time zone": 1}
 
 
 def test_offers(run: Run, tmp_path: Path) -> None:
@@ -347,7 +392,7 @@ def test_offers(run: Run, tmp_path: Path) -> None:
     assert pl.read_parquet(out / "offers.parquet").height == 1
     assert report.tables["offers"].reasons == {
         "duplicate row": 1,
-        "neither price nor available is filled": 1,
+        "neither price nor available is filled": 2,
         "price is negative": 1,
         "region is blank": 1,
         "valid_to is before valid_from": 1,
@@ -465,7 +510,8 @@ def test_kept_and_rejected_rows_are_the_input(run: Run, events_file: Write, rows
     report, out = run(events=events_file([good, *rows]))
     table = report.tables["events"]
     kept, rejects = pl.read_parquet(out / "events.parquet"), pl.read_parquet(out / "rejects.parquet")
-    assert table.rows == len(rows) + 1 == kept.height + rejects.height
+    n_skipped = sum(table.skipped.values())
+    assert table.rows == len(rows) + 1 == kept.height + rejects.height + n_skipped
     assert (table.kept, table.duplicates + table.rejected) == (kept.height, rejects.height)
     assert rejects["row"].is_unique().all()
     assert rejects.filter(pl.col("reason").fill_null("") == "").is_empty()
@@ -473,4 +519,7 @@ def test_kept_and_rejected_rows_are_the_input(run: Run, events_file: Write, rows
         given_row = {name: value for name, value in rows[row - 2].items() if value is not None}
         assert given_row.items() <= json.loads(original).items()
     left = [rows[place] for place in range(len(rows)) if place + 2 not in rejects["row"]]
+    is_skipped = [row["event"] == "nonsense" and not (row["item_id"] or "").strip() for row in left]
+    assert n_skipped == sum(is_skipped)
+    left = [row for row, skipped in zip(left, is_skipped, strict=True) if not skipped]
     assert sorted(kept["item_id"]) == sorted(["z", *(row["item_id"] for row in left)])

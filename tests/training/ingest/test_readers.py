@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
+from training.ingest.csv_reader import CsvHeader
+from training.ingest.json_reader import read_json
 from training.ingest.readers import read_table
+from training.ingest.text_files import text_pieces
 
 CSV = "item_id,title\n007,手工皮具\n8,茶\n"
 
@@ -48,13 +55,12 @@ def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
         ("items.csv", CSV.encode("gb18030"), "utf-8", "not valid UTF-8 at byte 18; set --encoding gb18030"),
         ("items.csv", b"\xff" + CSV.encode(), "gb18030", "not valid gb18030 at byte 0"),
         ("items.csv", CSV.encode("utf-16-le"), "utf-8", "--encoding"),
-        ("items.csv", b"a,b\n1,2\n3,4,5\n", "utf-8", "line 3 has 3 fields where the header has 2"),
-        ("items.csv", b'a,b\n"x,2\n3,4\n', "utf-8", "not a whole CSV file"),
         ("items.csv", b"a,b,a\n1,2,3\n", "utf-8", "two columns named 'a'"),
         ("items.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "utf-8", "not a whole gzip file"),
         ("items.parquet", b"", "utf-8", "is empty"),
         ("items.parquet", b"PAR1" + bytes(40), "utf-8", "not a whole Parquet file"),
-        ("items.xlsx", b"PK", "utf-8", "unknown suffix"),
+        ("items.doc", b"PK", "utf-8", "unknown suffix"),
+        ("items.xlsx", b"PK", "utf-8", "not a whole spreadsheet"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, data: bytes, encoding: str, words: str) -> None:
@@ -97,6 +103,35 @@ def test_json_lines(tmp_path: Path) -> None:
     assert raw.broken.rows() == [(4, "unparsable JSON", "{broken"), (5, "expected an object", "3")]
 
 
+TAG = st.text("t")
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"item_id": st.integers(0, 99) | st.text("ab", min_size=1)},
+            optional={
+                "price": st.integers(0, 9) | st.floats(0, 9) | st.just("x"),
+                "tags": st.lists(st.text("t")) | st.text("t"),
+            },
+        ),
+        min_size=1,
+    ),
+    st.integers(1, 200),
+)
+def test_a_file_in_pieces_is_the_file(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], size: int
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "items.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    whole = read_table(path, "items")
+    pieces = read_json(path.name, text_pieces(path, "utf-8", is_csv=False, size=size), "items")
+    assert pieces.rows.to_list() == whole.rows.to_list()
+    assert set(pieces.frame.columns) == set(whole.frame.columns)
+    for column in whole.frame.columns:
+        assert pieces.frame[column].cast(whole.frame[column].dtype).to_list() == whole.frame[column].to_list()
+
+
 def test_json_array(tmp_path: Path) -> None:
     path = tmp_path / "items.json"
     path.write_text('[{"item_id": "a"},\n {"item_id": "b"}]', encoding="utf-8")
@@ -114,7 +149,43 @@ def test_payloads_unfold_in_events(tmp_path: Path) -> None:
     raw = read_table(path, "events")
     assert raw.frame["item_id"].to_list() == ["a", "b"]
     assert raw.rows.to_list() == [1, 1]
-    assert raw.broken["reason"].to_list() == ["properties: expected an object"]
+    assert raw.broken["reason"].to_list() == ["properties: expected an object, got a number"]
+
+
+PRICE = {"price": "dear"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"item_id": "a", "user_id": "u", "price": "dear", "event": "purchase"},
+        {"event_name": "purchase", "user_id": "u", "items": [{"item_id": "a", "price": "dear"}]},
+        {"type": "track", "event": "Order Completed", "properties": {"products": [{"sku": "a", "price": "dear"}]}},
+        {
+            "eventType": "purchase-complete",
+            "productDetails": [{"product": {"id": "a", "priceInfo": {"price": "dear"}}}],
+        },
+        {"events": [{"name": "purchase", "params": {"items": [{"item_id": "a", "price": "dear"}]}}]},
+    ],
+)
+def test_an_unreadable_number_does_not_cost_its_payload(tmp_path: Path, payload: dict[str, Any]) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps(payload), encoding="utf-8")
+    raw = read_table(path, "events")
+    assert raw.broken.is_empty()
+    assert raw.frame["item_id"].to_list() == ["a"]
+    assert raw.frame["price"].to_list() == ["dear"]
+
+
+def test_the_other_items_of_a_payload_keep_their_numbers(tmp_path: Path) -> None:
+    items = [{"item_id": "a", "price": 1}, {"item_id": "b", "price": "7,90"}, {"item_id": "c", "quantity": "x"}]
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps({"event_name": "purchase", "items": items}), encoding="utf-8")
+    assert read_table(path, "events").frame.select("item_id", "price", "quantity").rows() == [
+        ("a", "1", None),
+        ("b", "7,90", None),
+        ("c", None, "x"),
+    ]
 
 
 def test_ga4_parquet_export_unfolds(tmp_path: Path) -> None:
@@ -147,3 +218,54 @@ def test_part_files_that_disagree(tmp_path: Path) -> None:
     pl.DataFrame({"item_id": [1]}).write_parquet(tmp_path / "b.parquet")
     with pytest.raises(DataError, match="disagree"):
         read_table(tmp_path, "items")
+
+
+ROWS = ("7,a,purchase,1714550400", "8,b,view_item,1714550401")
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+def test_a_file_without_a_header_keeps_every_row(tmp_path: Path, separator: str, ending: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(ROWS).replace(",", separator) + ending, encoding="utf-8")
+    names = ("user_id", "item_id", "event", "timestamp")
+    raw = read_table(path, "events", header=CsvHeader(names))
+    assert raw.frame.columns == list(names)
+    assert raw.frame.rows() == [tuple(row.split(",")) for row in ROWS]
+    assert raw.rows.to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_data"),
+    [
+        ("1,2268000,2520377,purchase,1790000000", True),
+        ("u1,i1,2026-05-01 08:00:00,3.5", True),
+        ("u1;i1;2026-05-01;3,5", True),
+        ("12345", True),
+        ("item_id,price,2024,2025", True),
+        ("item_id,title,price,2025", False),
+        ("u1,i1,purchase,2026-05-01", False),
+        ("item_id", False),
+    ],
+)
+def test_a_first_line_of_numbers_and_times_is_no_header(tmp_path: Path, first: str, is_data: bool) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(f"{first}\n{first}\n", encoding="utf-8")
+    if is_data:
+        with pytest.raises(DataError, match=r"has no header: .*--no-header --columns"):
+            read_table(path, "events")
+    assert read_table(path, "events", header=CsvHeader(is_trusted=True)).frame.height == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("user_id", "item_id", "event"), "has 4 fields in its first line, and --columns names 3"),
+        (("user_id", "item_id", "event", "event"), "two columns named 'event'; name each column once"),
+    ],
+)
+def test_the_given_names_fit_the_file(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(ROWS), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_table(path, "events", header=CsvHeader(names))
