@@ -26,6 +26,9 @@ def register(app: typer.Typer) -> None:
 def attribution(
     store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
     window_days: Annotated[float, typer.Option(help="Days after a list in which an event counts for it.")] = 7.0,
+    timezone: Annotated[
+        str, typer.Option(help="IANA zone of the shop, where receipt numbers restart every day.")
+    ] = "UTC",
     as_json: AsJson = False,
 ) -> None:
     """Report clicks, carts, purchases and revenue of the lists that were shown, by placement and model."""
@@ -35,7 +38,7 @@ def attribution(
     from training.ingest.event_log import open_log
 
     with closing(open_log(store)) as log:
-        report = attribute(log, window_days)
+        report = attribute(log, window_days, timezone)
     show_json(asdict(report)) if as_json else _show(report)
 
 

@@ -97,13 +97,27 @@ def ingest_tables(
     earliest: Annotated[
         str | None, typer.Option(help="Earliest time that an event may have.", show_default="1990-01-01")
     ] = None,
+    complete_catalog: Annotated[
+        bool | None,
+        typer.Option(
+            "--complete-catalog/--partial-catalog",
+            help="Whether items that the items files lack are not listed; the default depends on the purchases.",
+        ),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Moment of the export of items and offers, RFC 3339: earlier live changes do not win over it.",
+            show_default="the files' time minus catalog.export_lag",
+        ),
+    ] = None,
     config: ConfigFile = None,
     now: Now = None,
     as_json: AsJson = False,
 ) -> None:
     """Validate a shop's files and write them as a folder of tables; rejected rows are kept with their reasons.
 
-    Options override the table [ingest] of --config.
+    Options override the tables [ingest] and [catalog] of --config.
     """
     from training.config import read_config
     from training.ingest.ingest import InputFiles, ingest
@@ -127,12 +141,13 @@ def ingest_tables(
         "future_tolerance": future_tolerance,
         "earliest": earliest,
     }
-    settings = replace(
-        read_config(config).ingest, **{name: value for name, value in given.items() if value is not None}
-    )
+    file = read_config(config)
+    settings = replace(file.ingest, **{name: value for name, value in given.items() if value is not None})
+    catalog = file.catalog if complete_catalog is None else replace(file.catalog, complete=complete_catalog)
+    exported = parse_moment(as_of, "--as-of") if as_of else None
     moment = parse_moment(now, "--now") if now else wall_clock()
     with progress() as on_progress:
-        report = ingest(sources, settings, out, moment, on_progress)
+        report = ingest(replace(sources, as_of=exported), settings, out, moment, on_progress, catalog)
     show_json(report.to_dict()) if as_json else _show_report(report, out)
 
 

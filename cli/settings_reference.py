@@ -15,10 +15,16 @@ from recsys.core.config.settings_table import SettingRow, describe, toml_value
 from recsys.fitting.engine import EngineConfig
 from serving.runtime.settings import Settings, variable_of
 from training.gate import GateConfig
+from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "settings.md"
-TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (("ingest", IngestConfig), ("gate", GateConfig), ("", EngineConfig))
+TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("ingest", IngestConfig),
+    ("catalog", CatalogConfig),
+    ("gate", GateConfig),
+    ("", EngineConfig),
+)
 """Tables of the settings file in the order of the page; the settings of the models are at its top level."""
 
 TYPES: Final = {int: "whole number", float: "number", str: "text"}

@@ -81,7 +81,8 @@ def build_demo(out: Path, progress: Progress = silent) -> bool:
         for name, frame in tables.items():
             frame.write_parquet(paths[name], compression="lz4")
         config = IngestConfig(timezone=TIMEZONE, max_reject_share=0.0)
-        ingest(InputFiles(**paths), config, out, now, lambda stage, share=0.0: progress(stage, 0.3 + 0.7 * share))
+        sources = InputFiles(events=paths["events"], items=paths["items"], users=paths.get("users"), as_of=now)
+        ingest(sources, config, out, now, lambda stage, share=0.0: progress(stage, 0.3 + 0.7 * share))
     (out / STAMP).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
     return True
 

@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, pl.DataType]] = {
     "value": pl.Float64(),
     "channel": pl.String(),
     "region": pl.String(),
+    "store": pl.String(),
     "recommendation_id": pl.String(),
     "placement": pl.String(),
     "position": pl.Int64(),
@@ -51,6 +52,7 @@ ITEMS: Final[dict[str, pl.DataType]] = {
     "currency": pl.String(),
     "available": pl.Boolean(),
     "created_at": TIMESTAMP,
+    "updated_at": TIMESTAMP,
 }
 
 USERS: Final[dict[str, pl.DataType]] = {
@@ -71,6 +73,7 @@ OFFERS: Final[dict[str, pl.DataType]] = {
     "available": pl.Boolean(),
     "valid_from": TIMESTAMP,
     "valid_to": TIMESTAMP,
+    "updated_at": TIMESTAMP,
 }
 
 IDENTITIES: Final[dict[str, pl.DataType]] = {
@@ -189,6 +192,8 @@ class DatasetInfo:
         store_seq: number of the live log up to which its entries are in the tables, 0 for tables of files alone.
         merges: the id that each merged id of the identities table and the live log points at, under which its events
             are in the tables.
+        is_catalog_complete: whether an item of the events that the items table lacks is not listed.
+        exported_at: moment that the rows of `items` and `offers` without `updated_at` are from, seconds since 1970.
     """
 
     schema_version: int
@@ -197,3 +202,5 @@ class DatasetInfo:
     rows: dict[str, int]
     store_seq: int = 0
     merges: dict[str, str] = field(default_factory=dict)
+    is_catalog_complete: bool = False
+    exported_at: dict[str, float] = field(default_factory=dict)

@@ -29,10 +29,16 @@ from recsys.core.schema import (
     DatasetInfo,
 )
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
+from recsys.data.orders import OrderCounts, basket_number, receipt, settle_orders
+from recsys.data.variants import resolve_products
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
+REFUND = EVENT_NAMES.index("refund")
 VIEW_ITEM_LIST = EVENT_NAMES.index("view_item_list")
+NO_INTEREST = (VIEW_ITEM_LIST, REFUND)
+"""Events that are no step of a user towards an item."""
+
 TARGET_EVENTS = tuple(
     EVENT_NAMES.index(name)
     for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
@@ -79,7 +85,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All data of a shop up to a moment.
+    """All data of a shop up to a moment, with purchases as `recsys.data.orders` settles them.
 
     Attributes:
         users: user ids, and visitor ids of events without a user id; keys of sessions where no event has either.
@@ -95,6 +101,11 @@ class Dataset:
         merges: the id that each merged id points at, under which its events are in the tables.
         offers: prices and availability by region, store and channel.
         n_unknown_offers: number of offers that were left out, as their items are unknown.
+        orders: order lines that do not count, and the scope of receipt numbers.
+        is_catalog_complete: whether an item of the events that the catalog lacks is not listed.
+        n_product_events: number of events with the id of a product, which count for one of its variants.
+        items_from, offers_from: moment that rows without `updated_at` are from, seconds since 1970; 0 if unknown.
+        basket_keys: int32 (n_baskets,), `basket_number` of each basket.
     """
 
     users: IdMap
@@ -110,6 +121,12 @@ class Dataset:
     merges: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     offers: OfferTable = NO_OFFERS
     n_unknown_offers: int = 0
+    orders: OrderCounts = field(default_factory=OrderCounts)
+    is_catalog_complete: bool = False
+    n_product_events: int = 0
+    items_from: float = 0.0
+    offers_from: float = 0.0
+    basket_keys: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     @cached_property
     def target_events(self) -> Events:
@@ -147,11 +164,26 @@ def load_dataset(data_dir: Path) -> Dataset:
     users = _read_table(data_dir / "users.parquet", USERS)
     if not len(events) and not len(items):
         raise DataError(f"{data_dir} contains neither events nor items: run `recsys ingest --out {data_dir}` first")
-    dataset = build_dataset(events, items, users, timezone=info.timezone, fingerprint=info.fingerprint)
+    dataset = build_dataset(
+        events,
+        items,
+        users,
+        timezone=info.timezone,
+        fingerprint=info.fingerprint,
+        is_catalog_complete=info.is_catalog_complete,
+    )
     table = _read_table(data_dir / "offers.parquet", OFFERS)
     offers = read_offers(table, dataset.items)
     merges, n_unknown = MappingProxyType(info.merges), len(table) - len(offers)
-    return replace(dataset, store_seq=info.store_seq, merges=merges, offers=offers, n_unknown_offers=n_unknown)
+    return replace(
+        dataset,
+        store_seq=info.store_seq,
+        merges=merges,
+        offers=offers,
+        n_unknown_offers=n_unknown,
+        items_from=info.exported_at.get("items", 0.0),
+        offers_from=info.exported_at.get("offers", 0.0),
+    )
 
 
 def read_info(data_dir: Path) -> DatasetInfo:
@@ -172,7 +204,13 @@ def read_info(data_dir: Path) -> DatasetInfo:
 
 
 def build_dataset(
-    events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, *, timezone: str, fingerprint: str = ""
+    events: pl.DataFrame,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    *,
+    timezone: str,
+    fingerprint: str = "",
+    is_catalog_complete: bool = False,
 ) -> Dataset:
     """Number users, items and baskets, and turn validated tables into arrays.
 
@@ -182,45 +220,64 @@ def build_dataset(
         users: the columns of `schema.USERS` and any others; zero rows are fine.
         timezone: the shop's IANA zone, for users without a zone.
         fingerprint: digest that identifies the input.
+        is_catalog_complete: whether items of the events that are not in `items` are unavailable.
     """
+    items = items.unique("item_id", keep="last", maintain_order=True)
     events = _without_opted_out(events, users).sort("timestamp", maintain_order=True)
+    events, n_product_events = resolve_products(events, items)
+    try:
+        events, orders = settle_orders(events, timezone)
+    except pl.exceptions.ComputeError as error:
+        raise ConfigError(f"timezone: {error}; expected an IANA name such as 'Asia/Shanghai'") from error
     events = events.with_columns(_user_key(events).alias(USER_KEY))
     keys = events.select(pl.col(USER_KEY).alias("user_id")).drop_nulls().unique()
     user_ids = IdMap.of([*keys["user_id"], *users["user_id"]])
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
-    columns = _event_columns(events, zones, user_ids, item_ids, timezone)
+    columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope)
     return Dataset(
         users=user_ids,
         items=item_ids,
         events=columns,
-        catalog=_aligned(items, "item_id", item_ids),
+        catalog=_catalog(items, item_ids, is_complete=is_catalog_complete),
         profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
         target_event=_target_event(columns.event_type),
         mean_rating=_mean(events["value"]),
+        orders=orders,
+        is_catalog_complete=is_catalog_complete,
+        n_product_events=n_product_events,
+        basket_keys=basket_keys,
     )
 
 
 def _event_columns(
-    events: pl.DataFrame, zones: pl.DataFrame, user_ids: IdMap, item_ids: IdMap, timezone: str
-) -> Events:
+    events: pl.DataFrame,
+    zones: pl.DataFrame,
+    user_ids: IdMap,
+    item_ids: IdMap,
+    timezone: str,
+    receipt_scope: tuple[str, ...],
+) -> tuple[Events, npt.NDArray[np.int32]]:
+    """Return the events as columns, and the number of each basket by its name."""
     day = pl.col("local").dt.date().cast(pl.String)
     user_key = pl.col(USER_KEY)
     basket = pl.coalesce(
-        pl.concat_str(pl.lit("basket "), "basket_id"),
+        pl.lit("basket ") + receipt(receipt_scope, timezone),
         pl.concat_str(pl.lit("session "), "session_id"),
         pl.concat_str(pl.lit("day "), day, pl.lit(" "), user_key),
     )
     local = _with_local_time(events, zones, timezone)
-    numbered = local.with_columns(basket.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
+    names = local.select(basket.alias("basket"))["basket"]
+    numbered = local.with_columns(names.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
     hour = numbered["local"].dt.hour()
     if not _is_finer_than_days(events, timezone):
         hour = pl.repeat(NO_HOUR, len(numbered), eager=True)
     kinds = pl.Enum(EVENT_NAMES)
-    return Events(
+    keys = np.fromiter(map(basket_number, names.drop_nulls().unique().sort()), np.int32)
+    columns = Events(
         user_idx=user_ids.encode(local.select(user_key.alias("id"))["id"]),
         item_idx=item_ids.encode(local["item_id"]),
         basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
@@ -230,6 +287,7 @@ def _event_columns(
         rating_weight=_rating_weights(local["value"]),
         price=local["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
     )
+    return columns, keys
 
 
 def _user_key(events: pl.DataFrame) -> pl.Expr:
@@ -290,6 +348,15 @@ def _target_event(event_type: npt.NDArray[np.int8]) -> int:
     counts[VIEW_ITEM_LIST] = 0  # impressions are not acts of users, and there may be many
     enough = max(1.0, MIN_TARGET_SHARE * counts.sum())
     return next((target for target in TARGET_EVENTS if counts[target] >= enough), PURCHASE)
+
+
+def _catalog(items: pl.DataFrame, item_ids: IdMap, *, is_complete: bool) -> pl.DataFrame:
+    """Return one row per item id; an id that a complete catalog lacks is not available."""
+    aligned = _aligned(items, "item_id", item_ids)
+    if not is_complete:
+        return aligned
+    is_known = pl.col("item_id").is_in(items["item_id"].implode())
+    return aligned.with_columns(pl.when(is_known).then("available").otherwise(False).alias("available"))
 
 
 def _aligned(table: pl.DataFrame, key: str, ids: IdMap) -> pl.DataFrame:

@@ -79,7 +79,8 @@ class History:
 
     Attributes:
         indptr: int64 (n_users + 1,), start of each user's events.
-        item_idx, timestamp, event_type, basket_idx, hour, rating_weight: as in `UserHistory`.
+        item_idx, timestamp, event_type, hour, rating_weight: as in `UserHistory`.
+        basket_idx: int32, `recsys.data.orders.basket_number` of the basket, -1 for none; the same in the live log.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -135,7 +136,7 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
         item_idx=rows.item_idx,
         timestamp=rows.timestamp,
         event_type=rows.event_type,
-        basket_idx=rows.basket_idx,
+        basket_idx=np.append(dataset.basket_keys, np.int32(-1))[rows.basket_idx],
         hour=rows.hour,
         rating_weight=rows.rating_weight,
     )

@@ -37,7 +37,7 @@ class UnreadNumber(str):
         return unread
 
 
-PASSED_COLUMNS: Final = ("session_id", "channel", "region", "recommendation_id", "placement")
+PASSED_COLUMNS: Final = ("session_id", "channel", "region", "store", "recommendation_id", "placement")
 """Columns of the events table that a shop may send as GA4 parameters or Segment properties."""
 
 ORDERS: Final = ("purchase", "refund")

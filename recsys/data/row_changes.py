@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys.core.frames import to_column
 from recsys.core.schema import TIMESTAMP
-from recsys.core.timestamps import parse_timestamp, to_micros
+from recsys.core.timestamps import MICROSECONDS, parse_timestamp, to_micros
 from recsys.data.catalog import PATH_SEPARATOR
 
 RowDict = dict[str, Any]
@@ -47,6 +47,12 @@ def apply_patch(row: RowDict | None, entry_type: str, body: Mapping[str, Any]) -
     columns = {name: value for name, value in body.items() if name not in (ATTRIBUTES, OFFERS)}
     changes = columns | (body.get(ATTRIBUTES) or {})
     return (dict(row or {}) if entry_type.endswith("_patch") else {}) | changes
+
+
+def change_time(body: Mapping[str, Any], received_at: float) -> float:
+    """Return when a change was made, seconds since 1970: its `updated_at`, else when it was received."""
+    micros = _micros(body.get("updated_at"))
+    return received_at if micros is None else micros / MICROSECONDS
 
 
 def offers_after(entry_type: str, body: Mapping[str, Any]) -> list[RowDict] | None:

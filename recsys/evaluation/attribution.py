@@ -13,8 +13,11 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.frames import rows_to_frame
 from recsys.core.metrics import Interval
+from recsys.core.schema import EVENTS
+from recsys.core.timestamps import MICROSECONDS
 from recsys.data.dataset import DAY_S
-from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries
+from recsys.data.orders import ORDER_EVENTS, settle_orders
+from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries, rows_of
 
 Z_95: Final = 1.959964
 
@@ -92,15 +95,17 @@ class Attribution:
     unmatched: int
 
 
-def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
+def attribution(store: EventStore, window_days: float = 7.0, timezone: str = "UTC") -> Attribution:
     """Attribute events to the lists whose `recommendation_id` they carry.
 
     An event counts for a list that contained its item, up to `window_days` later. An event with an earlier time than
-    its list counts too: the clocks differ, as the event carries the list's id.
+    its list counts too: the clocks differ, as the event carries the list's id. A purchase that was delivered twice
+    counts once, and one that was returned does not count, nor its revenue; see `recsys.data.orders`.
 
     Args:
         store: the live log.
         window_days: > 0 and finite.
+        timezone: IANA zone of the shop, where receipt numbers restart every day.
 
     Returns:
         The funnels; none if no list is in the log.
@@ -113,7 +118,7 @@ def attribution(store: EventStore, window_days: float = 7.0) -> Attribution:
             f"the window is {window_days} days, expected a finite number above 0: choose another --window-days"
         )
     until = store.last_seq()
-    events = _attributed_events(store, until)
+    events = _attributed_events(store, until, timezone)
     lists, impressions = _shown_counts(store, until)
     joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
     in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
@@ -204,15 +209,20 @@ def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[Lo
         yield from (stored.entry for stored in entries if stored.entry.entry_type == kind)
 
 
-def _attributed_events(store: EventStore, up_to_seq: int) -> pl.DataFrame:
-    """Return the events that carry the id of a list and count for a stage."""
+def _attributed_events(store: EventStore, up_to_seq: int, timezone: str) -> pl.DataFrame:
+    """Return the events that carry the id of a list and count for a stage, purchases without what was returned."""
     counted = {name for names in STAGES.values() for name in names}
     rows = (
-        {**entry.body, "at": entry.at}
+        row
         for entry in _of_kind(store, "event", up_to_seq)
-        if entry.body.get("recommendation_id") is not None and entry.body.get("event") in counted
+        if (name := entry.body.get("event")) in ORDER_EVENTS
+        or (name in counted and entry.body.get("recommendation_id") is not None)
+        for row in rows_of(entry)
     )
-    return rows_to_frame(rows, ATTRIBUTED_COLUMNS)
+    events, _ = settle_orders(rows_to_frame(rows, EVENTS).sort("timestamp", maintain_order=True), timezone)
+    attributed = events.filter(pl.col("recommendation_id").is_not_null(), pl.col("event").is_in(list(counted)))
+    at = (pl.col("timestamp").dt.epoch("us") / MICROSECONDS).alias("at")
+    return attributed.with_columns(at).select(*ATTRIBUTED_COLUMNS)
 
 
 def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:

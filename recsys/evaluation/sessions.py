@@ -14,7 +14,7 @@ from recsys.core.placements import PLACEMENTS
 from recsys.core.progress import Progress, silent, track
 from recsys.core.request import Request
 from recsys.core.topk import top_k
-from recsys.data.dataset import DAY_S, VIEW_ITEM_LIST, Dataset
+from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset
 from recsys.data.incidence import incidence
 from recsys.evaluation.splits import Window
 from recsys.evaluation.tasks import ANONYMOUS, Task
@@ -102,7 +102,7 @@ Question = tuple[npt.NDArray[np.int32], int, int, int]
 def _sessions(dataset: Dataset, window: Window) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]:
     events = dataset.events
     inside = (events.timestamp >= window.start) & (events.timestamp < window.stop)
-    events = events.take(inside & (events.event_type != VIEW_ITEM_LIST))
+    events = events.take(inside & ~np.isin(events.event_type, NO_INTEREST))
     order = np.argsort(events.basket_idx, kind="stable")
     starts = np.flatnonzero(np.diff(events.basket_idx[order])) + 1
     parts = [part for part in np.split(order, starts) if len(part) > 1]
@@ -173,7 +173,7 @@ class SessionBaselines:
     """
 
     def __init__(self, dataset: Dataset, now: int) -> None:
-        events = dataset.events.take(dataset.events.event_type != VIEW_ITEM_LIST)
+        events = dataset.events.take(~np.isin(dataset.events.event_type, NO_INTEREST))
         order = np.argsort(events.basket_idx, kind="stable")
         self._n_items, self._now = len(dataset.items), now
         self._items, self._when = events.item_idx[order], events.timestamp[order]

@@ -229,11 +229,11 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
         impression is left out. Values that do not fit their column are null.
     """
     parts = read_entries(store, READ_BATCH, up_to_seq)
-    frames = [rows_to_frame((row for stored in entries for row in _rows(stored.entry)), EVENTS) for entries in parts]
+    frames = [rows_to_frame((row for stored in entries for row in rows_of(stored.entry)), EVENTS) for entries in parts]
     return pl.concat([rows_to_frame((), EVENTS), *frames])
 
 
-def _rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
+def rows_of(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of the events table for an entry, with times in microseconds."""
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
     if entry.entry_type == "event":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -12,13 +12,14 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.config.ranges import NonNegativeInt, Share
-from recsys.core.ids import SESSION, IdMap
+from recsys.core.ids import SESSION, UNKNOWN, IdMap
 from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
 from recsys.data.offers import NO_KNOWN_OFFERS, OfferContextKey, Offers
 from recsys.data.service_items import ServiceItemConfig, find_service_items
+from recsys.data.variants import ProductVariants, list_variants
 from recsys.fitting.blend import BlendConfig, Blends
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
@@ -81,6 +82,9 @@ class FittedDataInfo:
         merged: ids that the tables had merged into others by then.
         merged_into: the id that each of these was merged into.
         service_items: ids of items that are no products; no list contains them.
+        receipt_scope: what receipt numbers are unique within; see `recsys.data.orders.find_scope`.
+        is_catalog_complete: whether an item that the catalog lacks is not listed.
+        items_from, offers_from: moment that the rows of the files are from, seconds since 1970; 0 if unknown.
     """
 
     timezone: str
@@ -92,6 +96,10 @@ class FittedDataInfo:
     merged: tuple[str, ...] = ()
     merged_into: tuple[str, ...] = ()
     service_items: tuple[str, ...] = ()
+    receipt_scope: tuple[str, ...] = ()
+    is_catalog_complete: bool = False
+    items_from: float = 0.0
+    offers_from: float = 0.0
 
     @classmethod
     def of(cls, dataset: Dataset, services: ServiceItemConfig | None = None) -> FittedDataInfo:
@@ -113,6 +121,10 @@ class FittedDataInfo:
             service_items=tuple(
                 found.item_id for found in find_service_items(dataset, services or ServiceItemConfig())
             ),
+            receipt_scope=dataset.orders.scope,
+            is_catalog_complete=dataset.is_catalog_complete,
+            items_from=dataset.items_from,
+            offers_from=dataset.offers_from,
         )
 
 
@@ -167,6 +179,22 @@ class Engine:
     def items(self) -> IdMap:
         """Map between item ids and rows."""
         return IdMap(tuple(self.items_table["item_id"]))
+
+    @cached_property
+    def variants(self) -> ProductVariants:
+        """The variants of products, the best-selling ones first; the same for all states of the catalog."""
+        return list_variants(self.items_table, self.popularity.share)
+
+    def item_row(self, item_id: str) -> int:
+        """Return the row of an item, or of a variant of a product that can be bought; `UNKNOWN` for neither."""
+        row = self.items.row(item_id)
+        if row != UNKNOWN or not self.catalog.has_groups:
+            return row
+        return self.variants.row(item_id, self.catalog.available)
+
+    def item_rows(self, item_ids: Iterable[str]) -> npt.NDArray[np.int32]:
+        """Return the row of each id, int32 (n,); see `item_row`."""
+        return np.fromiter(map(self.item_row, item_ids), np.int32)
 
     @cached_property
     def n_items(self) -> int:

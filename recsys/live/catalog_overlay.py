@@ -25,7 +25,9 @@ from recsys.models.pairs.sequence import NeighborLists
 from recsys.models.temporal.rest import RestModel
 from recsys.search.vector_index import ExtendedIndex
 
-NOT_CONTENT: Final = frozenset({"item_id", "item_group_id", "available", "list_price", "currency", "created_at"})
+NOT_CONTENT: Final = frozenset(
+    {"item_id", "item_group_id", "available", "list_price", "currency", "created_at", "updated_at"}
+)
 """Columns that do not describe the content of an item; nor does a later change of its price."""
 
 MAX_CHUNKS: Final = 64
@@ -80,11 +82,12 @@ class CatalogOverlay:
         if row == UNKNOWN:
             row = len(self._base.items) + len(self._rows)
             self._rows[item_id] = row
-            self._change(row, {"item_id": item_id}, set(), same_shape=False)
+            unknown: RowDict = {"available": False} if self._base.dataset_info.is_catalog_complete else {}
+            self._change(row, unknown | {"item_id": item_id}, set(), same_shape=False)
         return row
 
-    def apply(self, item_id: str, entry_type: str, body: Mapping[str, Any]) -> None:
-        """Apply a change: `item_put`, `item_patch` or `item_delete`."""
+    def apply(self, item_id: str, entry_type: str, body: Mapping[str, Any], *, keeps_offers: bool = False) -> None:
+        """Apply a change: `item_put`, `item_patch` or `item_delete`; with `keeps_offers`, not to the item's offers."""
         row = self.row(item_id)
         before = self._changed.get(row) or self._base.items_table.row(row, named=True)
         after = apply_patch(before, entry_type, body)
@@ -93,7 +96,7 @@ class CatalogOverlay:
             after = before | {"available": False}
         else:
             self._deleted.discard(item_id)
-        offers = offers_after(entry_type, body)
+        offers = None if keeps_offers else offers_after(entry_type, body)
         if offers is not None:
             self._offers.replace(row, offers)
         for name in after:
@@ -265,6 +268,7 @@ class CatalogOverlay:
             items=ExtendedIdMap((*base.items.ids, *self._rows), base.items, rows_of_new, hidden),
             titles=tuple(titles),
             by_popularity=np.concatenate([base.by_popularity, newest]),
+            variants=base.variants,
             users=base.users,
             user_timezones=base.user_timezones,
             is_opted_out=base.is_opted_out,

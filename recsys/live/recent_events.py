@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
+from recsys.data.orders import basket_number, receipt_of
+from recsys.eventlog.identities import user_key
+from recsys.live.order_lines import settle_history
 
 EventBuffer = npt.NDArray[np.void]
 """Events of one user, ascending by `at` and then `seq`."""
@@ -27,9 +30,10 @@ EVENT_DTYPE: Final = np.dtype(
         ("event_type", np.int8),
         ("hour", np.int8),
         ("by_day", np.bool_),
+        ("has_receipt", np.bool_),
+        ("quantity", np.float32),
     ]
 )
-LARGEST_INT32: Final = 2**31 - 1
 
 
 class EventEncoder:
@@ -38,13 +42,13 @@ class EventEncoder:
     Args:
         timezone: the shop's IANA zone.
         has_hours: whether the shop's times are finer than a day; hours are unknown if not.
-        n_baskets: number of the bundle's baskets; live baskets get higher numbers.
         mean_rating: mean of the bundle's ratings, 0 without ratings.
+        receipt_scope: as `recsys.data.orders.find_scope` found it.
     """
 
-    def __init__(self, timezone: str, has_hours: bool, n_baskets: int, mean_rating: float) -> None:
+    def __init__(self, timezone: str, has_hours: bool, mean_rating: float, receipt_scope: tuple[str, ...] = ()) -> None:
         self._timezone, self._has_hours = timezone, has_hours
-        self._first_basket, self._mean_rating = n_baskets, mean_rating
+        self._mean_rating, self._scope = mean_rating, receipt_scope
 
     def row(
         self, seq: int, at: float, item_idx: int, event_type: int, body: Mapping[str, Any], timezone: str | None
@@ -59,33 +63,33 @@ class EventEncoder:
             body: its columns.
             timezone: zone of the user, None for the shop's.
         """
-        hour, day = self._local(at, timezone)
-        named = self._basket_name(body)
-        basket = self._number(named or day)
-        return at, seq, item_idx, basket, self._rating_weight(body.get("value")), event_type, hour, named is None
+        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        hour, day = self._local(at, timezone, key)
+        named = self._basket_name(body, at)
+        rating, quantity = self._rating_weight(body.get("value")), body.get("quantity")
+        return (
+            *(at, seq, item_idx, basket_number(named or day), rating, event_type, hour, named is None),
+            *(body.get("basket_id") is not None, math.nan if quantity is None else quantity),
+        )
 
-    def moved(self, buffer: EventBuffer, timezone: str | None) -> EventBuffer:
-        """Return the same events with the hours and days of another zone."""
+    def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
+        """Return the same events of the user of a key with the hours and days of another zone."""
         buffer = buffer.copy()
         for event in buffer:
-            event["hour"], day = self._local(float(event["at"]), timezone)
+            event["hour"], day = self._local(float(event["at"]), timezone, key)
             if event["by_day"]:
-                event["basket_idx"] = self._number(day)
+                event["basket_idx"] = basket_number(day)
         return buffer
 
-    def _local(self, at: float, timezone: str | None) -> tuple[int, str]:
+    def _local(self, at: float, timezone: str | None, key: str | None) -> tuple[int, str]:
         local = datetime.fromtimestamp(at, ZoneInfo(timezone or self._timezone))
-        return (local.hour if self._has_hours else NO_HOUR), f"day {local.date()}"
+        return (local.hour if self._has_hours else NO_HOUR), f"day {local.date()} {key}"
 
-    @staticmethod
-    def _basket_name(body: Mapping[str, Any]) -> str | None:
-        if (basket := body.get("basket_id")) is not None:
-            return f"basket {basket}"
+    def _basket_name(self, body: Mapping[str, Any], at: float) -> str | None:
+        day = datetime.fromtimestamp(at, ZoneInfo(self._timezone)).date()
+        if (receipt := receipt_of(body, self._scope, day)) is not None:
+            return f"basket {receipt}"
         return None if (session := body.get("session_id")) is None else f"session {session}"
-
-    def _number(self, name: str) -> int:
-        """Return a number for a basket, independent of the order of arrival; it separates the baskets of one user."""
-        return self._first_basket + crc32(name.encode()) % (LARGEST_INT32 - self._first_basket)
 
     def _rating_weight(self, rating: float | None) -> float:
         if rating is None or self._mean_rating <= 0:
@@ -169,7 +173,7 @@ def in_order(buffer: EventBuffer) -> EventBuffer:
 
 
 def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_events: int) -> UserHistory:
-    """Merge histories; among events of one second, those of the bundle come first.
+    """Merge histories and settle their orders; among events of one second, those of the bundle come first.
 
     Args:
         parts: histories of the bundle, each ascending by time.
@@ -188,10 +192,16 @@ def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_eve
     every = [part for part in (*parts, since) if len(part)]
     if not every:
         return since
-    history = every[0]
+    history, is_live = every[0], np.repeat([part is since for part in every], [len(part) for part in every])
+    pieces = np.full(len(is_live), np.nan, np.float32)
+    has_receipt = np.zeros(len(is_live), np.bool_)
+    pieces[is_live], has_receipt[is_live] = buffer["quantity"], buffer["has_receipt"]
     if len(every) > 1:
         columns = zip(*(vars(part).values() for part in every), strict=True)
         history = UserHistory(*(np.concatenate(column) for column in columns))
         if (history.timestamp[1:] < history.timestamp[:-1]).any():
-            history = history.take(np.argsort(history.timestamp, kind="stable"))
+            order = np.argsort(history.timestamp, kind="stable")
+            history, is_live = history.take(order), is_live[order]
+            pieces, has_receipt = pieces[order], has_receipt[order]
+    history = settle_history(history, pieces, has_receipt, is_live)
     return history.take(slice(-max_events, None)) if len(history) > max_events else history

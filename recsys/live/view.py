@@ -17,10 +17,12 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
+from recsys.data.row_changes import OFFERS, offers_after
 from recsys.eventlog.identities import Identities, user_key
 from recsys.eventlog.store import ITEM_CHANGES, READ_BATCH, USER_CHANGES, EventStore, LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
+from recsys.live.older_changes import outdated_parts
 from recsys.live.recent_events import EventEncoder, RecentEvents, joined
 from recsys.live.user_profiles import UserProfiles
 
@@ -54,10 +56,9 @@ class LiveView:
     """
 
     def __init__(self, base: Engine) -> None:
-        shop, baskets = base.dataset_info, base.history.basket_idx
-        n_baskets = int(baskets.max(initial=-1)) + 1
+        shop = base.dataset_info
         self._base = base
-        self._encoder = EventEncoder(shop.timezone, shop.has_hours, n_baskets, shop.mean_rating)
+        self._encoder = EventEncoder(shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope)
         self._events = RecentEvents(base.config.history.max_events)
         self._catalog = CatalogOverlay(base)
         self._seen = NO_READ_YET
@@ -152,7 +153,7 @@ class LiveView:
         elif key is None:
             return
         elif entry_type in ITEM_CHANGES:
-            self._catalog.apply(key, entry_type, body)
+            self._apply_item_change(entry)
         elif entry_type in USER_CHANGES:
             before = self.profiles.timezone(key)
             self.profiles.apply(key, entry_type, body)
@@ -163,13 +164,24 @@ class LiveView:
             self.profiles.erase(key)
             self._move(key, before)
 
+    def _apply_item_change(self, entry: LogEntry) -> None:
+        """Apply what is newer than the bundle's files."""
+        key, entry_type, body = entry.key or "", entry.entry_type, entry.body
+        is_outdated, keeps_offers = outdated_parts(self._base, entry)
+        offers = None if keeps_offers else offers_after(entry_type, body)
+        if not is_outdated:
+            self._catalog.apply(key, entry_type, body, keeps_offers=keeps_offers)
+        elif offers is not None:
+            self._catalog.apply(key, "item_patch", {OFFERS: offers})
+
     def _apply_event(self, seq: int, entry: LogEntry) -> None:
         body = entry.body
         key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
         if key is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(key):
             return
-        row = self._catalog.row(item_id)
+        row = self._base.item_row(item_id)
+        row = self._catalog.row(item_id) if row == UNKNOWN else row
         if code == VIEW_ITEM_LIST:
             return  # as in `build_history`: an impression is not an act of the user
         self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
@@ -178,7 +190,7 @@ class LiveView:
         """Recompute the local hours of a user's events if the user's zone has changed."""
         zone = self.profiles.timezone(key)
         if zone != before:
-            self._events.change(key, lambda buffer: self._encoder.moved(buffer, zone))
+            self._events.change(key, lambda buffer: self._encoder.moved(buffer, zone, key))
 
 
 def find_user(engine: Engine, key: str | None, as_of: int) -> ResolvedUser:

@@ -130,7 +130,7 @@ def explain(result: RankedResult, item_id: str) -> Explanation:
     """
     placement, state, listed = result.placement, result.state, result.recommendations
     engine, query = state.engine, state.query
-    row = engine.items.row(item_id)
+    row = engine.item_row(item_id)
     names = _sources(result)
     whole = rank(placement, replace(state, query=replace(query, n_lookahead=engine.n_items)))
     found = np.flatnonzero(whole.item_idx == row)

@@ -119,11 +119,11 @@ class Recommender:
 
     def knows_item(self, item_id: str) -> bool:
         """Returns whether the catalog or the events have the item."""
-        return self.current.items.row(item_id) != UNKNOWN
+        return self.current.item_row(item_id) != UNKNOWN
 
     def title(self, item_id: str) -> str:
         """Returns the title of an item, else its id."""
-        row = self.current.items.row(item_id)
+        row = self.current.item_row(item_id)
         return self.current.titles[row] if row != UNKNOWN else item_id
 
     def recommend_for(self, request: Request) -> Recommendations:
@@ -286,7 +286,7 @@ class Recommender:
             UnknownItemError: if the bundle does not know an item.
         """
         asked = _ids("item_ids", item_ids)
-        rows = self.engine.items.rows(asked)
+        rows = self.engine.item_rows(asked)
         if (rows == UNKNOWN).any():
             raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
         scores = audience_scores(self.engine, rows, self._moment(as_of))

@@ -107,7 +107,7 @@ def resolve(
     if engine.has_offers:
         engine = with_offers(engine, request.context, request.as_of, attributes)
     local = datetime.fromtimestamp(request.as_of, ZoneInfo(user.timezone))
-    seeds = engine.items.rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
+    seeds = engine.item_rows(request.item_ids) if request.item_ids else np.empty(0, np.int32)
     known = seeds[seeds != UNKNOWN]
     missing = dict.fromkeys(id_ for id_, row in zip(request.item_ids, seeds, strict=True) if row == UNKNOWN)
     allowed, overrides = _narrow(engine, request, placement, masks or Masks(0), attributes, local)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.data.dataset import DAY_S, VIEW_ITEM_LIST, Dataset, Events
+from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset, Events
 from recsys.data.history import History, UserHistory, last_items
 from recsys.fitting.ranker import RankerConfig
 
@@ -211,7 +211,7 @@ def _of_known_user(
 
 def _of_new_user(holdout: Holdout, answers: Events, rng: np.random.Generator) -> Iterator[PastRequest]:
     """Ask for the first target events after a random one of the first moments that have any before and after them."""
-    acts = answers.take(answers.event_type != VIEW_ITEM_LIST)
+    acts = answers.take(~np.isin(answers.event_type, NO_INTEREST))
     when = acts.timestamp
     last_target = int(when[acts.event_type == holdout.known.target_event][-1])
     moments = np.unique(when[when < last_target])

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.core.placements import Placement
 from recsys.core.topk import is_among
-from recsys.data.dataset import DAY_S
+from recsys.data.dataset import DAY_S, REFUND
 from recsys.fitting.engine import Engine
 from recsys.retrieval.query import Mask, Rows
 from recsys.retrieval.user_state import UserState
@@ -52,6 +52,14 @@ def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
     return ~np.isin(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
 
 
+def _is_kept(placement: Placement, state: UserState, rows: Rows) -> Mask:
+    """Not returned by the user since the last purchase that was kept."""
+    history, target = state.query.history, state.engine.dataset_info.target_event
+    orders = history.take((history.event_type == REFUND) | (history.event_type == target))
+    latest = len(orders) - 1 - np.unique(orders.item_idx[::-1], return_index=True)[1]
+    return ~np.isin(rows, orders.item_idx[latest[orders.event_type[latest] == REFUND]])
+
+
 def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Not bought so lately that almost nobody buys it again, nor a variant of such an item; own repeats count."""
     own, group = state.own, state.engine.catalog.group
@@ -91,6 +99,7 @@ ELIGIBILITY_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "seed": _is_no_seed,
         "no complement": _complements_seeds,
         "own": _is_wanted,
+        "returned": _is_kept,
         "not again so soon": _has_rested,
         "has one already": _is_no_second,
         "seen": _is_unseen,
@@ -107,6 +116,7 @@ def rules_for(placement: Placement, state: UserState) -> dict[str, Rule]:
         "seed": placement.anchor == "item" and len(query.seeds) > 0,
         "no complement": placement.only_complements and len(query.seeds) > 0,
         "own": placement.own != "keep" and state.has_history,
+        "returned": bool((query.history.event_type == REFUND).any()),
         "not again so soon": placement.rests and state.has_history,
         "has one already": placement.rests and state.has_history and state.engine.repeat.rest.is_durable_type.any(),
         "seen": placement.seen_days > 0 and state.has_history,

@@ -108,7 +108,7 @@ def resolve_overrides(
 
 def pinned_rows(engine: Engine, placement: Placement) -> tuple[tuple[int, int], ...]:
     """Returns the rows and ranks of a placement's pins, ascending by rank; unknown items are left out."""
-    rows = engine.items.rows(pin.item_id for pin in placement.pins)
+    rows = engine.item_rows(pin.item_id for pin in placement.pins)
     pinned = ((int(row), pin.rank) for row, pin in zip(rows, placement.pins, strict=True) if row != UNKNOWN)
     return tuple(sorted(pinned, key=lambda each: each[1]))
 
@@ -116,7 +116,7 @@ def pinned_rows(engine: Engine, placement: Placement) -> tuple[tuple[int, int], 
 def exclude_rows(engine: Engine, allowed: Mask | None, excluded: tuple[str, ...]) -> Mask:
     """Returns the allowed items without some items and their variants, bool (n_items,)."""
     kept = np.ones(engine.n_items, np.bool_) if allowed is None else allowed.copy()
-    rows = engine.items.rows(excluded)
+    rows = engine.item_rows(excluded)
     rows = rows[rows != UNKNOWN]
     group = engine.catalog.group
     kept[rows] = False

@@ -66,6 +66,7 @@ class ItemFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         currency: of both prices, ISO 4217.
         available: whether it can be bought now.
         created_at: when it was added to the catalog.
+        updated_at: when the shop made this change; the time of the call if not given.
         offers: all of its offers by region, store and channel, instead of its earlier ones (docs/offers.md).
         attributes: further columns by name: texts, numbers, true or false, lists of texts.
     """
@@ -80,6 +81,7 @@ class ItemFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Label | UnsetType | None = UNSET
     available: bool | UnsetType | None = UNSET
     created_at: Timestamp | UnsetType | None = UNSET
+    updated_at: Timestamp | UnsetType | None = UNSET
     offers: Offers | UnsetType | None = UNSET
     attributes: Attributes | UnsetType = UNSET
 

@@ -40,6 +40,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         value: a rating.
         channel: app, web, mini-program …
         region: the user's region.
+        store: the shop's branch; receipt numbers may restart in each.
         recommendation_id: of the response that listed the item.
         placement: the list that contained the item.
         position: the item's position in that list.
@@ -61,6 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     channel: Id | None = None
     region: Id | None = None
+    store: Id | None = None
     recommendation_id: Id | None = None
     placement: Id | None = None
     position: Annotated[int, Meta(ge=0)] | None = None

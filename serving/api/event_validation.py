@@ -17,6 +17,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds
+from recsys.data.orders import negative_as_refund
 from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
@@ -73,7 +74,7 @@ def entries_of(payload: Any, bounds: TimestampBounds) -> list[LogEntry]:
             [FieldError("items", f"{len(rows)} items: expected at most {MAX_EVENT_ITEMS} per event")]
         )
     faults: list[FieldError] = []
-    entries = [_entry(row, bounds, faults) for row in rows]
+    entries = [_entry(row if isinstance(row, ItemlessRow) else negative_as_refund(row), bounds, faults) for row in rows]
     if faults:
         raise InvalidRequestError(list(dict.fromkeys(faults))[:MAX_FAULTS])
     return _with_parts(entries)

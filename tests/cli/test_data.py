@@ -167,9 +167,9 @@ def test_too_many_bad_rows_fail_with_one_sentence(recsys: Run, write: Write, out
 @pytest.mark.parametrize(
     ("value", "column", "effect", "aside"),
     [
-        ("-1", "quantity", "1 row left out", "rejects"),
-        ("-0.5", "price", "1 cell emptied", "emptied"),
-        ("x", "quantity", "1 cell emptied", "emptied"),
+        ("0", "quantity", "1 row left out: a purchase of quantity zero", "rejects"),
+        ("-0.5", "price", "1 cell emptied: price", "emptied"),
+        ("x", "quantity", "1 cell emptied: quantity", "emptied"),
     ],
 )
 def test_bad_numbers_are_kept_apart_with_their_reason(
@@ -179,7 +179,7 @@ def test_bad_numbers_are_kept_apart_with_their_reason(
     events = write("\n".join([f"{HEADER},{column}", *lines, ""]))
     said = recsys("ingest", "--events", events, "--out", out)
     assert said.code == 0
-    assert f"{effect}: {column}" in said.out
+    assert effect in said.out
     assert f"line 2 of events.csv has '{value}'; expected" in said.out
     kept_aside = pl.read_parquet(out / f"{aside}.parquet")
     assert kept_aside["original" if aside == "rejects" else "value"].str.contains(value, literal=True).all()

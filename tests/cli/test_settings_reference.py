@@ -9,6 +9,7 @@ from cli.settings_reference import PAGE, SettingsRow, render, sections, table
 from recsys.core.config.settings_table import describe
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
+from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
 
 
@@ -17,7 +18,12 @@ def test_the_page_is_current() -> None:
 
 
 def test_every_setting_is_on_the_page() -> None:
-    settings = [*describe(IngestConfig, "ingest"), *describe(GateConfig, "gate"), *describe(EngineConfig)]
+    settings = [
+        *describe(IngestConfig, "ingest"),
+        *describe(CatalogConfig, "catalog"),
+        *describe(GateConfig, "gate"),
+        *describe(EngineConfig),
+    ]
     assert len(settings) > 90
     found = {
         f"{name}.{key}".lstrip(".")

@@ -14,6 +14,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
+from recsys.data.orders import OrderCounts
 from recsys.data.service_items import ServiceItem, ServiceItemConfig, find_service_items
 from recsys.rules.loader import read_placements
 from recsys.rules.rule_effects import own_weights, rule_effects
@@ -55,7 +56,10 @@ class DoctorReport:
         users: different users in events.
         visitors: different visitors in events.
         items: different items in events.
-        kinds: events by name, most frequent first.
+        kinds: events by name, most frequent first, without the order lines that do not count.
+        orders: these lines, and what receipt numbers are unique within.
+        product_events: events with the id of a product, which count for one of its variants.
+        is_catalog_complete: whether items that the items table lacks are not listed.
         goal: name of the target event of the models.
         goals: number of target events.
         days: events by local day.
@@ -83,6 +87,9 @@ class DoctorReport:
     visitors: int
     items: int
     kinds: dict[str, int]
+    orders: OrderCounts
+    product_events: int
+    is_catalog_complete: bool
     goal: str
     goals: int
     days: DayStats
@@ -129,12 +136,13 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
         DataError: the folder does not exist, or a table in it cannot be read.
         ConfigError: with everything that is wrong with the file of placements.
     """
-    timezone = str(_json_file(data_dir / "dataset.json").get("timezone", "UTC"))
+    described = _json_file(data_dir / "dataset.json")
+    timezone, is_complete = str(described.get("timezone", "UTC")), bool(described.get("is_catalog_complete"))
     tables = {name: _table(data_dir, name) for name in TABLES}
     events, items = tables["events"], tables["items"]
     report = data_dir / "report.json"
     ingested = _json_file(report) if report.exists() else {}
-    dataset = build_dataset(events, items, tables["users"], timezone=timezone)
+    dataset = build_dataset(events, items, tables["users"], timezone=timezone, is_catalog_complete=is_complete)
     goal = target_event_name(dataset)
     service_items = find_service_items(dataset, ServiceItemConfig())
     days, baskets, repeats = measure_days(events, timezone), measure_baskets(dataset), measure_repeats(dataset)
@@ -144,7 +152,10 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
         users=events["user_id"].drop_nulls().n_unique(),
         visitors=events["visitor_id"].drop_nulls().n_unique(),
         items=events["item_id"].n_unique(),
-        kinds=count_event_types(events),
+        kinds=count_event_types(events, dataset.orders.left_out),
+        orders=dataset.orders,
+        product_events=dataset.n_product_events,
+        is_catalog_complete=is_complete,
         goal=goal,
         goals=len(dataset.target_events),
         days=days,
@@ -291,7 +302,12 @@ def _render_findings(report: DoctorReport) -> list[str]:
         (
             catalogue.orphan_items,
             f"{counted(catalogue.orphan_items, 'item')} of events not in the items table "
-            f"({share(catalogue.orphan_events, report.rows.get('events', 0)):.1%} of the events)",
+            f"({share(catalogue.orphan_events, report.rows.get('events', 0)):.1%} of the events): "
+            f"they are {'not listed' if report.is_catalog_complete else 'listed too'}",
+        ),
+        (
+            report.product_events,
+            f"{counted(report.product_events, 'event')} of products (item_group_id) count for one of their variants",
         ),
         (catalogue.orphan_users, f"{counted(catalogue.orphan_users, 'user')} of events not in the users table"),
         (
@@ -308,11 +324,30 @@ def _render_findings(report: DoctorReport) -> list[str]:
         (clock.future, f"{counted(clock.future, 'event')} in the future"),
         (bots.suspects, f"{counted(bots.suspects, 'suspected bot')} ({counted(bots.events, 'event')})"),
     )
-    lines = [line for found, line in findings if found]
+    lines = [line for found, line in findings if found] + _render_orders(report.orders)
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
     lines += [_render_service(item) for item in report.service_items]
     lines += report.ids.lines()
     return lines or ["nothing"]
+
+
+def _render_orders(orders: OrderCounts) -> list[str]:
+    scope = " and ".join(orders.scope)
+    findings = (
+        (
+            orders.scope,
+            f"receipt numbers (basket_id) restart per {scope}: those of each {scope} are orders of their own",
+        ),
+        (orders.copies, f"{counted(orders.copies, 'order line')} delivered again: each counts once"),
+        (
+            orders.added,
+            f"{counted(orders.added, 'order line')} of an item that is in its order already: they add up",
+        ),
+        (orders.returned, f"{counted(orders.returned, 'purchase')} returned: they do not count"),
+        (orders.part_returns, f"{counted(orders.part_returns, 'refund')} of a part of a purchase, which still counts"),
+        (orders.unmatched, f"{counted(orders.unmatched, 'refund')} of purchases that the events do not have"),
+    )
+    return [line for found, line in findings if found]
 
 
 def _render_service(item: ServiceItem) -> str:

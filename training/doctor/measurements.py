@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -71,7 +71,7 @@ class CatalogHealth:
 
     Attributes:
         without_content: share of the items table with no title, category, tag or brand, in [0, 1].
-        orphan_items: items in events that are missing in the items table, if there is one.
+        orphan_items: items in events that are neither items nor products of the items table, if there is one.
         orphan_events: events of such items.
         orphan_users: users in events that are missing in the users table, if there is one.
         never_bought: items of the items table without a target event.
@@ -164,7 +164,9 @@ def measure_catalog(tables: Mapping[str, pl.DataFrame], target_event: str) -> Ca
     """Check the ids of events and offers against the tables, by name of the table."""
     events, items, users = tables["events"], tables["items"], tables["users"]
     known = events.select("item_id").group_by("item_id").len()
-    orphans = known.join(items, on="item_id", how="anti") if items.height else known.clear()
+    products = items.select(item_id="item_group_id")
+    orphans = known.join(items, on="item_id", how="anti").join(products, on="item_id", how="anti")
+    orphans = orphans if items.height else known.clear()
     buyers = events.select("user_id").drop_nulls().unique()
     bought = events.filter(pl.col("event") == target_event).select("item_id").unique()
     return CatalogHealth(
@@ -209,7 +211,7 @@ def measure_bots(events: pl.DataFrame, timezone: str) -> BotStats:
     return BotStats(suspects.height, int(suspects["events"].sum()), busiest)
 
 
-def count_event_types(events: pl.DataFrame) -> dict[str, int]:
-    """Count events by name, most frequent first."""
-    counts: Any = events["event"].value_counts().sort("count", "event", descending=[True, False])
-    return dict(counts.iter_rows())
+def count_event_types(events: pl.DataFrame, left_out: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Count events by name, most frequent first, without some of each name."""
+    counts = {name: count - (left_out or {}).get(name, 0) for name, count in events["event"].value_counts().iter_rows()}
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))

@@ -33,9 +33,7 @@ def write_folder(
     reports: Mapping[str, Any],
     timezone: str,
     out: Path,
-    *,
-    store_seq: int = 0,
-    merges: Mapping[str, str] | None = None,
+    **described: Any,
 ) -> DatasetInfo:
     """Write tables, `dataset.json` and further JSON files as one folder, all or nothing.
 
@@ -44,8 +42,7 @@ def write_folder(
         reports: JSON values by file name without suffix.
         timezone: the shop's IANA zone.
         out: the folder; an older one is replaced.
-        store_seq: sequence number of the last entry of the live log that is in the tables.
-        merges: the id that an id was merged into, by id.
+        **described: further fields of `DatasetInfo`.
 
     Returns:
         The content of `dataset.json`; it does not count the tables `rejects` and `emptied`.
@@ -53,7 +50,8 @@ def write_folder(
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as folder:
         folder.mkdir()
-        info = replace(_fill(folder, tables, reports, timezone), store_seq=store_seq, merges=dict(merges or {}))
+        info = replace(_fill(folder, tables, reports, timezone), **described)
+        info = replace(info, fingerprint=_with_meaning(info))
         _write_json(folder / "dataset.json", asdict(info))
     return info
 
@@ -72,6 +70,13 @@ def _fill(folder: Path, tables: Mapping[str, pl.DataFrame], reports: Mapping[str
     for name, value in reports.items():
         _write_json(folder / f"{name}.json", value)
     return info
+
+
+def _with_meaning(info: DatasetInfo) -> str:
+    """Return the digest of the tables and of what changes their meaning."""
+    if not info.is_catalog_complete:
+        return info.fingerprint
+    return hashlib.sha256(f"{info.fingerprint} complete".encode()).hexdigest()
 
 
 def _write_json(path: Path, value: Any) -> None:

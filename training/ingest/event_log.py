@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,17 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.schema import PERSONALIZATION, TABLES, TIMESTAMP
-from recsys.data.row_changes import RowDict, apply_patch, offers_after, to_frame
+from recsys.core.timestamps import EARLIEST, MICROSECONDS, from_micros, to_micros
+from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
+from training.ingest.casts import CastOptions
+from training.ingest.catalog_state import UNKNOWN_CATALOG, CatalogState
+from training.ingest.null_words import spelled
 from training.ingest.raw_table import Origin, RawTable, numbered
+from training.ingest.validation import ValidationResult, ValidationRules, validate_table
 
 IDENTITY_CHANGES: Final[tuple[EntryType, ...]] = ("merge", "unmerge", "erasure")
 
@@ -34,12 +39,14 @@ class EventLogExport:
         events: the columns of `schema.EVENTS`; an event with the id of a list has the position of its item there.
         changes: changes of items and users, in order.
         identities: merges and erasures, with those of the files.
+        catalog: facts about the files, with which changes are compared.
     """
 
     seq: int
     events: pl.DataFrame
     changes: tuple[StoredEntry, ...]
     identities: Identities
+    catalog: CatalogState = UNKNOWN_CATALOG
 
     def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Return the log's rows of a table: all events, and the items and users that the log changed.
@@ -51,7 +58,7 @@ class EventLogExport:
         if table == "events":
             return self.events
         if table == "offers":
-            offers = self._offers.items()
+            offers = self.new_offers(files).items()
             return to_frame((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
         key, kinds = (("item_id", ITEM_CHANGES), ("user_id", USER_CHANGES))[table == "users"]
         changes = [stored for stored in self.changes if stored.entry.entry_type in kinds]
@@ -61,24 +68,41 @@ class EventLogExport:
         if table == "users":
             rows |= {user_id: _row_after_erasure(rows.get(user_id)) for user_id in self._erased()}
         for stored in changes:
-            assert stored.entry.key is not None
-            rows[stored.entry.key] = _after(rows.get(stored.entry.key), stored)
+            id_ = str(stored.entry.key)
+            if table != "items" or not self._is_outdated(rows.get(id_), stored, has_file="items" in files):
+                rows[id_] = _after(rows.get(id_), stored)
         return to_frame((row | {key: id_} for id_, row in rows.items() if row is not None), dict(known.schema))
 
-    @property
-    def items_with_new_offers(self) -> tuple[str, ...]:
-        """Items whose offers in the log replace those of the files; some have none left."""
-        return tuple(self._offers)
+    def all_events(self, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """Return the events of the files and of the log."""
+        return pl.concat([files.get("events", self.events.clear()), self.events])
 
-    @cached_property
-    def _offers(self) -> dict[str, list[RowDict]]:
+    def new_offers(self, files: Mapping[str, pl.DataFrame]) -> dict[str, list[RowDict]]:
+        """Return all offers of each item whose offers in the log replace those of the files; some have none left.
+
+        The files' offers of an item are from the last of its `updated_at`, else from the moment of the file.
+        """
+        times: dict[str, float] = {}
+        if "offers" in files:
+            of_item = files["offers"].group_by("item_id").agg(pl.col("updated_at").max().dt.epoch("us") / MICROSECONDS)
+            times = {id_: at for id_, at in of_item.iter_rows() if at is not None}
         found: dict[str, list[RowDict]] = {}
         for stored in self.changes:
             entry = stored.entry
             offers = offers_after(entry.entry_type, entry.body) if entry.entry_type in ITEM_CHANGES else None
-            if offers is not None and entry.key is not None:
-                found[entry.key] = offers
+            at = change_time(entry.body, entry.received_at)
+            if offers is not None and at >= times.get(entry.key or "", self.catalog.exported_at.get("offers", 0.0)):
+                found[entry.key or ""] = offers
         return found
+
+    def _is_outdated(self, row: RowDict | None, stored: StoredEntry, *, has_file: bool) -> bool:
+        """Return whether a file is newer than a change; of an item that it lacks only where the catalog is complete."""
+        at = change_time(stored.entry.body, stored.entry.received_at)
+        if row is not None and row.get("updated_at") is not None:
+            return at < to_micros(row["updated_at"]) / MICROSECONDS
+        if row is None and not (has_file and self.catalog.is_complete):
+            return False
+        return at < self.catalog.exported_at.get("items", 0.0)
 
     def _erased(self) -> set[str]:
         return set(self.identities.erasures)
@@ -124,6 +148,21 @@ def open_log(path: Path) -> SqliteStore:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
     return SqliteStore(path)
+
+
+def validated_log(
+    log: EventLogExport, files: Mapping[str, pl.DataFrame], latest: datetime
+) -> dict[str, ValidationResult]:
+    """Validate the rows of the log as those of files.
+
+    Args:
+        log: the log.
+        files: validated rows of the files, by table.
+        latest: aware; an event after this moment is in the future.
+    """
+    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
+    rules = ValidationRules(latest, CastOptions(null_words=spelled(())), earliest=EARLIEST)
+    return {table: validate_table(part, table, rules) for table, part in raw.items() if len(part.frame)}
 
 
 def raw_table(frame: pl.DataFrame) -> RawTable:
@@ -174,8 +213,12 @@ def _up_to(last: int, entries: Iterable[StoredEntry]) -> list[StoredEntry]:
 
 def _after(row: RowDict | None, stored: StoredEntry) -> RowDict | None:
     """Return a row after a change; a deleted item stays as unavailable, because events refer to it."""
-    after = apply_patch(row, stored.entry.entry_type, stored.entry.body)
-    return (row or {}) | {"available": False} if stored.entry.entry_type == "item_delete" else after
+    entry = stored.entry
+    after = apply_patch(row, entry.entry_type, entry.body)
+    if entry.entry_type in USER_CHANGES:
+        return after
+    after = (row or {}) | {"available": False} if after is None else after
+    return after | {"updated_at": from_micros(change_time(entry.body, entry.received_at) * MICROSECONDS)}
 
 
 def _row_after_erasure(row: RowDict | None) -> RowDict | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +16,12 @@ from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
-from recsys.core.timestamps import EARLIEST, EARLIEST_EVENT, parse_iso
+from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
 from training.ingest.casts import CastOptions, is_zone
+from training.ingest.catalog_state import CatalogConfig, find_catalog_state
 from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
-from training.ingest.event_log import EventLogExport, concat_logs, export_event_log, file_identities, raw_table
+from training.ingest.event_log import concat_logs, export_event_log, file_identities, validated_log
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
 from training.ingest.null_words import spelled
 from training.ingest.number_columns import Decimal
@@ -42,6 +43,7 @@ class InputFiles:
         events, items, users, offers, identities: paths of each table; the rows of several files are added up, in
             their order.
         store: path of the live log; its events are added to the files, and its changes are applied to them.
+        as_of: aware moment of the export of items and offers; None for that of the files minus the lag.
     """
 
     events: Paths = None
@@ -50,6 +52,7 @@ class InputFiles:
     offers: Paths = None
     identities: Paths = None
     store: Path | None = None
+    as_of: datetime | None = None
 
     def tables(self) -> dict[str, tuple[Path, ...]]:
         """Return the paths of each table that has some, in the order of the schema."""
@@ -152,7 +155,12 @@ class IngestReport:
 
 
 def ingest(
-    sources: InputFiles, config: IngestConfig, out: Path, now: datetime, progress: Progress = silent
+    sources: InputFiles,
+    config: IngestConfig,
+    out: Path,
+    now: datetime,
+    progress: Progress = silent,
+    catalog: CatalogConfig | None = None,
 ) -> IngestReport:
     """Read, validate and write a shop's tables as one folder.
 
@@ -165,6 +173,7 @@ def ingest(
         out: the folder to write; an older one is replaced, any other content is refused.
         now: aware present moment; an event after it by more than the tolerance is in the future.
         progress: receives the stages.
+        catalog: what the catalog files are the truth of; None for the defaults.
 
     Returns:
         Kept and rejected rows by table and reason.
@@ -188,7 +197,14 @@ def ingest(
         progress(f"validating {table}", step / n_steps)
         validated[table] = validate_table(raw.pop(table), table, rules)
     kept = {table: part.kept for table, part in validated.items()}
-    log, from_log = _read_log(sources.store, kept, rules, progress)
+    log = None
+    if sources.store is not None:
+        progress("reading the live log", 0.5)
+        log = export_event_log(sources.store, file_identities(kept))
+    tables = kept if log is None else kept | {"events": log.all_events(kept)}
+    state = find_catalog_state(tables, paths, catalog or CatalogConfig(), sources.as_of)
+    log = None if log is None else replace(log, catalog=state)
+    from_log = {} if log is None else validated_log(log, kept, rules.latest)
     rejects = pl.concat(
         [pl.DataFrame(schema=REJECTS), *(part.rejects for part in (*validated.values(), *from_log.values()))]
     )
@@ -196,10 +212,10 @@ def ingest(
     identities = file_identities(kept) if log is None else log.identities
     if log is not None or "identities" in kept:
         logged = {table: part.kept for table, part in from_log.items()}
-        kept = concat_logs(kept, logged, identities, () if log is None else log.items_with_new_offers)
+        kept = concat_logs(kept, logged, identities, () if log is None else log.new_offers(kept))
         _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
-    reports = {table: _table_report(part) for table, part in validated.items()}
+    reports = {table: _table_report(part, state.notes.get(table, ())) for table, part in validated.items()}
     reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
     emptied = pl.concat(
         [pl.DataFrame(schema=EMPTIED), *(part.emptied for part in (*validated.values(), *from_log.values()))]
@@ -208,7 +224,16 @@ def ingest(
     tables = {table: _ordered(rows, table) for table, rows in kept.items()} | left_out
     described = {"report": {table: asdict(report) for table, report in reports.items()}}
     seq, merges = 0 if log is None else log.seq, identities.roots(identities.merges)
-    info = write_folder(tables, described, config.timezone or "UTC", out, store_seq=seq, merges=merges)
+    info = write_folder(
+        tables,
+        described,
+        config.timezone or "UTC",
+        out,
+        store_seq=seq,
+        merges=merges,
+        is_catalog_complete=state.is_complete,
+        exported_at=dict(state.exported_at),
+    )
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
     return IngestReport(info, reports)
@@ -226,19 +251,6 @@ def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawT
 def rejects_beside(out: Path) -> Path:
     """Return the path of the rejects of a failed job."""
     return out.parent / f"{out.name}.rejects.parquet"
-
-
-def _read_log(
-    path: Path | None, files: Mapping[str, pl.DataFrame], rules: ValidationRules, progress: Progress
-) -> tuple[EventLogExport | None, dict[str, ValidationResult]]:
-    """Read the live log and validate its rows as those of files."""
-    if path is None:
-        return None, {}
-    progress("reading the live log", 0.5)
-    log = export_event_log(path, file_identities(files))
-    raw = {table: raw_table(log.of_table(table, files)) for table in TABLES if table != "identities"}
-    rules_of_log = ValidationRules(rules.latest, CastOptions(null_words=spelled(())), earliest=EARLIEST)
-    return log, {table: validate_table(part, table, rules_of_log) for table, part in raw.items() if len(part.frame)}
 
 
 def _require_rows(tables: Mapping[str, pl.DataFrame], sources: InputFiles) -> None:
@@ -365,7 +377,7 @@ def _rows(count: int) -> str:
     return "row" if count == 1 else "rows"
 
 
-def _table_report(part: ValidationResult) -> TableReport:
+def _table_report(part: ValidationResult, notes: tuple[str, ...] = ()) -> TableReport:
     return TableReport(
         rows=part.rows,
         kept=part.kept.height,
@@ -377,7 +389,7 @@ def _table_report(part: ValidationResult) -> TableReport:
         examples=part.examples,
         unknown_events=part.unknown_events(),
         ignored_columns=part.ignored_columns,
-        notes=part.notes,
+        notes=(*part.notes, *notes),
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT
+from recsys.data.orders import negative_as_refunds
 from training.ingest.attributes import typed_columns
 from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, TypedTable, cast_table
 from training.ingest.checks import ROW, check_rows
@@ -24,6 +25,7 @@ from training.ingest.extended_json import unwrap_column
 from training.ingest.null_words import are_null_words
 from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
+from training.ingest.repeated_rows import DUPLICATE, repeated_rows
 from training.ingest.time_bounds import with_event_bounds, without_extreme_times
 
 REJECTS: Final[dict[str, pl.DataType]] = {
@@ -51,10 +53,6 @@ it is."""
 MIN_BAD_CELLS: Final = 10
 """Bad cells below which a column is never refused."""
 
-DUPLICATE: Final = "duplicate"
-"""First word of the reason of every duplicate, and of no other reason."""
-
-LAST_WINS: Final = {"items": "item_id", "users": "user_id", "identities": "id"}
 
 ATTRIBUTED: Final = ("items", "users")
 """Tables whose further columns are kept."""
@@ -171,11 +169,12 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     named = _clean_attributes(named, table, rules)
     cast = _cast(named, table, rules, raw)
     frame, extremes = without_extreme_times(cast.frame, table)
+    n_returns = 0
     if table == "events":
-        frame = with_event_bounds(frame, rules.earliest, rules.latest)
+        frame, n_returns = negative_as_refunds(with_event_bounds(frame, rules.earliest, rules.latest))
     checked = check_rows(frame.with_row_index(ROW), table)
     rejected = _with_bad_cells(checked.rejected, cast.emptied)
-    repeated = _repeated(checked.kept, table)
+    repeated = repeated_rows(checked.kept, table, raw.rows)
     kept = checked.kept
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
@@ -192,7 +191,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=() if keeps_attributes else tuple(attributes),
-        notes=(*cast.notes, *extremes, *types),
+        notes=(*cast.notes, *extremes, *types, *_returned(n_returns)),
         emptied=_emptied(emptied, named, raw, table),
         examples=_examples(rejected, emptied, named, raw),
     )
@@ -278,6 +277,13 @@ def _without_skipped(
     )
 
 
+def _returned(n_returns: int) -> tuple[str, ...]:
+    if not n_returns:
+        return ()
+    is_one = n_returns == 1
+    return (f"{n_returns:,} {'purchase' if is_one else 'purchases'} of a negative quantity, read as refunds",)
+
+
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
     """Rename the columns and fill in the default event; columns of one name, from several files, become one.
 
@@ -324,34 +330,6 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
             f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
             f"map yours with --column THEIRS=user_id"
         )
-
-
-def _repeated(kept: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Return `ROW` and reason of the rows that repeat another row or are replaced by it."""
-    if table in LAST_WINS:
-        key = LAST_WINS[table]
-        rows = kept.filter(~pl.col(key).is_last_distinct())
-        return _reasoned(rows, f"{DUPLICATE} {key}: a later row replaces it")
-    columns = [name for name in TABLES[table] if kept[name].null_count() < kept.height]
-    if table == "offers":
-        return _reasoned(_copies(kept, columns), f"{DUPLICATE} row")
-    by_id = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
-    copies = _copies(kept.filter(pl.col("event_id").is_null()), columns)
-    return pl.concat([_reasoned(by_id, f"{DUPLICATE} event_id"), _reasoned(copies, f"{DUPLICATE} row")])
-
-
-def _copies(rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """Return the rows that equal an earlier row in all of the columns."""
-    if rows.height < 2:
-        return rows.clear()
-    firsts = rows.lazy().select(ROW, *columns).unique(columns, keep="first").select(ROW).collect()
-    if firsts.height == rows.height:
-        return rows.clear()
-    return rows.join(firsts, on=ROW, how="anti", maintain_order="left")
-
-
-def _reasoned(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
-    return rows.select(ROW, reason=pl.lit(reason, pl.String))
 
 
 def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveI
 from recsys.core.ids import NO_ITEM
 from recsys.core.schema import EVENT_NAMES
 from recsys.core.topk import top_k
-from recsys.data.dataset import VIEW_ITEM_LIST, Dataset, Events
+from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
 from recsys.data.history import UserHistory
 
 LOOKS: Final = (EVENT_NAMES.index("view_item"), EVENT_NAMES.index("select_item"))
@@ -106,7 +106,7 @@ class SequenceModel:
     def recent_items(self, history: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return the latest distinct items of a history, and their weights.
 
-        Events of one moment, such as the items of one order, share a position.
+        Events of one moment, such as the items of one order, share a position. What was returned does not count.
 
         Args:
             history: events, oldest first.
@@ -114,7 +114,8 @@ class SequenceModel:
         Returns:
             Rows, int32 (at most `n_recent`,), latest first, and weights, float32, that sum to 1; empty without events.
         """
-        return weigh_recent(history.item_idx, history.timestamp, self.config)
+        kept = history.event_type != REFUND
+        return weigh_recent(history.item_idx[kept], history.timestamp[kept], self.config)
 
 
 def weigh_recent(
@@ -168,7 +169,7 @@ def fit_sequence(dataset: Dataset, config: SequenceConfig) -> SequenceModel:
 def _streams(dataset: Dataset, max_events: int) -> tuple[Events, npt.NDArray[np.int64]]:
     """Return the latest acts of people, stream by stream and oldest first, and the stream of each."""
     events = dataset.events
-    events = events.take(np.flatnonzero(events.event_type != VIEW_ITEM_LIST)[-max_events:])
+    events = events.take(np.flatnonzero(~np.isin(events.event_type, NO_INTEREST))[-max_events:])
     label = np.where(events.user_idx >= 0, events.user_idx, len(dataset.users) + events.basket_idx.astype(np.int64))
     order = np.argsort(label, kind="stable")
     return events.take(order), label[order]

@@ -25,7 +25,7 @@ def test_a_history_has_the_latest_events_of_a_user_up_to_a_moment(dataset: Datas
         found = history.of(user, until)
         assert found.item_idx.tolist() == rows.item_idx[own].tolist()
         assert found.timestamp.tolist() == rows.timestamp[own].tolist()
-        assert found.basket_idx.tolist() == rows.basket_idx[own].tolist()
+        assert found.basket_idx.tolist() == dataset.basket_keys[rows.basket_idx[own]].tolist()
         assert (np.diff(found.timestamp) >= 0).all()
     assert history.indptr[-1] == len(history.item_idx)
 

@@ -180,7 +180,7 @@ def without_hours(dataset: Dataset) -> Dataset:
 
 def of_single_items(dataset: Dataset) -> Dataset:
     alone = np.arange(len(dataset.events), dtype=np.int32)
-    return replace(dataset, events=replace(dataset.events, basket_idx=alone))
+    return replace(dataset, events=replace(dataset.events, basket_idx=alone), basket_keys=alone)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recsys.core.placements import Placement
+from recsys.data.dataset import REFUND
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.purchase_order import ReversedTypePairs
 from recsys.models.temporal.rest import NEVER_DAYS, RestModel
@@ -60,14 +61,23 @@ def test_a_rule_of_which_nothing_is_asked_keeps_everything(rule: str) -> None:
 def test_rules_that_can_take_nothing_out_do_not_apply() -> None:
     """Each needs something of the placement, of the request or of the history."""
     placed = placement(anchor="item", own="drop", seen_days=9.0, only_complements=True)
-    full = state_of((0, 1), seeds=i32(2), allowed=allowed(1))
+    full = state_of((0, 1), (1, 1, REFUND), seeds=i32(2), allowed=allowed(1))
     assert set(ELIGIBILITY_RULES) - set(rules_for(placed, full)) == {"not again so soon", "has one already"}
-    resting = state_of((0, 1), seeds=i32(2), allowed=allowed(1), engine=with_rest(durable=(2,)))
+    resting = state_of((0, 1), (1, 1, REFUND), seeds=i32(2), allowed=allowed(1), engine=with_rest(durable=(2,)))
     assert tuple(rules_for(replace(placed, rests=True), resting)) == tuple(ELIGIBILITY_RULES)
-    assert tuple(rules_for(placement(anchor="item"), full)) == ("unavailable", "seed")
-    assert tuple(rules_for(placement(), full)) == ("unavailable",), "what is in a session may return"
+    assert tuple(rules_for(placement(anchor="item"), full)) == ("unavailable", "seed", "returned")
+    assert tuple(rules_for(placement(), full)) == ("unavailable", "returned"), "what is in a session may return"
     assert tuple(rules_for(placed, state_of(seeds=i32(2)))) == ("seed", "no complement")
     assert tuple(rules_for(placed, state_of((0, 1)))) == ("own", "seen")
+
+
+@pytest.mark.parametrize("own", ["keep", "drop"])
+def test_what_was_returned_is_not_offered_until_it_is_bought_again(own: str) -> None:
+    asked = placement(own=own) if own == "keep" else placement(anchor="item", own=own)
+    assert 1 not in kept(asked, state_of((1, 9, REFUND)))
+    assert 1 not in kept(asked, state_of((1, 20), (1, 9, REFUND), (1, 3, VIEW)))
+    assert kept(asked, state_of((1, 9, REFUND), (1, 3)), "returned") == EVERY.tolist()
+    assert kept(asked, state_of((1, 9, VIEW), (1, 3)), "returned") == EVERY.tolist()
 
 
 def test_what_may_not_be_listed_leaves() -> None:

@@ -16,7 +16,8 @@ from serving.problems import InvalidRequestError
 from training.ingest.casts import CastOptions
 from training.ingest.null_words import spelled
 from training.ingest.readers import read_table
-from training.ingest.validation import DUPLICATE, ValidationRules, validate_table
+from training.ingest.repeated_rows import DUPLICATE
+from training.ingest.validation import ValidationRules, validate_table
 
 NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
 BOUNDS = TimestampBounds(NOW, NOW + 300, NOW + 0.5)
@@ -110,7 +111,7 @@ def test_payloads_of_other_vendors_are_parsed() -> None:
         ({"event": "buy"}, "event", "expected one of view_item_list"),
         ({"event": None}, "event", "missing"),
         ({"quantity": 0}, "quantity", "more than 0 for a purchase"),
-        ({"quantity": -1}, "quantity", "0 or more"),
+        ({"event": "view_item", "quantity": -1}, "quantity", "0 or more"),
         ({"price": float("inf")}, "price", "finite"),
         ({"price": "NaN"}, "price", "finite"),
         ({"price": True}, "price", "number"),
@@ -183,6 +184,11 @@ def test_any_json_is_accepted_or_refused_with_a_reason(payload: dict[str, Any]) 
         json.dumps([each.body for each in entries], ensure_ascii=False, allow_nan=False).encode()
 
 
+def test_a_purchase_of_a_negative_quantity_is_a_refund() -> None:
+    (entry,) = entries_of(FLAT | {"quantity": -2}, BOUNDS)
+    assert (entry.body["event"], entry.body["quantity"]) == ("refund", 2.0)
+
+
 IDS = [None, "", " ", "a", "茶" * 85, "茶" * 86, "a\x00", "a\x85", " padded "]
 MUTATIONS: dict[str, list[Any]] = {
     **{name: IDS for name in EVENTS if name.endswith("_id")},
@@ -201,7 +207,7 @@ def test_the_rules_equal_those_of_the_tables(tmp_path: Path) -> None:
     base = {"item_id": "tea", "event": "purchase", "user_id": "u", "timestamp": "2024-06-01T00:00:00Z"}
     texts = ("recommendation_id",)
     changes = [{name: value} for name, values in MUTATIONS.items() if name not in texts for value in values]
-    changes += [{"event": event, "quantity": 0} for event in ("view_item", "purchase", "refund")]
+    changes += [{"event": event, "quantity": n} for event in ("view_item", "purchase", "refund") for n in (0, -2)]
     rows = [
         {"event_id": f"e{place}", "session_id": f"s{place}", **base, **change} for place, change in enumerate(changes)
     ]

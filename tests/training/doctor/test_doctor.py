@@ -63,7 +63,7 @@ def test_a_small_shop(folder: Callable[..., Path]) -> None:
             event("a", "v", 5, "3"),
             event("x", "v", 5, "3"),
             event("b", "v", 6, "4", event="view_item"),
-            event("b", "v", 6, "4", quantity=-1),
+            event("b", "v", 6, "4", quantity=0),
         ],
         items=[{"item_id": "a", "category": "p > q"}, {"item_id": "b"}, {"item_id": "c", "title": "c"}],
         users=[{"user_id": "u"}],
@@ -85,7 +85,7 @@ def test_a_small_shop(folder: Callable[..., Path]) -> None:
     )
     assert report.repeat_share == 1.0, "a again by u: the one purchase after a shopper's first day"
     assert (report.clock.known, report.clock.median_s, report.clock.future) == (1, 2.0, 1)
-    assert report.rejects == {"events": {"quantity is negative": 1}}
+    assert report.rejects == {"events": {"a purchase of quantity zero": 1}}
     assert set(verdicts(report).values()) == {"thin", "yes"}
     json.dumps(report.to_dict())
     text = render(report)

@@ -20,6 +20,7 @@ from recsys.fitting.engine import Engine, FittedDataInfo
 from recsys.live.view import LiveView
 from recsys.models.temporal.repeat import purchase_stats
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
+from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
 
 NOON = moment(121, 12)
@@ -33,6 +34,8 @@ class ShopWithLog:
         self.folder = folder
         self.log = folder / "store.sqlite"
         self.n_events = 0
+        self.exported_at = datetime.fromtimestamp(NOON - 3600, UTC)
+        self.catalog = CatalogConfig()
         for name in ("events", "items", "users"):
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
 
@@ -50,7 +53,8 @@ class ShopWithLog:
     def ingest(self, *files: str) -> tuple[IngestReport, Dataset]:
         paths = {name: self.folder / f"{name}.parquet" for name in files}
         out = self.folder / "tables"
-        report = ingest(InputFiles(**paths, store=self.log), IngestConfig(timezone=TIMEZONE), out, NOW)
+        sources = InputFiles(**paths, store=self.log, as_of=self.exported_at)
+        report = ingest(sources, IngestConfig(timezone=TIMEZONE), out, NOW, catalog=self.catalog)
         return report, load_dataset(out)
 
 
@@ -89,7 +93,8 @@ def test_events_join_the_files_and_changes_go_on_top(shop: ShopWithLog, shop_dat
     assert items_of(dataset, "new") == items_of(dataset, "v") == [WEEKLY_ITEM]
     rows = {row["item_id"]: row for row in dataset.catalog.to_dicts()}
     before = shop_dataset.catalog.filter(pl.col("item_id") == WEEKLY_ITEM).to_dicts()[0]
-    assert rows[WEEKLY_ITEM] == before | {"price": 1.5, "available": False}
+    changed_at = {"updated_at": datetime.fromtimestamp(NOON, UTC)}
+    assert rows[WEEKLY_ITEM] == before | {"price": 1.5, "available": False} | changed_at
     assert rows["brand new"]["title"] == "新品"
     assert rows["brand new"]["available"]
     assert not rows["case-3"]["available"]
@@ -111,6 +116,89 @@ def test_offers_of_the_log_take_the_place_of_the_files(shop: ShopWithLog) -> Non
     kept = {dataset.items.ids[row]: price for row, price in zip(*dataset.offers.terms(0, int(NOON))[:2], strict=True)}
     assert (dataset.offers.store, kept) == (("武汉一店",), {"phone-1": 2.0, WEEKLY_ITEM: 1.0})
     assert "offers" not in dataset.catalog.columns
+
+
+def prices(dataset: Dataset) -> dict[str, tuple[float | None, bool | None]]:
+    return {row["item_id"]: (row["price"], row["available"]) for row in dataset.catalog.to_dicts()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "exported", "updated", "is_newer"),
+    [
+        (-100, 0, None, False),
+        (100, 0, None, True),
+        (0, 0, None, True),
+        (-100, 0, -200, True),
+        (100, 0, 200, False),
+        (-100, 0, 50, False),
+        (100, -1e6, 200, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["item_patch", "item_put", "item_delete"])
+def test_the_newer_of_file_and_change_wins(
+    shop: ShopWithLog, changed: float, exported: float, updated: float | None, is_newer: bool, kind: EntryType
+) -> None:
+    """Seconds of the change, of the export and of the row's own time."""
+    row: dict[str, Any] = {"item_id": "tea", "price": 9.0, "available": True}
+    if updated is not None:
+        row["updated_at"] = datetime.fromtimestamp(NOON + updated, UTC)
+    pl.DataFrame([row, {"item_id": "cup", "price": 7.0, "available": True}]).write_parquet(
+        shop.folder / "items.parquet"
+    )
+    shop.exported_at = datetime.fromtimestamp(NOON + exported, UTC)
+    body = {} if kind == "item_delete" else {"price": 1.0, "available": False}
+    shop.say(kind, "tea", NOON + changed, **body)
+    _, dataset = shop.ingest("items")
+    after = (9.0 if kind == "item_delete" else 1.0, False) if is_newer else (9.0, True)
+    assert prices(dataset) == {"tea": after, "cup": (7.0, True)}
+
+
+def test_a_change_carries_the_time_of_the_shop(shop: ShopWithLog) -> None:
+    """A feed that is an hour late says when it was right."""
+    pl.DataFrame([{"item_id": "tea", "price": 9.0}]).write_parquet(shop.folder / "items.parquet")
+    shop.exported_at = datetime.fromtimestamp(NOON, UTC)
+    shop.say("item_patch", "tea", NOON + 50, price=1.0, updated_at=datetime.fromtimestamp(NOON - 50, UTC).isoformat())
+    assert prices(shop.ingest("items")[1])["tea"][0] == 9.0
+
+
+def test_newer_changes_follow_each_other_on_a_newer_file(shop: ShopWithLog) -> None:
+    pl.DataFrame([{"item_id": "tea", "price": 9.0}]).write_parquet(shop.folder / "items.parquet")
+    shop.exported_at = datetime.fromtimestamp(NOON, UTC)
+    shop.say("item_patch", "tea", NOON - 50, price=1.0, brand="old")
+    shop.say("item_patch", "tea", NOON + 10, price=2.0)
+    shop.say("item_patch", "tea", NOON + 20, available=False)
+    row = shop.ingest("items")[1].catalog.row(0, named=True)
+    assert (row["price"], row["brand"], row["available"]) == (2.0, None, False)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("changed", [-100, 100])
+def test_a_complete_file_says_what_left_the_catalog(shop: ShopWithLog, complete: bool, changed: float) -> None:
+    pl.DataFrame([{"item_id": "tea", "price": 9.0}]).write_parquet(shop.folder / "items.parquet")
+    shop.exported_at, shop.catalog = datetime.fromtimestamp(NOON, UTC), CatalogConfig(complete=complete)
+    shop.say("item_put", "spring tea", NOON + changed, price=3.0)
+    shop.event("u", "old tea")
+    shop.event("u", "spring tea")
+    _, dataset = shop.ingest("items")
+    listed = {row["item_id"] for row in dataset.catalog.to_dicts() if row["available"] is not False}
+    if not complete:
+        assert listed == {"tea", "spring tea", "old tea"}
+    else:
+        assert listed == ({"tea", "spring tea"} if changed > 0 else {"tea"})
+
+
+@pytest.mark.parametrize(("changed", "price"), [(-100, 1.0), (100, 2.0)])
+@pytest.mark.parametrize("own_time", [True, False])
+def test_the_newer_offers_win(shop: ShopWithLog, changed: float, price: float, own_time: bool) -> None:
+    offer: dict[str, Any] = {"item_id": "phone-1", "store": "武汉一店", "price": 1.0}
+    shop.exported_at = datetime.fromtimestamp(NOON, UTC)
+    if own_time:
+        offer["updated_at"] = shop.exported_at
+        shop.exported_at = datetime.fromtimestamp(NOON - 1e6, UTC)
+    pl.DataFrame([offer]).write_parquet(shop.folder / "offers.parquet")
+    shop.say("item_patch", "phone-1", NOON + changed, offers=[{"store": "武汉一店", "price": 2.0}])
+    _, dataset = shop.ingest("items", "offers")
+    assert dataset.offers.terms(0, int(NOON))[1].tolist() == [price]
 
 
 def test_an_event_of_files_and_log_counts_once(

@@ -23,7 +23,7 @@ LENIENT = IngestConfig(max_reject_share=1.0)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"quantity": "-1"}, "quantity is negative"),
+        ({"event": "view_item", "quantity": "-1"}, "quantity is negative"),
         ({"quantity": "0"}, "a purchase of quantity zero"),
         ({"timestamp": "yesterday"}, "timestamp cannot be read as a time"),
         ({"timestamp": "2024-05-01 08:00:00"}, "timestamp has no time zone"),
@@ -140,7 +140,7 @@ def test_all_the_reasons_of_a_row(run: Run, events_file: Write, good: dict[str, 
 
 def test_duplicates_keep_the_first_and_are_no_fault(run: Run, events_file: Write, good: dict[str, Any]) -> None:
     rows = [
-        good | {"event_id": "e", "item_id": "bad", "quantity": "-1"},
+        good | {"event_id": "e", "item_id": "bad", "quantity": "0"},
         good | {"event_id": "e", "item_id": "first"},
         good | {"event_id": "e", "item_id": "second"},
         good | {"event_id": "f"},
@@ -233,11 +233,11 @@ def test_too_many_bad_rows_fail_the_job_and_leave_the_old_output(
 ) -> None:
     _, out = run(events=events_file([good]))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    rows = [good | {"item_id": str(place)} for place in range(9)] + [good | {"quantity": "-1"}]
+    rows = [good | {"item_id": str(place)} for place in range(9)] + [good | {"quantity": "0"}]
     with pytest.raises(DataError) as raised:
         run(IngestConfig(), events=events_file(rows))
     assert "1 of 10 rows of events.csv (10.0%)" in str(raised.value)
-    assert "'quantity is negative' (1 row): line 11 of events.csv has '-1" in str(raised.value)
+    assert "'a purchase of quantity zero' (1 row): line 11 of events.csv has" in str(raised.value)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert pl.read_parquet(rejects_beside(out))["row"].to_list() == [10]
     run(IngestConfig(max_reject_share=0.1), events=events_file(rows))
@@ -261,8 +261,10 @@ def test_nothing_usable(run: Run, events_file: Write, good: dict[str, Any], tmp_
 def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
     run: Run, events_file: Write, good: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match=r"1 of 4 rows .* was rejected, .*'quantity is negative' \(1 row\): line 5"):
-        run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "-2"}]))
+    with pytest.raises(
+        DataError, match=r"1 of 4 rows .* was rejected, .*'a purchase of quantity zero' \(1 row\): line 5"
+    ):
+        run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "0"}]))
 
 
 def test_a_mapped_column_that_no_file_has_is_refused(
@@ -409,7 +411,7 @@ def test_json_lines_payloads(run: Run, tmp_path: Path) -> None:
         "timestamp": "2024-05-01T08:00:00Z",
         "properties": {
             "order_id": "o",
-            "products": [{"product_id": "a"}, {"product_id": "b", "quantity": -1}],
+            "products": [{"product_id": "a"}, {"product_id": " "}],
         },
     }
     path.write_text(json.dumps(payload) + "\n{broken\n" + json.dumps(payload) + "\n", encoding="utf-8")
@@ -417,10 +419,10 @@ def test_json_lines_payloads(run: Run, tmp_path: Path) -> None:
     assert pl.read_parquet(out / "events.parquet")["event_id"].to_list() == ["m#1"]
     rejects = pl.read_parquet(out / "rejects.parquet").select("row", "reason").rows()
     assert rejects == [
-        (1, "quantity is negative"),
+        (1, "item_id is blank"),
         (2, "unparsable JSON"),
         (3, "duplicate event_id"),
-        (3, "quantity is negative"),
+        (3, "item_id is blank"),
     ]
     assert report.tables["events"].rows == 5
 
