@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.placements import PLACEMENTS
-from recsys.data.dataset import VIEW_ITEM_LIST
+from recsys.data.dataset import NO_INTEREST
 from recsys.data.history import NO_HISTORY
 from recsys.fitting.blend import NO_BLEND, Blend, BlendConfig
 from recsys.fitting.engine import Engine
@@ -62,7 +62,7 @@ def draw_next(cut: Holdout, rng: np.random.Generator, n: int = MAX_QUESTIONS) ->
     Returns:
         Steps to items that were known before; events of one moment have no order and are no step.
     """
-    later = cut.answers.take(cut.answers.event_type != VIEW_ITEM_LIST)
+    later = cut.answers.take(~np.isin(cut.answers.event_type, NO_INTEREST))
     label = np.where(later.user_idx >= 0, later.user_idx, len(cut.known.users) + later.basket_idx.astype(np.int64))
     order = np.lexsort((later.timestamp, label))
     label, item, when = label[order], later.item_idx[order], later.timestamp[order]
