@@ -13,7 +13,15 @@ from recsys.core.metrics import Interval
 from training.gate import GateConfig, GateResult, skipped
 
 NORMAL_95: Final = 1.96
-LISTS: Final = {"next": "for_you", "new": "discover", "tail": "long_tail", "pairs": "bought_together"}
+LISTS: Final = {
+    "next": "for_you",
+    "new": "discover",
+    "tail": "long_tail",
+    "alike": "similar",
+    "viewed": "viewed_together",
+    "together": "bought_together",
+    "pairs": "bought_together",
+}
 """The list that each search for weights and each ranker is for."""
 
 N_HELD_OUT: Final = 2
