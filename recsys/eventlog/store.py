@@ -32,7 +32,11 @@ EntryType = Literal[
     "merge",
     "unmerge",
     "erasure",
+    "unreadable",
 ]
+
+UNREADABLE: Final = "unreadable"
+"""Type of an entry whose stored content cannot be read; its body has a `reason`. No such entry is ever stored."""
 
 KEYED: Final[tuple[EntryType, ...]] = ("event", "impression")
 """Types whose keys identify one entry each: a second entry with the same key is a duplicate or a conflict."""

@@ -109,7 +109,7 @@ class RecentEvents:
 
     def __len__(self) -> int:
         """Return the number of users with events."""
-        self._settle()
+        self.settle()
         return len(self._buffers)
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
@@ -125,7 +125,7 @@ class RecentEvents:
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the events of a user, None if there are none."""
-        self._settle()
+        self.settle()
         return self._buffers.get(key)
 
     def change(self, key: str, changed: Callable[[EventBuffer], EventBuffer]) -> None:
@@ -138,8 +138,8 @@ class RecentEvents:
             else:
                 del self._buffers[key]
 
-    def _settle(self) -> None:
-        """Sort all added events into the buffers, with one sort for all users."""
+    def settle(self) -> None:
+        """Sort all added events into the buffers, with one sort for all users, so that the next read is fast."""
         if not self._keys:
             return
         self.pack()

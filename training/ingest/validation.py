@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import REQUIRED, TABLES, WHO
+from recsys.core.schema import REQUIRED, TABLES, WHO, is_column_name
 from recsys.core.timestamps import EARLIEST_EVENT
 from training.ingest.attributes import typed_columns
 from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, TypedTable, cast_table
@@ -179,9 +179,9 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     kept = checked.kept
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
-    attributes = [name for name in named.columns if name not in TABLES[table]]
-    keeps_attributes = table in ATTRIBUTED
-    extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
+    others = [name for name in named.columns if name not in TABLES[table]]
+    attributes = [name for name in others if table in ATTRIBUTED and is_column_name(name)]
+    extra = named.select(attributes)[kept[ROW]] if attributes else pl.DataFrame()
     extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times, rules.casts.decimal)
     emptied = cast.emptied.filter(pl.col("at").is_in(kept[ROW].implode())) if cast.emptied.height else cast.emptied
     left_out = pl.concat([rejected, repeated]).sort(ROW)
@@ -191,7 +191,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         rows=n_rows,
         duplicates=repeated.height,
         skipped=skipped,
-        ignored_columns=() if keeps_attributes else tuple(attributes),
+        ignored_columns=tuple(name for name in others if name not in attributes),
         notes=(*cast.notes, *extremes, *types),
         emptied=_emptied(emptied, named, raw, table),
         examples=_examples(rejected, emptied, named, raw),
