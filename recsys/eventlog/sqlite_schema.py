@@ -85,7 +85,7 @@ class OpenedFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._paths = (path, path.with_name(f"{path.name}-wal"))
+        self._paths = (path, Path(f"{path}-wal"))
         self._opened: dict[Path, tuple[int, int]] = {}
 
     def check(self) -> None:

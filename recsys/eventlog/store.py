@@ -56,7 +56,7 @@ READ_BATCH: Final = 20_000
 """Entries to read at a time: bounds the memory of a reader."""
 
 
-class LogEntry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of the live log.
 
     Attributes:
@@ -83,7 +83,7 @@ class LogEntry(msgspec.Struct, frozen=True):
     part: tuple[str, int] | None = None
 
 
-class StoredEntry(msgspec.Struct, frozen=True):
+class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry with its number.
 
     Attributes:

@@ -57,6 +57,7 @@ class CatalogChanges:
         changed: by row, the values of the columns that differ from the table, in the order of the latest change.
         position_of: by row, the number of the latest change, in the same order.
         own: types of the columns that the table does not have.
+        n_fixed: number of rows of the table.
         rows: rows of the new items, in their order.
         added: ids of the new items, in their order.
         deleted: ids of deleted items.
@@ -67,6 +68,7 @@ class CatalogChanges:
     def __init__(self, table: pl.DataFrame, items: IdMap) -> None:
         self._table, self._items = table, items
         self._names = frozenset(table.columns)
+        self.n_fixed = len(items)
         self.changed: dict[int, RowDict] = {}
         self.position_of: dict[int, int] = {}
         self.own: dict[str, pl.DataType] = {}
@@ -78,7 +80,7 @@ class CatalogChanges:
     @property
     def n_items(self) -> int:
         """Number of rows."""
-        return len(self._items) + len(self.rows)
+        return self.n_fixed + len(self.rows)
 
     def row(self, item_id: str) -> int:
         """Return the row of an item, deleted or not; `UNKNOWN` for an unknown item."""
@@ -88,7 +90,7 @@ class CatalogChanges:
     def values(self, row: int) -> RowDict:
         """Return all values of a row that are known; an absent column is null."""
         changed = self.changed.get(row, {})
-        return {**self._table.row(row, named=True), **changed} if row < len(self._items) else dict(changed)
+        return {**self._table.row(row, named=True), **changed} if row < self.n_fixed else dict(changed)
 
     def apply(self, seq: int, item_id: str, entry_type: str, body: Mapping[str, Any]) -> ItemChange:
         """Apply one change; if it raises, nothing has changed."""
@@ -100,7 +102,7 @@ class CatalogChanges:
         if after is None:
             after = before | {"available": False}
         after["item_id"] = item_id
-        fixed = self._table.row(row, named=True) if row < len(self._items) else {}
+        fixed = self._table.row(row, named=True) if row < self.n_fixed else {}
         names = dict.fromkeys([*fixed, *after])
         differs = {name: after.get(name) for name in names if after.get(name) != fixed.get(name)}
         own = dict(self.own)

@@ -111,7 +111,7 @@ class CatalogOverlay:
     def row(self, item_id: str) -> int:
         """Return the row of an item, deleted or not; `UNKNOWN` for an unknown item."""
         row = self._changes.row(item_id)
-        if self._pending and row >= len(self._base.items):
+        if self._pending and row >= self._changes.n_fixed:
             self._update()  # a change that is undone takes its row with it
             row = self._changes.row(item_id)
         return row

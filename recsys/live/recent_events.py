@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -30,6 +31,11 @@ EVENT_DTYPE: Final = np.dtype(
     ]
 )
 LARGEST_INT32: Final = 2**31 - 1
+QUARTER_S: Final = 900
+"""Time zones change at whole quarters of an hour, and differ by these."""
+
+MAX_MOMENTS: Final = 20_000
+"""Quarters of an hour of any zone whose local time is remembered."""
 
 
 class EventEncoder:
@@ -45,6 +51,7 @@ class EventEncoder:
     def __init__(self, timezone: str, has_hours: bool, n_baskets: int, mean_rating: float) -> None:
         self._timezone, self._has_hours = timezone, has_hours
         self._first_basket, self._mean_rating = n_baskets, mean_rating
+        self._known: dict[tuple[str | None, float], tuple[int, int]] = {}
 
     def row(
         self, seq: int, at: float, item_idx: int, event_type: int, body: Mapping[str, Any], timezone: str | None
@@ -59,10 +66,22 @@ class EventEncoder:
             body: its columns.
             timezone: zone of the user, None for the shop's.
         """
-        hour, day = self._local(at, timezone)
+        moment = timezone, at // QUARTER_S
+        local = self._known.get(moment)
+        if local is None:
+            local = self._remember(moment, at)
+        hour, day_number = local
         named = self._basket_name(body)
-        basket = self._number(named or day)
+        basket = day_number if named is None else self._number(named)
         return at, seq, item_idx, basket, self._rating_weight(body.get("value")), event_type, hour, named is None
+
+    def _remember(self, moment: tuple[str | None, float], at: float) -> tuple[int, int]:
+        """Return the local hour and the number of the day, which are constant within a quarter of an hour."""
+        if len(self._known) >= MAX_MOMENTS:
+            self._known.clear()
+        hour, day = self._local(at, moment[0])
+        found = self._known[moment] = hour, self._number(day)
+        return found
 
     def moved(self, buffer: EventBuffer, timezone: str | None) -> EventBuffer:
         """Return the same events with the hours and days of another zone."""
@@ -103,7 +122,8 @@ class RecentEvents:
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
         self._buffers: dict[str, EventBuffer] = {}
-        self._keys: list[str] = []
+        self._codes: dict[str, int] = {}
+        self._added = array("i")
         self._parts: list[EventBuffer] = []
         self._waiting: list[tuple[Any, ...]] = []
 
@@ -114,7 +134,7 @@ class RecentEvents:
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
         """Add an event; it is sorted into its buffer on the next read."""
-        self._keys.append(key)
+        self._added.append(self._codes.setdefault(key, len(self._codes)))
         self._waiting.append(row)
 
     def pack(self) -> None:
@@ -140,13 +160,12 @@ class RecentEvents:
 
     def settle(self) -> None:
         """Sort all added events into the buffers, with one sort for all users, so that the next read is fast."""
-        if not self._keys:
+        if not self._added:
             return
         self.pack()
         rows = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
-        keys, self._keys, self._parts = self._keys, [], []
-        codes: dict[str, int] = {}
-        code = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int32, len(keys))
+        code, codes = np.array(self._added, np.int32), self._codes
+        self._added, self._codes, self._parts = array("i"), {}, []
         order = np.lexsort((rows["seq"], rows["at"], code))
         rows, code = rows[order], code[order]
         starts = np.searchsorted(code, np.arange(len(codes) + 1)).tolist()

@@ -189,13 +189,20 @@ class LiveView:
 
         An entry that cannot be applied changes nothing and is set aside.
         """
+        first, last = self._base.dataset_info.store_seq, self.seq
         for stored in entries:
-            if stored.seq > self._base.dataset_info.store_seq:
-                self.seq = max(self.seq, stored.seq)
-                try:
-                    self._apply(stored.seq, stored.entry)
-                except Exception as error:  # no entry may stop the others
-                    self._set_aside(stored.seq, stored.entry.entry_type, stored.entry.key or "", error)
+            seq, entry = stored.seq, stored.entry
+            last = max(last, seq)
+            if seq <= first:
+                continue
+            try:
+                if entry.entry_type == "event":
+                    self._apply_event(seq, entry)
+                else:
+                    self._apply(seq, entry)
+            except Exception as error:  # no entry may stop the others
+                self._set_aside(seq, entry.entry_type, entry.key or "", error)
+        self.seq = last
         self._events.pack()
 
     def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
@@ -251,9 +258,7 @@ class LiveView:
         if entry_type == UNREADABLE:
             raise DataError(f"it cannot be read: {body.get('reason', '')}")
         self.identities.apply(entry)
-        if entry_type == "event":
-            self._apply_event(seq, entry)
-        elif key is None:
+        if key is None:
             return
         elif entry_type in ITEM_CHANGES:
             self._catalog.apply(key, entry_type, body, seq)
@@ -268,16 +273,17 @@ class LiveView:
             self._move(key, before)
 
     def _apply_event(self, seq: int, entry: LogEntry) -> None:
+        # This runs a million times when a server starts over a long log.
         body = entry.body
-        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
-        if key is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(key):
-            return
-        if code == VIEW_ITEM_LIST:
+        if code is None or code == VIEW_ITEM_LIST or not isinstance(item_id, str):
             return  # as in `build_history`: an impression is not an act of the user
         row = self._catalog.row(item_id)
         if row == UNKNOWN:
             return  # it counts once the catalog has the item, after the next training
+        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        if key is None or entry.at < self.identities.erased_at(key):
+            return
         self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
 
     def _move(self, key: str, before: str | None) -> None:
