@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,6 +99,16 @@ class CatalogOverlay:
     def is_settled(self) -> bool:
         """Whether the content of no item waits for `settle`."""
         return not self._pending and (self._growing is None or not self._growing.cold_items.stale)
+
+    @property
+    def position(self) -> int:
+        """Number of changes so far."""
+        return self._changes.position
+
+    def has_changed(self, rows: Iterable[int], position: int) -> bool:
+        """Return whether any of some rows has changed after a position."""
+        position_of = self._changes.position_of
+        return any(position_of.get(row, 0) > position for row in rows)
 
     def warm_up(self) -> None:
         """Compute what the first change would otherwise wait for."""

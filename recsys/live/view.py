@@ -121,6 +121,15 @@ class LiveView:
         """Number that changes with the catalog."""
         return self._catalog.version
 
+    @property
+    def position(self) -> int:
+        """Number of item changes so far."""
+        return self._catalog.position
+
+    def has_changed(self, rows: Iterable[int], position: int) -> bool:
+        """Return whether any of some items has changed after a position; takes a microsecond for a list."""
+        return self._catalog.has_changed(rows, position)
+
     def catch_up(self, store: EventStore, limit: int | None = None) -> bool:
         """Apply the new entries of the log; takes a few microseconds if there are none.
 

@@ -77,7 +77,9 @@ async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         found = recommender.recommend_for(request)
-        answer = CachedAnswer(encode(found), impression_payload(found), start_token(recommender, request, found))
+        named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
+        token = start_token(recommender, request, found)
+        answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
         if key is not None:
             snapshot.cache.put(key, answer)
         elif call.user_id is not None:

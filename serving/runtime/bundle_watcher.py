@@ -192,7 +192,6 @@ class BundleWatcher:
             if not self._is_behind:
                 logger.exception("the live log cannot be read, lists are made without its newest entries: %s", error)
             self._is_behind = True
-        snapshot.cache.keep_to(live.catalog_version)
         self._telemetry.set_aside(live.n_set_aside)
         return not is_complete
 
@@ -245,7 +244,8 @@ class BundleWatcher:
         if current is None or not self._placement_file.poll(current.recommender.current.items_table.schema):
             return
         recommender = replace(current.recommender, book=self._placement_file.book)
-        self.current = replace(current, recommender=recommender, cache=AnswerCache(self._settings.cache_mb << 20))
+        cache = AnswerCache(self._settings.cache_mb << 20, recommender.live)
+        self.current = replace(current, recommender=recommender, cache=cache)
 
     def _refresh_bundle(self) -> None:
         """Open, warm and serve the bundle that `CURRENT` names, unless it is already served or was just refused."""
@@ -319,8 +319,9 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     """
     recommender = Recommender.open(settings.models / version)
     limit_threads(settings)
-    recommender = replace(recommender, live=LiveView(recommender.engine, in_background=True))
-    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
+    live = LiveView(recommender.engine, in_background=True)
+    recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)
+    return Snapshot(version, recommender, cache, _paths(recommender.examples()))
 
 
 def warm_up(recommender: Recommender) -> None:
