@@ -377,5 +377,6 @@ def as_json(frame: pl.DataFrame) -> pl.Series:
 
 
 def _json_column(column: pl.Series) -> pl.Series:
-    unknown_to_json = column.dtype.is_float() and not column.drop_nulls().is_finite().all()
+    values = column.alias("value").drop_nulls()  # methods of a series take its name as a pattern
+    unknown_to_json = column.dtype.is_float() and not values.is_finite().all()
     return column.cast(pl.String) if unknown_to_json or column.dtype.is_temporal() else column
