@@ -44,29 +44,32 @@ class UnsettledItems:
 
     Attributes:
         cold_items: computes it.
-        rows: int64 (n,), ascending.
-        items: their rows of the items table.
+        rows: int64 (n,), ascending, at most `CONTENT_BATCH`.
+        table: the items table.
     """
 
     cold_items: ColdItems
     rows: npt.NDArray[np.int64]
-    items: pl.DataFrame
+    table: pl.DataFrame
 
     def settled(self) -> SettledItems:
-        """Compute the content; any thread may do it."""
-        contents: list[ColdContent] = []
-        failures: list[tuple[int, Exception]] = []
-        for start in range(0, len(self.rows), CONTENT_BATCH):
-            part = slice(start, start + CONTENT_BATCH)
-            try:
-                contents += self.cold_items.compute(self.rows[part], self.items[part])
-            except Exception:
-                for n in range(start, min(start + CONTENT_BATCH, len(self.rows))):
-                    try:
-                        contents += self.cold_items.compute(self.rows[n : n + 1], self.items[n : n + 1])
-                    except Exception as error:
-                        failures.append((int(self.rows[n]), error))
-        return SettledItems(self.cold_items, contents, failures)
+        """Compute the content, and store the lists of similar items; one thread at a time, while others read."""
+        try:
+            return SettledItems(self.cold_items, self._computed(self.rows), [])
+        except Exception:
+            contents: list[ColdContent] = []
+            failures: list[tuple[int, Exception]] = []
+            for row in self.rows.tolist():
+                try:
+                    contents += self._computed(np.array([row], np.int64))
+                except Exception as error:
+                    failures.append((row, error))
+            return SettledItems(self.cold_items, contents, failures)
+
+    def _computed(self, rows: npt.NDArray[np.int64]) -> list[ColdContent]:
+        found = self.cold_items.compute(rows, self.table[rows])
+        self.cold_items.link(found)
+        return found
 
 
 class CatalogOverlay:
@@ -134,23 +137,19 @@ class CatalogOverlay:
             self._set_aside(seq, entry_type, item_id, error)
         self.version += 1
 
-    def unsettled(self, limit: int | None = None) -> UnsettledItems | None:
-        """Return changed items whose content must be computed, None if there are none; they no longer wait.
-
-        Args:
-            limit: largest number of items; all if not given.
-        """
+    def unsettled(self) -> UnsettledItems | None:
+        """Return the next changed items whose content must be computed, which no longer wait; None for none."""
         engine = self.engine
         if self._growing is None or not self._growing.cold_items.stale:
             return None
         cold = self._growing.cold_items
-        rows = np.array(sorted(cold.stale)[:limit], np.int64)
+        rows = np.array(sorted(cold.stale)[:CONTENT_BATCH], np.int64)
         cold.stale.difference_update(rows.tolist())
-        return UnsettledItems(cold, rows, engine.items_table[rows])
+        return UnsettledItems(cold, rows, engine.items_table)
 
     def settle(self, found: SettledItems) -> None:
-        """Store the content of changed items."""
-        found.cold_items.store(found.contents)
+        """Store the content and the vectors of changed items."""
+        found.cold_items.place(found.contents)
         for row, error in found.failures:
             self._set_aside(0, "content", self._base_id(row), error)
         if self._growing is not None and not self._pending:

@@ -71,7 +71,7 @@ class ColdItems:
         base: the engine; never changed.
 
     Attributes:
-        stale: rows whose content has changed since the last `settle`.
+        stale: rows whose content has changed and waits to be computed.
         related_items: lists of related items with cold items in them.
     """
 
@@ -96,7 +96,7 @@ class ColdItems:
         return not self._features
 
     def grow(self, catalog: Catalog) -> None:
-        """Give the items of a catalog rows; new ones have no content and no lists until `settle`."""
+        """Give the items of a catalog rows; new ones have no content and no lists until these are stored."""
         self._catalog = catalog
         self.related_items.catalog = catalog
         n_items = len(catalog.item_type)
@@ -104,17 +104,13 @@ class ColdItems:
             array.grow(n)
         self._is_moved.grow(n_items)
 
-    def settle(self, rows: npt.NDArray[np.int64], items: pl.DataFrame) -> None:
-        """Compute the content, the vectors and the similar items of some items, and store them all or none.
+    def compute(self, rows: npt.NDArray[np.int64], items: pl.DataFrame) -> list[ColdContent]:
+        """Compute the content, the vectors and the similar items of some items; only the pools are changed.
 
         Args:
             rows: int64 (n,), ascending; all have been given by `grow`.
             items: their rows of the items table.
         """
-        self.store(self.compute(rows, items))
-
-    def compute(self, rows: npt.NDArray[np.int64], items: pl.DataFrame) -> list[ColdContent]:
-        """Compute what `settle` stores; nothing is changed but the pools."""
         if not len(rows):
             return []
         base, catalog = self._base, self._catalog
@@ -133,18 +129,11 @@ class ColdItems:
                 found += self._linked(some, pool, features[at], content[at], fresh)
         return found
 
-    def store(self, found: Sequence[ColdContent]) -> None:
-        """Store what `compute` returned."""
+    def link(self, found: Sequence[ColdContent]) -> None:
+        """Store the lists that `compute` returned; others may read meanwhile."""
         for each in found:
             self._unlink(each.row)
-        for each in found:
             self._features[each.row] = each.features
-            if each.row >= self._n:
-                self._content[each.row - self._n] = each.content
-                self._vectors[each.row - self._n] = each.vector
-            else:
-                self._is_moved[each.row] = True
-                self._n_moved += 1
         for each in found:
             self._near[each.row] = {**self._near.get(each.row, {}), **each.near}
             self._similar.pop(each.row, None)
@@ -153,6 +142,16 @@ class ColdItems:
             for row, score in each.listed_in.items():
                 self._list_in(row, each.row, score)
         self.related_items.set_proxies({each.row: each.proxies for each in found})
+
+    def place(self, found: Sequence[ColdContent]) -> None:
+        """Store the content and the vectors that `compute` returned; not while `grow` runs."""
+        for each in found:
+            if each.row >= self._n:
+                self._content[each.row - self._n] = each.content
+                self._vectors[each.row - self._n] = each.vector
+            else:
+                self._is_moved[each.row] = True
+                self._n_moved += 1
         if any(each.row < self._n for each in found):
             self._similar = {}
 

@@ -164,24 +164,17 @@ class LiveView:
             self.seq, self._seen = max(self.seq, last), version
         return True
 
-    def settle(self, limit: int | None = None) -> bool:
-        """Compute the content and the similar items of changed items, while other threads use the view.
-
-        Args:
-            limit: largest number of items; all if not given.
-
-        Returns:
-            Whether there were any.
-        """
+    def settle(self) -> None:
+        """Compute the content and the similar items of changed items, while other threads use the view."""
         with self._settling:
-            with self._lock:
-                found = self._catalog.unsettled(limit)
-            if found is None:
-                return False
-            settled = found.settled()
-            with self._lock:
-                self._catalog.settle(settled)
-            return True
+            while True:
+                with self._lock:
+                    found = self._catalog.unsettled()
+                if found is None:
+                    return
+                settled = found.settled()
+                with self._lock:
+                    self._catalog.settle(settled)
 
     @property
     def is_settled(self) -> bool:

@@ -43,8 +43,6 @@ REQUEST_ENTRIES = 2048
 
 FOLLOW_S = 0.02
 SETTLE_S = 0.1
-SETTLE_ITEMS = 64
-"""Changed items whose content is computed together, in a thread."""
 
 _PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
 """An absolute path, and its last part."""
@@ -230,7 +228,7 @@ class BundleWatcher:
             live = None if self.current is None else self.current.recommender.live
             if live is not None and not live.is_settled:
                 try:
-                    await asyncio.to_thread(live.settle, SETTLE_ITEMS)
+                    await asyncio.to_thread(live.settle)
                 except Exception as error:
                     logger.exception("the content of changed items could not be computed: %s", error)
             await asyncio.sleep(SETTLE_S)

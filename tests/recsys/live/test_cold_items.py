@@ -46,7 +46,9 @@ def engine(shop_engine: Engine) -> Engine:
 def test_nothing_changes_without_new_items(shop_engine: Engine) -> None:
     cold = ColdItems(shop_engine)
     cold.grow(shop_engine.catalog)
-    cold.settle(np.empty(0, np.int64), shop_engine.items_table.head(0))
+    found = cold.compute(np.empty(0, np.int64), shop_engine.items_table.head(0))
+    cold.link(found)
+    cold.place(found)
     idx, score = cold.similar()
     np.testing.assert_array_equal(np.asarray(idx), shop_engine.hybrid.similar_idx)
     np.testing.assert_array_equal(np.asarray(score), shop_engine.hybrid.similar_score)
