@@ -1,88 +1,23 @@
-"""The `recsys` command: its parts, exit codes and error messages."""
+"""The entry point of the `recsys` command, which a Ctrl-C ends quietly while its modules are loaded."""
 
 from __future__ import annotations
 
-import logging
-import sys
+import signal
+import threading
 from collections.abc import Sequence
-from typing import Annotated, Final
-
-import typer
-
-import recsys
-from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, store, train, tune
-from cli.output import show_lines, tell
-from recsys.core.errors import RecsysError, RequestError
-
-WRONG_CALL: Final = 2
-UNEXPECTED: Final = 1
-INFORMATIVE: Final = ("cli", "recsys", "serving", "training", "uvicorn")
-"""Loggers whose messages of level INFO are for people; those of other libraries are shown from WARNING on."""
-
-logger = logging.getLogger(__name__)
-
-
-def build_app() -> typer.Typer:
-    """Build the app with all commands."""
-    app = typer.Typer(
-        name="recsys",
-        help="A recommendation engine that an online shop runs itself.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_common)
-    for family in (data, train, tune, evaluate, serve, recommend, explain, attribution):
-        family.register(app)
-    app.add_typer(bundles.app(), name="models")
-    app.add_typer(placements.app(), name="placements")
-    app.add_typer(keys.app(), name="keys")
-    app.add_typer(store.app(), name="store")
-    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with 0 for success, 2 for a wrong input or call, 1 for any other error.
+    """Run one command; see `cli.app.run`.
 
     Args:
         arguments: words after `recsys`; None for those of the process.
     """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if is_main else None
     try:
-        build_app()(args=None if arguments is None else list(arguments))
-    except RecsysError as error:
-        logger.debug("traceback", exc_info=True)
-        tell(f"recsys: {_message(error)}")
-        sys.exit(WRONG_CALL)
-    except Exception as error:  # one line for people; the exit code says that the call was not the cause
-        logger.debug("traceback", exc_info=True)
-        tell(f"recsys: unexpected {type(error).__name__}: {error} (`recsys --debug …` shows the traceback)")
-        sys.exit(UNEXPECTED)
-
-
-def _show_version(is_wanted: bool) -> None:
-    if is_wanted:
-        show_lines([f"recsys {recsys.__version__}"])
-        raise typer.Exit
-
-
-def _common(
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="RECSYS_DEBUG", help="Show the traceback of an error.")
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING, force=True)
-    for name in INFORMATIVE:
-        logging.getLogger(name).setLevel(logging.INFO)
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-def _message(error: RecsysError) -> str:
-    text = str(error)
-    if isinstance(error, RequestError) and not text.startswith(error.field):
-        return f"{error.field}: {text}"
-    return text
+        from cli.app import run
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)
+    run(arguments)

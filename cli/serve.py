@@ -46,13 +46,13 @@ def serve(
 
     Each option is also an environment variable: RECSYS_MODELS, RECSYS_PORT and so on.
     """
-    from recsys.bundles.registry import current_version
+    from recsys.bundles.registry import versions
     from serving.runtime.settings import load_settings
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
     settings = load_settings(**given, store=store, placements=placements, keys=keys)
-    if current_version(settings.models) is None:
+    if settings.models.is_dir() and not versions(settings.models):
         tell(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"
             f" `recsys train --models {settings.models}` has made one"

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-from cli.main import build_app
+from cli.app import build_app
 from recsys.core.config.settings_table import SettingRow, describe, toml_value
 from recsys.fitting.engine import EngineConfig
 from serving.runtime.settings import Settings, variable_of

@@ -18,6 +18,7 @@ def app() -> typer.Typer:
     commands = typer.Typer(help="Maintain the live log.", no_args_is_help=True)
     commands.callback()(lambda: None)
     commands.command("prune")(prune)
+    commands.command("check")(check)
     return commands
 
 
@@ -62,3 +63,51 @@ def prune(
         show_lines([f"removed {result['changes_removed']:,} changes up to number {changes_up_to}"])
     if compact:
         show_lines(["compacted" if result["compacted"] else "not compacted: a reader was busy, try again"])
+
+
+def check(
+    store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of bundles: also apply all entries to the current one, as the server does.",
+            show_default="none",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the live log: the file, every entry, and whether all entries can be applied; changes nothing.
+
+    The exit code is 1 if anything is wrong.
+    """
+    from recsys.eventlog.check import check_log
+    from recsys.live.view import LiveView
+    from recsys.pipeline.recommender import Recommender
+    from training.ingest.event_log import open_log
+
+    with closing(open_log(store)) as log:
+        report = check_log(log)
+        set_aside: list[dict[str, object]] = []
+        if models is not None:
+            live = LiveView(Recommender.open(models).engine)
+            live.catch_up(log)
+            _ = live.engine  # builds the catalog
+            set_aside = [vars(each) for each in live.set_aside]
+    unreadable = [{"seq": seq, "reason": reason} for seq, reason in report.unreadable]
+    result = {"entries": report.entries, "damage": report.damage, "unreadable": unreadable, "set_aside": set_aside}
+    if as_json:
+        show_json(result)
+    else:
+        show_lines([f"{count:,} entries of type {name}" for name, count in report.entries.items()])
+        show_lines([f"the file is damaged: {found}" for found in report.damage])
+        show_lines([f"entry {each['seq']} cannot be read: {each['reason']}" for each in unreadable])
+        show_lines(
+            [
+                f"entry {each['seq']} ({each['entry_type']} {each['key']!r}) is set aside: {each['reason']}"
+                for each in set_aside
+            ]
+        )
+    if report.damage or unreadable or set_aside:
+        raise typer.Exit(1)
+    if not as_json:
+        show_lines(["nothing is wrong"])

@@ -61,6 +61,11 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         ConfigError: the address cannot be listened on, or the keys or the placements cannot be read.
         StoreError: the live log cannot be opened.
     """
+    if not settings.models.is_dir():
+        raise ConfigError(
+            f"the folder of bundles {settings.models} does not exist: give an existing one with --models, or make it"
+            f" with `recsys train --models {settings.models}`"
+        )
     _check_address(settings)
     settings = _with_start_time(settings)
     with _readiness_poll(settings, on_ready), _ignored_sigterm():

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import Phase, settings
 
-from cli.main import INFORMATIVE
+from cli.app import INFORMATIVE
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate
 from recsys.core.errors import ConfigError

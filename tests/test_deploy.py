@@ -16,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from cli.main import build_app
+from cli.app import build_app
 from tests.serving.conftest import Server
 from tests.shop import TIMEZONE, ShopTables, small_config
 from training.config import TrainingConfig, render_config

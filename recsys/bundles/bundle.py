@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recsys.bundles.serialization import SerializedModel, flatten, unflatten
@@ -41,6 +43,8 @@ RANKER_FILES: Final = {
     "rankers.new.trees": "ranker_new.txt",
     "rankers.pairs.trees": "ranker_pairs.txt",
 }
+READ_ONLY: Final = 0o444
+
 TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parquet"}
 
 
@@ -108,6 +112,8 @@ def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manife
     try:
         partial.mkdir(parents=True)
         manifest = _write_files(engine, partial, version, provenance)
+        for path in partial.iterdir():
+            path.chmod(READ_ONLY)  # a served bundle is mapped into memory: a change in place would crash the server
         if target.exists():
             raise BundleError(f"{target} exists already: remove it, or train again a second later")
         partial.rename(target)
@@ -132,7 +138,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
         path = folder / name
         if name.endswith(".npy"):
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-            parts.arrays[name.removesuffix(".npy")] = mapped.view(np.ndarray)
+            parts.arrays[name.removesuffix(".npy")] = _checked_numbers(path, mapped.view(np.ndarray))
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
     engine = unflatten(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
@@ -141,6 +147,16 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
         if ranker.is_fitted and ranker.feature_names != names:
             raise BundleError(f"{folder} has a ranker with other features than this release's: train again")
     return engine, manifest
+
+
+def _checked_numbers(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array after a check that its numbers are finite; an unknown price is NaN."""
+    if array.dtype.kind == "f" and not path.stem.endswith("price"):
+        with np.errstate(invalid="ignore"):
+            total = float(array.sum(dtype=np.float64))
+        if not math.isfinite(total):
+            raise BundleError(f"{path} has numbers that are not finite: activate another bundle or train again")
+    return array
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from recsys.core.files import atomic_write
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 LOCK: Final = ".lock"
+MAX_NAME_BYTES: Final = 255
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def versions(models: Path) -> tuple[str, ...]:
@@ -113,9 +116,14 @@ def prune(models: Path, keep: int) -> tuple[str, ...]:
 
 def _read_name(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        with path.open("rb") as file:
+            raw = file.read(MAX_NAME_BYTES + 1)
     except FileNotFoundError:
         return None
+    name = raw.decode(errors="replace").strip()
+    if name and (len(raw) > MAX_NAME_BYTES or _NAME.fullmatch(name) is None):
+        raise BundleError(f"{path} has no name of a bundle ({name[:40]!r}): activate a bundle by name")
+    return name or None
 
 
 def _acquire(lock: int, models: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -71,20 +71,21 @@ class ExtendedIdMap(IdMap):
 
     Attributes:
         known: the extended map; its rows stay.
-        added: rows of the additional ids.
+        added: rows of the additional ids; rows past the end of `ids` do not count.
         hidden: ids that are unknown, though their rows stay theirs.
     """
 
     known: IdMap
     added: Mapping[str, int]
-    hidden: frozenset[str]
+    hidden: Set[str]
 
     def row(self, id_: str) -> int:
         """See `IdMap.row`; `UNKNOWN` for a hidden id."""
         if id_ in self.hidden:
             return UNKNOWN
         row = self.known.row(id_)
-        return row if row != UNKNOWN else self.added.get(id_, UNKNOWN)
+        row = row if row != UNKNOWN else self.added.get(id_, UNKNOWN)
+        return row if row < len(self.ids) else UNKNOWN
 
     def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
         """See `IdMap.rows`."""

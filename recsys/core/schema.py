@@ -7,6 +7,7 @@ items and users are attributes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,9 @@ import polars as pl
 
 DATASET_SCHEMA_VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
+MAX_COLUMN_NAME_CHARS: Final = 256
+
+_NO_COLUMN_NAME: Final = re.compile(r"\*|\^.*\$|.*[\x00-\x1f\x7f-\x9f].*", re.DOTALL)
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
@@ -178,6 +182,22 @@ OTHER_EVENTS: Final = (
     "alias",
 )
 """Names of the same specifications that the engine does not use, also where they carry items."""
+
+
+COLUMN_NAMES: Final = (
+    f"a name of 1 to {MAX_COLUMN_NAME_CHARS} characters without control characters, other than * and ^…$,"
+    " which table libraries take as patterns"
+)
+"""The names that a shop's own column may have, in words."""
+
+
+def is_column_name(name: str) -> bool:
+    r"""Return whether a shop's own column of items or users can have a name.
+
+    >>> [name for name in ("color", "颜色", "a*b", "*", "^x.*$", "a\nb", "") if is_column_name(name)]
+    ['color', '颜色', 'a*b']
+    """
+    return 1 <= len(name) <= MAX_COLUMN_NAME_CHARS and _NO_COLUMN_NAME.fullmatch(name) is None
 
 
 @dataclass(frozen=True)

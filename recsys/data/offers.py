@@ -131,11 +131,34 @@ class OfferTable:
         found = sorted(known[names] for each in product(*choices) if (names := OfferScope(*each)) in known)
         return tuple((scope, int(self._times(scope).searchsorted(as_of, side="right"))) for scope in found)
 
-    def terms(self, scope: int, as_of: int) -> OfferTerms:
-        """Return the terms of the offers of a scope that apply at a moment."""
-        rows = _part(self.ends, scope)
-        applies = (self.start[rows] <= as_of) & (as_of < self.end[rows])
-        return OfferTerms(self.item_idx[rows][applies], self.price[rows][applies], self.available[rows][applies])
+    def terms(self, scope: int, as_of: int, items: npt.NDArray[np.int64] | None = None) -> OfferTerms:
+        """Return the terms of the offers of a scope that apply at a moment.
+
+        Args:
+            scope: number of the scope.
+            as_of: seconds since 1970.
+            items: int64, ascending, the only items whose offers are returned; None for all.
+        """
+        part = _part(self.ends, scope)
+        at = np.arange(part.start, part.stop) if items is None else self._places(scope, items)
+        at = at[(self.start[at] <= as_of) & (as_of < self.end[at])]
+        return OfferTerms(self.item_idx[at], self.price[at], self.available[at])
+
+    def _places(self, scope: int, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where the offers of some items are in a scope, in their order."""
+        start = _part(self.ends, scope).start
+        order = self._by_item.get(scope)
+        item_idx = self.item_idx[_part(self.ends, scope)]
+        if order is None:
+            order = self._by_item[scope] = np.argsort(item_idx, kind="stable")
+        first, last = (np.searchsorted(item_idx, items, side, sorter=order) for side in ("left", "right"))
+        found = [order[low:high] for low, high in zip(first.tolist(), last.tolist(), strict=True)]
+        return start + np.sort(np.concatenate([np.empty(0, np.int64), *found]).astype(np.int64))
+
+    @cached_property
+    def _by_item(self) -> dict[int, npt.NDArray[np.int64]]:
+        """Offers of each scope in the order of their items, where items were asked for."""
+        return {}
 
     def _times(self, scope: int) -> npt.NDArray[np.int64]:
         return self.times[_part(self.time_ends, scope)]
@@ -195,6 +218,27 @@ def read_offers(offers: pl.DataFrame, items: IdMap) -> OfferTable:
     return tabulate(rows.filter(pl.col("item_idx") >= 0).select("item_idx", *OFFERS.keys() - {"item_id"}))
 
 
+@dataclass(frozen=True)
+class OfferedColumns:
+    """Prices and availability of all items with the offers that apply.
+
+    Attributes:
+        price: float64 (n_items,), NaN for unknown.
+        available: bool (n_items,).
+        is_stated: bool (n_items,), whether an offer states the availability.
+    """
+
+    price: npt.NDArray[np.float64]
+    available: npt.NDArray[np.bool_]
+    is_stated: npt.NDArray[np.bool_]
+
+    def columns(self, rows: Any) -> dict[str, pl.Expr]:
+        """Return the columns of some rows that replace those of a frame of these rows."""
+        price = pl.lit(pl.Series(self.price[rows], nan_to_null=True)).alias("price")
+        stated, available = pl.lit(pl.Series(self.is_stated[rows])), pl.lit(pl.Series(self.available[rows]))
+        return {"price": price, "available": pl.when(stated).then(available).otherwise("available").alias("available")}
+
+
 _NONE: Final = np.empty(0, np.int64)
 NO_OFFERS: Final = OfferTable(
     (), (), (), _NONE, _NONE, _NONE, np.empty(0, np.int32), np.empty(0, np.float64), np.empty(0, np.int8), _NONE, _NONE
@@ -230,12 +274,12 @@ class Offers:
         return self.known.context_key(where, as_of), self.changed.context_key(where, as_of)
 
     def applicable_terms(
-        self, key: tuple[OfferContextKey, OfferContextKey], as_of: int
+        self, key: tuple[OfferContextKey, OfferContextKey], as_of: int, items: npt.NDArray[np.int64] | None = None
     ) -> Iterator[tuple[OfferScope, OfferTerms]]:
-        """Yield the terms that apply at a moment with their scopes, in ascending precedence."""
+        """Yield the terms that apply at a moment with their scopes, in ascending precedence; to all items or some."""
         for table, scopes in zip((self.known, self.changed), key, strict=True):
             for scope, _ in scopes:
-                terms = table.terms(scope, as_of)
+                terms = table.terms(scope, as_of, items)
                 if table is self.known and len(self.replaced):
                     counts = ~np.isin(terms.item_idx, self.replaced)
                     terms = OfferTerms(terms.item_idx[counts], terms.price[counts], terms.available[counts])

@@ -30,7 +30,7 @@ class Identities:
 
     def __init__(self, merges: Mapping[str, str] | None = None) -> None:
         self._into: dict[str, str] = {}
-        self._sources: dict[str, set[str]] = defaultdict(set)
+        self._sources: dict[str, dict[str, None]] = defaultdict(dict)
         self._erased: dict[str, float] = {}
         for source, target in (merges or {}).items():
             self.merge(source, target)
@@ -59,18 +59,24 @@ class Identities:
 
     def merge(self, source: str, target: str) -> bool:
         """Point `source` at `target` instead of an earlier target; False if that would close a cycle."""
-        if target in self.aliases_of(source):
+        if self._leads_to(target, source):
             return False
         self.unmerge(source)
         self._into[source] = target
-        self._sources[target].add(source)
+        self._sources[target][source] = None
         return True
+
+    def _leads_to(self, key: str, other: str) -> bool:
+        """Return whether an id is another, or is merged into it, directly or by a chain."""
+        while key != other and key in self._into:
+            key = self._into[key]
+        return key == other
 
     def unmerge(self, source: str) -> None:
         """Undo the merge of `source`."""
         target = self._into.pop(source, None)
         if target is not None:
-            self._sources[target].discard(source)
+            self._sources[target].pop(source, None)
 
     def erase(self, key: str, at: float) -> None:
         """Hide events before a moment (seconds since 1970)."""
@@ -90,7 +96,7 @@ class Identities:
         while waiting:
             key = waiting.pop()
             found.append(key)
-            waiting.extend(self._sources.get(key, ()))
+            waiting.extend(tuple(self._sources.get(key, ())))  # at once: another thread may merge meanwhile
         return (target, *sorted(found[1:]))
 
     def erased_at(self, key: str) -> float:

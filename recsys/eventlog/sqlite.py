@@ -30,6 +30,7 @@ from recsys.eventlog.sqlite_erasure import ErasureScan
 from recsys.eventlog.sqlite_schema import (
     POLL_S,
     LogRow,
+    OpenedFiles,
     connect,
     encode,
     fetch_count,
@@ -41,6 +42,7 @@ from recsys.eventlog.sqlite_schema import (
 from recsys.eventlog.store import (
     ITEM_CHANGES,
     KEYED,
+    UNREADABLE,
     USER_CHANGES,
     AppendOutcome,
     EntryType,
@@ -61,6 +63,10 @@ _READ_TYPES: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq"
 )
+_NEW_MERGES: Final = (
+    "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
+    " AND kind IN ('merge', 'unmerge') AND seq > ? ORDER BY seq"
+)
 _KNOWN: Final = "SELECT kind, key, at, received_at, user_id, visitor_id, digest, body FROM log WHERE seq = ?"
 _LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
 _FIRST_SEQ: Final = "SELECT coalesce(min(seq), 1) FROM log"
@@ -77,7 +83,7 @@ _DELETE_CHANGES: Final = (
 REMOVE_BATCH: Final = 10_000
 """Numbers per transaction of retention: bounds how long writers wait."""
 
-_MERGES: Final = '["merge", "unmerge"]'
+MAX_DAMAGE: Final = 100
 _REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that apply to its whole event; the first one decides."""
 
@@ -101,9 +107,13 @@ class SqliteStore:
         self._path, self._timeout_s = path, timeout_s
         self._erased: dict[str, float] = {}
         self._erased_seq = 0
+        self._merges, self._merges_seq = Identities(), 0
+        self._tried: list[tuple[str, str | None]] = []
         self._ids = DedupIndex()
+        self._files = OpenedFiles(path)
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
+        self._files.check()
         self._reader = connect(path, timeout_s)
         self._watcher = connect(path, timeout_s)
         self._group = GroupCommit(self._commit, max_waiting, f"store {path.name}")
@@ -128,6 +138,7 @@ class SqliteStore:
         SQLite's `data_version` counts the commits of other connections; this connection never writes, so it counts the
         commits of this process too.
         """
+        self._files.check()
         with self._watching, self._errors("read"):
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
@@ -200,6 +211,15 @@ class SqliteStore:
             if dropped < REMOVE_BATCH:
                 return removed
 
+    def damage(self) -> tuple[str, ...]:
+        """Return what SQLite finds wrong with the file, at most `MAX_DAMAGE` findings; empty if it is whole."""
+        with self._errors("read"), closing(connect(self._path, self._timeout_s)) as db:
+            try:
+                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({MAX_DAMAGE})").fetchall()]
+            except sqlite3.DatabaseError as error:
+                found = [str(error)]
+        return () if found == ["ok"] else tuple(found)
+
     def close(self) -> None:
         """See `EventStore`."""
         self._group.close()
@@ -209,13 +229,18 @@ class SqliteStore:
 
     def _commit(self, rows: list[LogRow]) -> list[AppendOutcome]:
         """Store the rows of all callers in one transaction."""
-        with self._transaction() as db:
-            self._learn_erasures(db)
-            outcomes = self._decide(db, rows)
-            db.executemany(
-                _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
-            )
-            self._ids.flush(db)
+        self._tried = []
+        try:
+            with self._transaction() as db:
+                self._learn_erasures(db)
+                outcomes = self._decide(db, rows)
+                db.executemany(
+                    _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
+                )
+                self._ids.flush(db)
+        except BaseException:
+            self._forget_merges()
+            raise
         return outcomes
 
     def _decide(self, db: sqlite3.Connection, rows: list[LogRow]) -> list[AppendOutcome]:
@@ -243,14 +268,27 @@ class SqliteStore:
 
     def _cyclic_merges(self, db: sqlite3.Connection, rows: list[LogRow]) -> set[int]:
         """Return the positions of merges that would close a cycle with merges of the log or of earlier rows."""
-        identities = Identities()
-        for row in db.execute(_READ_TYPES, (_MERGES,)).fetchall():
-            identities.apply(_stored(row).entry)
-        return {
-            position
-            for position, row in enumerate(rows)
-            if row.entry_type in ("merge", "unmerge") and not identities.apply(_entry(row))
-        }
+        for row in db.execute(_NEW_MERGES, (self._merges_seq,)).fetchall():
+            self._merges.apply(_stored(row).entry)
+            self._merges_seq = row[0]
+        cyclic: set[int] = set()
+        for position, row in enumerate(rows):
+            if row.entry_type not in ("merge", "unmerge"):
+                continue
+            before = self._merges.merges.get(str(row.key))
+            if self._merges.apply(_entry(row)):
+                self._tried.append((str(row.key), before))
+            else:
+                cyclic.add(position)
+        return cyclic
+
+    def _forget_merges(self) -> None:
+        """Undo the merges of a commit that failed."""
+        for key, before in reversed(self._tried):
+            self._merges.unmerge(key)
+            if before is not None:
+                self._merges.merge(key, before)
+        self._tried = []
 
     def _outcome(
         self, db: sqlite3.Connection, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
@@ -288,9 +326,11 @@ class SqliteStore:
         db = self._writer
         with self._writing, self._errors("written"):
             try:
+                self._files.check()
                 with_retry(lambda: db.execute("BEGIN IMMEDIATE"), self._timeout_s)
                 yield db
                 db.execute("COMMIT")
+                self._files.check()  # nothing is acknowledged that a deleted file took with it
             finally:
                 with suppress(sqlite3.Error):
                     if db.in_transaction:
@@ -318,4 +358,7 @@ def _entry(row: LogRow) -> LogEntry:
 
 def _stored(row: tuple[int, EntryType, str | None, float, float, str]) -> StoredEntry:
     seq, entry_type, key, at, received_at, body = row
-    return StoredEntry(seq, LogEntry(entry_type, key, at, received_at, _decode(body)))
+    try:
+        return StoredEntry(seq, LogEntry(entry_type, key, at, received_at, _decode(body)))
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:  # the file was altered: the other entries count
+        return StoredEntry(seq, LogEntry(UNREADABLE, None, 0.0, 0.0, {"reason": f"{entry_type} {key!r}: {error}"}))

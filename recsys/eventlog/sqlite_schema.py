@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -41,6 +43,7 @@ CHECKPOINT_PAGES: Final = 16_000
 """Pages of the write-ahead log before a checkpoint: large checkpoints write fewer pages."""
 
 CACHE_KB: Final = 16_384
+FILE_MODE: Final = 0o600
 POLL_S: Final = 0.001
 
 T = TypeVar("T")
@@ -71,6 +74,45 @@ class LogRow(NamedTuple):
     def stored(self) -> tuple[object, ...]:
         """The columns of the table."""
         return self[:-2]
+
+
+class OpenedFiles:
+    """The file of a store and its write-ahead log, as they were opened; both may be deleted or replaced by others.
+
+    Args:
+        path: of the store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._paths = (path, Path(f"{path}-wal"))
+        self._opened: dict[Path, tuple[int, int]] = {}
+
+    def check(self) -> None:
+        """Check that the files are those of the first check; takes a few microseconds.
+
+        SQLite makes the write-ahead log when it first needs it, and keeps it while the store is open.
+
+        Raises:
+            StoreError: a file was deleted or replaced: what is written to it would be lost.
+        """
+        for path in self._paths:
+            found = _identity(path)
+            if found is not None:
+                self._opened.setdefault(path, found)
+            if self._opened.get(path) != found:
+                raise StoreError(
+                    f"{path} was deleted or replaced while the store was open: nothing is stored; put the file back,"
+                    " or restart the server to open the new one"
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def row_of(entry: LogEntry, position: int) -> LogRow:
@@ -121,6 +163,7 @@ def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
         StoreError: the file cannot be opened, is not a store or has another schema version.
     """
     try:
+        _create(path)
         db = connect(path, 0.0)
         try:
             db.create_function("digest_of", 2, digest_of, deterministic=True)
@@ -128,9 +171,15 @@ def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise store_error(path, "opened", error) from error
     return db
+
+
+def _create(path: Path) -> None:
+    """Create the file, if it does not exist, for its owner alone: it contains what shoppers did."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
 
 
 def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
@@ -159,7 +208,7 @@ def fetch_count(db: sqlite3.Connection, sql: str) -> int:
     return int(db.execute(sql).fetchone()[0])
 
 
-def store_error(path: Path, done: str, error: sqlite3.Error) -> StoreError:
+def store_error(path: Path, done: str, error: sqlite3.Error | OSError) -> StoreError:
     """Build the error for one of SQLite's, with the file and the remedy."""
     return StoreError(f"{path} could not be {done} ({error}): check the file, its folder, the disk's space and rights")
 

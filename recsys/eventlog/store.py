@@ -32,7 +32,11 @@ EntryType = Literal[
     "merge",
     "unmerge",
     "erasure",
+    "unreadable",
 ]
+
+UNREADABLE: Final = "unreadable"
+"""Type of an entry whose stored content cannot be read; its body has a `reason`. No such entry is ever stored."""
 
 KEYED: Final[tuple[EntryType, ...]] = ("event", "impression")
 """Types whose keys identify one entry each: a second entry with the same key is a duplicate or a conflict."""
@@ -52,7 +56,7 @@ READ_BATCH: Final = 20_000
 """Entries to read at a time: bounds the memory of a reader."""
 
 
-class LogEntry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of the live log.
 
     Attributes:
@@ -79,7 +83,7 @@ class LogEntry(msgspec.Struct, frozen=True):
     part: tuple[str, int] | None = None
 
 
-class StoredEntry(msgspec.Struct, frozen=True):
+class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry with its number.
 
     Attributes:

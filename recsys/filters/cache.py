@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any, Final
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,57 @@ import polars as pl
 
 from recsys.core.shared_cache import SharedCache
 from recsys.filters.filter import NOTHING, Filter, compile_filter
+from recsys.filters.values import Value
 
 ENTRY_BYTES: Final = 600
 """Memory of a kept mask apart from its bits: key, links and object headers."""
 
 Key = tuple[Hashable, str, str]
-Bitmap = tuple[npt.NDArray[np.uint8], int]
-"""The packed bits of a mask, and the length of its key."""
+
+
+class ChangingTable(Protocol):
+    """An items table whose rows change in place, in the order of their positions; see `recsys.live.live_table`."""
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+
+    @property
+    def schema(self) -> Mapping[str, pl.DataType]:
+        """Columns and their types."""
+
+    @property
+    def position(self) -> int:
+        """Number of changes so far."""
+
+    @property
+    def unchanged(self) -> pl.DataFrame:
+        """The first rows, as they were before any change."""
+
+    def changed_since(self, position: int) -> npt.NDArray[np.int64]:
+        """Return the rows that changed after a position."""
+
+    def take(self, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
+        """Return some columns of some rows as they are now."""
+
+
+@dataclass(frozen=True)
+class KeptMask:
+    """A mask at one position of its table.
+
+    Attributes:
+        bits: uint8, packed.
+        position: of the table.
+        key_length: length of its key.
+    """
+
+    bits: npt.NDArray[np.uint8]
+    position: int
+    key_length: int
+
+    def unpacked(self, height: int) -> npt.NDArray[np.bool_]:
+        """Return the mask of the first `height` rows; false for rows that it does not have."""
+        return np.unpackbits(self.bits, count=height).view(np.bool_)
 
 
 class FilterCache:
@@ -33,7 +78,7 @@ class FilterCache:
 
     def __init__(self, max_bytes: int = 64 * 2**20, max_filters: int = 1024) -> None:
         self._filters: SharedCache[str, Filter] = SharedCache(max_filters)
-        self._bitmaps: SharedCache[Key, Bitmap] = SharedCache(max_bytes, _size)
+        self._masks: SharedCache[Key, KeptMask] = SharedCache(max_bytes, _size)
 
     def compiled(self, text: str, schema: Mapping[str, pl.DataType]) -> Filter:
         """Return the filter, compiled for these columns.
@@ -47,7 +92,7 @@ class FilterCache:
     def mask(
         self,
         text: str,
-        items: pl.DataFrame,
+        items: pl.DataFrame | ChangingTable,
         version: Hashable,
         user: Mapping[str, Any] = NOTHING,
         context: Mapping[str, Any] = NOTHING,
@@ -57,7 +102,8 @@ class FilterCache:
         Args:
             text: the filter.
             items: one row per item.
-            version: identifies the state of `items`: another one whenever a row or a column has changed.
+            version: identifies the state of `items`: another one whenever a row or a column has changed. For a
+                `ChangingTable`, another one whenever a column has changed.
             user: attributes by name.
             context: values of the request by name.
 
@@ -67,15 +113,36 @@ class FilterCache:
         Raises:
             FilterError: as `compile_filter` and `Filter.mask`.
         """
-        kept = self._filters.get(text) or self._compile(text, items.schema)
-        values = kept.bind(user, context)
+        compiled = self.compiled(text, items.schema)
+        values = compiled.bind(user, context)
         # By repr, because true, 1 and 1.0 are one key to a dict and three values to a filter.
         key = (version, text, repr(values))
-        bitmap = self._bitmaps.get(key)
-        if bitmap is not None:
-            return np.unpackbits(bitmap[0], count=items.height).view(np.bool_)
-        mask = self.compiled(text, items.schema).evaluate(items, values)
-        self._bitmaps.put(key, (np.packbits(mask), len(key[2])))
+        kept_mask = self._masks.get(key)
+        position = 0 if isinstance(items, pl.DataFrame) else items.position
+        if kept_mask is not None and kept_mask.position == position:
+            return kept_mask.unpacked(items.height)
+        if isinstance(items, pl.DataFrame):
+            mask = compiled.evaluate(items, values)
+        else:
+            mask = self._followed(compiled, items, values, kept_mask)
+        self._masks.put(key, KeptMask(np.packbits(mask), position, len(key[2])))
+        return mask
+
+    def _followed(
+        self, compiled: Filter, items: ChangingTable, values: Mapping[str, Value], known: KeptMask | None
+    ) -> npt.NDArray[np.bool_]:
+        """Return the mask of a table whose rows change, from an earlier one if there is one."""
+        if known is not None and known.position > items.position:
+            known = None
+        mask = np.zeros(items.height, np.bool_)
+        if known is not None:
+            mask[:] = known.unpacked(items.height)
+        else:
+            mask[: items.unchanged.height] = compiled.evaluate(items.unchanged, values)
+        rows = items.changed_since(-1 if known is None else known.position)
+        if len(rows):
+            read = sorted(compiled.columns) or list(items.schema)[:1]
+            mask[rows] = compiled.evaluate_columns(items.take(rows, read), values)
         return mask
 
     def _compile(self, text: str, schema: Mapping[str, pl.DataType]) -> Filter:
@@ -84,6 +151,5 @@ class FilterCache:
         return compiled
 
 
-def _size(bitmap: Bitmap) -> int:
-    bits, key_length = bitmap
-    return bits.nbytes + key_length + ENTRY_BYTES
+def _size(kept: KeptMask) -> int:
+    return kept.bits.nbytes + kept.key_length + ENTRY_BYTES

@@ -75,6 +75,10 @@ class Filter:
         """Return the mask for the values of `bind`; see `mask`."""
         if items.schema != self.schema:
             raise DataError("the items table has other columns than the filter was compiled for: compile it again")
+        return self.evaluate_columns(items, values)
+
+    def evaluate_columns(self, items: pl.DataFrame, values: Mapping[str, Value]) -> npt.NDArray[np.bool_]:
+        """Return the mask of a table of which only the columns that the filter reads are needed."""
         predicate = self._predicate
         if any(value is not None for value in values.values()):
             predicate = compile_predicate(self._root, Scope(self.text, self.schema, values))

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Final
 
 import polars as pl
+import polars.selectors as cs
 
 from recsys.core.errors import FilterError
 from recsys.core.schema import TIMESTAMP
@@ -77,7 +78,7 @@ class TypedValue:
 
 def column_value(name: str, dtype: pl.DataType, at: int) -> TypedValue | None:
     """Return a column of the items table with its type; None if filters cannot read such a column."""
-    column = pl.col(name)
+    column = cs.by_name(name).as_expr()  # `pl.col` takes `*` and `^…$` as patterns
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     value_type = _value_type(inner)
     if value_type is None:

@@ -282,8 +282,8 @@ class Engine:
         return self.state
 
     @cached_property
-    def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Engine]:
-        """This engine with offers applied, by what decides which offers apply."""
+    def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Any]:
+        """The catalog with offers applied (`recsys.pipeline.offer_view`), by what decides which offers apply."""
         return SharedCache(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
 
     def with_computed(self, **values: Any) -> Engine:

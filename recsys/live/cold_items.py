@@ -6,9 +6,10 @@ Known items whose content has changed, such as their tags, get new similar items
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -20,304 +21,273 @@ from recsys.core.ids import NO_ITEM, UNKNOWN
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
+from recsys.live.cold_related_items import ColdRelatedItems, ListColumn, best_of
+from recsys.live.growing_array import GrowingArray
+from recsys.live.item_pools import MAX_POOL, ItemPools
 from recsys.live.patched_array import Numbers, PatchedArray
 from recsys.models.content.hybrid import impute_factors
-from recsys.models.content.similarity import Similarity, pools, reweighted
-from recsys.models.pairs.related_items import RelatedItems
+from recsys.models.content.similarity import Similarity, reweighted
 
 CHUNK_SIZE: Final = 64
 """New items per matrix product with a part of the catalog; bounds the memory."""
 
-N_PROXY_BEST_SELLERS: Final = 20
-"""Best sellers of a type whose lists stand in for the list of a new item of the type."""
-
-MIN_SHARE: Final = 1e-9
-
 N_PROXY_ITEMS: Final = 5
 """Most similar known items of a new item: their related items count as related to the new item."""
 
-PROXY_DISCOUNT: Final = 0.5
-"""Score of a new item in a list, relative to that of its proxy times their similarity."""
+NO_NEIGHBORS: Final[Mapping[int, float]] = MappingProxyType({})
 
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
-Listed = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32]]
-"""One list of related items: rows, scores, and the baskets that contain both items."""
 
 
 @dataclass(frozen=True)
-class _Column:
-    """One column of lists that are computed on access."""
+class ColdContent:
+    """What the content of one new or changed item gives, computed before any of it is stored.
 
-    lists: Callable[[int], Sequence[Numbers] | None]
-    position: int
+    Attributes:
+        row: the item.
+        features: CSR (1, n_features), weighted.
+        content: float32 (n_dimensions,).
+        vector: float32 (n_factors,); zeros for a known item, which keeps its own.
+        near: similar items with their scores.
+        listed_in: items whose lists the item joins, with its scores there.
+        proxies: the most similar known items of a new item, with their similarities.
+    """
 
-    def get(self, row: int) -> Numbers | None:
-        """See `RowSource`."""
-        found = self.lists(row)
-        return None if found is None else found[self.position]
+    row: int
+    features: sparse.csr_matrix
+    content: npt.NDArray[np.float32]
+    vector: npt.NDArray[np.float32]
+    near: dict[int, float]
+    listed_in: dict[int, float]
+    proxies: dict[int, float]
 
 
 class ColdItems:
     """Vectors and lists of the cold items of one engine.
 
+    One thread changes it; others may read meanwhile, as values are replaced and not altered.
+
     Args:
         base: the engine; never changed.
+
+    Attributes:
+        stale: rows whose content has changed and waits to be computed.
+        related_items: lists of related items with cold items in them.
     """
 
     def __init__(self, base: Engine) -> None:
         self._base, self._n = base, len(base.items)
-        self._content = np.zeros((0, base.content.embedding.shape[1]), np.float32)
-        self._vectors = np.zeros((0, base.hybrid.vectors.shape[1]), np.float32)
-        self._types = base.catalog.item_type
-        self._categories = base.catalog.item_category
+        self._catalog = base.catalog
+        self._content = GrowingArray(np.zeros((0, base.content.embedding.shape[1]), np.float32), 0)
+        self._vectors = GrowingArray(np.zeros((0, base.hybrid.vectors.shape[1]), np.float32), 0)
+        self._is_moved = GrowingArray(np.zeros(self._n, np.bool_), False)
+        self._n_moved = 0
+        self._pools = ItemPools(base)
+        self.related_items = ColdRelatedItems(base, self._content)
         self._features: dict[int, sparse.csr_matrix] = {}
-        self._near: dict[int, dict[int, float]] = defaultdict(dict)
+        self._near: dict[int, dict[int, float]] = {}
         self._listed_in: dict[int, set[int]] = defaultdict(set)
-        self._similar: dict[int, Neighbours] = {}
-        self._moved: dict[int, npt.NDArray[np.float32]] = {}
-        self._left: set[int] = set()
-        self._related: dict[tuple[str, int, int], Listed | None] = {}
-        self._proxy_of: dict[int, dict[int, float]] = defaultdict(dict)
-        self._proxies: dict[int, list[int]] = {}
-        self._joined: dict[tuple[str, int], Listed | None] = {}
+        self._similar: dict[int, tuple[Mapping[int, float], int, Neighbours]] = {}
         self.stale: set[int] = set()
 
-    def update(self, table: pl.DataFrame, catalog: Catalog) -> None:
-        """Compute the content, the vectors and the similar items of all items in `stale`.
+    @property
+    def is_empty(self) -> bool:
+        """Whether no item's content is stored."""
+        return not self._features
+
+    def grow(self, catalog: Catalog) -> None:
+        """Give the items of a catalog rows; new ones have no content and no lists until these are stored."""
+        self._catalog = catalog
+        self.related_items.catalog = catalog
+        n_items = len(catalog.item_type)
+        for array, n in ((self._content, n_items - self._n), (self._vectors, n_items - self._n)):
+            array.grow(n)
+        self._is_moved.grow(n_items)
+
+    def compute(self, rows: npt.NDArray[np.int64], items: pl.DataFrame) -> list[ColdContent]:
+        """Compute the content, the vectors and the similar items of some items; only the pools are changed.
 
         Args:
-            table: the whole items table.
-            catalog: the same as arrays.
+            rows: int64 (n,), ascending; all have been given by `grow`.
+            items: their rows of the items table.
         """
-        n_lookahead = len(table) - self._n - len(self._content)
-        self._content = np.vstack([self._content, np.zeros((n_lookahead, self._content.shape[1]), np.float32)])
-        self._vectors = np.vstack([self._vectors, np.zeros((n_lookahead, self._vectors.shape[1]), np.float32)])
-        self._types, self._categories = catalog.item_type, catalog.item_category
-        fresh, self.stale = np.array(sorted(self.stale), np.int64), set()
-        if not len(fresh):
-            return
-        features = self._base.content.encode(table[fresh])
-        weighted = reweighted(features, self._base.hybrid.feature_weights.weight)
-        self._features |= dict(zip(fresh.tolist(), weighted, strict=True))
-        content = self._base.content.project(features)
-        n_known = int(fresh.searchsorted(self._n))
-        if n_known:
-            self._move(fresh[:n_known], content[:n_known])
-        self._settle(fresh[n_known:] - self._n, content[n_known:])
-        self._joined.clear()
-        for item in fresh.tolist():
-            self._unlink(item)
-        for some, pool in pools(catalog, self._base.config.hybrid.n_similar, fresh):
-            for start in range(0, len(some), CHUNK_SIZE):
-                self._link(some[start : start + CHUNK_SIZE], pool)
+        if not len(rows):
+            return []
+        base, catalog = self._base, self._catalog
+        encoded = base.content.encode(items)
+        features = reweighted(encoded, base.hybrid.feature_weights.weight)
+        content = base.content.project(encoded)
+        place = {row: n for n, row in enumerate(rows.tolist())}
+        fresh = {row: features[n : n + 1] for row, n in place.items()}
+        for row, type_ in zip(rows.tolist(), catalog.item_type[rows].tolist(), strict=True):
+            self._pools.set(row, int(catalog.type_category[type_]) if type_ >= 0 else UNKNOWN, fresh[row])
+        found: list[ColdContent] = []
+        for group, pool in self._pools.groups(rows, len(catalog.item_type), base.config.hybrid.n_similar):
+            for start in range(0, len(group), CHUNK_SIZE):
+                some = group[start : start + CHUNK_SIZE]
+                at = np.array([place[row] for row in some.tolist()])
+                found += self._linked(some, pool, features[at], content[at], fresh)
+        return found
 
-    def _settle(self, positions: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
-        """Store the content of new items and impute their vectors."""
-        base = self._base
-        self._content[positions] = content
-        self._vectors[positions] = impute_factors(
-            base.als.item_factors, base.content.embedding, base.popularity.n_buyers, content, base.config.hybrid
-        )
+    def link(self, found: Sequence[ColdContent]) -> None:
+        """Store the lists that `compute` returned; others may read meanwhile."""
+        for each in found:
+            self._unlink(each.row)
+            self._features[each.row] = each.features
+        for each in found:
+            self._near[each.row] = {**self._near.get(each.row, {}), **each.near}
+            self._similar.pop(each.row, None)
+            for row in each.near:
+                self._listed_in[row].add(each.row)
+            for row, score in each.listed_in.items():
+                self._list_in(row, each.row, score)
+        self.related_items.set_proxies({each.row: each.proxies for each in found})
 
-    def _move(self, rows: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> None:
-        """Store the new content of known items; their vectors, which come from purchases, stay."""
-        self._moved |= dict(zip(rows.tolist(), content, strict=True))
-        listed = np.isin(self._base.hybrid.similar_idx, rows).any(axis=1)
-        self._left |= set(np.flatnonzero(listed).tolist())
-        self._similar.clear()
+    def place(self, found: Sequence[ColdContent]) -> None:
+        """Store the content and the vectors that `compute` returned; not while `grow` runs."""
+        for each in found:
+            if each.row >= self._n:
+                self._content[each.row - self._n] = each.content
+                self._vectors[each.row - self._n] = each.vector
+            else:
+                self._is_moved[each.row] = True
+                self._n_moved += 1
+        if any(each.row < self._n for each in found):
+            self._similar = {}
 
     def warm_up(self) -> None:
         """Compute what the first new item would otherwise wait for."""
         base = self._base
-        _ = self._median_shares, self._similarity.item_users
-        of_one = base.content.embed(base.items_table.head(1))
-        impute_factors(
-            base.als.item_factors, base.content.embedding, base.popularity.n_buyers, of_one, base.config.hybrid
-        )
+        _ = self._similarity.item_users
+        self._pools.warm_up()
+        if len(base.items):
+            self.compute(np.zeros(0, np.int64), base.items_table.head(0))
+            base.content.embed(base.items_table.head(1))
 
     @property
     def own_vectors(self) -> npt.NDArray[np.float32]:
         """Hybrid vectors of the new items, float32 (n_new, n_factors)."""
-        return self._vectors
+        return self._vectors.values
 
     @property
     def vectors(self) -> Numbers:
         """Hybrid vectors of all items."""
-        return PatchedArray.array(self._base.hybrid.vectors, self._vectors)
+        return PatchedArray.array(self._base.hybrid.vectors, self._vectors.values)
 
     @property
     def item_factors(self) -> Numbers:
         """ALS factors of all items, zero for new items."""
-        return PatchedArray.array(self._base.als.item_factors, np.zeros_like(self._vectors))
-
-    @property
-    def expected_share(self) -> npt.NDArray[np.float32]:
-        """Expected share of sales of each new item: the median of its type, float32 (n_new,)."""
-        # One more entry than types: a shop may have no types, and an item without a type reads the last entry.
-        medians = np.append(self._median_shares, [MIN_SHARE] * (int(self._types.max(initial=-1)) + 2))
-        types = self._types[self._n :]
-        return np.where(types >= 0, np.maximum(medians[types], MIN_SHARE), 0).astype(np.float32)
-
-    def of_type(self, values: npt.NDArray[np.float32], default: float | None = None) -> npt.NDArray[np.float32]:
-        """Return the mean of the values of each new item's type, else the default.
-
-        Args:
-            values: float32 (n_base, …), one entry per item of the engine.
-            default: for types without items; the mean of all if not given.
-        """
-        types, n_types = self._types + 1, int(self._types.max(initial=-1)) + 2
-        columns = values.reshape(len(values), -1)
-        count = np.bincount(types[: self._n], minlength=n_types)
-        sums = np.column_stack([np.bincount(types[: self._n], column, n_types) for column in columns.T])
-        otherwise = default if default is not None else columns.mean(axis=0) if len(columns) else 1.0
-        mine = types[self._n :]
-        means = sums[mine] / np.maximum(count[mine], 1)[:, None]
-        known = (mine > 0) & (count[mine] > 0)
-        return np.where(known[:, None], means, otherwise).astype(np.float32).reshape(-1, *values.shape[1:])
+        none = np.broadcast_to(np.float32(0), self._vectors.values.shape)
+        return PatchedArray.array(self._base.als.item_factors, none)
 
     def similar(self) -> tuple[Numbers, Numbers]:
         """Return the lists of similar items and their scores, with new items in them and lists of new items."""
         hybrid = self._base.hybrid
-        shape = (len(self._vectors), hybrid.similar_idx.shape[1])
-        idx = PatchedArray.array(hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(self._list, 0))
-        none = np.broadcast_to(np.float32(0), shape)
-        return idx, PatchedArray.array(hybrid.similar_score, none, _Column(self._list, 1))
-
-    def related(self, name: str, lists: RelatedItems, *, joined: bool, substitutes: bool) -> RelatedItems:
-        """Return lists of related items; the list of a new item is the mean of those of its type's best sellers.
-
-        Args:
-            name: of the lists.
-            lists: of the engine; the same for a name at every call.
-            joined: whether new items join the lists of known items: a list that contains a proxy contains the new item.
-            substitutes: whether a possible replacement of an item may be in its list.
-        """
-        shape = (len(self._vectors), lists.item_idx.shape[1])
-        types, categories = self._types, self._categories
-
-        def of(row: int) -> Listed | None:
-            if row < self._n:
-                return self._with_new(name, lists, row, substitutes) if joined and self._proxy_of else None
-            of_type = self._averaged(name, lists, 0, int(types[row]))
-            return of_type if of_type is not None else self._averaged(name, lists, 1, int(categories[row]))
-
-        return replace(
-            lists,
-            item_idx=PatchedArray.array(lists.item_idx, np.broadcast_to(np.int32(NO_ITEM), shape), _Column(of, 0)),
-            score=PatchedArray.array(lists.score, np.broadcast_to(np.float32(0), shape), _Column(of, 1)),
-            n_together=PatchedArray.array(lists.n_together, np.broadcast_to(np.int32(0), shape), _Column(of, 2)),
+        shape = (len(self._vectors.values), hybrid.similar_idx.shape[1])
+        idx = PatchedArray.array(
+            hybrid.similar_idx, np.broadcast_to(np.int32(NO_ITEM), shape), ListColumn(self._list, 0)
         )
-
-    def _with_new(self, name: str, lists: RelatedItems, row: int, substitutes: bool) -> Listed | None:
-        """Return the list of a known item with new items in it, None if no new item belongs there."""
-        key = (name, row)
-        if key not in self._joined:
-            near, score = lists.item_idx[row], lists.score[row]
-            best: dict[int, float] = {}
-            for partner, partner_score in zip(near.tolist(), score.tolist(), strict=True):
-                for item, similarity in self._proxy_of.get(partner, {}).items():
-                    best[item] = max(best.get(item, 0.0), PROXY_DISCOUNT * similarity * partner_score)
-            if not substitutes:
-                best = {item: value for item, value in best.items() if not self._could_replace(item, row)}
-            more, more_scores = np.array(list(best), np.int32), np.array(list(best.values()), np.float32)
-            none = np.zeros(len(more), np.int32)
-            self._joined[key] = (
-                None
-                if not best
-                else _best_of(
-                    np.concatenate([near, more]),
-                    np.concatenate([score, more_scores]),
-                    np.concatenate([lists.n_together[row], none]),
-                    len(near),
-                )
-            )
-        return self._joined[key]
-
-    def _could_replace(self, item: int, row: int) -> bool:
-        """Return whether a new item could replace a known one: by type, or by content if one has no type."""
-        types = self._types[[item, row]]
-        if (types >= 0).all():
-            return bool(types[0] == types[1])
-        cosine = float(self._content[item - self._n] @ self._base.content.embedding[row])
-        return cosine >= self._base.config.replaceable_cosine
-
-    def _averaged(self, name: str, lists: RelatedItems, level: int, code: int) -> Listed | None:
-        """Return the mean list of the best sellers of a type (level 0) or category (level 1), None without any."""
-        key = (name, level, code)
-        if key not in self._related:
-            catalog = self._base.catalog
-            labels = (catalog.item_type, catalog.item_category)[level]
-            members = np.flatnonzero(labels == code) if code >= 0 else np.empty(0, np.int64)
-            best = members[top_k(self._base.popularity.share[members], N_PROXY_BEST_SELLERS)]
-            near, score = lists.item_idx[best].ravel(), lists.score[best].ravel()
-            rows, position = np.unique(near[near >= 0], return_inverse=True)
-            mean = np.bincount(position, score[near >= 0], len(rows)) / max(len(best), 1)
-            none = np.zeros(len(rows), np.int32)
-            self._related[key] = _best_of(rows, mean, none, lists.item_idx.shape[1]) if len(best) else None
-        return self._related[key]
+        none = np.broadcast_to(np.float32(0), shape)
+        return idx, PatchedArray.array(hybrid.similar_score, none, ListColumn(self._list, 1))
 
     def _list(self, row: int) -> Neighbours | None:
-        """Return a list of similar items with new items in it, None if no new item is similar."""
-        near = self._near.get(row, {})
-        if not near and row not in self._left and row not in self._moved:
-            return None
-        if row not in self._similar:
-            hybrid = self._base.hybrid
+        """Return a list of similar items with new items in it, None if it is as in the bundle."""
+        near = self._near.get(row, NO_NEIGHBORS)
+        hybrid, is_fitted = self._base.hybrid, row < self._n and not self._is_moved.values[row]
+        if is_fitted and not near:
+            known = hybrid.similar_idx[row]
+            if not self._n_moved or not self._is_moved.values[known[known >= 0]].any():
+                return None
+        kept, version = self._similar.get(row), self._n_moved
+        if kept is None or kept[0] is not near or kept[1] != version:
             rows, score = np.fromiter(near, np.int32, len(near)), np.fromiter(near.values(), np.float32, len(near))
-            if row < self._n and row not in self._moved:
+            if is_fitted:
                 known, known_score = hybrid.similar_idx[row], hybrid.similar_score[row]
-                stays = ~np.isin(known, list(self._moved)) if row in self._left else np.ones(len(known), np.bool_)
+                stays = (known < 0) | ~self._is_moved.values[known]
                 rows, score = np.concatenate([known[stays], rows]), np.concatenate([known_score[stays], score])
-            self._similar[row] = _padded(rows, score, hybrid.similar_idx.shape[1])
-        return self._similar[row]
+            # Another thread may store more meanwhile: what the list was made from is kept with it.
+            kept = self._similar[row] = (near, version, _padded(rows, score, hybrid.similar_idx.shape[1]))
+        return kept[2]
 
     def _unlink(self, item: int) -> None:
         """Remove the list of an item, and the item from the lists of others."""
         for listed in self._near.pop(item, ()):
             self._listed_in[listed].discard(item)
         for row in self._listed_in.pop(item, ()):
-            del self._near[row][item]
+            self._near[row] = {other: score for other, score in self._near[row].items() if other != item}
             self._similar.pop(row, None)
         self._similar.pop(item, None)
-        for row in self._proxies.pop(item, ()):
-            del self._proxy_of[row][item]
 
-    def _link(self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]) -> None:
-        """Find the similar items of new items in a pool, and the lists that they join, as `list_similar` does."""
-        pool, forward, backward = self._scores(fresh, pool)
-        for item, scores, back in zip(fresh.tolist(), forward, backward, strict=True):
-            best, joined = (top_k(each, 2 * self._base.config.hybrid.n_similar) for each in (scores, back))
-            for row, score in zip(pool[best].tolist(), scores[best].tolist(), strict=True):
-                self._list_in(item, row, score)
-            for row, score in zip(pool[joined].tolist(), back[joined].tolist(), strict=True):
-                self._list_in(row, item, score)
-            best = best[scores[best] > 0]
-            known = best[pool[best] < self._n][: N_PROXY_ITEMS if item >= self._n else 0]
-            self._proxies[item] = pool[known].tolist()
-            for row, score in zip(self._proxies[item], scores[known].tolist(), strict=True):
-                self._proxy_of[row][item] = score
+    def _linked(
+        self,
+        some: npt.NDArray[np.int64],
+        pool: npt.NDArray[np.int64],
+        features: sparse.csr_matrix,
+        content: npt.NDArray[np.float32],
+        fresh: Mapping[int, sparse.csr_matrix],
+    ) -> Iterator[ColdContent]:
+        """Find the similar items of items in a pool, and the lists that they join, as `list_similar` does."""
+        vectors = self._imputed(pool, content)
+        pool, forward, backward = self._scores(some, pool, features, fresh)
+        n_best = 2 * self._base.config.hybrid.n_similar
+        for n, row in enumerate(some.tolist()):
+            scores, back = forward[n], backward[n]
+            best, joined = top_k(scores, n_best), top_k(back, n_best)
+            best, joined = (
+                best[(scores[best] > 0) & (pool[best] != row)],
+                joined[(back[joined] > 0) & (pool[joined] != row)],
+            )
+            known = best[pool[best] < self._n][: N_PROXY_ITEMS if row >= self._n else 0]
+            yield ColdContent(
+                row,
+                features[n : n + 1],
+                content[n],
+                vectors[n],
+                near=_scored(pool[best], scores[best]),
+                listed_in=_scored(pool[joined], back[joined]),
+                proxies=_scored(pool[known], scores[known]),
+            )
+
+    def _imputed(self, pool: npt.NDArray[np.int64], content: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Impute vectors from the known items of a pool, or from all of them where the catalog is small."""
+        base = self._base
+        factors, embedding, n_buyers = base.als.item_factors, base.content.embedding, base.popularity.n_buyers
+        if self._n > MAX_POOL:
+            rows = pool[pool < self._n]
+            factors, embedding, n_buyers = factors[rows], embedding[rows], n_buyers[rows]
+        return impute_factors(factors, embedding, n_buyers, content, base.config.hybrid)
 
     def _list_in(self, row: int, item: int, score: float) -> None:
         """Put an item into the list of another."""
-        if score > 0 and row != item:
-            self._near[row][item] = score
-            self._listed_in[item].add(row)
-            self._similar.pop(row, None)
+        self._near[row] = {**self._near.get(row, {}), item: score}
+        self._listed_in[item].add(row)
+        self._similar.pop(row, None)
 
     def _scores(
-        self, fresh: npt.NDArray[np.int64], pool: npt.NDArray[np.int64]
+        self,
+        some: npt.NDArray[np.int64],
+        pool: npt.NDArray[np.int64],
+        features: sparse.csr_matrix,
+        fresh: Mapping[int, sparse.csr_matrix],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Score the items of a pool for the lists of new items, and new items for the lists of the pool.
 
+        Args:
+            some: int64 (m,), the items.
+            pool: int64 (n,), ascending.
+            features: CSR (m, n_features), their features.
+            fresh: features that are not stored yet.
+
         Returns:
-            The pool, reordered, and both scores, float32 (len(fresh), n). Buyers in common with a changed item count
+            The pool, reordered, and both scores, float32 (m, n). Buyers in common with a changed item count
             again after the next training.
         """
-        similarity, n, types = self._similarity, self._n, self._types
-        is_as_fitted = (pool < n) & ~np.isin(pool, list(self._moved))
+        similarity, n, types = self._similarity, self._n, self._catalog.item_type
+        is_changed = self._is_moved.values[pool] | np.isin(pool, list(fresh))
+        is_as_fitted = (pool < n) & ~is_changed
         fitted, others = pool[is_as_fitted], pool[~is_as_fitted]
-        features, of_others = self._features_of(fresh), self._features_of(others)
-        rows = np.where(fresh < n, fresh, UNKNOWN)
+        of_others = self._features_of(others, fresh)
+        rows = np.where(some < n, some, UNKNOWN)
         known = similarity.scores(fitted, rows, features)
         cosine = np.asarray((features @ of_others.T).todense(), np.float32)
         both = _has_content(features)[:, None] & _has_content(of_others)
@@ -326,15 +296,15 @@ class ColdItems:
         of_fitted = np.asarray((features @ similarity.features[fitted].T).todense(), np.float32)
         cosine = np.hstack([of_fitted, cosine])
         both = np.hstack([_has_content(features)[:, None] & _has_content(similarity.features[fitted]), both])
-        backward = similarity.blend(cosine, np.zeros_like(cosine), self._demand(fresh)[:, None], both)
+        backward = similarity.blend(cosine, np.zeros_like(cosine), self._demand(some)[:, None], both)
         pool = np.concatenate([fitted, others])
-        same_type = (types[fresh][:, None] == types[pool]) & (types[fresh][:, None] >= 0)
+        same_type = (types[some][:, None] == types[pool]) & (types[some][:, None] >= 0)
         return pool, similarity.with_type(forward, same_type), similarity.with_type(backward, same_type)
 
-    def _features_of(self, rows: npt.NDArray[np.int64]) -> sparse.csr_matrix:
-        """Return the features of new and changed items."""
+    def _features_of(self, rows: npt.NDArray[np.int64], fresh: Mapping[int, sparse.csr_matrix]) -> sparse.csr_matrix:
+        """Return the features of new and changed items; `fresh` has those that are not stored yet."""
         none = sparse.csr_matrix((1, self._base.content.features.shape[1]), dtype=np.float32)
-        found = [self._features.get(row, none) for row in rows.tolist()]
+        found = [fresh[row] if row in fresh else self._features.get(row, none) for row in rows.tolist()]
         return sparse.vstack(found).tocsr() if found else none[:0]
 
     def _demand(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -349,15 +319,9 @@ class ColdItems:
         features = reweighted(base.content.features, base.hybrid.feature_weights.weight)
         return Similarity(features, bought, base.catalog.item_type, base.config.hybrid)
 
-    @cached_property
-    def _median_shares(self) -> npt.NDArray[np.float32]:
-        """Median share of sales of each type's items, float32 (n_types,)."""
-        share, types = self._base.popularity.share, self._base.catalog.item_type
-        order = np.lexsort((share, types))
-        n_types = len(self._base.catalog.type_names)
-        starts = types[order].searchsorted(np.arange(n_types + 1))
-        middle = np.minimum((starts[:-1] + starts[1:]) // 2, len(order) - 1)
-        return share[order[middle]] if len(order) else np.zeros(n_types, np.float32)
+
+def _scored(rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> dict[int, float]:
+    return dict(zip(rows.tolist(), scores.tolist(), strict=True))
 
 
 def _has_content(features: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
@@ -366,14 +330,5 @@ def _has_content(features: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
 
 def _padded(rows: Numbers, score: Numbers, width: int) -> Neighbours:
     """Return the best rows as a list of full width."""
-    idx, kept, _ = _best_of(rows, score, np.zeros(len(rows), np.int32), width)
+    idx, kept, _ = best_of(rows, score, np.zeros(len(rows), np.int32), width)
     return idx, kept
-
-
-def _best_of(rows: Numbers, score: Numbers, n_together: Numbers, width: int) -> Listed:
-    """Return the best rows as a list of full width, with their shared baskets."""
-    best = top_k(score, width, rows)
-    best = best[score[best] > 0]
-    idx, kept, counts = np.full(width, NO_ITEM, np.int32), np.zeros(width, np.float32), np.zeros(width, np.int32)
-    idx[: len(best)], kept[: len(best)], counts[: len(best)] = rows[best], score[best], n_together[best]
-    return idx, kept, counts

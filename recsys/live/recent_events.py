@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,11 @@ EVENT_DTYPE: Final = np.dtype(
         ("quantity", np.float32),
     ]
 )
+QUARTER_S: Final = 900
+"""Time zones change at whole quarters of an hour, and differ by these."""
+
+MAX_MOMENTS: Final = 20_000
+"""Quarters of an hour of any zone whose local time is remembered."""
 
 
 class EventEncoder:
@@ -49,6 +55,7 @@ class EventEncoder:
     def __init__(self, timezone: str, has_hours: bool, mean_rating: float, receipt_scope: tuple[str, ...] = ()) -> None:
         self._timezone, self._has_hours = timezone, has_hours
         self._mean_rating, self._scope = mean_rating, receipt_scope
+        self._known: dict[tuple[str | None, float], tuple[int, date]] = {}
 
     def row(
         self, seq: int, at: float, item_idx: int, event_type: int, body: Mapping[str, Any], timezone: str | None
@@ -64,11 +71,12 @@ class EventEncoder:
             timezone: zone of the user, None for the shop's.
         """
         key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
-        hour, day = self._local(at, timezone, key)
+        hour, day = self._local(at, timezone)
         named = self._basket_name(body, at)
+        basket = basket_number(f"day {day} {key}" if named is None else named)
         rating, quantity = self._rating_weight(body.get("value")), body.get("quantity")
         return (
-            *(at, seq, item_idx, basket_number(named or day), rating, event_type, hour, named is None),
+            *(at, seq, item_idx, basket, rating, event_type, hour, named is None),
             *(body.get("basket_id") is not None, math.nan if quantity is None else quantity),
         )
 
@@ -76,19 +84,26 @@ class EventEncoder:
         """Return the same events of the user of a key with the hours and days of another zone."""
         buffer = buffer.copy()
         for event in buffer:
-            event["hour"], day = self._local(float(event["at"]), timezone, key)
+            event["hour"], day = self._local(float(event["at"]), timezone)
             if event["by_day"]:
-                event["basket_idx"] = basket_number(day)
+                event["basket_idx"] = basket_number(f"day {day} {key}")
         return buffer
 
-    def _local(self, at: float, timezone: str | None, key: str | None) -> tuple[int, str]:
+    def _local(self, at: float, timezone: str | None) -> tuple[int, date]:
+        """Return the local hour and day, which are constant within a quarter of an hour."""
+        moment = timezone, at // QUARTER_S
+        known = self._known.get(moment)
+        if known is not None:
+            return known
+        if len(self._known) >= MAX_MOMENTS:
+            self._known.clear()
         local = datetime.fromtimestamp(at, ZoneInfo(timezone or self._timezone))
-        return (local.hour if self._has_hours else NO_HOUR), f"day {local.date()} {key}"
+        found = self._known[moment] = (local.hour if self._has_hours else NO_HOUR), local.date()
+        return found
 
     def _basket_name(self, body: Mapping[str, Any], at: float) -> str | None:
-        day = datetime.fromtimestamp(at, ZoneInfo(self._timezone)).date()
-        if (receipt := receipt_of(body, self._scope, day)) is not None:
-            return f"basket {receipt}"
+        if body.get("basket_id") is not None:
+            return f"basket {receipt_of(body, self._scope, self._local(at, None)[1])}"
         return None if (session := body.get("session_id")) is None else f"session {session}"
 
     def _rating_weight(self, rating: float | None) -> float:
@@ -107,18 +122,19 @@ class RecentEvents:
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
         self._buffers: dict[str, EventBuffer] = {}
-        self._keys: list[str] = []
+        self._codes: dict[str, int] = {}
+        self._added = array("i")
         self._parts: list[EventBuffer] = []
         self._waiting: list[tuple[Any, ...]] = []
 
     def __len__(self) -> int:
         """Return the number of users with events."""
-        self._settle()
+        self.settle()
         return len(self._buffers)
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
         """Add an event; it is sorted into its buffer on the next read."""
-        self._keys.append(key)
+        self._added.append(self._codes.setdefault(key, len(self._codes)))
         self._waiting.append(row)
 
     def pack(self) -> None:
@@ -129,7 +145,7 @@ class RecentEvents:
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the events of a user, None if there are none."""
-        self._settle()
+        self.settle()
         return self._buffers.get(key)
 
     def change(self, key: str, changed: Callable[[EventBuffer], EventBuffer]) -> None:
@@ -142,15 +158,14 @@ class RecentEvents:
             else:
                 del self._buffers[key]
 
-    def _settle(self) -> None:
-        """Sort all added events into the buffers, with one sort for all users."""
-        if not self._keys:
+    def settle(self) -> None:
+        """Sort all added events into the buffers, with one sort for all users, so that the next read is fast."""
+        if not self._added:
             return
         self.pack()
         rows = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
-        keys, self._keys, self._parts = self._keys, [], []
-        codes: dict[str, int] = {}
-        code = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int32, len(keys))
+        code, codes = np.array(self._added, np.int32), self._codes
+        self._added, self._codes, self._parts = array("i"), {}, []
         order = np.lexsort((rows["seq"], rows["at"], code))
         rows, code = rows[order], code[order]
         starts = np.searchsorted(code, np.arange(len(codes) + 1)).tolist()

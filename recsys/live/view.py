@@ -6,6 +6,7 @@ The bundle is never changed. A view applies the entries that the bundle's tables
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,13 +14,22 @@ from typing import Final
 
 import numpy as np
 
+from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.data.row_changes import OFFERS, offers_after
 from recsys.eventlog.identities import Identities, user_key
-from recsys.eventlog.store import ITEM_CHANGES, READ_BATCH, USER_CHANGES, EventStore, LogEntry, StoredEntry
+from recsys.eventlog.store import (
+    ITEM_CHANGES,
+    READ_BATCH,
+    UNREADABLE,
+    USER_CHANGES,
+    EventStore,
+    LogEntry,
+    StoredEntry,
+)
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.older_changes import outdated_parts
@@ -28,6 +38,28 @@ from recsys.live.user_profiles import UserProfiles
 
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
 NO_READ_YET: Final = -1
+
+
+MAX_SET_ASIDE: Final = 1000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SetAsideEntry:
+    """An entry of the log that could not be applied.
+
+    Attributes:
+        seq: its number; 0 where only the content of an item could not be computed.
+        entry_type: its type.
+        key: its key, "" for none.
+        reason: the error.
+    """
+
+    seq: int
+    entry_type: str
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -53,23 +85,35 @@ class LiveView:
 
     Args:
         base: the bundle's engine; never changed.
+        in_background: whether another thread calls `settle`; else the engine is always settled.
+
+    Attributes:
+        identities: merges and erasures.
+        profiles: attributes of users.
+        seq: number of the last entry that was applied.
+        set_aside: entries that could not be applied, at most the first `MAX_SET_ASIDE`.
+        n_set_aside: number of all of them.
     """
 
-    def __init__(self, base: Engine) -> None:
+    def __init__(self, base: Engine, *, in_background: bool = False) -> None:
         shop = base.dataset_info
-        self._base = base
+        self._base, self._in_background = base, in_background
         self._encoder = EventEncoder(shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope)
         self._events = RecentEvents(base.config.history.max_events)
-        self._catalog = CatalogOverlay(base)
+        self._catalog = CatalogOverlay(base, self._set_aside)
         self._seen = NO_READ_YET
-        self._lock = threading.RLock()
+        self._lock, self._settling = threading.RLock(), threading.Lock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
         self.profiles = UserProfiles(base)
         self.seq = shop.store_seq
+        self.set_aside: list[SetAsideEntry] = []
+        self.n_set_aside = 0
 
     @property
     def engine(self) -> Engine:
-        """The models over the current catalog; built on the first access after a change."""
+        """The models over the current catalog."""
+        if not self._in_background:
+            self.settle()
         with self._lock:
             return self._catalog.engine
 
@@ -78,33 +122,100 @@ class LiveView:
         """Number that changes with the catalog."""
         return self._catalog.version
 
-    def catch_up(self, store: EventStore) -> None:
+    @property
+    def position(self) -> int:
+        """Number of item changes so far."""
+        return self._catalog.position
+
+    def has_changed(self, rows: Iterable[int], position: int) -> bool:
+        """Return whether any of some items has changed after a position; takes a microsecond for a list."""
+        return self._catalog.has_changed(rows, position)
+
+    def catch_up(self, store: EventStore, limit: int | None = None) -> bool:
         """Apply the new entries of the log; takes a few microseconds if there are none.
+
+        Args:
+            store: the log.
+            limit: largest number of entries to read; all if not given.
+
+        Returns:
+            Whether all entries are applied.
 
         Raises:
             StoreError: the log cannot be read; earlier entries stay applied.
         """
         version = store.version()
         if version == self._seen:
-            return
+            return True
         with self._lock:
             # Both are read before the log, so entries committed meanwhile are read again rather than missed.
-            last = store.last_seq()
-            while entries := store.read_after(self.seq, READ_BATCH, without=("impression",)):
+            last, left = store.last_seq(), limit
+            while True:
+                size = READ_BATCH if left is None else min(left, READ_BATCH)
+                entries = store.read_after(self.seq, size, without=("impression",)) if size else []
                 self.apply(entries)
+                if len(entries) < size:
+                    break
+                if left is not None:
+                    left -= len(entries)
+                    if left <= 0:
+                        self._events.settle()
+                        return False
+            self._events.settle()
             self.seq, self._seen = max(self.seq, last), version
+        return True
+
+    def settle(self) -> None:
+        """Compute the content and the similar items of changed items, while other threads use the view."""
+        with self._settling:
+            while True:
+                with self._lock:
+                    found = self._catalog.unsettled()
+                if found is None:
+                    return
+                settled = found.settled()
+                with self._lock:
+                    self._catalog.settle(settled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the content of no changed item waits for `settle`."""
+        with self._lock:
+            return self._catalog.is_settled
 
     def warm_up(self) -> None:
         """Compute what the first new item would otherwise wait for."""
         self._catalog.warm_up()
 
     def apply(self, entries: Iterable[StoredEntry]) -> None:
-        """Apply entries of the log; those that the bundle contains are skipped."""
+        """Apply entries of the log; those that the bundle contains are skipped.
+
+        An entry that cannot be applied changes nothing and is set aside.
+        """
+        first, last = self._base.dataset_info.store_seq, self.seq
         for stored in entries:
-            if stored.seq > self._base.dataset_info.store_seq:
-                self._apply(stored.seq, stored.entry)
-                self.seq = max(self.seq, stored.seq)
+            seq, entry = stored.seq, stored.entry
+            last = max(last, seq)
+            if seq <= first:
+                continue
+            try:
+                if entry.entry_type == "event":
+                    self._apply_event(seq, entry)
+                else:
+                    self._apply(seq, entry)
+            except Exception as error:  # no entry may stop the others
+                self._set_aside(seq, entry.entry_type, entry.key or "", error)
+        self.seq = last
         self._events.pack()
+
+    def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
+        self.n_set_aside += 1
+        reason = f"{type(error).__name__}: {error}"
+        if len(self.set_aside) < MAX_SET_ASIDE:
+            self.set_aside.append(SetAsideEntry(seq, entry_type, key, reason))
+        logger.warning(
+            "entry %d of the live log (%s %r) is set aside, it cannot be applied: %s", seq, entry_type, key, reason
+        )
 
     def user(self, key: str | None, as_of: int) -> ResolvedUser:
         """Returns the user of a key, with the events up to a moment.
@@ -147,13 +258,13 @@ class LiveView:
 
     def _apply(self, seq: int, entry: LogEntry) -> None:
         entry_type, key, body = entry.entry_type, entry.key, entry.body
+        if entry_type == UNREADABLE:
+            raise DataError(f"it cannot be read: {body.get('reason', '')}")
         self.identities.apply(entry)
-        if entry_type == "event":
-            self._apply_event(seq, entry)
-        elif key is None:
+        if key is None:
             return
         elif entry_type in ITEM_CHANGES:
-            self._apply_item_change(entry)
+            self._apply_item_change(seq, entry)
         elif entry_type in USER_CHANGES:
             before = self.profiles.timezone(key)
             self.profiles.apply(key, entry_type, body)
@@ -164,26 +275,29 @@ class LiveView:
             self.profiles.erase(key)
             self._move(key, before)
 
-    def _apply_item_change(self, entry: LogEntry) -> None:
+    def _apply_item_change(self, seq: int, entry: LogEntry) -> None:
         """Apply what is newer than the bundle's files."""
         key, entry_type, body = entry.key or "", entry.entry_type, entry.body
         is_outdated, keeps_offers = outdated_parts(self._base, entry)
         offers = None if keeps_offers else offers_after(entry_type, body)
         if not is_outdated:
-            self._catalog.apply(key, entry_type, body, keeps_offers=keeps_offers)
+            self._catalog.apply(key, entry_type, body, seq, keeps_offers=keeps_offers)
         elif offers is not None:
-            self._catalog.apply(key, "item_patch", {OFFERS: offers})
+            self._catalog.apply(key, "item_patch", {OFFERS: offers}, seq)
 
     def _apply_event(self, seq: int, entry: LogEntry) -> None:
+        # This runs a million times when a server starts over a long log.
         body = entry.body
-        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
-        if key is None or code is None or not isinstance(item_id, str) or entry.at < self.identities.erased_at(key):
-            return
-        row = self._base.item_row(item_id)
-        row = self._catalog.row(item_id) if row == UNKNOWN else row
-        if code == VIEW_ITEM_LIST:
+        if code is None or code == VIEW_ITEM_LIST or not isinstance(item_id, str):
             return  # as in `build_history`: an impression is not an act of the user
+        row = self._catalog.row(item_id)
+        row = self._base.item_row(item_id) if row == UNKNOWN else row
+        if row == UNKNOWN:
+            return  # it counts once the catalog has the item, after the next training
+        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+        if key is None or entry.at < self.identities.erased_at(key):
+            return
         self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
 
     def _move(self, key: str, before: str | None) -> None:

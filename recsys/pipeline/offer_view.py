@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 
-from recsys.data.offers import NOT_STATED, OfferContextKey, OfferScope
+from recsys.data.offers import NOT_STATED, OfferContextKey, OfferedColumns, OfferScope
 from recsys.fitting.engine import Engine
+from recsys.live.growing_array import GrowingArray
+from recsys.live.live_table import live_table
 from recsys.rules.masks import Attributes
 
 NO_SCOPE: Final[tuple[OfferContextKey, OfferContextKey]] = ((), ())
@@ -24,6 +26,8 @@ SHARED: Final = (
     "is_tail",
     "share_in_type",
     "by_popularity",
+    "created_at_s",
+    "newest",
     "user_timezones",
     "is_opted_out",
     "general_state",
@@ -48,9 +52,9 @@ def with_offers(engine: Engine, context: Mapping[str, Any], as_of: int, attribut
         return engine
     found = engine.offered.get(key)
     if found is None:
-        found = _with_offers(engine, key, as_of)
+        found = OfferedCatalog(engine, key)
         engine.offered.put(key, found)
-    return found
+    return found.over(engine, as_of)
 
 
 def offer_context_key(
@@ -63,22 +67,67 @@ def offer_context_key(
     return engine.offers.context_key(OfferScope.of(context, own), as_of)
 
 
-def _with_offers(engine: Engine, standing: tuple[OfferContextKey, OfferContextKey], as_of: int) -> Engine:
-    table, catalog = engine.items_table, engine.catalog
-    price = table["price"].fill_null(float("nan")).to_numpy(writable=True)
-    available, is_said = catalog.available.copy(), np.zeros(len(catalog.available), np.bool_)
-    for _, terms in engine.offers.applicable_terms(standing, as_of):
-        priced, said = ~np.isnan(terms.price), terms.available != NOT_STATED
-        # Of several entries for one item numpy keeps the last, which has precedence.
-        price[terms.item_idx[priced]] = terms.price[priced]
-        available[terms.item_idx[said]] = terms.available[said] == 1
-        is_said[terms.item_idx[said]] = True
-    in_place = pl.when(pl.Series(is_said)).then(pl.Series(available)).otherwise(pl.col("available"))
-    columns = (pl.Series("price", price, nan_to_null=True), in_place.alias("available"))
-    view = replace(
-        engine,
-        items_table=table.with_columns(columns),
-        catalog=replace(catalog, price=price.astype(np.float32), available=available),
-        offers=replace(engine.offers, applied=standing),
-    )
-    return view.with_computed(**{name: getattr(engine, name) for name in SHARED})
+class OfferedCatalog:
+    """The catalog with the offers of one context, kept up to date with changes of items.
+
+    Args:
+        engine: the models, over the catalog without offers.
+        key: the offers that apply.
+    """
+
+    def __init__(self, engine: Engine, key: tuple[OfferContextKey, OfferContextKey]) -> None:
+        self._key = key
+        self._price = GrowingArray(np.empty(0, np.float64), np.nan)
+        self._price_single = GrowingArray(np.empty(0, np.float32), np.nan)
+        self._available = GrowingArray(np.empty(0, np.bool_), True)
+        self._is_stated = GrowingArray(np.empty(0, np.bool_), False)
+        self._position, self._state = -1, object()
+        self._over: Engine | None = None
+        self._view = engine
+        self._lock = threading.Lock()
+
+    def over(self, engine: Engine, as_of: int) -> Engine:
+        """Return the engine with the prices and availability of the offers.
+
+        Args:
+            engine: the models over the current catalog, without offers.
+            as_of: a moment at which the offers of the key apply, seconds since 1970.
+        """
+        table = live_table(engine.items_table)
+        position = 0 if table is None else table.position
+        with self._lock:
+            if self._over is not engine or self._position != position:
+                self._apply(engine, as_of)
+                self._over, self._position = engine, position
+                self._view = self._composed(engine)
+            return self._view
+
+    def _apply(self, engine: Engine, as_of: int) -> None:
+        """Set the values of all items, or of those that have changed."""
+        table, is_first = live_table(engine.items_table), self._position < 0
+        if is_first or table is None:
+            rows, prices = np.arange(engine.n_items), engine.items_table["price"]
+        else:
+            rows = table.changed_since(self._position)
+            prices = table.take(rows, ["price"])["price"]
+        for array in (self._price, self._price_single, self._available, self._is_stated):
+            array.grow(engine.n_items)
+        self._price[rows] = prices.fill_null(float("nan")).to_numpy()
+        self._available[rows], self._is_stated[rows] = engine.catalog.available[rows], False
+        for _, terms in engine.offers.applicable_terms(self._key, as_of, None if is_first else rows):
+            priced, stated = ~np.isnan(terms.price), terms.available != NOT_STATED
+            # Of several entries for one item numpy keeps the last, which has precedence.
+            self._price[terms.item_idx[priced]] = terms.price[priced]
+            self._available[terms.item_idx[stated]] = terms.available[stated] == 1
+            self._is_stated[terms.item_idx[stated]] = True
+        with np.errstate(over="ignore"):
+            self._price_single[rows] = self._price.values[rows].astype(np.float32)
+
+    def _composed(self, engine: Engine) -> Engine:
+        table, live = engine.items_table, live_table(engine.items_table)
+        offered = OfferedColumns(self._price.values, self._available.values, self._is_stated.values)
+        frame = table.with_columns(offered.columns(slice(None)).values()) if live is None else live.with_offers(offered)
+        catalog = replace(engine.catalog, price=self._price_single.values, available=self._available.values)
+        vars(catalog)["has_groups"] = engine.catalog.has_groups
+        view = replace(engine, items_table=frame, catalog=catalog, offers=replace(engine.offers, applied=self._key))
+        return view.with_computed(state=self._state, **{name: getattr(engine, name) for name in SHARED})

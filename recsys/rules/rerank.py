@@ -7,12 +7,10 @@ order of this module.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from recsys.core.placements import Placement
 from recsys.core.topk import top_k
@@ -242,8 +240,5 @@ def _categories(engine: Engine, rows: Rows) -> npt.NDArray[np.int64]:
 
 def _age_days(engine: Engine, rows: Rows, now: int) -> npt.NDArray[np.float64]:
     """Days since each item was created, float64 (n,), >= 0; infinite where that is not known."""
-    created = engine.items_table["created_at"].gather(pl.Series(rows, dtype=pl.UInt32))
-    moment = datetime.fromtimestamp(now, UTC)
-    age_s = (pl.lit(moment) - pl.col("created_at")).dt.total_seconds()
-    days = created.to_frame("created_at").select(age_s / DAY_S).to_series().cast(pl.Float64).fill_null(float("inf"))
-    return np.maximum(days.to_numpy(), 0.0)
+    created = engine.created_at_s[rows]
+    return np.where(created > 0, np.maximum((now - created) / DAY_S, 0.0), np.inf)

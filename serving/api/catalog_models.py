@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from recsys.core.schema import COLUMN_NAMES, is_column_name
 from recsys.core.timestamps import EARLIEST, LATEST
 from serving.http.fields import Id, Integer, Label, Name, Price, Timestamp
 from serving.http.validation import MAX_FAULTS
@@ -128,6 +129,11 @@ def given_fields(fields: ItemFields | UserFields, columns: Mapping[str, Any], ke
         FieldError(f"attributes.{name}", f"attributes.{name}: {name} is a field of its own, not an attribute")
         for name in attributes
         if name in columns
+    ]
+    faults += [
+        FieldError("attributes", f"attributes has the name {shown(name)!r}: expected {COLUMN_NAMES}", shown(name))
+        for name in attributes
+        if not is_column_name(name)
     ]
     offers: list[Offer] = given.get("offers") or []
     for index, offer in enumerate(offers):

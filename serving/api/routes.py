@@ -77,7 +77,9 @@ async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         found = recommender.recommend_for(request)
-        answer = CachedAnswer(encode(found), impression_payload(found), start_token(recommender, request, found))
+        named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
+        token = start_token(recommender, request, found)
+        answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
         if key is not None:
             snapshot.cache.put(key, answer)
         elif call.user_id is not None:
@@ -124,10 +126,10 @@ async def live(app_context: AppContext, call: NoParameters) -> bytes:
 async def ready(app_context: AppContext, call: NoParameters) -> bytes:
     """Report the bundle that is being served and the server's time.
 
-    Without a bundle the response is a 503 with the reason. If keys are required, there are no examples: this call is
-    open to all, and they name a user.
+    Without a bundle, or if no list can be made, the response is a 503 with the reason. If keys are required, there are
+    no examples: this call is open to all, and they name a user.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = app_context.watcher.check_lists()
     version, now = snapshot.recommender.version, moment(app_context.clock.now())
     examples = snapshot.examples if app_context.keys is None else ()
     return encode(Readiness(version, now, app_context.clock.kind, app_context.watcher.last_error, examples))

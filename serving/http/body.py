@@ -18,6 +18,7 @@ from serving.http.validation import converts, decodes, find_faults, has_valid_id
 from serving.problems import FieldError, InvalidRequestError, shown
 
 JSON: Final = "application/json"
+MAX_LENGTH_DIGITS: Final = 18
 
 _CHARSET: Final = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
@@ -119,7 +120,10 @@ def check_headers(headers: Headers, media_type: str, max_bytes: int) -> None:
     coding = named.get(b"content-encoding", "identity")
     if coding.lower() != "identity":
         raise HTTPException(415, f"the body's Content-Encoding is {shown(coding)!r}: send it uncompressed")
-    if int(named.get(b"content-length", "0")) > max_bytes:
+    length = named.get(b"content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise HTTPException(400, f"the Content-Length is {shown(length)!r}: expected a number of bytes")
+    if len(length.lstrip("0")) > MAX_LENGTH_DIGITS or int(length) > max_bytes:
         _refuse_size(max_bytes)
 
 

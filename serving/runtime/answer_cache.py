@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
 from recsys.data.offers import OfferContextKey, OfferScope
+from recsys.live.view import LiveView
 from serving.runtime.impressions import ImpressionPayload
 
 ENTRY_BYTES: Final = 400
 """Memory of an entry besides its bytes: key, links and object headers."""
+
+ROW_BYTES: Final = 40
+"""Memory of the row of an item."""
+
+MAX_STALE_S: Final = 1.0
+"""How long a response may miss changes of items that it does not name."""
 
 QUARTER_S: Final = 900
 """Time zones differ by whole quarters of an hour, so the local hour is constant within a quarter."""
@@ -34,44 +44,65 @@ class CachedAnswer(NamedTuple):
         body: encoded.
         payload: its entry in the log of impressions.
         token: of the next page, None if there is none.
+        rows: rows of the items that it names, the one that it is for included.
     """
 
     body: bytes
     payload: ImpressionPayload
     token: str | None = None
+    rows: tuple[int, ...] = ()
 
     @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
-        return len(self.body) + len(bytes(self.payload.items)) + len(self.token or "") + ENTRY_BYTES
+        rest = len(self.token or "") + ROW_BYTES * len(self.rows) + ENTRY_BYTES
+        return len(self.body) + len(bytes(self.payload.items)) + rest
+
+
+class _Kept(NamedTuple):
+    """A response with the state of the catalog that it was made from."""
+
+    answer: CachedAnswer
+    version: int
+    position: int
 
 
 class AnswerCache:
-    """Responses of one bundle over one state of the catalog: never stale, and each new bundle has a new cache.
+    """Responses of one bundle; each new bundle has a new cache.
+
+    A response that names a changed item is never returned. Another one may be up to `MAX_STALE_S` old while changes
+    keep coming: an item that is new, cheaper or back in stock joins such a list that much later.
 
     Args:
         max_bytes: memory limit; 0 disables the cache.
+        live: the changes of the catalog, None for a catalog that does not change.
+        clock: seconds of a clock that never goes back.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._catalog_version = 0
-        self._answers: LRUCache[AnswerKey, CachedAnswer] = LRUCache(max_bytes, getsizeof=lambda answer: answer.n_bytes)
-
-    def keep_to(self, catalog_version: int) -> None:
-        """Remove all responses of another state of the catalog.
-
-        Args:
-            catalog_version: the state of the catalog that the next responses are made from.
-        """
-        if catalog_version != self._catalog_version:
-            self._catalog_version = catalog_version
-            self._answers.clear()
+    def __init__(
+        self, max_bytes: int, live: LiveView | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._live, self._clock = live, clock
+        self._oldest_version, self._moved_at = 0, -math.inf
+        self._answers: LRUCache[AnswerKey, _Kept] = LRUCache(max_bytes, getsizeof=lambda kept: kept.answer.n_bytes)
 
     def get(self, key: AnswerKey) -> CachedAnswer | None:
-        """Return the response, None if it is not cached."""
-        return self._answers.get(key)
+        """Return the response, None if it is not cached or no longer right."""
+        kept = self._answers.get(key)
+        if kept is None or self._live is None:
+            return None if kept is None else kept.answer
+        version = self._live.catalog_version
+        if kept.version != version:
+            now = self._clock()
+            if now - self._moved_at >= MAX_STALE_S:
+                self._oldest_version, self._moved_at = version, now
+            if kept.version < self._oldest_version or self._live.has_changed(kept.answer.rows, kept.position):
+                del self._answers[key]
+                return None
+        return kept.answer
 
     def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
         """Cache a response, and remove others until it fits; one that is larger than the cache is not kept."""
         if answer.n_bytes <= self._answers.maxsize:
-            self._answers[key] = answer
+            version, position = (0, 0) if self._live is None else (self._live.catalog_version, self._live.position)
+            self._answers[key] = _Kept(answer, version, position)

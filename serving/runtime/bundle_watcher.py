@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
-from recsys.bundles.registry import CURRENT, current_version
+from recsys.bundles.registry import CURRENT, current_version, versions
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
+from recsys.core.request import Request
 from recsys.eventlog.store import EventStore
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender, SampleIds
@@ -31,6 +34,18 @@ logger = logging.getLogger(__name__)
 NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
 WARM_UP_ROUNDS = 3
 MAX_RETRY_S = 60.0
+
+STEP_ENTRIES = 256
+"""Entries of the log that are applied at once while it is followed: bounds how long requests wait."""
+
+REQUEST_ENTRIES = 2048
+"""Entries that a request applies itself, so that its list has them; only a longer backlog is left to the follower."""
+
+FOLLOW_S = 0.02
+SETTLE_S = 0.1
+
+_PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
+"""An absolute path, and its last part."""
 
 OpenLog = Callable[[], EventStore]
 """Returns the live log of this process."""
@@ -81,7 +96,7 @@ class BundleWatcher:
     def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, open_log: OpenLog | None = None) -> None:
         self._settings = settings
         self._open_log = open_log
-        self._is_behind = False
+        self._is_behind = self._is_broken = False
         self._clock = clock
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
@@ -92,8 +107,12 @@ class BundleWatcher:
 
     @property
     def last_error(self) -> str | None:
-        """Why the newest bundle, or the newest file of placements, is not being served; None if both are."""
-        return "; ".join(filter(None, (self._bundle_error, self._placement_file.last_error))) or None
+        """Why the newest bundle, or the newest file of placements, is not being served; None if both are.
+
+        It names no folder of the machine: everybody may read it.
+        """
+        text = "; ".join(filter(None, (self._bundle_error, self._placement_file.last_error)))
+        return _PATH.sub(r"\1", text) or None
 
     def snapshot(self) -> Snapshot:
         """Return what is being served, up to date with all entries of the live log that any process has acknowledged.
@@ -103,16 +122,32 @@ class BundleWatcher:
         """
         current = self.current
         if current is None:
-            folder = self._settings.models
-            missing = (
-                f"there is no bundle in {folder} yet; run `recsys train --models {folder}`, or wait until it is open"
-            )
+            missing = "there is no bundle yet; run `recsys train` for this server's --models, or wait until it is open"
             reason = self.last_error or missing
             raise NotReadyError(f"no model is served: {reason}", int(self._settings.poll_seconds) + 1)
         if current is not self._caught_up:
             self._catch_up(current)
             self._skip_until_end_of_turn(current)
         return current
+
+    def check_lists(self) -> Snapshot:
+        """Return what is being served, after making one list from it.
+
+        Raises:
+            NotReadyError: there is no bundle yet, or no list can be made.
+        """
+        snapshot = self.snapshot()
+        recommender = snapshot.recommender
+        name = next((name for name, each in recommender.placements.items() if each.anchor == "none"), "for_you")
+        try:
+            recommender.recommend_for(Request(name, self._clock.now(), limit=1))
+        except Exception as error:
+            if not self._is_broken:
+                logger.exception("no list can be made: %s", error)
+            self._is_broken = True
+            raise NotReadyError("no list can be made; the server's log has the reason", 1) from error
+        self._is_broken = False
+        return snapshot
 
     def up_to_date(self, snapshot: Snapshot) -> Snapshot:
         """Bring a snapshot that is used for long up to date with the live log; a few microseconds."""
@@ -135,19 +170,28 @@ class BundleWatcher:
     def _end_turn(self) -> None:
         self._caught_up = None
 
-    def _catch_up(self, snapshot: Snapshot) -> None:
-        """Read the new entries of the log; if it cannot be read, the entries known so far are still used."""
-        live = snapshot.recommender.live
+    def _catch_up(self, snapshot: Snapshot, limit: int | None = REQUEST_ENTRIES) -> bool:
+        """Read the new entries of the log; if it cannot be read, the entries known so far are still used.
+
+        Args:
+            snapshot: whose view reads them.
+            limit: largest number of entries; None for all.
+
+        Returns:
+            Whether more entries can be read at once.
+        """
+        live, is_complete = snapshot.recommender.live, True
         if live is None or self._open_log is None:
-            return
+            return False
         try:
-            live.catch_up(self._open_log())
+            is_complete = live.catch_up(self._open_log(), limit)
             self._is_behind = False
         except StoreError as error:
             if not self._is_behind:
                 logger.exception("the live log cannot be read, lists are made without its newest entries: %s", error)
             self._is_behind = True
-        snapshot.cache.keep_to(live.catalog_version)
+        self._telemetry.set_aside(live.n_set_aside)
+        return not is_complete
 
     @property
     def placements(self) -> Mapping[str, Placement]:
@@ -155,10 +199,39 @@ class BundleWatcher:
         return self.current.recommender.placements if self.current else NO_PLACEMENTS
 
     async def run(self) -> None:
-        """Poll `CURRENT` forever, in a thread, so that requests are answered meanwhile."""
+        """Follow `CURRENT` and the live log forever."""
+        await asyncio.gather(self._follow_bundles(), self._follow_log(), self._settle())
+
+    async def _follow_bundles(self) -> None:
         while True:
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception as error:  # a fault of one moment must not end the following
+                self._bundle_error = f"{type(error).__name__} while bundles were followed; the server's log has it"
+                logger.exception("bundles could not be followed: %s", error)
             await asyncio.sleep(self._settings.poll_seconds)
+
+    async def _follow_log(self) -> None:
+        """Apply the entries of the log in short steps, between requests, so that none of them finds a long backlog."""
+        while True:
+            is_behind = False
+            try:
+                if self.current is not None:
+                    is_behind = self._catch_up(self.current, STEP_ENTRIES)
+            except Exception as error:
+                logger.exception("the live log could not be followed: %s", error)
+            await asyncio.sleep(0 if is_behind else FOLLOW_S)
+
+    async def _settle(self) -> None:
+        """Compute the content of changed items in a thread, so that requests are answered meanwhile."""
+        while True:
+            live = None if self.current is None else self.current.recommender.live
+            if live is not None and not live.is_settled:
+                try:
+                    await asyncio.to_thread(live.settle)
+                except Exception as error:
+                    logger.exception("the content of changed items could not be computed: %s", error)
+            await asyncio.sleep(SETTLE_S)
 
     def refresh(self) -> None:
         """Serve what is new: the bundle that `CURRENT` names, and the file of placements."""
@@ -169,34 +242,46 @@ class BundleWatcher:
         if current is None or not self._placement_file.poll(current.recommender.current.items_table.schema):
             return
         recommender = replace(current.recommender, book=self._placement_file.book)
-        self.current = replace(current, recommender=recommender, cache=AnswerCache(self._settings.cache_mb << 20))
+        cache = AnswerCache(self._settings.cache_mb << 20, recommender.live)
+        self.current = replace(current, recommender=recommender, cache=cache)
 
     def _refresh_bundle(self) -> None:
         """Open, warm and serve the bundle that `CURRENT` names, unless it is already served or was just refused."""
-        try:
-            version = current_version(self._settings.models)
-        except (RecsysError, OSError) as error:
-            self._bundle_error = str(error)
-            return
+        version, problem = self._wanted()
         if version is None or (self.current and version == self.current.version):
-            self._refusal = self._bundle_error = None
+            self._refusal, self._bundle_error = None, problem
             return
         if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
             return
         try:
             snapshot = open_snapshot(self._settings, version)
-            self._catch_up(snapshot)  # before it is served: the first read may take long
+            self._catch_up(snapshot, None)  # before it is served: the first read may take long
+            if snapshot.recommender.live is not None:
+                snapshot.recommender.live.settle()
             book = self._placement_file.book
             book.check(snapshot.recommender.current.items_table.schema)
             snapshot = replace(snapshot, recommender=replace(snapshot.recommender, book=book))
             warm_up(snapshot.recommender)
-            self._serve(snapshot)
+            self._serve(snapshot, problem)
         except Exception as error:  # no fault of a new bundle may stop the old one
             self._refuse(version, error)
 
-    def _serve(self, snapshot: Snapshot) -> None:
+    def _wanted(self) -> tuple[str | None, str | None]:
+        """Return the version that `CURRENT` names, and why it names none that can be read.
+
+        Then the version that is being served stays; a server that starts serves the newest one.
+        """
+        try:
+            return current_version(self._settings.models), None
+        except (RecsysError, OSError) as error:
+            if str(error) != self._bundle_error:
+                logger.error("%s", error)
+            known = versions(self._settings.models)
+            return self.current.version if self.current else (known[-1] if known else None), str(error)
+
+    def _serve(self, snapshot: Snapshot, problem: str | None) -> None:
         self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
-        self._refusal = self._bundle_error = None
+        self._refusal, self._bundle_error = None, problem
         self.current = snapshot
         gc.freeze()  # else a full collection traverses the whole bundle and delays all requests
         self._telemetry.opened("served")
@@ -232,8 +317,9 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     """
     recommender = Recommender.open(settings.models / version)
     limit_threads(settings)
-    recommender = replace(recommender, live=LiveView(recommender.engine))
-    return Snapshot(version, recommender, AnswerCache(settings.cache_mb << 20), _paths(recommender.examples()))
+    live = LiveView(recommender.engine, in_background=True)
+    recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)
+    return Snapshot(version, recommender, cache, _paths(recommender.examples()))
 
 
 def warm_up(recommender: Recommender) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,6 +43,13 @@ class Telemetry:
             ["result"],
             registry=self._registry,
         )
+        self._set_aside = Gauge(
+            "recsys_set_aside_entries",
+            "Entries of the live log that could not be applied; `recsys store check` names them.",
+            multiprocess_mode="max",
+            registry=self._registry,
+        )
+        self._n_set_aside = 0
         self._children: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, placement: str, status: int, seconds: float) -> None:
@@ -70,6 +77,12 @@ class Telemetry:
     def shown(self, result: str, count: int) -> None:
         """Count lists that were returned as `logged`, `dropped` or `failed`."""
         self._impressions.labels(result).inc(count)
+
+    def set_aside(self, count: int) -> None:
+        """Set the number of entries of the log that could not be applied."""
+        if count != self._n_set_aside:
+            self._n_set_aside = count
+            self._set_aside.set(count)
 
     def exposition(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

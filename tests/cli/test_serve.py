@@ -33,3 +33,9 @@ def test_a_port_that_is_taken_is_one_sentence(recsys: Run, shop_models: Path) ->
         taken.listen()
         said = recsys("serve", "--models", shop_models, "--port", taken.getsockname()[1])
     assert (said.code, "choose another port" in said.err) == (2, True)
+
+
+def test_a_folder_that_does_not_exist_is_named(recsys: Run, tmp_path: Path) -> None:
+    said = recsys("serve", "--models", tmp_path / "TYPO", "--port", free_port())
+    assert said.code == 2
+    assert said.err.startswith(f"recsys: the folder of bundles {tmp_path / 'TYPO'} does not exist")

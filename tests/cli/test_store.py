@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -61,3 +62,33 @@ def test_a_missing_log_and_a_negative_age_are_wrong_calls(tmp_path: Path, log: P
     missing = recsys("store", "prune", "--store", tmp_path / "none.db", "--older-than-days", 1)
     assert (missing.code, "none.db" in missing.err) == (2, True)
     assert recsys("store", "prune", "--store", log, "--older-than-days", -1).code == 2
+
+
+def test_check_finds_nothing_wrong_with_a_sound_log(recsys: Run, log: Path) -> None:
+    said = recsys("store", "check", "--store", log)
+    assert said.code == 0
+    assert "3 entries of type event" in said.out
+    assert said.out.endswith("nothing is wrong\n")
+
+
+def test_check_names_entries_that_cannot_be_read_or_applied(recsys: Run, log: Path, shop_models: Path) -> None:
+    with closing(sqlite3.connect(log)) as db:
+        db.execute("UPDATE log SET body = '{' WHERE seq = 3")
+        db.execute("UPDATE log SET at = 1e300 WHERE kind = 'event'")
+        db.execute("UPDATE log SET body = json_set(body, '$.item_id', 'phone-1') WHERE kind = 'event'")
+        db.commit()
+    said = recsys("store", "check", "--store", log, "--models", shop_models, "--json")
+    assert said.code == 1
+    found = json.loads(said.out)
+    assert [each["seq"] for each in found["unreadable"]] == [3]
+    assert [each["seq"] for each in found["set_aside"]] == [1, 3, 6, 11]
+    assert found["damage"] == []
+    text = recsys("store", "check", "--store", log, "--models", shop_models)
+    assert text.code == 1
+    assert "entry 3 cannot be read" in text.out
+    assert "is set aside" in text.out
+    assert "nothing is wrong" not in text.out
+
+
+def test_check_of_no_file_is_a_wrong_call(recsys: Run, tmp_path: Path) -> None:
+    assert recsys("store", "check", "--store", tmp_path / "none").code == 2

@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Path:
 @pytest.fixture
 def models(tmp_path: Path, shop_models: Path) -> Path:
     """A copy of the shop's models that a test may change."""
-    return Path(shutil.copytree(shop_models, tmp_path / "models"))
+    return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
 
 
 def test_training_tells_stages_memory_and_the_bundle(recsys: Run, data: Path, settings: Path, tmp_path: Path) -> None:

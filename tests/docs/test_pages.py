@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from typer.main import get_command
 
-from cli.main import build_app
+from cli.app import build_app
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, ITEMS, TABLES
 from recsys.filters import compile_filter

@@ -70,7 +70,7 @@ def client(shop_models: Path) -> Iterator[Client]:
 @pytest.fixture
 def own_models(shop_models: Path, tmp_path: Path) -> Path:
     """A copy of the models that a test may change."""
-    return Path(shutil.copytree(shop_models, tmp_path / "models"))
+    return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
 
 
 class Server:

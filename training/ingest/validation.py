@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import REQUIRED, TABLES, WHO
+from recsys.core.schema import REQUIRED, TABLES, WHO, is_column_name
 from recsys.core.timestamps import EARLIEST_EVENT
 from recsys.data.orders import negative_as_refunds
 from training.ingest.attributes import typed_columns
@@ -178,9 +178,9 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     kept = checked.kept
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
-    attributes = [name for name in named.columns if name not in TABLES[table]]
-    keeps_attributes = table in ATTRIBUTED
-    extra = named.select(attributes)[kept[ROW]] if attributes and keeps_attributes else pl.DataFrame()
+    others = [name for name in named.columns if name not in TABLES[table]]
+    attributes = [name for name in others if table in ATTRIBUTED and is_column_name(name)]
+    extra = named.select(attributes)[kept[ROW]] if attributes else pl.DataFrame()
     extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times, rules.casts.decimal)
     emptied = cast.emptied.filter(pl.col("at").is_in(kept[ROW].implode())) if cast.emptied.height else cast.emptied
     left_out = pl.concat([rejected, repeated]).sort(ROW)
@@ -190,7 +190,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         rows=n_rows,
         duplicates=repeated.height,
         skipped=skipped,
-        ignored_columns=() if keeps_attributes else tuple(attributes),
+        ignored_columns=tuple(name for name in others if name not in attributes),
         notes=(*cast.notes, *extremes, *types, *_returned(n_returns)),
         emptied=_emptied(emptied, named, raw, table),
         examples=_examples(rejected, emptied, named, raw),
@@ -355,5 +355,6 @@ def as_json(frame: pl.DataFrame) -> pl.Series:
 
 
 def _json_column(column: pl.Series) -> pl.Series:
-    unknown_to_json = column.dtype.is_float() and not column.drop_nulls().is_finite().all()
+    values = column.alias("value").drop_nulls()  # methods of a series take its name as a pattern
+    unknown_to_json = column.dtype.is_float() and not values.is_finite().all()
     return column.cast(pl.String) if unknown_to_json or column.dtype.is_temporal() else column

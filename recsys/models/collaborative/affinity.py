@@ -71,14 +71,29 @@ class AffinityModel:
         Returns:
             Rows, int32, and scores, float32, in [0, 1]; both empty if no item with a known type has a weight above 0.
         """
+        owned, type_weight = self.type_weights(item_idx, weight)
+        if not len(owned):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        return self.items_of(owned, type_weight, allowed)
+
+    def type_weights(
+        self, item_idx: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """Return the heaviest types of a user's items, int32, and `P(type | user)` of each, float64; see `score`."""
         types = self.item_type[item_idx]
         known = (types >= 0) & (weight > 0)
         owned, inverse = np.unique(types[known], return_inverse=True)
-        if not len(owned):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
         type_weight = np.bincount(inverse, weight[known])
         top_idx = np.argsort(-type_weight, kind="stable")[: self.config.max_types]
-        owned, type_weight = owned[top_idx], type_weight[top_idx] / type_weight.sum()
+        return owned[top_idx], type_weight[top_idx] / type_weight.sum()
+
+    def items_of(
+        self,
+        owned: npt.NDArray[np.int32],
+        type_weight: npt.NDArray[np.float64],
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Score the items of some types; see `score`."""
         length = self.indptr[owned + 1] - self.indptr[owned]
         if allowed is None:
             length = np.minimum(length, self.config.items_per_type)

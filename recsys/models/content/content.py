@@ -154,7 +154,8 @@ def _attribute_columns(items: pl.DataFrame, config: ContentConfig) -> tuple[str,
 
 def _long_features(items: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataFrame:
     """Return one line per row and feature (`block:value`), distinct and sorted."""
-    rows = items.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
+    columns = items.select("category", "price", "brand", "tags")  # the shop's own may have any name, such as `row`
+    rows = columns.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
     path = pl.col("category").list.drop_nulls()
     max_depth = rows.select(path.list.len().max()).item() or 0
     type_name = pl.when(path.list.len() > 0).then(path.list.join(PATH_SEPARATOR))
@@ -170,15 +171,17 @@ def _long_features(items: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataF
         _block(rows, "price", band),
         _block(rows.explode("tags"), "tag", pl.col("tags")),
         title_tokens(items["title"]).select("row", pl.concat_str(pl.lit("title:"), "token").alias("feature")),
-        *(_attribute_block(rows, name) for name in attributes),
+        *(_attribute_block(items[name]) for name in attributes),
     ]
     return pl.concat(blocks).unique().sort("row", "feature")
 
 
-def _attribute_block(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    is_list = isinstance(rows.schema[name], pl.List)
-    value = pl.col(name).cast(pl.String)
-    return _block(rows.explode(name) if is_list else rows, f"attribute:{name}", value)
+def _attribute_block(column: pl.Series) -> pl.DataFrame:
+    rows = column.alias("value").to_frame().with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
+    is_list = isinstance(column.dtype, pl.List)
+    return _block(
+        rows.explode("value") if is_list else rows, f"attribute:{column.name}", pl.col("value").cast(pl.String)
+    )
 
 
 def _block(rows: pl.DataFrame, kind: str, value: pl.Expr) -> pl.DataFrame:

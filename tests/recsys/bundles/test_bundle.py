@@ -23,6 +23,7 @@ from recsys.bundles.bundle import (
 )
 from recsys.bundles.registry import activate, current_version, versions
 from recsys.core.errors import BundleError
+from recsys.core.files import file_digest
 from recsys.fitting.engine import Engine
 from tests.recsys.same import assert_same
 from tests.shop import small_config
@@ -39,7 +40,7 @@ def _write(engine: Engine, models: Path, minutes: int = 0) -> str:
 def folder(shop_models: Path, tmp_path: Path) -> Path:
     """A bundle that a test may damage."""
     source = shop_models / str(current_version(shop_models))
-    return Path(shutil.copytree(source, tmp_path / source.name))
+    return Path(shutil.copytree(source, tmp_path / source.name, copy_function=shutil.copyfile))
 
 
 def test_a_bundle_round_trip_is_bit_equal(shop_engine: Engine, shop_models: Path) -> None:
@@ -195,3 +196,28 @@ def test_a_folder_that_is_a_file_cannot_hold_bundles(shop_engine: Engine, tmp_pa
     (tmp_path / "models").write_text("")
     with pytest.raises(BundleError, match="cannot be written"):
         _write(shop_engine, tmp_path / "models")
+
+
+def test_files_of_a_bundle_are_read_only(shop_models: Path) -> None:
+    files = list((shop_models / str(current_version(shop_models))).iterdir())
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o444}
+
+
+def _reseal(folder: Path, name: str) -> None:
+    """Let the manifest agree with a file that was changed, as an attacker or a careless script would."""
+    document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    document.pop(bundle.SEAL)
+    document["files"][name] = file_digest(folder / name)
+    sealed = document | {bundle.SEAL: bundle._seal(document)}
+    (folder / MANIFEST).write_text(json.dumps(sealed), encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["als.item_factors.npy", "popularity.share.npy", "hybrid.similar_score.npy"])
+def test_a_resealed_bundle_with_numbers_that_are_not_finite_is_refused(folder: Path, name: str, value: float) -> None:
+    array = np.load(folder / name)
+    array.flat[array.size // 2] = value
+    np.save(folder / name, array)
+    _reseal(folder, name)
+    with pytest.raises(BundleError, match=f"{name} has numbers that are not finite"):
+        read_bundle(folder)

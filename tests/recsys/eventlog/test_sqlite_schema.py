@@ -9,6 +9,7 @@ import pytest
 
 from recsys.core.errors import DataError, StoreError
 from recsys.eventlog.identities import SESSION
+from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.sqlite_dedup import digest_of
 from recsys.eventlog.sqlite_schema import (
     STORE_SCHEMA_VERSION,
@@ -115,3 +116,40 @@ def test_an_error_names_the_file_and_the_remedy() -> None:
     assert str(error) == (
         "log.db could not be read (disk I/O error): check the file, its folder, the disk's space and rights"
     )
+
+
+def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "store.sqlite")) as store:
+        store.append([LogEntry("item_put", "i", 1.0, 1.0, {})])
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_deleted_or_replaced_acknowledges_nothing(
+    tmp_path: Path, suffix: str, is_replaced: bool
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(SqliteStore(path)) as store:
+        store.append([LogEntry("item_put", "i", 1.0, 1.0, {})])
+        file, kept = tmp_path / f"store.sqlite{suffix}", tmp_path / "kept"
+        file.rename(kept)
+        if is_replaced:
+            file.write_bytes(kept.read_bytes())
+        for act in (lambda: store.append([LogEntry("item_put", "j", 1.0, 1.0, {})]), store.version):
+            with pytest.raises(StoreError, match="was deleted or replaced while the store was open"):
+                act()
+        kept.replace(file)
+        assert store.append([LogEntry("item_put", "j", 1.0, 1.0, {})]) == ["stored"], "it is back"
+
+
+def test_other_processes_checkpoints_and_purges_replace_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(SqliteStore(path)) as store:
+        for n in range(3):
+            with closing(SqliteStore(path)) as other:
+                other.append([LogEntry("item_put", f"o{n}", 1.0, 1.0, {})])
+                assert other.purge()
+                assert other.compact()
+            assert store.append([LogEntry("item_put", f"i{n}", 1.0, 1.0, {})]) == ["stored"]
+        assert store.last_seq() == 6

@@ -17,6 +17,8 @@ from recsys.data.catalog import Catalog
 from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
+from recsys.live.cold_items import ColdItems
+from recsys.live.growing_engine import GrowingEngine
 from recsys.live.view import LiveView
 from recsys.pipeline.recommend import recommend
 from tests.recsys.degenerate import DEGENERATE
@@ -101,9 +103,9 @@ def test_any_changes_of_any_shop_leave_lists_of_what_can_be_had(
     np.testing.assert_array_equal(is_same_group(catalog), is_same_group(other))
     assert live.engine.items.ids == whole.engine.items.ids
     assert live.engine.titles == whole.engine.titles
-    assert live.engine.items_table.select(sorted(live.engine.items_table.columns)).equals(
-        whole.engine.items_table.select(sorted(whole.engine.items_table.columns))
-    )
+    table, other_table = live.engine.items_table[:], whole.engine.items_table[:]
+    assert table.select(sorted(table.columns)).equals(other_table.select(sorted(other_table.columns)))
+    assert not live.set_aside
     for answer in answers(live):
         listed = [item.item_id for item in answer.items]
         assert len(listed) == len(set(listed))
@@ -140,3 +142,108 @@ def test_an_item_moved_to_an_empty_type_keeps_its_related_items() -> None:
         live.apply(entries_of([("item_patch", "a1", {"category": category})]))
         found = recommend(live.engine, Request("complementary", NOW, 100, None, ("a1",)), "", live)
         assert all(reason.text for item in found.items for reason in item.reasons)
+
+
+NAMES = st.text(min_size=1, max_size=6) | st.sampled_from(
+    ["*", "^.*$", "^x$", "row", "mask", "item_idx", "feature", "value", ""]
+)
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.lists(st.text(max_size=3), max_size=3),
+)
+ANY_BODY = st.dictionaries(
+    st.sampled_from(
+        ["title", "category", "tags", "brand", "price", "available", "created_at", "item_group_id", "offers"]
+    ),
+    VALUES | st.lists(st.dictionaries(NAMES, VALUES, max_size=2), max_size=2),
+    max_size=3,
+)
+HOSTILE = st.tuples(
+    st.sampled_from(["item_put", "item_patch"]),
+    ITEM_IDS,
+    st.builds(lambda body, own: body | {"attributes": own}, ANY_BODY, st.dictionaries(NAMES, VALUES, max_size=4)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(HOSTILE, min_size=1, max_size=5))
+def test_whatever_the_log_contains_lists_are_served_and_nothing_else_is_lost(
+    steps: Sequence[tuple[str, str, dict[str, Any]]],
+) -> None:
+    live = LiveView(engine_of("ten users and thirty events"))
+    live.apply(entries_of(steps))
+    last = StoredEntry(len(steps) + 1, LogEntry("item_put", "sound", NOW, NOW, {"price": 5.0, "category": ["D"]}))
+    live.apply([last])
+    for answer in answers(live):
+        assert all(item.reasons for item in answer.items)
+    assert live.engine.items.row("sound") != UNKNOWN
+    assert last.seq not in {each.seq for each in live.set_aside}
+    assert live.n_set_aside == len(live.set_aside)
+
+
+def broken_for(item_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the arrays of one item be impossible to build, after those of others are set."""
+    set_one = GrowingEngine._set
+
+    def fails(self: GrowingEngine, row: int, value: Any) -> None:
+        if value["item_id"] == item_id:
+            raise ZeroDivisionError("impossible")
+        set_one(self, row, value)
+
+    monkeypatch.setattr(GrowingEngine, "_set", fails)
+
+
+def test_an_entry_that_cannot_be_applied_is_undone_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_for("new/2", monkeypatch)
+    steps = [
+        ("item_put", "new 1", {"price": 1.0}),
+        ("item_put", "new/2", {"price": 2.0, "offers": [{"price": 3.0}]}),
+        ("item_put", "新", {"price": 4.0, "offers": [{"price": 3.0}]}),
+        ("item_patch", "a1", {"price": 9.0}),
+    ]
+    for cut in range(5):
+        live = LiveView(engine_of("ten users and thirty events"))
+        live.apply(entries_of(steps)[:cut])
+        answers(live)
+        live.apply(entries_of(steps)[cut:])
+        engine = live.engine
+        assert [(each.seq, each.key, each.reason) for each in live.set_aside] == [
+            (2, "new/2", "ZeroDivisionError: impossible")
+        ]
+        assert engine.items.row("new/2") == UNKNOWN
+        assert [
+            engine.items_table.row(engine.items.row(name), named=True)["price"] for name in ("new 1", "新", "a1")
+        ] == [
+            1.0,
+            4.0,
+            9.0,
+        ]
+        assert len(engine.offers) == 1
+        answers(live)
+        live.apply(
+            [StoredEntry(9, LogEntry("event", None, NOW, NOW, {"user_id": "u0", "item_id": "新", "event": "purchase"}))]
+        )
+        assert len(live.history("u0", NOW)) > 0
+        answers(live)
+
+
+def test_an_item_whose_content_fails_is_listed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = ColdItems.compute
+
+    def fails(self: ColdItems, rows: Any, items: Any) -> Any:
+        if "new 1" in items["item_id"].to_list():
+            raise ZeroDivisionError("impossible")
+        return compute(self, rows, items)
+
+    monkeypatch.setattr(ColdItems, "compute", fails)
+    live = LiveView(engine_of("ten users and thirty events"))
+    steps = [("item_put", name, {"title": "red cup", "category": ["食品", "A"]}) for name in ("new 1", "新")]
+    live.apply(entries_of(steps))
+    answers(live)
+    assert [each.entry_type for each in live.set_aside] == ["content"]
+    assert live.engine.items.row("new 1") != UNKNOWN
+    assert (np.asarray(live.engine.hybrid.similar_idx[live.engine.items.row("新")]) >= 0).any()

@@ -129,7 +129,7 @@ def test_a_recent_purchase_is_not_due(log: Log) -> None:
 
 
 def test_what_is_bought_moves_up(log: Log) -> None:
-    user_id, item_id = USERS_WITH_HISTORY[1], "积木-大"
+    user_id, item_id = USERS_WITH_HISTORY[1], "积木 Blocks-大"
     before = log.listed("for_you", user_id, limit=100)
     for days in (16, 23, 30):
         log.event(user_id, item_id, "purchase", at=NOW - days * DAY_S, basket_id=f"b{days}")
@@ -141,7 +141,7 @@ def test_what_is_bought_moves_up(log: Log) -> None:
 EVENTS_OF_ONE = st.lists(
     st.tuples(
         st.sampled_from(["purchase", "view_item", "add_to_cart", "refund"]),
-        st.sampled_from([WEEKLY_ITEM, "薯片-原", "皮带-植鞣", "never/heard-of", "鲜牛奶-原"]),
+        st.sampled_from([WEEKLY_ITEM, "薯片-原", "皮带-植鞣", "鲜牛奶-低脂", "鲜牛奶-原"]),
         st.integers(-40 * DAY_S, 0),
         st.sampled_from([None, "b1", "b2"]),
     ),
@@ -418,10 +418,21 @@ def test_a_new_type_and_category_are_known(log: Log) -> None:
         assert log.ask(placement, item_ids=("drone-0",)).missing_ids == ()
 
 
-def test_an_item_that_only_events_name_can_be_bought_again(log: Log) -> None:
-    for days in (21, 14, 7):
-        log.event("new", "never/heard-of", "purchase", at=NOW - days * DAY_S, basket_id=f"{days}")
-    assert "never/heard-of" in log.listed("for_you", "new")
+def test_an_event_of_an_unknown_item_leaves_nothing_behind(log: Log, shop_engine: Engine) -> None:
+    for n in range(1000):
+        log.event("new", f"never/heard-of {n}", "purchase", at=NOW - n, basket_id=f"{n}")
+    assert log.live.engine is shop_engine
+    assert len(log.live.history("new", NOW)) == 0
+    log.add("item_put", "never/heard-of 1", **NEW_WALLET)
+    log.event("new", "never/heard-of 1")
+    assert len(log.live.history("new", NOW)) == 1
+    assert len(log.live.engine.items) == len(shop_engine.items) + 1
+
+
+def test_an_event_of_a_deleted_item_counts(log: Log) -> None:
+    log.add("item_delete", WEEKLY_ITEM)
+    log.event("new", WEEKLY_ITEM)
+    assert len(log.live.history("new", NOW)) == 1
 
 
 def test_a_price_is_the_latest(log: Log, shop_engine: Engine) -> None:

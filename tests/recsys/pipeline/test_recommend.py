@@ -16,6 +16,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommend import recommend, recommend_with_trace
 from recsys.ranking.fit import fit_engine
 from recsys.rules.diversity import apply_tail_quota
@@ -347,3 +348,19 @@ def test_a_list_is_cut_where_a_substitute_is_arranged_and_the_list_is_not(shop_e
     request = Request("for_you", shop_engine.dataset_info.end, 3, "an unknown user")
     found = recommend_with_trace(shop_engine, request, placements={"for_you": placement})
     assert len(found.recommendations.items) == 3
+
+
+@pytest.mark.parametrize("name", sorted(DEGENERATE))
+def test_a_filter_that_fits_nothing_is_an_empty_list(name: str) -> None:
+    engine = fit_models(DEGENERATE[name], small_config())
+    nothing = compile_filter("price < 0", engine.items_table.schema)
+    for placement, each in PLACEMENTS.items():
+        seeds = engine.items.ids[:2] if each.anchor == "item" else ()
+        if each.anchor == "item" and not seeds:
+            continue
+        for user_id in ("u0", "nobody", None):
+            for share in (None, 0.5):
+                request = Request(
+                    placement, 2_000_000_000, 10, user_id, seeds, filter=nothing, diversity=share, tail_share=share
+                )
+                assert recommend(engine, request).items == ()

@@ -37,7 +37,7 @@ def test_no_bundle_is_refused_with_the_remedy(tmp_path: Path, shop_models: Path)
         Recommender.open(tmp_path)
     with pytest.raises(BundleError, match="recsys train"):
         Recommender.open(tmp_path / "nowhere")
-    shutil.copytree(shop_models, tmp_path / "models")
+    shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile)
     (tmp_path / "models" / CURRENT).write_text("gone\n")
     with pytest.raises(BundleError, match="gone"):
         Recommender.open(tmp_path / "models")

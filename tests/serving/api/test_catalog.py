@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recsys.core.schema import ITEMS, USERS
 from recsys.eventlog.store import LogEntry
@@ -150,3 +152,53 @@ def test_a_change_older_than_an_erasure_is_a_conflict(shop: Client) -> None:
     app_context.store.erase(["u"], 0.0, float(app_context.clock.now() + 100))
     assert send(shop, "PUT", "/v1/users/u", USER).status_code == 409
     assert send(shop, "PUT", "/v1/users/other", USER).status_code == 200
+
+
+HOSTILE_NAMES = ["*", "^.*$", "^x$", "^$", "a\nb", "\x00", "", "x" * 257]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("path", ["/v1/items/n1", "/v1/users/u1"])
+def test_names_that_no_column_can_have_are_refused(shop: Client, name: str, method: str, path: str) -> None:
+    answer = send(shop, method, path, {"attributes": {name: 1.5}})
+    assert answer.status_code == 422
+    assert "expected" in answer.json()["detail"]
+    assert entries(shop) == []
+
+
+NAMES = st.text(min_size=1, max_size=5) | st.sampled_from([*HOSTILE_NAMES, "row", "value", "mask", "price", "item_id"])
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5),
+    st.lists(st.text(max_size=3), max_size=3),
+)  # fmt: skip
+FIELDS = st.fixed_dictionaries(
+    {"attributes": st.dictionaries(NAMES, VALUES, max_size=4)},
+    optional={name: VALUES for name in ITEM if name != "attributes"},
+)
+LISTS = ("for_you", "popular", "similar", "complementary", "bought_together")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.sampled_from(["n1", "phone-1"]), st.sampled_from(["PUT", "PATCH"]), FIELDS)))
+def test_after_any_acknowledged_change_lists_are_served(shop: Client, changes: list[Any]) -> None:
+    for item_id, method, body in changes:
+        if send(shop, method, f"/v1/items/{item_id}", body).status_code == 200:
+            for placement in LISTS:
+                asked = {"placement": placement, "item_ids": ["phone-1"], "user_id": "u010", "filter": "price > 1"}
+                assert send(shop, "POST", "/v1/recommendations", asked).status_code == 200
+    assert shop.get("/health/ready").status_code == 200
+    live = shop.app.state.app_context.watcher.current.recommender.live
+    live.settle()
+    assert live.set_aside == []
+
+
+def test_an_acknowledged_entry_of_an_earlier_release_breaks_no_list(shop: Client) -> None:
+    """Earlier releases stored such names: they are columns like any other."""
+    body = {"attributes": {"*": 1.5, "^a$": 2}}
+    shop.app.state.app_context.store.append([LogEntry("item_put", "n1", 1.0, 1.0, body)])
+    for placement in LISTS:
+        asked = {"placement": placement, "item_ids": ["phone-1"]}
+        assert send(shop, "POST", "/v1/recommendations", asked).status_code == 200
+    asked = {"placement": "popular", "limit": 100, "filter": '"*" > 1'}
+    assert [item["item_id"] for item in send(shop, "POST", "/v1/recommendations", asked).json()["items"]] == ["n1"]

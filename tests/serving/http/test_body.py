@@ -155,3 +155,18 @@ def test_a_disconnected_caller_is_400() -> None:
     with pytest.raises(HTTPException) as caught:
         asyncio.run(BODY.read((TYPE,), receive, 1000, 10))
     assert caught.value.status_code == 400
+
+
+@pytest.mark.parametrize("length", ["9" * 30, "9" * 5000, "0" * 50 + "1001"])
+def test_an_absurd_length_is_too_large(length: str) -> None:
+    with pytest.raises(HTTPException) as error:
+        check_headers([TYPE, (b"content-length", length.encode())], "application/json", 1000)
+    assert error.value.status_code == 413
+
+
+@pytest.mark.parametrize("length", ["-1", "+1", "1e3", "", " 1", "0x1", "٣", "a" * 300])
+def test_a_length_that_is_no_number_is_a_wrong_request(length: str) -> None:
+    with pytest.raises(HTTPException) as error:
+        check_headers([TYPE, (b"content-length", length.encode())], "application/json", 1000)
+    assert error.value.status_code == 400
+    assert len(error.value.detail) < 200

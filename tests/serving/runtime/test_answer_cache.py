@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.runtime.answer_cache import ENTRY_BYTES, AnswerCache, AnswerKey, CachedAnswer
+from recsys.live.view import LiveView
+from serving.runtime.answer_cache import ENTRY_BYTES, MAX_STALE_S, AnswerCache, AnswerKey, CachedAnswer
 from serving.runtime.impressions import ImpressionPayload
 
 
@@ -42,3 +46,42 @@ def test_never_more_than_the_size(puts: list[tuple[int, int]], room: int) -> Non
             cache.put(key(str(number)), answer_of(size))
         answers = [cache.get(key(str(n))) for n in range(10)]
         assert sum(answer.n_bytes for answer in answers if answer is not None) <= room
+
+
+class Changes:
+    """The part of a live view that a cache reads."""
+
+    def __init__(self) -> None:
+        self.catalog_version = self.position = 0
+        self.changed: dict[int, int] = {}
+
+    def change(self, row: int) -> None:
+        self.catalog_version += 1
+        self.position += 1
+        self.changed[row] = self.position
+
+    def has_changed(self, rows: Iterable[int], position: int) -> bool:
+        return any(self.changed.get(row, 0) > position for row in rows)
+
+
+def test_an_answer_that_names_a_changed_item_is_never_returned() -> None:
+    live, now = Changes(), [0.0]
+    cache = AnswerCache(100_000, cast(LiveView, live), lambda: now[0])
+    live.change(9)
+    assert cache.get(key("a")) is None
+    for name, rows in (("a", (1, 2)), ("b", (3,))):
+        cache.put(key(name), answer_of(10)._replace(rows=rows))
+    live.change(7)
+    assert cache.get(key("b")) is None, "the first change counts at once"
+    cache.put(key("b"), answer_of(10)._replace(rows=(3,)))
+    for second in range(1, 20):
+        now[0] = second / 20
+        live.change(100 + second)
+        assert cache.get(key("b")) is not None
+    live.change(3)
+    assert cache.get(key("b")) is None
+    cache.put(key("b"), answer_of(10)._replace(rows=(3,)))
+    live.change(8)
+    assert cache.get(key("b")) is not None
+    now[0] = MAX_STALE_S
+    assert cache.get(key("b")) is None, "no answer misses a change for longer"

@@ -44,7 +44,7 @@ def test_a_store_that_cannot_be_opened_is_named_with_a_remedy(tmp_path: Path) ->
 
 
 def test_a_data_clock_needs_a_bundle_and_a_wall_clock_does_not(tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="there is no bundle in"):
+    with pytest.raises(NotReadyError, match="there is no bundle yet"):
         context_of(tmp_path, clock="data").now()
     assert context_of(tmp_path, clock="wall").now() > 1_700_000_000
 

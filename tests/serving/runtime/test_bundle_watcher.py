@@ -2,20 +2,28 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import CURRENT, activate, current_version
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
+from recsys.pipeline.recommender import Recommender
+from serving.problems import NotReadyError
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import BundleWatcher
+from serving.runtime.bundle_watcher import REQUEST_ENTRIES, BundleWatcher
+from serving.runtime.clock import Clock
 from serving.runtime.settings import load_settings
+from serving.runtime.telemetry import Telemetry
 
 
 def watcher_of(models: Path) -> BundleWatcher:
@@ -32,7 +40,7 @@ def spoil(models: Path, name: str) -> None:
     """Copy the current bundle, change one byte of the copy, and make it the current one."""
     version = current_version(models)
     assert version is not None
-    shutil.copytree(models / version, models / name)
+    shutil.copytree(models / version, models / name, copy_function=shutil.copyfile)
     path = max((models / name).glob("*.npy"), key=lambda file: file.stat().st_size)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -111,7 +119,7 @@ def test_the_log_is_read_once_per_turn_of_the_event_loop(own_models: Path, monke
     watcher = watcher_of(own_models)
     watcher.refresh()
     reads: list[object] = []
-    monkeypatch.setattr(LiveView, "catch_up", lambda _, store: reads.append(store))
+    monkeypatch.setattr(LiveView, "catch_up", lambda _, store, limit: reads.append(store))
 
     async def requests() -> None:
         async def request() -> None:
@@ -126,3 +134,91 @@ def test_the_log_is_read_once_per_turn_of_the_event_loop(own_models: Path, monke
     watcher.snapshot()
     watcher.snapshot()
     assert len(reads) == 4, "no event loop, no turns"
+
+
+GARBAGE = [b"\xff\xfe\x00", b"../../etc/passwd", b"no such bundle", b"a" * 5000, b"\x00", b"a/b", "茶".encode()]
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+def test_garbage_in_current_leaves_the_last_good_bundle_and_the_following(
+    own_models: Path, shop_engine: Engine, content: bytes
+) -> None:
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    old = watcher.snapshot()
+    (own_models / CURRENT).write_bytes(content)
+    for _ in range(2):
+        watcher.refresh()
+    assert watcher.snapshot() is old
+    assert watcher.last_error is not None
+    (own_models / CURRENT).write_text(old.version)
+    watcher.refresh()
+    assert watcher.last_error is None
+    version = write_another(shop_engine, own_models)
+    watcher.refresh()
+    assert watcher.snapshot().version == version
+
+
+def test_a_server_that_starts_with_garbage_in_current_serves_the_newest_bundle(own_models: Path) -> None:
+    version = (own_models / CURRENT).read_text().strip()
+    (own_models / CURRENT).write_bytes(b"\xff")
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    assert watcher.snapshot().version == version
+    assert watcher.last_error is not None
+
+
+def test_nothing_in_an_open_answer_names_a_folder_of_the_machine(own_models: Path) -> None:
+    watcher = watcher_of(own_models)
+    with pytest.raises(NotReadyError) as missing:
+        watcher_of(own_models / "none").snapshot()
+    spoil(own_models, "broken")
+    watcher.refresh()
+    with pytest.raises(NotReadyError) as refused:
+        watcher.snapshot()
+    for error in (missing, refused):
+        assert str(own_models.parent) not in str(error.value)
+    assert ".npy is altered" in str(refused.value)
+
+
+def test_it_is_not_ready_where_no_list_can_be_made(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    assert watcher.check_lists() is watcher.current
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(Recommender, "recommend_for", fails)
+    with pytest.raises(NotReadyError, match="no list can be made") as error:
+        watcher.check_lists()
+    assert "secret" not in str(error.value)
+    monkeypatch.undo()
+    assert watcher.check_lists() is watcher.current
+
+
+def test_the_log_is_followed_in_short_steps_off_the_requests(shop_models: Path, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    watcher = BundleWatcher(load_settings(models=shop_models), Clock("data"), Telemetry(), lambda: store)
+    watcher.refresh()
+    body = {"user_id": "new", "item_id": "phone-1", "event": "view_item"}
+    store.append([LogEntry("event", f"e{n}", 1.0, 1.0, body) for n in range(2 * REQUEST_ENTRIES)])
+    phone = {"title": "星辰手机 9", "category": ["电子产品", "手机", "智能手机"]}
+    store.append([LogEntry("item_put", "n1", 1.0, 1.0, phone)])
+    live = watcher.snapshot().recommender.live
+    assert live is not None
+    assert live.seq == REQUEST_ENTRIES, "a request does a bounded part of a long backlog"
+
+    async def follow() -> None:
+        task = asyncio.create_task(watcher.run())
+        while live.seq < store.last_seq() or not live.is_settled:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(asyncio.wait_for(follow(), 30))
+    assert len(live.history("new", 2)) > 0
+    row = live.engine.items.row("n1")
+    assert (np.asarray(live.engine.hybrid.similar_idx[row]) >= 0).any()
+    store.close()

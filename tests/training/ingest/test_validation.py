@@ -72,3 +72,12 @@ def test_events_need_a_column_of_users() -> None:
 def test_every_value_has_a_place_in_json() -> None:
     frame = pl.DataFrame({"at": [LATEST], "nan": [float("nan")], "raw": [b"\xff"], "名": ["茶"]})
     assert json.loads(as_json(frame)[0])["名"] == "茶"
+
+
+@pytest.mark.parametrize("name", ["*", "^.*$", "^x$", "a\nb", "", "x" * 257])
+@pytest.mark.parametrize("table", ["items", "users"])
+def test_columns_with_names_that_look_like_patterns_are_left_out_and_reported(table: str, name: str) -> None:
+    key = "item_id" if table == "items" else "user_id"
+    found = validate(table, {key: "i", name: 1.5, "color": "red", "row": 3})
+    assert found.ignored_columns == (name,)
+    assert found.kept.select(key, "color", "row").rows() == [("i", "red", 3)]
