@@ -74,7 +74,11 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
 def serve(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
     """Run an app in this process; the entry point configures logging."""
     allow_many_files()
-    uvicorn.Server(uvicorn_config(settings, app)).run(sockets=[listener])
+    server = uvicorn.Server(uvicorn_config(settings, app))
+    connections = server.server_state.connections
+    if hasattr(app.state, "app_context"):
+        app.state.app_context.lists.is_crowded = lambda: len(connections) > settings.patient_connections
+    server.run(sockets=[listener])
 
 
 def bound(settings: Settings) -> socket.socket:

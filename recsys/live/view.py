@@ -94,6 +94,14 @@ class LiveView:
                 self.apply(entries)
             self.seq, self._seen = max(self.seq, last), version
 
+    def is_current(self, store: EventStore) -> bool:
+        """Return whether no entry has been added to the log since the last `catch_up`; a few microseconds.
+
+        Raises:
+            StoreError: the log cannot be read.
+        """
+        return store.version() == self._seen
+
     def warm_up(self) -> None:
         """Compute what the first new item would otherwise wait for."""
         self._catalog.warm_up()

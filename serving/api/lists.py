@@ -122,7 +122,7 @@ class RankedItems(msgspec.Struct, frozen=True):
     missing_ids: tuple[str, ...]
 
 
-async def recommend_items(app_context: AppContext, call: NoParameters, body: ListRequest) -> bytes:
+def recommend_items(app_context: AppContext, call: NoParameters, body: ListRequest) -> bytes:
     """List the items of one placement for a user, a session or a cart: the form with all options.
 
     `page_token` continues after the page before, without repeats or gaps, even if events arrive in between.
@@ -159,7 +159,7 @@ def page_response(
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found.recommendations))
 
 
-async def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest) -> bytes:
+def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest) -> bytes:
     """Fill all lists of a page in one call, no item twice, the most personal lists first.
 
     404 if the file of placements has no such page. Lists for an item are left out without `item_ids`.
@@ -183,7 +183,7 @@ async def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRe
     return encode(PageResponse(page.name, moment(as_of), recommender.version, tuple(shelves)))
 
 
-async def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
+def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
     """Order a given list of items by how likely a user is to take each next.
 
     No item is left out: items that are sold out have a rank too, and unknown ones are last.

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+IS_WANTED: Final = "recsys.is_wanted"
+"""Key of a request's scope: returns whether its caller is still there."""
+
+RECEIVED_AT: Final = "recsys.received_at"
+"""Key of a request's scope: when its headers were read, by `perf_counter`."""
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -24,6 +32,16 @@ class GuardedConnection(HttpToolsProtocol):
         """Note that the bytes of a request have begun to arrive."""
         self._is_inside_request = True
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note when a request begins to wait, and how to find out whether it still needs an answer."""
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[RECEIVED_AT] = perf_counter()
+        scope[IS_WANTED] = self._is_open
+        super().on_headers_complete()
+
+    def _is_open(self) -> bool:
+        return not self.transport.is_closing()
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""

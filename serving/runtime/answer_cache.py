@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
@@ -49,12 +50,15 @@ class CachedAnswer(NamedTuple):
 class AnswerCache:
     """Responses of one bundle over one state of the catalog: never stale, and each new bundle has a new cache.
 
+    Any thread may use it.
+
     Args:
         max_bytes: memory limit; 0 disables the cache.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._catalog_version = 0
+        self._lock = threading.Lock()
         self._answers: LRUCache[AnswerKey, CachedAnswer] = LRUCache(max_bytes, getsizeof=lambda answer: answer.n_bytes)
 
     def keep_to(self, catalog_version: int) -> None:
@@ -64,14 +68,17 @@ class AnswerCache:
             catalog_version: the state of the catalog that the next responses are made from.
         """
         if catalog_version != self._catalog_version:
-            self._catalog_version = catalog_version
-            self._answers.clear()
+            with self._lock:
+                self._catalog_version = catalog_version
+                self._answers.clear()
 
     def get(self, key: AnswerKey) -> CachedAnswer | None:
         """Return the response, None if it is not cached."""
-        return self._answers.get(key)
+        with self._lock:
+            return self._answers.get(key)
 
     def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
         """Cache a response, and remove others until it fits; one that is larger than the cache is not kept."""
         if answer.n_bytes <= self._answers.maxsize:
-            self._answers[key] = answer
+            with self._lock:
+                self._answers[key] = answer

@@ -12,9 +12,10 @@ from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
-from serving.runtime.bundle_watcher import BundleWatcher
+from serving.runtime.bundle_watcher import BundleWatcher, limit_threads
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
+from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
@@ -32,6 +33,7 @@ class AppContext:
         keys: the callers' keys, None if keys are not required.
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
+        lists: the thread that makes lists.
         id_generator: makes the ids of responses.
     """
 
@@ -42,6 +44,7 @@ class AppContext:
     keys: KeyRing | None
     impressions: Impressions
     merges: MergeLog
+    lists: ListQueue
     id_generator: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
@@ -60,7 +63,8 @@ class AppContext:
 
         watcher = BundleWatcher(settings, clock, telemetry, open_log)
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
-        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log))
+        lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
+        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), lists)
         return app_context
 
     @cached_property
@@ -73,7 +77,8 @@ class AppContext:
         return open_store(self.settings)
 
     def close(self) -> None:
-        """Store the entries that wait, and close the live log if it is open."""
+        """End the thread, store the entries that wait, and close the live log if it is open."""
+        self.lists.close()
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()

@@ -109,9 +109,24 @@ class BundleWatcher:
             )
             reason = self.last_error or missing
             raise NotReadyError(f"no model is served: {reason}", int(self._settings.poll_seconds) + 1)
-        if current is not self._caught_up:
-            self._catch_up(current)
-            self._skip_until_end_of_turn(current)
+        self._catch_up(current)
+        return current
+
+    def snapshot_if_current(self) -> Snapshot | None:
+        """Return what is being served if it has all entries of the live log; it changes nothing, and never waits.
+
+        Only the event loop may call it: the log is read once for all requests of one turn.
+        """
+        current = self.current
+        if current is None or current is self._caught_up:
+            return current
+        live = current.recommender.live
+        try:
+            if live is not None and self._open_log is not None and not live.is_current(self._open_log()):
+                return None
+        except StoreError:
+            return None  # `snapshot` says what is wrong
+        self._skip_until_end_of_turn(current)
         return current
 
     def up_to_date(self, snapshot: Snapshot) -> Snapshot:
@@ -125,12 +140,8 @@ class BundleWatcher:
         They were all read from their sockets before it, and the end of the turn is queued behind them: an entry that
         was acknowledged before a caller sent its request cannot be missed.
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread without an event loop reads the log each time
-            return
         self._caught_up = snapshot
-        loop.call_soon(self._end_turn)
+        asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._caught_up = None

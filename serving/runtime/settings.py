@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(2 << 20, ge=1024, description="Largest body of a call, in bytes.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
+    queue_ms: float = Field(
+        250.0,
+        gt=0,
+        le=60_000,
+        description="How long a request for a list may wait for its turn before it is refused with 503, in"
+        " milliseconds; counts while there are more than `patient_connections`.",
+    )
     patient_connections: int = Field(
         72,
         ge=0,

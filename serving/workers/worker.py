@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from serving.http.connection import GuardedConnection
+    from serving.runtime.app_context import AppContext
     from serving.runtime.settings import Settings
 
 BEAT_S: Final = 0.2
@@ -43,9 +44,10 @@ def run_worker(settings: Settings, end: socket.socket, lifeline: Lifeline) -> No
     from serving.workers.config import uvicorn_config
 
     log_to_stderr()
-    config = uvicorn_config(settings, create_app(settings))
+    app = create_app(settings)
+    config = uvicorn_config(settings, app)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(config, Channel(end)))
+        runner.run(_serve(config, app.state.app_context, Channel(end)))
 
 
 def _end_with_parent(lifeline: Lifeline, settings: Settings) -> None:
@@ -56,7 +58,7 @@ def _end_with_parent(lifeline: Lifeline, settings: Settings) -> None:
     os._exit(1)
 
 
-async def _serve(config: uvicorn.Config, channel: Channel) -> None:
+async def _serve(config: uvicorn.Config, app_context: AppContext, channel: Channel) -> None:
     import uvicorn
 
     server = uvicorn.Server(config)
@@ -65,6 +67,7 @@ async def _serve(config: uvicorn.Config, channel: Channel) -> None:
         await asyncio.sleep(START_POLL_S)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends its workers
     link = WorkerLink(server, channel)
+    app_context.lists.is_crowded = link.is_crowded
     reporting = asyncio.create_task(link.run())
     try:
         await serving
@@ -86,6 +89,11 @@ class WorkerLink:
         self._n_ended = 0
         self._is_report_due = False
         self._give_back_until = 0.0
+        self._is_crowded = False
+
+    def is_crowded(self) -> bool:
+        """Return whether the server has many connections, by the last order."""
+        return self._is_crowded
 
     async def run(self) -> None:
         """Report at intervals, so that the accepting process knows that this event loop runs."""
@@ -100,6 +108,8 @@ class WorkerLink:
                 self._loop.create_task(self._open(message.fd))
             elif message.content == Order.GIVE_BACK:
                 self._give_back_until = time.monotonic() + GIVE_BACK_S
+            elif message.content in (Order.CROWDED, Order.CALM):
+                self._is_crowded = message.content == Order.CROWDED
             elif not message.content:
                 self._loop.remove_reader(self._channel.fileno())
                 self._server.should_exit = True
