@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -103,7 +104,7 @@ def _with_start_time(settings: Settings) -> Settings:
     """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
 
     Returns:
-        The settings with the times that the workers' clocks start from.
+        The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
     """
     if settings.keys is not None:
         KeyRing(settings.keys)
@@ -114,7 +115,8 @@ def _with_start_time(settings: Settings) -> Settings:
     finally:
         store.close()
     logged_until = max((stored.entry.at for stored in latest), default=None)
-    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until})
+    page_key = settings.page_key or secrets.token_hex()  # the same in all workers
+    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 
 
 @contextmanager

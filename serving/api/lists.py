@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
 from recsys.pipeline.pages import compose_page
-from recsys.pipeline.pagination import first_page, next_page, read_token
+from recsys.pipeline.pagination import next_page, read_token, start_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.rerank_items import rerank_items
 from recsys.pipeline.score_breakdown import ScoreBreakdown, score_breakdown
@@ -139,11 +139,12 @@ def list_response(app_context: AppContext, snapshot: Snapshot, body: ListRequest
     as_of = as_of_or_now(app_context, body.as_of)
     check_placement(snapshot, body.placement, ALL_ANCHORS)
     request = list_request(snapshot, body, body.placement, as_of)
+    recommender, seal = snapshot.recommender, app_context.page_seal()
     if body.page_token is None:
-        found, token = first_page(snapshot.recommender, request)
+        found = recommender.recommend_with_trace(request)
+        token = start_token(recommender, request, found.recommendations, seal)
     else:
-        page = read_token(body.page_token, snapshot.recommender)
-        found, token = next_page(snapshot.recommender, request, page)
+        found, token = next_page(recommender, request, read_token(body.page_token, recommender, seal), seal)
     response = page_response(app_context, snapshot, request, found, token)
     if not body.explain:
         return response

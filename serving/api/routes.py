@@ -67,14 +67,14 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
     check_placement(snapshot, call.placement, FOR_ITEM)
-    request = call.request(snapshot, as_of, (call.item_id,))
+    request, seal = call.request(snapshot, as_of, (call.item_id,)), app_context.page_seal()
     if call.page_token is not None:
-        page = next_page(recommender, request, read_token(call.page_token, recommender))
+        page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
         return lists.page_response(app_context, snapshot, request, *page)
     if not recommender.knows_item(call.item_id):
         raise UnknownItemError(call.item_id)
     found = recommender.recommend_for(request)
-    answer = CachedAnswer(encode(found), impression_payload(found), start_token(recommender, request, found))
+    answer = CachedAnswer(encode(found), impression_payload(found), start_token(recommender, request, found, seal))
     user_ids = None
     if call.is_cacheable:
         snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer)
@@ -119,13 +119,13 @@ def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     as_of = as_of_or_now(app_context, call.as_of)
     check_placement(snapshot, call.placement, FOR_USER)
     recommender = snapshot.recommender
-    request = call.request(snapshot, as_of)
+    request, seal = call.request(snapshot, as_of), app_context.page_seal()
     if call.page_token is not None:
-        page = next_page(recommender, request, read_token(call.page_token, recommender))
+        page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
         return lists.page_response(app_context, snapshot, request, *page)
     found = recommender.recommend_for(request)
     recommendation_id = lists.record_impression(app_context, snapshot, request, found)
-    token = start_token(recommender, request, found)
+    token = start_token(recommender, request, found, seal)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found))
 
 

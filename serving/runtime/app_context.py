@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 
 from recsys.core.errors import StoreError
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.pipeline.pagination import KEY_BYTES, PageSeal
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher, limit_threads
@@ -33,6 +36,7 @@ class AppContext:
         keys: the callers' keys, None if keys are not required.
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
+        page_key: what page tokens are sealed with.
         lists: the thread that makes lists.
         id_generator: makes the ids of responses.
     """
@@ -45,6 +49,7 @@ class AppContext:
     impressions: Impressions
     merges: MergeLog
     lists: ListQueue
+    page_key: bytes = field(repr=False)
     id_generator: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
@@ -64,7 +69,9 @@ class AppContext:
         watcher = BundleWatcher(settings, clock, telemetry, open_log)
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
-        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), lists)
+        app_context = cls(
+            settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), lists, page_key_of(settings)
+        )
         return app_context
 
     @cached_property
@@ -93,6 +100,10 @@ class AppContext:
             self.watcher.snapshot()
         return self.clock.now()
 
+    def page_seal(self) -> PageSeal:
+        """Return what page tokens are sealed with now."""
+        return PageSeal(self.page_key, int(self.clock.received_at()))
+
     async def stored(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
         """Store entries; they are durable once this returns.
 
@@ -100,6 +111,12 @@ class AppContext:
             StoreError: nothing was stored.
         """
         return await asyncio.wrap_future(self.store.submit(entries))
+
+
+def page_key_of(settings: Settings) -> bytes:
+    """Return the key of page tokens: from the secret of the settings, else a new one."""
+    secret = secrets.token_bytes() if settings.page_key is None else settings.page_key.encode(errors="surrogateescape")
+    return blake2b(secret, digest_size=KEY_BYTES).digest()
 
 
 def open_store(settings: Settings) -> EventStore:

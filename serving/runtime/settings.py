@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         10, ge=1, description="How long running requests may take to end after a stop signal."
     )
+    page_key: str | None = Field(
+        None,
+        min_length=16,
+        repr=False,
+        description="Secret that page tokens are sealed with. Each start makes one if not given; set the same one where"
+        " several servers answer for one shop, or where tokens should outlive a restart.",
+    )
     started_at: float | None = Field(
         None, description="Start of the server, seconds since 1970; the server sets it for its workers' data clocks."
     )
