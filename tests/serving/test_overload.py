@@ -60,7 +60,7 @@ def test_refusals_begin_beyond_the_patient_connections_and_end_with_them(
 
 
 def test_health_and_events_do_not_wait_behind_lists(start: Start, shop_models: Path, tmp_path: Path) -> None:
-    """They overtake: while 30 connections ask for lists, each health check takes less than a tenth of their turn."""
+    """They are answered while 30 connections ask for lists."""
     server = start(shop_models, store=tmp_path / "log")
     server.wait()
     is_over, overtaken = threading.Event(), Counter[str]()
