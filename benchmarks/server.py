@@ -16,7 +16,7 @@ from fastapi import FastAPI, Response
 from benchmarks.layers import LAYERS
 from benchmarks.server_process import ServerProcess
 from serving.runtime.settings import Settings, load_settings
-from serving.server import run, serve
+from serving.server import bound, run, serve
 
 
 def benchmark_server(*arguments: object) -> ServerProcess:
@@ -55,7 +55,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.size:
         make = LAYERS[options.layer] if options.layer else fixed_app
-        serve(Settings(port=options.port), make(b"x" * options.size))
+        settings = Settings(port=options.port)
+        with bound(settings) as listener:
+            serve(settings, make(b"x" * options.size), listener)
         return
     settings = load_settings(
         models=options.models,

@@ -21,7 +21,7 @@ from serving.http.operation import Operation, Route
 from serving.problems import MEDIA_TYPE, failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import limit_threads
-from serving.runtime.settings import Settings, load_settings
+from serving.runtime.settings import Settings
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI would look for OpenTelemetry at every request; the metrics are at `/metrics`."""
@@ -52,11 +52,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def from_environment() -> FastAPI:
-    """Return an app with the settings of the environment, for a worker process."""
+def log_to_stderr() -> None:
+    """Configure the log of a worker process; the entry point configures that of a server without workers."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("serving").setLevel(logging.INFO)
-    return create_app(load_settings())
 
 
 def _lifespan(app_context: AppContext) -> Any:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -23,6 +24,9 @@ BUSY_RETRY_S = 1
 
 FAULT_RETRY_S = 10
 """Delay before the next attempt, while the store fails: its disk may be full, which an operator must repair."""
+
+
+OVERLOAD_HEADERS: Final[Mapping[str, str]] = {"Retry-After": "1"}
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,6 +85,17 @@ class NotReadyError(RecsysError):
         self.retry_after_s = retry_after_s
 
 
+class OverloadError(RecsysError):
+    """The server has more requests than it can answer in time.
+
+    Args:
+        waited_s: how long the request has waited, in seconds.
+    """
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"the server is overloaded: this request waited {waited_s * 1000:.0f} ms; send it again later")
+
+
 @dataclass(frozen=True)
 class Failure:
     """A problem and the headers of its response."""
@@ -110,6 +125,8 @@ def failure_of(error: Exception) -> Failure:
             return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
+        case OverloadError():
+            return _failure(503, str(error), headers=OVERLOAD_HEADERS)
         case StoreBusyError():
             return _failure(503, str(error), headers={"Retry-After": str(BUSY_RETRY_S)})
         case StoreError():

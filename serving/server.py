@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -23,10 +24,10 @@ from serving.app import create_app
 from serving.runtime.app_context import open_store
 from serving.runtime.auth import KeyRing
 from serving.runtime.placement_file import check_placements
-from serving.runtime.settings import Settings
+from serving.runtime.settings import METRICS_DIR, Settings
+from serving.workers.config import uvicorn_config
+from serving.workers.supervisor import Supervisor, allow_many_files
 
-BACKLOG = 2048
-KEEP_ALIVE_S = 75
 POLL_S = 0.1
 N_LAST_ENTRIES = 1000
 """Entries at the end of the live log that are searched for the latest time: late events are among them."""
@@ -66,56 +67,49 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
             f"the folder of bundles {settings.models} does not exist: give an existing one with --models, or make it"
             f" with `recsys train --models {settings.models}`"
         )
-    _check_address(settings)
-    settings = _with_start_time(settings)
-    with _readiness_poll(settings, on_ready), _ignored_sigterm():
-        if settings.workers == 1:
-            serve(settings, create_app(settings))
-        else:
-            with _worker_environment(settings):
-                serve(settings, "serving.app:from_environment")
+    with bound(settings) as listener:
+        settings = _with_start_time(settings)
+        with _readiness_poll(settings, on_ready), _ignored_sigterm():
+            if settings.workers == 1:
+                serve(settings, create_app(settings), listener)
+            else:
+                with _shared_metrics(settings) as settings:
+                    Supervisor(settings, listener).run()
 
 
-def serve(settings: Settings, app: FastAPI | str) -> None:
-    """Run an app on uvicorn with its fast parts, without access log; the entry point configures logging."""
-    uvicorn.run(
-        app,
-        factory=isinstance(app, str),
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
+def serve(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
+    """Run an app in this process; the entry point configures logging."""
+    allow_many_files()
+    server = uvicorn.Server(uvicorn_config(settings, app))
+    connections = server.server_state.connections
+    if hasattr(app.state, "app_context"):
+        app.state.app_context.lists.is_crowded = lambda: len(connections) > settings.patient_connections
+    server.run(sockets=[listener])
 
 
-def _check_address(settings: Settings) -> None:
-    """Bind once before anything is started, so that a port in use is one clear error."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another port"
-            ) from None
+def bound(settings: Settings) -> socket.socket:
+    """Return a socket with the server's address, bound before anything starts: a port in use is one clear error.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another port"
+        ) from None
+    return listener
 
 
 def _with_start_time(settings: Settings) -> Settings:
     """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
 
     Returns:
-        The settings with the times that the workers' clocks start from.
+        The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
     """
     if settings.keys is not None:
         KeyRing(settings.keys)
@@ -126,7 +120,8 @@ def _with_start_time(settings: Settings) -> Settings:
     finally:
         store.close()
     logged_until = max((stored.entry.at for stored in latest), default=None)
-    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until})
+    page_key = settings.page_key or secrets.token_hex()  # the same in all workers
+    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 
 
 @contextmanager
@@ -141,11 +136,11 @@ def _ignored_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _worker_environment(settings: Settings) -> Iterator[None]:
-    """Pass the settings, and a folder for shared metrics, to the workers through the environment."""
+def _shared_metrics(settings: Settings) -> Iterator[Settings]:
+    """Yield the workers' settings, with a folder for metrics that is also in the variable that the library reads."""
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as folder:
-        os.environ.update(settings.model_copy(update={"metrics_dir": Path(folder)}).environment())
-        yield
+        os.environ[METRICS_DIR] = folder
+        yield settings.model_copy(update={"metrics_dir": Path(folder)})
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Request:
         diversity: replaces the placement's.
         tail_share: replaces the placement's.
         n_lookahead: number of items beyond `limit` to return in `rest`, for later pages.
+        log_seq: number of the last entry of the live log whose events count; all if None.
         exclude: items that are not listed, nor variants of them.
         explain: whether the response has scores by source and the features of the ranker.
     """
@@ -60,6 +61,7 @@ class Request:
     diversity: float | None = None
     tail_share: float | None = None
     n_lookahead: int = 0
+    log_seq: int | None = None
     exclude: tuple[str, ...] = ()
     explain: bool = False
 

@@ -183,6 +183,14 @@ class LiveView:
         with self._lock:
             return self._catalog.is_settled
 
+    def is_current(self, store: EventStore) -> bool:
+        """Return whether no entry has been added to the log since the last `catch_up`; a few microseconds.
+
+        Raises:
+            StoreError: the log cannot be read.
+        """
+        return store.version() == self._seen
+
     def warm_up(self) -> None:
         """Compute what the first new item would otherwise wait for."""
         self._catalog.warm_up()
@@ -217,31 +225,35 @@ class LiveView:
             "entry %d of the live log (%s %r) is set aside, it cannot be applied: %s", seq, entry_type, key, reason
         )
 
-    def user(self, key: str | None, as_of: int) -> ResolvedUser:
+    def user(self, key: str | None, as_of: int, last_seq: int | None = None) -> ResolvedUser:
         """Returns the user of a key, with the events up to a moment.
 
         Args:
             key: as of `user_key`, where a chain of merges ends; None for an anonymous user.
             as_of: seconds since 1970 UTC.
+            last_seq: number of the last entry whose events count; all if None.
         """
         if key is None:
             return ResolvedUser(UNKNOWN, NO_HISTORY, self._base.dataset_info.timezone)
         zone = self.profiles.timezone(key) or self._base.dataset_info.timezone
         if self.profiles.is_opted_out(key):
             return ResolvedUser(UNKNOWN, NO_HISTORY, zone)
-        return ResolvedUser(self._base.users.row(key), self.history(key, as_of), zone)
+        return ResolvedUser(self._base.users.row(key), self.history(key, as_of, last_seq), zone)
 
-    def history(self, key: str, until: int) -> UserHistory:
+    def history(self, key: str, until: int, last_seq: int | None = None) -> UserHistory:
         """Return the events of a user and of all merged ids at or before a moment, the oldest first.
 
         Args:
             key: the root of a chain of merges.
             until: seconds since 1970.
+            last_seq: number of the last entry of the log whose events count; all if None.
         """
         keys = self.identities.aliases_of(key)
         if len(keys) > 1:
             keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
         buffers = [buffer for each in keys if (buffer := self._events.of(each)) is not None]
+        if last_seq is not None:
+            buffers = [buffer[buffer["seq"] <= last_seq] for buffer in buffers]
         if not buffers and len(keys) == 1:
             return self._known(keys[0], until)
         end = int(np.iinfo(np.int64).max)

@@ -1,7 +1,9 @@
 """Pages of a list: a token contains the rest of it, so that no event in between repeats an item or leaves one out.
 
-A list whose second page is seldom requested has a shorter token: the items of its first page. The rest is computed for
-the same moment when the second page is requested.
+The token of a first page is shorter: it has the items of this page, since most pages are the only one. The rest is
+computed for the same moment when the second page is requested.
+
+Tokens are sealed: with a keyed BLAKE2b digest (RFC 7693), so that a server reads none that it has not written.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Final
+from hmac import compare_digest
+from typing import Annotated, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
@@ -24,7 +29,7 @@ from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
 from recsys.reasons.labels import PINNED
-from recsys.retrieval.query import Ranking
+from recsys.retrieval.query import Mask, Ranking, Rows
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import UserState
 from recsys.rules.rerank import BACKFILL_SOURCE
@@ -34,11 +39,63 @@ MAX_REST: Final = 500
 
 MAX_TOKEN_CHARS: Final = 16_384
 MAX_TOKEN_BYTES: Final = 1 << 18
-DIGEST_BYTES: Final = 8
+MAX_AGE_S: Final = 86_400
+"""How long a token is valid, in seconds."""
+
+FINGERPRINT_BYTES: Final = 8
+SEAL_BYTES: Final = 16
+KEY_BYTES: Final = 32
 FIELD: Final = "page_token"
-HEAD_FIELDS: Final = ("version", "placement", "fingerprint", "as_of", "n_listed", "is_start")
+Seq = Annotated[int, Meta(ge=-1, lt=2**62)]
+Seconds = Annotated[int, Meta(ge=0, lt=2**40)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 ALWAYS_TRUE: Final = frozenset({"popular", "popular_by_hour", BACKFILL_SOURCE})
 """Sources whose reasons are true of any item."""
+
+
+@dataclass(frozen=True)
+class PageSeal:
+    """What tokens are sealed with.
+
+    Attributes:
+        key: secret bytes, the same in all workers of a server.
+        now: the server's time, seconds since 1970 UTC.
+    """
+
+    key: bytes = field(repr=False)
+    now: int
+
+    def digest(self, packed: bytes) -> bytes:
+        """Return the digest that only a holder of the key can make."""
+        return blake2b(packed, digest_size=SEAL_BYTES, key=self.key, person=b"recsys page").digest()
+
+
+class TokenHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields of a token before its arrays.
+
+    Attributes:
+        version, placement, fingerprint, as_of, n_listed, log_seq, is_start: as in `PageState`.
+        issued_at: when the token was written, seconds since 1970 UTC.
+        fallback_used: as in `Ranking`.
+        has_propensity: whether there is an array of propensities.
+        sources: names of the sources that the array of sources counts in.
+        new_ids: ids of items that came after the bundle.
+        n: number of items.
+    """
+
+    version: str
+    placement: str
+    fingerprint: str
+    as_of: Seconds
+    n_listed: Count
+    log_seq: Seq | None
+    is_start: bool
+    issued_at: Seconds
+    fallback_used: bool
+    has_propensity: bool
+    sources: Annotated[tuple[str, ...], Meta(max_length=255)]
+    new_ids: Annotated[tuple[str, ...], Meta(max_length=MAX_REST)]
+    n: Annotated[int, Meta(ge=1, le=MAX_REST)]
 
 
 @dataclass(frozen=True)
@@ -52,6 +109,7 @@ class PageState:
         as_of: seconds since 1970 UTC, the moment of the whole list.
         n_listed: number of items on the pages before.
         ranking: the items of the next pages; of a `start`, those of the first page.
+        log_seq: number of the last entry of the live log that the first page was made with; None without a log.
         is_start: whether the first page was answered without computing the rest.
     """
 
@@ -61,38 +119,33 @@ class PageState:
     as_of: int
     n_listed: int
     ranking: Ranking
+    log_seq: int | None = None
     is_start: bool = False
 
 
-def start_token(recommender: Recommender, request: Request, page: Recommendations) -> str | None:
-    """Returns the token of the page after a first page that was computed alone, None where that is not full.
+def start_token(recommender: Recommender, request: Request, page: Recommendations, seal: PageSeal) -> str | None:
+    """Returns the token of the page after a first page, None where that is not full.
 
     Args:
         recommender: the open bundle.
         request: of the first page.
         page: the first page.
+        seal: for the token.
     """
     n_listed = len(page.items)
     if n_listed < request.limit:
         return None
     rows = recommender.current.items.rows([item.item_id for item in page.items])
     listed = Ranking(rows, np.zeros(n_listed, np.float32), np.full(n_listed, "", np.object_), page.fallback_used)
-    return write_token(_page_state(recommender, request, listed, n_listed, is_start=True), recommender)
+    return write_token(page_state(recommender, request, listed, n_listed, is_start=True), recommender, seal)
 
 
-def first_page(recommender: Recommender, request: Request) -> tuple[RankedResult, str | None]:
-    """Returns the list of a request, and the token of the page that follows, None where there is none.
+def next_page(
+    recommender: Recommender, request: Request, page: PageState, seal: PageSeal
+) -> tuple[RankedResult, str | None]:
+    """Returns the page that a token stands for, of `request.limit` items.
 
-    Raises:
-        RequestError: naming the field that is wrong.
-    """
-    found = recommender.recommend_with_trace(replace(request, n_lookahead=MAX_REST))
-    state = _page_state(recommender, request, found.rest, len(found.recommendations.items))
-    return found, write_token(state, recommender)
-
-
-def next_page(recommender: Recommender, request: Request, page: PageState) -> tuple[RankedResult, str | None]:
-    """Returns the page that a token stands for, of `request.limit` items, without items that have sold out since.
+    Items that have sold out since, and items that the request's filter no longer lets through, are left out.
 
     The list is for the moment of its first page, and continues in the order that it had then.
 
@@ -100,6 +153,7 @@ def next_page(recommender: Recommender, request: Request, page: PageState) -> tu
         recommender: of the bundle of the first page.
         request: as for the first page, except for `limit`; its `as_of` is ignored.
         page: from the token of the page before; see `read_token`.
+        seal: for the token of the page after.
 
     Raises:
         RequestError: naming `page_token` if it was issued for another list, request or bundle.
@@ -107,7 +161,7 @@ def next_page(recommender: Recommender, request: Request, page: PageState) -> tu
     _check(page, request, recommender.version)
     asked = replace(request, as_of=page.as_of)
     if page.is_start:
-        asked = replace(asked, limit=page.n_listed, n_lookahead=MAX_REST)
+        asked = replace(asked, limit=page.n_listed, n_lookahead=MAX_REST, log_seq=page.log_seq)
     placement, state = resolve_request(
         recommender.current, asked, recommender.placements, recommender.live, recommender.masks
     )
@@ -115,20 +169,27 @@ def next_page(recommender: Recommender, request: Request, page: PageState) -> tu
         whole = rank(placement, state)
         left = whole.take(~np.isin(whole.item_idx, page.ranking.item_idx))
     else:
-        left = page.ranking.take(state.engine.catalog.available[page.ranking.item_idx])
+        left = page.ranking.take(_can_be_listed(state, page.ranking.item_idx))
     listed, rest = left.split(request.limit)
     listed = replace(listed, source=_supported_sources(state, listed))
     found = to_recommendations(placement, state, listed, recommender.version, page.n_listed + 1)
     after = replace(page, n_listed=page.n_listed + len(found.items), ranking=rest, is_start=False)
-    return RankedResult(found, placement, state, rest), write_token(after, recommender)
+    return RankedResult(found, placement, state, rest), write_token(after, recommender, seal)
 
 
-def _page_state(
+def _can_be_listed(state: UserState, rows: Rows) -> Mask:
+    is_available: Mask = state.engine.catalog.available[rows]
+    return is_available if state.query.allowed is None else is_available & state.query.allowed[rows]
+
+
+def page_state(
     recommender: Recommender, request: Request, ranking: Ranking, n_listed: int, *, is_start: bool = False
 ) -> PageState:
+    """Returns the content of the token of a request's list after its first `n_listed` items."""
     fingerprint = request_fingerprint(request)
+    log_seq = None if recommender.live is None else recommender.live.seq
     return PageState(
-        recommender.version, request.placement, fingerprint, request.as_of, n_listed, ranking, is_start=is_start
+        recommender.version, request.placement, fingerprint, request.as_of, n_listed, ranking, log_seq, is_start
     )
 
 
@@ -138,68 +199,91 @@ def request_fingerprint(request: Request) -> str:
     text = "" if request.filter is None else request.filter.text
     overrides = (text, sorted(request.context.items()), request.diversity, request.tail_share)
     whole = json.dumps([user, request.item_ids, overrides, request.exclude], default=str)
-    return blake2b(whole.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
+    return blake2b(whole.encode(errors="surrogatepass"), digest_size=FINGERPRINT_BYTES).hexdigest()
 
 
-def write_token(page: PageState, recommender: Recommender) -> str | None:
+def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> str | None:
     """Returns a token as text, None where no item is left.
 
     Items of the bundle are written as rows, items that came after it as ids, since other processes may number those
     differently.
     """
     engine, n_fixed = recommender.current, recommender.engine.n_items
-    ranking = page.ranking
+    ranking = page.ranking.take(slice(MAX_REST))
     if not len(ranking.item_idx):
         return None
     is_new = ranking.item_idx >= n_fixed
     new_rows, names = ranking.item_idx[is_new], sorted(set(ranking.source.tolist()))
     rows = ranking.item_idx.copy()
     rows[is_new] = n_fixed + np.arange(len(new_rows))
-    head = {name: getattr(page, name) for name in HEAD_FIELDS} | {
-        "fallback_used": ranking.fallback_used,
-        "sources": names,
-        "by_chance": ranking.propensity is not None,
-        "new": [engine.items.ids[row] for row in new_rows.tolist()],
-        "n": len(rows),
-    }
+    head = TokenHead(
+        page.version,
+        page.placement,
+        page.fingerprint,
+        page.as_of,
+        page.n_listed,
+        page.log_seq,
+        page.is_start,
+        seal.now,
+        bool(ranking.fallback_used),
+        ranking.propensity is not None,
+        tuple(names),
+        tuple(engine.items.ids[row] for row in new_rows.tolist()),
+        len(rows),
+    )
     sources = np.array([names.index(source) for source in ranking.source.tolist()], np.uint8)
     propensity = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
     parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), propensity)
-    packed = zlib.compress(json.dumps(head).encode() + b"\n" + b"".join(parts), 1)
-    return urlsafe_b64encode(_digest(packed) + packed).decode().rstrip("=")
+    packed = zlib.compress(msgspec.json.encode(head) + b"\n" + b"".join(parts), 1)
+    return urlsafe_b64encode(seal.digest(packed) + packed).decode().rstrip("=")
 
 
-def read_token(token: str, recommender: Recommender) -> PageState:
+def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageState:
     """Returns the content of a token; see `write_token`. Items that are no longer known are left out.
 
     Raises:
-        RequestError: naming `page_token` if it was not issued by this server, or was altered.
+        RequestError: naming `page_token` if it was not written with this key, was altered, or is too old.
     """
     try:
         raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
-        digest, packed = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
-        if digest != _digest(packed):
+        digest, packed = raw[:SEAL_BYTES], raw[SEAL_BYTES:]
+        if not compare_digest(digest, seal.digest(packed)):
             raise ValueError
-        unpacker = zlib.decompressobj()
-        head, _, body = unpacker.decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
-        return _read_page(json.loads(head), body, recommender)
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error):
+        head, _, body = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
+        fields = msgspec.json.decode(head, type=TokenHead)
+        ranking = _read_ranking(fields, body, recommender)
+    except (ValueError, IndexError, zlib.error):
         raise _refused("is not a token of this server, or was altered") from None
+    if seal.now - fields.issued_at > MAX_AGE_S:
+        raise _refused(f"has expired: it is valid for {MAX_AGE_S // 3600} hours")
+    return PageState(
+        fields.version,
+        fields.placement,
+        fields.fingerprint,
+        fields.as_of,
+        fields.n_listed,
+        ranking,
+        fields.log_seq,
+        fields.is_start,
+    )
 
 
-def _read_page(head: dict[str, Any], body: bytes, recommender: Recommender) -> PageState:
-    engine, n_fixed = recommender.current, recommender.engine.n_items
-    n = int(head["n"])
+def _read_ranking(head: TokenHead, body: bytes, recommender: Recommender) -> Ranking:
+    """Returns the arrays of a token.
+
+    Raises:
+        ValueError, IndexError: they do not fit the head.
+    """
+    engine, n_fixed, n = recommender.current, recommender.engine.n_items, head.n
     rows = np.frombuffer(body, "<i4", n).astype(np.int32)
     score = np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32)
     sources = np.frombuffer(body, np.uint8, n, 8 * n)
-    propensity = np.frombuffer(body, "<f4", n, 9 * n).astype(np.float64) if head["by_chance"] else None
+    propensity = np.frombuffer(body, "<f4", n, 9 * n).astype(np.float64) if head.has_propensity else None
     is_new = rows >= n_fixed
-    rows[is_new] = engine.items.rows(head["new"])[rows[is_new] - n_fixed]
-    names = np.array([head["sources"][number] for number in sources.tolist()], np.object_)
-    ranking = Ranking(rows, score, names, bool(head["fallback_used"]), propensity)
-    known = (rows != UNKNOWN) & (rows < engine.n_items)
-    return PageState(**{name: head[name] for name in HEAD_FIELDS}, ranking=ranking.take(known))
+    rows[is_new] = engine.items.rows(head.new_ids)[rows[is_new] - n_fixed]
+    names = np.array([head.sources[number] for number in sources.tolist()], np.object_)
+    known = (rows > UNKNOWN) & (rows < engine.n_items)
+    return Ranking(rows, score, names, head.fallback_used, propensity).take(known)
 
 
 def _check(page: PageState, request: Request, version: str) -> None:
@@ -221,10 +305,6 @@ def _supported_sources(state: UserState, page: Ranking) -> npt.NDArray[np.object
         for row, source in zip(page.item_idx.tolist(), sources, strict=True)
     ]
     return np.array(supported, np.object_)
-
-
-def _digest(packed: bytes) -> bytes:
-    return blake2b(packed, digest_size=DIGEST_BYTES, person=b"recsys page").digest()
 
 
 def _refused(why: str) -> RequestError:

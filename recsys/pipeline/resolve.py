@@ -98,7 +98,7 @@ def resolve(
         RequestError: a value of the context does not fit a filter of the placement.
     """
     key = _key(request, live)
-    user = find_user(engine, key, request.as_of) if live is None else live.user(key, request.as_of)
+    user = find_user(engine, key, request.as_of) if live is None else live.user(key, request.as_of, request.log_seq)
 
     @cache
     def attributes() -> Mapping[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -32,6 +34,9 @@ MAX_BYTES: Final = 16 << 20
 
 PART_BYTES: Final = 16_384
 """Results are sent once they have this size, or no line waits."""
+
+TURN_S: Final = 0.01
+"""How long the thread that makes lists works on one call before it is the turn of another one."""
 
 LineId = Label | Integer | None
 
@@ -167,10 +172,12 @@ async def recommend_batch(
     line that is wrong, which does not affect the others. All lists of a call are from one model. A body of
     `application/json` is a single line, and if it is wrong the call fails.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot_of = app_context.watcher.snapshot
     if isinstance(body, BatchRequestLine):
-        return _line(1, body.id, b"answer", list_response(app_context, snapshot, body))
-    return _results(app_context, snapshot, body)
+        return await app_context.lists.run(
+            lambda: _line(1, body.id, b"answer", list_response(app_context, snapshot_of(), body))
+        )
+    return _results(app_context, await app_context.lists.run(snapshot_of, is_patient=True), body)
 
 
 async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchReader) -> AsyncIterator[bytes]:
@@ -180,9 +187,9 @@ async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchRea
     try:
         number = 0
         while (raw := await reader.next(app_context.settings.body_seconds)) is not None:
-            number += 1
-            part += _result(app_context, snapshot, number, raw)
-            await asyncio.sleep(0)  # other requests that arrived meanwhile go first
+            job = partial(_some_results, app_context, snapshot, number, raw, reader.waiting)
+            more, number = await app_context.lists.run(job, is_patient=True)
+            part += more
             if len(part) >= PART_BYTES or not reader.waiting:
                 yield part
                 part = b""
@@ -193,6 +200,24 @@ async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchRea
         receiving.cancel()
         with suppress(asyncio.CancelledError):
             await receiving
+
+
+def _some_results(
+    app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes, waiting: deque[bytes]
+) -> tuple[bytes, int]:
+    """Return the results of a line and of the next waiting ones, and the number of the last of these lines.
+
+    They take about `TURN_S`: then it is the turn of other requests.
+    """
+    end = time.monotonic() + TURN_S
+    parts, n_bytes = [], 0
+    while True:
+        number += 1
+        parts.append(_result(app_context, snapshot, number, raw))
+        n_bytes += len(parts[-1])
+        if not waiting or n_bytes >= PART_BYTES or time.monotonic() >= end:
+            return b"".join(parts), number
+        raw = waiting.popleft()
 
 
 def _result(app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes) -> bytes:
@@ -209,6 +234,7 @@ def _result(app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes
         body = LINE.decode(raw)
         call.placement = body.placement
         response = list_response(app_context, app_context.watcher.up_to_date(snapshot), body)
+    call.count()
     if call.failure is not None:
         return _line(number, line_id, b"problem", call.failure.body)
     return _line(number, line_id, b"answer", response)

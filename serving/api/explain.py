@@ -64,7 +64,7 @@ class ExplanationResponse(msgspec.Struct, frozen=True):
     effects: tuple[FeatureContribution, ...]
 
 
-async def explain_item(app_context: AppContext, call: ExplainParams) -> bytes:
+def explain_item(app_context: AppContext, call: ExplainParams) -> bytes:
     """Explain why an item is, or is not, in a list: the stage that removed it, and its distance from the list.
 
     An unknown item is a 404.

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
 from recsys.pipeline.pages import compose_page
-from recsys.pipeline.pagination import first_page, next_page, read_token
+from recsys.pipeline.pagination import next_page, read_token, start_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.rerank_items import rerank_items
 from recsys.pipeline.score_breakdown import ScoreBreakdown, score_breakdown
@@ -122,7 +122,7 @@ class RankedItems(msgspec.Struct, frozen=True):
     missing_ids: tuple[str, ...]
 
 
-async def recommend_items(app_context: AppContext, call: NoParameters, body: ListRequest) -> bytes:
+def recommend_items(app_context: AppContext, call: NoParameters, body: ListRequest) -> bytes:
     """List the items of one placement for a user, a session or a cart: the form with all options.
 
     `page_token` continues after the page before, without repeats or gaps, even if events arrive in between.
@@ -139,11 +139,12 @@ def list_response(app_context: AppContext, snapshot: Snapshot, body: ListRequest
     as_of = as_of_or_now(app_context, body.as_of)
     check_placement(snapshot, body.placement, ALL_ANCHORS)
     request = list_request(snapshot, body, body.placement, as_of)
+    recommender, seal = snapshot.recommender, app_context.page_seal()
     if body.page_token is None:
-        found, token = first_page(snapshot.recommender, request)
+        found = recommender.recommend_with_trace(request)
+        token = start_token(recommender, request, found.recommendations, seal)
     else:
-        page = read_token(body.page_token, snapshot.recommender)
-        found, token = next_page(snapshot.recommender, request, page)
+        found, token = next_page(recommender, request, read_token(body.page_token, recommender, seal), seal)
     response = page_response(app_context, snapshot, request, found, token)
     if not body.explain:
         return response
@@ -159,7 +160,7 @@ def page_response(
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found.recommendations))
 
 
-async def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest) -> bytes:
+def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest) -> bytes:
     """Fill all lists of a page in one call, no item twice, the most personal lists first.
 
     404 if the file of placements has no such page. Lists for an item are left out without `item_ids`.
@@ -183,7 +184,7 @@ async def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRe
     return encode(PageResponse(page.name, moment(as_of), recommender.version, tuple(shelves)))
 
 
-async def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
+def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
     """Order a given list of items by how likely a user is to take each next.
 
     No item is left out: items that are sold out have a rank too, and unknown ones are last.

@@ -19,7 +19,7 @@ from serving.runtime import telemetry
 from serving.runtime.answer_cache import QUARTER_S, AnswerKey, CachedAnswer
 from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
-from serving.runtime.impressions import impression_payload, user_columns
+from serving.runtime.impressions import UserColumns, impression_payload, user_columns
 
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
 FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none"})
@@ -57,7 +57,7 @@ class UserList(ListParameters, frozen=True, kw_only=True):
     page_token: PageToken | None = None
 
 
-async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
+def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
     """List items that go with an item, or could replace it.
 
     An item that the bundle does not know is a 404. Without `user_id` and `filter` the list is the same for everybody.
@@ -66,24 +66,37 @@ async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
     recommender = snapshot.recommender
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
-    key = _answer_key(snapshot, call, as_of, limit) if call.is_cacheable else None
-    answer, user_ids = None if key is None else snapshot.cache.get(key), None
-    if answer is None:
-        check_placement(snapshot, call.placement, FOR_ITEM)
-        request = call.request(snapshot, as_of, (call.item_id,))
-        if call.page_token is not None:
-            page = next_page(recommender, request, read_token(call.page_token, recommender))
-            return lists.page_response(app_context, snapshot, request, *page)
-        if not recommender.knows_item(call.item_id):
-            raise UnknownItemError(call.item_id)
-        found = recommender.recommend_for(request)
-        named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
-        token = start_token(recommender, request, found)
-        answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
-        if key is not None:
-            snapshot.cache.put(key, answer)
-        elif call.user_id is not None:
-            user_ids = user_columns(recommender.live, request)
+    check_placement(snapshot, call.placement, FOR_ITEM)
+    request, seal = call.request(snapshot, as_of, (call.item_id,)), app_context.page_seal()
+    if call.page_token is not None:
+        page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
+        return lists.page_response(app_context, snapshot, request, *page)
+    if not recommender.knows_item(call.item_id):
+        raise UnknownItemError(call.item_id)
+    found = recommender.recommend_for(request)
+    named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
+    token = start_token(recommender, request, found, seal)
+    answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
+    user_ids = None
+    if call.is_cacheable:
+        snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer)
+    elif call.user_id is not None:
+        user_ids = user_columns(recommender.live, request)
+    return _item_response(app_context, as_of, answer, user_ids)
+
+
+def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
+    """Return the response of `recommend_for_item` where it is cached, without a turn in the thread that makes lists."""
+    snapshot = app_context.watcher.snapshot_if_current() if call.is_cacheable else None
+    if snapshot is None:
+        return None
+    as_of = as_of_or_now(app_context, call.as_of)
+    limit = limit_of(snapshot, call.placement, call.limit)
+    answer = snapshot.cache.get(_answer_key(snapshot, call, as_of, limit))
+    return None if answer is None else _item_response(app_context, as_of, answer, None)
+
+
+def _item_response(app_context: AppContext, as_of: int, answer: CachedAnswer, user_ids: UserColumns | None) -> bytes:
     recommendation_id = app_context.id_generator.next()
     app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), answer.token), answer.body)
@@ -99,7 +112,7 @@ def _answer_key(snapshot: Snapshot, call: ItemList, as_of: int, limit: int) -> A
     return AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, scope, offers)
 
 
-async def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
+def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     """List items that a user is likely to want.
 
     A user that the bundle does not know is not an error: the response is the fallback list, with `fallback_used`.
@@ -108,13 +121,13 @@ async def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     as_of = as_of_or_now(app_context, call.as_of)
     check_placement(snapshot, call.placement, FOR_USER)
     recommender = snapshot.recommender
-    request = call.request(snapshot, as_of)
+    request, seal = call.request(snapshot, as_of), app_context.page_seal()
     if call.page_token is not None:
-        page = next_page(recommender, request, read_token(call.page_token, recommender))
+        page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
         return lists.page_response(app_context, snapshot, request, *page)
     found = recommender.recommend_for(request)
     recommendation_id = lists.record_impression(app_context, snapshot, request, found)
-    token = start_token(recommender, request, found)
+    token = start_token(recommender, request, found, seal)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found))
 
 
@@ -123,7 +136,7 @@ async def live(app_context: AppContext, call: NoParameters) -> bytes:
     return encode(Alive("live"))
 
 
-async def ready(app_context: AppContext, call: NoParameters) -> bytes:
+def ready(app_context: AppContext, call: NoParameters) -> bytes:
     """Report the bundle that is being served and the server's time.
 
     Without a bundle, or if no list can be made, the response is a 503 with the reason. If keys are required, there are
@@ -161,6 +174,7 @@ OPERATIONS: Final = (
         failures=(404, 503),
         anchors=FOR_ITEM,
         scope="recommend",
+        cached=cached_for_item,
     ),
     Operation(
         "GET",
@@ -174,7 +188,7 @@ OPERATIONS: Final = (
         scope="recommend",
     ),
     Operation("GET", "/health/live", NoParameters, live, answer=(Alive,)),
-    Operation("GET", "/health/ready", NoParameters, ready, answer=(Readiness,), failures=(503,)),
+    Operation("GET", "/health/ready", NoParameters, ready, answer=(Readiness,), failures=(503,), is_urgent=True),
     Operation("GET", "/metrics", NoParameters, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", NoParameters, openapi),
     *lists.OPERATIONS,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from inspect import iscoroutinefunction
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Generic, Literal, cast
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -17,16 +18,20 @@ from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
+from serving.http.connection import IS_WANTED, RECEIVED_AT
 from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.auth import Scope as KeyScope
+from serving.runtime.list_queue import always
 
 MAX_URL_BYTES: Final = 32_768
 """All parameters of a call, percent-encoded: enough for the longest filter in any script; uvicorn has no limit."""
 
 Tag = Literal["recommendations", "events", "catalog", "users", "models", "operations"]
+
+Answer = bytes | AsyncIterator[bytes]
 
 _SEGMENTS: Final = "recsys.segments"
 _PATH_NAME: Final = re.compile(r"{(\w+)}")
@@ -41,7 +46,8 @@ class Operation(Generic[P]):
         path: with `{names}` where a segment is a parameter.
         parameters: declaration of all parameters, of path and query.
         respond: returns the encoded response, or its parts as they are made, from the app's context, the parameters
-            and, if there is one, the body; its docstring documents the operation.
+            and, if there is one, the body; its docstring documents the operation. A coroutine function runs in the
+            event loop, any other in the thread that makes lists.
         tag: the group of the operation in the OpenAPI document.
         answer: types whose fields are the response's, in this order; empty for a response without a schema.
         failures: statuses of failures besides those of every call, of keys and of bodies; `statuses` has all.
@@ -49,12 +55,15 @@ class Operation(Generic[P]):
         media_type: of the response.
         scope: the scope that a key must have, if keys are required; None for a call that is open to all.
         body: declaration of the body, None for a call without one.
+        cached: returns the response where it is known already, from the app's context and the parameters; it runs in
+            the event loop before `respond`.
+        is_urgent: whether it does not wait behind lists.
     """
 
     method: str
     path: str
     parameters: type[P]
-    respond: Callable[..., Awaitable[bytes | AsyncIterator[bytes]]]
+    respond: Callable[..., Answer | Awaitable[Answer]]
     tag: Tag = "operations"
     answer: tuple[type, ...] = ()
     failures: tuple[int, ...] = ()
@@ -62,6 +71,8 @@ class Operation(Generic[P]):
     media_type: str = JSON
     scope: KeyScope | None = None
     body: Body[Any] | None = None
+    cached: Callable[[AppContext, P], bytes | None] | None = None
+    is_urgent: bool = False
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -76,6 +87,25 @@ class Operation(Generic[P]):
         return _PATH_NAME.findall(self.path)
 
     @cached_property
+    def _is_async(self) -> bool:
+        return iscoroutinefunction(self.respond)
+
+    async def run(self, app_context: AppContext, scope: Scope, parameters: P, *body: Any) -> Answer:
+        """Return the response.
+
+        Raises:
+            RecsysError: what is wrong with the request, or the server has too much to do.
+            HTTPException: the same.
+        """
+        if self.cached is not None and (known := self.cached(app_context, parameters)) is not None:
+            return known
+        if self._is_async:
+            return await cast("Awaitable[Answer]", self.respond(app_context, parameters, *body))
+        job = partial(cast("Callable[..., Answer]", self.respond), app_context, parameters, *body)
+        is_wanted = scope.get(IS_WANTED, always)
+        return await app_context.lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent)
+
+    @cached_property
     def reader(self) -> ParameterReader[P]:
         """Reads the parameters."""
         return ParameterReader(self.parameters, self.path_names)
@@ -86,6 +116,7 @@ class CountedCall:
 
     Args:
         app_context: counts the call.
+        started: when its headers were read, by `perf_counter`; now if not given.
 
     Attributes:
         placement: the list that the call names, None if it is not for one.
@@ -94,13 +125,13 @@ class CountedCall:
 
     __slots__ = ("_app_context", "_started", "failure", "placement")
 
-    def __init__(self, app_context: AppContext) -> None:
+    def __init__(self, app_context: AppContext, started: float | None = None) -> None:
         self._app_context = app_context
+        self._started = perf_counter() if started is None else started
         self.placement: str | None = None
         self.failure: Failure | None = None
 
     def __enter__(self) -> CountedCall:
-        self._started = perf_counter()
         return self
 
     def __exit__(
@@ -110,12 +141,15 @@ class CountedCall:
             if not isinstance(error, Exception):
                 return False  # the call was cancelled
             self.failure = failure_of(error)
+        return self.failure is not None
+
+    def count(self) -> None:
+        """Count the call, as taking until now."""
         if self.placement is not None:
             # counted only under names that exist: a caller's own words would grow without bound
             name = self.placement if self.placement in self._app_context.watcher.placements else ""
             status = 200 if self.failure is None else self.failure.problem.status
             self._app_context.telemetry.answered(name, status, perf_counter() - self._started)
-        return self.failure is not None
 
 
 class Route(BaseRoute):
@@ -148,19 +182,19 @@ class Route(BaseRoute):
         """Read, answer, count and send; an exception on the way becomes a problem."""
         app_context = self._app_context
         content: bytes | AsyncIterator[bytes] = b""
-        with CountedCall(app_context) as call:
+        with CountedCall(app_context, scope.get(RECEIVED_AT)) as call:
             operation = self._operation(scope)
             if app_context.keys is not None and operation.scope is not None:
                 app_context.keys.check(scope["headers"], operation.scope)
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             call.placement = getattr(parameters, "placement", None)
             if operation.body is None:
-                content = await operation.respond(app_context, parameters)
+                content = await operation.run(app_context, scope, parameters)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
                 body = await operation.body.read(scope["headers"], receive, *limits)
                 call.placement = getattr(body, "placement", None)
-                content = await operation.respond(app_context, parameters, body)
+                content = await operation.run(app_context, scope, parameters, body)
         if call.failure is None:
             await send(_response_start(200, operation.media_type, content))
         else:
@@ -168,7 +202,9 @@ class Route(BaseRoute):
             await send(_response_start(problem.status, PROBLEM, content, call.failure.headers))
         if isinstance(content, bytes):
             await send({"type": "http.response.body", "body": content})
+            call.count()
             return
+        call.count()
         async for part in content:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -73,6 +74,8 @@ class AnswerCache:
     A response that names a changed item is never returned. Another one may be up to `MAX_STALE_S` old while changes
     keep coming: an item that is new, cheaper or back in stock joins such a list that much later.
 
+    Any thread may use it.
+
     Args:
         max_bytes: memory limit; 0 disables the cache.
         live: the changes of the catalog, None for a catalog that does not change.
@@ -84,13 +87,19 @@ class AnswerCache:
     ) -> None:
         self._live, self._clock = live, clock
         self._oldest_version, self._moved_at = 0, -math.inf
+        self._lock = threading.Lock()
         self._answers: LRUCache[AnswerKey, _Kept] = LRUCache(max_bytes, getsizeof=lambda kept: kept.answer.n_bytes)
 
     def get(self, key: AnswerKey) -> CachedAnswer | None:
         """Return the response, None if it is not cached or no longer right."""
-        kept = self._answers.get(key)
-        if kept is None or self._live is None:
-            return None if kept is None else kept.answer
+        with self._lock:
+            kept = self._answers.get(key)
+            return None if kept is None or not self._is_right(key, kept) else kept.answer
+
+    def _is_right(self, key: AnswerKey, kept: _Kept) -> bool:
+        """Return whether a response is still right, and remove it if not; only under the lock."""
+        if self._live is None:
+            return True
         version = self._live.catalog_version
         if kept.version != version:
             now = self._clock()
@@ -98,11 +107,12 @@ class AnswerCache:
                 self._oldest_version, self._moved_at = version, now
             if kept.version < self._oldest_version or self._live.has_changed(kept.answer.rows, kept.position):
                 del self._answers[key]
-                return None
-        return kept.answer
+                return False
+        return True
 
     def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
         """Cache a response, and remove others until it fits; one that is larger than the cache is not kept."""
         if answer.n_bytes <= self._answers.maxsize:
             version, position = (0, 0) if self._live is None else (self._live.catalog_version, self._live.position)
-            self._answers[key] = _Kept(answer, version, position)
+            with self._lock:
+                self._answers[key] = _Kept(answer, version, position)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from hashlib import blake2b
 
 from recsys.core.errors import StoreError
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.pipeline.pagination import KEY_BYTES, PageSeal
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
-from serving.runtime.bundle_watcher import BundleWatcher
+from serving.runtime.bundle_watcher import BundleWatcher, limit_threads
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
+from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
@@ -32,6 +36,8 @@ class AppContext:
         keys: the callers' keys, None if keys are not required.
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
+        page_key: what page tokens are sealed with.
+        lists: the thread that makes lists.
         id_generator: makes the ids of responses.
     """
 
@@ -42,6 +48,8 @@ class AppContext:
     keys: KeyRing | None
     impressions: Impressions
     merges: MergeLog
+    lists: ListQueue
+    page_key: bytes = field(repr=False)
     id_generator: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
@@ -58,9 +66,12 @@ class AppContext:
         def open_log() -> EventStore:
             return app_context.store
 
-        watcher = BundleWatcher(settings, clock, telemetry, open_log)
+        lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
+        watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True))
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
-        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log))
+        app_context = cls(
+            settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), lists, page_key_of(settings)
+        )
         return app_context
 
     @cached_property
@@ -73,7 +84,8 @@ class AppContext:
         return open_store(self.settings)
 
     def close(self) -> None:
-        """Store the entries that wait, and close the live log if it is open."""
+        """End the thread, store the entries that wait, and close the live log if it is open."""
+        self.lists.close()
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()
@@ -88,6 +100,10 @@ class AppContext:
             self.watcher.snapshot()
         return self.clock.now()
 
+    def page_seal(self) -> PageSeal:
+        """Return what page tokens are sealed with now."""
+        return PageSeal(self.page_key, int(self.clock.received_at()))
+
     async def stored(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
         """Store entries; they are durable once this returns.
 
@@ -95,6 +111,12 @@ class AppContext:
             StoreError: nothing was stored.
         """
         return await asyncio.wrap_future(self.store.submit(entries))
+
+
+def page_key_of(settings: Settings) -> bytes:
+    """Return the key of page tokens: from the secret of the settings, else a new one."""
+    secret = secrets.token_bytes() if settings.page_key is None else settings.page_key.encode(errors="surrogateescape")
+    return blake2b(secret, digest_size=KEY_BYTES).digest()
 
 
 def open_store(settings: Settings) -> EventStore:

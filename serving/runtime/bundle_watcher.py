@@ -7,8 +7,9 @@ import gc
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
@@ -77,6 +78,15 @@ class Refusal:
     retry_at: float
 
 
+RunJob = Callable[[Callable[[], bool]], Awaitable[bool]]
+"""Runs a job somewhere and returns its result."""
+
+
+async def run_here(job: Callable[[], bool]) -> bool:
+    """Return the result of a job that runs in the event loop."""
+    return job()
+
+
 class BundleWatcher:
     """Keeps the current snapshot and follows `CURRENT` to newer ones.
 
@@ -85,6 +95,7 @@ class BundleWatcher:
         clock: started by the first bundle.
         telemetry: metrics.
         open_log: returns the live log, None for bundles alone.
+        run_job: runs a job in the thread that makes lists, as entries of the log change what it reads.
 
     Attributes:
         current: the snapshot that is being served, None before the first good bundle.
@@ -93,8 +104,16 @@ class BundleWatcher:
         ConfigError: the file of placements cannot be read, or is invalid.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, telemetry: Telemetry, open_log: OpenLog | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        telemetry: Telemetry,
+        open_log: OpenLog | None = None,
+        run_job: RunJob = run_here,
+    ) -> None:
         self._settings = settings
+        self._run_job = run_job
         self._open_log = open_log
         self._is_behind = self._is_broken = False
         self._clock = clock
@@ -125,9 +144,24 @@ class BundleWatcher:
             missing = "there is no bundle yet; run `recsys train` for this server's --models, or wait until it is open"
             reason = self.last_error or missing
             raise NotReadyError(f"no model is served: {reason}", int(self._settings.poll_seconds) + 1)
-        if current is not self._caught_up:
-            self._catch_up(current)
-            self._skip_until_end_of_turn(current)
+        self._catch_up(current)
+        return current
+
+    def snapshot_if_current(self) -> Snapshot | None:
+        """Return what is being served if it has all entries of the live log; it changes nothing, and never waits.
+
+        Only the event loop may call it: the log is read once for all requests of one turn.
+        """
+        current = self.current
+        if current is None or current is self._caught_up:
+            return current
+        live = current.recommender.live
+        try:
+            if live is not None and self._open_log is not None and not live.is_current(self._open_log()):
+                return None
+        except StoreError:
+            return None  # `snapshot` says what is wrong
+        self._skip_until_end_of_turn(current)
         return current
 
     def check_lists(self) -> Snapshot:
@@ -160,12 +194,8 @@ class BundleWatcher:
         They were all read from their sockets before it, and the end of the turn is queued behind them: an entry that
         was acknowledged before a caller sent its request cannot be missed.
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread without an event loop reads the log each time
-            return
         self._caught_up = snapshot
-        loop.call_soon(self._end_turn)
+        asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._caught_up = None
@@ -217,7 +247,7 @@ class BundleWatcher:
             is_behind = False
             try:
                 if self.current is not None:
-                    is_behind = self._catch_up(self.current, STEP_ENTRIES)
+                    is_behind = await self._run_job(partial(self._catch_up, self.current, STEP_ENTRIES))
             except Exception as error:
                 logger.exception("the live log could not be followed: %s", error)
             await asyncio.sleep(0 if is_behind else FOLLOW_S)

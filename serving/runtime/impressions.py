@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -113,12 +114,13 @@ class Impressions:
         self._anonymous: dict[int, list[Impression]] = defaultdict(list)
         self._queue: deque[list[Impression]] = deque()
         self._waiting = 0
+        self._lock = threading.Lock()
         self._dropped = 0
 
     def record(
         self, recommendation_id: str, at: int, payload: ImpressionPayload, user_ids: UserColumns | None = None
     ) -> None:
-        """Queue an impression, if the list is in the sample; takes about a microsecond and never waits.
+        """Queue an impression, if the list is in the sample; any thread may call it, it takes about a microsecond.
 
         Args:
             recommendation_id: of the response; it alone decides whether the list is in the sample.
@@ -128,15 +130,16 @@ class Impressions:
         """
         if crc32(recommendation_id.encode()) >= self._threshold:
             return
-        if self._waiting >= self._max_waiting:
-            self._dropped += 1
-            return
-        self._waiting += 1
         impression = Impression(recommendation_id, at, payload, user_ids)
-        if user_ids is None:
-            self._anonymous[id(payload)].append(impression)
-        else:
-            self._of_users.append([impression])
+        with self._lock:
+            if self._waiting >= self._max_waiting:
+                self._dropped += 1
+                return
+            self._waiting += 1
+            if user_ids is None:
+                self._anonymous[id(payload)].append(impression)
+            else:
+                self._of_users.append([impression])
 
     async def run(self) -> None:
         """Write impressions to the log, forever."""
@@ -146,10 +149,11 @@ class Impressions:
 
     async def flush(self) -> None:
         """Write the queue; impressions that the store refuses are counted as failed, and not tried again."""
-        self._queue.extend(self._of_users)
-        self._queue.extend(part for same in self._anonymous.values() for part in _parts(same))
-        self._of_users, self._anonymous, self._waiting = [], defaultdict(list), 0
-        dropped, self._dropped = self._dropped, 0
+        with self._lock:
+            self._queue.extend(self._of_users)
+            self._queue.extend(part for same in self._anonymous.values() for part in _parts(same))
+            self._of_users, self._anonymous, self._waiting = [], defaultdict(list), 0
+            dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
         received_at = self._received_at()
         waiting: list[tuple[list[LogEntry], Future[list[AppendOutcome]]]] = []

@@ -67,8 +67,35 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(2 << 20, ge=1024, description="Largest body of a call, in bytes.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
+    queue_ms: float = Field(
+        250.0,
+        gt=0,
+        le=60_000,
+        description="How long a request for a list may wait for its turn before it is refused with 503, in"
+        " milliseconds; counts while there are more than `patient_connections`.",
+    )
+    patient_connections: int = Field(
+        72,
+        ge=0,
+        description="Open connections of the server up to which every request for a list waits for its turn, however"
+        " long; with more of them, `queue_ms` counts.",
+    )
+    hang_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="A worker that does not answer its parent is replaced once it has used this much processor time, or"
+        " none at all for this long; a slow machine alone is no reason.",
+    )
     shutdown_seconds: int = Field(
         10, ge=1, description="How long running requests may take to end after a stop signal."
+    )
+    page_key: str | None = Field(
+        None,
+        min_length=16,
+        repr=False,
+        description="Secret that page tokens are sealed with. Each start makes one if not given; set the same one where"
+        " several servers answer for one shop, or where tokens should outlive a restart.",
     )
     started_at: float | None = Field(
         None, description="Start of the server, seconds since 1970; the server sets it for its workers' data clocks."
@@ -110,11 +137,6 @@ class Settings(BaseSettings):
     def store_path(self) -> Path:
         """The file of the live log."""
         return self.models / STORE_FILE if self.store is None else self.store
-
-    def environment(self) -> dict[str, str]:
-        """Return the settings as environment variables, for worker processes."""
-        values = {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
-        return {variable_of(name): value for name, value in values.items()}
 
 
 def load_settings(**given: Any) -> Settings:

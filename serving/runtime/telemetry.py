@@ -8,7 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+BUCKETS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.275, 0.3, 0.35, 0.4, 0.5, 1.0, 2.5),
+)
 
 
 class Telemetry:
@@ -23,7 +26,7 @@ class Telemetry:
         self._registry = CollectorRegistry()
         self._seconds = Histogram(
             "recsys_request_seconds",
-            "Time of a call for a list, from the received request to the encoded response.",
+            "Time of a call for a list, from the end of its headers to the last byte of the response.",
             ["placement", "status"],
             buckets=BUCKETS_S,
             registry=self._registry,

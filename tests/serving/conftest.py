@@ -101,7 +101,7 @@ class Server:
         self, path: str = "/health/ready", until: Callable[[httpx.Response], bool] | None = None
     ) -> httpx.Response:
         """Repeat a call until the response is as expected, by default a 200."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 response = self.get(path)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import zlib
+from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +20,16 @@ from recsys.data.dataset import Dataset
 from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
-from recsys.pipeline.pagination import first_page, next_page, read_token, start_token
+from recsys.pipeline.pagination import (
+    MAX_AGE_S,
+    MAX_REST,
+    PageSeal,
+    next_page,
+    page_state,
+    read_token,
+    start_token,
+    write_token,
+)
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 from recsys.ranking.fit import fit_engine
@@ -55,8 +67,18 @@ def request_for(recommender: Recommender, placement: str, user_id: str, limit: i
     return Request(placement, recommender.engine.dataset_info.end, limit, user_id, ("a1",) if anchor == "item" else ())
 
 
+SEAL = PageSeal(b"the key of one server", 1_700_000_000)
+
+
 def after(recommender: Recommender, request: Request, token: str) -> tuple[RankedResult, str | None]:
-    return next_page(recommender, request, read_token(token, recommender))
+    return next_page(recommender, request, read_token(token, recommender, SEAL), SEAL)
+
+
+def first_page(recommender: Recommender, request: Request) -> tuple[RankedResult, str | None]:
+    """The first page with a token of all that follows, as later pages have."""
+    found = recommender.recommend_with_trace(replace(request, n_lookahead=MAX_REST))
+    state = page_state(recommender, request, found.rest, len(found.recommendations.items))
+    return found, write_token(state, recommender, SEAL)
 
 
 @settings(max_examples=25)
@@ -159,7 +181,7 @@ def test_a_first_page_without_look_ahead_continues_as_one_with_it(shop_engine: E
     recommender = open_over(shop_engine)
     request = Request("for_you", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[9])
     alone = recommender.recommend_for(request)
-    token = start_token(recommender, request, alone)
+    token = start_token(recommender, request, alone, SEAL)
     assert token is not None
     second, _ = after(recommender, request, token)
     whole, whole_token = first_page(recommender, request)
@@ -169,12 +191,29 @@ def test_a_first_page_without_look_ahead_continues_as_one_with_it(shop_engine: E
     assert [item.rank for item in second.recommendations.items] == [6, 7, 8, 9, 10]
 
 
+def test_events_that_arrive_between_the_pages_change_nothing_after_a_first_page_alone(shop_engine: Engine) -> None:
+    """They happened at the moment of the first page, or before it, and arrive after it."""
+    recommender, user_id, end = open_over(shop_engine), USERS_WITH_HISTORY[9], shop_engine.dataset_info.end
+    request = Request("for_you", end, 5, user_id)
+    whole = recommender.recommend_for(replace(request, limit=MAX_LIMIT)).items
+    alone = recommender.recommend_for(request)
+    token = start_token(recommender, request, alone, SEAL)
+    listed, seq = list(alone.items), 0
+    while token is not None:
+        for item in listed[-2:]:
+            seq += 1
+            happen(recommender, seq, end - seq % 3, user_id, item.item_id)
+        found, token = after(recommender, request, token)
+        listed += found.recommendations.items
+    assert [item.item_id for item in listed[: len(whole)]] == [item.item_id for item in whole]
+
+
 def test_a_page_that_is_not_full_has_no_next(shop_engine: Engine) -> None:
     recommender = open_over(shop_engine)
     request = Request("popular", shop_engine.dataset_info.end, MAX_LIMIT)
     page = recommender.recommend_for(request)
     assert len(page.items) < MAX_LIMIT
-    assert start_token(recommender, request, page) is None
+    assert start_token(recommender, request, page, SEAL) is None
 
 
 @pytest.mark.parametrize(
@@ -207,3 +246,76 @@ def test_pinned_items_keep_their_source_on_later_pages(shop_engine: Engine) -> N
     found, _ = after(recommender, request, token)
     item = found.recommendations.items[1]
     assert (item.item_id, item.rank, item.source, item.reasons[0].code) == (WEEKLY_ITEM, 7, "pinned", "pinned")
+
+
+def sealed(head: dict[str, Any], body: bytes = b"", seal: PageSeal = SEAL) -> str:
+    """A token with any content under a good seal."""
+    packed = zlib.compress(json.dumps(head).encode() + b"\n" + body)
+    return urlsafe_b64encode(seal.digest(packed) + packed).decode().rstrip("=")
+
+
+HEAD = {
+    "version": "v1",
+    "placement": "for_you",
+    "fingerprint": "",
+    "as_of": 0,
+    "n_listed": 5,
+    "log_seq": None,
+    "is_start": False,
+    "issued_at": SEAL.now,
+    "fallback_used": False,
+    "has_propensity": False,
+    "sources": ["als"],
+    "new_ids": [],
+    "n": 1,
+}
+ROW = b"\0\0\0\0" + b"\0\0\x80\x3f" + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "body"),
+    [
+        ({"n": 0}, b""),
+        ({"n": -1}, ROW),
+        ({"n": MAX_REST + 1}, ROW * (MAX_REST + 1)),
+        ({"n": 2}, ROW),
+        ({"n": "1"}, ROW),
+        ({"n_listed": -5}, ROW),
+        ({"n_listed": 2**40}, ROW),
+        ({"as_of": None}, ROW),
+        ({"log_seq": -2}, ROW),
+        ({"as_of": 1e400}, ROW),
+        ({"sources": []}, ROW),
+        ({"sources": "als"}, ROW),
+        ({"new_ids": [1]}, ROW),
+        ({"more": 1}, ROW),
+        ({}, b"\xff\xff\xff\x7f" + ROW[4:]),
+        ({}, b""),
+    ],
+)
+def test_content_that_no_server_writes_is_refused_even_under_its_seal(
+    shop_engine: Engine, changes: dict[str, Any], body: bytes
+) -> None:
+    recommender = open_over(shop_engine)
+    assert read_token(sealed(HEAD, ROW), recommender, SEAL).n_listed == 5
+    with pytest.raises(RequestError, match="page_token is not a token of this server"):
+        read_token(sealed(HEAD | changes, body), recommender, SEAL)
+
+
+@given(content=st.binary(max_size=200), seal=st.binary(min_size=16, max_size=16))
+def test_any_bytes_are_refused(shop_engine: Engine, content: bytes, seal: bytes) -> None:
+    recommender = open_over(shop_engine)
+    for raw in (content, seal + content, SEAL.digest(content) + content, SEAL.digest(zlib.compress(content)) + content):
+        with pytest.raises(RequestError, match="page_token"):
+            read_token(urlsafe_b64encode(raw).decode(), recommender, SEAL)
+
+
+def test_tokens_of_another_key_and_old_ones_are_refused(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    foreign = sealed(HEAD, ROW, PageSeal(b"the key of another server", SEAL.now))
+    with pytest.raises(RequestError, match="is not a token of this server"):
+        read_token(foreign, recommender, SEAL)
+    token = sealed(HEAD, ROW)
+    assert read_token(token, recommender, replace(SEAL, now=SEAL.now + MAX_AGE_S)).n_listed == 5
+    with pytest.raises(RequestError, match="has expired: it is valid for 24 hours"):
+        read_token(token, recommender, replace(SEAL, now=SEAL.now + MAX_AGE_S + 1))

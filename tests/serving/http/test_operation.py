@@ -190,10 +190,12 @@ def metrics(app_context: AppContext) -> str:
 def test_a_call_for_a_list_is_counted_by_its_status(app_context: AppContext) -> None:
     with CountedCall(app_context) as counted:
         counted.placement = "a name that no list has"
+    counted.count()
     assert counted.failure is None
     with CountedCall(app_context) as counted:
         counted.placement = ""
         raise HTTPException(404, "nothing")
+    counted.count()
     assert counted.failure is not None
     assert 'recsys_request_seconds_count{placement="",status="200"} 1.0' in metrics(app_context)
     assert 'recsys_request_seconds_count{placement="",status="404"} 1.0' in metrics(app_context)

@@ -115,25 +115,36 @@ def test_a_repaired_bundle_is_served(own_models: Path) -> None:
     assert watcher.snapshot().version == version
 
 
-def test_the_log_is_read_once_per_turn_of_the_event_loop(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_asked_once_per_turn_of_the_event_loop(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watcher = watcher_of(own_models)
     watcher.refresh()
-    reads: list[object] = []
-    monkeypatch.setattr(LiveView, "catch_up", lambda _, store, limit: reads.append(store))
+    asked: list[object] = []
+
+    def is_current(view: LiveView, store: object) -> bool:
+        asked.append(store)
+        return True
+
+    monkeypatch.setattr(LiveView, "is_current", is_current)
 
     async def requests() -> None:
         async def request() -> None:
-            watcher.snapshot()
+            assert watcher.snapshot_if_current() is watcher.current
 
         await asyncio.gather(*(request() for _ in range(5)))
-        assert len(reads) == 1, "five requests that were there at once"
+        assert len(asked) == 1, "five requests that were there at once"
         await request()
-        assert len(reads) == 2, "one that came later"
+        assert len(asked) == 2, "one that came later"
 
     asyncio.run(requests())
-    watcher.snapshot()
-    watcher.snapshot()
-    assert len(reads) == 4, "no event loop, no turns"
+
+
+def test_a_snapshot_without_the_newest_entries_is_not_current(
+    own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = watcher_of(own_models)
+    watcher.refresh()
+    monkeypatch.setattr(LiveView, "is_current", lambda view, store: False)
+    assert watcher.snapshot_if_current() is None
 
 
 GARBAGE = [b"\xff\xfe\x00", b"../../etc/passwd", b"no such bundle", b"a" * 5000, b"\x00", b"a/b", "茶".encode()]

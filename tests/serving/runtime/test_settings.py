@@ -16,22 +16,6 @@ def test_arguments_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatc
     assert (settings.port, settings.clock, settings.host) == (9001, "wall", "127.0.0.1")
 
 
-def test_the_environment_passes_all_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load_settings(
-        models=Path("some/models"),
-        workers=3,
-        poll_seconds=0.5,
-        metrics_dir=Path("figures"),
-        keys=Path("k.json"),
-        store=Path("s"),
-        started_at=1764039600.25,
-        logged_until=1.5,
-    )
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
-    assert load_settings() == settings
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_addresses_need_no_keys(host: str) -> None:
     assert load_settings(host=host).host == host

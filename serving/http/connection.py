@@ -1,0 +1,195 @@
+"""One connection of a caller, on uvicorn's HTTP protocol, with bounds on what it can hold and how long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+IS_WANTED: Final = "recsys.is_wanted"
+"""Key of a request's scope: returns whether its caller is still there."""
+
+RECEIVED_AT: Final = "recsys.received_at"
+"""Key of a request's scope: when its headers were read, by `perf_counter`."""
+
+MAX_HEAD_BYTES: Final = 65_536
+"""Of the URL and all headers of one request."""
+
+MAX_PIPELINED: Final = 32
+"""Requests that wait behind the one that is answered; the connection is closed after the last of them."""
+
+HEAD_S: Final = 15.0
+"""How long a new connection, or the head of a request, may take."""
+
+REST_S: Final = 30.0
+"""How long the rest of a body may arrive that was answered before its end."""
+
+WRITE_S: Final = 30.0
+"""How long a caller may take to read what is buffered for it."""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """A connection that holds little, ends in time, and can be moved to another process between two requests.
+
+    Every state has a timer: the head of a request, the unread rest of a body, the pause between two requests and the
+    writing of an answer. While a request is answered, its own limits apply.
+
+    Attributes:
+        on_idle: called after each response with the connection; set by a worker.
+        on_lost: called when the connection has ended; set by a worker.
+    """
+
+    on_idle: Callable[[GuardedConnection], None] | None = None
+    on_lost: Callable[[], None] | None = None
+    _is_inside_request = _is_in_head = _is_ignoring = False
+    _n_head = 0
+    _timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._close_after(HEAD_S)
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of one or several requests."""
+        if self._is_in_head:
+            self._n_head += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._is_in_head and self._n_head > MAX_HEAD_BYTES:
+            self._refuse_head()
+        elif not self._is_inside_request and self._timer is None and self._is_answered:
+            self._close_after(self.timeout_keep_alive)  # only blank lines have arrived
+
+    def on_message_begin(self) -> None:
+        """Note that the bytes of a request have begun to arrive."""
+        self._is_inside_request = self._is_in_head = True
+        self._n_head = 0  # this part of the data may contain other requests: the exact size is known at its end
+        if self._is_answered:
+            self._close_after(HEAD_S)
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; those after a body are left out."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Note when a request begins to wait, and how to find out whether it still needs an answer."""
+        self._is_in_head = False
+        self._cancel_timer()
+        if self._is_ignoring or self.transport.is_closing():
+            return
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._is_ignoring = True
+            self.pipeline[0][0].keep_alive = False
+            return
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[RECEIVED_AT] = perf_counter()
+        scope[IS_WANTED] = self._is_open
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of a body on."""
+        if not (self._is_ignoring or self.transport.is_closing()):
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that a request is complete."""
+        self._is_inside_request = False
+        if self._is_ignoring or self.transport.is_closing():
+            return
+        super().on_message_complete()
+        if self._is_answered:
+            self._close_after(self.timeout_keep_alive)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._abort_after_write()
+        elif self._is_inside_request and not self.pipeline:
+            self._close_after(REST_S)
+        if self.on_idle is not None:
+            self.on_idle(self)
+
+    def pause_writing(self) -> None:
+        """Wait until the caller has read most of what is buffered for it, but not for ever."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        self._cancel_write_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that is not used; also if the caller has not read its last answer."""
+        super().timeout_keep_alive_handler()
+        self._abort_after_write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel all timers and tell the worker."""
+        super().connection_lost(exc)
+        self._cancel_timer()
+        self._cancel_write_timer()
+        self._unset_keepalive_if_required()
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def detach(self) -> int | None:
+        """End the connection in this process only.
+
+        Returns:
+            A file descriptor of it, for another process; None if a request or a response is under way.
+        """
+        is_free = self._is_answered and not self._is_inside_request and not self.pipeline
+        if not is_free or self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return None
+        self.flow.pause_reading()  # what arrives from here on waits for the other process
+        fd = os.dup(self.transport.get_extra_info("socket").fileno())
+        self.transport.close()
+        return fd
+
+    @property
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _is_open(self) -> bool:
+        return not self.transport.is_closing()
+
+    def _refuse_head(self) -> None:
+        """Answer 431, unless another answer is under way, and end the connection."""
+        if self._is_answered:
+            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+        self._abort_after_write()
+
+    def _close_after(self, seconds: float) -> None:
+        self._cancel_timer()
+        self._timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _abort_after_write(self) -> None:
+        """End a connection that is closing although its caller does not read the rest."""
+        self._cancel_write_timer()
+        if self.transport.get_write_buffer_size():
+            self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
+
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

@@ -1,0 +1,30 @@
+"""The configuration of uvicorn, the same for one worker and for several."""
+
+from __future__ import annotations
+
+import uvicorn
+from fastapi import FastAPI
+
+from serving.http.connection import GuardedConnection
+from serving.runtime.settings import Settings
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+
+
+def uvicorn_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """Return uvicorn with its fast parts, without access log; the entry point configures logging."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=GuardedConnection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )

@@ -1,0 +1,194 @@
+"""A connection on its own: its bounds, its ends, and when it can be moved."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from uvicorn.server import ServerState
+
+from serving.http.connection import MAX_PIPELINED, GuardedConnection
+from serving.runtime.settings import load_settings
+from serving.workers.config import uvicorn_config
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer once the request is complete."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def connected(answer: Any = app) -> AsyncIterator[tuple[GuardedConnection, socket.socket]]:
+    """A connection, and the caller's socket."""
+    theirs, mine = socket.socketpair()
+    theirs.setblocking(False)
+    mine.setblocking(False)
+    config = uvicorn_config(load_settings(), answer)  # type: ignore[arg-type]
+    made = GuardedConnection(config, ServerState(), {}, _loop=asyncio.get_running_loop())
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: made, theirs)
+    try:
+        yield made, mine
+    finally:
+        mine.close()
+        made.transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_free"),
+    [
+        (b"", True),
+        (b"G", False),
+        (REQUEST[:-2], False),
+        (REQUEST, True),
+        (REQUEST + b"G", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf", False),
+    ],
+)
+def test_only_a_connection_between_two_requests_is_moved(sent: bytes, is_free: bool) -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, sent)
+            await asyncio.sleep(0.05)
+            fd = connection.detach()
+            assert (fd is not None) is is_free
+            if fd is not None:
+                os.close(fd)
+            assert connection.detach() is None or not is_free
+
+    asyncio.run(steps())
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: shop\r\n"
+
+
+async def exchange(mine: socket.socket, parts: list[bytes]) -> bytes:
+    """Send parts and return all that comes back until the connection ends."""
+    loop, received = asyncio.get_running_loop(), b""
+
+    async def send() -> None:
+        with suppress(OSError):
+            for part in parts:
+                await loop.sock_sendall(mine, part)
+
+    sending = asyncio.create_task(send())
+    async with asyncio.timeout(60):
+        with suppress(ConnectionResetError):
+            while part := await loop.sock_recv(mine, 65_536):
+                received += part
+    sending.cancel()
+    return received
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [HEAD + b"x: " + b"a" * 70_000 + b"\r\n\r\n"],
+        [HEAD + b"x: ", *[b"a" * 4096] * 1000],
+        [HEAD, *[b"x: y\r\n" * 1000] * 1000],
+        [b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"],
+        [b"GET /", *[b"a" * 4096] * 1000],
+    ],
+    ids=["one huge header", "an endless header", "endless headers", "a huge URL", "an endless URL"],
+)
+def test_a_head_that_is_too_large_is_a_431(parts: list[bytes]) -> None:
+    async def steps() -> None:
+        async with connected() as (_, mine):
+            assert (await exchange(mine, parts)).startswith(b"HTTP/1.1 431 ")
+
+    asyncio.run(steps())
+
+
+def test_requests_that_are_not_waited_for_are_bounded_and_those_before_are_answered() -> None:
+    async def steps() -> None:
+        async with connected() as (_, mine):
+            received = await exchange(mine, [REQUEST * 5000])
+            assert received.count(b"HTTP/1.1 200") == MAX_PIPELINED + 1
+
+    asyncio.run(steps())
+
+
+def test_some_requests_at_once_are_all_answered_in_order() -> None:
+    async def steps() -> None:
+        async with connected() as (_, mine):
+            last = REQUEST[:-2] + b"Connection: close\r\n\r\n"
+            assert (await exchange(mine, [REQUEST * 20 + last])).count(b"HTTP/1.1 200") == 21
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET",
+        HEAD,
+        REQUEST,
+        REQUEST + b"\r\n",
+        REQUEST + b"G",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+)
+def test_every_state_of_a_connection_ends_in_time(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    for name in ("HEAD_S", "REST_S", "WRITE_S"):
+        monkeypatch.setattr(f"serving.http.connection.{name}", 0.1)
+    monkeypatch.setattr("serving.workers.config.KEEP_ALIVE_S", 0.1)
+
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        """Answer without reading the body."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def steps() -> None:
+        async with connected(early) as (_, mine):
+            received = await exchange(mine, [sent])
+            assert received.count(b"200 OK") == (b"\r\n\r\n" in sent)
+
+    asyncio.run(steps())
+
+
+def test_a_caller_that_reads_no_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.http.connection.WRITE_S", 0.1)
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+            await asyncio.sleep(0)
+            if not scope["recsys.is_wanted"]():
+                return
+
+    async def steps() -> None:
+        async with connected(endless) as (connection, mine):
+            await asyncio.get_running_loop().sock_sendall(mine, REQUEST)
+            largest = 0
+            async with asyncio.timeout(60):
+                while not connection.transport.is_closing():
+                    largest = max(largest, connection.transport.get_write_buffer_size())
+                    await asyncio.sleep(0.01)
+            assert largest < 1 << 20
+
+    asyncio.run(steps())
+
+
+def test_what_follows_a_body_is_not_kept() -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+            await asyncio.get_running_loop().sock_sendall(mine, chunked + b"x: y\r\n" * 1000)
+            await asyncio.sleep(0.05)
+            assert len(connection.headers) == 1
+
+    asyncio.run(steps())

@@ -1,0 +1,17 @@
+"""The configuration of uvicorn."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from serving.http.connection import GuardedConnection
+from serving.runtime.settings import load_settings
+from serving.workers.config import uvicorn_config
+
+
+def test_connections_are_guarded_and_a_stop_waits_as_long_as_the_settings_allow() -> None:
+    config = uvicorn_config(load_settings(shutdown_seconds=3), FastAPI())
+    config.load()
+    assert config.http_protocol_class is GuardedConnection
+    assert config.timeout_graceful_shutdown == 3
+    assert not config.access_log
