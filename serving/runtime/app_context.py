@@ -16,6 +16,7 @@ from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
 from serving.runtime.merges import MergeLog
+from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
 
@@ -32,6 +33,7 @@ class AppContext:
         keys: the callers' keys, None if keys are not required.
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
+        retention: removes old entries from the live log.
         id_generator: makes the ids of responses.
     """
 
@@ -42,6 +44,7 @@ class AppContext:
     keys: KeyRing | None
     impressions: Impressions
     merges: MergeLog
+    retention: Retention
     id_generator: IdGenerator = field(default_factory=IdGenerator)
 
     @classmethod
@@ -60,7 +63,8 @@ class AppContext:
 
         watcher = BundleWatcher(settings, clock, telemetry, open_log)
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
-        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log))
+        retention = Retention(settings, open_log, lambda: app_context.now())
+        app_context = cls(settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), retention)
         return app_context
 
     @cached_property

@@ -65,6 +65,20 @@ class Settings(BaseSettings):
     impression_queue: int = Field(
         20_000, ge=0, description="Lists of one worker that may wait to be recorded; more are dropped and counted."
     )
+    keep_events_days: float | None = Field(
+        None,
+        gt=0,
+        le=18_250,
+        description="Days after which events are removed from the live log; if not given, they stay until `recsys store"
+        " prune`.",
+    )
+    keep_impressions_days: float | None = Field(
+        None,
+        gt=0,
+        le=18_250,
+        description="Days after which impressions are removed from the live log; if not given, they stay until"
+        " `recsys store prune`.",
+    )
     max_body_bytes: int = Field(2 << 20, ge=1024, description="Largest body of a call, in bytes.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
     shutdown_seconds: int = Field(
