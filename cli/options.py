@@ -14,6 +14,15 @@ from recsys.core.timestamps import EARLIEST, LATEST, parse_iso
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
+LiveLogBeside = Annotated[
+    Path | None,
+    typer.Option(
+        "--live-log",
+        metavar="FILE",
+        help="The live log, with what has changed since the training.",
+        show_default="store.sqlite in the folder of bundles, if there is one",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 

@@ -51,8 +51,8 @@ def prune(
 
     `recsys store compact` then returns the space to the disk.
     """
+    from recsys.eventlog.sqlite import open_log
     from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
-    from training.ingest.event_log import open_log
 
     now = wall_clock()
     given: dict[EntryType, str | None] = {"event": events_older_than, "impression": impressions_older_than}
@@ -78,7 +78,7 @@ def compact(store: LiveLog, as_json: AsJson = False) -> None:
 
     The exit code is 1 if a reader prevented it.
     """
-    from training.ingest.event_log import open_log
+    from recsys.eventlog.sqlite import open_log
 
     before = store.stat().st_size if store.is_file() else 0
     with closing(open_log(store)) as log:
@@ -126,7 +126,7 @@ def restore(
     from recsys.pipeline.recommender import Recommender
 
     folder = models or store.parent
-    known = Recommender.open(folder).engine.dataset_info.store_seq if current_version(folder) is not None else 0
+    known = Recommender.of_bundle(folder).engine.dataset_info.store_seq if current_version(folder) is not None else 0
     report = restore_log(source, store, known)
     if as_json:
         show_json({**asdict(report), "replaced": report.replaced and str(report.replaced)})
@@ -156,15 +156,15 @@ def check(
     The exit code is 1 if anything is wrong.
     """
     from recsys.eventlog.check import check_log
+    from recsys.eventlog.sqlite import open_log
     from recsys.live.view import LiveView
     from recsys.pipeline.recommender import Recommender
-    from training.ingest.event_log import open_log
 
     with closing(open_log(store)) as log:
         report = check_log(log)
         set_aside: list[dict[str, object]] = []
         if models is not None:
-            live = LiveView(Recommender.open(models).engine)
+            live = LiveView(Recommender.of_bundle(models).engine)
             live.catch_up(log)
             _ = live.engine  # builds the catalog
             set_aside = [vars(each) for each in live.set_aside]

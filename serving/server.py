@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from recsys.core.errors import ConfigError
+from recsys.eventlog.store import latest_time
 from serving.app import create_app
 from serving.runtime.app_context import open_store
 from serving.runtime.auth import KeyRing
@@ -28,8 +29,6 @@ from serving.runtime.settings import Settings
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 POLL_S = 0.1
-N_LAST_ENTRIES = 1000
-"""Entries at the end of the live log that are searched for the latest time: late events are among them."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,9 @@ def _with_start_time(settings: Settings) -> Settings:
     check_placements(settings)
     store = open_store(settings)
     try:
-        latest = store.read_after(max(store.last_seq() - N_LAST_ENTRIES, 0), N_LAST_ENTRIES)
+        logged_until = latest_time(store)
     finally:
         store.close()
-    logged_until = max((stored.entry.at for stored in latest), default=None)
     return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until})
 
 

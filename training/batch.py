@@ -19,6 +19,7 @@ from recsys.core.files import replacing
 from recsys.core.progress import Progress, silent
 from recsys.core.request import Recommendations, Request, to_wire
 from recsys.core.timestamps import to_seconds
+from recsys.live.reachability import is_erased
 from recsys.pipeline.recommender import Recommender
 from training.ingest.readers import read_table
 
@@ -41,8 +42,9 @@ class BatchRequest:
     Attributes:
         placement: name of a list for users.
         limit: length of each list.
-        as_of: aware moment of the lists; None for the end of the bundle's data.
+        as_of: aware moment of the lists; None for that of the latest known event.
         placements: file of placements; None for the built-in ones.
+        live_log: file of the live log; None for the one in the folder of bundles, if there is one.
         context: context of every request; `region`, `store` and `channel` select the offers.
     """
 
@@ -50,6 +52,7 @@ class BatchRequest:
     limit: int = 20
     as_of: datetime | None = None
     placements: Path | None = None
+    live_log: Path | None = None
     context: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,6 +66,7 @@ class BatchReport:
         items: items over all lists.
         fallbacks: unknown users, who got the fallback list.
         empty: users with an empty list.
+        erased: users who were erased; they have no list.
     """
 
     model_version: str
@@ -70,6 +74,7 @@ class BatchReport:
     items: int
     fallbacks: int
     empty: int
+    erased: int
 
 
 Responses = Sequence[tuple[str, Recommendations]]
@@ -80,6 +85,8 @@ def batch_recommend(
     models: Path, users_file: Path, out: Path, request: BatchRequest, progress: Progress = silent
 ) -> BatchReport:
     """Write one list per user of a file; `out` is replaced as a whole or not at all.
+
+    The live log is read again before each chunk of users: what is sold out by then is not listed.
 
     Args:
         models: folder of bundles, or the folder of one bundle.
@@ -95,14 +102,17 @@ def batch_recommend(
         RequestError: the list does not exist, or is not for users.
     """
     writer = _writer(out)
-    recommender = Recommender.open(models, request.placements)
-    as_of = recommender.data_end if request.as_of is None else to_seconds(request.as_of)
+    recommender = Recommender.open(models, request.placements, request.live_log)
+    as_of = recommender.latest if request.as_of is None else to_seconds(request.as_of)
     _check_anchor(recommender, request)
     user_ids = read_user_ids(users_file)
     counts: Counter[str] = Counter()
     with writer(out) as write:
         for start in range(0, len(user_ids), CHUNK):
             progress(f"lists for {len(user_ids):,} users", start / len(user_ids))
+            recommender.catch_up()
+            asked = user_ids[start : start + CHUNK]
+            reached = [user_id for user_id in asked if not is_erased(recommender.live, user_id)]
             responses = [
                 (
                     user_id,
@@ -110,12 +120,14 @@ def batch_recommend(
                         Request(request.placement, as_of, request.limit, user_id, context=request.context)
                     ),
                 )
-                for user_id in user_ids[start : start + CHUNK]
+                for user_id in reached
             ]
             write(responses)
-            counts.update(_count(responses))
+            counts.update(_count(responses), erased=len(asked) - len(reached))
         progress("moving the file into place", 1.0)
-    return BatchReport(recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"])
+    return BatchReport(
+        recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"], counts["erased"]
+    )
 
 
 def read_user_ids(path: Path) -> list[str]:

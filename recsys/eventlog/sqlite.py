@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
-from recsys.core.errors import DataError, StoreError
+from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.identities import Identities
@@ -364,6 +364,18 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
+
+
+def open_log(path: Path) -> SqliteStore:
+    """Open an existing live log.
+
+    Raises:
+        ConfigError: the file does not exist.
+        StoreError: it cannot be opened.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
+    return SqliteStore(path)
 
 
 def _repeated(row: LogRow, known: LogRow) -> AppendOutcome:

@@ -52,6 +52,7 @@ other content, or it is a merge that would close a cycle; not stored. `erased`: 
 user, or its id is that of an erased event; not stored.
 """
 
+LATEST_ENTRIES: Final = 1000
 READ_BATCH: Final = 20_000
 """Entries to read at a time: bounds the memory of a reader."""
 
@@ -225,6 +226,15 @@ def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) ->
     while after < last and (entries := store.read_after(after, batch)):
         after = entries[-1].seq
         yield [stored for stored in entries if stored.seq <= last]
+
+
+def latest_time(store: EventStore) -> float | None:
+    """Return the time of the latest entry, seconds since 1970; None if there is none.
+
+    Only the newest `LATEST_ENTRIES` are read: late entries are among them.
+    """
+    newest = store.read_after(max(store.last_seq() - LATEST_ENTRIES, 0), LATEST_ENTRIES)
+    return max((stored.entry.at for stored in newest), default=None)
 
 
 def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:

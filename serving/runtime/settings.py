@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from recsys.bundles.registry import LIVE_LOG
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-STORE_FILE = "store.sqlite"
 
 
 class Settings(BaseSettings):
@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     models: Path = Field(Path("models"), description="Folder of the bundles, with `CURRENT` in it.")
     store: Path | None = Field(
-        None, description=f"File of the live log; `{STORE_FILE}` in the folder of the bundles if not given."
+        None, description=f"File of the live log; `{LIVE_LOG}` in the folder of the bundles if not given."
     )
     placements: Path | None = Field(
         None,
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     @property
     def store_path(self) -> Path:
         """The file of the live log."""
-        return self.models / STORE_FILE if self.store is None else self.store
+        return self.models / LIVE_LOG if self.store is None else self.store
 
     def environment(self) -> dict[str, str]:
         """Return the settings as environment variables, for worker processes."""
