@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -26,6 +27,7 @@ from training.ingest.readers import read_table
 CHUNK: Final = 1000
 COLUMNS: Final[dict[str, pl.DataType]] = {
     "user_id": pl.String(),
+    "recommendation_id": pl.String(),
     "rank": pl.Int32(),
     "item_id": pl.String(),
     "score": pl.Float32(),
@@ -187,8 +189,7 @@ def _ndjson(out: Path) -> Iterator[Write]:
     """Write one line per user."""
     with replacing(out) as partial, partial.open("wb") as file:
         yield lambda responses: file.writelines(
-            msgspec.json.encode({"user_id": user_id, **msgspec.to_builtins(response, enc_hook=to_wire)}) + b"\n"
-            for user_id, response in responses
+            msgspec.json.encode(_line(user_id, response)) + b"\n" for user_id, response in responses
         )
 
 
@@ -208,10 +209,23 @@ def _parquet(out: Path) -> Iterator[Write]:
             pl.scan_parquet(parts).sink_parquet(partial)
 
 
+def _line(user_id: str, response: Recommendations) -> dict[str, Any]:
+    ids = {"user_id": user_id, "recommendation_id": recommendation_id(user_id, response)}
+    return ids | msgspec.to_builtins(response, enc_hook=to_wire)
+
+
+def recommendation_id(user_id: str, response: Recommendations) -> str:
+    """Return the id of a user's list, for attribution; the same list has the same id when the job runs again."""
+    items = [[item.item_id, item.score] for item in response.items]
+    content = msgspec.json.encode([user_id, response.placement, response.model_version, items])
+    return blake2b(content, digest_size=16).hexdigest()
+
+
 def _rows(responses: Responses) -> pl.DataFrame:
     rows = [
-        (user_id, item.rank, item.item_id, item.score, item.source, [reason.text for reason in item.reasons])
+        (user_id, id_, item.rank, item.item_id, item.score, item.source, [reason.text for reason in item.reasons])
         for user_id, response in responses
+        for id_ in (recommendation_id(user_id, response),)
         for item in response.items
     ]
     return pl.DataFrame(rows, COLUMNS, orient="row")

@@ -9,7 +9,7 @@ from recsys.core.placements import Anchor
 from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, read_token, start_token
-from serving.api import batch, catalog, events, explain, identity, lists, versions
+from serving.api import batch, catalog, events, explain, identity, impressions, lists, versions
 from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
@@ -73,7 +73,7 @@ async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         request = call.request(snapshot, as_of, (call.item_id,))
         if call.page_token is not None:
             page = next_page(recommender, request, read_token(call.page_token, recommender))
-            return lists.page_response(app_context, snapshot, request, *page)
+            return lists.page_response(app_context, snapshot, request, *page, log=call.log)
         if not recommender.knows_item(call.item_id):
             raise UnknownItemError(call.item_id)
         found = recommender.recommend_for(request)
@@ -85,7 +85,8 @@ async def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         elif call.user_id is not None:
             user_ids = user_columns(recommender.live, request)
     recommendation_id = app_context.id_generator.next()
-    app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
+    if call.log:
+        app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), answer.token), answer.body)
 
 
@@ -111,9 +112,9 @@ async def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     request = call.request(snapshot, as_of)
     if call.page_token is not None:
         page = next_page(recommender, request, read_token(call.page_token, recommender))
-        return lists.page_response(app_context, snapshot, request, *page)
+        return lists.page_response(app_context, snapshot, request, *page, log=call.log)
     found = recommender.recommend_for(request)
-    recommendation_id = lists.record_impression(app_context, snapshot, request, found)
+    recommendation_id = lists.new_recommendation_id(app_context, snapshot, request, found, as_of, log=call.log)
     token = start_token(recommender, request, found)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found))
 
@@ -181,6 +182,7 @@ OPERATIONS: Final = (
     *explain.OPERATIONS,
     *batch.OPERATIONS,
     *events.OPERATIONS,
+    *impressions.OPERATIONS,
     *catalog.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,

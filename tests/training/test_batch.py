@@ -182,3 +182,16 @@ def test_an_erased_user_has_no_list_and_a_sold_out_item_is_in_none(
     assert [line["user_id"] for line in lines] == [*USERS[1:5], USERS[6]]
     assert (report.users, report.erased) == (len(USERS), 2)
     assert sold_out not in {item["item_id"] for line in lines[3:] for item in line["items"]}
+
+
+def test_each_list_has_an_id_that_stays_as_long_as_the_list(
+    shop_models: Path, users_file: Path, tmp_path: Path
+) -> None:
+    for name in ("one.ndjson", "two.ndjson", "lists.parquet"):
+        batch_recommend(shop_models, users_file, tmp_path / name, BatchRequest("for_you", 5))
+    one, two = ((tmp_path / name).read_text(encoding="utf-8") for name in ("one.ndjson", "two.ndjson"))
+    assert one == two
+    ids = [json.loads(line)["recommendation_id"] for line in one.splitlines()]
+    assert len(set(ids)) == len(USERS)
+    found = pl.read_parquet(tmp_path / "lists.parquet")["recommendation_id"].unique(maintain_order=True)
+    assert found.to_list() == ids
