@@ -50,10 +50,14 @@ class SentList(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         recommendation_id: of the response.
-        placement, model_version, fallback_used: as in the response.
+        placement: as in the response.
+        model_version: as in the response.
+        fallback_used: as in the response.
         items: those that were sent, in their order.
         sent_at: when; the server's clock if not given.
-        user_id, visitor_id, session_id: the user, if known.
+        user_id: the user, if known.
+        visitor_id: the visitor, if nobody is logged in.
+        session_id: the session, if nothing else is known.
     """
 
     recommendation_id: Id
