@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -71,7 +71,7 @@ def parse_age(text: str, option: str) -> timedelta:
     Raises:
         ConfigError: with the name of the option.
     """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([dh])", text)
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,9})?)([dh])", text)
     age = timedelta(**{AGE_UNITS[found[2]]: float(found[1])}) if found else None
     if age is None or age > MAX_AGE:
         raise ConfigError(f"{option} is {text!r}, expected days or hours, at most {MAX_AGE.days}d: 400d or 36h")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -29,8 +30,7 @@ from serving.api.routes import OPERATIONS
 from serving.app import create_app
 from serving.problems import InvalidRequestError
 from serving.runtime.settings import load_settings
-from training.ingest.csv_reader import read_csv
-from training.ingest.json_reader import read_json
+from training.ingest.readers import read_table
 
 REFUSED: Final = (RecsysError, InvalidRequestError)
 NASTY: Final = (
@@ -59,7 +59,7 @@ JSON_LINES: Final = b"".join(json.dumps(event).encode() + b"\n" for event in EVE
 
 def parsers(arena: Arena, seconds: float) -> Outcome:
     """Give changed examples to each parser."""
-    recommender, chosen = Recommender.of_bundle(arena.models), arena.random
+    recommender, chosen, room = Recommender.of_bundle(arena.models), arena.random, arena.room("parsers")
     bounds = TimestampBounds(1_800_000_000, 1_800_000_300, 1_800_000_000.0)
     tokens = [msgspec.json.encode({"a": 1}).hex(), "AAAA", "eyJhIjoxfQ"]
     targets: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -69,8 +69,8 @@ def parsers(arena: Arena, seconds: float) -> Outcome:
         ("page token", lambda: read_token(changed(chosen, chosen.choice(tokens)), recommender)),
         ("payload", lambda: parse_payload(changed_json(chosen, chosen.choice(EVENTS)))),
         ("event", lambda: entries_of(changed_json(chosen, chosen.choice(EVENTS)), bounds)),
-        ("CSV", lambda: read_csv("events.csv", _utf8(changed_bytes(chosen, CSV)))),
-        ("JSON", lambda: read_json(_utf8(changed_bytes(chosen, JSON_LINES)), "events")),
+        ("CSV", lambda: _read_file(room / "events.csv", changed_bytes(chosen, CSV))),
+        ("JSON", lambda: _read_file(room / "events.jsonl", changed_bytes(chosen, JSON_LINES))),
     )
     counts = dict.fromkeys((name for name, _ in targets), 0)
     faults: list[str] = []
@@ -96,9 +96,9 @@ def _or_value_error(parse: Callable[[str], object], text: str) -> None:
         parse(text)
 
 
-def _utf8(content: bytes) -> bytes:
-    """Return what these parsers receive: other encodings are read before."""
-    return content.decode("utf-8", "replace").encode()
+def _read_file(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    read_table(path, "events")
 
 
 def calls(arena: Arena, seconds: float) -> Outcome:
