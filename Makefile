@@ -9,13 +9,14 @@ WINDOW ?= report
 TESTS ?= -n 2
 REF ?= HEAD
 REQUESTS ?= 500
+MINUTES ?= 22
 
 RECSYS := $(VENV)/bin/recsys
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-binary :all: --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test mutation check docs bench compare stops clean
+.PHONY: help system demo train evaluate test mutation check docs bench compare stops torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ compare: $(VENV)/.dev ## prove that the working tree gives the lists of a commit
 
 stops: train $(VENV)/.dev ## count how often a request steps from module to module
 	$(VENV)/bin/python -m benchmarks.stops --models $(MODELS) --max 45
+
+torture: train $(VENV)/.dev ## attack server, jobs and live log for MINUTES=22, and add what was lost to benchmarks/history
+	$(VENV)/bin/python -m benchmarks.torture --models $(MODELS) --minutes $(MINUTES)
 
 clean: ## remove the environment, the demo data and caches; bundles in models/ stay
 	rm -rf $(VENV) data/compare data/demo data/demo-* build *.egg-info .coverage* mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -19,10 +19,18 @@ from serving.runtime.settings import Settings, load_settings
 from serving.server import bound, run, serve
 
 
-def benchmark_server(*arguments: object) -> ServerProcess:
-    """Start this module as a process with the options arguments and a free port."""
+def benchmark_server(*arguments: object, log: Path | None = None, max_file_kb: int | None = None) -> ServerProcess:
+    """Start this module as a process with the options arguments and a free port.
+
+    Args:
+        arguments: options of this module.
+        log: file for its output; the caller's own streams if None.
+        max_file_kb: no file may grow beyond it, as on a full disk; unlimited if None.
+    """
     words = [sys.executable, "-m", "benchmarks.server", *map(str, arguments)]
-    return ServerProcess("benchmark", lambda port: [*words, "--port", str(port)])
+    if max_file_kb is not None:
+        words = ["bash", "-c", f'ulimit -f {max_file_kb} && exec "$@"', "bash", *words]
+    return ServerProcess("benchmark", lambda port: [*words, "--port", str(port)], log=log)
 
 
 def fixed_app(body: bytes) -> FastAPI:

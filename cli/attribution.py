@@ -35,7 +35,7 @@ def attribution(
     from contextlib import closing
 
     from recsys.evaluation.attribution import attribution as attribute
-    from training.ingest.event_log import open_log
+    from recsys.eventlog.sqlite import open_log
 
     with closing(open_log(store)) as log:
         report = attribute(log, window_days, timezone)

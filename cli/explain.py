@@ -11,6 +11,7 @@ from cli.options import (
     AsJson,
     Channel,
     FilterText,
+    LiveLogBeside,
     Models,
     PlacementFile,
     Region,
@@ -43,9 +44,10 @@ def explain(
     ] = None,
     limit: Annotated[int, typer.Option(help="Number of items in the list.")] = DEFAULT_LIMIT,
     as_of: Annotated[
-        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the end of the data")
+        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the latest known event")
     ] = None,
     filter_: FilterText = None,
+    live_log: LiveLogBeside = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
@@ -56,8 +58,8 @@ def explain(
     from recsys.pipeline.recommender import Recommender
 
     check_ids(user=user, visitor=visitor, session=session)
-    recommender = Recommender.open(models, placements)
-    moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.data_end
+    recommender = Recommender.open(models, placements, live_log)
+    moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.latest
     context = context_of(region, store, channel)
     request = Request(
         placement,

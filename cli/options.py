@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,6 +14,15 @@ from recsys.core.timestamps import EARLIEST, LATEST, parse_iso
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
+LiveLogBeside = Annotated[
+    Path | None,
+    typer.Option(
+        "--live-log",
+        metavar="FILE",
+        help="The live log, with what has changed since the training.",
+        show_default="store.sqlite in the folder of bundles, if there is one",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 
@@ -36,6 +46,9 @@ PlacementFile = Annotated[
 
 DEFAULT_MODELS = Path("models")
 
+AGE_UNITS: Final = {"d": "days", "h": "hours"}
+MAX_AGE: Final = timedelta(days=18_250)
+
 
 def parse_moment(text: str, option: str) -> datetime:
     """Parse an aware moment in RFC 3339, from `EARLIEST` on and before `LATEST`.
@@ -50,6 +63,19 @@ def parse_moment(text: str, option: str) -> datetime:
     if not EARLIEST <= moment < LATEST:
         raise ConfigError(f"{option} is {text!r}, expected a time from 1970 to {LATEST.year - 1}, by UTC")
     return moment
+
+
+def parse_age(text: str, option: str) -> timedelta:
+    """Parse an age such as `400d` (days) or `36h` (hours), up to `MAX_AGE`.
+
+    Raises:
+        ConfigError: with the name of the option.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,9})?)([dh])", text)
+    age = timedelta(**{AGE_UNITS[found[2]]: float(found[1])}) if found else None
+    if age is None or age > MAX_AGE:
+        raise ConfigError(f"{option} is {text!r}, expected days or hours, at most {MAX_AGE.days}d: 400d or 36h")
+    return age
 
 
 def context_of(region: str | None, store: str | None, channel: str | None) -> dict[str, str]:

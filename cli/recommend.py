@@ -16,6 +16,7 @@ from cli.options import (
     AsJson,
     Channel,
     FilterText,
+    LiveLogBeside,
     Models,
     PlacementFile,
     Region,
@@ -64,12 +65,13 @@ def recommend(
         int | None, typer.Option(help="Number of items.", show_default=f"of the list, else {DEFAULT_LIMIT}")
     ] = None,
     as_of: Annotated[
-        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the end of the data")
+        str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the latest known event")
     ] = None,
     users: Annotated[Path | None, typer.Option(metavar="FILE", help="User ids: text, CSV, Parquet …")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
     placements: PlacementFile = None,
     filter_: FilterText = None,
+    live_log: LiveLogBeside = None,
     region: Region = None,
     store: Store = None,
     channel: Channel = None,
@@ -89,13 +91,13 @@ def recommend(
             )
         with progress() as on_progress:
             length = DEFAULT_LIMIT if limit is None else limit
-            request = BatchRequest(placement or "for_you", length, moment, placements, context)
+            request = BatchRequest(placement or "for_you", length, moment, placements, live_log, context)
             report = batch_recommend(models, users, out, request, on_progress)
         show_json(asdict(report)) if as_json else _show_push(report, out)
         return
     check_ids(user=user, visitor=visitor, session=session)
-    recommender = Recommender.open(models, placements)
-    seconds = recommender.data_end if moment is None else to_seconds(moment)
+    recommender = Recommender.open(models, placements, live_log)
+    seconds = recommender.latest if moment is None else to_seconds(moment)
     chosen = placement or ("complementary" if item else "for_you" if user or visitor or session else "popular")
     seeds = tuple(item or ())
     _check_anchor(recommender.placements.get(chosen), user or visitor or session, seeds)
@@ -164,5 +166,6 @@ def _show_push(report: BatchReport, out: Path) -> None:
         [
             f"{out} is written by {report.model_version}: {report.items:,} items for {report.users:,} users; "
             f"{report.fallbacks:,} of them are unknown and got the fallback list, {report.empty:,} lists are empty"
+            + (f"; {report.erased:,} were erased and have no list" if report.erased else "")
         ]
     )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import AsJson, wall_clock
+from cli.options import AsJson, parse_age, wall_clock
 from cli.output import show_json, show_lines
+from recsys.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from recsys.eventlog.store import EntryType
+
+LiveLog = Annotated[Path, typer.Option("--store", help="The live log of `recsys serve`.")]
 
 
 def app() -> typer.Typer:
@@ -18,18 +24,19 @@ def app() -> typer.Typer:
     commands = typer.Typer(help="Maintain the live log.", no_args_is_help=True)
     commands.callback()(lambda: None)
     commands.command("prune")(prune)
-    commands.command("check")(check)
+    for command in (compact, backup, restore, check):
+        commands.command()(command)
     return commands
 
 
 def prune(
-    older_than_days: Annotated[
-        float,
-        typer.Option(
-            min=0, max=36_500, help="Remove events and impressions that happened longer ago than this number of days."
-        ),
-    ],
-    store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
+    store: LiveLog,
+    events_older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Remove events that happened longer ago, such as 400d or 36h.")
+    ] = None,
+    impressions_older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Remove impressions that were shown longer ago, such as 90d.")
+    ] = None,
     changes_up_to: Annotated[
         int,
         typer.Option(
@@ -38,35 +45,103 @@ def prune(
             " tables from which the shop's files were written, so that the files contain the changes.",
         ),
     ] = 0,
-    compact: Annotated[
-        bool, typer.Option("--compact", help="Return the free space to the disk; writers wait meanwhile.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove old events and impressions from the live log; merges and erasures stay."""
-    from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
-    from training.ingest.event_log import open_log
+    """Remove old events and impressions from the live log; merges and erasures stay.
 
-    before = wall_clock() - timedelta(days=older_than_days)
+    `recsys store compact` then returns the space to the disk.
+    """
+    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
+
+    now = wall_clock()
+    given: dict[EntryType, str | None] = {"event": events_older_than, "impression": impressions_older_than}
+    ages = {kind: parse_age(age, f"--{kind}s-older-than") for kind, age in given.items() if age is not None}
+    if not ages and not changes_up_to:
+        raise ConfigError("nothing to remove: give --events-older-than 400d, --impressions-older-than 90d or both")
     with closing(open_log(store)) as log:
-        result = {
-            "before": before.isoformat(timespec="seconds"),
-            "events_removed": log.delete_before(before.timestamp()),
-            "changes_removed": log.delete_changes(changes_up_to, (*ITEM_CHANGES, *USER_CHANGES)),
-            "compacted": log.compact() if compact else None,
-        }
+        removed = {kind: log.delete_before((now - age).timestamp(), (kind,)) for kind, age in ages.items()}
+        changes = log.delete_changes(changes_up_to, (*ITEM_CHANGES, *USER_CHANGES)) if changes_up_to else 0
     if as_json:
-        show_json(result)
+        before = {f"{kind}s_before": (now - age).isoformat(timespec="seconds") for kind, age in ages.items()}
+        counts = {f"{kind}s_removed": count for kind, count in removed.items()}
+        show_json({**before, **counts, "changes_removed": changes})
         return
-    show_lines([f"removed {result['events_removed']:,} events and impressions before {result['before']}"])
+    for kind, age in ages.items():
+        show_lines([f"removed {removed[kind]:,} {kind}s before {(now - age).isoformat(timespec='seconds')}"])
     if changes_up_to:
-        show_lines([f"removed {result['changes_removed']:,} changes up to number {changes_up_to}"])
-    if compact:
-        show_lines(["compacted" if result["compacted"] else "not compacted: a reader was busy, try again"])
+        show_lines([f"removed {changes:,} changes up to number {changes_up_to}"])
+
+
+def compact(store: LiveLog, as_json: AsJson = False) -> None:
+    """Return the space of removed entries to the disk, and overwrite their copies; writers wait meanwhile.
+
+    The exit code is 1 if a reader prevented it.
+    """
+    from recsys.eventlog.sqlite import open_log
+
+    before = store.stat().st_size if store.is_file() else 0
+    with closing(open_log(store)) as log:
+        is_done = log.compact()
+    after = store.stat().st_size
+    if as_json:
+        show_json({"compacted": is_done, "bytes_before": before, "bytes_after": after})
+    else:
+        done = "compacted" if is_done else "not compacted, a reader was busy: try again"
+        show_lines([f"{done}; {before:,} bytes before, {after:,} bytes now"])
+    if not is_done:
+        raise typer.Exit(1)
+
+
+def backup(
+    store: LiveLog,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The copy; replaced if it exists.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the live log, while the server runs: one consistent file, checked, without unused parts."""
+    from recsys.eventlog.sqlite_backup import backup_log
+
+    entries = backup_log(store, out)
+    if as_json:
+        show_json({"backup": str(out), "entries": entries, "bytes": out.stat().st_size})
+    else:
+        show_lines([f"{out} has {entries:,} entries, {out.stat().st_size:,} bytes"])
+
+
+def restore(
+    source: Annotated[Path, typer.Option("--from", metavar="FILE", help="A copy that `recsys store backup` wrote.")],
+    store: LiveLog,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder of bundles that will be served over the log.", show_default="the log's folder"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the live log, while no server runs; the old log stays beside it.
+
+    Users whom the old log has erased since are erased from the backup too.
+    """
+    from recsys.bundles.registry import current_version
+    from recsys.eventlog.sqlite_backup import restore_log
+    from recsys.pipeline.recommender import Recommender
+
+    folder = models or store.parent
+    known = Recommender.of_bundle(folder).engine.dataset_info.store_seq if current_version(folder) is not None else 0
+    report = restore_log(source, store, known)
+    if as_json:
+        show_json({**asdict(report), "replaced": report.replaced and str(report.replaced)})
+        return
+    show_lines([f"{store} has {report.entries:,} entries"])
+    if report.removed:
+        show_lines([f"removed {report.removed:,} entries of users who were erased after the backup"])
+    if report.replaced is not None:
+        show_lines([f"the log before is {report.replaced}: delete it when nothing of it is needed"])
+    if report.unreadable:
+        show_lines([f"it cannot be read ({report.unreadable}): repeat the erasures that came after the backup"])
 
 
 def check(
-    store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
+    store: LiveLog,
     models: Annotated[
         Path | None,
         typer.Option(
@@ -81,15 +156,15 @@ def check(
     The exit code is 1 if anything is wrong.
     """
     from recsys.eventlog.check import check_log
+    from recsys.eventlog.sqlite import open_log
     from recsys.live.view import LiveView
     from recsys.pipeline.recommender import Recommender
-    from training.ingest.event_log import open_log
 
     with closing(open_log(store)) as log:
         report = check_log(log)
         set_aside: list[dict[str, object]] = []
         if models is not None:
-            live = LiveView(Recommender.open(models).engine)
+            live = LiveView(Recommender.of_bundle(models).engine)
             live.catch_up(log)
             _ = live.engine  # builds the catalog
             set_aside = [vars(each) for each in live.set_aside]

@@ -66,7 +66,8 @@ def _lifespan(app_context: AppContext) -> Any:
             lambda: app_context.store
         )  # opened first: no event may be accepted that cannot be stored
         await asyncio.to_thread(app_context.watcher.refresh)  # a worker accepts calls once it has looked for a bundle
-        tasks = [asyncio.create_task(each.run()) for each in (app_context.watcher, app_context.impressions)]
+        running = (app_context.watcher, app_context.impressions, app_context.retention)
+        tasks = [asyncio.create_task(each.run()) for each in running]
         yield
         for task in tasks:
             task.cancel()

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from recsys.core.errors import ConfigError
+from recsys.eventlog.store import latest_time
 from serving.app import create_app
 from serving.runtime.app_context import open_store
 from serving.runtime.auth import KeyRing
@@ -29,8 +30,6 @@ from serving.workers.config import uvicorn_config
 from serving.workers.supervisor import Supervisor, allow_many_files
 
 POLL_S = 0.1
-N_LAST_ENTRIES = 1000
-"""Entries at the end of the live log that are searched for the latest time: late events are among them."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,9 @@ def _with_start_time(settings: Settings) -> Settings:
     check_placements(settings)
     store = open_store(settings)
     try:
-        latest = store.read_after(max(store.last_seq() - N_LAST_ENTRIES, 0), N_LAST_ENTRIES)
+        logged_until = latest_time(store)
     finally:
         store.close()
-    logged_until = max((stored.entry.at for stored in latest), default=None)
     page_key = settings.page_key or secrets.token_hex()  # the same in all workers
     return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -19,12 +20,14 @@ from recsys.core.files import replacing
 from recsys.core.progress import Progress, silent
 from recsys.core.request import Recommendations, Request, to_wire
 from recsys.core.timestamps import to_seconds
+from recsys.live.reachability import is_erased
 from recsys.pipeline.recommender import Recommender
 from training.ingest.readers import read_table
 
 CHUNK: Final = 1000
 COLUMNS: Final[dict[str, pl.DataType]] = {
     "user_id": pl.String(),
+    "recommendation_id": pl.String(),
     "rank": pl.Int32(),
     "item_id": pl.String(),
     "score": pl.Float32(),
@@ -41,8 +44,9 @@ class BatchRequest:
     Attributes:
         placement: name of a list for users.
         limit: length of each list.
-        as_of: aware moment of the lists; None for the end of the bundle's data.
+        as_of: aware moment of the lists; None for that of the latest known event.
         placements: file of placements; None for the built-in ones.
+        live_log: file of the live log; None for the one in the folder of bundles, if there is one.
         context: context of every request; `region`, `store` and `channel` select the offers.
     """
 
@@ -50,6 +54,7 @@ class BatchRequest:
     limit: int = 20
     as_of: datetime | None = None
     placements: Path | None = None
+    live_log: Path | None = None
     context: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,6 +68,7 @@ class BatchReport:
         items: items over all lists.
         fallbacks: unknown users, who got the fallback list.
         empty: users with an empty list.
+        erased: users who were erased; they have no list.
     """
 
     model_version: str
@@ -70,6 +76,7 @@ class BatchReport:
     items: int
     fallbacks: int
     empty: int
+    erased: int
 
 
 Responses = Sequence[tuple[str, Recommendations]]
@@ -80,6 +87,8 @@ def batch_recommend(
     models: Path, users_file: Path, out: Path, request: BatchRequest, progress: Progress = silent
 ) -> BatchReport:
     """Write one list per user of a file; `out` is replaced as a whole or not at all.
+
+    The live log is read again before each chunk of users: what is sold out by then is not listed.
 
     Args:
         models: folder of bundles, or the folder of one bundle.
@@ -95,14 +104,17 @@ def batch_recommend(
         RequestError: the list does not exist, or is not for users.
     """
     writer = _writer(out)
-    recommender = Recommender.open(models, request.placements)
-    as_of = recommender.data_end if request.as_of is None else to_seconds(request.as_of)
+    recommender = Recommender.open(models, request.placements, request.live_log)
+    as_of = recommender.latest if request.as_of is None else to_seconds(request.as_of)
     _check_anchor(recommender, request)
     user_ids = read_user_ids(users_file)
     counts: Counter[str] = Counter()
     with writer(out) as write:
         for start in range(0, len(user_ids), CHUNK):
             progress(f"lists for {len(user_ids):,} users", start / len(user_ids))
+            recommender.catch_up()
+            asked = user_ids[start : start + CHUNK]
+            reached = [user_id for user_id in asked if not is_erased(recommender.live, user_id)]
             responses = [
                 (
                     user_id,
@@ -110,12 +122,14 @@ def batch_recommend(
                         Request(request.placement, as_of, request.limit, user_id, context=request.context)
                     ),
                 )
-                for user_id in user_ids[start : start + CHUNK]
+                for user_id in reached
             ]
             write(responses)
-            counts.update(_count(responses))
+            counts.update(_count(responses), erased=len(asked) - len(reached))
         progress("moving the file into place", 1.0)
-    return BatchReport(recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"])
+    return BatchReport(
+        recommender.version, len(user_ids), counts["items"], counts["fallbacks"], counts["empty"], counts["erased"]
+    )
 
 
 def read_user_ids(path: Path) -> list[str]:
@@ -175,8 +189,7 @@ def _ndjson(out: Path) -> Iterator[Write]:
     """Write one line per user."""
     with replacing(out) as partial, partial.open("wb") as file:
         yield lambda responses: file.writelines(
-            msgspec.json.encode({"user_id": user_id, **msgspec.to_builtins(response, enc_hook=to_wire)}) + b"\n"
-            for user_id, response in responses
+            msgspec.json.encode(_line(user_id, response)) + b"\n" for user_id, response in responses
         )
 
 
@@ -196,10 +209,23 @@ def _parquet(out: Path) -> Iterator[Write]:
             pl.scan_parquet(parts).sink_parquet(partial)
 
 
+def _line(user_id: str, response: Recommendations) -> dict[str, Any]:
+    ids = {"user_id": user_id, "recommendation_id": recommendation_id(user_id, response)}
+    return ids | msgspec.to_builtins(response, enc_hook=to_wire)
+
+
+def recommendation_id(user_id: str, response: Recommendations) -> str:
+    """Return the id of a user's list, for attribution; the same list has the same id when the job runs again."""
+    items = [[item.item_id, item.score] for item in response.items]
+    content = msgspec.json.encode([user_id, response.placement, response.model_version, items])
+    return blake2b(content, digest_size=16).hexdigest()
+
+
 def _rows(responses: Responses) -> pl.DataFrame:
     rows = [
-        (user_id, item.rank, item.item_id, item.score, item.source, [reason.text for reason in item.reasons])
+        (user_id, id_, item.rank, item.item_id, item.score, item.source, [reason.text for reason in item.reasons])
         for user_id, response in responses
+        for id_ in (recommendation_id(user_id, response),)
         for item in response.items
     ]
     return pl.DataFrame(rows, COLUMNS, orient="row")

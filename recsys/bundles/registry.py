@@ -18,6 +18,9 @@ from recsys.core.files import atomic_write
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
 LOCK: Final = ".lock"
+LIVE_LOG: Final = "store.sqlite"
+"""Name of the live log in the folder of bundles, unless the server is given another file."""
+
 MAX_NAME_BYTES: Final = 255
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -37,6 +40,12 @@ def current_version(models: Path) -> str | None:
 def previous_version(models: Path) -> str | None:
     """Return the version that a rollback activates, None if there is none."""
     return _read_name(models / PREVIOUS)
+
+
+def live_log_beside(models: Path) -> Path | None:
+    """Return the live log in a folder of bundles, or in the one that a bundle's own folder is in; None without one."""
+    path = (models.absolute().parent if (models / MANIFEST).is_file() else models) / LIVE_LOG
+    return path if path.is_file() else None
 
 
 def activate(models: Path, version: str) -> None:

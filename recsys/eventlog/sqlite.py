@@ -9,6 +9,7 @@ retention scan the log, in seconds: an index over users or times would slow ever
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 import threading
@@ -21,11 +22,11 @@ from typing import Any, Final
 
 import msgspec
 
-from recsys.core.errors import DataError
+from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.identities import Identities
-from recsys.eventlog.sqlite_dedup import DedupIndex
+from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
 from recsys.eventlog.sqlite_erasure import ErasureScan
 from recsys.eventlog.sqlite_schema import (
     POLL_S,
@@ -74,7 +75,13 @@ _ERASURES: Final = (
     "SELECT seq, key, at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure' AND seq > ?"
     " ORDER BY seq"
 )
-_DELETE_BEFORE: Final = "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN ('event', 'impression')"
+_ANY_BEFORE: Final = (
+    "SELECT EXISTS (SELECT 1 FROM log WHERE seq > ? AND seq <= ? AND at < ?"
+    " AND kind IN (SELECT value FROM json_each(?)))"
+)
+_DELETE_BEFORE: Final = (
+    "DELETE FROM log WHERE seq > ? AND seq <= ? AND at < ? AND kind IN (SELECT value FROM json_each(?))"
+)
 _DELETE_CHANGES: Final = (
     "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) AND seq <= ? LIMIT ?)"
@@ -86,6 +93,8 @@ REMOVE_BATCH: Final = 10_000
 MAX_DAMAGE: Final = 100
 _REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that apply to its whole event; the first one decides."""
+
+logger = logging.getLogger(__name__)
 
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -170,7 +179,12 @@ class SqliteStore:
             tombstones = [LogEntry("erasure", key, at, received_at, {}) for key in keys]
             db.executemany(_INSERT, [row_of(each, place).stored for place, each in enumerate(tombstones)])
             last = fetch_count(db, _LAST_SEQ)
-        return ErasureReceipt(last, removed, len(scan.linked), self.purge())
+        try:
+            is_purged = self.purge()
+        except StoreError as error:  # the erasure is durable: its receipt must not be lost
+            logger.warning("the removed bytes of an erasure are not overwritten yet: %s", error)
+            is_purged = False
+        return ErasureReceipt(last, removed, len(scan.linked), is_purged)
 
     def purge(self) -> bool:
         """See `EventStore`. Checkpoints the write-ahead log and truncates it."""
@@ -188,14 +202,20 @@ class SqliteStore:
             with_retry(lambda: self._writer.execute("VACUUM"), self._timeout_s)
         return self.purge()
 
-    def delete_before(self, before: float) -> int:
+    def delete_before(self, before: float, entry_types: Sequence[EntryType] = KEYED) -> int:
         """See `EventStore`. It uses many short transactions, between which others write."""
-        removed = 0
+        if others := sorted(set(entry_types) - set(KEYED)):
+            raise DataError(f"{others[0]!r} has no retention: give some of {sorted(KEYED)}")
+        wanted, removed = encode(list(entry_types)).decode(), 0
         with self._reading, self._errors("read"):
             first = fetch_count(self._reader, _FIRST_SEQ)
         for low in range(first - 1, self.last_seq(), REMOVE_BATCH):
-            with self._transaction() as db:
-                removed += db.execute(_DELETE_BEFORE, (low, low + REMOVE_BATCH, before)).rowcount
+            span = (low, low + REMOVE_BATCH, before, wanted)
+            with self._reading, self._errors("read"):
+                is_needed = bool(fetch_count(self._reader, _ANY_BEFORE, span))
+            if is_needed:
+                with self._transaction() as db:
+                    removed += db.execute(_DELETE_BEFORE, span).rowcount
         return removed
 
     def delete_changes(self, up_to_seq: int, entry_types: Sequence[EntryType] = ITEM_CHANGES) -> int:
@@ -300,6 +320,8 @@ class SqliteStore:
             return "stored"
         if row.digest in taken:
             return _repeated(row, taken[row.digest])
+        if known.get(row.digest) == ERASED_SEQ:
+            return "erased"
         if row.digest in known and (found := db.execute(_KNOWN, (known[row.digest],)).fetchone()):
             return _repeated(row, LogRow(*found))
         return "stored"
@@ -342,6 +364,18 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
+
+
+def open_log(path: Path) -> SqliteStore:
+    """Open an existing live log.
+
+    Raises:
+        ConfigError: the file does not exist.
+        StoreError: it cannot be opened.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
+    return SqliteStore(path)
 
 
 def _repeated(row: LogRow, known: LogRow) -> AppendOutcome:

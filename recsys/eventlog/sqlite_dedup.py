@@ -16,6 +16,9 @@ import msgspec
 
 DIGEST_BYTES: Final = 8
 
+ERASED_SEQ: Final = 0
+"""Number of an id whose entry was erased: the id stays known, so that it is refused when it is sent again."""
+
 FLUSH_SIZE: Final = 50_000
 """Newest ids that are flushed to the table together: bounds the memory of a writer and the time others wait."""
 
@@ -36,6 +39,7 @@ _FIND: Final = "SELECT digest, seq FROM ids WHERE digest IN (SELECT value FROM j
 _FLUSH: Final = (
     "INSERT OR IGNORE INTO ids SELECT digest, seq FROM log WHERE seq > ? AND digest IS NOT NULL ORDER BY digest"
 )
+_KEEP_ERASED: Final = "INSERT OR REPLACE INTO ids SELECT value, ? FROM json_each(?)"
 _MARK: Final = "UPDATE folded SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'log')"
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -52,6 +56,17 @@ def digest_of(entry_type: str, key: str) -> int:
     )
 
 
+def keep_erased(db: sqlite3.Connection, digests: Collection[int]) -> None:
+    """Keep the digests of erased ids, inside the transaction that has removed their entries."""
+    db.execute(
+        _KEEP_ERASED,
+        (
+            ERASED_SEQ,
+            _encode(sorted(digests)).decode(),
+        ),
+    )
+
+
 class DedupIndex:
     """The ids of the log that one writer knows; for use inside its transactions only."""
 
@@ -60,11 +75,11 @@ class DedupIndex:
         self._flushed = self._seen = 0
 
     def find(self, db: sqlite3.Connection, digests: Collection[int]) -> dict[int, int]:
-        """Return the numbers of the entries with some digests, by digest."""
+        """Return the numbers of the entries with some digests, by digest; `ERASED_SEQ` for erased ones."""
         self._catch_up(db)
         found = dict(db.execute(_FIND, (_encode(sorted(digests)).decode(),)).fetchall()) if digests else {}
         newest = self._newest
-        return found | {digest: newest[digest] for digest in digests if digest in newest}
+        return {digest: newest[digest] for digest in digests if digest in newest} | found
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Insert the newest ids into the table, if there are many."""

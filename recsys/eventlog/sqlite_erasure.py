@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from recsys.eventlog.sqlite_dedup import keep_erased
+
 OWNED: Final = (
     "SELECT seq, kind, json_extract(body, '$.session_id'), json_extract(body, '$.basket_id') FROM log"
     " WHERE seq > ?1 AND seq <= ?2 AND (user_id IN (SELECT value FROM json_each(?3))"
@@ -32,6 +34,9 @@ _WIPE: Final = (
     " body = CAST(zeroblob(length(CAST(body AS BLOB))) AS TEXT) WHERE seq = ?"
 )
 _REMOVE: Final = "DELETE FROM log WHERE seq = ?"
+_DIGESTS: Final = (
+    "SELECT digest FROM log WHERE seq IN (SELECT value FROM json_each(?)) AND digest IS NOT NULL AND kind = 'event'"
+)
 
 SCANNED_AT_ONCE: Final = 50_000
 
@@ -80,14 +85,18 @@ class ErasureScan:
     def remove(self, db: sqlite3.Connection) -> dict[str, int]:
         """Overwrite and remove the entries that were found; return their numbers by type.
 
+        The digests of event ids stay, so that the events are refused when they are sent again.
+
         When rows are removed, SQLite moves their neighbors and leaves copies in unused parts of pages, even with
         `secure_delete`. So all are first overwritten in place, at their own lengths.
         """
         found = self.owned | self.linked
+        digests = [digest for (digest,) in db.execute(_DIGESTS, (_encode(sorted(found)).decode(),))]
         db.executemany(_WIPE, [(seq,) for seq in found])
         removed: Counter[str] = Counter()
         for seq, entry_type in found.items():
             removed[entry_type] += db.execute(_REMOVE, (seq,)).rowcount
+        keep_erased(db, digests)
         return {entry_type: n for entry_type, n in removed.items() if n}
 
 

@@ -203,9 +203,9 @@ def with_retry(action: Callable[[], T], timeout_s: float) -> T:
         time.sleep(POLL_S)
 
 
-def fetch_count(db: sqlite3.Connection, sql: str) -> int:
+def fetch_count(db: sqlite3.Connection, sql: str, values: tuple[object, ...] = ()) -> int:
     """Return the first value of a query, an integer."""
-    return int(db.execute(sql).fetchone()[0])
+    return int(db.execute(sql, values).fetchone()[0])
 
 
 def store_error(path: Path, done: str, error: sqlite3.Error | OSError) -> StoreError:

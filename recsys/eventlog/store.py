@@ -49,9 +49,10 @@ AppendOutcome = Literal["stored", "duplicate", "conflict", "erased"]
 
 `stored`: it is new and durable. `duplicate`: its key is known with the same content. `conflict`: its key is known with
 other content, or it is a merge that would close a cycle; not stored. `erased`: it happened before the erasure of its
-user; not stored.
+user, or its id is that of an erased event; not stored.
 """
 
+LATEST_ENTRIES: Final = 1000
 READ_BATCH: Final = 20_000
 """Entries to read at a time: bounds the memory of a reader."""
 
@@ -103,8 +104,8 @@ class ErasureReceipt:
         seq: number of the last tombstone.
         removed: number of removed entries by type.
         linked: how many of them named only a session or a basket that the log had seen with one of the ids.
-        purged: whether the removed bytes are overwritten everywhere; if False, call `purge` again. `EventStore.compact`
-            also overwrites copies that earlier removals may have left.
+        purged: whether the removed bytes are overwritten everywhere; if False, because of a reader or an error of the
+            disk, call `purge` again. `EventStore.compact` also overwrites copies that earlier removals may have left.
     """
 
     seq: int
@@ -173,7 +174,7 @@ class EventStore(Protocol):
         merged ids of a person. An anonymous entry is removed if its session or basket is that of such an entry; each
         of these sessions gets a tombstone too, under `recsys.eventlog.identities.user_key`. Merges and tombstones stay
         and contain ids alone. From then on, entries of these ids and sessions with an earlier `at` are refused as
-        `erased`; entries at `at` or later are stored.
+        `erased`; entries at `at` or later are stored. The removed events' ids stay refused at any time.
 
         Args:
             keys: user ids and visitor ids.
@@ -191,10 +192,17 @@ class EventStore(Protocol):
         Writers wait meanwhile, possibly for long: run it in a quiet hour after `delete_before`.
         """
 
-    def delete_before(self, before: float) -> int:
-        """Remove events and impressions before a moment (seconds since 1970 UTC); return their number.
+    def delete_before(self, before: float, entry_types: Sequence[EntryType] = KEYED) -> int:
+        """Remove events and impressions before a moment.
 
         Changes, merges and tombstones stay. The `event_id` of a removed event is unknown again.
+
+        Args:
+            before: seconds since 1970 UTC.
+            entry_types: some of `KEYED`.
+
+        Returns:
+            The number of removed entries.
         """
 
     def delete_changes(self, up_to_seq: int, entry_types: Sequence[EntryType] = ITEM_CHANGES) -> int:
@@ -218,6 +226,15 @@ def read_entries(store: EventStore, batch: int, up_to_seq: int | None = None) ->
     while after < last and (entries := store.read_after(after, batch)):
         after = entries[-1].seq
         yield [stored for stored in entries if stored.seq <= last]
+
+
+def latest_time(store: EventStore) -> float | None:
+    """Return the time of the latest entry, seconds since 1970; None if there is none.
+
+    Only the newest `LATEST_ENTRIES` are read: late entries are among them.
+    """
+    newest = store.read_after(max(store.last_seq() - LATEST_ENTRIES, 0), LATEST_ENTRIES)
+    return max((stored.entry.at for stored in newest), default=None)
 
 
 def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:

@@ -31,6 +31,11 @@ class UserProfiles:
         """Remove all attributes except an opt-out."""
         self._changed[user_id] = {PERSONALIZATION: False} if self.is_opted_out(user_id) else {}
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Users whose attributes were changed or erased."""
+        return tuple(self._changed)
+
     def of(self, user_id: str) -> RowDict:
         """Return all columns of a user, nulls included; empty for an unknown user."""
         known = self._changed.get(user_id)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,7 +14,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
-from recsys.bundles.registry import current_version
+from recsys.bundles.registry import current_version, live_log_beside
 from recsys.core.errors import BundleError, RequestError, UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.core.placements import Placement
@@ -20,8 +22,11 @@ from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem,
 from recsys.core.timestamps import to_seconds
 from recsys.core.topk import top_k
 from recsys.data.offers import OfferContextKey
+from recsys.eventlog.sqlite import open_log
+from recsys.eventlog.store import EventStore, latest_time
 from recsys.filters.filter import Filter
 from recsys.fitting.engine import Engine
+from recsys.live.reachability import unreachable_users
 from recsys.live.view import LiveView
 from recsys.pipeline.explain import Explanation, explain
 from recsys.pipeline.offer_view import offer_context_key
@@ -58,7 +63,8 @@ class Recommender:
     Attributes:
         engine: the bundle's models.
         manifest: facts about the bundle: its version, settings, fingerprints and metrics.
-        live: the changes since the bundle was trained, None for the bundle alone; the caller keeps it up to date.
+        live: the changes since the bundle was trained, None for the bundle alone.
+        log: the live log that `catch_up` reads, None if the caller keeps `live` up to date.
         book: the placements.
         masks: compiled filters and masks, kept until the catalog changes.
 
@@ -70,21 +76,41 @@ class Recommender:
     engine: Engine = field(repr=False)
     manifest: Manifest = field(repr=False)
     live: LiveView | None = field(default=None, repr=False)
+    log: EventStore | None = field(default=None, repr=False, compare=False)
     book: PlacementRegistry = field(default_factory=lambda: BUILT_IN, repr=False)
     masks: Masks = field(default_factory=Masks, repr=False, compare=False)
 
     @classmethod
-    def open(cls, models: Path | str, placements: Path | str | None = None) -> Recommender:
-        """Open the current bundle of a folder of bundles, or one bundle's own folder.
+    def open(
+        cls, models: Path | str, placements: Path | str | None = None, live_log: Path | str | None = None
+    ) -> Recommender:
+        """Open the current bundle of a folder of bundles, or one bundle's own folder, with the changes of the live log.
+
+        An item that was sold out, or a user who was erased, after the training is in no list.
 
         Args:
             models: the folder.
             placements: a TOML file with the placements; the built-in ones if not given.
+            live_log: file of the live log; if not given, the one in the folder of bundles, if there is one.
 
         Raises:
             BundleError: if there is none, or it is altered, truncated or of another schema version.
-            ConfigError: naming everything that is wrong with the file.
+            ConfigError: naming everything that is wrong with the file of placements; `live_log` does not exist.
+            StoreError: the live log cannot be opened or read.
         """
+        bundle = cls.of_bundle(models, placements)
+        path = live_log_beside(Path(models)) if live_log is None else Path(live_log)
+        if path is None:
+            return bundle
+        live, log = LiveView(bundle.engine), open_log(path)
+        weakref.finalize(live, log.close)
+        recommender = replace(bundle, live=live, log=log)
+        recommender.catch_up()
+        return recommender
+
+    @classmethod
+    def of_bundle(cls, models: Path | str, placements: Path | str | None = None) -> Recommender:
+        """Open a bundle alone, as it was trained; arguments and errors are those of `open`."""
         folder = Path(models)
         if folder.is_file():
             raise BundleError(f"{folder} is a file: give the folder of bundles, or the folder of one bundle")
@@ -96,6 +122,17 @@ class Recommender:
         engine, manifest = read_bundle(folder)
         book = BUILT_IN if placements is None else read_placements(Path(placements), engine.items_table.schema)
         return cls(engine, manifest, book=book)
+
+    def catch_up(self) -> None:
+        """Read the new entries of the live log, if this was opened with one; a few microseconds if there are none.
+
+        The methods that return several lists call it; `recommend_for` does not.
+
+        Raises:
+            StoreError: the log cannot be read.
+        """
+        if self.live is not None and self.log is not None:
+            self.live.catch_up(self.log)
 
     @property
     def current(self) -> Engine:
@@ -111,6 +148,12 @@ class Recommender:
     def data_end(self) -> int:
         """Seconds since 1970 UTC of the last event of the bundle; the time of its training without events."""
         return self.engine.dataset_info.end or to_seconds(datetime.fromisoformat(self.manifest.created_at))
+
+    @property
+    def latest(self) -> int:
+        """Seconds since 1970 UTC of the latest event that is known, of the bundle or of the live log."""
+        logged_until = None if self.log is None else latest_time(self.log)
+        return self.data_end if logged_until is None else max(self.data_end, math.ceil(logged_until))
 
     @property
     def placements(self) -> Mapping[str, Placement]:
@@ -197,7 +240,7 @@ class Recommender:
             user_ids: the shop's ids; unknown users get the fallback.
             placement: a list for users.
             limit: length of each list, 1 to 100.
-            as_of: an aware moment; the end of the bundle's data if not given.
+            as_of: an aware moment; that of the latest known event if not given.
         """
         moment = self._moment(as_of)
         return [
@@ -220,7 +263,7 @@ class Recommender:
                 longer sessions the latest `MAX_SEEDS` ids count.
             placement: a list for users or for items.
             limit: length of each list, 1 to 100.
-            as_of: an aware moment, or one per session; the end of the bundle's data if not given.
+            as_of: an aware moment, or one per session; that of the latest known event if not given.
 
         Raises:
             RequestError: naming the argument that cannot be served.
@@ -229,6 +272,7 @@ class Recommender:
         if isinstance(as_of, datetime) or as_of is None:
             moments = [self._moment(as_of)] * len(asked)
         elif isinstance(as_of, Sequence):
+            self.catch_up()
             moments = [self._moment(each) for each in as_of]
         else:
             raise RequestError("as_of", f"as_of is {as_of!r}: expected an aware datetime, or one per session")
@@ -277,10 +321,11 @@ class Recommender:
         Args:
             item_ids: the shop's ids.
             limit: largest number of users per item, >= 1.
-            as_of: an aware moment; the end of the bundle's data if not given.
+            as_of: an aware moment; that of the latest known event if not given.
 
         Returns:
-            For each item, ids of users and their scores, best first; without users who opted out or have no evidence.
+            For each item, ids of users and their scores, best first; without users who opted out, were erased or have
+            no evidence.
 
         Raises:
             UnknownItemError: if the bundle does not know an item.
@@ -290,7 +335,7 @@ class Recommender:
         if (rows == UNKNOWN).any():
             raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
         scores = audience_scores(self.engine, rows, self._moment(as_of))
-        scores[self.engine.is_opted_out | ~self.engine.is_named] = 0
+        scores[unreachable_users(self.engine, self.live)] = 0
         lists = []
         for column in scores.T:
             best = top_k(column, limit)
@@ -302,7 +347,7 @@ class Recommender:
     def examples(self) -> SampleIds:
         """Returns a user with a longer history than nine in ten, and the best seller."""
         engine = self.engine
-        named = np.flatnonzero(engine.is_named)
+        named = np.flatnonzero(~unreachable_users(self.engine, self.live))
         lengths = engine.history.indptr[named + 1] - engine.history.indptr[named]
         order = named[lengths.argsort(kind="stable")]
         user_id = engine.users.ids[int(order[int(0.9 * (len(order) - 1))])] if len(order) else ""
@@ -320,8 +365,10 @@ class Recommender:
                 self.recommend_for(Request(name, moment, user_id=examples.user_id, item_ids=item_ids))
 
     def _moment(self, as_of: datetime | None) -> int:
+        """Return the moment of the lists of one call, after reading the live log."""
+        self.catch_up()
         if as_of is None:
-            return self.data_end
+            return self.latest
         if not isinstance(as_of, datetime):
             raise RequestError("as_of", f"as_of is {as_of!r}: expected an aware datetime, such as datetime.now(UTC)")
         return to_seconds(as_of)

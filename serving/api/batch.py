@@ -46,9 +46,11 @@ class BatchRequestLine(ListRequest, frozen=True, kw_only=True):
 
     Attributes:
         id: returned with the result.
+        log: whether the list is recorded as shown at once; else `POST /v1/impressions` reports that it was sent.
     """
 
     id: LineId = None
+    log: bool = False
 
 
 class BatchResponseLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -170,7 +172,8 @@ async def recommend_batch(
 
     The results come in the order of the request, one per line, as soon as they are made: `answer`, or `problem` for a
     line that is wrong, which does not affect the others. All lists of a call are from one model. A body of
-    `application/json` is a single line, and if it is wrong the call fails.
+    `application/json` is a single line, and if it is wrong the call fails. The lists do not count as shown until
+    `POST /v1/impressions` reports that they were sent.
     """
     snapshot_of = app_context.watcher.snapshot
     if isinstance(body, BatchRequestLine):

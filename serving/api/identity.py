@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +11,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.bundles.registry import versions
+from recsys.core.errors import StoreError
+from recsys.eventlog.store import EventStore
 from serving.api.catalog import ChangeAccepted, OneUser, log_change
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
@@ -17,6 +20,8 @@ from serving.http.operation import Operation
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import Time, encode, moment
 from serving.runtime.app_context import AppContext
+
+logger = logging.getLogger(__name__)
 
 PATH: Final = "/v1/users/{user_id}"
 
@@ -77,9 +82,10 @@ class ErasureResult(msgspec.Struct, frozen=True):
         seq: number of the last tombstone in the live log.
         removed: number of entries removed from the live log, by type.
         linked: how many of them had no user, but a session or a basket that the log has with one of the ids.
-        purged: whether their bytes are overwritten; if false, repeat the call.
+        purged: whether their bytes are overwritten; if false, because of a reader or an error of the disk, repeat the
+            call.
         compacted: whether the log was rewritten, so that no copy is left in unused parts of its file either; null if
-            not requested, false if a reader prevented it.
+            not requested, false if a reader or an error of the disk prevented it.
         remains: copies that are stored elsewhere.
     """
 
@@ -124,13 +130,16 @@ async def erase_user(app_context: AppContext, call: ErasedUser) -> bytes:
     Anonymous entries are erased too if the live log has their session or basket with one of these ids.
 
     The response is a receipt. Events from before the erasure are refused from then on, however late they arrive; later
-    ones belong to a new user. Erasing an unknown user is not an error.
+    ones belong to a new user. The ids of erased events stay refused. Erasing an unknown user is not an error. 503 if
+    nothing could be erased, such as on a full disk: free space and repeat the call.
     """
     now, received_at = app_context.now(), app_context.clock.received_at()
     erased = await asyncio.to_thread(app_context.merges.aliases_of, call.user_id)
     receipt = await asyncio.to_thread(app_context.store.erase, erased, received_at, float(now))
-    compacted = await asyncio.to_thread(app_context.store.compact) if call.compact else None
-    remains = await asyncio.to_thread(lambda: tuple(_remains(app_context, compacted)))
+    compacted = await asyncio.to_thread(_compact, app_context.store) if call.compact else None
+    remains = await asyncio.to_thread(
+        lambda: tuple(_remains(app_context, is_purged=receipt.purged, compacted=compacted))
+    )
     return encode(
         ErasureResult(
             user_id=call.user_id,
@@ -146,22 +155,45 @@ async def erase_user(app_context: AppContext, call: ErasedUser) -> bytes:
     )
 
 
-def _remains(app_context: AppContext, compacted: bool | None) -> Iterator[RemainingCopies]:
+def _compact(store: EventStore) -> bool:
+    """Rewrite the log; the erasure before it is done and has its receipt, whatever happens here."""
+    try:
+        return store.compact()
+    except StoreError as error:
+        logger.warning("the live log is not compacted: %s", error)
+        return False
+
+
+def _remains(app_context: AppContext, *, is_purged: bool, compacted: bool | None) -> Iterator[RemainingCopies]:
+    settings = app_context.settings
     yield RemainingCopies(
-        "the live log's merges and tombstone: ids alone", "never: the tombstone keeps old events away"
+        "the live log's merges and tombstone, ids alone, and digests of the ids of erased events",
+        "never: they keep old events away",
     )
-    yield RemainingCopies("events in sessions or baskets that were never seen with an id of the user", "retention")
+    days = settings.keep_events_days
+    yield RemainingCopies(
+        "events in sessions or baskets that were never seen with an id of the user",
+        "`recsys store prune`, this server keeps events forever" if days is None else f"{days:g} days after the event",
+    )
+    if not is_purged:
+        yield RemainingCopies("removed entries in the live log's files", "this call is repeated")
     if not compacted:
         yield RemainingCopies(
             "copies in unused parts of the live log's file, if an earlier removal has left any",
-            "the next erasure with compact=true",
+            "`recsys store compact`, or the next erasure with compact=true",
         )
-    for version in versions(app_context.settings.models):
+    for version in versions(settings.models):
         yield RemainingCopies(
-            f"bundle {version}", "it is pruned after later trainings; the next bundle does not contain the user"
+            f"bundle {version}",
+            "it is deleted; a bundle of tables from `recsys ingest --from-store` does not contain the user",
         )
     yield RemainingCopies(
-        "tables and exports outside of this server", "the next ingest from the live log, or the shop removes them"
+        "backups of the live log, if there are any",
+        "they are deleted; `recsys store restore` over this log erases the user again",
+    )
+    yield RemainingCopies(
+        "tables and exports outside of this server",
+        "they are deleted; `recsys ingest --from-store` writes tables without the user's earlier events",
     )
 
 

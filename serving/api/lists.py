@@ -145,18 +145,25 @@ def list_response(app_context: AppContext, snapshot: Snapshot, body: ListRequest
         token = start_token(recommender, request, found.recommendations, seal)
     else:
         found, token = next_page(recommender, request, read_token(body.page_token, recommender, seal), seal)
-    response = page_response(app_context, snapshot, request, found, token)
+    response = page_response(app_context, snapshot, request, found, token, log=body.log)
     if not body.explain:
         return response
     return b"%b,%b" % (response[:-1], encode(ExplainedRecommendations(score_breakdown(found)))[1:])
 
 
 def page_response(
-    app_context: AppContext, snapshot: Snapshot, request: Request, found: RankedResult, token: str | None
+    app_context: AppContext,
+    snapshot: Snapshot,
+    request: Request,
+    found: RankedResult,
+    token: str | None,
+    *,
+    log: bool,
 ) -> bytes:
-    """Return an encoded page with the token of the next one, and record its impression."""
+    """Return an encoded page with the token of the next one; with `log`, record its impression."""
     as_of = found.state.query.now
-    recommendation_id = record_impression(app_context, snapshot, request, found.recommendations, as_of)
+    listed = found.recommendations
+    recommendation_id = new_recommendation_id(app_context, snapshot, request, listed, as_of, log=log)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found.recommendations))
 
 
@@ -176,7 +183,9 @@ def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest)
     shelves = []
     for found in compose_page(recommender, page, requests.__getitem__):
         listed = found.recommendations
-        recommendation_id = record_impression(app_context, snapshot, requests[listed.placement], listed)
+        recommendation_id = new_recommendation_id(
+            app_context, snapshot, requests[listed.placement], listed, as_of, log=body.log
+        )
         fields = {each.name: getattr(listed, each.name) for each in dataclass_fields(Recommendations)}
         titles = dict(recommender.placements[listed.placement].titles)
         parts = score_breakdown(found) if body.explain else UNSET
@@ -207,18 +216,25 @@ def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -
     missing = tuple(item.item_id for item, row in zip(items, rows, strict=True) if row == UNKNOWN)
     recommendation_id = app_context.id_generator.next()
     payload = ImpressionPayload(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
-    app_context.impressions.record(recommendation_id, as_of, payload, user_columns(recommender.live, request))
+    if body.log:
+        app_context.impressions.record(recommendation_id, as_of, payload, user_columns(recommender.live, request))
     return encode(RankedItems(recommendation_id, moment(as_of), recommender.version, items, missing))
 
 
-def record_impression(
-    app_context: AppContext, snapshot: Snapshot, request: Request, listed: Recommendations, as_of: int | None = None
+def new_recommendation_id(
+    app_context: AppContext,
+    snapshot: Snapshot,
+    request: Request,
+    listed: Recommendations,
+    shown_at: int,
+    *,
+    log: bool,
 ) -> str:
-    """Record that a list is shown, by default at the request's moment; return the list's `recommendation_id`."""
+    """Return a new `recommendation_id` for a list; with `log`, record that the list is shown."""
     recommendation_id = app_context.id_generator.next()
-    shown_at = request.as_of if as_of is None else as_of
-    user_ids = user_columns(snapshot.recommender.live, request)
-    app_context.impressions.record(recommendation_id, shown_at, impression_payload(listed), user_ids)
+    if log:
+        user_ids = user_columns(snapshot.recommender.live, request)
+        app_context.impressions.record(recommendation_id, shown_at, impression_payload(listed), user_ids)
     return recommendation_id
 
 

@@ -40,6 +40,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
         region: the user's region: selects among offers, and filters read it as `context.region`.
         store: the store that the user shops in: the same, `context.store`.
         channel: app, web, mini-program …: the same, `context.channel`.
+        log: whether the list is shown, and recorded as an impression; false for previews and tests.
     """
 
     placement: Name
@@ -50,6 +51,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
     region: Name | None = None
     store: Name | None = None
     channel: Name | None = None
+    log: bool = True
 
     def request(self, snapshot: Snapshot, as_of: int, item_ids: tuple[str, ...] = ()) -> Request:
         """Return the library's request.
@@ -78,6 +80,7 @@ class UserContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         session_id: the session, if nothing else is known.
         as_of: the moment that the response is for; the server's clock if not given.
         context: values that filters read as `context.…`; `region`, `store` and `channel` also select among offers.
+        log: whether the response is shown, and recorded as impressions; false for previews and tests.
     """
 
     user_id: Id | None = None
@@ -85,6 +88,7 @@ class UserContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     session_id: Id | None = None
     as_of: Timestamp | None = None
     context: Context = {}
+    log: bool = True
 
 
 class PageRequest(UserContext, frozen=True, kw_only=True):

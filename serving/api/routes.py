@@ -9,7 +9,7 @@ from recsys.core.placements import Anchor
 from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, read_token, start_token
-from serving.api import batch, catalog, events, explain, identity, lists, versions
+from serving.api import batch, catalog, events, explain, identity, impressions, lists, versions
 from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
@@ -70,7 +70,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
     request, seal = call.request(snapshot, as_of, (call.item_id,)), app_context.page_seal()
     if call.page_token is not None:
         page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
-        return lists.page_response(app_context, snapshot, request, *page)
+        return lists.page_response(app_context, snapshot, request, *page, log=call.log)
     if not recommender.knows_item(call.item_id):
         raise UnknownItemError(call.item_id)
     found = recommender.recommend_for(request)
@@ -82,7 +82,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer)
     elif call.user_id is not None:
         user_ids = user_columns(recommender.live, request)
-    return _item_response(app_context, as_of, answer, user_ids)
+    return _item_response(app_context, as_of, answer, user_ids, log=call.log)
 
 
 def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
@@ -93,12 +93,15 @@ def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
     answer = snapshot.cache.get(_answer_key(snapshot, call, as_of, limit))
-    return None if answer is None else _item_response(app_context, as_of, answer, None)
+    return None if answer is None else _item_response(app_context, as_of, answer, None, log=call.log)
 
 
-def _item_response(app_context: AppContext, as_of: int, answer: CachedAnswer, user_ids: UserColumns | None) -> bytes:
+def _item_response(
+    app_context: AppContext, as_of: int, answer: CachedAnswer, user_ids: UserColumns | None, *, log: bool
+) -> bytes:
     recommendation_id = app_context.id_generator.next()
-    app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
+    if log:
+        app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), answer.token), answer.body)
 
 
@@ -124,9 +127,9 @@ def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     request, seal = call.request(snapshot, as_of), app_context.page_seal()
     if call.page_token is not None:
         page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
-        return lists.page_response(app_context, snapshot, request, *page)
+        return lists.page_response(app_context, snapshot, request, *page, log=call.log)
     found = recommender.recommend_for(request)
-    recommendation_id = lists.record_impression(app_context, snapshot, request, found)
+    recommendation_id = lists.new_recommendation_id(app_context, snapshot, request, found, as_of, log=call.log)
     token = start_token(recommender, request, found, seal)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found))
 
@@ -195,6 +198,7 @@ OPERATIONS: Final = (
     *explain.OPERATIONS,
     *batch.OPERATIONS,
     *events.OPERATIONS,
+    *impressions.OPERATIONS,
     *catalog.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,

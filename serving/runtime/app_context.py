@@ -20,6 +20,7 @@ from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
+from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
 from serving.runtime.telemetry import Telemetry
 
@@ -38,6 +39,7 @@ class AppContext:
         merges: the merges of users' ids.
         page_key: what page tokens are sealed with.
         lists: the thread that makes lists.
+        retention: removes old entries from the live log.
         id_generator: makes the ids of responses.
     """
 
@@ -49,6 +51,7 @@ class AppContext:
     impressions: Impressions
     merges: MergeLog
     lists: ListQueue
+    retention: Retention
     page_key: bytes = field(repr=False)
     id_generator: IdGenerator = field(default_factory=IdGenerator)
 
@@ -69,8 +72,18 @@ class AppContext:
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
         watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True))
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
+        retention = Retention(settings, open_log, lambda: app_context.now())
         app_context = cls(
-            settings, clock, telemetry, watcher, keys, impressions, MergeLog(open_log), lists, page_key_of(settings)
+            settings,
+            clock,
+            telemetry,
+            watcher,
+            keys,
+            impressions,
+            MergeLog(open_log),
+            lists,
+            retention,
+            page_key_of(settings),
         )
         return app_context
 

@@ -345,7 +345,7 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     Raises:
         BundleError: the bundle is missing, altered or of another schema version.
     """
-    recommender = Recommender.open(settings.models / version)
+    recommender = Recommender.of_bundle(settings.models / version)
     limit_threads(settings)
     live = LiveView(recommender.engine, in_background=True)
     recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)

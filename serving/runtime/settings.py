@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from recsys.bundles.registry import LIVE_LOG
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-STORE_FILE = "store.sqlite"
 
 
 class Settings(BaseSettings):
@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     models: Path = Field(Path("models"), description="Folder of the bundles, with `CURRENT` in it.")
     store: Path | None = Field(
-        None, description=f"File of the live log; `{STORE_FILE}` in the folder of the bundles if not given."
+        None, description=f"File of the live log; `{LIVE_LOG}` in the folder of the bundles if not given."
     )
     placements: Path | None = Field(
         None,
@@ -64,6 +64,20 @@ class Settings(BaseSettings):
     )
     impression_queue: int = Field(
         20_000, ge=0, description="Lists of one worker that may wait to be recorded; more are dropped and counted."
+    )
+    keep_events_days: float | None = Field(
+        None,
+        gt=0,
+        le=18_250,
+        description="Days after which events are removed from the live log; if not given, they stay until `recsys store"
+        " prune`.",
+    )
+    keep_impressions_days: float | None = Field(
+        None,
+        gt=0,
+        le=18_250,
+        description="Days after which impressions are removed from the live log; if not given, they stay until"
+        " `recsys store prune`.",
     )
     max_body_bytes: int = Field(2 << 20, ge=1024, description="Largest body of a call, in bytes.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
@@ -136,7 +150,7 @@ class Settings(BaseSettings):
     @property
     def store_path(self) -> Path:
         """The file of the live log."""
-        return self.models / STORE_FILE if self.store is None else self.store
+        return self.models / LIVE_LOG if self.store is None else self.store
 
 
 def load_settings(**given: Any) -> Settings:

@@ -40,28 +40,66 @@ def kept(path: Path) -> list[tuple[str, str | None]]:
         return [(stored.entry.entry_type, stored.entry.key) for stored in store.read_after(0, 100)]
 
 
-def test_prune_removes_old_events_and_impressions_alone(log: Path, recsys: Run) -> None:
+def test_prune_removes_old_entries_of_each_kind_by_its_own_age(log: Path, recsys: Run) -> None:
     before = kept(log)
-    done = recsys("store", "prune", "--store", log, "--older-than-days", 30)
-    assert (done.code, "removed 2 events and impressions before" in done.out) == (0, True)
-    assert kept(log) == [entry for entry in before if entry not in (("event", "e40"), ("impression", "r40"))]
+    done = recsys("store", "prune", "--store", log, "--events-older-than", "30d", "--impressions-older-than", "240h")
+    assert done.code == 0
+    assert ("removed 1 events before" in done.out, "removed 2 impressions before" in done.out) == (True, True)
+    gone = (("event", "e40"), ("impression", "r40"), ("impression", "r20"))
+    assert kept(log) == [entry for entry in before if entry not in gone]
 
 
-def test_prune_removes_changes_up_to_a_number_and_compacts(log: Path, recsys: Run) -> None:
-    done = recsys(
-        "store", "prune", "--store", log, "--older-than-days", 30, "--changes-up-to", 10, "--compact", "--json"
-    )
+def test_prune_removes_changes_up_to_a_number(log: Path, recsys: Run) -> None:
+    done = recsys("store", "prune", "--store", log, "--events-older-than", "30d", "--changes-up-to", 10, "--json")
     report = json.loads(done.out)
-    assert (done.code, report["events_removed"], report["changes_removed"], report["compacted"]) == (0, 2, 4, True)
+    assert (done.code, report["events_removed"], report["changes_removed"]) == (0, 1, 4)
+    assert "impressions_removed" not in report
     changes = [entry_type for entry_type, _ in kept(log) if entry_type.endswith("_patch")]
     assert changes == ["item_patch", "user_patch"]
     assert sum(entry_type == "merge" for entry_type, _ in kept(log)) == 3
 
 
-def test_a_missing_log_and_a_negative_age_are_wrong_calls(tmp_path: Path, log: Path, recsys: Run) -> None:
-    missing = recsys("store", "prune", "--store", tmp_path / "none.db", "--older-than-days", 1)
+@pytest.mark.parametrize(
+    "age", ["-1d", "30", "", "d", "1e3d", "99999d", "999999.999999999d", "9" * 300 + "d", "30 d", "30m", "nan"]
+)
+def test_an_age_names_its_unit(log: Path, recsys: Run, age: str) -> None:
+    done = recsys("store", "prune", "--store", log, f"--events-older-than={age}")
+    assert (done.code, "--events-older-than" in done.err, "400d" in done.err) == (2, True, True)
+    assert len(kept(log)) == 15
+
+
+def test_a_missing_log_and_a_prune_of_nothing_are_wrong_calls(tmp_path: Path, log: Path, recsys: Run) -> None:
+    missing = recsys("store", "prune", "--store", tmp_path / "none.db", "--events-older-than", "1d")
     assert (missing.code, "none.db" in missing.err) == (2, True)
-    assert recsys("store", "prune", "--store", log, "--older-than-days", -1).code == 2
+    nothing = recsys("store", "prune", "--store", log)
+    assert (nothing.code, "nothing to remove" in nothing.err) == (2, True)
+
+
+def test_compact_returns_the_space(log: Path, recsys: Run) -> None:
+    with closing(SqliteStore(log)) as store:
+        store.append([LogEntry("event", f"x{n}", 1.0, 1.0, {"item_id": "tea" * 50}) for n in range(5_000)])
+    recsys("store", "prune", "--store", log, "--events-older-than", "1000d")
+    report = json.loads(recsys("store", "compact", "--store", log, "--json").out)
+    assert report["compacted"]
+    assert report["bytes_after"] < report["bytes_before"] / 2
+    assert len(kept(log)) == 15
+
+
+def test_a_backup_is_restored_without_who_was_erased_since(log: Path, tmp_path: Path, recsys: Run) -> None:
+    backup = tmp_path / "log.backup"
+    assert json.loads(recsys("store", "backup", "--store", log, "--out", backup, "--json").out)["entries"] == 15
+    with closing(SqliteStore(log)) as store:
+        store.erase(["u"], time.time())
+    done = recsys("store", "restore", "--from", backup, "--store", log)
+    assert (done.code, "removed 9 entries" in done.out, "before-restore" in done.out) == (0, True, True)
+    assert sorted({entry_type for entry_type, _ in kept(log)}) == ["erasure", "item_patch", "merge"]
+
+
+def test_a_log_in_use_is_not_restored(log: Path, tmp_path: Path, recsys: Run) -> None:
+    recsys("store", "backup", "--store", log, "--out", tmp_path / "log.backup")
+    with closing(SqliteStore(log)):
+        done = recsys("store", "restore", "--from", tmp_path / "log.backup", "--store", log)
+    assert (done.code, "stop the server" in done.err) == (2, True)
 
 
 def test_check_finds_nothing_wrong_with_a_sound_log(recsys: Run, log: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import polars as pl
 import pytest
 
 from recsys.core.errors import BundleError, ConfigError, DataError, RecsysError, RequestError
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
 from recsys.pipeline.recommender import Recommender
 from tests.shop import ODD_USERS
 from training import batch as module
@@ -154,3 +157,41 @@ def test_a_job_that_fails_leaves_the_file_that_was_there(
 def test_no_bundle_is_said(users_file: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no current bundle"):
         batch_recommend(tmp_path, users_file, tmp_path / "o.parquet", BatchRequest())
+
+
+def test_an_erased_user_has_no_list_and_a_sold_out_item_is_in_none(
+    shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it happens while the job runs."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    out, log_path = tmp_path / "lists.ndjson", tmp_path / "store.sqlite"
+    request = BatchRequest("for_you", 5)
+    batch_recommend(shop_models, users_file, out, request)
+    sold_out = json.loads(out.read_text(encoding="utf-8").splitlines()[4])["items"][0]["item_id"]
+
+    with closing(SqliteStore(log_path)) as log:
+        log.erase([USERS[0]], 4e9)
+
+        def later(stage: str, share: float = 0.0) -> None:
+            if share > 0.5 and log.last_seq() == 1:
+                log.append([LogEntry("item_patch", sold_out, 4e9, 4e9, {"available": False})])
+                log.erase([USERS[5]], 4e9)
+
+        report = batch_recommend(shop_models, users_file, out, replace(request, live_log=log_path), later)
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [line["user_id"] for line in lines] == [*USERS[1:5], USERS[6]]
+    assert (report.users, report.erased) == (len(USERS), 2)
+    assert sold_out not in {item["item_id"] for line in lines[3:] for item in line["items"]}
+
+
+def test_each_list_has_an_id_that_stays_as_long_as_the_list(
+    shop_models: Path, users_file: Path, tmp_path: Path
+) -> None:
+    for name in ("one.ndjson", "two.ndjson", "lists.parquet"):
+        batch_recommend(shop_models, users_file, tmp_path / name, BatchRequest("for_you", 5))
+    one, two = ((tmp_path / name).read_text(encoding="utf-8") for name in ("one.ndjson", "two.ndjson"))
+    assert one == two
+    ids = [json.loads(line)["recommendation_id"] for line in one.splitlines()]
+    assert len(set(ids)) == len(USERS)
+    found = pl.read_parquet(tmp_path / "lists.parquet")["recommendation_id"].unique(maintain_order=True)
+    assert found.to_list() == ids

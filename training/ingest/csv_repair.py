@@ -98,7 +98,8 @@ class LineReader:
             if '"' not in line:
                 continue
             if self._record.fullmatch(text):
-                return None if n_rows == n_lines else Record(n_lines, (self._parse(text),))
+                whole = None if n_rows == n_lines else self._parse(text)
+                return None if whole is None else Record(n_lines, (whole,))
             if not self._open.fullmatch(text):
                 return None
         return None
@@ -113,13 +114,17 @@ class LineReader:
         fit = sum(not fields[at] or _shape(fields[at]) in shapes for at, shapes in self._shapes.items())
         return 2 * fit >= len(self._shapes)
 
-    def _parse(self, text: str) -> Fields:
-        return next(csv.reader([text], delimiter=self._separator, strict=True))
+    def _parse(self, text: str) -> Fields | None:
+        """Return the fields of a valid record; None if it is none, as with a CR outside of quotes."""
+        try:
+            return next(csv.reader([text], delimiter=self._separator, strict=True))
+        except csv.Error:
+            return None
 
     def _split(self, line: str) -> Fields:
         """Split one line; of several readings, return the first that has as many fields as the header."""
-        if self._record.fullmatch(line) and line:
-            return self._parse(line)
+        if line and self._record.fullmatch(line) and (fields := self._parse(line)) is not None:
+            return fields
         readings = list(_readings(line, self._separator))
         return next((fields for fields in readings if len(fields) == self._width), readings[-1])
 

@@ -11,13 +11,12 @@ from typing import Final
 
 import polars as pl
 
-from recsys.core.errors import ConfigError
 from recsys.core.schema import PERSONALIZATION, TABLES, TIMESTAMP
 from recsys.core.timestamps import EARLIEST, MICROSECONDS, from_micros, to_micros
 from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
-from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.sqlite import open_log
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
 from training.ingest.casts import CastOptions
 from training.ingest.catalog_state import UNKNOWN_CATALOG, CatalogState
@@ -136,18 +135,6 @@ def export_event_log(path: Path, identities: Identities | None = None) -> EventL
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
         events = join_impressions(events, impression_rows(store, followed, last))
         return EventLogExport(last, events, changes, identities)
-
-
-def open_log(path: Path) -> SqliteStore:
-    """Open an existing live log.
-
-    Raises:
-        ConfigError: the file does not exist.
-        StoreError: it cannot be opened.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
-    return SqliteStore(path)
 
 
 def validated_log(

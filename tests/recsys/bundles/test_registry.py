@@ -10,10 +10,12 @@ import pytest
 from recsys.bundles.bundle import MANIFEST, PARTIAL, Provenance, write_bundle
 from recsys.bundles.registry import (
     CURRENT,
+    LIVE_LOG,
     LOCK,
     PREVIOUS,
     activate,
     current_version,
+    live_log_beside,
     locked,
     previous_version,
     prune,
@@ -158,3 +160,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(BundleError, match="models cannot be written"), locked(tmp_path / "models"):
         pass
+
+
+def test_the_live_log_is_found_beside_the_bundles(tmp_path: Path) -> None:
+    bundle = tmp_path / "v1"
+    bundle.mkdir()
+    (bundle / MANIFEST).touch()
+    assert [live_log_beside(folder) for folder in (tmp_path, bundle, tmp_path / "none")] == [None] * 3
+    (tmp_path / LIVE_LOG).touch()
+    assert [live_log_beside(folder) for folder in (tmp_path, bundle)] == [tmp_path / LIVE_LOG] * 2

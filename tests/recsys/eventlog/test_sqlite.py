@@ -317,13 +317,17 @@ def test_a_store_of_the_first_schema_is_migrated(path: Path) -> None:
 
 @pytest.mark.parametrize("flush_size", [1, 3, 10**6])
 def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyPatch, flush_size: int) -> None:
-    """In the table, in memory, written or flushed by another process; removed ones are unknown again."""
+    """In the table, in memory, written or flushed by another process; erased ones stay refused."""
     monkeypatch.setattr(sqlite_dedup, "FLUSH_SIZE", flush_size)
     random, stores, told = Random(7), [SqliteStore(path) for _ in range(3)], {}
+    erased: set[str | None] = set()
     for turn in range(60):
         batch = [event(f"e{random.randrange(80)}", f"u{turn % 4}", float(turn)) for _ in range(random.randrange(6))]
         expected = []
         for each in batch:
+            if each.key in erased:
+                expected.append("erased")
+                continue
             known = told.setdefault(each.key, each)
             expected.append("stored" if known is each else "duplicate" if known.body == each.body else "conflict")
         assert random.choice(stores).append(batch) == expected
@@ -332,7 +336,8 @@ def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyP
             told = {key: each for key, each in told.items() if each.at >= turn - 8.0}
         if turn % 20 == 19:
             random.choice(stores).erase(["u3"], float(turn), 0.0)
-            told = {key: each for key, each in told.items() if each.body["user_id"] != "u3"}
+            erased |= {key for key, each in told.items() if each.body["user_id"] == "u3"}
+            told = {key: each for key, each in told.items() if key not in erased}
     assert {
         each.entry.key for each in stores[0].read_after(0, 1_000) if each.entry.entry_type == "event"
     } == told.keys()
@@ -355,6 +360,30 @@ def test_the_ids_of_a_rolled_back_commit_are_unknown(store: SqliteStore, monkeyp
     store._writer.execute("PRAGMA max_page_count = 1000000")
     assert store.append([event("g"), event("e"), event("f")]) == ["stored", "stored", "stored"]
     assert store.append([event("e")]) == ["duplicate"]
+
+
+def test_an_erasure_whose_bytes_cannot_be_purged_still_answers(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> bool:
+        raise StoreError("the disk is full")
+
+    store.append([event("e")])
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "purge", full)
+        receipt = store.erase(["u"], NOON)
+    assert (receipt.removed, receipt.purged) == ({"event": 1}, False)
+    assert store.purge()
+
+
+def test_an_erasure_on_a_full_disk_removes_nothing_or_all(store: SqliteStore) -> None:
+    store.append([event(f"e{n}") for n in range(2_000)])
+    store._writer.execute("PRAGMA max_page_count = 1")  # at least as many as the file has
+    with pytest.raises(StoreError, match="full"):
+        store.erase([f"u{n}" for n in range(20_000)] + ["u"], NOON)
+    assert len(store.read_after(0, 9_999)) == 2_000
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    assert store.erase(["u"], NOON).removed == {"event": 2_000}
 
 
 def test_another_schema_version_is_refused_and_left_alone(path: Path) -> None:
@@ -425,7 +454,8 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
         ("_ERASURES", (0,), "others"),
         ("_DELETE_CHANGES", ("[]", 9, 9), "others"),
         ("_READ_AFTER", (0, "[]", 9), "PRIMARY KEY"),
-        ("_DELETE_BEFORE", (0, 9, 1.0), "PRIMARY KEY"),
+        ("_DELETE_BEFORE", (0, 9, 1.0, "[]"), "PRIMARY KEY"),
+        ("_ANY_BEFORE", (0, 9, 1.0, "[]"), "PRIMARY KEY"),
     ],
 )
 def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[object, ...], index: str) -> None:

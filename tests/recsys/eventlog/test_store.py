@@ -315,6 +315,25 @@ def test_a_tombstone_keeps_late_events_away_and_lets_a_new_life_begin(reopen: Op
     assert one.append([event("e", at=NOON + 11)]) == ["stored"], "an id that was refused is not taken"
 
 
+def test_the_ids_of_erased_events_stay_refused_and_those_of_retention_do_not(reopen: Open) -> None:
+    one, two = reopen(), reopen()
+    parts = [
+        LogEntry("event", f"order#{n}", NOON, NOON, {"user_id": "u", "item_id": "tea"}, ("order", n)) for n in (1, 2)
+    ]
+    one.append([event("a"), *parts, event("kept", user_id="v"), event("old", user_id="v", at=1.0)])
+    assert two.append([event("a")]) == ["duplicate"]
+    one.erase(["u"], NOON + 10)
+    one.delete_before(2.0)
+    again = [
+        event("a", at=NOON + 99),
+        *(msgspec.structs.replace(part, at=NOON + 99) for part in parts),
+        event("kept", user_id="v"),
+    ]
+    for store in (one, two, reopen()):
+        assert store.append(again) == ["erased", "erased", "erased", "duplicate"]
+    assert two.append([event("old", user_id="v", at=1.0), event("new", at=NOON + 99)]) == ["stored", "stored"]
+
+
 def test_an_erasure_by_the_clock_of_the_events(store: EventStore) -> None:
     store.erase(["u"], received_at=NOON, at=1000.0)
     assert store.append([event("e", at=999.0), event("f", at=1001.0)]) == ["erased", "stored"]
@@ -328,7 +347,10 @@ def test_retention_forgets_by_the_time_of_the_event(store: EventStore) -> None:
     kept = [event("new", at=NOON), change("item_put", "tea", at=0.0), change("merge", "v", at=0.0)]
     store.append([event("old", at=NOON - 1, received_at=NOON + 5), impression("r", "u", at=1.0), *kept])
     store.erase(["nobody"], 0.0)
-    assert store.delete_before(NOON) == 2
+    assert store.delete_before(NOON, ["impression"]) == 1
+    assert store.delete_before(NOON) == 1
+    with pytest.raises(DataError, match="'merge' has no retention"):
+        store.delete_before(NOON, ["merge"])
     assert [stored.entry for stored in everything(store)][:-1] == kept
     assert store.delete_before(NOON) == 0
     last = store.last_seq()

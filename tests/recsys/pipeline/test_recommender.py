@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,14 @@ from typing import Any
 import pytest
 
 from recsys import Recommender
-from recsys.bundles.registry import CURRENT, current_version
-from recsys.core.errors import BundleError, ConfigError, RequestError, UnknownItemError
+from recsys.bundles.registry import CURRENT, LIVE_LOG, current_version
+from recsys.core.errors import BundleError, ConfigError, RequestError, StoreError, UnknownItemError
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Request
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import EntryType, LogEntry
 from recsys.fitting.engine import Engine
+from recsys.live.reachability import unreachable_users
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
 from tests.recsys.degenerate import DEGENERATE
@@ -101,7 +108,7 @@ def test_a_shopper_with_a_history_gets_items_beside_a_seed_too(recommender: Reco
 def test_any_shop_has_examples_and_warms_up(shop: str, recommender: Recommender) -> None:
     small = Recommender(fit_engine(DEGENERATE[shop], small_config()), recommender.manifest)
     examples = small.examples()
-    assert (examples.user_id == "") == (not small.engine.is_named.any())
+    assert (examples.user_id == "") == unreachable_users(small.engine, None).all()
     assert small.knows_item(examples.item_id)
     small.warm_up()
 
@@ -209,3 +216,76 @@ def test_items_beyond_the_latest_hundred_stay_out_too(recommender: Recommender) 
     for placement in ("viewed_together", "discover"):
         (listed,) = recommender.for_sessions([session], placement, 50)
         assert not {item.item_id for item in listed} & set(session), placement
+
+
+@pytest.fixture
+def followed(shop_models: Path, tmp_path: Path) -> Iterator[tuple[Recommender, SqliteStore]]:
+    """A recommender with the live log beside its bundles, and that log."""
+    models = tmp_path / "models"
+    shutil.copytree(shop_models, models, copy_function=shutil.copyfile)
+    with closing(SqliteStore(models / LIVE_LOG)) as log:
+        yield Recommender.open(models), log
+
+
+def change(entry_type: EntryType, key: str | None, at: float = 4e9, **body: object) -> LogEntry:
+    return LogEntry(entry_type, key, at, at, body)
+
+
+def test_what_is_sold_out_or_erased_after_the_training_is_in_no_list(
+    followed: tuple[Recommender, SqliteStore], recommender: Recommender
+) -> None:
+    engine, log = followed
+    user, phone = ODD_USERS[0], PHONES[0]
+    assert engine.recommend(ODD_USERS) == recommender.recommend(ODD_USERS)
+    sold_out = [engine.recommend([user])[0][0].item_id, *(item.item_id for item in engine.related([phone])[0][:3])]
+    moment = engine.latest
+    log.append([change("item_patch", item_id, available=False) for item_id in sold_out])
+    log.erase([user], 4e9)
+    lists = [*engine.recommend(ODD_USERS), *engine.related([phone]), *engine.for_sessions([[phone]])]
+    assert not {item.item_id for items in lists for item in items} & set(sold_out)
+    assert engine.recommend([user], as_of=at(moment)) == engine.recommend(["a stranger"], as_of=at(moment))
+    audience = engine.audience(PHONES, limit=1000)
+    assert any(user == each for users in recommender.audience(PHONES, limit=1000) for each, _ in users)
+    assert not any(user == each for users in audience for each, _ in users)
+    assert engine.examples().user_id != user
+
+
+def test_the_moment_of_lists_is_that_of_the_latest_known_event(
+    followed: tuple[Recommender, SqliteStore], recommender: Recommender
+) -> None:
+    engine, log = followed
+    assert engine.latest == engine.data_end == recommender.latest
+    log.append([LogEntry("event", None, engine.data_end + 99.5, 0.0, {"event": "view_item", "item_id": PHONES[0]})])
+    assert engine.latest == engine.data_end + 100
+    log.append([LogEntry("event", None, 1.0, 0.0, {"event": "view_item", "item_id": PHONES[0]})])
+    assert engine.latest == engine.data_end + 100
+
+
+def test_a_live_log_is_named_or_that_beside_a_single_bundle(
+    followed: tuple[Recommender, SqliteStore], tmp_path: Path, shop_models: Path
+) -> None:
+    _, log = followed
+    log.append([change("item_patch", PHONES[0], available=False)])
+    path = tmp_path / "models" / LIVE_LOG
+    bundle = tmp_path / "models" / str(current_version(shop_models))
+    for opened in (Recommender.open(bundle), Recommender.open(shop_models, live_log=path)):
+        assert opened.live is not None
+        assert opened.live.seq == 1
+    assert Recommender.of_bundle(tmp_path / "models").live is None
+    with pytest.raises(ConfigError, match=r"none\.sqlite does not exist"):
+        Recommender.open(shop_models, live_log=tmp_path / "none.sqlite")
+
+
+def test_the_log_is_closed_with_the_last_recommender_that_reads_it(
+    followed: tuple[Recommender, SqliteStore], shop_models: Path, tmp_path: Path
+) -> None:
+    opened = Recommender.open(shop_models, live_log=tmp_path / "models" / LIVE_LOG)
+    log, copied = opened.log, replace(opened)
+    assert log is not None
+    del opened
+    gc.collect()
+    copied.recommend([ODD_USERS[0]])
+    del copied
+    gc.collect()
+    with pytest.raises(StoreError):
+        log.last_seq()

@@ -118,7 +118,7 @@ def test_the_size_of_a_call_is_limited(shop: Client, monkeypatch: pytest.MonkeyP
 
 
 def test_lists_are_recorded_and_counted(shop: Client) -> None:
-    reply = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010"}] * 3))
+    reply = ask(shop, lines(*[{"placement": "for_you", "user_id": "u010", "log": True}] * 3))
     app_context = shop.app.state.app_context
     shop._runner.run(app_context.impressions.flush())
     keys = [stored.entry.key for stored in app_context.store.read_after(0, 10)]

@@ -37,7 +37,7 @@ def test_every_parameter_is_listed_and_described(openapi: dict[str, Any]) -> Non
         listed = parameters(openapi, path)
         assert set(listed) == set(struct.__struct_fields__)
         assert all(each["description"] for each in listed.values())
-    assert [each["in"] for each in parameters(openapi, ITEM_PATH).values()] == ["path", *["query"] * 9]
+    assert [each["in"] for each in parameters(openapi, ITEM_PATH).values()] == ["path", *["query"] * 10]
     assert "fallback" in parameters(openapi, USER_PATH)["user_id"]["description"]
 
 
