@@ -23,7 +23,7 @@ from recsys.bundles.registry import LIVE_LOG
 from recsys.core.errors import RecsysError
 from recsys.core.timestamps import parse_iso, parse_micros
 from recsys.data.payloads import parse_payload
-from recsys.pipeline.pagination import read_token
+from recsys.pipeline.pagination import KEY_BYTES, PageSeal, read_token
 from recsys.pipeline.recommender import Recommender
 from serving.api.event_validation import TimestampBounds, entries_of
 from serving.api.routes import OPERATIONS
@@ -61,12 +61,13 @@ def parsers(arena: Arena, seconds: float) -> Outcome:
     """Give changed examples to each parser."""
     recommender, chosen, room = Recommender.of_bundle(arena.models), arena.random, arena.room("parsers")
     bounds = TimestampBounds(1_800_000_000, 1_800_000_300, 1_800_000_000.0)
+    seal = PageSeal(b"k" * KEY_BYTES, 1_800_000_000)
     tokens = [msgspec.json.encode({"a": 1}).hex(), "AAAA", "eyJhIjoxfQ"]
     targets: tuple[tuple[str, Callable[[], object]], ...] = (
         ("filter", lambda: recommender.filter(changed(chosen, chosen.choice(FILTERS)))),
         ("time", lambda: _or_value_error(parse_iso, changed(chosen, chosen.choice(TIMES)))),
         ("number or time", lambda: _or_value_error(parse_micros, changed(chosen, chosen.choice(TIMES)))),
-        ("page token", lambda: read_token(changed(chosen, chosen.choice(tokens)), recommender)),
+        ("page token", lambda: read_token(changed(chosen, chosen.choice(tokens)), recommender, seal)),
         ("payload", lambda: parse_payload(changed_json(chosen, chosen.choice(EVENTS)))),
         ("event", lambda: entries_of(changed_json(chosen, chosen.choice(EVENTS)), bounds)),
         ("CSV", lambda: _read_file(room / "events.csv", changed_bytes(chosen, CSV))),

@@ -118,7 +118,9 @@ def learn_pairs(
     if hits is not None:
         value = {RANKER: float(hits.mean())} | value
     best = max(value, key=lambda name: value[name])
-    found = Comparison(METRIC, best, len(latest.groups.size), tuple(value), tuple(value.values()))
+    found = NO_COMPARISON
+    if is_enough:
+        found = Comparison(METRIC, best, len(latest.groups.size), tuple(value), tuple(value.values()))
     if best != RANKER:
         return trial, found, next(order for order, name in NAMES.items() if name == best)
     every = _sampled(joined([each.groups for each in past]), settings, rng).with_answer()

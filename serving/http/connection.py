@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 IS_WANTED: Final = "recsys.is_wanted"
 """Key of a request's scope: returns whether its caller is still there."""
@@ -47,6 +47,7 @@ class GuardedConnection(HttpToolsProtocol):
     on_lost: Callable[[], None] | None = None
     _is_inside_request = _is_in_head = _is_ignoring = False
     _n_head = 0
+    _answered_now: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -125,7 +126,7 @@ class GuardedConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait until the caller has read most of what is buffered for it, but not for ever."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
+        self._write_timer = self.loop.call_later(WRITE_S, self._abort)
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -139,6 +140,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel all timers and tell the worker."""
+        self._leave()
         super().connection_lost(exc)
         self._cancel_timer()
         self._cancel_write_timer()
@@ -174,6 +176,23 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.close()
         self._abort_after_write()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a request, and remember which one: `cycle` is the latest one that was sent ahead."""
+        self._answered_now = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abort(self) -> None:
+        self._leave()
+        self.transport.abort()
+
+    def _leave(self) -> None:
+        """Write nothing more: neither the answer that is under way nor those of requests that were sent ahead."""
+        for cycle in (self._answered_now, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+
     def _close_after(self, seconds: float) -> None:
         self._cancel_timer()
         self._timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
@@ -187,7 +206,7 @@ class GuardedConnection(HttpToolsProtocol):
         """End a connection that is closing although its caller does not read the rest."""
         self._cancel_write_timer()
         if self.transport.get_write_buffer_size():
-            self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
+            self._write_timer = self.loop.call_later(WRITE_S, self._abort)
 
     def _cancel_write_timer(self) -> None:
         if self._write_timer is not None:

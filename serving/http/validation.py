@@ -59,8 +59,13 @@ def find_faults(value: Any, hint: Any, path: str = "", accepts: Accepts = decode
 
 
 def id_fields(struct: type[Struct]) -> tuple[str, ...]:
-    """Return the attributes of a struct that contain an id, or a list of ids."""
-    return tuple(field.name for field in msgspec.structs.fields(struct) if _contains_id(field.type))
+    """Return the attributes of a struct that contain an id, or a list of ids; `a.b` is one of the structs in `a`."""
+    found: list[str] = []
+    for field in msgspec.structs.fields(struct):
+        if _contains_id(field.type):
+            found.append(field.name)
+        found += [f"{field.name}.{name}" for inner in _structs_in(field.type) for name in id_fields(inner)]
+    return tuple(found)
 
 
 def has_valid_ids(fields: Struct, names: Iterable[str]) -> bool:
@@ -71,8 +76,13 @@ def has_valid_ids(fields: Struct, names: Iterable[str]) -> bool:
         names: its `id_fields`.
     """
     for name in names:
-        value = getattr(fields, name)
-        if isinstance(value, str):
+        head, _, inner = name.partition(".")
+        value = getattr(fields, head)
+        if inner:
+            structs = value if isinstance(value, list) else [value]
+            if not all(has_valid_ids(each, (inner,)) for each in structs if each is not None):
+                return False
+        elif isinstance(value, str):
             if not (value.isascii() and value.isprintable()) and not is_id(value):  # msgspec has checked the length
                 return False
         elif isinstance(value, list) and not all(map(is_id, value)):
@@ -212,6 +222,13 @@ def _matches(option: Any, value: dict[str, Any] | list[Any]) -> bool:
 
 def _is_id(hint: Any) -> bool:
     return any(is_id_field(meta) for _, meta in _options(hint))
+
+
+def _structs_in(hint: Any) -> list[type[Struct]]:
+    """Return the structs that a type is, or is a list of."""
+    options = [option for option, _ in _options(hint)]
+    options += [get_args(option)[0] for option in options if get_origin(option) is list]
+    return [option for option in options if isinstance(option, type) and issubclass(option, Struct)]
 
 
 def _contains_id(hint: Any) -> bool:

@@ -25,6 +25,7 @@ ITEMS_TABLE = pl.DataFrame(
         "list_price": [5.0, 4.0, 12.0, 0.0],
         "currency": ["CNY"] * 4,
         "available": [True, None, False, True],
+        "updated_at": [None, None, None, None],
         "created_at": [datetime(2024, 5, 1, tzinfo=UTC), None, datetime(2025, 1, 1, tzinfo=UTC), None],
     },
     schema=ITEMS,

@@ -51,7 +51,7 @@ NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + li
 def open_over(engine: Engine, version: str = "v1") -> Recommender:
     manifest = Manifest.__new__(Manifest)
     object.__setattr__(manifest, "version", version)
-    return Recommender(engine, manifest, LiveView(engine), parse_placements({"placements": PLACED}))
+    return Recommender(engine, manifest, LiveView(engine), book=parse_placements({"placements": PLACED}))
 
 
 def happen(recommender: Recommender, seq: int, at: int, user_id: str, item_id: str) -> None:

@@ -113,6 +113,9 @@ def test_a_new_item_reaches_the_fans_of_its_niche_and_few_others(shop_engine: En
     now = shop_engine.dataset_info.end + 60
     overlay = CatalogOverlay(shop_engine)
     overlay.apply("new", "item_put", WALLET | {"created_at": at(now - 10).isoformat()})
+    waiting = overlay.unsettled()
+    assert waiting is not None
+    overlay.settle(waiting.settled())
 
     def share(users: list[str]) -> float:
         lists = [recommend(overlay.engine, Request(placement, user_id=user, limit=10, as_of=now)) for user in users]
