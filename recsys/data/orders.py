@@ -273,7 +273,7 @@ class _Purchases:
 
     Args:
         lines: purchases, sorted by time.
-        is_unique: whether a receipt number belongs to one order of the shop, whoever refunds it.
+        is_unique: whether a receipt number identifies one order of the shop; then anybody's refund may name it.
     """
 
     def __init__(self, lines: pl.DataFrame, *, is_unique: bool) -> None:

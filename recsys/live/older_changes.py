@@ -18,7 +18,7 @@ def outdated_parts(base: Engine, entry: LogEntry) -> tuple[bool, bool]:
     """Return whether the bundle's row of an item is newer than a change, and whether its offers are.
 
     The row is from its `updated_at`, else from the moment of its file; a row that is in the events alone is from no
-    file. Where the catalog is complete, the file says of every other item that it is not on sale.
+    file. Where the catalog is complete, every other item is not on sale as of the file.
 
     Args:
         base: the bundle's engine.
@@ -31,5 +31,5 @@ def outdated_parts(base: Engine, entry: LogEntry) -> tuple[bool, bool]:
     if isinstance(updated_at, datetime):
         return at < updated_at.timestamp(), at < shop.offers_from
     is_in_file = any(value is not None for name, value in known.items() if name not in NO_CONTENT)
-    is_told = is_in_file or shop.is_catalog_complete
-    return is_told and at < shop.items_from, at < shop.offers_from
+    is_known = is_in_file or shop.is_catalog_complete
+    return is_known and at < shop.items_from, at < shop.offers_from

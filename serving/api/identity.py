@@ -156,7 +156,7 @@ async def erase_user(app_context: AppContext, call: ErasedUser) -> bytes:
 
 
 def _compact(store: EventStore) -> bool:
-    """Rewrite the log; the erasure before it is done and has its receipt, whatever happens here."""
+    """Rewrite the log; a failure here does not undo the erasure, whose receipt is already written."""
     try:
         return store.compact()
     except StoreError as error:

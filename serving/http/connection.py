@@ -47,13 +47,13 @@ class GuardedConnection(HttpToolsProtocol):
     on_lost: Callable[[], None] | None = None
     _is_inside_request = _is_in_head = _is_ignoring = False
     _n_head = 0
-    _answered_now: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self._unanswered: list[RequestResponseCycle] = []
         self._close_after(HEAD_S)
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +98,8 @@ class GuardedConnection(HttpToolsProtocol):
         scope[RECEIVED_AT] = perf_counter()
         scope[IS_WANTED] = self._is_open
         super().on_headers_complete()
+        # uvicorn ends only the latest request with its connection: it may wait behind the one that is answered.
+        self._unanswered = [each for each in (*self._unanswered, self.cycle) if not each.response_complete]
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of a body on."""
@@ -176,19 +178,14 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.close()
         self._abort_after_write()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer a request, and remember which one: `cycle` is the latest one that was sent ahead."""
-        self._answered_now = cycle
-        super()._start_asgi_task(cycle, app)
-
     def _abort(self) -> None:
         self._leave()
         self.transport.abort()
 
     def _leave(self) -> None:
         """Write nothing more: neither the answer that is under way nor those of requests that were sent ahead."""
-        for cycle in (self._answered_now, *(cycle for cycle, _ in self.pipeline)):
-            if cycle is not None and not cycle.response_complete:
+        for cycle in self._unanswered:
+            if not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
         self.pipeline.clear()

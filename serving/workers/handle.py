@@ -29,7 +29,7 @@ Target = Callable[[Settings, socket, Lifeline], None]
 
 @dataclass
 class Pulse:
-    """Whether a process hangs, whatever the speed of the machine: it is judged by its own processor time.
+    """Detects a process that hangs, by its own processor time, so that the speed of the machine does not matter.
 
     A process that waits for a processor uses little of it, but some. One that has not reported hangs if it uses none
     at all for `seconds` (a deadlock, a stopped process), or if it has used `seconds` of it since its last report (an

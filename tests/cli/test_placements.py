@@ -18,11 +18,11 @@ def test_the_example_of_the_documentation_is_good(recsys: Run, shop_models: Path
     assert said.code == 0, said.err
     assert "is valid for" in said.out
     assert "page home: home_for_you, friday_comfort, new_and_niche, popular" in said.out
-    told = json.loads(recsys("placements", "check", EXAMPLE, "--models", shop_models, "--json").out)
-    rows = {row["placement"]: row for row in told["placements"]}
+    report = json.loads(recsys("placements", "check", EXAMPLE, "--models", shop_models, "--json").out)
+    rows = {row["placement"]: row for row in report["placements"]}
     assert rows["home_for_you"]["rules"] == "boosts 1, promotions 1, rotation 0.3, rests, new_share 0.1, blend next"
     assert rows["pdp_complementary"]["fallback"] == "bought_together → popular_by_hour"
-    assert told["pages"]["product"] == ["pdp_complementary", "similar", "home_for_you"]
+    assert report["pages"]["product"] == ["pdp_complementary", "similar", "home_for_you"]
 
 
 def test_a_broken_file_is_one_message_and_exit_code_2(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_every_rule_says_what_it_keeps(recsys: Run, shop_models: Path, tmp_path:
         f"rare.filter keeps {n_tail:,} of {n_tail:,} items",
     ):
         assert sentence in said.out
-    told = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
-    by_key = {(rule["placement"], rule["key"]): rule["kept"] for rule in told["rules"]}
+    report = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
+    by_key = {(rule["placement"], rule["key"]): rule["kept"] for rule in report["rules"]}
     assert [by_key["mine", f"pins[{n}]"] for n in range(4)] == [0, 0, 1, 0]
     assert (by_key["mine", "filter"], by_key["mine", "boosts[0].filter"]) == (kept, 0)
-    assert told["unknown_pins"] == {"mine": ["gone"]}
+    assert report["unknown_pins"] == {"mine": ["gone"]}
 
 
 def test_values_that_order_a_list_are_shown(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_values_that_order_a_list_are_shown(recsys: Run, shop_models: Path, tmp_
         '[placements.mine]\nextends = "for_you"\nsources = {als = 1, popular = 0.5}\n',
         encoding="utf-8",
     )
-    told = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
-    rows = {row["placement"]: row for row in told["placements"]}
+    report = json.loads(recsys("placements", "check", path, "--models", shop_models, "--json").out)
+    rows = {row["placement"]: row for row in report["placements"]}
     values = {name: tuple(rows[name][key] for key in ("rests", "new_share", "blend")) for name in rows}
     assert (values["calm"], values["mine"]) == ((False, 0.25, "next"), (True, 0.1, ""))
     assert values["popular"] == (False, 0.0, "")
     assert rows["mine"]["order"] == "weights of the file"
     assert rows["for_you"]["order"] != "weights of the file"
-    assert told["own_weights"] == ["mine"]
+    assert report["own_weights"] == ["mine"]
     assert "new_share 0.25, blend next" in recsys("placements", "check", path, "--models", shop_models).out
 
 

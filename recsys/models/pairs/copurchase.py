@@ -110,8 +110,9 @@ class CopurchaseModel:
     """Lists of related items, and the counts that explain them.
 
     Attributes:
-        partners: most probable items in the same basket, substitutes included, `n_partners` per item.
-        bought_together: the same as it is served, `list_length` per item.
+        partners: most probable items in the same basket, substitutes included, `n_partners` per item, whatever orders
+            `bought_together`: the lists of users are learned with these.
+        bought_together: items in the same basket as they are served, `list_length` per item.
         complementary: items that are bought with the item more often than chance, without possible replacements of the
             item and without reversed pairs.
         n_baskets: int32 (n_items,), baskets that contain the item.
@@ -241,12 +242,18 @@ def fit_copurchase(
     counts = count_copurchase(dataset, catalog, config, now, alike) if counts is None else counts
     items = np.flatnonzero(counts.pairs.n_baskets) if bought_only else None
     together = list_together(counts, dataset, catalog, config, now, items)
+    by_probability = replace(config, order="probability", list_length=min(config.n_partners, config.list_length))
+    partners = (
+        together
+        if config.order == "probability"
+        else list_together(counts, dataset, catalog, by_probability, now, items)
+    )
     if bought_only:
         complements = empty_lists(len(dataset.items), config.list_length)
     else:
         complements = _list_complements(counts, dataset, catalog, config, could_replace)
     return CopurchaseModel(
-        partners=together.first(config.n_partners),
+        partners=partners.first(config.n_partners),
         bought_together=together,
         complementary=complements,
         n_baskets=counts.unit.n_baskets,

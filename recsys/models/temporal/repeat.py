@@ -133,8 +133,8 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
 def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return item, time and number of later orders, one per distinct item and basket, by item and time.
 
-    A basket may list an item several times. The numbers of the baskets do not matter, so that sums are the same to the
-    last bit wherever a history comes from.
+    An item counts once per basket. The result does not depend on the basket numbers, so that sums over it are equal to
+    the last bit for a history from the bundle and one from the live log.
     """
     order = np.lexsort((bought.basket_idx, bought.item_idx))
     item, basket = bought.item_idx[order], bought.basket_idx[order]

@@ -319,7 +319,7 @@ def test_a_store_of_the_first_schema_is_migrated(path: Path) -> None:
 def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyPatch, flush_size: int) -> None:
     """In the table, in memory, written or flushed by another process; erased ones stay refused."""
     monkeypatch.setattr(sqlite_dedup, "FLUSH_SIZE", flush_size)
-    random, stores, told = Random(7), [SqliteStore(path) for _ in range(3)], {}
+    random, stores, sent = Random(7), [SqliteStore(path) for _ in range(3)], {}
     erased: set[str | None] = set()
     for turn in range(60):
         batch = [event(f"e{random.randrange(80)}", f"u{turn % 4}", float(turn)) for _ in range(random.randrange(6))]
@@ -328,19 +328,19 @@ def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyP
             if each.key in erased:
                 expected.append("erased")
                 continue
-            known = told.setdefault(each.key, each)
+            known = sent.setdefault(each.key, each)
             expected.append("stored" if known is each else "duplicate" if known.body == each.body else "conflict")
         assert random.choice(stores).append(batch) == expected
         if turn % 20 == 13:
             random.choice(stores).delete_before(turn - 8.0)
-            told = {key: each for key, each in told.items() if each.at >= turn - 8.0}
+            sent = {key: each for key, each in sent.items() if each.at >= turn - 8.0}
         if turn % 20 == 19:
             random.choice(stores).erase(["u3"], float(turn), 0.0)
-            erased |= {key for key, each in told.items() if each.body["user_id"] == "u3"}
-            told = {key: each for key, each in told.items() if key not in erased}
+            erased |= {key for key, each in sent.items() if each.body["user_id"] == "u3"}
+            sent = {key: each for key, each in sent.items() if key not in erased}
     assert {
         each.entry.key for each in stores[0].read_after(0, 1_000) if each.entry.entry_type == "event"
-    } == told.keys()
+    } == sent.keys()
     for store in stores:
         store.close()
 

@@ -96,3 +96,19 @@ def test_the_prior_divides_by_popularity(dataset: Dataset) -> None:
     share = np.linspace(0.1, 0.6, len(dataset.items))
     np.testing.assert_allclose(popularity_prior(dataset, share, dataset.end, 0.0, 1.0), 1 / share)
     np.testing.assert_allclose(popularity_prior(dataset, share, dataset.end, 0.0, 0.0), 1.0)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_candidates_of_users_do_not_depend_on_the_order_of_the_lists(
+    dataset: Dataset, order: TogetherOrder
+) -> None:
+    """The weights of users' lists are learned with candidates by probability."""
+    catalog = read_catalog(dataset.catalog)
+    ordered, plain = (
+        fit_copurchase(dataset, catalog, replace(CONFIG, order=each, n_partners=4), dataset.end)
+        for each in (order, "probability")
+    )
+    np.testing.assert_array_equal(ordered.partners.item_idx, plain.partners.item_idx)
+    np.testing.assert_array_equal(ordered.partners.score, plain.partners.score)
+    if order != "probability":
+        assert (ordered.bought_together.score != plain.bought_together.score).any()
