@@ -21,7 +21,7 @@ from recsys.rules.eligibility import Rule, dedupe_variants, rules_for
 from recsys.rules.new_items import add_new
 
 GENERAL_SOURCES: Final = frozenset({"popular", "popular_by_hour"})
-"""Sources that know nothing about the user: a list of a user that has no other evidence is a fallback."""
+"""Sources that know nothing about the user or the item: a list that has no other evidence is a fallback."""
 
 Run = Callable[[Placement, UserState, Ranking], Ranking]
 
@@ -69,7 +69,7 @@ def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
     for substitute in placement.substitutes:
         if substitute.anchor == "user" and not state.has_history:
             continue
-        ranking = _ordered(substitute, state, tuple(substitute.sources), with_ranker=True)
+        ranking = _ordered(substitute, state, active_sources(substitute, state.engine.blends), with_ranker=True)
         if longest is None or len(ranking.item_idx) > len(longest.item_idx):
             longest = ranking
         if len(ranking.item_idx) >= state.query.limit:
@@ -165,11 +165,12 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
     score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
     names = np.array(tuple(candidates.scores), np.object_)
     source = names[parts.argmax(axis=0)] if len(score) else ranking.source
-    is_general = placement.anchor == "user" and not _is_personal(placement, state, candidates, with_ranker=with_ranker)
+    can_be_general = placement.anchor == "user" or (placement.anchor == "item" and len(score) > 0)
+    is_general = can_be_general and not _has_evidence(placement, state, candidates, with_ranker=with_ranker)
     return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
 
 
-def _is_personal(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
+def _has_evidence(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
     """Whether a source other than popularity found an item and has a weight."""
     names = tuple(candidates.scores)
     if with_ranker and ranker_of(placement, state).is_fitted:

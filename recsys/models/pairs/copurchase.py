@@ -221,7 +221,8 @@ def fit_copurchase(
     many baskets has its list from baskets, an item that is always bought alone from the other orders of its buyers.
     What one user bought is expected to be alike: part of the prior of users goes to partners by `cos³ · p_j`.
 
-    A list of `bought_together` is ordered by `P(j|i) · m_j^γ / p_j^β`, or as `config.order` says. The momentum `m_j`
+    A list of `bought_together` is ordered by `P(j|i) · m_j^γ / p_j^β`, or as `config.order` says; by popularity it is
+    empty, so that the fallback of the placement serves, which says that it is one. The momentum `m_j`
     corrects for pairs being counted over months while demand changes by the week. For complements see
     `fit_complements`.
 
@@ -241,7 +242,10 @@ def fit_copurchase(
     """
     counts = count_copurchase(dataset, catalog, config, now, alike) if counts is None else counts
     items = np.flatnonzero(counts.pairs.n_baskets) if bought_only else None
-    together = list_together(counts, dataset, catalog, config, now, items)
+    if config.order == "popularity":
+        together = empty_lists(len(dataset.items), config.list_length)
+    else:
+        together = list_together(counts, dataset, catalog, config, now, items)
     by_probability = replace(config, order="probability", list_length=min(config.n_partners, config.list_length))
     partners = (
         together

@@ -9,10 +9,12 @@ import pytest
 
 from recsys.core.ids import NO_ITEM
 from recsys.core.placements import PLACEMENTS
+from recsys.core.request import Request
 from recsys.data.dataset import Dataset
-from recsys.fitting.blend import Blend, BlendConfig, Blends
+from recsys.fitting.blend import NO_BLEND, Blend, BlendConfig, Blends
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models, with_similar_of
+from recsys.pipeline.recommend import recommend
 from recsys.ranking.holdout import Holdout
 from recsys.ranking.item_orders import LISTS, ItemKind, NextItems, compare_item_lists, draw_next
 from recsys.ranking.scoring import active_sources
@@ -98,3 +100,14 @@ def test_lists_of_some_seeds_equal_those_of_the_whole_fit(shop_dataset: Dataset)
     some = with_similar_of(fit_models(shop_dataset, config, user_lists_only=True), np.array([3, 1, 3]))
     assert (some.hybrid.similar_idx[[1, 3]] != NO_ITEM).any(axis=1).all()
     assert (some.hybrid.similar_idx[[0, 2]] == NO_ITEM).all()
+
+
+def test_a_list_of_an_item_by_popularity_alone_is_a_fallback(shop_engine: Engine) -> None:
+    seed = int(np.flatnonzero(shop_engine.sequence.around.row_of >= 0)[0])
+    request = Request("viewed_together", shop_engine.dataset_info.end, 5, item_ids=(shop_engine.items.ids[seed],))
+    learned = compare(shop_engine, "viewed", steps_to(shop_engine, shop_engine.by_popularity[:2]))
+    assert learned.order == "popularity"
+    for blend, expected in ((learned, True), (NO_BLEND, False)):
+        found = recommend(replace(shop_engine, blends=Blends(viewed=blend)), request)
+        assert found.items
+        assert found.fallback_used is expected

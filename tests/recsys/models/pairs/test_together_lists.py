@@ -25,7 +25,9 @@ ORDERS: tuple[TogetherOrder, ...] = get_args(TogetherOrder)
 
 def lists_of(dataset: Dataset, order: TogetherOrder, **changes: float) -> RelatedItems:
     config = replace(CONFIG, order=order, **changes)
-    return fit_copurchase(dataset, read_catalog(dataset.catalog), config, dataset.end).bought_together
+    catalog = read_catalog(dataset.catalog)
+    counts = count_copurchase(dataset, catalog, config, dataset.end)
+    return list_together(counts, dataset, catalog, config, dataset.end)
 
 
 def first(dataset: Dataset, item_id: str, order: TogetherOrder) -> str:
@@ -112,3 +114,11 @@ def test_the_candidates_of_users_do_not_depend_on_the_order_of_the_lists(
     np.testing.assert_array_equal(ordered.partners.score, plain.partners.score)
     if order != "probability":
         assert (ordered.bought_together.score != plain.bought_together.score).any()
+
+
+def test_a_shop_whose_order_is_popularity_has_no_lists(dataset: Dataset) -> None:
+    """The fallback of the placement serves: nobody is told that a best seller goes with an item."""
+    config = replace(CONFIG, order="popularity")
+    model = fit_copurchase(dataset, read_catalog(dataset.catalog), config, dataset.end)
+    assert (model.bought_together.item_idx == NO_ITEM).all()
+    assert (model.partners.item_idx != NO_ITEM).any()
