@@ -36,6 +36,11 @@ def ask(client: Client | Server, content: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
+def without_tokens(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without what differs between equal requests: its id, and the token, which has the time."""
+    return {name: value for name, value in answer.items() if name not in ("recommendation_id", "next_page_token")}
+
+
 def test_one_result_per_line_in_order(shop: Client) -> None:
     fields = {"placement": "for_you", "limit": 3, "as_of": "2024-06-20T08:00:00Z"}
     requests = [{**fields, "user_id": user, "id": user} for user in USERS_WITH_HISTORY[:20]]
@@ -45,8 +50,7 @@ def test_one_result_per_line_in_order(shop: Client) -> None:
     for request_line, each in zip(requests, reply, strict=True):
         body = {name: value for name, value in request_line.items() if name != "id"}
         alone = shop.request("POST", "/v1/recommendations", json=body).json()
-        alone["recommendation_id"] = each["answer"]["recommendation_id"]
-        assert each["answer"] == alone
+        assert without_tokens(each["answer"]) == without_tokens(alone)
 
 
 def test_a_bad_line_does_not_affect_the_others(shop: Client) -> None:
