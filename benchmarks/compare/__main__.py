@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.compare.answers import FAILED, IGNORED, OK, OPAQUE, AnswerComparison, AnswerPage, compare
 from benchmarks.compare.checkout import Checkout, Server, ask_both, bundle_folder, commit_of
-from benchmarks.compare.workload import Call, Shop, Workload
+from benchmarks.compare.workload import NEW_ITEM, Call, Shop, Workload
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PLACEMENTS: Final = Path(__file__).with_name("placements.toml")
@@ -176,17 +176,25 @@ def run(servers: Sequence[Server], shop: Shop, options: argparse.Namespace) -> R
     workload, alone = make_workload(servers, shop, options.seed)
     pages = PAGES if options.placements == PLACEMENTS else ()
     half = options.requests // 2
-    calls = [
-        *workload.calls(half, pages),
-        *workload.changes(),
-        *workload.calls(options.requests - half, pages),
-    ]
+    before = [*workload.calls(half, pages), *workload.changes()]
+    after = workload.calls(options.requests - half, pages)
     report = Report(only_one_side=alone)
     ignored = IGNORED | frozenset(options.ignore)
-    for call, reference, candidate in tracked(ask_both(servers, calls), len(calls)):
+    answers = ask_around_changes(servers, before, after)
+    for call, reference, candidate in tracked(answers, len(before) + len(after)):
         found = compare(reference, candidate, ignored=ignored)
         report.add(call, reference, candidate, found, options.examples)
     return report
+
+
+def ask_around_changes(
+    servers: Sequence[Server], before: Sequence[Call], after: Sequence[Call]
+) -> Iterator[tuple[Call, list[AnswerPage], list[AnswerPage]]]:
+    """Yield the answers of both servers; the later calls wait until both servers' lists follow the changes."""
+    yield from ask_both(servers, before)
+    for server in servers:
+        server.settle(NEW_ITEM)
+    yield from ask_both(servers, after)
 
 
 def tracked(values: Iterable[T], total: int) -> Iterator[T]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ from benchmarks.compare.workload import Call
 from benchmarks.server_process import HOST, ServerProcess
 
 CALL_S: Final = 60
+SETTLE_S: Final = 30.0
+"""Longest wait for the content of changed items; also for a release that has nothing similar to a new item."""
+
+CACHED_S: Final = 1.2
+"""Age that a cached answer may have, and a little more."""
 NOT_SERVED: Final = ("tests/", "benchmarks/", "scripts/", "docs/")
 ENTRY: Final = "from cli.main import main; main()"
 SETTINGS: Final = ("RECSYS_", "PROMETHEUS_")
@@ -140,6 +146,20 @@ class Server(ServerProcess):
     def get(self, path: str) -> object:
         """Return the JSON at a path."""
         return self._client.get(path).raise_for_status().json()
+
+    def settle(self, item_id: str) -> None:
+        """Wait until the lists follow all changes, which is up to a second after the server has acknowledged them.
+
+        Args:
+            item_id: the newest item; its content is computed last, and until then nothing is similar to it.
+        """
+        path, deadline = f"/v1/items/{item_id}/recommendations", time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            found = self._client.get(path, params={"placement": "similar"})
+            if found.status_code == OK and not found.json()["fallback_used"]:
+                break
+            time.sleep(0.05)
+        time.sleep(CACHED_S)
 
     def pages(self, call: Call) -> list[AnswerPage]:
         """Return the answer of a call and the pages that follow it, each asked for with this server's own token."""

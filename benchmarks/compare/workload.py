@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import polars as pl
 
+NEW_ITEM: Final = "new-item"
 POST: Final = "/v1/recommendations"
 STORES: Final = ("store-1", "store-2")
 REGIONS: Final = ("north", "south")
@@ -132,8 +133,8 @@ class Workload:
             yield Call("changes", "item", "PATCH", f"/v1/items/{quote(item_id, safe='')}", body=self._patch())
         category = rng.sample(shop.categories, min(2, len(shop.categories)))
         new = {"title": "a new item", "category": category, "price": 1.5, "available": True}
-        yield Call("changes", "new item", "PUT", "/v1/items/new-item", body=new)
-        bought = {"event_id": "new-1", "item_id": "new-item", "event": "view_item", "user_id": self._live_users[0]}
+        yield Call("changes", "new item", "PUT", f"/v1/items/{NEW_ITEM}", body=new)
+        bought = {"event_id": "new-1", "item_id": NEW_ITEM, "event": "view_item", "user_id": self._live_users[0]}
         seen = [bought | {"timestamp": shop.end.isoformat()}]
         yield Call("changes", "events", "POST", "/v1/events", body={"events": seen})
         yield Call("changes", "deletion", "DELETE", f"/v1/items/{quote(rng.choice(shop.item_ids), safe='')}")
