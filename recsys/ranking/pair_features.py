@@ -170,7 +170,7 @@ def _ordered(engine: Engine, ranker: Ranker, lists: RelatedItems) -> RelatedItem
         known = lists.item_idx[seeds] >= 0
         probability = np.full((len(seeds), N_ORDERED), -1.0)
         width = min(N_ORDERED, known.shape[1])
-        probability[:, :width][known[:, :width]] = expit(ranker.log_odds(pair_features(engine, pairs), n_threads=0))
+        probability[:, :width][known[:, :width]] = expit(ranker.log_odds(pair_features(engine, pairs)))
         merged = _with_remaining(probability[:, :width], lists.score[seeds])
         order = np.argsort(-merged, axis=1, kind="stable")
         for column, source in ((item_idx, lists.item_idx), (n_together, lists.n_together)):
