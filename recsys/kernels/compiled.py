@@ -40,7 +40,7 @@ def compiled(signature: str, otherwise: F) -> Callable[[Callable[..., Any]], F]:
 
     Args:
         signature: the type of each argument, separated by spaces: `i4`, `i8`, `u8`, `f4`, `f8` or `bool`, with one `:`
-            per dimension of an array, as in `f4::`. Arrays are contiguous, and only read.
+            per dimension of an array, as in `f4::`. Arrays are contiguous, and only read, unless `!` follows.
         otherwise: the NumPy form, which serves where nothing is compiled.
     """
 
@@ -62,6 +62,6 @@ def part(loop: F) -> F:
 
 
 def _type(name: str) -> Any:
-    dtype = getattr(types, SCALARS[name.rstrip(":")])
+    dtype = getattr(types, SCALARS[name.rstrip(":!")])
     n_dimensions = name.count(":")
-    return types.Array(dtype, n_dimensions, "C", readonly=True) if n_dimensions else dtype
+    return types.Array(dtype, n_dimensions, "C", readonly="!" not in name) if n_dimensions else dtype

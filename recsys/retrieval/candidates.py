@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import distinct, positions, top_k
+from recsys.kernels.candidates import choose_top, score_table
 
 Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 """Distinct rows of items, int32 (n,), and their scores, float32 (n,), > 0."""
@@ -74,23 +74,13 @@ def top_per_source(found: Mapping[str, Scored], owned: npt.NDArray[np.int32], n_
 
     Args:
         found: by source.
-        owned: int32, rows of the items that the user bought.
+        owned: int32, distinct rows of the items that the user bought.
         n_items: number of items of the catalog.
     """
-    is_owned: npt.NDArray[np.bool_] | None = None
-    kept = []
-    for name, (rows, score) in found.items():
-        quota = QUOTAS.get(name, len(rows))
-        if len(rows) <= quota:
-            kept.append(rows)
-            continue
-        if name != "repeat":
-            if is_owned is None:
-                is_owned = np.zeros(n_items, np.bool_)
-                is_owned[owned] = True
-            score = np.where(is_owned[rows], np.float32(0), score)
-        kept.append(_best(rows, score, quota))
-    return distinct(np.concatenate(kept))
+    rows, score, starts = _joined(found)
+    quota = np.array([QUOTAS.get(name, len(of_source)) for name, (of_source, _) in found.items()], np.int64)
+    repeat = list(found).index("repeat") if "repeat" in found else -1
+    return choose_top(rows, score, starts, quota, repeat, owned, n_items)
 
 
 def union(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
@@ -101,20 +91,15 @@ def union(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int
         rows: int32 (n,), distinct, ascending.
         n_items: number of items of the catalog.
     """
-    best = np.array([score.max(initial=0) for _, score in found.values()], np.float32)
-    table = np.zeros((len(found), len(rows)), np.float32)
-    position = positions(rows, np.concatenate([of_source for of_source, _ in found.values()]), n_items)
-    known = np.flatnonzero(position >= 0)
-    source = np.repeat(np.arange(len(found)), [len(of_source) for of_source, _ in found.values()])
-    table[source[known], position[known]] = np.concatenate([score for _, score in found.values()])[known]
-    table /= np.where(best > 0, best, 1)[:, None]
+    table, best = score_table(*_joined(found), rows, n_items)
     return Candidates(rows, dict(zip(found, table, strict=True)), dict(zip(found, best.tolist(), strict=True)))
 
 
-def _best(rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32], quota: int) -> npt.NDArray[np.int32]:
-    """The rows of the highest scores above 0, in any order; equal scores by row."""
-    threshold = np.partition(score, -quota)[-quota]
-    if threshold <= 0:
-        return rows[score > 0]
-    best = rows[score >= threshold]
-    return best if len(best) == quota else rows[top_k(score, quota, rows)]
+def _joined(
+    found: Mapping[str, Scored],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The rows and scores of all sources, one after the other, and where each begins."""
+    starts = np.zeros(len(found) + 1, np.int64)
+    np.cumsum([len(rows) for rows, _ in found.values()], out=starts[1:])
+    rows, score = (np.concatenate(parts) for parts in zip(*found.values(), strict=True))
+    return rows, score, starts

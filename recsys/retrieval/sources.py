@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import is_among, sum_by_row, top_k
+from recsys.core.topk import is_among, top_k
+from recsys.kernels.candidates import sum_lists
 from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
 from recsys.retrieval.query import Query
@@ -58,9 +59,7 @@ def copurchase_source(state: UserState) -> Scored:
     """Items that share baskets with the user's items: `Σ_i w_i · P(j | i)`."""
     rows, weight = state.top_history_items
     partners = state.engine.copurchase.partners
-    near = partners.item_idx[rows]
-    score = partners.score[rows] * weight[:, None]
-    return _summed(state, near, score)
+    return _summed(state, partners.item_idx[rows], partners.score[rows], weight)
 
 
 def affinity_source(state: UserState) -> Scored:
@@ -82,12 +81,12 @@ def ease_source(state: UserState) -> Scored:
 
 def around_source(state: UserState) -> Scored:
     """Items that people turn to around the user's latest items."""
-    return _summed(state, *state.engine.sequence.around.of(*state.recent_items))
+    return _allowed(state.query, *state.engine.sequence.around.sums(*state.recent_items))
 
 
 def after_source(state: UserState) -> Scored:
     """Items that people take after the user's latest items."""
-    return _summed(state, *state.engine.sequence.after.of(*state.recent_items))
+    return _allowed(state.query, *state.engine.sequence.after.sums(*state.recent_items))
 
 
 def recent_items_source(state: UserState) -> Scored:
@@ -101,9 +100,7 @@ def content_source(state: UserState) -> Scored:
     """Items that are similar to the user's: finds items that nobody has bought yet."""
     rows, weight = state.top_history_items
     hybrid = state.engine.hybrid
-    near = hybrid.similar_idx[rows, :N_NEIGHBORS]
-    score = hybrid.similar_score[rows, :N_NEIGHBORS] * weight[:, None]
-    return _summed(state, near, score)
+    return _summed(state, hybrid.similar_idx[rows, :N_NEIGHBORS], hybrid.similar_score[rows, :N_NEIGHBORS], weight)
 
 
 def popular_source(state: UserState) -> Scored:
@@ -131,26 +128,26 @@ def bought_together_source(state: UserState) -> Scored:
     """Items that share baskets with the seeds."""
     lists = state.engine.copurchase.bought_together
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds], lists.score[seeds])
+    return _summed(state, lists.item_idx[seeds], lists.score[seeds], np.ones(len(seeds), np.float32))
 
 
 def complementary_source(state: UserState) -> Scored:
     """Items that complement the seeds and replace none of them."""
     lists = state.engine.copurchase.complementary
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds], lists.score[seeds])
+    return _summed(state, lists.item_idx[seeds], lists.score[seeds], np.ones(len(seeds), np.float32))
 
 
 def similar_source(state: UserState) -> Scored:
     """Items that can replace the seeds, the last seed above all."""
     hybrid = state.engine.hybrid
     seeds, weight = _weighted_seeds(state)
-    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds] * weight[:, None])
+    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds], weight)
 
 
 def viewed_together_source(state: UserState) -> Scored:
     """Items that people turn to around the seeds, the last seed above all."""
-    return _summed(state, *state.engine.sequence.around.of(*_weighted_seeds(state)))
+    return _allowed(state.query, *state.engine.sequence.around.sums(*_weighted_seeds(state)))
 
 
 def alternatives_source(state: UserState) -> Scored:
@@ -212,6 +209,11 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
     return rows[kept], score[kept]
 
 
-def _summed(state: UserState, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:
-    """Returns the sum of the scores of each row; -1 marks the end of a list."""
-    return _allowed(state.query, *sum_by_row(rows.ravel(), score.ravel(), state.engine.n_items))
+def _summed(
+    state: UserState,
+    rows: npt.NDArray[np.int32],
+    score: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+) -> Scored:
+    """Returns the sum of the weighted scores of each row of some lists; -1 marks the end of a list."""
+    return _allowed(state.query, *sum_lists(rows, score, None, weight, state.engine.n_items))

@@ -13,6 +13,7 @@ from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveI
 from recsys.core.errors import DataError
 from recsys.core.ids import NO_ITEM
 from recsys.core.topk import top_k
+from recsys.kernels.candidates import sum_lists
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,13 @@ class EASEModel:
             n_times: (n,), how often each was bought, > 0.
 
         Returns:
-            Rows with a score above 0, int32, ascending, and their scores, float32; both empty if the model has none of
-            the user's items.
+            Rows with a score above 0, int32, in any order, and their scores, float32; both empty if the model has none
+            of the user's items.
         """
         row = self.row_of[item_idx]
         known = row >= 0
-        neighbors = self.item_idx[row[known]].ravel()
-        if not len(neighbors):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
-        score = self.weight[row[known]] * np.log1p(n_times[known])[:, None]
-        total = np.bincount(neighbors + 1, score.ravel())
-        found = np.flatnonzero(total[1:] > 0).astype(np.int32)
-        return found, total[1:][found].astype(np.float32)
+        factor = np.log1p(n_times[known]).astype(np.float32)
+        return sum_lists(self.item_idx, self.weight, row[known], factor, len(self.row_of), has_negative=True)
 
 
 def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse.csr_matrix | None = None) -> EASEModel:

@@ -16,6 +16,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.core.topk import top_k
 from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
 from recsys.data.history import UserHistory
+from recsys.kernels.candidates import sum_lists
 
 LOOKS: Final = (EVENT_NAMES.index("view_item"), EVENT_NAMES.index("select_item"))
 """Events of people who look at an item."""
@@ -70,21 +71,21 @@ class NeighborLists:
     item_idx: npt.NDArray[np.int32]
     score: npt.NDArray[np.float32]
 
-    def of(
+    def sums(
         self, items: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return the neighbors of some items and their weighted scores.
+        """Return the neighbors of some items, and the sums of their weighted scores.
 
         Args:
             items: int32 (n,), rows of the catalog.
             weight: float32 (n,), factor of each item's scores.
 
         Returns:
-            Rows, int32 (m, n_neighbors), and scores, float32 of the same shape, of the `m` items with neighbors.
+            Distinct rows, int32, in any order, and scores, float32, > 0.
         """
         row = self.row_of[items]
         known = row >= 0
-        return self.item_idx[row[known]], self.score[row[known]] * weight[known][:, None]
+        return sum_lists(self.item_idx, self.score, row[known], weight[known], len(self.row_of))
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def test_together_sums_the_partners_of_what_was_bought() -> None:
     """Item 0 was bought now (1), item 1 ten days ago, at half its weight: `2: ¼ + ½·½`, `0: ½·½`, `4: ½·⅛`."""
     state = state_of((0, 0), (1, 10))
     assert scores("together", state) == close({0: 0.25, 1: 0.5, 2: 0.5, 4: 0.0625})
-    assert CANDIDATE_SOURCES["together"](state)[0].tolist() == [0, 1, 2, 4]
+    assert sorted(CANDIDATE_SOURCES["together"](state)[0].tolist()) == [0, 1, 2, 4]
     assert scores("together", state_of((0, 0), (1, 10), allowed=allowed(2, 5))) == close({2: 0.5})
 
 
@@ -244,7 +244,7 @@ def test_seeds_lists_are_the_sum_of_a_loop(
             if score > 0 and (some is None or row in some):
                 expected[row] = expected.get(row, 0.0) + score
     rows, score = CANDIDATE_SOURCES["bought_together"](state)
-    assert rows.tolist() == sorted(expected)
+    assert len(set(rows.tolist())) == len(rows)
     assert score.dtype == np.float32
     assert dict(zip(rows.tolist(), score.tolist(), strict=True)) == close(expected)
 

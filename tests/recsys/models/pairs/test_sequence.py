@@ -33,9 +33,8 @@ def visits(*sessions: str, event: str = "view_item", **extra: Any) -> Dataset:
 
 
 def listed(dataset: Dataset, lists: NeighborLists, item: str) -> dict[str, float]:
-    row, score = lists.of(np.array([dataset.items.row(item)], np.int32), np.ones(1, np.float32))
-    kept = row.ravel() >= 0
-    return dict(zip([dataset.items.ids[each] for each in row.ravel()[kept]], score.ravel()[kept].tolist(), strict=True))
+    row, score = lists.sums(np.array([dataset.items.row(item)], np.int32), np.ones(1, np.float32))
+    return dict(zip([dataset.items.ids[each] for each in row], score.tolist(), strict=True))
 
 
 def test_a_pair_weighs_less_with_its_distance() -> None:
