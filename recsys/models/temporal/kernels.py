@@ -84,20 +84,6 @@ class KernelModel:
         return self.height[item_idx] * (steps[first + day] + steps[first + order])
 
 
-def later_orders(basket_idx: npt.NDArray[np.int32]) -> Numbers:
-    """Return how many orders of a user came after the one of each purchase; one that others interrupt counts again.
-
-    Args:
-        basket_idx: int32 (n,), order of each purchase of one user, oldest first.
-
-    >>> later_orders(np.array([7, 7, 3, 3, 9], np.int32)).tolist()
-    [2, 2, 1, 1, 0]
-    """
-    n_before = np.zeros(len(basket_idx), np.int64)
-    np.cumsum(basket_idx[1:] != basket_idx[:-1], out=n_before[1:])
-    return n_before[-1:] - n_before
-
-
 def fit_kernels(
     dataset: Dataset, catalog: Catalog, decay_days: float, decay_power: float, config: KernelConfig
 ) -> KernelModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ from recsys.core.config.ranges import PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
+from recsys.kernels.purchases import group_purchases
 from recsys.models.arrays import count_distinct_users, shrink
-from recsys.models.temporal.kernels import KernelConfig, KernelModel, fit_kernels, later_orders
+from recsys.models.temporal.kernels import KernelConfig, KernelModel, fit_kernels
 from recsys.models.temporal.rest import RestConfig, RestModel, fit_rest
 
 
@@ -74,34 +76,37 @@ class RepeatModel:
 
 @dataclass(frozen=True)
 class PurchaseStats:
-    """A user's purchases, one entry per distinct item, in ascending order of rows.
+    """A user's purchases, one per item and order; one entry per distinct item, in ascending order of rows.
 
     Attributes:
-        item_idx: int32, the items.
-        score: float32, sum of `KernelModel.rate` over the baskets that contain the item, > 0.
-        n_baskets: int32, number of these baskets.
-        last: int64, the latest purchase, seconds since 1970.
-        interval_days: float32, the user's own interval, shrunk to that of the item, in days.
+        item_idx: int32 (n,), the items.
+        score: float32 (n,), sum of `KernelModel.rate` over the orders that contain the item, > 0.
+        interval_days: float32 (n,), the user's own interval, shrunk to that of the item, in days.
+        starts: int64 (n + 1,), where the purchases of each item begin in `time`.
+        time: int64, when each item was bought, oldest first, seconds since 1970.
+        order_times: int64, when each order began, ascending.
     """
 
     item_idx: npt.NDArray[np.int32]
     score: npt.NDArray[np.float32]
-    n_baskets: npt.NDArray[np.int32]
-    last: npt.NDArray[np.int64]
     interval_days: npt.NDArray[np.float32]
+    starts: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+    order_times: npt.NDArray[np.int64]
+
+    @cached_property
+    def n_baskets(self) -> npt.NDArray[np.int32]:
+        """Orders that contain each item, int32 (n,)."""
+        return np.diff(self.starts).astype(np.int32)
+
+    @cached_property
+    def last(self) -> npt.NDArray[np.int64]:
+        """The latest purchase of each item, int64 (n,), seconds since 1970."""
+        return self.time[self.starts[1:] - 1]
 
     def elapsed(self, now: int) -> npt.NDArray[np.float32]:
         """Compute the time since the last purchase in units of the item's interval, float32."""
         return ((now - self.last) / DAY_S / self.interval_days).astype(np.float32)
-
-
-NO_PURCHASES = PurchaseStats(
-    np.empty(0, np.int32),
-    np.empty(0, np.float32),
-    np.empty(0, np.int32),
-    np.empty(0, np.int64),
-    np.empty(0, np.float32),
-)
 
 
 def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> PurchaseStats:
@@ -112,36 +117,22 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
         bought: the user's purchases, none later than `now`.
         now: seconds since 1970 UTC.
     """
-    if not len(bought.item_idx):
-        return NO_PURCHASES
-    item_idx, timestamp, n_later = _one_a_basket(bought)
-    starts = np.flatnonzero(np.concatenate([[True], item_idx[1:] != item_idx[:-1]]))
-    n_baskets = np.diff(starts, append=len(item_idx)).astype(np.int32)
-    rate = model.kernels.rate(item_idx, now - timestamp, n_later)
-    rows, last = item_idx[starts], np.maximum.reduceat(timestamp, starts)
-    own_days = (last - np.minimum.reduceat(timestamp, starts)) / DAY_S
+    rows, starts, time, n_later, order_times = group_purchases(bought.item_idx, bought.timestamp, bought.basket_idx)
+    if not len(rows):
+        nothing = np.empty(0, np.float32)
+        return PurchaseStats(rows, nothing, nothing, starts, time, order_times)
+    first, n_gaps = starts[:-1], np.diff(starts) - 1
+    rate = model.kernels.rate(np.repeat(rows, n_gaps + 1), now - time, n_later)
+    own_days = (time[starts[1:] - 1] - time[first]) / DAY_S
     k = model.config.personal_shrinkage
     return PurchaseStats(
         item_idx=rows,
-        score=np.add.reduceat(rate, starts).astype(np.float32),
-        n_baskets=n_baskets,
-        last=last,
-        interval_days=shrink(own_days, n_baskets - 1, model.interval_days[rows], k).astype(np.float32),
+        score=np.add.reduceat(rate, first).astype(np.float32),
+        interval_days=shrink(own_days, n_gaps, model.interval_days[rows], k).astype(np.float32),
+        starts=starts,
+        time=time,
+        order_times=order_times,
     )
-
-
-def _one_a_basket(bought: UserHistory) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return item, time and number of later orders, one per distinct item and basket, by item and time.
-
-    An item counts once per basket. The result does not depend on the basket numbers, so that sums over it are equal to
-    the last bit for a history from the bundle and one from the live log.
-    """
-    order = np.lexsort((bought.basket_idx, bought.item_idx))
-    item, basket = bought.item_idx[order], bought.basket_idx[order]
-    kept = np.concatenate([[True], (item[1:] != item[:-1]) | (basket[1:] != basket[:-1])])
-    rows = order[kept]
-    rows = rows[np.lexsort((rows, bought.item_idx[rows]))]
-    return bought.item_idx[rows], bought.timestamp[rows], later_orders(bought.basket_idx)[rows]
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import DAY_S, Dataset
@@ -17,7 +16,6 @@ from recsys.models.temporal.kernels import (
     KernelConfig,
     KernelModel,
     fit_kernels,
-    later_orders,
 )
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import at, dataset_of, moment
@@ -115,12 +113,6 @@ def test_orders_tell_what_days_cannot_where_no_time_is_known() -> None:
             rows.append({"user_id": f"u{user}", "item_id": item, "basket_id": f"{user} {number}", "timestamp": at(0)})
     model = _fit(dataset_of(rows, CATALOG), KernelConfig(shrinkage=20.0))
     assert _rate(model, 0, 0, 1) > 1.3 * _rate(model, 0, 0, 0)
-
-
-@given(st.lists(st.integers(1, 4), max_size=8))
-def test_later_orders_count_the_distinct_ones(sizes: list[int]) -> None:
-    baskets = np.repeat(np.arange(len(sizes), dtype=np.int32)[::-1], sizes)
-    assert later_orders(baskets).tolist() == baskets.tolist()
 
 
 @given(shops())
