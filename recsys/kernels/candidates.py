@@ -19,23 +19,16 @@ OWNED = -2
 
 
 def sum_lists(
-    rows: Rows,
-    score: Scores,
-    lists: npt.NDArray[np.integer] | None,
-    factor: Scores,
-    n_items: int,
-    *,
-    has_negative: bool = False,
+    rows: Rows, score: Scores, lists: npt.NDArray[np.integer] | None, factor: Scores, n_items: int
 ) -> tuple[Rows, Scores]:
-    """Return the distinct rows of some lists, in any order, and the sum of `factor · score` of each, if above 0.
+    """Return the distinct rows of some lists, in any order, and the sum of `factor · score` of each.
 
     Args:
         rows: int32 (n_lists, width), negative ones are left out.
-        score: float32 (n_lists, width).
+        score: float32 (n_lists, width); products of 0 or less are left out.
         lists: (n,), the lists that count; None for all, each once.
         factor: float32 (n,).
         n_items: number of items of the catalog.
-        has_negative: whether products of 0 or less count; they are left out otherwise.
     """
     which = np.arange(len(rows), dtype=np.int32) if lists is None else lists.astype(np.int32, copy=False)
     found: tuple[Rows, Scores] = sum_lists_loop(
@@ -43,45 +36,74 @@ def sum_lists(
         np.ascontiguousarray(score),
         which,
         factor,
-        has_negative,
         positions_table(n_items),
     )
     return found
 
 
 def sum_lists_numpy(
-    rows: Rows, score: Scores, lists: Rows, factor: Scores, has_negative: bool, table: npt.NDArray[np.int32]
+    rows: Rows, score: Scores, lists: Rows, factor: Scores, table: npt.NDArray[np.int32]
 ) -> tuple[Rows, Scores]:
     """Compute `sum_lists` by sorting; `table` is not used."""
     rows, product = rows[lists], score[lists] * factor[:, None]
-    kept = rows >= 0 if has_negative else (rows >= 0) & (product > 0)
+    kept = (rows >= 0) & (product > 0)
     found, position = np.unique(rows[kept], return_inverse=True)
-    total = np.bincount(position, product[kept], len(found)).astype(np.float32)
-    return found[total > 0], total[total > 0]
+    return found, np.bincount(position, product[kept], len(found)).astype(np.float32)
 
 
-@compiled("i4:: f4:: i4: f4: bool i4:!", otherwise=sum_lists_numpy)
-def sum_lists_loop(rows: Any, score: Any, lists: Any, factor: Any, has_negative: Any, table: Any) -> Any:
+@compiled("i4:: f4:: i4: f4: i4:!", otherwise=sum_lists_numpy)
+def sum_lists_loop(rows: Any, score: Any, lists: Any, factor: Any, table: Any) -> Any:
     """Compute `sum_lists` in one pass; `table` has the position of each row that was found."""
     width = rows.shape[1]
     found, total, n = np.empty(len(lists) * width, np.int32), np.empty(len(lists) * width), 0
     for idx in range(len(lists)):
         for column in range(width):
             row, value = rows[lists[idx], column], score[lists[idx], column] * factor[idx]
-            if row < 0 or (value <= 0 and not has_negative):
+            if row < 0 or value <= 0:
                 continue
             if table[row] == NONE:
                 table[row], found[n], total[n] = n, row, 0.0
                 n += 1
             total[table[row]] += value
-    n_kept = 0
-    kept, summed = np.empty(n, np.int32), np.empty(n, np.float32)
+    summed = np.empty(n, np.float32)
     for idx in range(n):
-        table[found[idx]] = NONE
-        if total[idx] > 0:
-            kept[n_kept], summed[n_kept] = found[idx], total[idx]
-            n_kept += 1
-    return kept[:n_kept].copy(), summed[:n_kept].copy()
+        table[found[idx]], summed[idx] = NONE, total[idx]
+    return found[:n].copy(), summed
+
+
+def sum_weights_numpy(
+    neighbor: npt.NDArray[np.int16], weight: Scores, rows: Rows, factor: Scores
+) -> tuple[Rows, Scores]:
+    """Return the neighbors of some rows whose weighted sum is above 0, ascending, and these sums.
+
+    Args:
+        neighbor: int16 (n, width), rows of this matrix.
+        weight: float32 (n, width), of either sign; 0 past the end of a row.
+        rows: int32 (m,).
+        factor: float32 (m,).
+    """
+    product = weight[rows] * factor[:, None]
+    place = neighbor[rows].ravel() % max(len(neighbor), 1)
+    total: Scores = np.bincount(place, product.ravel(), len(neighbor)).astype(np.float32)
+    found: Rows = np.flatnonzero(total > 0).astype(np.int32)
+    return found, total[found]
+
+
+@compiled("i2:: f4:: i4: f4:", otherwise=sum_weights_numpy)
+def sum_weights(neighbor: Any, weight: Any, rows: Any, factor: Any) -> Any:
+    """Compute `sum_weights_numpy` in one table over all rows, which stays in the fastest cache."""
+    n, width = neighbor.shape
+    total = np.zeros(n)
+    for idx in range(len(rows)):
+        row = rows[idx]
+        for column in range(width):
+            total[neighbor[row, column]] += weight[row, column] * factor[idx]
+    found, summed, n_found = np.empty(n, np.int32), np.empty(n, np.float32), 0
+    for row in range(n):
+        if np.float32(total[row]) > 0:
+            found[n_found], summed[n_found] = row, total[row]
+            n_found += 1
+    return found[:n_found].copy(), summed[:n_found].copy()
 
 
 def choose_top(

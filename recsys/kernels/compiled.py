@@ -27,20 +27,22 @@ OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 SCALARS: Final = {
     "bool": "boolean",
     "i1": "int8",
+    "i2": "int16",
     "i4": "int32",
     "i8": "int64",
     "u8": "uint64",
     "f4": "float32",
     "f8": "float64",
 }
+"""Names of types in signatures."""
 
 
 def compiled(signature: str, otherwise: F) -> Callable[[Callable[..., Any]], F]:
     """Make a decorator that compiles a loop for one signature.
 
     Args:
-        signature: the type of each argument, separated by spaces: `i4`, `i8`, `u8`, `f4`, `f8` or `bool`, with one `:`
-            per dimension of an array, as in `f4::`. Arrays are contiguous, and only read, unless `!` follows.
+        signature: the type of each argument, separated by spaces, named as in `SCALARS`, with one `:` per dimension of
+            an array, as in `f4::`. Arrays are contiguous, and only read, unless `!` follows.
         otherwise: the NumPy form, which serves where nothing is compiled.
     """
 

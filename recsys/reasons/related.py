@@ -40,15 +40,18 @@ def goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
 
 
 def _strongest(
-    near: npt.NDArray[np.int32], score: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], rows: Rows
+    near: npt.NDArray[np.integer],
+    score: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.integer],
 ) -> list[tuple[int, int] | None]:
     """For each row, the list with the largest weighted score for it, and its entry there; None where no list has it.
 
     Args:
-        near: int32 (n_seeds, length), rows of the seeds' lists.
+        near: (n_seeds, length), rows of the seeds' lists.
         score: float32, of the entries.
         weight: float32 (n_seeds,), how much each seed counts.
-        rows: int32 (n,), distinct.
+        rows: (n,), distinct.
     """
     order = np.argsort(rows)
     entry = np.flatnonzero(is_among(near.ravel(), rows[order]))
@@ -153,7 +156,8 @@ def supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     if not len(seeds):
         return [NOTHING] * len(rows)
     reasons: list[ItemReasons] = []
-    for strongest in _strongest(model.item_idx[position[known]], model.weight[position[known]], weight, rows):
+    wanted = np.where(model.row_of[rows] >= 0, model.row_of[rows], len(model.items) + np.arange(len(rows)))
+    for strongest in _strongest(model.neighbor[position[known]], model.weight[position[known]], weight, wanted):
         if strongest is None:
             reasons.append(NOTHING)
             continue

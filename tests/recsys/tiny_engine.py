@@ -128,7 +128,12 @@ def tiny_engine(**changes: Any) -> Engine:
             item_type=i32(0, 0, 1, 1, 2, 2, -1, -1),
             config=AffinityConfig(),
         ),
-        ease=EASEModel(i32(0, 1, -1, -1, -1, -1, -1, -1), np.array([[2, 3], [2, -1]], np.int32), f32([1, -1], [2, 0])),
+        ease=EASEModel(
+            row_of=i32(0, 1, 2, 3, -1, -1, -1, -1),
+            items=i32(0, 1, 2, 3),
+            neighbor=np.array([[2, 3], [2, -1], [-1, -1], [-1, -1]], np.int16),
+            weight=f32([1, -1], [2, 0], [0, 0], [0, 0]),
+        ),
         copurchase=CopurchaseModel(
             partners=related(((1, 0.5), (2, 0.25)), ((2, 0.5), (0, 0.5), (4, 0.125)), ((5, 1.0),)),
             bought_together=related(((1, 0.4), (4, 0.2)), (), ((4, 0.3), (1, 0.1), (5, 0.05))),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from scipy import sparse
 from scipy.linalg.lapack import dpotrf, dpotri
 
@@ -13,7 +15,10 @@ from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveI
 from recsys.core.errors import DataError
 from recsys.core.ids import NO_ITEM
 from recsys.core.topk import top_k
-from recsys.kernels.candidates import sum_lists
+from recsys.kernels.candidates import sum_weights
+
+MAX_ITEMS: Final = 32_767
+"""Items that the model covers at most: rows are numbers of two bytes, and the fit takes the cube of them."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class EASEConfig:
         content_weight: weight of the items' content, relative to their purchases.
     """
 
-    n_items: PositiveInt = 4000
+    n_items: Annotated[int, Meta(ge=1, le=MAX_ITEMS)] = 4000
     regularization: PositiveFloat = 400.0
     n_neighbors: PositiveInt = 600
     content_weight: NonNegativeFloat = 0.2
@@ -39,12 +44,14 @@ class EASEModel:
 
     Attributes:
         row_of: int32 (n_items,), row of each item in the arrays below, -1 for items outside the model.
-        item_idx: int32 (n_known, n_neighbors), neighbors of each item, -1 past the end.
+        items: int32 (n_known,), the item of each row, ascending.
+        neighbor: int16 (n_known, n_neighbors), rows of the neighbors of each item, -1 past the end.
         weight: float32 (n_known, n_neighbors), weight of each neighbor, of either sign, 0 past the end.
     """
 
     row_of: npt.NDArray[np.int32]
-    item_idx: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    neighbor: npt.NDArray[np.int16]
     weight: npt.NDArray[np.float32]
 
     def score(
@@ -57,13 +64,14 @@ class EASEModel:
             n_times: (n,), how often each was bought, > 0.
 
         Returns:
-            Rows with a score above 0, int32, in any order, and their scores, float32; both empty if the model has none
+            Rows with a score above 0, int32, ascending, and their scores, float32; both empty if the model has none
             of the user's items.
         """
         row = self.row_of[item_idx]
         known = row >= 0
         factor = np.log1p(n_times[known]).astype(np.float32)
-        return sum_lists(self.item_idx, self.weight, row[known], factor, len(self.row_of), has_negative=True)
+        found, score = sum_weights(self.neighbor, self.weight, row[known], factor)
+        return self.items[found], score
 
 
 def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse.csr_matrix | None = None) -> EASEModel:
@@ -98,7 +106,7 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
     row_of = np.full(user_items.shape[1], NO_ITEM, np.int32)
     row_of[known] = np.arange(len(known))
     width = min(config.n_neighbors, max(len(known) - 1, 1))
-    item_idx = np.full((len(known), width), NO_ITEM, np.int32)
+    neighbor = np.full((len(known), width), NO_ITEM, np.int16)
     weight = np.zeros((len(known), width), np.float32)
     if len(known) > 1:
         x = user_items[:, known].log1p()
@@ -109,8 +117,8 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
         for row, item_weights in enumerate(weights):
             top_idx = top_k(np.abs(item_weights), width)
             top_idx = top_idx[item_weights[top_idx] != 0]
-            item_idx[row, : len(top_idx)], weight[row, : len(top_idx)] = known[top_idx], item_weights[top_idx]
-    return EASEModel(row_of, item_idx, weight)
+            neighbor[row, : len(top_idx)], weight[row, : len(top_idx)] = top_idx, item_weights[top_idx]
+    return EASEModel(row_of, known.astype(np.int32), neighbor, weight)
 
 
 def _as_users(features: sparse.csr_matrix, x: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:

@@ -37,8 +37,8 @@ def found(draw: st.DrawFn) -> tuple[npt.NDArray[i4], npt.NDArray[f4], npt.NDArra
     return rows, np.array(scores, f4), starts
 
 
-@given(st.integers(0, 4), st.integers(1, 5), st.booleans(), st.data())
-def test_lists_are_summed_by_row(n_lists: int, width: int, has_negative: bool, data: st.DataObject) -> None:
+@given(st.integers(0, 4), st.integers(1, 5), st.data())
+def test_lists_are_summed_by_row(n_lists: int, width: int, data: st.DataObject) -> None:
     size = n_lists * width
     rows = np.array(data.draw(st.lists(row, min_size=size, max_size=size)), i4).reshape(n_lists, width)
     signed = st.tuples(value, st.sampled_from([-1, 1])).map(lambda pair: pair[0] * pair[1])
@@ -48,11 +48,10 @@ def test_lists_are_summed_by_row(n_lists: int, width: int, has_negative: bool, d
     expected: dict[int, float] = {}
     product = score[which] * factor[:, None]
     for item, part in zip(rows[which].ravel().tolist(), product.ravel().tolist(), strict=True):
-        if item >= 0 and (has_negative or part > 0):
+        if item >= 0 and part > 0:
             expected[item] = expected.get(item, 0) + part
-    expected = {item: total for item, total in expected.items() if total > 0}
     for loop in forms("sum_lists"):
-        summed = loop(rows, score, which, factor, has_negative, positions_table(N_ITEMS))
+        summed = loop(rows, score, which, factor, positions_table(N_ITEMS))
         assert dict(zip(*(each.tolist() for each in summed), strict=True)) == expected
         assert (positions_table(N_ITEMS) == NONE).all()
 
@@ -110,3 +109,23 @@ def test_sums_and_tables_of_nothing_are_empty() -> None:
     table, best = score_table(none, nothing, np.zeros(3, np.int64), none, 5)
     assert table.shape == (2, 0)
     assert best.tolist() == [0, 0]
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.data())
+def test_weights_of_either_sign_are_summed_by_neighbor(n: int, width: int, data: st.DataObject) -> None:
+    neighbor = np.array(data.draw(st.lists(st.integers(-1, n - 1), min_size=n * width, max_size=n * width)), np.int16)
+    signed = st.tuples(value, st.sampled_from([-1, 1])).map(lambda pair: pair[0] * pair[1])
+    weight = np.array(data.draw(st.lists(signed, min_size=n * width, max_size=n * width)), f4)
+    weight[neighbor < 0] = 0
+    neighbor, weight = neighbor.reshape(n, width), weight.reshape(n, width)
+    rows = np.array(data.draw(st.lists(st.integers(0, n - 1), unique=True)), i4)
+    factor = np.array(data.draw(st.lists(value, min_size=len(rows), max_size=len(rows))), f4)
+    total = np.zeros(n)
+    for row, by in zip(rows.tolist(), factor.tolist(), strict=True):
+        for other, each in zip(neighbor[row].tolist(), weight[row].tolist(), strict=True):
+            total[other] += each * by
+    sums = candidates.sum_weights
+    for loop in (sums, sums.py_func, candidates.sum_weights_numpy):  # type: ignore[attr-defined]
+        found, summed = loop(neighbor, weight, rows, factor)
+        assert found.tolist() == np.flatnonzero(total > 0).tolist()
+        assert summed.tolist() == total[total > 0].tolist()

@@ -157,7 +157,8 @@ def test_the_seed_that_is_named_is_the_one_that_spoke_most(told: list[Told], sho
             model, own, key = engine.ease, state.own, "item_id"
             said = {
                 seed: float(
-                    model.weight[model.row_of[seed]][model.item_idx[model.row_of[seed]] == row].sum() * np.log1p(n)
+                    model.weight[model.row_of[seed]][model.neighbor[model.row_of[seed]] == model.row_of[row]].sum()
+                    * np.log1p(n)
                 )
                 for seed, n in zip(own.item_idx.tolist(), own.n_baskets.tolist(), strict=True)
                 if model.row_of[seed] >= 0

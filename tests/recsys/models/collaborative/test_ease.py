@@ -64,7 +64,7 @@ def test_content_is_a_further_part_of_the_regression(seed: int) -> None:
         others = np.delete(np.arange(5), item)
         gram = rows[:, others].T @ rows[:, others] + penalty * np.eye(4)
         expected = np.linalg.solve(gram, rows[:, others].T @ rows[:, item])
-        found = [model.weight[other][model.item_idx[other] == item].sum() for other in others]
+        found = [model.weight[other][model.neighbor[other] == item].sum() for other in others]
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_only_best_sellers_and_only_the_largest_weights_are_kept() -> None:
         counts[:n, item] = 1
     model = fit_ease(sparse.csr_matrix(counts), EASEConfig(n_items=3, n_neighbors=1))
     assert model.row_of.tolist() == [0, 1, 2, NO_ITEM, NO_ITEM]
-    assert model.item_idx.shape == (3, 1)
+    assert model.neighbor.shape == (3, 1)
     assert model.score(np.array([3, 4], np.int32), np.ones(2))[0].tolist() == []
 
 
