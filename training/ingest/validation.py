@@ -22,7 +22,7 @@ from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.explanations import explain, first_examples, place_of, with_places
 from training.ingest.extended_json import unwrap_column
-from training.ingest.null_words import are_null_words
+from training.ingest.null_words import IS_WORD, are_null_words
 from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
 from training.ingest.repeated_rows import DUPLICATE, repeated_rows
@@ -225,8 +225,11 @@ def _cast(named: pl.DataFrame, table: str, rules: ValidationRules, raw: RawTable
 
 
 def _first_bad_cells(emptied: pl.DataFrame) -> pl.DataFrame:
-    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column."""
-    groups = emptied.group_by("column", maintain_order=True)
+    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column.
+
+    Words for nothing are empty cells, which a column may have any number of: most visitors of a shop are guests.
+    """
+    groups = emptied.filter(pl.col("reason") != IS_WORD).group_by("column", maintain_order=True)
     return groups.agg(pl.col("at").first(), pl.col("reason").mode().first(), pl.len())
 
 
