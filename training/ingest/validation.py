@@ -238,7 +238,10 @@ def _clean_attributes(named: pl.DataFrame, table: str, rules: ValidationRules) -
     if table not in ATTRIBUTED:
         return named
     cleaned = []
-    for column in named.select(pl.exclude(list(TABLES[table]))).get_columns():
+    for name in named.columns:
+        if name in TABLES[table] or not is_column_name(name):  # methods of a series take other names as patterns
+            continue
+        column = named[name]
         values = unwrap_column(column)
         if values.dtype == pl.String and (is_word := are_null_words(values, rules.casts.null_words)).any():
             values = values.set(is_word, None)
