@@ -143,6 +143,8 @@ def _joined(problems: list[pl.Series], height: int) -> pl.Series:
 def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
     """Cast one column of any dtype; its name selects the separators of lists and the aliases of events."""
     values = unwrap_column(values)
+    if values.dtype == pl.Duration:
+        values = values.dt.to_string("iso")
     if values.dtype == pl.Null:
         return TypedColumn(values.cast(dtype), _no_problems(values.len()))
     if _is_text(values.dtype):
@@ -264,7 +266,7 @@ def _cast_booleans(values: pl.Series) -> TypedColumn:
 
 def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
     """Cast categories and tags: lists stay, texts are split, empty parts are dropped."""
-    if isinstance(values.dtype, pl.List | pl.Array):
+    if isinstance(values.dtype, pl.List | pl.Array) and not values.dtype.inner.is_nested():
         lists = values.cast(pl.List(pl.String), strict=False)
     elif _is_text(values.dtype):
         lists = _split(_trimmed(values), values.name, rules)

@@ -28,6 +28,7 @@ ACCEPTED: Final = (
     (r"is in the future", "expected a time up to now and --future-tolerance minutes"),
     (r"is not true or false", "expected true, false, yes, no, 1, 0, in stock or out of stock; it counts as false"),
     (r"is not an IANA time zone", "expected a name such as Asia/Shanghai"),
+    (r"is of type", "expected one text or number per row; export an order of several items as one row per item"),
     (r"lost its digits", "export the column as text, or the file as .xlsx, so that every digit is there"),
     (r"is a word for nothing", "expected an id; if the word is one, add --real-word and the word"),
     (r"fields where the header has", "put texts and numbers that contain the separator between quotes"),
@@ -79,7 +80,7 @@ def explain(reason: str, place: str, value: Any) -> str:
     >>> explain("price is not a number", "line 3 of a.csv", "x")
     "line 3 of a.csv has 'x'; expected a number such as 7.90, 7,90 or 1.093,50 (--decimal point or comma)"
     """
-    text = str(value)
+    text = str(value.to_list() if isinstance(value, pl.Series) else value)
     shown = repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
     found = f"{place} is the first" if value is None else f"{place} has {shown}"
     return "; ".join(filter(None, (found, accepted(reason))))

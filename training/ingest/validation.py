@@ -272,7 +272,7 @@ def _without_skipped(
     raw: RawTable, named: pl.DataFrame, rules: ValidationRules
 ) -> tuple[RawTable, pl.DataFrame, dict[str, int]]:
     """Remove the events that are not about an item, and count them by name."""
-    names = find_skipped(named, rules.event_names)
+    names = find_skipped(named, rules.event_names, rules.casts.null_words)
     if names.null_count() == names.len():
         return raw, named, {}
     stays = names.is_null()
@@ -362,5 +362,7 @@ def as_json(frame: pl.DataFrame) -> pl.Series:
 
 def _json_column(column: pl.Series) -> pl.Series:
     values = column.alias("value").drop_nulls()  # methods of a series take its name as a pattern
+    if column.dtype == pl.Duration:
+        return column.dt.to_string("iso")
     unknown_to_json = column.dtype.is_float() and not values.is_finite().all()
     return column.cast(pl.String) if unknown_to_json or column.dtype.is_temporal() else column

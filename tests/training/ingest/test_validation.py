@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -75,9 +76,49 @@ def test_every_value_has_a_place_in_json() -> None:
 
 
 @pytest.mark.parametrize("name", ["*", "^.*$", "^x$", "a\nb", "", "x" * 257])
+@pytest.mark.parametrize("value", [1.5, "large", "null", ["a"], {"b": 1}])
 @pytest.mark.parametrize("table", ["items", "users"])
-def test_columns_with_names_that_look_like_patterns_are_left_out_and_reported(table: str, name: str) -> None:
+def test_columns_with_names_that_look_like_patterns_are_left_out_and_reported(
+    table: str, value: Any, name: str
+) -> None:
     key = "item_id" if table == "items" else "user_id"
-    found = validate(table, {key: "i", name: 1.5, "color": "red", "row": 3})
+    found = validate(table, {key: "i", name: value, "color": "red", "row": 3})
     assert found.ignored_columns == (name,)
     assert found.kept.select(key, "color", "row").rows() == [("i", "red", 3)]
+
+
+ROWS: dict[str, dict[str, Any]] = {"events": EVENT, "items": {"item_id": "i"}, "users": {"user_id": "u"}}
+KINDS = {
+    "events": ["item_id", "visitor_id", "event", "timestamp", "channel", "quantity", "position", "received_at"],
+    "items": ["title", "category", "tags", "available", "color"],
+    "users": ["timezone"],
+}
+"""A column of each kind that is read in a way of its own."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["a", "b"],
+        [[1]],
+        [{"sku": "a"}],
+        {"sku": "a", "lines": [1]},
+        {"$oid": "a"},
+        {},
+        [],
+        True,
+        b"\xff",
+        LATEST,
+        LATEST.date(),
+        timedelta(1),
+        Decimal("1.5"),
+        float("inf"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("table", "column"), [(table, column) for table in KINDS for column in KINDS[table]])
+def test_a_value_of_any_type_in_any_column_costs_at_most_its_row(table: str, column: str, value: Any) -> None:
+    frame = pl.DataFrame([ROWS[table]] * 2).with_columns(pl.Series(column, [value, value]))
+    found = validate_table(numbered(frame), table, ValidationRules(LATEST))
+    assert found.kept.height + found.rejects.height + sum(found.skipped.values()) == 2
+    assert all(found.reasons())
