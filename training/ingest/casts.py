@@ -13,6 +13,7 @@ import polars as pl
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 from training.ingest.extended_json import unwrap_column
+from training.ingest.list_texts import written_lists
 from training.ingest.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.number_columns import Decimal, parse_numbers
 from training.ingest.text_ids import ID_COLUMNS, LOST_DIGITS, are_shortened, plain_ids
@@ -269,7 +270,10 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
     if isinstance(values.dtype, pl.List | pl.Array) and not values.dtype.inner.is_nested():
         lists = values.cast(pl.List(pl.String), strict=False)
     elif _is_text(values.dtype):
-        lists = _split(_trimmed(values), values.name, rules)
+        text = _trimmed(values)
+        written = written_lists(text)
+        split = _split(text.set(written.is_not_null(), None), values.name, rules)
+        lists = written.zip_with(written.is_not_null(), split)
     else:
         lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
     parts = pl.element().str.strip_chars()
