@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -49,6 +50,9 @@ EMPTIED: Final[dict[str, pl.DataType]] = {
 }
 """Columns of the emptied cells: table, number of the row as in the rejects, column, reason, the cell as text, and where
 it is."""
+
+BLANK_NAME: Final = re.compile(r"\s*|_\d+|column_\d+|Unnamed: \d+")
+"""The name of a column whose first line is empty."""
 
 MIN_BAD_CELLS: Final = 10
 """Bad cells below which a column is never refused."""
@@ -263,7 +267,8 @@ def _examples(rejected: pl.DataFrame, emptied: pl.DataFrame, named: pl.DataFrame
     cells = emptied.select("at", reason=pl.concat_str("column", "reason", separator=" "))
     rows = rejected.select(pl.col(ROW).alias("at"), "reason")
     found = first_examples(pl.concat([rows, cells]), named, raw.rows, raw.origins)
-    for row, reason, original in raw.broken.unique("reason", keep="first").select("row", "reason", "original").rows():
+    broken = raw.broken.with_columns(pl.col("reason").str.split(GOT).list.first()).unique("reason", keep="first")
+    for row, reason, original in broken.select("row", "reason", "original").rows():
         found.setdefault(reason, explain(reason, place_of(row, raw.origins), original))
     return found
 
@@ -325,17 +330,27 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
     found = ", ".join(frame.columns) or "none"
     for column in REQUIRED[table]:
         if column not in frame.columns:
-            remedy = f"map yours with --column THEIRS={column}"
+            remedy = f"map yours with --column {_like(column, frame.columns)}={column}"
             if column == "event":
                 remedy += ", or name the event of every row with --default-event purchase"
             if any(LOOKS_LIKE_DATA.fullmatch(name) for name in frame.columns):
                 remedy += ", or name all columns with --no-header --columns if the file has no header"
+            elif any(BLANK_NAME.fullmatch(name) for name in frame.columns):
+                remedy += ", or delete the lines above the names if these are not in the first line"
             raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
     if table == "events" and not set(WHO) & set(frame.columns):
         raise DataError(
             f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
-            f"map yours with --column THEIRS=user_id"
+            f"map yours with --column {_like('user_id', frame.columns)}=user_id"
         )
+
+
+def _like(column: str, names: Sequence[str]) -> str:
+    """Return the name that differs from a column by case, blanks and marks only; THEIRS if there is none."""
+    plain = re.sub(r"[\W_]", "", column)
+    found = (name for name in names if re.sub(r"[\W_]", "", name).casefold() == plain)
+    theirs = next(found, "THEIRS")
+    return theirs if re.fullmatch(r"\w+", theirs) else f"'{theirs}'"
 
 
 def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:

@@ -58,6 +58,11 @@ def test_columns_are_renamed_and_the_default_event_is_filled_in() -> None:
     [
         ({"item_id": "i", "sku": "j"}, {"sku": "item_id"}, "'item_id' and 'sku' both have the name 'item_id'"),
         ({"sku": "j"}, {}, r"'item_id' is missing \(columns found: sku\); map yours with --column THEIRS=item_id"),
+        ({"Item_Id": "j"}, {}, r"map yours with --column Item_Id=item_id"),
+        ({" ITEM ID ": "j"}, {}, r"map yours with --column ' ITEM ID '=item_id"),
+        ({"itemId": "j"}, {}, r"map yours with --column itemId=item_id"),
+        ({"Export of May": "j", "": None}, {}, r"delete the lines above the names if these are not in the first line"),
+        ({"Export of May": "j", "column_2": None}, {}, r"delete the lines above the names"),
     ],
 )
 def test_a_table_without_its_columns_is_refused(row: dict[str, Any], columns: dict[str, str], message: str) -> None:
@@ -68,6 +73,8 @@ def test_a_table_without_its_columns_is_refused(row: dict[str, Any], columns: di
 def test_events_need_a_column_of_users() -> None:
     with pytest.raises(DataError, match="none of the columns user_id, visitor_id, session_id, basket_id exists"):
         validate("events", {name: EVENT[name] for name in ("item_id", "event", "timestamp")})
+    with pytest.raises(DataError, match="map yours with --column UserID=user_id"):
+        validate("events", {name: EVENT[name] for name in ("item_id", "event", "timestamp")} | {"UserID": "u"})
 
 
 def test_every_value_has_a_place_in_json() -> None:
