@@ -276,9 +276,15 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
         lists = written.zip_with(written.is_not_null(), split)
     else:
         lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
-    parts = pl.element().str.strip_chars()
+    parts = _name_of(pl.element()).str.strip_chars()
     raw = _trimmed(values) if _is_text(values.dtype) else values
     return _with_problem(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
+
+
+def _name_of(part: pl.Expr) -> pl.Expr:
+    """Return the name of a part that is an object, as the catalogs of shop systems have them; other parts stay."""
+    names = (part.str.json_path_match(f"$.{field}") for field in ("name", "title", "label", "value"))
+    return pl.when(part.str.starts_with('{"')).then(pl.coalesce(*names, part)).otherwise(part)
 
 
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:

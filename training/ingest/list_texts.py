@@ -33,7 +33,8 @@ def written_lists(texts: pl.Series) -> pl.Series:
         texts: String (n_rows,).
 
     Returns:
-        List(String) (n_rows,); null where the cell is empty or no list of texts, numbers and truth values.
+        List(String) (n_rows,); null where the cell is empty or no list of texts, numbers, truth values and
+        objects, which are JSON.
     """
     cells = texts.drop_nulls().unique()
     listed = cells.filter(cells.str.contains(JSON_OR_PYTHON))
@@ -62,7 +63,7 @@ def _literal(text: str) -> Any:
 
 
 def _plain(parts: Any) -> list[str] | None:
-    if not isinstance(parts, list) or any(isinstance(part, list | dict | tuple | set) for part in parts):
+    if not isinstance(parts, list) or any(isinstance(part, list | tuple | set) for part in parts):
         return None
     return [part if isinstance(part, str) else msgspec.json.encode(part).decode() for part in parts if part is not None]
 
