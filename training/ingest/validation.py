@@ -28,6 +28,7 @@ from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
 from training.ingest.repeated_rows import DUPLICATE, repeated_rows
 from training.ingest.time_bounds import with_event_bounds, without_extreme_times
+from training.ingest.whole_refunds import with_refunded_items
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
@@ -92,7 +93,7 @@ class ValidationResult:
     Attributes:
         kept: canonical columns, then the further columns of items and users.
         rejects: `REJECTS` of every row that was left out, duplicates included.
-        rows: input rows.
+        rows: input rows; a refund of a whole order counts as one per item.
         duplicates: rows left out because another row is equal or replaces them.
         skipped: events that are not about an item, by name, the most frequent first.
         ignored_columns: columns of the input that the table does not have.
@@ -173,10 +174,15 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     named = _clean_attributes(named, table, rules)
     cast = _cast(named, table, rules, raw)
     frame, extremes = without_extreme_times(cast.frame, table)
-    n_returns = 0
+    n_returns = n_wholes = 0
     if table == "events":
         frame, n_returns = negative_as_refunds(with_event_bounds(frame, rules.earliest, rules.latest))
-    checked = check_rows(frame.with_row_index(ROW), table)
+    frame = frame.with_row_index(ROW)
+    if table == "events":
+        n_judged = frame.height
+        frame, n_wholes = with_refunded_items(frame)
+        n_rows += frame.height - n_judged
+    checked = check_rows(frame, table)
     rejected = _with_bad_cells(checked.rejected, cast.emptied)
     repeated = repeated_rows(checked.kept, table, raw.rows)
     kept = checked.kept
@@ -195,7 +201,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=tuple(name for name in others if name not in attributes),
-        notes=(*cast.notes, *extremes, *types, *_returned(n_returns)),
+        notes=(*cast.notes, *extremes, *types, *_returned(n_returns, n_wholes)),
         emptied=_emptied(emptied, named, raw, table),
         examples=_examples(rejected, emptied, named, raw),
     )
@@ -288,11 +294,14 @@ def _without_skipped(
     )
 
 
-def _returned(n_returns: int) -> tuple[str, ...]:
-    if not n_returns:
-        return ()
-    is_one = n_returns == 1
-    return (f"{n_returns:,} {'purchase' if is_one else 'purchases'} of a negative quantity, read as refunds",)
+def _returned(n_returns: int, n_wholes: int) -> tuple[str, ...]:
+    purchases = "purchase" if n_returns == 1 else "purchases"
+    refunds = "refund" if n_wholes == 1 else "refunds"
+    notes = (
+        (n_returns, f"{n_returns:,} {purchases} of a negative quantity, read as refunds"),
+        (n_wholes, f"{n_wholes:,} {refunds} of whole orders, read as one per item"),
+    )
+    return tuple(note for count, note in notes if count)
 
 
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
