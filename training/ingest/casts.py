@@ -51,6 +51,9 @@ TAG_SEPARATORS: Final = ("|｜", ";；", "、", ",，")
 
 LARGEST_EXACT_FLOAT: Final = 2.0**53
 
+OBJECT: Final = '{"'
+"""The first characters of an object of JSON."""
+
 UNKNOWN_EVENT: Final = "is not a known name"
 
 GOT: Final = ", got "
@@ -276,7 +279,8 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
         lists = written.zip_with(written.is_not_null(), split)
     else:
         lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
-    parts = _name_of(pl.element()).str.strip_chars()
+    has_objects = lists.explode().str.starts_with(OBJECT).any()
+    parts = (_name_of(pl.element()) if has_objects else pl.element()).str.strip_chars()
     raw = _trimmed(values) if _is_text(values.dtype) else values
     return _with_problem(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
 
@@ -284,7 +288,7 @@ def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
 def _name_of(part: pl.Expr) -> pl.Expr:
     """Return the name of a part that is an object, as the catalogs of shop systems have them; other parts stay."""
     names = (part.str.json_path_match(f"$.{field}") for field in ("name", "title", "label", "value"))
-    return pl.when(part.str.starts_with('{"')).then(pl.coalesce(*names, part)).otherwise(part)
+    return pl.when(part.str.starts_with(OBJECT)).then(pl.coalesce(*names, part)).otherwise(part)
 
 
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:
