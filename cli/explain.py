@@ -54,11 +54,15 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Report the stage at which an item left a list, and its rank in each source."""
+    from recsys.core.errors import ConfigError
     from recsys.core.timestamps import to_seconds
     from recsys.pipeline.recommender import Recommender
 
     check_ids(user=user, visitor=visitor, session=session)
     recommender = Recommender.open(models, placements, live_log)
+    chosen = recommender.placements.get(placement)
+    if chosen is not None and chosen.anchor == "item" and not seed:
+        raise ConfigError(f"--placement {placement} is a list for an item: add --seed ID")
     moment = to_seconds(parse_moment(as_of, "--as-of")) if as_of else recommender.latest
     context = context_of(region, store, channel)
     request = Request(

@@ -94,7 +94,7 @@ def _time_gaps(dataset: Dataset, engine: Engine) -> Iterator[str]:
     span_days = (dataset.end - int(dataset.events.timestamp[0])) / DAY_S
     trend_days = engine.config.popularity.trend_days
     if span_days < trend_days:
-        yield f"The events span {span_days:.0f} days, less than the {trend_days:.0f} of a trend: no trend is known."
+        yield f"The events span {int(span_days)} days, less than the {trend_days:.0f} of a trend: no trend is known."
 
 
 def _catalog_gaps(dataset: Dataset, engine: Engine) -> Iterator[str]:

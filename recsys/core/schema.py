@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 import polars as pl
@@ -224,3 +225,16 @@ class DatasetInfo:
     merges: dict[str, str] = field(default_factory=dict)
     is_catalog_complete: bool = False
     exported_at: dict[str, float] = field(default_factory=dict)
+
+
+def names_instead(column: str) -> str:
+    """Return what a name that no table has may mean, empty for a column of a table.
+
+    >>> names_instead("item_id"), names_instead("item_idd")
+    ('', 'did you mean item_id?')
+    """
+    known = list(dict.fromkeys(name for columns in TABLES.values() for name in columns))
+    if column in known:
+        return ""
+    near = get_close_matches(column, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"

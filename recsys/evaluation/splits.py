@@ -38,15 +38,17 @@ def find_window(dataset: Dataset, name: WindowName, holdout_days: int = 28) -> W
         The window.
 
     Raises:
-        DataError: there is no event before the window.
+        DataError: there is no event, or none before the window.
     """
+    if not len(dataset.events):
+        raise DataError("there is no event to hold out: ingest with --events")
     zone = ZoneInfo(dataset.timezone)
     last_day = datetime.fromtimestamp(dataset.end, UTC).astimezone(zone).date()
     offset = {"report": 0, "tune": holdout_days}[name]
     stop = last_day + timedelta(days=1 - offset)
     start = stop - timedelta(days=holdout_days)
     window = Window(*(int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in (start, stop)))
-    if not len(dataset.events) or dataset.events.timestamp[0] >= window.start:
+    if dataset.events.timestamp[0] >= window.start:
         raise DataError(
             f"there is no event before {start}, the start of the {name} window of {holdout_days} days: "
             "choose fewer --holdout-days or ingest a longer history"

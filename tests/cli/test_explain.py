@@ -53,3 +53,10 @@ def test_a_visitor_and_a_session_have_lists_too(recsys: Run, shop_models: Path, 
     assert (why["stage"], why["rank"]) == ("listed", 1)
     blank = recsys("explain", "--models", shop_models, option, " ", "--item", "x")
     assert (blank.code, f"{option} is ' '" in blank.err) == (2, True)
+
+
+@pytest.mark.parametrize("placement", ["similar", "complementary"])
+def test_a_list_for_an_item_needs_one(recsys: Run, shop_models: Path, placement: str) -> None:
+    said = recsys("explain", "--models", shop_models, "--item", PHONES[0], "--placement", placement)
+    assert said.code == 2
+    assert f"--placement {placement} is a list for an item: add --seed ID" in said.err

@@ -37,6 +37,7 @@ ROUNDED: Final = r"^\d{7,}0{5}$"
 """A long number whose last digits are zero, as a spreadsheet rounds it."""
 
 EVENT_IDS: Final = ("item_id", "user_id", "visitor_id", "session_id", "basket_id")
+ITEM_IDS: Final = ("item_id", "item_group_id")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class IdHealth:
     """Findings about ids.
 
     Attributes:
-        words: events whose id looks like a word for nothing, by column and id.
+        words: rows whose id looks like a word for nothing, by column and id.
         crowds: people with an implausible share of the events, in [0, 1], by id.
         spellings: groups of ids that differ by case, blanks or leading zeros only: number of groups and one of them, by
             column.
@@ -74,7 +75,7 @@ class IdHealth:
     def lines(self) -> list[str]:
         """Return one sentence per finding."""
         return [
-            *(f"{column} {word!r} looks like a word for nothing: {counted(count, 'event')}; leave such cells empty"
+            *(f"{column} {word!r} looks like a word for nothing: {counted(count, 'row')}; leave such cells empty"
               for (column, word), count in self.words.items()),
             *(f"one person, {name!r}, has {part:.1%} of the events of all people: probably many guests"
               for name, part in self.crowds.items()),
@@ -100,7 +101,11 @@ def measure_ids(tables: Mapping[str, pl.DataFrame], ingested: Mapping[str, Any])
         ingested: content of `report.json`.
     """
     events, items = tables["events"], tables["items"]
-    columns = {f"{name} of events": events[name] for name in EVENT_IDS} | {"item_id of items": items["item_id"]}
+    columns = {
+        f"{name} of {table}": tables[table][name]
+        for table, names in (("events", EVENT_IDS), ("items", ITEM_IDS))
+        for name in names
+    }
     item_ids = pl.concat([events["item_id"], items["item_id"]])
     people = pl.concat([events["user_id"], events["visitor_id"], tables["users"]["user_id"]])
     return IdHealth(

@@ -13,6 +13,7 @@ import polars as pl
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 from training.ingest.extended_json import unwrap_column
+from training.ingest.list_texts import written_lists
 from training.ingest.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.number_columns import Decimal, parse_numbers
 from training.ingest.text_ids import ID_COLUMNS, LOST_DIGITS, are_shortened, plain_ids
@@ -49,6 +50,9 @@ TAG_SEPARATORS: Final = ("|｜", ";；", "、", ",，")
 """Characters that separate tags, by kind, the strongest kind first."""
 
 LARGEST_EXACT_FLOAT: Final = 2.0**53
+
+OBJECT: Final = '{"'
+"""The first characters of an object of JSON."""
 
 UNKNOWN_EVENT: Final = "is not a known name"
 
@@ -143,6 +147,8 @@ def _joined(problems: list[pl.Series], height: int) -> pl.Series:
 def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
     """Cast one column of any dtype; its name selects the separators of lists and the aliases of events."""
     values = unwrap_column(values)
+    if values.dtype == pl.Duration:
+        values = values.dt.to_string("iso")
     if values.dtype == pl.Null:
         return TypedColumn(values.cast(dtype), _no_problems(values.len()))
     if _is_text(values.dtype):
@@ -264,15 +270,25 @@ def _cast_booleans(values: pl.Series) -> TypedColumn:
 
 def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:
     """Cast categories and tags: lists stay, texts are split, empty parts are dropped."""
-    if isinstance(values.dtype, pl.List | pl.Array):
+    if isinstance(values.dtype, pl.List | pl.Array) and not values.dtype.inner.is_nested():
         lists = values.cast(pl.List(pl.String), strict=False)
     elif _is_text(values.dtype):
-        lists = _split(_trimmed(values), values.name, rules)
+        text = _trimmed(values)
+        written = written_lists(text)
+        split = _split(text.set(written.is_not_null(), None), values.name, rules)
+        lists = written.zip_with(written.is_not_null(), split)
     else:
         lists = pl.repeat(None, values.len(), dtype=pl.List(pl.String), eager=True)
-    parts = pl.element().str.strip_chars()
+    has_objects = lists.explode().str.starts_with(OBJECT).any()
+    parts = (_name_of(pl.element()) if has_objects else pl.element()).str.strip_chars()
     raw = _trimmed(values) if _is_text(values.dtype) else values
     return _with_problem(raw, lists.list.eval(parts.filter(parts != "")), "is not a list or a text")
+
+
+def _name_of(part: pl.Expr) -> pl.Expr:
+    """Return the name of a part that is an object, as the catalogs of shop systems have them; other parts stay."""
+    names = (part.str.json_path_match(f"$.{field}") for field in ("name", "title", "label", "value"))
+    return pl.when(part.str.starts_with(OBJECT)).then(pl.coalesce(*names, part)).otherwise(part)
 
 
 def _split(text: pl.Series, name: str, rules: CastOptions) -> pl.Series:

@@ -9,6 +9,8 @@ from typing import Final
 import polars as pl
 
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, OTHER_EVENTS
+from training.ingest.extended_json import unwrap_column
+from training.ingest.null_words import are_null_words
 
 SKIP: Final = "skip"
 """Stands for one of the engine's names where the shop's events of a name are not wanted."""
@@ -29,7 +31,7 @@ def aliases_of(names: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({theirs: ours for theirs, ours in (EVENT_ALIASES | own).items() if ours != SKIP})
 
 
-def find_skipped(events: pl.DataFrame, names: Mapping[str, str]) -> pl.Series:
+def find_skipped(events: pl.DataFrame, names: Mapping[str, str], null_words: pl.Series | None = None) -> pl.Series:
     """Return the name of each event that is not about an item, null for all others.
 
     These are the events that the shop leaves out by `SKIP`, those of `recsys.core.schema.OTHER_EVENTS`, and those of an
@@ -38,18 +40,32 @@ def find_skipped(events: pl.DataFrame, names: Mapping[str, str]) -> pl.Series:
     Args:
         events: rows under the standard column names.
         names: by the shop's name of an event, the engine's, an alias of it, or `SKIP`.
+        null_words: spellings of the words for nothing, which an event without an item may have for its item.
 
     Returns:
         String (n_rows,).
     """
-    name = events["event"].cast(pl.String, strict=False)
-    item_id = events["item_id"].cast(pl.String, strict=False).str.strip_chars()
+    name, item_id = _texts(events["event"]), events["item_id"]
     known = [*EVENT_NAMES, *EVENT_ALIASES, *names]
     left_out = [theirs for theirs, ours in names.items() if ours == SKIP]
     others = [other for other in OTHER_EVENTS if other not in names]
-    has_no_item = item_id.is_null() | (item_id == "")
-    is_skipped = name.is_in(left_out + others) | (has_no_item & (name != "") & ~name.is_in(known))
+    has_name = name.str.strip_chars() != ""
+    is_skipped = name.is_in(left_out + others) | (_are_empty(item_id, null_words) & has_name & ~name.is_in(known))
     return name.set(~is_skipped.fill_null(False), None)
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    """Cast to texts; lists, objects and bytes are none."""
+    values = unwrap_column(values)
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Duration):
+        return pl.repeat(None, values.len(), dtype=pl.String(), eager=True).alias(values.name)
+    return values.cast(pl.String, strict=False)
+
+
+def _are_empty(ids: pl.Series, null_words: pl.Series | None) -> pl.Series:
+    texts = _texts(ids)
+    is_empty = ids.is_null() | (texts.str.strip_chars() == "").fill_null(False)
+    return is_empty if null_words is None else is_empty | are_null_words(texts, null_words)
 
 
 def counts_of(names: pl.Series) -> dict[str, int]:

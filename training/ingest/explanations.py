@@ -11,6 +11,8 @@ import polars as pl
 
 from training.ingest.casts import GOT
 from training.ingest.raw_table import Origin
+from training.ingest.time_formats import fitting_formats
+from training.ingest.timestamp_columns import UNPARSABLE
 
 MAX_SHOWN: Final = 60
 """Characters of a value that a message shows."""
@@ -20,7 +22,7 @@ ACCEPTED: Final = (
     (r"is not above zero|is above one", "expected a number above 0 and up to 1"),
     (r"is negative|is infinite", "expected a number from 0 on"),
     (
-        r"cannot be read as a time",
+        UNPARSABLE,
         "expected a time such as 2024-05-01T08:00:00+08:00, or its format, such as --timestamp-format '%d.%m.%Y %H:%M'",
     ),
     (r"is a local time that", "expected a time that the clocks of --timezone show"),
@@ -28,10 +30,11 @@ ACCEPTED: Final = (
     (r"is in the future", "expected a time up to now and --future-tolerance minutes"),
     (r"is not true or false", "expected true, false, yes, no, 1, 0, in stock or out of stock; it counts as false"),
     (r"is not an IANA time zone", "expected a name such as Asia/Shanghai"),
+    (r"is of type", "expected one text or number per row; export an order of several items as one row per item"),
     (r"lost its digits", "export the column as text, or the file as .xlsx, so that every digit is there"),
     (r"is a word for nothing", "expected an id; if the word is one, add --real-word and the word"),
     (r"fields where the header has", "put texts and numbers that contain the separator between quotes"),
-    (r"not text of the encoding", "expected text of the encoding of --encoding"),
+    (r"not text of the encoding", "set --encoding to that of the file: gb18030 (Chinese), cp1252 (Western) or its own"),
     (r"unparsable JSON", "expected one JSON object per line"),
     (r"is longer than|contains control|is blank", "expected 1 to 256 bytes of UTF-8 without control characters"),
     (r"none of .* is filled", "expected one of these ids; map yours with --column THEIRS=user_id"),
@@ -79,10 +82,17 @@ def explain(reason: str, place: str, value: Any) -> str:
     >>> explain("price is not a number", "line 3 of a.csv", "x")
     "line 3 of a.csv has 'x'; expected a number such as 7.90, 7,90 or 1.093,50 (--decimal point or comma)"
     """
-    text = str(value)
+    text = str(value.to_list() if isinstance(value, pl.Series) else value)
     shown = repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
     found = f"{place} is the first" if value is None else f"{place} has {shown}"
-    return "; ".join(filter(None, (found, accepted(reason))))
+    return "; ".join(filter(None, (found, _format_of(reason, value) or accepted(reason))))
+
+
+def _format_of(reason: str, value: Any) -> str:
+    """Return the format that reads a time; empty if the problem is another one or no common format does."""
+    if UNPARSABLE not in reason or not isinstance(value, str) or not (formats := fitting_formats(value)):
+        return ""
+    return "its format is " + " or ".join(f"--timestamp-format '{each}'" for each in formats)
 
 
 def column_of(reason: str, columns: Sequence[str]) -> str | None:

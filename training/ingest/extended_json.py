@@ -45,7 +45,12 @@ def unwrap(value: Any) -> Any:
 
 
 def unwrap_column(column: pl.Series) -> pl.Series:
-    """Unwrap the cells of a column of texts or of structs with one field; other columns stay as they are."""
+    """Unwrap the cells of a column of texts or of structs with one field; other columns stay as they are.
+
+    Bytes are texts if all of them are UTF-8: some writers of Parquet do not mark texts as such.
+    """
+    if column.dtype == pl.Binary:
+        column = _decoded(column)
     if isinstance(column.dtype, pl.Struct):
         is_wrapped = len(column.dtype.fields) == 1 and column.dtype.fields[0].name in WRAPPERS
         return (
@@ -65,6 +70,14 @@ def unwrap_column(column: pl.Series) -> pl.Series:
         for text, wraps in zip(column.to_list(), wrapped.to_list(), strict=True)
     ]
     return pl.Series(column.name, cells, dtype=pl.String)
+
+
+def _decoded(column: pl.Series) -> pl.Series:
+    try:
+        texts = [None if cell is None else cell.decode() for cell in column.to_list()]
+    except UnicodeDecodeError:
+        return column
+    return pl.Series(column.name, texts, dtype=pl.String)
 
 
 def has_wrapped(text: bytes) -> bool:

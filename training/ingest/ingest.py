@@ -15,7 +15,7 @@ from recsys.core.config.ranges import NonNegativeFloat, Share
 from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
-from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo, names_instead
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.catalog_state import CatalogConfig, find_catalog_state
@@ -279,10 +279,9 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
     for theirs, ours in config.event_names.items():
         if ours not in {*EVENT_NAMES, *EVENT_ALIASES, SKIP}:
             raise ConfigError(f"event {theirs!r} is mapped to {ours!r}, expected {SKIP} or one of {KNOWN_NAMES}")
-    known = {name for columns in TABLES.values() for name in columns}
     for theirs, ours in config.columns.items():
-        if ours not in known:
-            raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which is not a column of any table")
+        if names := names_instead(ours):
+            raise ConfigError(f"column {theirs!r} is mapped to {ours!r}, which is not a column of any table: {names}")
     check_replaceable(out)
     for table, files in paths.items():
         repeated = [path for path in files if [other.resolve() for other in files].count(path.resolve()) > 1]

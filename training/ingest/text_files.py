@@ -186,5 +186,9 @@ def _wrong_encoding(path: Path, codec: codecs.CodecInfo, error: UnicodeError) ->
     is_utf8 = codec.name == "utf-8"
     if isinstance(error, UnicodeDecodeError) and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return f"{path.name} is not valid {'UTF-8' if is_utf8 else codec.name}{at}; set --encoding utf-16"
-    remedy = "set --encoding gb18030 if the file is Chinese" if is_utf8 else "set --encoding to the file's own"
+    remedy = (
+        "set --encoding gb18030 (Chinese), cp1252 (Western) or its own"
+        if is_utf8
+        else "set --encoding to the file's own"
+    )
     return f"{path.name} is not valid {'UTF-8' if is_utf8 else codec.name}{at}; {remedy}"

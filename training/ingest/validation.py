@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -22,11 +23,12 @@ from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.explanations import explain, first_examples, place_of, with_places
 from training.ingest.extended_json import unwrap_column
-from training.ingest.null_words import are_null_words
+from training.ingest.null_words import IS_WORD, are_null_words
 from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
 from training.ingest.repeated_rows import DUPLICATE, repeated_rows
 from training.ingest.time_bounds import with_event_bounds, without_extreme_times
+from training.ingest.whole_refunds import with_refunded_items
 
 REJECTS: Final[dict[str, pl.DataType]] = {
     "table": pl.String(),
@@ -49,6 +51,9 @@ EMPTIED: Final[dict[str, pl.DataType]] = {
 }
 """Columns of the emptied cells: table, number of the row as in the rejects, column, reason, the cell as text, and where
 it is."""
+
+BLANK_NAME: Final = re.compile(r"\s*|_\d+|column_\d+|Unnamed: \d+")
+"""The name of a column whose first line is empty."""
 
 MIN_BAD_CELLS: Final = 10
 """Bad cells below which a column is never refused."""
@@ -88,7 +93,7 @@ class ValidationResult:
     Attributes:
         kept: canonical columns, then the further columns of items and users.
         rejects: `REJECTS` of every row that was left out, duplicates included.
-        rows: input rows.
+        rows: input rows; a refund of a whole order counts as one per item.
         duplicates: rows left out because another row is equal or replaces them.
         skipped: events that are not about an item, by name, the most frequent first.
         ignored_columns: columns of the input that the table does not have.
@@ -169,10 +174,15 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     named = _clean_attributes(named, table, rules)
     cast = _cast(named, table, rules, raw)
     frame, extremes = without_extreme_times(cast.frame, table)
-    n_returns = 0
+    n_returns = n_wholes = 0
     if table == "events":
         frame, n_returns = negative_as_refunds(with_event_bounds(frame, rules.earliest, rules.latest))
-    checked = check_rows(frame.with_row_index(ROW), table)
+    frame = frame.with_row_index(ROW)
+    if table == "events":
+        n_judged = frame.height
+        frame, n_wholes = with_refunded_items(frame)
+        n_rows += frame.height - n_judged
+    checked = check_rows(frame, table)
     rejected = _with_bad_cells(checked.rejected, cast.emptied)
     repeated = repeated_rows(checked.kept, table, raw.rows)
     kept = checked.kept
@@ -191,7 +201,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
         duplicates=repeated.height,
         skipped=skipped,
         ignored_columns=tuple(name for name in others if name not in attributes),
-        notes=(*cast.notes, *extremes, *types, *_returned(n_returns)),
+        notes=(*cast.notes, *extremes, *types, *_returned(n_returns, n_wholes)),
         emptied=_emptied(emptied, named, raw, table),
         examples=_examples(rejected, emptied, named, raw),
     )
@@ -225,8 +235,11 @@ def _cast(named: pl.DataFrame, table: str, rules: ValidationRules, raw: RawTable
 
 
 def _first_bad_cells(emptied: pl.DataFrame) -> pl.DataFrame:
-    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column."""
-    groups = emptied.group_by("column", maintain_order=True)
+    """Return `column`, first `at`, most frequent `reason` and number of the bad cells of each column.
+
+    Words for nothing are empty cells, which a column may have any number of: most visitors of a shop are guests.
+    """
+    groups = emptied.filter(pl.col("reason") != IS_WORD).group_by("column", maintain_order=True)
     return groups.agg(pl.col("at").first(), pl.col("reason").mode().first(), pl.len())
 
 
@@ -235,7 +248,10 @@ def _clean_attributes(named: pl.DataFrame, table: str, rules: ValidationRules) -
     if table not in ATTRIBUTED:
         return named
     cleaned = []
-    for column in named.select(pl.exclude(list(TABLES[table]))).get_columns():
+    for name in named.columns:
+        if name in TABLES[table] or not is_column_name(name):  # methods of a series take other names as patterns
+            continue
+        column = named[name]
         values = unwrap_column(column)
         if values.dtype == pl.String and (is_word := are_null_words(values, rules.casts.null_words)).any():
             values = values.set(is_word, None)
@@ -257,7 +273,8 @@ def _examples(rejected: pl.DataFrame, emptied: pl.DataFrame, named: pl.DataFrame
     cells = emptied.select("at", reason=pl.concat_str("column", "reason", separator=" "))
     rows = rejected.select(pl.col(ROW).alias("at"), "reason")
     found = first_examples(pl.concat([rows, cells]), named, raw.rows, raw.origins)
-    for row, reason, original in raw.broken.unique("reason", keep="first").select("row", "reason", "original").rows():
+    broken = raw.broken.with_columns(pl.col("reason").str.split(GOT).list.first()).unique("reason", keep="first")
+    for row, reason, original in broken.select("row", "reason", "original").rows():
         found.setdefault(reason, explain(reason, place_of(row, raw.origins), original))
     return found
 
@@ -266,7 +283,7 @@ def _without_skipped(
     raw: RawTable, named: pl.DataFrame, rules: ValidationRules
 ) -> tuple[RawTable, pl.DataFrame, dict[str, int]]:
     """Remove the events that are not about an item, and count them by name."""
-    names = find_skipped(named, rules.event_names)
+    names = find_skipped(named, rules.event_names, rules.casts.null_words)
     if names.null_count() == names.len():
         return raw, named, {}
     stays = names.is_null()
@@ -277,11 +294,14 @@ def _without_skipped(
     )
 
 
-def _returned(n_returns: int) -> tuple[str, ...]:
-    if not n_returns:
-        return ()
-    is_one = n_returns == 1
-    return (f"{n_returns:,} {'purchase' if is_one else 'purchases'} of a negative quantity, read as refunds",)
+def _returned(n_returns: int, n_wholes: int) -> tuple[str, ...]:
+    purchases = "purchase" if n_returns == 1 else "purchases"
+    refunds = "refund" if n_wholes == 1 else "refunds"
+    notes = (
+        (n_returns, f"{n_returns:,} {purchases} of a negative quantity, read as refunds"),
+        (n_wholes, f"{n_wholes:,} {refunds} of whole orders, read as one per item"),
+    )
+    return tuple(note for count, note in notes if count)
 
 
 def _named(frame: pl.DataFrame, table: str, rules: ValidationRules) -> pl.DataFrame:
@@ -319,17 +339,27 @@ def _require_columns(frame: pl.DataFrame, table: str, rules: ValidationRules) ->
     found = ", ".join(frame.columns) or "none"
     for column in REQUIRED[table]:
         if column not in frame.columns:
-            remedy = f"map yours with --column THEIRS={column}"
+            remedy = f"map yours with --column {_like(column, frame.columns)}={column}"
             if column == "event":
                 remedy += ", or name the event of every row with --default-event purchase"
             if any(LOOKS_LIKE_DATA.fullmatch(name) for name in frame.columns):
                 remedy += ", or name all columns with --no-header --columns if the file has no header"
+            elif any(BLANK_NAME.fullmatch(name) for name in frame.columns):
+                remedy += ", or delete the lines above the names if these are not in the first line"
             raise DataError(f"{table}: the column {column!r} is missing (columns found: {found}); {remedy}")
     if table == "events" and not set(WHO) & set(frame.columns):
         raise DataError(
             f"events: none of the columns {', '.join(WHO)} exists (columns found: {found}); "
-            f"map yours with --column THEIRS=user_id"
+            f"map yours with --column {_like('user_id', frame.columns)}=user_id"
         )
+
+
+def _like(column: str, names: Sequence[str]) -> str:
+    """Return the name that differs from a column by case, blanks and marks only; THEIRS if there is none."""
+    plain = re.sub(r"[\W_]", "", column)
+    found = (name for name in names if re.sub(r"[\W_]", "", name).casefold() == plain)
+    theirs = next(found, "THEIRS")
+    return theirs if re.fullmatch(r"\w+", theirs) else f"'{theirs}'"
 
 
 def _rejects(raw: RawTable, table: str, left_out: pl.DataFrame) -> pl.DataFrame:
@@ -356,5 +386,7 @@ def as_json(frame: pl.DataFrame) -> pl.Series:
 
 def _json_column(column: pl.Series) -> pl.Series:
     values = column.alias("value").drop_nulls()  # methods of a series take its name as a pattern
+    if column.dtype == pl.Duration:
+        return column.dt.to_string("iso")
     unknown_to_json = column.dtype.is_float() and not values.is_finite().all()
     return column.cast(pl.String) if unknown_to_json or column.dtype.is_temporal() else column

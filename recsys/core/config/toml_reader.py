@@ -74,7 +74,7 @@ def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
         raw = path.read_bytes()
         if len(raw) > MAX_FILE_BYTES:
             raise ConfigError(f"{len(raw)} bytes are too many: expected at most {MAX_FILE_BYTES}")
-        return parse(tomllib.loads(raw.decode()))
+        return parse(tomllib.loads(raw.decode("utf-8-sig")))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -43,6 +43,11 @@ def test_days_are_local_where_the_clock_changes() -> None:
     assert found.stop - found.start == 47 * 3600
 
 
+def test_a_catalog_alone_has_no_window() -> None:
+    with pytest.raises(DataError, match="there is no event to hold out"):
+        find_window(shop(), "report", 7)
+
+
 def test_something_must_be_known_before_the_window() -> None:
     begins = local("2024-04-04")
     last = local("2024-05-01T12:00")

@@ -34,7 +34,12 @@ def test_an_ordinary_shop_has_no_finding() -> None:
 def test_ids_that_look_like_words_are_named(word: str) -> None:
     found = measure_ids(tables(events=[*PEOPLE, event(word), event(word)]), {})
     assert found.words == {("user_id of events", word): 2}
-    assert f"user_id of events {word!r} looks like a word for nothing: 2 events" in found.lines()[0]
+    assert f"user_id of events {word!r} looks like a word for nothing: 2 rows" in found.lines()[0]
+
+
+def test_products_without_a_parent_are_no_variants_of_one() -> None:
+    found = measure_ids(tables(items=[{"item_id": f"i{n}", "item_group_id": "0"} for n in range(9)]), {})
+    assert found.words == {("item_group_id of items", "0"): 9}
 
 
 def test_one_person_with_an_implausible_share_of_the_events_is_named() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import polars as pl
@@ -86,3 +87,25 @@ def test_prices_of_several_currencies_are_noted() -> None:
 def test_zones() -> None:
     assert is_zone("UTC")
     assert not any(map(is_zone, ["Mars/North", "", "../etc/passwd"]))
+
+
+OBJECTS = [
+    [{"id": 1, "name": "Clothes", "slug": "c"}, {"id": 2, "name": "茶 > tea"}],
+    [{"title": "Clothes"}, {"label": "茶 > tea"}],
+    ["Clothes", {"value": "茶 > tea", "id": 3}],
+]
+
+
+@pytest.mark.parametrize("column", ["category", "tags"])
+@pytest.mark.parametrize("objects", OBJECTS)
+def test_an_object_of_a_list_has_a_name(column: str, objects: list[Any]) -> None:
+    texts = [part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in objects]
+    for cells in (pl.Series(column, [texts]), pl.Series(column, [json.dumps(objects)])):
+        cast = cast_column(cells, pl.List(pl.String()), CastOptions())
+        assert cast.values.to_list() == [["Clothes", "茶 > tea"]]
+
+
+@pytest.mark.parametrize("part", ['{"id":3}', "{red", "{}", '{"name":', "{a: b}"])
+def test_braces_without_a_name_are_text(part: str) -> None:
+    cast = cast_column(pl.Series("tags", [[part, "x"]]), pl.List(pl.String()), CastOptions())
+    assert cast.values.to_list() == [[part, "x"]]

@@ -66,6 +66,12 @@ def lines(tmp_path: Path) -> Callable[..., Path]:
         ({"type": "group", "userId": "u", "groupId": "g"}, "group", 1),
         (retail("search", "a"), "search", 1),
         (retail("home-page-view"), "home-page-view", 1),
+        (
+            {"item_id": "(not set)", "event": "session_start", "timestamp": 1714550400, "user_id": "u"},
+            "session_start",
+            1,
+        ),
+        ({"item_id": " NULL ", "event": "scroll", "timestamp": WHEN["timestamp"], "user_id": "u"}, "scroll", 1),
         ({"item_id": None, "event": "heartbeat", "timestamp": WHEN["timestamp"], "user_id": "u"}, "heartbeat", 1),
     ],
 )
@@ -158,6 +164,19 @@ def test_many_unknown_names_are_one_reason(run: Run, events_file: Write, good: d
 def test_no_name_is_both_known_and_skipped() -> None:
     assert not set(OTHER_EVENTS) & {*EVENT_NAMES, *EVENT_ALIASES}
     assert len(set(OTHER_EVENTS)) == len(OTHER_EVENTS)
+
+
+def test_an_event_with_a_word_that_is_an_id_of_the_shop_is_about_an_item(run: Run, lines: Write) -> None:
+    row = {"item_id": "None", "event": "liked", "timestamp": WHEN["timestamp"], "user_id": "u"}
+    config = IngestConfig(real_words=("None",), max_reject_share=1.0)
+    report, _ = run(config, events=lines(row, row | {"event": "purchase"}))
+    assert (report.tables["events"].rejected, report.tables["events"].unknown_events) == (1, {"liked": 1})
+
+
+def test_a_row_without_a_name_is_no_event_of_another_kind(run: Run, lines: Write) -> None:
+    row = {"item_id": " ", "event": " ", "timestamp": " ", "user_id": " "}
+    report, _ = run(IngestConfig(max_reject_share=1.0), events=lines(row, ga4("purchase", "a")))
+    assert (report.tables["events"].rejected, report.tables["events"].skipped) == (1, {})
 
 
 NAMES = st.sampled_from([*EVENT_NAMES[:3], "Product Viewed", "view_cart", "x", "y", "", None])

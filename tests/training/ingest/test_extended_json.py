@@ -64,3 +64,14 @@ def test_json_without_wrappers_stays(value: Any) -> None:
 @given(st.dictionaries(st.text("ab", max_size=3), JSON), st.sampled_from(["$oid", "$date", "$numberLong", "$binary"]))
 def test_any_content_of_a_wrapper_is_read(value: dict[str, Any], wrapper: str) -> None:
     msgspec.json.encode(unwrap({"x": {wrapper: value}}))
+
+
+@pytest.mark.parametrize("value", ["a7", "茶", "", None])
+def test_bytes_are_texts(value: str | None) -> None:
+    cells = pl.Series("item_id", [b"a", None if value is None else value.encode()])
+    assert unwrap_column(cells).to_list() == ["a", value]
+
+
+def test_bytes_that_are_no_texts_stay() -> None:
+    cells = pl.Series("item_id", [b"a", b"\xff"])
+    assert unwrap_column(cells).equals(cells)

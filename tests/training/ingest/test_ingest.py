@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -265,6 +266,25 @@ def test_the_reason_of_a_failure_is_a_fault_and_no_duplicate(
         DataError, match=r"1 of 4 rows .* was rejected, .*'a purchase of quantity zero' \(1 row\): line 5"
     ):
         run(IngestConfig(), events=events_file([good, good, good, good | {"quantity": "0"}]))
+
+
+@pytest.mark.parametrize(
+    ("ours", "words"), [("user", "did you mean user_id?"), ("itemid", "item_id"), ("zzz", "expected one of item_id")]
+)
+def test_a_column_is_mapped_to_one_of_a_table(
+    run: Run, events_file: Write, good: dict[str, Any], ours: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"column 'Kunde' is mapped to '{ours}'.*{re.escape(words)}"):
+        run(IngestConfig(columns={"Kunde": ours}), events=events_file([good | {"Kunde": "u"}]))
+
+
+def test_lines_that_are_no_object_are_shown_with_their_place(run: Run, tmp_path: Path, good: dict[str, Any]) -> None:
+    path = tmp_path / "e.jsonl"
+    path.write_text("\n".join([json.dumps(good), "[1]", '"x"', "3"]), encoding="utf-8")
+    report, _ = run(LENIENT, events=path)
+    events = report.tables["events"]
+    assert (events.kept, events.reasons) == (1, {"event: expected an object": 3})
+    assert events.examples["event: expected an object"].startswith("line 2 of e.jsonl has '[1]'")
 
 
 def test_a_mapped_column_that_no_file_has_is_refused(

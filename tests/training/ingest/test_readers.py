@@ -52,7 +52,13 @@ def test_csv_gz_and_blank_lines(tmp_path: Path) -> None:
     [
         ("items.csv", b"", "utf-8", "is empty"),
         ("items.csv", b"\n \n", "utf-8", "is empty"),
-        ("items.csv", CSV.encode("gb18030"), "utf-8", "not valid UTF-8 at byte 18; set --encoding gb18030"),
+        (
+            "items.csv",
+            CSV.encode("gb18030"),
+            "utf-8",
+            "not valid UTF-8 at byte 18; set --encoding gb18030 (Chinese)",
+        ),
+        ("items.csv", "item_id,größe\na,1\n".encode("cp1252"), "utf-8", "cp1252 (Western)"),
         ("items.csv", b"\xff" + CSV.encode(), "gb18030", "not valid gb18030 at byte 0"),
         ("items.csv", CSV.encode("utf-16-le"), "utf-8", "--encoding"),
         ("items.csv", b"a,b,a\n1,2,3\n", "utf-8", "two columns named 'a'"),

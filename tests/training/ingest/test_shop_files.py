@@ -156,3 +156,14 @@ def test_kept_and_rejected_rows_are_the_lines(
     assert all(f"m{n}" in everything for n in range(len(cells)))
     assert {f"g{n}" for n in range(20)} <= set(items["item_id"])
     assert rejects["row"].max() is None or rejects["row"].max() <= len(rows)
+
+
+@pytest.mark.parametrize("column", ["user_id", "visitor_id", "session_id", "basket_id"])
+@pytest.mark.parametrize("word", ["(not set)", "NULL", "-"])
+def test_most_visitors_of_a_shop_are_guests(run: Run, write: Callable[..., Path], column: str, word: str) -> None:
+    other = "visitor_id" if column == "user_id" else "user_id"
+    rows = [f"{'u' if n % 20 == 0 else word},w{n},i{n},view_item,2024-05-01T08:00:00Z" for n in range(100)]
+    report, out = run(IngestConfig(), events=write("e.csv", lines(f"{column},{other},item_id,event,timestamp", rows)))
+    events = report.tables["events"]
+    assert (events.kept, events.emptied) == (100, {f"{column} is a word for nothing": 95})
+    assert table(out, "events")[column].drop_nulls().unique().to_list() == ["u"]

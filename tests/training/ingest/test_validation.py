@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -57,6 +58,11 @@ def test_columns_are_renamed_and_the_default_event_is_filled_in() -> None:
     [
         ({"item_id": "i", "sku": "j"}, {"sku": "item_id"}, "'item_id' and 'sku' both have the name 'item_id'"),
         ({"sku": "j"}, {}, r"'item_id' is missing \(columns found: sku\); map yours with --column THEIRS=item_id"),
+        ({"Item_Id": "j"}, {}, r"map yours with --column Item_Id=item_id"),
+        ({" ITEM ID ": "j"}, {}, r"map yours with --column ' ITEM ID '=item_id"),
+        ({"itemId": "j"}, {}, r"map yours with --column itemId=item_id"),
+        ({"Export of May": "j", "": None}, {}, r"delete the lines above the names if these are not in the first line"),
+        ({"Export of May": "j", "column_2": None}, {}, r"delete the lines above the names"),
     ],
 )
 def test_a_table_without_its_columns_is_refused(row: dict[str, Any], columns: dict[str, str], message: str) -> None:
@@ -67,6 +73,8 @@ def test_a_table_without_its_columns_is_refused(row: dict[str, Any], columns: di
 def test_events_need_a_column_of_users() -> None:
     with pytest.raises(DataError, match="none of the columns user_id, visitor_id, session_id, basket_id exists"):
         validate("events", {name: EVENT[name] for name in ("item_id", "event", "timestamp")})
+    with pytest.raises(DataError, match="map yours with --column UserID=user_id"):
+        validate("events", {name: EVENT[name] for name in ("item_id", "event", "timestamp")} | {"UserID": "u"})
 
 
 def test_every_value_has_a_place_in_json() -> None:
@@ -75,9 +83,49 @@ def test_every_value_has_a_place_in_json() -> None:
 
 
 @pytest.mark.parametrize("name", ["*", "^.*$", "^x$", "a\nb", "", "x" * 257])
+@pytest.mark.parametrize("value", [1.5, "large", "null", ["a"], {"b": 1}])
 @pytest.mark.parametrize("table", ["items", "users"])
-def test_columns_with_names_that_look_like_patterns_are_left_out_and_reported(table: str, name: str) -> None:
+def test_columns_with_names_that_look_like_patterns_are_left_out_and_reported(
+    table: str, value: Any, name: str
+) -> None:
     key = "item_id" if table == "items" else "user_id"
-    found = validate(table, {key: "i", name: 1.5, "color": "red", "row": 3})
+    found = validate(table, {key: "i", name: value, "color": "red", "row": 3})
     assert found.ignored_columns == (name,)
     assert found.kept.select(key, "color", "row").rows() == [("i", "red", 3)]
+
+
+ROWS: dict[str, dict[str, Any]] = {"events": EVENT, "items": {"item_id": "i"}, "users": {"user_id": "u"}}
+KINDS = {
+    "events": ["item_id", "visitor_id", "event", "timestamp", "channel", "quantity", "position", "received_at"],
+    "items": ["title", "category", "tags", "available", "color"],
+    "users": ["timezone"],
+}
+"""A column of each kind that is read in a way of its own."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["a", "b"],
+        [[1]],
+        [{"sku": "a"}],
+        {"sku": "a", "lines": [1]},
+        {"$oid": "a"},
+        {},
+        [],
+        True,
+        b"\xff",
+        LATEST,
+        LATEST.date(),
+        timedelta(1),
+        Decimal("1.5"),
+        float("inf"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("table", "column"), [(table, column) for table in KINDS for column in KINDS[table]])
+def test_a_value_of_any_type_in_any_column_costs_at_most_its_row(table: str, column: str, value: Any) -> None:
+    frame = pl.DataFrame([ROWS[table]] * 2).with_columns(pl.Series(column, [value, value]))
+    found = validate_table(numbered(frame), table, ValidationRules(LATEST))
+    assert found.kept.height + found.rejects.height + sum(found.skipped.values()) == 2
+    assert all(found.reasons())

@@ -141,3 +141,9 @@ def test_a_file_that_is_refused_is_named(tmp_path: Path, content: bytes, message
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read"):
         read_toml(tmp_path / "nowhere.toml", read)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "cake.toml"
+    path.write_bytes(b"\xef\xbb\xbfeggs = 1")
+    assert read_toml(path, lambda table: table) == {"eggs": 1}
