@@ -191,6 +191,7 @@ class SqliteStore:
         deadline = time.monotonic() + self._timeout_s
         while True:
             with self._writing, self._errors("purged"):
+                self._files.check()
                 is_busy = bool(fetch_count(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)"))
             if not is_busy or time.monotonic() > deadline:
                 return not is_busy
@@ -199,6 +200,7 @@ class SqliteStore:
     def compact(self) -> bool:
         """See `EventStore`. Rewrites the file, during which writers wait for seconds per gigabyte."""
         with self._writing, self._errors("compacted"):
+            self._files.check()
             with_retry(lambda: self._writer.execute("VACUUM"), self._timeout_s)
         return self.purge()
 
