@@ -122,9 +122,13 @@ async def log_change(app_context: AppContext, entry_type: EntryType, key: str, b
     if outcome == "erased":
         raise HTTPException(409, f"{shown(key)!r} was erased after this change was sent: send it again")
     if outcome == "conflict":
-        into = shown(body["into"])
-        raise HTTPException(409, f"{into!r} is merged into {shown(key)!r} already: undo that merge first")
+        raise HTTPException(409, circle_detail(key, body["into"]))
     return ChangeAccepted(await asyncio.to_thread(app_context.store.last_seq), entry_type, key)
+
+
+def circle_detail(key: str, into: str) -> str:
+    """Return why an id cannot be merged into another."""
+    return f"{shown(into)!r} is merged into {shown(key)!r} already: undo that merge first"
 
 
 def _operation(

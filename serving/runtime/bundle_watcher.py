@@ -20,6 +20,7 @@ from recsys.bundles.registry import CURRENT, current_version, versions
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.core.request import Request
+from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender, SampleIds
@@ -187,6 +188,14 @@ class BundleWatcher:
         """Bring a snapshot that is used for long up to date with the live log; a few microseconds."""
         self._catch_up(snapshot)
         return snapshot
+
+    def identities(self) -> Identities | None:
+        """Return the merges that lists are made with, after all entries of the log; None without a bundle."""
+        current = self.current
+        if current is None or current.recommender.live is None:
+            return None
+        self._catch_up(current, None)
+        return current.recommender.live.identities
 
     def _skip_until_end_of_turn(self, snapshot: Snapshot) -> None:
         """Do not read the log again for the other requests of this turn of the event loop.
