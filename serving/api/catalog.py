@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from recsys.core.schema import ITEMS, USERS
 from recsys.eventlog.store import EntryType, LogEntry
 from serving.api.attribute_types import with_column_types
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
+from serving.api.request_models import past_second
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
@@ -101,6 +103,8 @@ async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -
 def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, keep_null: bool) -> dict[str, Any]:
     """Return the given fields in the log's form, attributes with the types of the served bundle's columns."""
     is_item = isinstance(fields, ItemFields)
+    if isinstance(fields, ItemFields) and isinstance(fields.updated_at, datetime):
+        past_second(app_context, "updated_at", fields.updated_at, int(app_context.clock.received_at()))
     body = given_fields(fields, ITEMS if is_item else USERS, keep_null)
     snapshot = app_context.watcher.current
     if snapshot is not None and body.get("attributes"):
