@@ -46,6 +46,8 @@ REQUEST_ENTRIES = 2048
 FOLLOW_S = 0.02
 SETTLE_S = 0.1
 
+IS_LOST: Final = "is missing or empty: the last bundle is served until a restart; activate a bundle by name"
+
 _PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
 """An absolute path, and its last part."""
 
@@ -311,7 +313,9 @@ class BundleWatcher:
         Then the version that is being served stays; a server that starts serves the newest one.
         """
         try:
-            return current_version(self._settings.models), None
+            version = current_version(self._settings.models)
+            is_lost = version is None and self.current is not None
+            return version, f"{CURRENT} {IS_LOST}" if is_lost else None
         except (RecsysError, OSError) as error:
             if str(error) != self._bundle_error:
                 logger.error("%s", error)
