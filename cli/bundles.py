@@ -77,9 +77,9 @@ def roll_back(models: Models = DEFAULT_MODELS) -> None:
 
 def _describe(models: Path, version: str) -> dict[str, Any]:
     from recsys.bundles.bundle import read_manifest
-    from recsys.bundles.registry import current_version, previous_version
+    from recsys.bundles.registry import PREVIOUS, readable_version
 
-    roles = {current_version(models): "current", previous_version(models): "previous"}
+    roles = {readable_version(models): "current", readable_version(models, PREVIOUS): "previous"}
     described: dict[str, Any] = {"version": version, "is": roles.get(version, "")}
     try:
         manifest = read_manifest(models / version)

@@ -42,6 +42,14 @@ def previous_version(models: Path) -> str | None:
     return _read_name(models / PREVIOUS)
 
 
+def readable_version(models: Path, file: str = CURRENT) -> str | None:
+    """Return the version that `CURRENT` or `PREVIOUS` names, None also if the file has no name: for what repairs it."""
+    try:
+        return _read_name(models / file)
+    except (BundleError, OSError):
+        return None
+
+
 def live_log_beside(models: Path) -> Path | None:
     """Return the live log in a folder of bundles, or in the one that a bundle's own folder is in; None without one."""
     path = (models.absolute().parent if (models / MANIFEST).is_file() else models) / LIVE_LOG
@@ -58,7 +66,7 @@ def activate(models: Path, version: str) -> None:
         known = ", ".join(versions(models)) or "none"
         raise BundleError(f"{version!r} is not a bundle of {models}: choose one of {known}")
     verify(models / version)
-    before = current_version(models)
+    before = readable_version(models)
     if before == version:
         return
     if before is not None:
@@ -124,6 +132,8 @@ def prune(models: Path, keep: int) -> tuple[str, ...]:
 
 
 def _read_name(path: Path) -> str | None:
+    if path.exists() and not path.is_file():  # a pipe would be read for ever
+        raise BundleError(f"{path} is not a file: remove it, then activate a bundle by name")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_NAME_BYTES + 1)

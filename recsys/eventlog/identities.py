@@ -59,14 +59,14 @@ class Identities:
 
     def merge(self, source: str, target: str) -> bool:
         """Point `source` at `target` instead of an earlier target; False if that would close a cycle."""
-        if self._leads_to(target, source):
+        if self.leads_to(target, source):
             return False
         self.unmerge(source)
         self._into[source] = target
         self._sources[target][source] = None
         return True
 
-    def _leads_to(self, key: str, other: str) -> bool:
+    def leads_to(self, key: str, other: str) -> bool:
         """Return whether an id is another, or is merged into it, directly or by a chain."""
         while key != other and key in self._into:
             key = self._into[key]

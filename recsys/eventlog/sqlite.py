@@ -10,7 +10,6 @@ retention scan the log, in seconds: an index over users or times would slow ever
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
 import threading
 import time
@@ -27,7 +26,7 @@ from recsys.core.ids import SESSION
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
-from recsys.eventlog.sqlite_erasure import ErasureScan
+from recsys.eventlog.sqlite_erasure import ErasureScan, Tombstones
 from recsys.eventlog.sqlite_schema import (
     POLL_S,
     LogRow,
@@ -71,10 +70,6 @@ _NEW_MERGES: Final = (
 _KNOWN: Final = "SELECT kind, key, at, received_at, user_id, visitor_id, digest, body FROM log WHERE seq = ?"
 _LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
 _FIRST_SEQ: Final = "SELECT coalesce(min(seq), 1) FROM log"
-_ERASURES: Final = (
-    "SELECT seq, key, at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure' AND seq > ?"
-    " ORDER BY seq"
-)
 _ANY_BEFORE: Final = (
     "SELECT EXISTS (SELECT 1 FROM log WHERE seq > ? AND seq <= ? AND at < ?"
     " AND kind IN (SELECT value FROM json_each(?)))"
@@ -114,8 +109,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, max_waiting: int = 50_000, timeout_s: float = 10.0) -> None:
         self._path, self._timeout_s = path, timeout_s
-        self._erased: dict[str, float] = {}
-        self._erased_seq = 0
+        self._tombstones = Tombstones()
         self._merges, self._merges_seq = Identities(), 0
         self._tried: list[tuple[str, str | None]] = []
         self._ids = DedupIndex()
@@ -191,6 +185,7 @@ class SqliteStore:
         deadline = time.monotonic() + self._timeout_s
         while True:
             with self._writing, self._errors("purged"):
+                self._files.check()
                 is_busy = bool(fetch_count(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)"))
             if not is_busy or time.monotonic() > deadline:
                 return not is_busy
@@ -199,6 +194,7 @@ class SqliteStore:
     def compact(self) -> bool:
         """See `EventStore`. Rewrites the file, during which writers wait for seconds per gigabyte."""
         with self._writing, self._errors("compacted"):
+            self._files.check()
             with_retry(lambda: self._writer.execute("VACUUM"), self._timeout_s)
         return self.purge()
 
@@ -252,7 +248,7 @@ class SqliteStore:
         self._tried = []
         try:
             with self._transaction() as db:
-                self._learn_erasures(db)
+                self._tombstones.learn(db)
                 outcomes = self._decide(db, rows)
                 db.executemany(
                     _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
@@ -314,7 +310,7 @@ class SqliteStore:
         self, db: sqlite3.Connection, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
     ) -> AppendOutcome:
         """Return the outcome of one row: its id may be `known` by the log, or `taken` earlier in this commit."""
-        if self._erased and self._is_erased(row):
+        if self._tombstones.refuse(row):
             return "erased"
         if row.digest is None:
             return "stored"
@@ -325,17 +321,6 @@ class SqliteStore:
         if row.digest in known and (found := db.execute(_KNOWN, (known[row.digest],)).fetchone()):
             return _repeated(row, LogRow(*found))
         return "stored"
-
-    def _learn_erasures(self, db: sqlite3.Connection) -> None:
-        """Read the tombstones that any process has written since the last call."""
-        for seq, key, at in db.execute(_ERASURES, (self._erased_seq,)).fetchall():
-            self._erased[key] = max(at, self._erased.get(key, -math.inf))
-            self._erased_seq = seq
-
-    def _is_erased(self, row: LogRow) -> bool:
-        return any(
-            row.at < self._erased.get(key, -math.inf) for key in (row.user_id, row.visitor_id, row.session) if key
-        )
 
     def _find(self, scan: ErasureScan) -> None:
         """Scan the log on a separate connection."""

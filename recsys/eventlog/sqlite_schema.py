@@ -77,7 +77,10 @@ class LogRow(NamedTuple):
 
 
 class OpenedFiles:
-    """The file of a store and its write-ahead log, as they were opened; both may be deleted or replaced by others.
+    """The files of a store as they were opened; others may delete or replace them.
+
+    Besides the store and its write-ahead log there is the index of the log, in which processes lock each other out: one
+    that makes a new index does not see the locks of the others, and both write to the same pages.
 
     Args:
         path: of the store.
@@ -85,13 +88,13 @@ class OpenedFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._paths = (path, Path(f"{path}-wal"))
+        self._paths = (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm")))
         self._opened: dict[Path, tuple[int, int]] = {}
 
     def check(self) -> None:
         """Check that the files are those of the first check; takes a few microseconds.
 
-        SQLite makes the write-ahead log when it first needs it, and keeps it while the store is open.
+        SQLite makes the write-ahead log and its index when it first needs them, and keeps them while the store is open.
 
         Raises:
             StoreError: a file was deleted or replaced: what is written to it would be lost.

@@ -66,7 +66,7 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
             user, erased id of an erasure, or the id that a merge points at another.
         at: when it happened, seconds since 1970 UTC. Not part of the content: an event without a time of the shop is
             the same event when it is sent again; a time of the shop belongs in the body too.
-        received_at: when the server received it, seconds since 1970 UTC.
+        received_at: when the server received it, or showed the list of an impression, seconds since 1970 UTC.
         body: the content, as JSON values. For an event, columns of `recsys.core.schema.EVENTS`; for an impression, the
             same with a list `items` of objects with `item_id`, and `position` (else from 1) and `propensity` if known.
             An anonymous impression may represent several: a list `shown` then has the `recommendation_id` and `at` of
@@ -174,7 +174,8 @@ class EventStore(Protocol):
         merged ids of a person. An anonymous entry is removed if its session or basket is that of such an entry; each
         of these sessions gets a tombstone too, under `recsys.eventlog.identities.user_key`. Merges and tombstones stay
         and contain ids alone. From then on, entries of these ids and sessions with an earlier `at` are refused as
-        `erased`; entries at `at` or later are stored. The removed events' ids stay refused at any time.
+        `erased`; entries at `at` or later are stored, except lists that were shown before the request, as these are
+        written with a delay. The removed events' ids stay refused at any time.
 
         Args:
             keys: user ids and visitor ids.

@@ -104,6 +104,11 @@ class CatalogOverlay:
         return not self._pending and (self._growing is None or not self._growing.cold_items.stale)
 
     @property
+    def added_columns(self) -> Mapping[str, pl.DataType]:
+        """Columns that the bundle's table lacks, and their types."""
+        return self._changes.own
+
+    @property
     def position(self) -> int:
         """Number of changes so far."""
         return self._changes.position

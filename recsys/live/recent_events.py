@@ -69,6 +69,9 @@ class EventEncoder:
             event_type: index in `schema.EVENT_NAMES`.
             body: its columns.
             timezone: zone of the user, None for the shop's.
+
+        Raises:
+            Exception: a column has a value of another type: every row that is returned can be packed.
         """
         key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         hour, day = self._local(at, timezone)
@@ -77,7 +80,7 @@ class EventEncoder:
         rating, quantity = self._rating_weight(body.get("value")), body.get("quantity")
         return (
             *(at, seq, item_idx, basket, rating, event_type, hour, named is None),
-            *(body.get("basket_id") is not None, math.nan if quantity is None else quantity),
+            *(body.get("basket_id") is not None, math.nan if quantity is None else float(quantity)),
         )
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
@@ -121,6 +122,11 @@ class LiveView:
     def catalog_version(self) -> int:
         """Number that changes with the catalog."""
         return self._catalog.version
+
+    @property
+    def added_columns(self) -> Mapping[str, pl.DataType]:
+        """Columns of the shop's own that only changes of items have, and their types."""
+        return self._catalog.added_columns
 
     @property
     def position(self) -> int:

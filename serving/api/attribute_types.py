@@ -1,4 +1,4 @@
-"""Attributes of live changes, converted to the types of the catalog's and the users' own columns."""
+"""Attributes of live changes, converted to the types of the columns that the tables and earlier changes have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import polars as pl
 
 from recsys.data.row_changes import fitted
 from serving.problems import FieldError, InvalidRequestError, shown
+
+
+def wider_numbers(columns: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """Return columns that later changes may widen: one of whole numbers takes all numbers."""
+    return {name: pl.Float64() if dtype == pl.Int64() else dtype for name, dtype in columns.items()}
 
 
 def with_column_types(attributes: Mapping[str, Any], columns: Mapping[str, pl.DataType]) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def with_column_types(attributes: Mapping[str, Any], columns: Mapping[str, pl.Da
             converted[name] = value if isinstance(fit, date) else fit
         except ValueError as error:
             found, field = shown(str(value)), f"attributes.{shown(name)}"
-            message = f"{field} is {found!r}: {error}, as in the column {shown(name)!r} of the tables"
+            message = f"{field} is {found!r}: {error}, as in the column {shown(name)!r}"
             faults.append(FieldError(field, message, found))
     if faults:
         raise InvalidRequestError(faults)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+import polars as pl
 from starlette.exceptions import HTTPException
 
 from recsys.core.schema import ITEMS, USERS
 from recsys.eventlog.store import EntryType, LogEntry
-from serving.api.attribute_types import with_column_types
+from serving.api.attribute_types import wider_numbers, with_column_types
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
+from serving.api.request_models import past_second
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
@@ -59,7 +62,7 @@ async def put_item(app_context: AppContext, call: OneItem, item: ItemFields) -> 
 
     An existing item is replaced.
     """
-    body = _fields(app_context, item, keep_null=False)
+    body = await _fields(app_context, item, keep_null=False)
     return encode(await log_change(app_context, "item_put", call.item_id, body))
 
 
@@ -68,7 +71,7 @@ async def patch_item(app_context: AppContext, call: OneItem, item: ItemFields) -
 
     An example is the price, or `available`. An unknown item is created with these fields.
     """
-    body = _fields(app_context, item, keep_null=True)
+    body = await _fields(app_context, item, keep_null=True)
     return encode(await log_change(app_context, "item_patch", call.item_id, body))
 
 
@@ -85,7 +88,7 @@ async def put_user(app_context: AppContext, call: OneUser, user: UserFields) -> 
 
     The user's events do not change. 409 if the user was erased in the meantime.
     """
-    body = _fields(app_context, user, keep_null=False)
+    body = await _fields(app_context, user, keep_null=False)
     return encode(await log_change(app_context, "user_put", call.user_id, body))
 
 
@@ -94,19 +97,28 @@ async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -
 
     409 if the user was erased in the meantime.
     """
-    body = _fields(app_context, user, keep_null=True)
+    body = await _fields(app_context, user, keep_null=True)
     return encode(await log_change(app_context, "user_patch", call.user_id, body))
 
 
-def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, keep_null: bool) -> dict[str, Any]:
-    """Return the given fields in the log's form, attributes with the types of the served bundle's columns."""
+async def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, keep_null: bool) -> dict[str, Any]:
+    """Return the given fields in the log's form, attributes with the types of their columns.
+
+    A column that only changes have made has the type of the first of them: filters depend on it.
+    """
     is_item = isinstance(fields, ItemFields)
+    if isinstance(fields, ItemFields) and isinstance(fields.updated_at, datetime):
+        past_second(app_context, "updated_at", fields.updated_at, int(app_context.clock.received_at()))
     body = given_fields(fields, ITEMS if is_item else USERS, keep_null)
     snapshot = app_context.watcher.current
     if snapshot is not None and body.get("attributes"):
-        engine = snapshot.recommender.engine
+        engine, live = snapshot.recommender.engine, snapshot.recommender.live
         table = engine.items_table if is_item else engine.users_table
-        body["attributes"] = with_column_types(body["attributes"], table.schema)
+        added: dict[str, pl.DataType] = {}
+        if is_item and live is not None:
+            await asyncio.to_thread(app_context.watcher.up_to_date, snapshot)
+            added = wider_numbers(live.added_columns)
+        body["attributes"] = with_column_types(body["attributes"], added | dict(table.schema))
     return body
 
 
@@ -122,9 +134,13 @@ async def log_change(app_context: AppContext, entry_type: EntryType, key: str, b
     if outcome == "erased":
         raise HTTPException(409, f"{shown(key)!r} was erased after this change was sent: send it again")
     if outcome == "conflict":
-        into = shown(body["into"])
-        raise HTTPException(409, f"{into!r} is merged into {shown(key)!r} already: undo that merge first")
+        raise HTTPException(409, circle_detail(key, body["into"]))
     return ChangeAccepted(await asyncio.to_thread(app_context.store.last_seq), entry_type, key)
+
+
+def circle_detail(key: str, into: str) -> str:
+    """Return why an id cannot be merged into another."""
+    return f"{shown(into)!r} is merged into {shown(key)!r} already: undo that merge first"
 
 
 def _operation(

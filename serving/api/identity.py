@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from recsys.bundles.registry import versions
 from recsys.core.errors import StoreError
 from recsys.eventlog.store import EventStore
-from serving.api.catalog import ChangeAccepted, OneUser, log_change
+from serving.api.catalog import ChangeAccepted, OneUser, circle_detail, log_change
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
@@ -110,6 +110,8 @@ async def merge_user(app_context: AppContext, call: OneUser, merge: Merge) -> by
         found = shown(merge.from_id)
         message = f"from is {found!r}, the user's own id: expected another one"
         raise InvalidRequestError([FieldError("from", message, found)])
+    if await asyncio.to_thread(app_context.merges.closes_circle, merge.from_id, call.user_id):
+        raise HTTPException(409, circle_detail(merge.from_id, call.user_id))
     return encode(await log_change(app_context, "merge", merge.from_id, {"into": call.user_id}))
 
 
@@ -118,7 +120,7 @@ async def unmerge_user(app_context: AppContext, call: Unmerge) -> bytes:
 
     404 if the other id is not merged into this user, or has been merged into another since.
     """
-    if await asyncio.to_thread(app_context.merges.target, call.from_id) != call.user_id:
+    if not await asyncio.to_thread(app_context.merges.is_merged, call.from_id, call.user_id):
         detail = f"{shown(call.from_id)!r} is not merged into {shown(call.user_id)!r}: there is nothing to undo"
         raise HTTPException(404, detail)
     return encode(await log_change(app_context, "unmerge", call.from_id, {"into": call.user_id}))

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from recsys.core.request import MAX_LIMIT, Request
-from recsys.core.timestamps import to_seconds
 from recsys.eventlog.store import AppendOutcome, LogEntry
 from recsys.live.view import LiveView
+from serving.api.request_models import past_second
 from serving.http.body import Body
 from serving.http.fields import Id, Label, Name, NoParameters, Timestamp
 from serving.http.operation import Operation
@@ -101,14 +101,24 @@ async def take_sent_lists(app_context: AppContext, call: NoParameters, body: Sen
     now, received_at = app_context.now(), app_context.clock.received_at()
     current = app_context.watcher.current
     live = None if current is None else current.recommender.live
-    entries = [_entry(sent, now, received_at, live) for sent in body.impressions]
+    entries = [
+        _entry(sent, _shown_at(app_context, index, sent, now), received_at, live)
+        for index, sent in enumerate(body.impressions)
+    ]
     outcomes = await app_context.stored(entries)
     app_context.telemetry.shown("logged", outcomes.count("stored"))
     return encode(SentResults([OUTCOMES[outcome] for outcome in outcomes]))
 
 
-def _entry(sent: SentList, now: int, received_at: float, live: LiveView | None) -> LogEntry:
-    at = now if sent.sent_at is None else min(to_seconds(sent.sent_at), now)
+def _shown_at(app_context: AppContext, index: int, sent: SentList, now: int) -> int:
+    """Return when a list was sent: within the times of events, as it is exported as one."""
+    if sent.sent_at is None:
+        return now
+    earliest = app_context.settings.earliest_second
+    return min(past_second(app_context, f"impressions[{index}].sent_at", sent.sent_at, now, earliest), now)
+
+
+def _entry(sent: SentList, at: int, received_at: float, live: LiveView | None) -> LogEntry:
     request = Request(sent.placement, at, user_id=sent.user_id, visitor_id=sent.visitor_id, session_id=sent.session_id)
     body: dict[str, Any] = {
         "placement": sent.placement,

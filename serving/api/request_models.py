@@ -173,14 +173,27 @@ def as_of_or_now(app_context: AppContext, given: Timestamp | None) -> int:
         InvalidRequestError: it is before 1970 or after the server's clock.
     """
     now = app_context.clock.now()
-    if given is None:
-        return now
+    return now if given is None else past_second(app_context, "as_of", given, now)
+
+
+def past_second(app_context: AppContext, field: str, given: Timestamp, now: int, earliest: int = 0) -> int:
+    """Return a time of a request, seconds since 1970.
+
+    Args:
+        app_context: has the tolerance of clocks that are ahead.
+        field: where the request has the time.
+        given: the time.
+        now: the clock that it may not be after, seconds since 1970.
+        earliest: the earliest time, seconds since 1970.
+
+    Raises:
+        InvalidRequestError: it is before the earliest time or after the clock.
+    """
     seconds = int(given.timestamp())
-    latest = now + app_context.settings.future_tolerance_seconds
-    if not 0 <= seconds <= latest:
-        found, end = given.isoformat(), moment(now).isoformat()
-        message = f"as_of is {found}: expected a time from 1970 to the server's clock, now at {end}"
-        raise InvalidRequestError([FieldError("as_of", message, found)])
+    if not earliest <= seconds <= now + app_context.settings.future_tolerance_seconds:
+        found, start, end = given.isoformat(), moment(earliest).date(), moment(now).isoformat()
+        message = f"{field} is {found}: expected a time from {start} to the server's clock, now at {end}"
+        raise InvalidRequestError([FieldError(field, message, found)])
     return seconds
 
 

@@ -10,7 +10,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from recsys.bundles.bundle import read_manifest
-from recsys.bundles.registry import activate, current_version, versions
+from recsys.bundles.registry import activate, readable_version, versions
 from recsys.core.errors import BundleError
 from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation
@@ -92,7 +92,7 @@ async def activate_model(app_context: AppContext, call: OneVersion) -> bytes:
 
 
 def _bundle_list(models: Path) -> tuple[str | None, tuple[BundleInfo, ...]]:
-    current = current_version(models)
+    current = readable_version(models)
     return current, tuple(_described(models, version, version == current) for version in versions(models))
 
 
@@ -108,7 +108,7 @@ def _activate(models: Path, version: str) -> Activated:
     if version not in versions(models):
         known = ", ".join(versions(models)) or "none"
         raise HTTPException(404, f"there is no bundle {shown(version)!r}: there are {known}")
-    before = current_version(models)
+    before = readable_version(models)
     try:
         activate(models, version)
     except (BundleError, OSError) as error:

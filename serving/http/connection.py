@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from array import array
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 IS_WANTED: Final = "recsys.is_wanted"
@@ -32,6 +34,42 @@ WRITE_S: Final = 30.0
 """How long a caller may take to read what is buffered for it."""
 
 
+_UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings", b"connection")
+
+
+class NoUpgradeParser(httptools.HttpRequestParser):
+    """A parser that ignores wishes for another protocol, as HTTP allows, and reads the request as any other.
+
+    httptools leaves out the body of such a request; some clients, such as that of Java, add the wish for HTTP/2 to
+    every first call. So its head is read a second time, without the wish.
+
+    Args:
+        connection: receives what is read.
+    """
+
+    def __init__(self, connection: GuardedConnection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn: requests may be sent ahead
+
+    def feed_data(self, data: bytes | bytearray | memoryview[int] | array[int]) -> None:
+        """Read a part of one or several requests.
+
+        Raises:
+            HttpParserError: it is not HTTP.
+        """
+        parser, connection = self, self._connection
+        while True:
+            try:
+                httptools.HttpRequestParser.feed_data(parser, data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if parser.get_method() == b"CONNECT":
+                    raise
+                data = connection.head_without_upgrade() + bytes(data[upgrade.args[0] :])
+                parser = connection.parser = NoUpgradeParser(connection)  # the other one is at its end
+
+
 class GuardedConnection(HttpToolsProtocol):
     """A connection that holds little, ends in time, and can be moved to another process between two requests.
 
@@ -45,7 +83,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     on_idle: Callable[[GuardedConnection], None] | None = None
     on_lost: Callable[[], None] | None = None
-    _is_inside_request = _is_in_head = _is_ignoring = False
+    _is_inside_request = _is_in_head = _is_ignoring = _is_keep_alive = False
     _n_head = 0
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -53,6 +91,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.parser = NoUpgradeParser(self)
         self._unanswered: list[RequestResponseCycle] = []
         self._close_after(HEAD_S)
 
@@ -81,9 +120,20 @@ class GuardedConnection(HttpToolsProtocol):
         if self._is_in_head:
             super().on_header(name, value)
 
+    def head_without_upgrade(self) -> bytes:
+        """Return the head of the request that has been read, without its wish for another protocol."""
+        kept = [(name, value) for name, value in self.headers if name not in _UPGRADE_HEADERS]
+        if not self._is_keep_alive:
+            kept.append((b"connection", b"close"))
+        start = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        return start + b"".join(b"%b: %b\r\n" % header for header in kept) + b"\r\n"
+
     def on_headers_complete(self) -> None:
         """Note when a request begins to wait, and how to find out whether it still needs an answer."""
         self._is_in_head = False
+        if self._is_read_again:
+            self._is_keep_alive = self.parser.should_keep_alive()
+            return
         self._cancel_timer()
         if self._is_ignoring or self.transport.is_closing():
             return
@@ -108,6 +158,8 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
+        if self._is_read_again:
+            return
         self._is_inside_request = False
         if self._is_ignoring or self.transport.is_closing():
             return
@@ -167,6 +219,10 @@ class GuardedConnection(HttpToolsProtocol):
     @property
     def _is_answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _is_read_again(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def _is_open(self) -> bool:
         return not self.transport.is_closing()

@@ -80,7 +80,7 @@ class AppContext:
             watcher,
             keys,
             impressions,
-            MergeLog(open_log),
+            MergeLog(open_log, watcher.identities),
             lists,
             retention,
             page_key_of(settings),

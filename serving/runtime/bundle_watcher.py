@@ -20,6 +20,7 @@ from recsys.bundles.registry import CURRENT, current_version, versions
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.core.request import Request
+from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender, SampleIds
@@ -44,6 +45,8 @@ REQUEST_ENTRIES = 2048
 
 FOLLOW_S = 0.02
 SETTLE_S = 0.1
+
+IS_LOST: Final = "is missing or empty: the last bundle is served until a restart; activate a bundle by name"
 
 _PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
 """An absolute path, and its last part."""
@@ -188,6 +191,14 @@ class BundleWatcher:
         self._catch_up(snapshot)
         return snapshot
 
+    def identities(self) -> Identities | None:
+        """Return the merges that lists are made with, after all entries of the log; None without a bundle."""
+        current = self.current
+        if current is None or current.recommender.live is None:
+            return None
+        self._catch_up(current, None)
+        return current.recommender.live.identities
+
     def _skip_until_end_of_turn(self, snapshot: Snapshot) -> None:
         """Do not read the log again for the other requests of this turn of the event loop.
 
@@ -302,7 +313,9 @@ class BundleWatcher:
         Then the version that is being served stays; a server that starts serves the newest one.
         """
         try:
-            return current_version(self._settings.models), None
+            version = current_version(self._settings.models)
+            is_lost = version is None and self.current is not None
+            return version, f"{CURRENT} {IS_LOST}" if is_lost else None
         except (RecsysError, OSError) as error:
             if str(error) != self._bundle_error:
                 logger.error("%s", error)

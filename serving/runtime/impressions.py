@@ -66,12 +66,14 @@ class Impression(NamedTuple):
         at: the moment that the response is for, seconds since 1970.
         payload: the list.
         user_ids: the user, None if none is given or the user has opted out.
+        shown_at: by the machine's clock, seconds since 1970: an erasure after it removes the impression that waits.
     """
 
     recommendation_id: str
     at: int
     payload: ImpressionPayload
     user_ids: UserColumns | None
+    shown_at: float
 
 
 class ImpressionItem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -130,7 +132,7 @@ class Impressions:
         """
         if crc32(recommendation_id.encode()) >= self._threshold:
             return
-        impression = Impression(recommendation_id, at, payload, user_ids)
+        impression = Impression(recommendation_id, at, payload, user_ids, self._received_at())
         with self._lock:
             if self._waiting >= self._max_waiting:
                 self._dropped += 1
@@ -155,10 +157,9 @@ class Impressions:
             self._of_users, self._anonymous, self._waiting = [], defaultdict(list), 0
             dropped, self._dropped = self._dropped, 0
         self._telemetry.shown("dropped", dropped)
-        received_at = self._received_at()
         waiting: list[tuple[list[LogEntry], Future[list[AppendOutcome]]]] = []
         while self._queue:
-            some = self._next_entries(received_at)  # one step's entries only: a flush that is cancelled loses no others
+            some = self._next_entries()  # one step's entries only: a flush that is cancelled loses no others
             try:
                 waiting.append((some, self._open_log().submit(some)))
             except RecsysError as error:
@@ -178,7 +179,7 @@ class Impressions:
         self._telemetry.shown("failed", count)
         logger.warning("%d impressions are not in the live log: %s", count, error)
 
-    def _next_entries(self, received_at: float) -> list[LogEntry]:
+    def _next_entries(self) -> list[LogEntry]:
         """Return an entry for each of the next lists, up to the number of impressions of one step."""
         entries, room = [], ENCODE_BATCH
         while self._queue and room > 0:
@@ -188,7 +189,7 @@ class Impressions:
             if len(same) > 1:
                 body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in same]
             key = first.recommendation_id if len(same) == 1 else None
-            entries.append(LogEntry("impression", key, float(first.at), received_at, body))
+            entries.append(LogEntry("impression", key, float(first.at), first.shown_at, body))
         return entries
 
     def _body(self, impression: Impression) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The merges of users' ids, as the live log has them: read once, and then followed."""
+"""The merges of users' ids: those of the live log, which are followed, and those of the served bundle's tables."""
 
 from __future__ import annotations
 
@@ -20,33 +20,50 @@ class MergeLog:
 
     Args:
         open_log: returns the live log of this process.
+        served: returns what lists are made with: the merges of the bundle, such as those of the table `identities`,
+            changed by those of the log; None without a bundle.
     """
 
-    def __init__(self, open_log: Callable[[], EventStore]) -> None:
-        self._open_log = open_log
+    def __init__(
+        self, open_log: Callable[[], EventStore], served: Callable[[], Identities | None] = lambda: None
+    ) -> None:
+        self._open_log, self._served = open_log, served
         self._identities = Identities()
         self._seq: int | None = None
         self._lock = threading.Lock()
 
-    def target(self, key: str) -> str | None:
-        """Return the id that another is merged into, directly; None if it is merged into none.
+    def is_merged(self, key: str, target: str) -> bool:
+        """Return whether an id is merged into another, directly in the log or in the bundle.
 
         Raises:
             StoreError: the log cannot be read.
         """
+        served = self._served()
         with self._lock:
             self._catch_up()
-            return self._identities.merges.get(key)
+            return target in (each.merges.get(key) for each in (self._identities, served) if each is not None)
+
+    def closes_circle(self, key: str, target: str) -> bool:
+        """Return whether lists ignore a new merge of an id into another, as the bundle has the reverse."""
+        served = self._served()
+        return served is not None and served.leads_to(target, key)
 
     def aliases_of(self, key: str) -> tuple[str, ...]:
         """Return an id and all that are merged into it, itself first.
 
+        What an id that the log has merged belongs to is decided by the log; of all others, by the bundle.
+
         Raises:
             StoreError: the log cannot be read.
         """
+        served = self._served()
         with self._lock:
             self._catch_up()
-            return self._identities.aliases_of(key)
+            found, merges = set(self._identities.aliases_of(key)), self._identities.merges
+            if served is not None:
+                joined = served.aliases_of(key)
+                found.update(each for each in joined if merges.get(each) in (None, served.merges.get(each)))
+        return (key, *sorted(found - {key}))
 
     def _catch_up(self) -> None:
         """Apply the merges that the log has received since the last call."""

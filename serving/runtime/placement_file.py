@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,9 @@ from recsys.bundles.bundle import TABLE_FILES
 from recsys.bundles.registry import current_version
 from recsys.core.errors import ConfigError, RecsysError
 from recsys.core.files import file_signature
+from recsys.data.row_changes import ATTRIBUTES, promote_dtype
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import ITEM_CHANGES
 from recsys.rules.loader import read_placements
 from recsys.rules.placement_registry import BUILT_IN
 from serving.runtime.settings import Settings
@@ -70,6 +74,7 @@ def check_placements(settings: Settings) -> None:
 
     Raises:
         ConfigError: names everything that is wrong with the file.
+        StoreError: the live log cannot be opened.
     """
     if settings.placements is None:
         return
@@ -80,4 +85,22 @@ def check_placements(settings: Settings) -> None:
         )
     except (RecsysError, OSError, pl.exceptions.PolarsError):
         schema = None  # a missing or broken bundle is reported when it is opened
-    read_placements(settings.placements, schema)
+    try:
+        read_placements(settings.placements, schema)
+    except ConfigError:
+        added = {} if schema is None else _added_columns(settings.store_path)
+        if not added:
+            raise
+        read_placements(settings.placements, {**added, **(schema or {})})
+
+
+def _added_columns(path: Path) -> dict[str, pl.DataType]:
+    """Return the columns that changes of items in the live log have added: filters may name them too."""
+    added: dict[str, pl.DataType] = {}
+    if path.is_file():
+        with closing(SqliteStore(path)) as log:
+            for stored in log.read_types(ITEM_CHANGES):
+                attributes = stored.entry.body.get(ATTRIBUTES)
+                for name, value in attributes.items() if isinstance(attributes, dict) else ():
+                    added[name] = promote_dtype(added.get(name, pl.Null()), value)
+    return added

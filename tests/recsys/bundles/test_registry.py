@@ -70,6 +70,16 @@ def test_an_unknown_version_is_not_activated(two: tuple[Path, str, str], version
     assert current_version(models) == first
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"../x", b"a" * 5000, b"gone"])
+@pytest.mark.parametrize("name", [CURRENT, PREVIOUS])
+def test_activation_repairs_what_names_no_version(two: tuple[Path, str, str], content: bytes, name: str) -> None:
+    """Every error about `CURRENT` recommends it."""
+    models, _, second = two
+    (models / name).write_bytes(content)
+    activate(models, second)
+    assert current_version(models) == second
+
+
 def test_a_damaged_version_is_not_activated(two: tuple[Path, str, str]) -> None:
     models, first, second = two
     (models / second / "index.faiss").write_bytes(b"other")

@@ -451,7 +451,6 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
     ("sql", "values", "index"),
     [
         ("_KNOWN", (1,), "PRIMARY KEY"),
-        ("_ERASURES", (0,), "others"),
         ("_DELETE_CHANGES", ("[]", 9, 9), "others"),
         ("_READ_AFTER", (0, "[]", 9), "PRIMARY KEY"),
         ("_DELETE_BEFORE", (0, 9, 1.0, "[]"), "PRIMARY KEY"),

@@ -124,7 +124,7 @@ def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_file_that_is_deleted_or_replaced_acknowledges_nothing(
     tmp_path: Path, suffix: str, is_replaced: bool
@@ -141,6 +141,21 @@ def test_a_file_that_is_deleted_or_replaced_acknowledges_nothing(
                 act()
         kept.replace(file)
         assert store.append([LogEntry("item_put", "j", 1.0, 1.0, {})]) == ["stored"], "it is back"
+
+
+def test_two_processes_with_two_indexes_of_the_log_never_write_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(SqliteStore(path)) as store:
+        store.append([LogEntry("item_put", f"i{n}", 1.0, 1.0, {"title": "x" * 500}) for n in range(200)])
+        Path(f"{path}-shm").unlink()
+        with closing(connect(path, 5.0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # a lock that the store does not see
+            for act in (lambda: store.append([LogEntry("item_put", "j", 1.0, 1.0, {})]), store.purge):
+                with pytest.raises(StoreError, match="-shm was deleted or replaced"):
+                    act()
+            other.execute("ROLLBACK")
+    with closing(SqliteStore(path)) as store:
+        assert (store.damage(), store.last_seq()) == ((), 200)
 
 
 def test_other_processes_checkpoints_and_purges_replace_no_file(tmp_path: Path) -> None:

@@ -510,3 +510,38 @@ def test_impressions_are_skipped_and_not_read_again(
     assert live.seq == store.last_seq()
     assert live.user("new", NOW).history.item_idx.size == 1
     store.close()
+
+
+ANY_VALUE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "x", "*", "5", "purchase", "Asia/Shanghai"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "items"]), inner, max_size=2),
+    max_leaves=3,
+)
+COLUMNS = [*EVENTS, "into", "timezone", "tags", "personalization", "attributes", "n_items"]
+
+
+@given(
+    bodies=st.lists(
+        st.tuples(
+            st.sampled_from(["event", "event", "event", "user_put", "user_patch", "merge", "unmerge", "erasure"]),
+            st.floats(),
+            st.dictionaries(st.sampled_from(COLUMNS), ANY_VALUE, max_size=6),
+        ),
+        max_size=6,
+    )
+)
+def test_an_entry_of_any_content_stops_no_other(
+    shop_engine: Engine, bodies: list[tuple[EntryType, float, dict[str, Any]]]
+) -> None:
+    """Another program, or a damaged file, can put any JSON into the log."""
+    log, user = Log(shop_engine), USERS_WITH_HISTORY[5]
+    known = {"item_id": WEEKLY_ITEM, "event": "purchase", "user_id": "new"}
+    for number, (entry_type, at_, body) in enumerate(bodies):
+        log.add(entry_type, f"k{number}" if entry_type == "event" else user, at_, **(known | body))
+    log.add("event", "sound", NOW, item_id=WEEKLY_ITEM, event="purchase", user_id="sound")
+    assert len(log.live.history("sound", NOW + 1)) == 1
+    assert log.live.history(user, NOW) is not None

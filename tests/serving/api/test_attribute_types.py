@@ -125,3 +125,29 @@ def test_a_value_is_kept_converted_or_refused(name: str, value: Any) -> None:
     assert (found is None) == (value is None)
     if not isinstance(COLUMNS[name], pl.Datetime | pl.Date):
         assert pl.Series([found], dtype=COLUMNS[name]).null_count() == (value is None)
+
+
+@pytest.mark.parametrize(
+    ("first", "condition", "others", "refused"),
+    [
+        (5, "own > 3", [2.5, "6", -1], ["heavy", True, ["a"]]),
+        (0.5, "own < 3", [7, "6"], ["heavy", False, ["a", "b"]]),
+        ("heavy", "own = 'heavy'", [5, True, 2.5], [["a"]]),
+        (True, "own", ["false", False], [1, "yes", [], ["true"]]),
+        (["a"], "has(own, 'a')", ["b", 5, True, []], []),
+    ],
+)
+def test_no_change_takes_the_type_from_a_column_that_filters_use(
+    shop: Client, first: Any, condition: str, others: list[Any], refused: list[Any]
+) -> None:
+    def patch(item_id: str, value: Any) -> int:
+        path = f"/v1/items/{quote(item_id, safe='')}"
+        return shop.request("PATCH", path, json={"attributes": {"own": value}}).status_code
+
+    known, *_ = keeps(shop, "price > 0")
+    assert patch("unset", None) == 200
+    assert patch(known, first) == 200
+    assert keeps(shop, condition) == [known]
+    for number, value in enumerate([*others, *refused]):
+        assert patch(f"n{number}", value) == (200 if number < len(others) else 422), value
+        assert known in keeps(shop, condition)

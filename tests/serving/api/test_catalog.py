@@ -202,3 +202,16 @@ def test_an_acknowledged_entry_of_an_earlier_release_breaks_no_list(shop: Client
         assert send(shop, "POST", "/v1/recommendations", asked).status_code == 200
     asked = {"placement": "popular", "limit": 100, "filter": '"*" > 1'}
     assert [item["item_id"] for item in send(shop, "POST", "/v1/recommendations", asked).json()["items"]] == ["n1"]
+
+
+@pytest.mark.parametrize(
+    "updated_at",
+    ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "2999-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_change_is_from_the_past(shop: Client, method: str, updated_at: str) -> None:
+    """A time of the future would win over all later files."""
+    answer = send(shop, method, "/v1/items/n", {"title": "x", "updated_at": updated_at})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "updated_at")
+    assert entries(shop) == []
+    assert send(shop, method, "/v1/items/n", {"updated_at": "2024-07-01T00:00:00+08:00"}).status_code == 200

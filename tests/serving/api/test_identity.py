@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from recsys.bundles.registry import current_version
+from recsys.bundles.bundle import Provenance, write_bundle
+from recsys.bundles.registry import activate, current_version
 from recsys.core.errors import StoreError
+from recsys.fitting.engine import Engine
 from tests.serving.api.test_catalog import entries, send
 from tests.serving.conftest import Client, client_of
 
@@ -171,3 +175,35 @@ def test_the_receipt_states_the_retention_that_is_set(
     with client_of(shop_models, store=tmp_path / "store.sqlite", keep_events_days=days) as client:
         remains = erase(client, "u")["remains"]
     assert until in next(each["until"] for each in remains if "never seen" in each["what"])
+
+
+@pytest.fixture
+def joined(shop_engine: Engine, tmp_path: Path) -> Iterator[Client]:
+    """A shop whose table `identities` joins ids."""
+    merges = {"访客": "u", "v": "访客", "w": "other"}
+    info = replace(shop_engine.dataset_info, merged=tuple(merges), merged_into=tuple(merges.values()))
+    made = Provenance(datetime(2024, 7, 2, 12, tzinfo=UTC), "shop", {}, ("invented",))
+    activate(tmp_path, write_bundle(replace(shop_engine, dataset_info=info), tmp_path, made).version)
+    with client_of(tmp_path) as client:
+        yield client
+
+
+def test_an_erasure_removes_the_ids_that_the_table_of_identities_joins(joined: Client) -> None:
+    for who in ({"user_id": "u"}, {"visitor_id": "访客"}, {"user_id": "v"}, {"visitor_id": "w"}):
+        view(joined, **who)
+    assert merge(joined, "app", "v") == 200
+    reply = erase(joined, "u")
+    assert (reply["erased_ids"], reply["removed"]) == (["u", "app", "v", "访客"], {"event": 3})
+    old = {"item_id": "tea", "event": "view_item", "visitor_id": "v", "timestamp": "2024-06-01T00:00:00Z"}
+    answer = joined.request("POST", "/v1/events", json={"events": [old]}).json()
+    assert answer["results"][0]["status"] == "erased"
+    assert [each.key for each in entries(joined) if each.entry_type == "event"] == [None], "that of another user"
+
+
+def test_merges_and_their_undoing_follow_the_table_of_identities(joined: Client) -> None:
+    assert [merge(joined, "u", "v"), merge(joined, "u", "访客"), merge(joined, "other", "w")] == [409] * 3
+    assert [unmerge(joined, "v", "u"), unmerge(joined, "访客", "other")] == [404] * 2
+    assert unmerge(joined, "访客", "u") == 200
+    assert unmerge(joined, "访客", "u") == 404
+    assert merge(joined, "u", "v") == 200, "the circle is open now"
+    assert erase(joined, "访客")["erased_ids"] == ["访客", "u", "v"]

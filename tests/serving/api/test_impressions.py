@@ -95,6 +95,7 @@ def test_who_opted_out_or_was_erased_is_not_named(shop: Client) -> None:
         ({"items": [{"item_id": "tea", "rank": 0}]}, "rank"),
         ({"items": [{"item_id": "tea", "propensity": 0}]}, "propensity"),
         ({"sent_at": "yesterday"}, "sent_at"),
+        *(({"sent_at": f"{year}-01-01T00:00:00+14:00"}, "sent_at") for year in ("0001", "1970", "2999", "9999")),
     ],
 )
 def test_the_wrong_field_is_named(shop: Client, change: dict[str, Any], field: str) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from recsys.bundles.registry import current_version, versions
 from recsys.fitting.engine import Engine
 from tests.serving.conftest import client_of
@@ -43,6 +45,18 @@ def test_a_broken_bundle_is_not_activated(own_models: Path) -> None:
         for name in ("nowhere", "../etc", "a/b", "."):
             assert client.request("POST", activation(name)).status_code == 404
     assert current_version(own_models) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"../x"])
+def test_bundles_are_listed_and_activated_where_current_names_none(own_models: Path, content: bytes) -> None:
+    version = str(current_version(own_models))
+    with client_of(own_models) as client:
+        (own_models / "CURRENT").write_bytes(content)
+        listed = client.get("/v1/models").json()
+        assert (listed["current"], listed["serving"], len(listed["models"])) == (None, version, 1)
+        answer = client.request("POST", activation(version))
+        assert (answer.status_code, answer.json()) == (200, {"current": version, "previous": None})
+    assert current_version(own_models) == version
 
 
 def test_no_bundles(tmp_path: Path) -> None:

@@ -192,3 +192,70 @@ def test_what_follows_a_body_is_not_kept() -> None:
             assert len(connection.headers) == 1
 
     asyncio.run(steps())
+
+
+BODY = b'{"a": "\xe8\x8c\xb6"}'
+
+
+def with_body(*lines: bytes, body: bytes = BODY, version: bytes = b"1.1") -> bytes:
+    head = b"".join(b"%b\r\n" % line for line in (b"Host: shop", *lines))
+    return b"POST /x?y=1 HTTP/%b\r\n%bContent-Length: %d\r\n\r\n%b" % (version, head, len(body), body)
+
+
+WISHES = [
+    (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"),
+    (b"connection: upgrade", b"upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+    (b"Upgrade: TLS/1.0, HTTP/9", b"Connection: keep-alive, Upgrade"),
+    (b"Connection: Upgrade", b"Connection: close", b"Upgrade: h2c"),
+]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("n_at_once", [1, 7, 100_000])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_wish_for_another_protocol_changes_nothing(wish: tuple[bytes, ...], n_at_once: int, is_chunked: bool) -> None:
+    """Java's client asks for HTTP/2 with its first request, and sends the body with it."""
+    seen: list[tuple[str, str, bytes, dict[bytes, bytes]]] = []
+
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        seen.append((scope["method"], scope["path"], body, dict(scope["headers"])))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def steps() -> None:
+        async with connected(read) as (_, mine):
+            loop = asyncio.get_running_loop()
+            one = with_body(b"X-Own: 1", *wish)
+            if is_chunked:
+                one = one.replace(b"Content-Length: 12", b"Transfer-Encoding: chunked")
+                one = one.replace(BODY, b"5\r\n%b\r\n7\r\n%b\r\n0\r\n\r\n" % (BODY[:5], BODY[5:]))
+            is_last = b"Connection: close" in wish
+            sent = one if is_last else REQUEST + one + one + REQUEST
+            for start in range(0, len(sent), n_at_once):
+                await loop.sock_sendall(mine, sent[start : start + n_at_once])
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+            bodies = [BODY] if is_last else [b"", BODY, BODY, b""]
+            assert [body for _, _, body, _ in seen] == bodies
+            with_wish = seen[0] if is_last else seen[1]
+            assert with_wish[:2] == ("POST", "/x")
+            assert (with_wish[3][b"x-own"], with_wish[3].get(b"upgrade")) == (b"1", None)
+            assert (await loop.sock_recv(mine, 10_000)).count(b"HTTP/1.1 200") == len(bodies)
+
+    asyncio.run(steps())
+
+
+def test_endless_wishes_for_another_protocol_are_bounded_as_other_requests() -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, with_body(*WISHES[0]) * 2 * MAX_PIPELINED)
+            await asyncio.sleep(0.2)
+            assert len(connection.pipeline) <= MAX_PIPELINED
+            assert (await loop.sock_recv(mine, 100_000)).count(b"HTTP/1.1 200") <= MAX_PIPELINED + 1
+
+    asyncio.run(steps())

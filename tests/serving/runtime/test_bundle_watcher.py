@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -147,7 +149,17 @@ def test_a_snapshot_without_the_newest_entries_is_not_current(
     assert watcher.snapshot_if_current() is None
 
 
-GARBAGE = [b"\xff\xfe\x00", b"../../etc/passwd", b"no such bundle", b"a" * 5000, b"\x00", b"a/b", "茶".encode()]
+GARBAGE = [
+    b"",
+    b"\n",
+    b"\xff\xfe\x00",
+    b"../../etc/passwd",
+    b"no such bundle",
+    b"a" * 5000,
+    b"\x00",
+    b"a/b",
+    "茶".encode(),
+]
 
 
 @pytest.mark.parametrize("content", GARBAGE)
@@ -168,6 +180,25 @@ def test_garbage_in_current_leaves_the_last_good_bundle_and_the_following(
     version = write_another(shop_engine, own_models)
     watcher.refresh()
     assert watcher.snapshot().version == version
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: None])
+def test_what_is_no_file_in_the_place_of_current_leaves_the_last_good_bundle_and_the_following(
+    own_models: Path, shop_engine: Engine, make: Callable[[Path], None]
+) -> None:
+    watcher, current = watcher_of(own_models), own_models / CURRENT
+    watcher.refresh()
+    old = watcher.snapshot()
+    current.unlink()
+    make(current)
+    watcher.refresh()
+    assert watcher.snapshot() is old
+    assert watcher.last_error is not None
+    if current.is_dir():
+        current.rmdir()
+    version = write_another(shop_engine, own_models)
+    watcher.refresh()
+    assert (watcher.snapshot().version, watcher.last_error) == (version, None)
 
 
 def test_a_server_that_starts_with_garbage_in_current_serves_the_newest_bundle(own_models: Path) -> None:

@@ -226,3 +226,13 @@ def test_running_servers_write_and_count(start: Callable[..., Server], own_model
 def test_the_payload_of_a_list() -> None:
     assert SHOWN[:3] == ("popular", "v1", True)
     assert isinstance(SHOWN, ImpressionPayload)
+
+
+def test_a_list_that_was_shown_before_an_erasure_and_waits_is_erased(shop: Client) -> None:
+    user = USERS_WITH_HISTORY[9]
+    for path in (USER, f"{USER}&placement=buy_again", f"/v1/users/{user}/recommendations?limit=1"):
+        answer(shop, path)
+    assert shop.request("DELETE", f"/v1/users/{user}").status_code == 200
+    assert [entry for entry in flushed(shop) if entry.body.get("user_id") == user] == []
+    shown = answer(shop, USER)["recommendation_id"]
+    assert [entry.key for entry in flushed(shop) if entry.body.get("user_id") == user] == [shown], "a new user's list"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from serving.runtime import merges
@@ -30,11 +31,11 @@ def event(number: int) -> LogEntry:
 def test_merges_are_followed(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merges, "BATCH", 2)
     log = MergeLog(lambda: store)
-    assert (log.target("v"), log.aliases_of("u")) == (None, ("u",))
+    assert (log.is_merged("v", "u"), log.aliases_of("u")) == (False, ("u",))
     store.append([change("merge", "v", "u"), *map(event, range(5)), change("merge", "w", "v")])
-    assert (log.target("v"), log.aliases_of("u")) == ("u", ("u", "v", "w"))
+    assert (log.is_merged("v", "u"), log.aliases_of("u")) == (True, ("u", "v", "w"))
     store.append([change("unmerge", "v", "u")])
-    assert (log.target("v"), log.aliases_of("u"), log.aliases_of("v")) == (None, ("u",), ("v", "w"))
+    assert (log.is_merged("v", "u"), log.aliases_of("u"), log.aliases_of("v")) == (False, ("u",), ("v", "w"))
 
 
 def test_a_late_reader_and_an_early_one_agree(store: SqliteStore) -> None:
@@ -43,14 +44,30 @@ def test_a_late_reader_and_an_early_one_agree(store: SqliteStore) -> None:
         store.append([change(kind, source, target)])
         late = MergeLog(lambda: store)
         for key in "abc":
-            assert early.target(key) == late.target(key)
+            assert [early.is_merged(key, into) for into in "abc"] == [late.is_merged(key, into) for into in "abc"]
             assert early.aliases_of(key) == late.aliases_of(key)
 
 
 def test_only_new_entries_are_read(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.append([change("merge", "v", "u")])
     log = MergeLog(lambda: store)
-    assert log.target("v") == "u"
+    assert log.is_merged("v", "u")
     monkeypatch.setattr(store, "read_types", lambda *_: pytest.fail("merges are read twice"))
     monkeypatch.setattr(store, "read_after", lambda *_, **__: pytest.fail("there is no new entry"))
-    assert log.target("v") == "u"
+    assert log.is_merged("v", "u")
+
+
+def test_merges_of_the_bundle_count_where_the_log_has_none(store: SqliteStore) -> None:
+    served = Identities({"visitor": "u", "moved": "u", "far": "visitor"})
+    log = MergeLog(lambda: store, lambda: served)
+    assert log.aliases_of("u") == ("u", "far", "moved", "visitor")
+    assert log.is_merged("visitor", "u")
+    assert not log.is_merged("far", "u")
+    assert [log.closes_circle("u", "far"), log.closes_circle("u", "new"), log.closes_circle("far", "new")] == [
+        True, False, False,
+    ]  # fmt: skip
+    change_of_log = change("merge", "moved", "other")
+    store.append([change_of_log])
+    assert log.aliases_of("u") == ("u", "far", "visitor"), "also while the bundle's view is behind"
+    served.apply(change_of_log)
+    assert log.aliases_of("other") == ("other", "moved")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from recsys.core.errors import ConfigError
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
 from serving.app import create_app
 from serving.runtime.placement_file import PlacementFile, check_placements
 from serving.runtime.settings import load_settings
@@ -89,6 +92,22 @@ def test_an_app_with_a_broken_file_is_not_created(own_models: Path, tmp_path: Pa
     for refuse in (create_app, check_placements):
         with pytest.raises(ConfigError, match="do you mean 'placements'"):
             refuse(settings)
+
+
+def test_a_filter_may_name_a_column_that_only_live_changes_have(own_models: Path, tmp_path: Path) -> None:
+    """A running server accepts such a file: the next start must not refuse it."""
+    path, log = tmp_path / "placements.toml", tmp_path / "log.sqlite"
+    settings = load_settings(models=own_models, placements=path, store=log)
+    _write(path, GOOD.format(limit=3) + 'filter = "weight > 3"\n')
+    with pytest.raises(ConfigError, match="unknown column 'weight'"):
+        check_placements(settings)
+    assert not log.exists()
+    with closing(SqliteStore(log)) as store:
+        store.append([LogEntry("item_patch", "a", 1.0, 1.0, {"attributes": value}) for value in ({"weight": 5}, None)])
+    check_placements(settings)
+    _write(path, GOOD.format(limit=3) + 'filter = "weight = true AND colour = 1"\n')
+    with pytest.raises(ConfigError):
+        check_placements(settings)
 
 
 def test_a_file_is_only_read_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
