@@ -194,13 +194,16 @@ def choose_top_loop(rows: Any, score: Any, starts: Any, quota: Any, repeat: Any,
             if not is_cut:
                 heap_row[n_heap] = row
                 n_heap += 1
-            elif source != repeat and table[row] <= OWNED:
                 continue
-            elif n_heap < limit:
+            if n_heap == limit and (limit == 0 or not _is_worse(heap_score[0], heap_row[0], value, row)):
+                continue
+            if source != repeat and table[row] <= OWNED:
+                continue
+            if n_heap < limit:
                 heap_score[n_heap], heap_row[n_heap] = value, row
                 n_heap += 1
                 _rise(heap_score, heap_row, n_heap - 1)
-            elif limit and _is_worse(heap_score[0], heap_row[0], value, row):
+            else:
                 heap_score[0], heap_row[0] = value, row
                 _sink(heap_score, heap_row, limit)
         for idx in range(n_heap):

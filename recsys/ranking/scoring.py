@@ -11,6 +11,7 @@ from recsys.core.placements import Placement
 from recsys.fitting.blend import NO_BLEND, Blend, Blends, between
 from recsys.fitting.engine import Engine
 from recsys.fitting.ranker import NO_RANKER, Ranker
+from recsys.kernels.mixing import mix_parts
 from recsys.ranking.features import features
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
@@ -37,13 +38,13 @@ REPEAT_SHARE_HALF_POINT: Final = 0.1
 def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
     """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates); see `mix`."""
     names = tuple(candidates.scores)
-    scores = np.array(list(candidates.scores.values()), np.float64).reshape(len(names), len(candidates.item_idx))
+    scores = np.array(list(candidates.scores.values()), np.float32).reshape(len(names), len(candidates.item_idx))
     weights = weights_of(placement, state.engine.blends, names, np.array([len(state.weighted_history[0])]))
     return mix(scores, weights, np.array([scores.shape[1]]), names, state.engine.repeat.repeat_share)
 
 
 def mix(
-    scores: npt.NDArray[np.floating],
+    scores: npt.NDArray[np.float32],
     weights: npt.NDArray[np.float64],
     size: npt.NDArray[np.int64],
     names: tuple[str, ...],
@@ -58,7 +59,7 @@ def mix(
     does not count for bought items.
 
     Args:
-        scores: (n_sources, n), score of each candidate by each source, one request after the other.
+        scores: float32 (n_sources, n), score of each candidate by each source, one request after the other.
         weights: float64 (n_sources, n_requests), weight of each source in each request.
         size: int64 (n_requests,), candidates of each request.
         names: of the sources.
@@ -67,26 +68,13 @@ def mix(
     Returns:
         float64 (n_sources, n).
     """
-    parts = np.asarray(scores * np.repeat(weights, size, axis=1), np.float64)
-    if "repeat" not in names or len(names) == 1 or not parts.shape[1]:
-        return parts
-    again = names.index("repeat")
-    damping = (repeat_share + REPEAT_FLOOR_SCORE) / (repeat_share + REPEAT_SHARE_HALF_POINT)
-    is_owned = scores[again] > 0
-    is_taste = np.arange(len(names)) != again
-    parts[is_taste] *= np.where(is_owned, damping, 1.0)
-    starts = np.cumsum(size) - size
-    filled = size > 0
-
-    def per_request(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        total = np.full(len(size), 1e-12)
-        total[filled] = np.maximum(np.add.reduceat(values, starts[filled]), 1e-12)
-        return np.repeat(total, size)
-
+    again = names.index("repeat") if "repeat" in names and len(names) > 1 else -1
     mass = max(repeat_share, LEAST_REPEAT_MASS)
-    parts[again] = scores[again] / per_request(scores[again].astype(np.float64)) * mass
-    parts[again] *= np.repeat(weights[again], size)
-    parts[is_taste] *= (1 - repeat_share) / per_request(parts[is_taste].sum(axis=0))
+    damping = (repeat_share + REPEAT_FLOOR_SCORE) / (repeat_share + REPEAT_SHARE_HALF_POINT)
+    scores = np.ascontiguousarray(scores, np.float32)
+    parts: npt.NDArray[np.float64] = mix_parts(
+        scores, np.ascontiguousarray(weights), size, again, repeat_share, mass, damping
+    )
     return parts
 
 
