@@ -96,6 +96,13 @@ class OverloadError(RecsysError):
         super().__init__(f"the server is overloaded: this request waited {waited_s * 1000:.0f} ms; send it again later")
 
 
+class CapacityError(RecsysError):
+    """The server holds as many bytes of requests as it may."""
+
+    def __init__(self) -> None:
+        super().__init__("the server holds as many bytes of requests as it may: send this one again later")
+
+
 @dataclass(frozen=True)
 class Failure:
     """A problem and the headers of its response."""
@@ -125,7 +132,7 @@ def failure_of(error: Exception) -> Failure:
             return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
-        case OverloadError():
+        case OverloadError() | CapacityError():
             return _failure(503, str(error), headers=OVERLOAD_HEADERS)
         case StoreBusyError():
             return _failure(503, str(error), headers={"Retry-After": str(BUSY_RETRY_S)})

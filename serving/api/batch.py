@@ -19,9 +19,10 @@ from starlette.types import Receive
 from serving.api.lists import ExplainedRecommendations, list_response
 from serving.api.request_models import ListRequest
 from serving.http.body import JSON, Body, Headers, check_headers
+from serving.http.byte_budget import HeldBytes
 from serving.http.fields import Integer, Label, NoParameters
 from serving.http.operation import CountedCall, Operation
-from serving.problems import FieldError, InvalidRequestError, Problem, failure_of
+from serving.problems import CapacityError, FieldError, InvalidRequestError, Problem, failure_of
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
 from serving.runtime.bundle_watcher import Snapshot
@@ -34,6 +35,9 @@ MAX_BYTES: Final = 16 << 20
 
 PART_BYTES: Final = 16_384
 """Results are sent once they have this size, or no line waits."""
+
+LINE_BYTES: Final = 48
+"""Memory that a waiting line takes besides its text."""
 
 TURN_S: Final = 0.01
 """How long the thread that makes lists works on one call before it is the turn of another one."""
@@ -86,19 +90,22 @@ class NdjsonBody(Body[BatchRequestLine]):
     media_type: str = NDJSON
     alternatives: tuple[str, ...] = (JSON,)
 
-    async def read(self, headers: Headers, receive: Receive, max_bytes: int, seconds: float) -> Any:
+    async def read(
+        self, headers: Headers, receive: Receive, max_bytes: int, seconds: float, held: HeldBytes | None = None
+    ) -> Any:
         """Return a `BatchReader` of the lines, or the single body.
 
         Raises:
+            CapacityError: the server holds too much for others.
             HTTPException: 408, 413 or 415, as for every body.
             InvalidRequestError: what is wrong with the single body.
         """
         headers = tuple(headers)
         essence = dict(headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
         if essence == JSON.encode():
-            return await LINE.read(headers, receive, max_bytes, seconds)
-        check_headers(headers, self.media_type, MAX_BYTES)
-        return BatchReader(receive)
+            return await LINE.read(headers, receive, max_bytes, seconds, held)
+        check_headers(headers, self.media_type, MAX_BYTES)  # its lines are answered meanwhile: it needs not fit at once
+        return BatchReader(receive, HeldBytes() if held is None else held)
 
 
 class BatchReader:
@@ -106,20 +113,21 @@ class BatchReader:
 
     Args:
         receive: of the request.
+        held: counts the bytes that wait.
 
     Attributes:
         waiting: complete lines, without their ends.
         fault: why the rest is not read, None if all is.
     """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, held: HeldBytes) -> None:
+        self._receive, self._held = receive, held
         self._received = asyncio.Event()
         self._rest = b""
         self._n_bytes = self._n_lines = 0
         self._is_over = self._is_disconnected = False
         self.waiting: deque[bytes] = deque()
-        self.fault: HTTPException | None = None
+        self.fault: Exception | None = None
 
     async def next(self, seconds: float) -> bytes | None:
         """Return the next line, None after the last one, or if the caller has disconnected or sends none in time.
@@ -133,7 +141,7 @@ class BatchReader:
                     self._received.clear()
                     await self._received.wait()
         except TimeoutError:
-            self._stop(408, f"no complete line arrived for {seconds:g} s: send the rest in another call")
+            self._stop(HTTPException(408, f"no complete line arrived for {seconds:g} s: send the rest in another call"))
         return self.waiting.popleft() if self.waiting and not self._is_disconnected else None
 
     async def run(self) -> None:
@@ -142,11 +150,16 @@ class BatchReader:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._is_disconnected = True
-            elif not self._is_over:
+            elif self._is_over:
+                self._held.give_back(len(message.get("body", b"")))
+            else:
                 self._append(message.get("body", b""), is_last=not message.get("more_body", False))
             self._received.set()
 
     def _append(self, part: bytes, *, is_last: bool) -> None:
+        if not self._held.add(LINE_BYTES * (part.count(b"\n") + is_last)):
+            self._stop(CapacityError())
+            return
         self._n_bytes += len(part)
         *lines, rest = (self._rest + part).split(b"\n")
         self._rest = rest[: MAX_LINE_BYTES + 1]  # enough to recognize a line that is too long
@@ -158,11 +171,15 @@ class BatchReader:
         self._is_over = is_last
         if self._n_bytes > MAX_BYTES or self._n_lines > MAX_LINES:
             detail = f"a call has at most {MAX_BYTES} bytes and {MAX_LINES} lines: send the rest in another one"
-            self._stop(413, detail)
+            self._stop(HTTPException(413, detail))
 
-    def _stop(self, status: int, detail: str) -> None:
+    def answered(self, n_lines: int, n_bytes: int) -> None:
+        """Note that some lines of so many bytes together no longer wait."""
+        self._held.give_back(n_bytes + n_lines * (LINE_BYTES + 1))
+
+    def _stop(self, fault: Exception) -> None:
         self._is_over = True
-        self.fault = HTTPException(status, detail)
+        self.fault = fault
 
 
 async def recommend_batch(
@@ -191,7 +208,9 @@ async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchRea
         number = 0
         while (raw := await reader.next(app_context.settings.body_seconds)) is not None:
             job = partial(_some_results, app_context, snapshot, number, raw, reader.waiting)
-            more, number = await app_context.lists.run(job, is_patient=True)
+            last = number
+            more, number, n_bytes = await app_context.lists.run(job, is_patient=True)
+            reader.answered(number - last, n_bytes)
             part += more
             if len(part) >= PART_BYTES or not reader.waiting:
                 yield part
@@ -207,19 +226,20 @@ async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchRea
 
 def _some_results(
     app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes, waiting: deque[bytes]
-) -> tuple[bytes, int]:
-    """Return the results of a line and of the next waiting ones, and the number of the last of these lines.
+) -> tuple[bytes, int, int]:
+    """Return the results of a line and of the next waiting ones, the number of the last of these lines, and their size.
 
     They take about `TURN_S`: then it is the turn of other requests.
     """
     end = time.monotonic() + TURN_S
-    parts, n_bytes = [], 0
+    parts, n_bytes, n_read = [], 0, 0
     while True:
         number += 1
+        n_read += len(raw)
         parts.append(_result(app_context, snapshot, number, raw))
         n_bytes += len(parts[-1])
         if not waiting or n_bytes >= PART_BYTES or time.monotonic() >= end:
-            return b"".join(parts), number
+            return b"".join(parts), number, n_read
         raw = waiting.popleft()
 
 

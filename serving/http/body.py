@@ -14,6 +14,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
+from serving.http.byte_budget import HeldBytes
 from serving.http.validation import converts, decodes, find_faults, has_valid_ids, id_fields
 from serving.problems import FieldError, InvalidRequestError, shown
 
@@ -55,7 +56,9 @@ class Body(Generic[B]):
     def _ids(self) -> tuple[str, ...]:
         return id_fields(self.struct)
 
-    async def read(self, headers: Headers, receive: Receive, max_bytes: int, seconds: float) -> B:
+    async def read(
+        self, headers: Headers, receive: Receive, max_bytes: int, seconds: float, held: HeldBytes | None = None
+    ) -> B:
         """Read the body of one request.
 
         Args:
@@ -63,16 +66,19 @@ class Body(Generic[B]):
             receive: of the request.
             max_bytes: the largest body that is read.
             seconds: how long the whole body may take to arrive.
+            held: counts the bytes that are held for the request; None if nothing bounds them.
 
         Raises:
+            CapacityError: the server holds too much for others.
             HTTPException: 408 for a body that takes longer; 413 for a larger one, before more of it is read; 415 for
                 another media type or a compressed body.
             InvalidRequestError: names each field that is wrong.
         """
-        check_headers(headers, self.media_type, max_bytes)
+        held = HeldBytes() if held is None else held
+        held.require(check_headers(headers, self.media_type, max_bytes))
         try:
             async with asyncio.timeout(seconds):
-                raw = await _received(receive, max_bytes)
+                raw = await _received(receive, max_bytes, held)
         except TimeoutError:
             detail = f"the body was incomplete after {seconds:g} s: send it faster, or in several calls"
             raise HTTPException(408, detail, {"Connection": "close"}) from None
@@ -104,8 +110,11 @@ class Body(Generic[B]):
         return msgspec.convert(plain, self.struct)
 
 
-def check_headers(headers: Headers, media_type: str, max_bytes: int) -> None:
+def check_headers(headers: Headers, media_type: str, max_bytes: int) -> int:
     """Refuse a body by its headers, before any of it is read.
+
+    Returns:
+        The declared length in bytes, 0 if there is none.
 
     Raises:
         HTTPException: 413 for a body that is too large; 415 for another media type, charset or coding.
@@ -125,15 +134,17 @@ def check_headers(headers: Headers, media_type: str, max_bytes: int) -> None:
         raise HTTPException(400, f"the Content-Length is {shown(length)!r}: expected a number of bytes")
     if len(length.lstrip("0")) > MAX_LENGTH_DIGITS or int(length) > max_bytes:
         _refuse_size(max_bytes)
+    return int(length)
 
 
-async def _received(receive: Receive, max_bytes: int) -> bytes:
+async def _received(receive: Receive, max_bytes: int, held: HeldBytes) -> bytes:
     parts: list[bytes] = []
     n_left = max_bytes
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "the body ended early: the connection was closed")
+        held.require()
         parts.append(message.get("body", b""))
         n_left -= len(parts[-1])
         if n_left < 0:

@@ -10,7 +10,13 @@ from time import perf_counter
 from typing import Any, Final
 
 import httptools
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.http.byte_budget import ByteBudget, HeldBytes
+
+HELD: Final = "recsys.held"
+"""Key of a request's scope: counts the bytes that are held for it."""
 
 IS_WANTED: Final = "recsys.is_wanted"
 """Key of a request's scope: returns whether its caller is still there."""
@@ -21,8 +27,21 @@ RECEIVED_AT: Final = "recsys.received_at"
 MAX_HEAD_BYTES: Final = 65_536
 """Of the URL and all headers of one request."""
 
+MAX_HEADERS: Final = 200
+
+HEADER_BYTES: Final = 160
+"""Memory that a header takes besides its text."""
+
+HEAD_COPIES: Final = 2
+"""Memory that a head takes while it is parsed, in multiples of its size."""
+
+END_OF_HEAD: Final = b"\r\n\r\n"
+
 MAX_PIPELINED: Final = 32
 """Requests that wait behind the one that is answered; the connection is closed after the last of them."""
+
+REFUSAL: Final = b"content-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+NO_SCOPE: Final[Any] = {}
 
 HEAD_S: Final = 15.0
 """How long a new connection, or the head of a request, may take."""
@@ -32,6 +51,9 @@ REST_S: Final = 30.0
 
 WRITE_S: Final = 30.0
 """How long a caller may take to read what is buffered for it."""
+
+WRITE_BUFFER_BYTES: Final = 16_384
+"""Of answers that a caller has not read; more counts against the budget, and nothing is added to it."""
 
 
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings", b"connection")
@@ -74,15 +96,18 @@ class GuardedConnection(HttpToolsProtocol):
     """A connection that holds little, ends in time, and can be moved to another process between two requests.
 
     Every state has a timer: the head of a request, the unread rest of a body, the pause between two requests and the
-    writing of an answer. While a request is answered, its own limits apply.
+    writing of an answer. While a request is answered, its own limits apply. What all connections of a worker hold
+    together, from the first byte of a request to the last byte of its answer, is bounded by a budget.
 
     Attributes:
+        budget: shared by the connections of a worker.
         on_idle: called after each response with the connection; set by a worker.
         on_lost: called when the connection has ended; set by a worker.
     """
 
     on_idle: Callable[[GuardedConnection], None] | None = None
     on_lost: Callable[[], None] | None = None
+    budget: ByteBudget
     _is_inside_request = _is_in_head = _is_ignoring = _is_keep_alive = False
     _n_head = 0
     _timer: asyncio.TimerHandle | None = None
@@ -92,6 +117,9 @@ class GuardedConnection(HttpToolsProtocol):
         """Wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self.parser = NoUpgradeParser(self)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._answer, self.app = self.app, self._run
+        self._held, self._unread = HeldBytes(self.budget), HeldBytes(self.budget)
         self._unanswered: list[RequestResponseCycle] = []
         self._close_after(HEAD_S)
 
@@ -102,8 +130,12 @@ class GuardedConnection(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._is_in_head and self._n_head > MAX_HEAD_BYTES:
-            self._refuse_head()
+        if self._is_in_head:
+            n_new = len(data) if self._n_head else len(data) - max(data.rfind(END_OF_HEAD), 0)
+            if self._n_head > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+                self._refuse_head(431)
+            elif not self._held.add(HEAD_COPIES * n_new):
+                self._refuse_head(503)
         elif not self._is_inside_request and self._timer is None and self._is_answered:
             self._close_after(self.timeout_keep_alive)  # only blank lines have arrived
 
@@ -111,13 +143,15 @@ class GuardedConnection(HttpToolsProtocol):
         """Note that the bytes of a request have begun to arrive."""
         self._is_inside_request = self._is_in_head = True
         self._n_head = 0  # this part of the data may contain other requests: the exact size is known at its end
+        self._held = HeldBytes(self.budget)
         if self._is_answered:
             self._close_after(HEAD_S)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; those after a body are left out."""
-        if self._is_in_head:
+        if self._is_in_head and len(self.headers) <= MAX_HEADERS:
+            self._held.add(HEADER_BYTES)
             super().on_header(name, value)
 
     def head_without_upgrade(self) -> bytes:
@@ -131,20 +165,24 @@ class GuardedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Note when a request begins to wait, and how to find out whether it still needs an answer."""
         self._is_in_head = False
+        self._held.close()
         if self._is_read_again:
             self._is_keep_alive = self.parser.should_keep_alive()
             return
         self._cancel_timer()
         if self._is_ignoring or self.transport.is_closing():
             return
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
-            self._refuse_head()
+        n_head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        is_too_large = n_head > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS
+        if is_too_large or not self._held.add(HEAD_COPIES * n_head + HEADER_BYTES * len(self.headers)):
+            self._refuse_head(431 if is_too_large else 503)
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             self._is_ignoring = True
             self.pipeline[0][0].keep_alive = False
             return
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[HELD] = self._held
         scope[RECEIVED_AT] = perf_counter()
         scope[IS_WANTED] = self._is_open
         super().on_headers_complete()
@@ -152,9 +190,13 @@ class GuardedConnection(HttpToolsProtocol):
         self._unanswered = [each for each in (*self._unanswered, self.cycle) if not each.response_complete]
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of a body on."""
-        if not (self._is_ignoring or self.transport.is_closing()):
+        """Pass a part of a body on; without room for it, its request finds out when it reads on."""
+        if self._is_ignoring or self.transport.is_closing() or self.cycle.response_complete:
+            return
+        if self._held.add(len(body)):
             super().on_body(body)
+        else:
+            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
@@ -168,7 +210,13 @@ class GuardedConnection(HttpToolsProtocol):
             self._close_after(self.timeout_keep_alive)
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Go on with the next request, and keep nothing of the one that is answered."""
+        for cycle in self._unanswered:
+            if cycle.response_complete:
+                cycle.scope, cycle.body = NO_SCOPE, bytearray()
+        self._unanswered = [each for each in self._unanswered if not each.response_complete]
+        if self.cycle.response_complete and not self._is_in_head:
+            self.scope, self.headers, self.url = NO_SCOPE, [], b""
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_after_write()
@@ -178,13 +226,17 @@ class GuardedConnection(HttpToolsProtocol):
             self.on_idle(self)
 
     def pause_writing(self) -> None:
-        """Wait until the caller has read most of what is buffered for it, but not for ever."""
+        """Wait until the caller has read most of what is buffered for it, but not for ever, nor without room for it."""
         super().pause_writing()
+        if not self._unread.add(self.transport.get_write_buffer_size()):
+            self._abort()
+            return
         self._write_timer = self.loop.call_later(WRITE_S, self._abort)
 
     def resume_writing(self) -> None:
         """Go on writing."""
         super().resume_writing()
+        self._unread.close()
         self._cancel_write_timer()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -193,12 +245,15 @@ class GuardedConnection(HttpToolsProtocol):
         self._abort_after_write()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel all timers and tell the worker."""
+        """Cancel all timers, tell the worker, and free at once what was received."""
         self._leave()
+        self._unread.close()
         super().connection_lost(exc)
         self._cancel_timer()
         self._cancel_write_timer()
         self._unset_keepalive_if_required()
+        self.scope, self.headers, self.url = NO_SCOPE, [], b""
+        self.app, self.parser = self._answer, None  # type: ignore[assignment]  # they hold this connection
         if self.on_lost is not None:
             self.on_lost()
 
@@ -227,10 +282,17 @@ class GuardedConnection(HttpToolsProtocol):
     def _is_open(self) -> bool:
         return not self.transport.is_closing()
 
-    def _refuse_head(self) -> None:
-        """Answer 431, unless another answer is under way, and end the connection."""
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and hold nothing for it then."""
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            scope[HELD].close()
+
+    def _refuse_head(self, status: int) -> None:
+        """Answer, unless another answer is under way, and end the connection."""
         if self._is_answered:
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.write(STATUS_LINE[status] + REFUSAL)
         self.transport.close()
         self._abort_after_write()
 
@@ -244,7 +306,13 @@ class GuardedConnection(HttpToolsProtocol):
             if not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
+        for cycle, _ in self.pipeline:
+            held: HeldBytes = cycle.scope[HELD]  # type: ignore[typeddict-item]
+            held.close()
+            cycle.scope, cycle.body = NO_SCOPE, bytearray()
         self.pipeline.clear()
+        if self._is_in_head:
+            self._held.close()
 
     def _close_after(self, seconds: float) -> None:
         self._cancel_timer()

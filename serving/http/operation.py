@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
-from serving.http.connection import IS_WANTED, RECEIVED_AT
+from serving.http.connection import HELD, IS_WANTED, RECEIVED_AT
 from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
@@ -78,7 +78,7 @@ class Operation(Generic[P]):
     def statuses(self) -> tuple[int, ...]:
         """Statuses of all failures, ascending; 401 and 403 occur only if keys are required."""
         of_keys = (401, 403) if self.scope else ()
-        of_body = (408, 413, 415) if self.body else ()
+        of_body = (408, 413, 415, 503) if self.body else ()
         return tuple(sorted({414, 422, *self.failures, *of_keys, *of_body}))
 
     @property
@@ -192,7 +192,7 @@ class Route(BaseRoute):
                 content = await operation.run(app_context, scope, parameters)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
-                body = await operation.body.read(scope["headers"], receive, *limits)
+                body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
                 content = await operation.run(app_context, scope, parameters, body)
         if call.failure is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.bundles.registry import LIVE_LOG
@@ -80,6 +80,13 @@ class Settings(BaseSettings):
         " `recsys store prune`.",
     )
     max_body_bytes: int = Field(2 << 20, ge=1024, description="Largest body of a call, in bytes.")
+    in_flight_mb: int = Field(
+        16,
+        ge=8,
+        le=1_000_000,
+        description="Memory of each worker for requests that are being received or answered, all together; more is"
+        " refused with 503. Three quarters of it are for requests over 16 KiB.",
+    )
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
     queue_ms: float = Field(
         250.0,
@@ -142,6 +149,16 @@ class Settings(BaseSettings):
         parse_iso(text, UTC)
         return text
 
+    @model_validator(mode="after")
+    def _refuse_body_without_room(self) -> Self:
+        if self.max_body_bytes > self.in_flight_mb << 19:
+            raise ValueError(
+                f"setting 'max_body_bytes' is {self.max_body_bytes}: expected at most half of 'in_flight_mb', which is"
+                f" {self.in_flight_mb}; set {variable_of('in_flight_mb')} to at least"
+                f" {(self.max_body_bytes >> 19) + 1}"
+            )
+        return self
+
     @property
     def earliest_second(self) -> int:
         """The earliest time that an event may have, seconds since 1970."""
@@ -171,6 +188,8 @@ def load_settings(**given: Any) -> Settings:
 def _message(fault: Any) -> str:
     name = ".".join(map(str, fault["loc"]))
     problem = fault["msg"].removeprefix("Value error, ")
+    if not name:
+        return problem
     return f"setting {name!r} is {fault['input']!r}: {problem}; set {variable_of(name)} or pass it"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uvicorn
 from fastapi import FastAPI
 
+from serving.http.byte_budget import ByteBudget
 from serving.http.connection import GuardedConnection
 from serving.runtime.settings import Settings
 
@@ -13,11 +14,15 @@ KEEP_ALIVE_S = 75
 
 
 def uvicorn_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
-    """Return uvicorn with its fast parts, without access log; the entry point configures logging."""
+    """Return uvicorn with its fast parts, without access log; the entry point configures logging.
+
+    All connections of one configuration share a budget of bytes.
+    """
+    budget = ByteBudget(settings.in_flight_mb << 20)
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=GuardedConnection,
+        http=type(GuardedConnection.__name__, (GuardedConnection,), {"budget": budget}),
         ws="none",
         lifespan="on",
         log_config=None,

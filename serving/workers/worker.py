@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection as Lifeline
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from serving.workers.channel import Channel, Order
 
@@ -129,10 +129,9 @@ class WorkerLink:
             self._ended()
 
     def _protocol(self) -> GuardedConnection:
-        from serving.http.connection import GuardedConnection
-
         server = self._server
-        made = GuardedConnection(server.config, server.server_state, server.lifespan.state, _loop=self._loop)
+        connection_type = cast("type[GuardedConnection]", server.config.http_protocol_class)
+        made = connection_type(server.config, server.server_state, server.lifespan.state, _loop=self._loop)
         made.on_lost = self._ended
         made.on_idle = self._idle
         return made

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -79,3 +81,96 @@ def test_health_and_events_do_not_wait_behind_lists(start: Start, shop_models: P
         overtaken["rounds"] += 1
     load.join()
     assert overtaken["rounds"] > 0
+
+
+BATCH = "POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+POST = "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = "GET /health/live HTTP/1.1\r\nHost: x\r\n"
+UNREAD = "GET /v1/users/u001/recommendations?placement=for_you HTTP/1.1\r\nHost: x\r\n"
+CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+MAX_GROWTH_MB = 50
+
+
+def private_mb(server: Server) -> float:
+    """Memory of a server of one worker that it shares with nobody."""
+    lines = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+@pytest.mark.parametrize(
+    ("head", "part", "n_parts", "n_connections"),
+    [
+        (POST + "Content-Length: 1900000\r\n\r\n", b" " * 65_536, 28, 120),
+        (GET + "".join(f"a{n}:b\r\n" for n in range(6000)), b"", 1, 400),
+        (BATCH + "Content-Length: 1000000\r\n\r\n", b"ab\n" * 20_000, 10, 60),
+        (BATCH + "Content-Length: 1000000\r\n\r\n", b'{"placement":"popular","limit":100}\n' * 2000, 10, 60),
+        (POST + "Transfer-Encoding: chunked\r\n\r\n", CHUNK, 28, 120),
+        (BATCH + "Content-Length: 9000000\r\n\r\n", b" " * 65_536, 120, 40),
+        (GET + "Content-Length: 900000\r\n\r\n", b" " * 65_536, 12, 400),
+        (GET + "x: ", b"y" * 60_000, 1, 1500),
+        (GET + "".join(f"x-{n}: {'y' * 500}\r\n" for n in range(100)), b"", 1, 1500),
+        (GET + f"x: {'y' * 50_000}\r\n\r\n", b"", 1, 1500),
+        ((UNREAD + "\r\n") * 25, b"", 1, 400),
+    ],
+    ids=[
+        "bodies",
+        "tiny headers",
+        "tiny lines",
+        "unread lists",
+        "chunks",
+        "batches",
+        "unasked bodies",
+        "half a header",
+        "half a head",
+        "large heads",
+        "answers",
+    ],
+)
+def test_many_callers_that_keep_much_in_memory_do_not_let_it_grow(
+    start: Start, shop_models: Path, tmp_path: Path, head: str, part: bytes, n_parts: int, n_connections: int
+) -> None:
+    server = start(shop_models, store=tmp_path / "log")
+    server.wait()
+    assert statuses(server, 8, 20) == {200: 160}
+    before = private_mb(server)
+    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(n_connections)]
+    for caller in callers:
+        caller.settimeout(0.01)
+    for content in (head.encode(), *[part] * n_parts):
+        for caller in callers:
+            with suppress(OSError):
+                caller.sendall(content)
+    assert server.get("/health/live").status_code == 200
+    assert server.get(LIST).status_code in (200, 503)
+    growth = private_mb(server) - before
+    for caller in callers:
+        caller.close()
+    assert growth < MAX_GROWTH_MB
+    whole = b'{"events":[' + b" " * 1_900_000 + b"]}"
+    for _ in range(9):  # together they fill the budget once more
+        answer = server.request("POST", "/v1/events", content=whole, headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 422)
+
+
+def test_bodies_beyond_the_budget_are_refused_with_a_time_to_come_back(
+    start: Start, shop_models: Path, tmp_path: Path
+) -> None:
+    """The rest of 30 bodies that together exceed it is never held."""
+    server = start(shop_models, store=tmp_path / "log")
+    server.wait()
+    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(30)]
+    found = Counter[bytes]()
+    for caller in callers:
+        caller.sendall(f"{POST}Content-Length: 1900000\r\n\r\n".encode())
+        caller.settimeout(0.2)
+        with suppress(OSError):
+            caller.sendall(b" " * 1_800_000)
+    for caller in callers:
+        with suppress(TimeoutError):
+            answer = caller.recv(65_536)
+            found[answer.split()[1]] += 1
+            assert b"retry-after: 1" in answer
+    assert found.keys() == {b"503"}
+    assert 20 <= found[b"503"] <= 29
+    for caller in callers:
+        caller.close()

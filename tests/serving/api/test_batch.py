@@ -13,6 +13,7 @@ import pytest
 
 from serving.api import batch
 from serving.api.batch import MAX_LINE_BYTES, NDJSON, BatchReader
+from serving.http.byte_budget import HeldBytes
 from tests.serving.conftest import Client, Server, client_of
 from tests.shop import USERS_WITH_HISTORY
 
@@ -143,7 +144,7 @@ def test_lines_are_split_independently_of_chunks() -> None:
                 await asyncio.sleep(60)
             return messages.pop(0)
 
-        reader = BatchReader(receive)
+        reader = BatchReader(receive, HeldBytes())
         pump = asyncio.create_task(reader.run())
         found = []
         while (line := await reader.next(60)) is not None:
@@ -205,7 +206,7 @@ def test_work_on_earlier_lines_does_not_count_as_waiting() -> None:
                 await asyncio.sleep(60)
             return messages.pop()
 
-        reader = BatchReader(receive)
+        reader = BatchReader(receive, HeldBytes())
         pump = asyncio.create_task(reader.run())
         found = [await reader.next(0.1)]
         await asyncio.sleep(0.3)

@@ -10,8 +10,9 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from serving.http.body import Body, check_headers
+from serving.http.byte_budget import ByteBudget, HeldBytes
 from serving.http.fields import Id
-from serving.problems import InvalidRequestError
+from serving.problems import CapacityError, InvalidRequestError
 
 TYPE = (b"content-type", b"application/json")
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -170,3 +171,19 @@ def test_a_length_that_is_no_number_is_a_wrong_request(length: str) -> None:
         check_headers([TYPE, (b"content-length", length.encode())], "application/json", 1000)
     assert error.value.status_code == 400
     assert len(error.value.detail) < 200
+
+
+def test_a_declared_length_without_room_is_refused_before_anything_is_read() -> None:
+    budget = ByteBudget(100_000)
+    other, held = HeldBytes(budget), HeldBytes(budget)
+    assert other.add(60_000)
+    headers = (TYPE, (b"content-length", b"20000"))
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is read")
+
+    with pytest.raises(CapacityError):
+        asyncio.run(BODY.read(headers, receive, 1 << 20, 10, held))
+    other.close()
+    with pytest.raises(AssertionError, match="nothing is read"):
+        asyncio.run(BODY.read(headers, receive, 1 << 20, 10, held))

@@ -34,7 +34,8 @@ async def connected(answer: Any = app) -> AsyncIterator[tuple[GuardedConnection,
     theirs.setblocking(False)
     mine.setblocking(False)
     config = uvicorn_config(load_settings(), answer)  # type: ignore[arg-type]
-    made = GuardedConnection(config, ServerState(), {}, _loop=asyncio.get_running_loop())
+    config.load()
+    made = config.http_protocol_class(config, ServerState(), {}, _loop=asyncio.get_running_loop())
     await asyncio.get_running_loop().connect_accepted_socket(lambda: made, theirs)
     try:
         yield made, mine
@@ -98,10 +99,11 @@ async def exchange(mine: socket.socket, parts: list[bytes]) -> bytes:
         [HEAD + b"x: " + b"a" * 70_000 + b"\r\n\r\n"],
         [HEAD + b"x: ", *[b"a" * 4096] * 1000],
         [HEAD, *[b"x: y\r\n" * 1000] * 1000],
+        [HEAD + b"x: y\r\n" * 201 + b"\r\n"],
         [b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"],
         [b"GET /", *[b"a" * 4096] * 1000],
     ],
-    ids=["one huge header", "an endless header", "endless headers", "a huge URL", "an endless URL"],
+    ids=["one huge header", "an endless header", "endless headers", "many headers", "a huge URL", "an endless URL"],
 )
 def test_a_head_that_is_too_large_is_a_431(parts: list[bytes]) -> None:
     async def steps() -> None:
