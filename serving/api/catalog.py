@@ -11,14 +11,16 @@ import polars as pl
 from starlette.exceptions import HTTPException
 
 from recsys.core.schema import ITEMS, USERS
+from recsys.data.null_words import is_null_word
 from recsys.eventlog.store import EntryType, LogEntry
 from serving.api.attribute_types import wider_numbers, with_column_types
 from serving.api.catalog_models import ItemFields, UserFields, given_fields
+from serving.api.event_validation import word_fault
 from serving.api.request_models import past_second
 from serving.http.body import Body
 from serving.http.fields import Id, Parameters
 from serving.http.operation import Operation
-from serving.problems import shown
+from serving.problems import InvalidRequestError, shown
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
 
@@ -101,6 +103,16 @@ async def patch_user(app_context: AppContext, call: OneUser, user: UserFields) -
     return encode(await log_change(app_context, "user_patch", call.user_id, body))
 
 
+NAMES: Final[dict[str, str]] = {
+    "item_put": "item_id",
+    "item_patch": "item_id",
+    "user_put": "user_id",
+    "user_patch": "user_id",
+    "merge": "from",
+}
+"""Field of the key, by type of the changes whose key must be an id; what was stored before can always be removed."""
+
+
 async def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, keep_null: bool) -> dict[str, Any]:
     """Return the given fields in the log's form, attributes with the types of their columns.
 
@@ -127,8 +139,12 @@ async def log_change(app_context: AppContext, entry_type: EntryType, key: str, b
 
     Raises:
         HTTPException: 409 if it is older than an erasure of the user, or a merge that would close a circle.
+        InvalidRequestError: an id is a word for nothing.
         StoreError: the change is not stored.
     """
+    for name, found in (NAMES.get(entry_type), key), ("user_id", body.get("into") if entry_type == "merge" else None):
+        if name is not None and found is not None and is_null_word(found, app_context.null_words):
+            raise InvalidRequestError([word_fault(name, found)])
     entry = LogEntry(entry_type, key, float(app_context.now()), app_context.clock.received_at(), body)
     (outcome,) = await app_context.stored([entry])
     if outcome == "erased":

@@ -17,15 +17,22 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds
+from recsys.data.null_words import IS_WORD, is_null_word
 from recsys.data.orders import negative_as_refund
 from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
 from serving.http.validation import MAX_FAULTS
 from serving.problems import FieldError, InvalidRequestError, shown
+from serving.runtime.settings import variable_of
 
 MAX_EVENT_ITEMS: Final = 200
 """Items of one event; GA4 has the same limit."""
+
+REAL_WORDS: Final = variable_of("real_words")
+
+WORD_COLUMNS: Final = frozenset(name for name, dtype in EVENTS.items() if dtype == pl.String()) - {"event"}
+"""Columns in which a word may stand for nothing."""
 
 ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
 """Columns that are fields of the entry itself; a `timestamp` that the shop gives is in its body as well."""
@@ -50,12 +57,19 @@ class TimestampBounds:
     earliest: int = to_seconds(EARLIEST_EVENT)
 
 
-def entries_of(payload: Any, bounds: TimestampBounds) -> list[LogEntry]:
+def entries_of(
+    payload: Any,
+    bounds: TimestampBounds,
+    words: frozenset[str] = frozenset(),
+    emptied: dict[str, FieldError] | None = None,
+) -> list[LogEntry]:
     """Return the entries of one event, one per item.
 
     Args:
         payload: decoded JSON of any shape.
         bounds: the time of the call.
+        words: spellings of the words that stand for an empty field.
+        emptied: gets the fields that such a word was removed from.
 
     Raises:
         InvalidRequestError: names each field that is wrong; then nothing of the event may be stored.
@@ -74,6 +88,8 @@ def entries_of(payload: Any, bounds: TimestampBounds) -> list[LogEntry]:
             [FieldError("items", f"{len(rows)} items: expected at most {MAX_EVENT_ITEMS} per event")]
         )
     faults: list[FieldError] = []
+    for row in rows:
+        _empty_words(row, words, faults, {} if emptied is None else emptied)
     entries = [_entry(row if isinstance(row, ItemlessRow) else negative_as_refund(row), bounds, faults) for row in rows]
     if faults:
         raise InvalidRequestError(list(dict.fromkeys(faults))[:MAX_FAULTS])
@@ -89,6 +105,29 @@ def event_id_of(payload: Any) -> str | None:
         if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
             return _text(found)[:MAX_ID_BYTES].encode(errors="replace").decode()
     return None
+
+
+def word_fault(name: str, word: str) -> FieldError:
+    """Return the error of an id that is a word for nothing."""
+    message = f"{name} is {shown(word)!r}, which {IS_WORD}: expected an id; if the word is one, add it to {REAL_WORDS}"
+    return FieldError(name, message, shown(word))
+
+
+def _empty_words(
+    row: dict[str, Any], words: frozenset[str], faults: list[FieldError], emptied: dict[str, FieldError]
+) -> None:
+    """Remove the words for nothing of a row; one in place of the item is an error."""
+    for name, value in row.items():
+        if not isinstance(value, str) or name not in WORD_COLUMNS:
+            continue
+        text = value if name != "event_id" else value.partition("#")[0] or value  # of several items: `<id>#1`, `#2`, …
+        if not is_null_word(text, words):
+            continue
+        if name == "item_id":
+            faults.append(word_fault(name, value))
+        else:
+            row[name] = None
+            emptied[name] = FieldError(name, f"{name} is {shown(value)!r}, which {IS_WORD}: it is empty", shown(value))
 
 
 def _entry(row: dict[str, Any], bounds: TimestampBounds, faults: list[FieldError]) -> LogEntry:

@@ -39,7 +39,7 @@ REASONS: Final[dict[Status, FieldError]] = {
 }
 
 
-class EventResult(msgspec.Struct, frozen=True):
+class EventResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result of one event.
 
     Attributes:
@@ -47,11 +47,13 @@ class EventResult(msgspec.Struct, frozen=True):
             id is known with other content. `erased`: it is older than the erasure of its user.
         event_id: as it was sent, null if it has none.
         errors: what is wrong with it, one entry per field; empty if it was accepted.
+        emptied: fields that are stored as empty, because they have a word for nothing such as `undefined`.
     """
 
     status: Status
     event_id: str | None
     errors: tuple[FieldError, ...]
+    emptied: tuple[FieldError, ...] = ()
 
 
 class EventResults(msgspec.Struct, frozen=True):
@@ -76,11 +78,13 @@ class ParsedEvent:
         event_id: the shop's id of the event, None if it has none.
         entries: to be stored; empty if the event is invalid.
         errors: what is wrong.
+        emptied: fields with a word for nothing.
     """
 
     event_id: str | None
     entries: list[LogEntry]
     errors: tuple[FieldError, ...] = ()
+    emptied: tuple[FieldError, ...] = ()
 
 
 async def take_events(app_context: AppContext, call: NoParameters, batch: EventBatch) -> bytes:
@@ -100,7 +104,7 @@ async def take_events(app_context: AppContext, call: NoParameters, batch: EventB
     for index, payload in enumerate(batch.events):
         if index % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
-        parsed.append(_parse(payload, bounds, n_left))
+        parsed.append(_parse(payload, bounds, n_left, app_context.null_words))
         n_left -= len(parsed[-1].entries)
     entries = [entry for each in parsed for entry in each.entries]
     outcomes = iter(await app_context.stored(entries) if entries else ())
@@ -111,16 +115,17 @@ async def take_events(app_context: AppContext, call: NoParameters, batch: EventB
     return encode(EventResults(len(results) - refused, refused, results))
 
 
-def _parse(payload: Any, bounds: TimestampBounds, n_left: int) -> ParsedEvent:
+def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[str]) -> ParsedEvent:
     event_id = event_id_of(payload)
+    emptied: dict[str, FieldError] = {}
     try:
-        entries = entries_of(payload, bounds)
+        entries = entries_of(payload, bounds, words, emptied)
     except InvalidRequestError as error:
-        return ParsedEvent(event_id, [], error.errors)
+        return ParsedEvent(event_id, [], (*error.errors, *emptied.values()))
     if len(entries) > n_left:
         message = f"the call has more than {MAX_CALL_ENTRIES} items: send this event in another call"
         return ParsedEvent(event_id, [], (FieldError("", message),))
-    return ParsedEvent(event_id, entries)
+    return ParsedEvent(event_id, entries, (), tuple(emptied.values()))
 
 
 def _result(event: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResult:
@@ -129,7 +134,7 @@ def _result(event: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResul
         return EventResult("rejected", event.event_id, event.errors)
     worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
     status = STATUSES[worst]
-    return EventResult(status, event.event_id, (REASONS[status],) if status in REASONS else ())
+    return EventResult(status, event.event_id, (REASONS[status],) if status in REASONS else (), event.emptied)
 
 
 OPERATIONS: Final = (

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from hashlib import blake2b
 
 from recsys.core.errors import StoreError
+from recsys.data.null_words import spellings
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
@@ -95,6 +96,11 @@ class AppContext:
             StoreError: it cannot be opened.
         """
         return open_store(self.settings)
+
+    @cached_property
+    def null_words(self) -> frozenset[str]:
+        """The spellings of words that stand for nothing."""
+        return spellings(real=self.settings.real_words)
 
     def close(self) -> None:
         """End the thread, store the entries that wait, and close the live log if it is open."""

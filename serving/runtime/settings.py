@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         description="Memory of each worker for requests that are being received or answered, all together; more is"
         " refused with 503. Three quarters of it are for requests over 16 KiB.",
     )
+    real_words: tuple[str, ...] = Field(
+        (),
+        description="Words such as `null` that are ids or values of this shop, as a JSON array; otherwise they stand"
+        " for an empty field, as in `recsys ingest --real-word`.",
+    )
     body_seconds: float = Field(30.0, gt=0, le=3600, description="How long the body of a call may take to arrive.")
     queue_ms: float = Field(
         250.0,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from recsys.data.null_words import NULL_WORDS, are_null_words, spelled
 from training.doctor.feasibility import counted
 from training.doctor.measurements import MAX_LISTED, share
-from training.ingest.null_words import NULL_WORDS, are_null_words, spelled
 
 ODD_WORDS: Final = (
     *NULL_WORDS,

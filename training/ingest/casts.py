@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
+from recsys.data.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 from training.ingest.extended_json import unwrap_column
 from training.ingest.list_texts import written_lists
-from training.ingest.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.number_columns import Decimal, parse_numbers
 from training.ingest.text_ids import ID_COLUMNS, LOST_DIGITS, are_shortened, plain_ids
 from training.ingest.timestamp_columns import TimestampOptions, TypedColumn, parse_timestamps

@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys.core.schema import PERSONALIZATION, TABLES, TIMESTAMP
 from recsys.core.timestamps import EARLIEST, MICROSECONDS, from_micros, to_micros
+from recsys.data.null_words import spelled
 from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
@@ -20,7 +21,6 @@ from recsys.eventlog.sqlite import open_log
 from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
 from training.ingest.casts import CastOptions
 from training.ingest.catalog_state import UNKNOWN_CATALOG, CatalogState
-from training.ingest.null_words import spelled
 from training.ingest.raw_table import Origin, RawTable, numbered
 from training.ingest.validation import ValidationResult, ValidationRules, validate_table
 

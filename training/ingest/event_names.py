@@ -9,8 +9,8 @@ from typing import Final
 import polars as pl
 
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, OTHER_EVENTS
+from recsys.data.null_words import are_null_words
 from training.ingest.extended_json import unwrap_column
-from training.ingest.null_words import are_null_words
 
 SKIP: Final = "skip"
 """Stands for one of the engine's names where the shop's events of a name are not wanted."""

@@ -17,13 +17,13 @@ from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo, names_instead
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
+from recsys.data.null_words import spelled
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.catalog_state import CatalogConfig, find_catalog_state
 from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import concat_logs, export_event_log, file_identities, validated_log
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
-from training.ingest.null_words import spelled
 from training.ingest.number_columns import Decimal
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table

@@ -15,6 +15,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.schema import REQUIRED, TABLES, WHO, is_column_name
 from recsys.core.timestamps import EARLIEST_EVENT
+from recsys.data.null_words import IS_WORD, are_null_words
 from recsys.data.orders import negative_as_refunds
 from training.ingest.attributes import typed_columns
 from training.ingest.casts import GOT, PROBLEMS, UNKNOWN_EVENT, CastOptions, TypedTable, cast_table
@@ -23,7 +24,6 @@ from training.ingest.csv_reader import LOOKS_LIKE_DATA
 from training.ingest.event_names import counts_of, find_skipped
 from training.ingest.explanations import explain, first_examples, place_of, with_places
 from training.ingest.extended_json import unwrap_column
-from training.ingest.null_words import IS_WORD, are_null_words
 from training.ingest.number_columns import DoubtfulNumberError
 from training.ingest.raw_table import RawTable
 from training.ingest.repeated_rows import DUPLICATE, repeated_rows

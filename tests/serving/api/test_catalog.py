@@ -215,3 +215,29 @@ def test_a_change_is_from_the_past(shop: Client, method: str, updated_at: str) -
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "updated_at")
     assert entries(shop) == []
     assert send(shop, method, "/v1/items/n", {"updated_at": "2024-07-01T00:00:00+08:00"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("PUT", "/v1/items/undefined", {}, "item_id"),
+        ("PATCH", "/v1/items/NaN", {"price": 1}, "item_id"),
+        ("PUT", "/v1/users/null", {}, "user_id"),
+        ("PATCH", "/v1/users/(not%20set)", {"tags": []}, "user_id"),
+        ("POST", "/v1/users/null/merge", {"from": "v"}, "user_id"),
+        ("POST", "/v1/users/u/merge", {"from": "undefined"}, "from"),
+    ],
+)
+def test_a_word_for_nothing_is_no_id(shop: Client, method: str, path: str, body: Any, field: str) -> None:
+    response = send(shop, method, path, body)
+    assert response.status_code == 422, response.text
+    assert response.json()["errors"][0]["field"] == field
+    assert "RECSYS_REAL_WORDS" in response.json()["detail"]
+    assert not entries(shop)
+
+
+def test_what_has_such_a_name_can_be_deleted_and_a_shop_can_declare_it_real(shop_models: Path, tmp_path: Path) -> None:
+    with client_of(shop_models, store=tmp_path / "log", real_words=("null",)) as client:
+        assert send(client, "PUT", "/v1/items/NULL", {}).status_code == 200
+        assert send(client, "PUT", "/v1/items/undefined", {}).status_code == 422
+        assert send(client, "DELETE", "/v1/items/undefined").status_code == 200

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import EVENTS
+from recsys.data.null_words import NULL_WORDS, spelled, spellings
 from recsys.eventlog.store import LogEntry
 from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
-from serving.problems import InvalidRequestError
+from serving.problems import FieldError, InvalidRequestError
 from training.ingest.casts import CastOptions
-from training.ingest.null_words import spelled
 from training.ingest.readers import read_table
 from training.ingest.repeated_rows import DUPLICATE
 from training.ingest.validation import ValidationRules, validate_table
@@ -226,3 +226,48 @@ def _is_taken(row: dict[str, Any]) -> bool:
         return bool(entries_of(row, BOUNDS))
     except InvalidRequestError:
         return False
+
+
+WORD_ROWS = [
+    base | {name: word}
+    for base in (FLAT, FLAT | {"visitor_id": "v"})
+    for name in ("item_id", "user_id", "visitor_id", "session_id", "basket_id", "region", "event_id")
+    for word in (*NULL_WORDS, "NaN", "NULL", " Undefined ", "Nancy", "0")
+]
+
+
+def test_words_for_nothing_are_read_as_in_tables(tmp_path: Path) -> None:
+    """An item of such a word is refused; elsewhere the field is empty, and an event of nobody is refused."""
+    rows = [row | {"timestamp": "2024-06-01T00:00:00Z"} for row in WORD_ROWS]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    rules = ValidationRules(
+        datetime.fromtimestamp(BOUNDS.latest, UTC), CastOptions(null_words=spelled()), max_bad_cell_share=1.0
+    )
+    sifted = validate_table(read_table(tmp_path / "events.jsonl", "events"), "events", rules)
+    is_faulty = ~sifted.rejects["reason"].str.starts_with(DUPLICATE)
+    rejected = set(sifted.rejects.filter(is_faulty)["row"])
+    for place, row in enumerate(rows, 1):
+        emptied: dict[str, FieldError] = {}
+        try:
+            (entry,) = entries_of(row, BOUNDS, spellings(), emptied)
+        except InvalidRequestError:
+            assert place in rejected, row
+            continue
+        assert place not in rejected, row
+        assert set(emptied) == {name for name in row if name not in ("event", "timestamp")} - {
+            *entry.body,
+            *(["event_id"] if entry.key else []),
+        }
+
+
+def test_the_error_of_a_word_names_the_setting_that_makes_it_real() -> None:
+    with pytest.raises(InvalidRequestError, match=r"item_id is 'undefined'.*RECSYS_REAL_WORDS"):
+        entries_of(FLAT | {"item_id": "undefined"}, BOUNDS, spellings())
+    assert entries_of(FLAT | {"item_id": "undefined"}, BOUNDS, spellings(real=["Undefined"]))
+
+
+def test_the_rows_of_an_event_whose_id_is_a_word_have_none() -> None:
+    entries = entries_of(
+        GA4 | {"event_id": "undefined", "items": [{"item_id": "a"}, {"item_id": "b"}]}, BOUNDS, spellings()
+    )
+    assert [each.key for each in entries] == [None, None]

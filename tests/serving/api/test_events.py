@@ -198,3 +198,15 @@ def test_an_event_sent_again_with_other_items_is_a_conflict(shop: Client) -> Non
     for items in (("tea",), ("tea", "cup", "pot"), ("cup", "tea"), ("pot",)):
         assert send(*items) == ["conflict"]
     assert [each.entry.body["item_id"] for each in stored(shop)] == ["tea", "cup"]
+
+
+def test_words_for_nothing_are_named_in_the_result(shop: Client) -> None:
+    events = [VIEW | {"user_id": "undefined", "visitor_id": "v"}, VIEW | {"user_id": "null"}, VIEW | {"item_id": "NaN"}]
+    reply = post(shop, *events)
+    assert statuses(reply) == ["accepted", "rejected", "rejected"]
+    first, second, third = reply["results"]
+    assert first["emptied"][0]["field"] == "user_id"
+    assert first["errors"] == []
+    assert "user_id" not in stored(shop)[0].entry.body
+    assert [each["value"] for each in second["errors"] if "value" in each] == ["null"]
+    assert third["errors"][0]["field"] == "item_id"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.ingest.null_words import NULL_WORDS, are_null_words, spelled
+from recsys.data.null_words import NULL_WORDS, are_null_words, spelled
 
 
 @given(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from typing import Final
 
 import polars as pl
@@ -47,10 +47,24 @@ def spelled(words: Collection[str] = NULL_WORDS, real: Collection[str] = ()) -> 
     >>> "NULL" in spelled(), "null" in spelled(real=["NULL"]), "Nancy" in spelled()
     (True, False, False)
     """
+    return pl.Series("word", sorted(spellings(words, real)), dtype=pl.String)
+
+
+def spellings(words: Collection[str] = NULL_WORDS, real: Collection[str] = ()) -> frozenset[str]:
+    """Return the spellings of words as a set."""
     folded = {word.casefold() for word in real}
     chosen = [word for word in words if word.casefold() not in folded]
     cases = {case for word in chosen for case in (word, word.lower(), word.upper(), word.capitalize(), word.title())}
-    return pl.Series("word", sorted(cases | ({"NaN"} if "nan" in chosen else set())), dtype=pl.String)
+    return frozenset(cases | ({"NaN"} if "nan" in chosen else set()))
+
+
+def is_null_word(text: str, words: Container[str]) -> bool:
+    """Return whether one text is a word for nothing, as `are_null_words` does.
+
+    >>> is_null_word(" null ", spellings()), is_null_word("Nancy", spellings())
+    (True, False)
+    """
+    return text in words or ((text[:1] == " " or text[-1:] == " ") and text.strip() in words)
 
 
 def are_null_words(texts: pl.Series, words: pl.Series) -> pl.Series:
