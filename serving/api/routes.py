@@ -147,7 +147,7 @@ def ready(app_context: AppContext, call: NoParameters) -> bytes:
     """
     snapshot = app_context.watcher.check_lists()
     version, now = snapshot.recommender.version, moment(app_context.clock.now())
-    examples = snapshot.examples if app_context.keys is None else ()
+    examples = snapshot.examples.paths() if app_context.keys is None else ()
     return encode(Readiness(version, now, app_context.clock.kind, app_context.watcher.last_error, examples))
 
 

@@ -55,6 +55,28 @@ OpenLog = Callable[[], EventStore]
 """Returns the live log of this process."""
 
 
+class ExampleCalls:
+    """Paths of calls that work with a bundle; they never name a user who was erased or has opted out.
+
+    Args:
+        recommender: the library over the bundle.
+    """
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+        self._sample = recommender.examples()
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the paths, of another user if that of the last call has left."""
+        if self._has_left(self._sample.user_id):
+            self._sample = self._recommender.examples()
+        return _paths(self._sample)
+
+    def _has_left(self, user_id: str) -> bool:
+        live = self._recommender.live
+        return live is not None and (user_id in live.identities.erasures or live.profiles.is_opted_out(user_id))
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """One bundle that is being served; a request uses one snapshot from start to end.
@@ -63,13 +85,13 @@ class Snapshot:
         version: the bundle's name in `CURRENT`.
         recommender: the library over the bundle and, if there is a live log, its later entries.
         cache: encoded responses of this bundle.
-        examples: paths of calls that work with it.
+        examples: calls that work with it.
     """
 
     version: str
     recommender: Recommender
     cache: AnswerCache
-    examples: tuple[str, ...]
+    examples: ExampleCalls
 
 
 @dataclass(frozen=True)
@@ -362,7 +384,7 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     limit_threads(settings)
     live = LiveView(recommender.engine, in_background=True)
     recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)
-    return Snapshot(version, recommender, cache, _paths(recommender.examples()))
+    return Snapshot(version, recommender, cache, ExampleCalls(recommender))
 
 
 def warm_up(recommender: Recommender) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 import pytest
@@ -232,3 +232,21 @@ def test_the_clock(shop_models: Path) -> None:
         assert client.get(of_user("u012", "?as_of=2025-01-01T00:00:00Z")).status_code == 200
     with client_of(shop_models, clock="data") as client:
         problem(client, of_user("u012", "?as_of=2025-01-01T00:00:00Z"), 422)
+
+
+@pytest.mark.parametrize("leave", ["erase", "opt out"])
+def test_examples_never_name_a_user_who_has_left(shop_models: Path, tmp_path: Path, leave: str) -> None:
+    """As many users leave as the examples name one after the other."""
+    with client_of(shop_models, store=tmp_path / "log") as client:
+        left = set()
+        for _ in range(4):
+            examples = client.get("/health/ready").json()["examples"]
+            user_id = next(unquote(path.split("/")[3]) for path in examples if path.startswith("/v1/users/"))
+            assert user_id not in left
+            assert all(client.get(path).status_code == 200 for path in examples)
+            path = f"/v1/users/{quote(user_id, safe='')}"
+            if leave == "erase":
+                assert client.request("DELETE", path).status_code == 200
+            else:
+                assert client.request("PATCH", path, json={"personalization": False}).status_code == 200
+            left.add(user_id)
