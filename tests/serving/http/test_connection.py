@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
+from serving.http.byte_budget import LARGE_SHARE
 from serving.http.connection import MAX_PIPELINED, GuardedConnection
 from serving.runtime.settings import load_settings
 from serving.workers.config import uvicorn_config
@@ -259,5 +260,50 @@ def test_endless_wishes_for_another_protocol_are_bounded_as_other_requests() -> 
             await asyncio.sleep(0.2)
             assert len(connection.pipeline) <= MAX_PIPELINED
             assert (await loop.sock_recv(mine, 100_000)).count(b"HTTP/1.1 200") <= MAX_PIPELINED + 1
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (REQUEST, b"200"),
+        (HEAD + b"x: " + b"y" * 20_000, b"503"),
+        (HEAD + b"x: " + b"y" * 20_000 + b"\r\n\r\n", b"503"),
+        (HEAD + b"".join(b"x-%d: y\r\n" % n for n in range(150)), b"503"),
+    ],
+    ids=["small", "half a header", "a large head", "many headers"],
+)
+def test_heads_count_against_the_budget_and_give_all_of_it_back(sent: bytes, status: bytes) -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            budget = connection.budget
+            budget.n_held = busy = int(budget.limit * LARGE_SHARE)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, sent)
+            answer = await asyncio.wait_for(loop.sock_recv(mine, 65_536), 10)
+            assert answer.split()[1] == status
+            assert (b"retry-after: 1" in answer) is (status == b"503")
+            await asyncio.sleep(0.05)
+            assert budget.n_held == busy
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("end", ["answered", "lost"])
+def test_what_is_held_is_given_back_however_a_request_ends(end: str) -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            loop = asyncio.get_running_loop()
+            body = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 50000\r\n\r\n" + b" " * 49_999
+            await loop.sock_sendall(mine, body)
+            await asyncio.sleep(0.05)
+            assert connection.budget.n_held > 49_999
+            if end == "answered":
+                await loop.sock_sendall(mine, b" ")
+            else:
+                mine.close()
+            await asyncio.sleep(0.1)
+            assert connection.budget.n_held == 0
 
     asyncio.run(steps())
