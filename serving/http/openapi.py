@@ -161,6 +161,7 @@ def _schemas(operations: Iterable[Operation[Any]]) -> Json:
             types |= {operation.body.struct, *operation.body.parts}
     ordered = sorted(types, key=lambda type_: type_.__name__)
     _, components = msgspec.json.schema_components(ordered, schema_hook=_schema_hook, ref_template=_REF)
+    components = msgspec.json.decode(msgspec.json.encode(components))  # defaults are tuples
     classes = {cls.__name__: cls for type_ in inspect.multi_type_info(ordered) for cls in _classes(type_)}
     return {name: _described(schema, classes[name]) for name, schema in components.items()}
 
