@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Callable
 
 import uvloop
 
@@ -59,10 +60,14 @@ class Supply:
         requests: raw requests, sent in turn.
         count: number of requests to send.
         mark: prefix of the text that is kept of each response, up to the next quote; b"" for none.
+        needs_more: whether requests go on after that number.
     """
 
-    def __init__(self, requests: list[bytes], count: int, mark: bytes = b"") -> None:
-        self._requests, self._left, self._mark = requests, count, mark
+    def __init__(
+        self, requests: list[bytes], count: int, mark: bytes = b"", needs_more: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._requests, self._count, self._mark, self._needs_more = requests, count, mark, needs_more
+        self.taken = 0
         self.open = 0
         self.latencies_s: list[float] = []
         self.failed = 0
@@ -71,8 +76,10 @@ class Supply:
 
     def take(self) -> bytes | None:
         """Return the next request, None if none remains."""
-        self._left -= 1
-        return self._requests[self._left % len(self._requests)] if self._left >= 0 else None
+        if self.taken >= self._count and not self._needs_more():
+            return None
+        self.taken += 1
+        return self._requests[self.taken % len(self._requests)]
 
     def answered(self, response: bytes, seconds: float) -> None:
         """Record a response."""

@@ -14,6 +14,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,19 +49,31 @@ def twins(models: Path, folder: Path) -> tuple[str, str]:
     return version, other
 
 
-async def swapping(port: int, folder: Path, versions: tuple[str, str], supply: Supply) -> int:
-    """Switch back and forth while requests remain, and return the number of switches that took effect."""
-    asking = asyncio.create_task(ask_all(port, supply, CONNECTIONS))
-    served = 0
-    while not asking.done():
-        wanted = versions[(served + 1) % 2]
-        await asyncio.to_thread(activate, folder, wanted)
-        while not asking.done() and await ready(port) != wanted:
+@dataclass
+class Swaps:
+    """Switches between two bundles, and how many took effect.
+
+    Attributes:
+        folder: of the bundles.
+        versions: their names; the first one is active.
+        served: number of switches that took effect.
+    """
+
+    folder: Path
+    versions: tuple[str, str]
+    served: int = 0
+
+    async def under(self, port: int, supply: Supply) -> None:
+        """Switch back and forth while requests remain."""
+        asking = asyncio.create_task(ask_all(port, supply, CONNECTIONS))
+        while not asking.done():
+            wanted = self.versions[(self.served + 1) % 2]
+            await asyncio.to_thread(activate, self.folder, wanted)
+            while not asking.done() and await ready(port) != wanted:
+                await asyncio.sleep(BETWEEN_S)
+            self.served += not asking.done()
             await asyncio.sleep(BETWEEN_S)
-        served += not asking.done()
-        await asyncio.sleep(BETWEEN_S)
-    await asking
-    return served
+        await asking
 
 
 async def ready(port: int) -> str:
@@ -80,25 +93,34 @@ def measure(options: argparse.Namespace) -> list[Result]:
         with benchmark_server("--models", folder) as server:
             still = Supply(requests, max(options.swap_requests // 10, 1), VERSION)
             uvloop.run(ask_all(server.port, still, CONNECTIONS))
-            moved = Supply(requests, options.swap_requests, VERSION)
-            served = uvloop.run(swapping(server.port, folder, versions, moved))
+            swaps = Swaps(folder, versions)
+            moved = Supply(requests, options.swap_requests, VERSION, lambda: swaps.served < options.swaps)
+            uvloop.run(swaps.under(server.port, moved))
     mixed = sum(len(seen) != 1 for seen in moved.marked)
     unknown = sum(not seen <= {each.encode() for each in versions} for seen in moved.marked)
     still_p99, p99 = (sorted(each.latencies_s)[len(each.latencies_s) * 99 // 100] for each in (still, moved))
     values = {
         "requests": len(moved.latencies_s),
-        "swaps": served,
-        "failed": moved.failed + options.swap_requests - len(moved.latencies_s),
+        "swaps": swaps.served,
+        "failed": moved.failed + moved.taken - len(moved.latencies_s),
         "mixed": mixed + unknown,
         "slowest_ms": 1000 * max(moved.latencies_s),
         "p99_ratio": p99 / still_p99,
     }
-    return [Result("swap", "swaps under load", values, {"failed": ("<=", 0), "mixed": ("<=", 0)})]
+    return [
+        Result(
+            "swap",
+            "swaps under load",
+            values,
+            {"failed": ("<=", 0), "mixed": ("<=", 0), "swaps": (">=", options.swaps)},
+        )
+    ]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     parser.add_argument("--swap-requests", type=int, default=100_000)
+    parser.add_argument("--swaps", type=int, default=10, help="requests go on until so many took effect")
 
 
 if __name__ == "__main__":

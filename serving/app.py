@@ -20,8 +20,8 @@ from serving.api.routes import OPERATIONS, described
 from serving.http.operation import Operation, Route
 from serving.problems import MEDIA_TYPE, failure_of
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import limit_threads
 from serving.runtime.settings import Settings
+from serving.runtime.snapshot import limit_threads
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI would look for OpenTelemetry at every request; the metrics are at `/metrics`."""

@@ -26,6 +26,7 @@ def record(path: Path, outcomes: Iterable[Outcome], seconds: float) -> None:
         "seconds": round(seconds),
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(run, ensure_ascii=False) + "\n")
 

@@ -79,10 +79,20 @@ def ndcg_of_hits(hits: npt.NDArray[np.bool_], n_relevant: npt.NDArray[np.integer
     >>> ndcg_of_hits(np.array([[True, False], [False, True]]), np.array([1, 3]), 2).round(3)
     array([1.   , 0.387])
     """
-    discounts: Values = 1 / np.log2(np.arange(2, k + 2))
-    gain: Values = np.dot(hits, discounts[: hits.shape[1]])
-    ideal: Values = np.concatenate([[1.0], np.cumsum(discounts)])[np.minimum(n_relevant, k)]
-    return gain / ideal
+    gain: Values = np.dot(hits, discounts(k)[: hits.shape[1]])
+    return gain / ideal_gains(n_relevant, k)
+
+
+def discounts(k: int) -> Values:
+    """Return what a hit at each position of a list adds to its discounted cumulative gain, float64 (k,)."""
+    found: Values = 1 / np.log2(np.arange(2, k + 2))
+    return found
+
+
+def ideal_gains(n_relevant: npt.NDArray[np.integer], k: int) -> Values:
+    """Return the discounted cumulative gain of the best list of each query, float64 (n_queries,); 1 without a hit."""
+    found: Values = np.concatenate([[1.0], np.cumsum(discounts(k))])[np.minimum(n_relevant, k)]
+    return found
 
 
 def average_precision_at_k(lists: Lists, relevant: sparse.csr_matrix, k: int) -> Values:

@@ -90,6 +90,8 @@ class ExtendedAffinity(AffinityModel):
         for type_, weight in zip(owned.tolist(), type_weight.tolist(), strict=True):
             if type_ in by_type:
                 more, share = by_type[type_]
-                is_allowed = slice(self.config.items_per_type) if allowed is None else allowed[more]
-                parts.append((more[is_allowed], (share[is_allowed] * weight).astype(np.float32)))
+                if allowed is not None:
+                    more, share = more[allowed[more]], share[allowed[more]]
+                best = slice(self.config.items_per_type)
+                parts.append((more[best], (share[best] * weight).astype(np.float32)))
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

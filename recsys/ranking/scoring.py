@@ -69,13 +69,15 @@ def mix(
         float64 (n_sources, n).
     """
     again = names.index("repeat") if "repeat" in names and len(names) > 1 else -1
-    mass = max(repeat_share, LEAST_REPEAT_MASS)
-    damping = (repeat_share + REPEAT_FLOOR_SCORE) / (repeat_share + REPEAT_SHARE_HALF_POINT)
-    scores = np.ascontiguousarray(scores, np.float32)
-    parts: npt.NDArray[np.float64] = mix_parts(
-        scores, np.ascontiguousarray(weights), size, again, repeat_share, mass, damping
-    )
+    asked = (np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(weights), size, again)
+    parts: npt.NDArray[np.float64] = mix_parts(*asked, *shares_of_repeats(repeat_share))
     return parts
+
+
+def shares_of_repeats(repeat_share: float) -> tuple[float, float, float]:
+    """Return the share of repeats, the mass of bought items, and what taste counts for these; see `mix`."""
+    damping = (repeat_share + REPEAT_FLOOR_SCORE) / (repeat_share + REPEAT_SHARE_HALF_POINT)
+    return repeat_share, max(repeat_share, LEAST_REPEAT_MASS), damping
 
 
 def weights_of(

@@ -10,11 +10,12 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.metrics import ndcg_of_hits
+from recsys.core.metrics import discounts, ideal_gains
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.fitting.blend import between
+from recsys.kernels.mixing import mix_scores, top_gains
 from recsys.ranking.questions import SOURCES, Questions
-from recsys.ranking.scoring import mix, prior_weights
+from recsys.ranking.scoring import mix, prior_weights, shares_of_repeats
 
 Kind = Literal["next", "new", "tail"]
 Vector = npt.NDArray[np.float64]
@@ -80,20 +81,15 @@ class Trials:
         self._rows = np.flatnonzero(eligible & (n_relevant > 0)[questions.request])
         request = questions.request[self._rows]
         self.requests = np.flatnonzero(n_relevant > 0)
-        position = np.searchsorted(self.requests, request)
-        self.size = np.bincount(position, minlength=len(self.requests))
+        self.size = np.bincount(np.searchsorted(self.requests, request), minlength=len(self.requests))
         columns = [SOURCES.index(name) for name in self.names]
         self._scores = np.ascontiguousarray(questions.scores[self._rows][:, columns].T)
         self._log_trend, self._log_buyers = questions.log_trend[self._rows], questions.log_buyers[self._rows]
         self._n_items, self._n_relevant = questions.n_items[self.requests], n_relevant[self.requests]
         self.n_trials = 0
-        start = np.cumsum(self.size) - self.size
-        self._request = position
-        self._column = np.arange(len(position)) - np.repeat(start, self.size)
         self._taken = taken[self._rows]
-        self._table = np.full((len(self.requests), int(self.size.max(initial=0))), -np.inf, np.float32)
-        self._is_taken = np.zeros(self._table.shape, np.bool_)
-        self._is_taken[position, self._column] = self._taken
+        self._gain, self._norm = _gains(KINDS[kind].metric, self._k, self._n_relevant)
+        self._factors: dict[tuple[float, float], Vector] = {}
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -101,12 +97,17 @@ class Trials:
     def score(self, weights: Weights) -> Vector:
         """Return the score of each eligible candidate, float64 (n,)."""
         per_request = between(weights.few, weights.many, self._n_items)
-        counts = per_request.any(axis=1) | (np.array(self.names) == "repeat")
-        names = tuple(name for name, counted in zip(self.names, counts.tolist(), strict=True) if counted)
-        parts = mix(self._scores[counts], per_request[counts], self.size, names, self.repeat_share)
-        log_factor = weights.trend_power * self._log_trend - weights.tail_discount * self._log_buyers
-        score: Vector = parts.sum(axis=0) * np.exp(log_factor)
+        again = self.names.index("repeat") if "repeat" in self.names and len(self.names) > 1 else -1
+        shares = shares_of_repeats(self.repeat_share)
+        score: Vector = mix_scores(self._scores, per_request, self.size, again, *shares, self._factor(weights))
         return score
+
+    def _factor(self, weights: Weights) -> Vector:
+        """Return the factor of each eligible candidate; most trials of a search have the same."""
+        key = (weights.trend_power, weights.tail_discount)
+        if key not in self._factors:
+            self._factors = {key: np.exp(key[0] * self._log_trend - key[1] * self._log_buyers).astype(np.float64)}
+        return self._factors[key]
 
     def values(self, weights: Weights) -> Vector:
         """Return the metric of each request, float64 (n_requests,)."""
@@ -119,20 +120,15 @@ class Trials:
 
     def values_of(self, score: npt.NDArray[np.floating]) -> Vector:
         """Return the metric of each request for a score of the eligible candidates; ties count against it."""
-        if not len(self):
-            return np.zeros(0)
-        is_listed = score > 0
-        behind = np.where(self._taken, score * np.float32(TIE), 0)
-        self._table[self._request, self._column] = np.where(is_listed, score - behind, -np.inf)
-        k = min(self._k, self._table.shape[1])
-        best = np.argpartition(-self._table, k - 1, axis=1)[:, :k]
-        value = np.take_along_axis(self._table, best, axis=1)
-        best = np.take_along_axis(best, np.argsort(-value, axis=1, kind="stable"), axis=1)
-        hits = np.take_along_axis(self._is_taken, best, axis=1)
-        hits &= np.isfinite(np.take_along_axis(self._table, best, axis=1))
-        if KINDS[self._kind].metric.startswith("ndcg"):
-            return ndcg_of_hits(hits, self._n_relevant, self._k)
-        return np.asarray(hits.sum(axis=1) / self._n_relevant)
+        gains: Vector = top_gains(np.asarray(score, np.float64), self.size, self._taken, self._gain, TIE)
+        return gains / self._norm
+
+
+def _gains(metric: str, k: int, n_relevant: npt.NDArray[np.int64]) -> tuple[Vector, Vector]:
+    """Return what a hit at each position of a list gains, and what the gains of each request are divided by."""
+    if metric.startswith("ndcg"):
+        return discounts(k), ideal_gains(n_relevant, k)
+    return np.ones(k), n_relevant.astype(np.float64)
 
 
 def labels(

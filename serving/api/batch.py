@@ -25,7 +25,7 @@ from serving.http.operation import CountedCall, Operation
 from serving.problems import CapacityError, FieldError, InvalidRequestError, Problem, failure_of
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import Snapshot
+from serving.runtime.snapshot import Snapshot
 
 NDJSON: Final = "application/x-ndjson"
 MAX_LINE_BYTES: Final = 65_536

@@ -32,8 +32,8 @@ from serving.http.operation import Operation
 from serving.problems import shown
 from serving.responses import ANSWER, ResponseMeta, Time, encode, merge_json, moment
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import Snapshot
 from serving.runtime.impressions import ImpressionPayload, impression_payload, user_columns
+from serving.runtime.snapshot import Snapshot
 
 RANKED: Final = "rank"
 """The placement of a given list in the log of impressions."""

@@ -14,7 +14,7 @@ from serving.http.fields import Filter, Id, Integer, Label, Limit, Name, PageTok
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import moment
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import Snapshot
+from serving.runtime.snapshot import Snapshot
 
 MAX_SEED_ITEMS: Final = 100
 MAX_CONTEXT: Final = 50

@@ -18,8 +18,8 @@ from serving.responses import ANSWER, Alive, Readiness, ResponseMeta, encode, me
 from serving.runtime import telemetry
 from serving.runtime.answer_cache import QUARTER_S, AnswerKey, CachedAnswer
 from serving.runtime.app_context import AppContext
-from serving.runtime.bundle_watcher import Snapshot
 from serving.runtime.impressions import UserColumns, impression_payload, user_columns
+from serving.runtime.snapshot import Snapshot
 
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
 FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none"})

@@ -16,13 +16,14 @@ from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
-from serving.runtime.bundle_watcher import BundleWatcher, limit_threads
+from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
 from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
+from serving.runtime.snapshot import limit_threads
 from serving.runtime.telemetry import Telemetry
 
 

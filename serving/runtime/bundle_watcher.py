@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
-
-from threadpoolctl import threadpool_limits
 
 from recsys.bundles.registry import CURRENT, current_version, versions
 from recsys.core.errors import RecsysError, StoreError
@@ -22,19 +19,17 @@ from recsys.core.placements import Placement
 from recsys.core.request import Request
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
-from recsys.live.view import LiveView
-from recsys.pipeline.recommender import Recommender, SampleIds
 from serving.problems import NotReadyError
 from serving.runtime.answer_cache import AnswerCache
 from serving.runtime.clock import Clock
 from serving.runtime.placement_file import PlacementFile
 from serving.runtime.settings import Settings
+from serving.runtime.snapshot import Snapshot, open_snapshot, warm_up
 from serving.runtime.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
-WARM_UP_ROUNDS = 3
 MAX_RETRY_S = 60.0
 
 STEP_ENTRIES = 256
@@ -53,45 +48,6 @@ _PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
 
 OpenLog = Callable[[], EventStore]
 """Returns the live log of this process."""
-
-
-class ExampleCalls:
-    """Paths of calls that work with a bundle; they never name a user who was erased or has opted out.
-
-    Args:
-        recommender: the library over the bundle.
-    """
-
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
-        self._sample = recommender.examples()
-
-    def paths(self) -> tuple[str, ...]:
-        """Return the paths, of another user if that of the last call has left."""
-        if self._has_left(self._sample.user_id):
-            self._sample = self._recommender.examples()
-        return _paths(self._sample)
-
-    def _has_left(self, user_id: str) -> bool:
-        live = self._recommender.live
-        return live is not None and (user_id in live.identities.erasures or live.profiles.is_opted_out(user_id))
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One bundle that is being served; a request uses one snapshot from start to end.
-
-    Attributes:
-        version: the bundle's name in `CURRENT`.
-        recommender: the library over the bundle and, if there is a live log, its later entries.
-        cache: encoded responses of this bundle.
-        examples: calls that work with it.
-    """
-
-    version: str
-    recommender: Recommender
-    cache: AnswerCache
-    examples: ExampleCalls
 
 
 @dataclass(frozen=True)
@@ -372,34 +328,3 @@ def activated_at(settings: Settings) -> float:
         return (settings.models / CURRENT).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def open_snapshot(settings: Settings, version: str) -> Snapshot:
-    """Open a bundle, with a view of the live log that has not read any entry yet.
-
-    Raises:
-        BundleError: the bundle is missing, altered or of another schema version.
-    """
-    recommender = Recommender.of_bundle(settings.models / version)
-    limit_threads(settings)
-    live = LiveView(recommender.engine, in_background=True)
-    recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)
-    return Snapshot(version, recommender, cache, ExampleCalls(recommender))
-
-
-def warm_up(recommender: Recommender) -> None:
-    """Map the bundle's pages into memory and fill its lazy tables."""
-    for _ in range(WARM_UP_ROUNDS):
-        recommender.warm_up()
-
-
-def _paths(examples: SampleIds) -> tuple[str, ...]:
-    item, user = quote(examples.item_id, safe=""), quote(examples.user_id, safe="")
-    item_paths = (f"/v1/items/{item}/recommendations?placement=complementary",)
-    user_paths = tuple(f"/v1/users/{user}/recommendations?placement={name}" for name in ("long_tail", "time_of_day"))
-    return (item_paths if item else ()) + (user_paths if user else ())
-
-
-def limit_threads(settings: Settings) -> None:
-    """Limit the threads of BLAS and OpenMP; OpenMP has one limit for each thread that calls it."""
-    threadpool_limits(settings.threads)

@@ -184,7 +184,8 @@ def test_cold_items_are_shown_to_those_who_will_buy_them(split: Split) -> None:
     has_bought[split.past.target_events.user_idx, split.past.target_events.item_idx] = True
     for user in range(len(engine.users)):
         history = engine.history.of(user, split.cutoff)
-        rows, weight = engine.als.weights_of(history.item_idx, history.event_type, split.cutoff - history.timestamp)
+        age_s = split.cutoff - history.timestamp
+        rows, weight = engine.als.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight)
         seen = ~np.isin(rows, hidden)
         tastes.append(engine.als.fold_in(rows[seen], weight[seen]))
     score = np.array(tastes) @ vectors[hidden].T

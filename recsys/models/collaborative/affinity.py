@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from recsys.core.config.ranges import PositiveInt
 from recsys.data.catalog import Catalog
+from recsys.kernels.history import EVERY, best_of_types, weigh_types
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class AffinityModel:
         Args:
             item_idx: int32 (n,), the user's items.
             weight: float32 (n,), weight of each item, >= 0.
-            allowed: bool (n_items,), items that may be returned; None for all. With a mask, all items of a type are
-                candidates, as a filter may leave none of its best-selling ones.
+            allowed: bool (n_items,), the only items that count; None for all. The best-selling ones of these are the
+                candidates of a type.
 
         Returns:
             Rows, int32, and scores, float32, in [0, 1]; both empty if no item with a known type has a weight above 0.
@@ -80,12 +81,9 @@ class AffinityModel:
         self, item_idx: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """Return the heaviest types of a user's items, int32, and `P(type | user)` of each, float64; see `score`."""
-        types = self.item_type[item_idx]
-        known = (types >= 0) & (weight > 0)
-        owned, inverse = np.unique(types[known], return_inverse=True)
-        type_weight = np.bincount(inverse, weight[known])
-        top_idx = np.argsort(-type_weight, kind="stable")[: self.config.max_types]
-        return owned[top_idx], type_weight[top_idx] / type_weight.sum()
+        types: tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
+        types = weigh_types(self.item_type[item_idx], weight, self.config.max_types)
+        return types
 
     def items_of(
         self,
@@ -94,17 +92,16 @@ class AffinityModel:
         allowed: npt.NDArray[np.bool_] | None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Score the items of some types; see `score`."""
-        length = self.indptr[owned + 1] - self.indptr[owned]
-        if allowed is None:
-            length = np.minimum(length, self.config.items_per_type)
-        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-        entry = np.repeat(self.indptr[owned], length) + within
-        score = self.share[entry] * np.repeat(type_weight, length)
-        rows = self.item_idx[entry]
-        if allowed is not None:
-            kept = allowed[rows]
-            rows, score = rows[kept], score[kept]
-        return rows, score.astype(np.float32)
+        found: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] = best_of_types(
+            self.indptr,
+            self.item_idx,
+            self.share,
+            owned,
+            type_weight,
+            self.config.items_per_type,
+            EVERY if allowed is None else allowed,
+        )
+        return found
 
 
 def fit_affinity(catalog: Catalog, share: npt.NDArray[np.float32], config: AffinityConfig) -> AffinityModel:

@@ -18,6 +18,7 @@ from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
+from recsys.kernels.history import sum_events
 
 FEW_EVENTS: Final = 40
 """Users with at most this many items are folded in by the smaller of the two equivalent systems."""
@@ -163,7 +164,7 @@ class ALSModel:
         item_idx: npt.NDArray[np.int32],
         kind: npt.NDArray[np.int8],
         age_s: npt.NDArray[np.int64],
-        rating_weight: npt.NDArray[np.float32] | float = 1.0,
+        rating_weight: npt.NDArray[np.float32],
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Sum a user's events into distinct items and decayed weights, the input of `fold_in`.
 
@@ -171,14 +172,16 @@ class ALSModel:
             item_idx: int32 (n,), the item of each event.
             kind: int8 (n,), code of each event's type.
             age_s: int64 (n,), age of each event at the user's last event in seconds, >= 0.
-            rating_weight: float32 (n,) or a number, factor of each event, >= 0.
+            rating_weight: float32 (n,), factor of each event, >= 0.
 
         Returns:
             Distinct items, int32, ascending, and their weights, float32; both empty without events.
         """
-        decayed = rating_weight * self.event_weights[kind] * np.exp2(age_s * (-1.0 / (self.half_life_days * DAY_S)))
-        distinct, inverse = np.unique(item_idx, return_inverse=True)
-        return distinct, np.bincount(inverse, decayed, len(distinct)).astype(np.float32)
+        rate = 1 / (self.half_life_days * DAY_S)
+        found: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] = sum_events(
+            item_idx, kind, age_s, rating_weight, self.event_weights, rate
+        )
+        return found
 
 
 def fit_als(

@@ -21,7 +21,7 @@ from serving.api.request_models import (
 )
 from serving.api.routes import ItemList, UserList
 from serving.problems import InvalidRequestError
-from serving.runtime.bundle_watcher import Snapshot
+from serving.runtime.snapshot import Snapshot
 from tests.serving.conftest import Client
 
 

@@ -157,7 +157,7 @@ def test_weights_of_one_shopper_are_a_row_of_all(dataset: Dataset, random: objec
     model = fit_als(sparse.csr_matrix(shape, dtype=np.float32), config, np.random.default_rng(0))
     for user in range(shape[0]):
         own = events.user_idx == user
-        rows, weight = model.weights_of(events.item_idx[own], kinds[own], age_s[own])
+        rows, weight = model.weights_of(events.item_idx[own], kinds[own], age_s[own], np.ones(own.sum(), np.float32))
         row = np.zeros(shape[1])
         row[rows] = weight
         np.testing.assert_allclose(row, whole[user], atol=1e-6)
@@ -177,7 +177,7 @@ def test_leather_fans_are_separated_from_other_users(shop_engine: Engine) -> Non
     def taste(user_id: str) -> float:
         history = shop_engine.history.of(shop_engine.users.row(user_id), shop_engine.dataset_info.end)
         age_s = shop_engine.dataset_info.end - history.timestamp
-        own = shop_engine.als.weights_of(history.item_idx, history.event_type, age_s)
+        own = shop_engine.als.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight)
         return float((shop_engine.als.item_factors[leather] @ shop_engine.als.fold_in(*own)).mean())
 
     others = [taste(user_id) for user_id in USERS_WITH_HISTORY if user_id not in LEATHER_FANS]
