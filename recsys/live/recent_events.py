@@ -199,13 +199,13 @@ def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_eve
         max_events: number of latest events to keep.
     """
     buffer = buffers[0] if len(buffers) == 1 else in_order(np.concatenate([*buffers, np.empty(0, EVENT_DTYPE)]))
-    since = UserHistory(
-        buffer["item_idx"],
+    since = UserHistory(  # copies, as kernels read contiguous columns
+        buffer["item_idx"].copy(),
         buffer["at"].astype(np.int64),
-        buffer["event_type"],
-        buffer["basket_idx"],
-        buffer["hour"],
-        buffer["rating_weight"],
+        buffer["event_type"].copy(),
+        buffer["basket_idx"].copy(),
+        buffer["hour"].copy(),
+        buffer["rating_weight"].copy(),
     )
     every = [part for part in (*parts, since) if len(part)]
     if not every:

@@ -210,6 +210,22 @@ def test_a_view_over_an_older_bundle_equals_a_newer_bundle(shop_tables: ShopTabl
     assert len({*live.history(NEW_YORKER, NOW).hour.tolist()}) > 1
 
 
+@pytest.mark.parametrize("n_events", [1, 2, 5])
+@pytest.mark.parametrize("event", ["purchase", "view_item", "add_to_cart"])
+def test_every_list_is_made_for_who_has_live_events_alone(shop_engine: Engine, event: str, n_events: int) -> None:
+    log = Log(shop_engine)
+    for number, item_id in enumerate(shop_engine.items.ids[:n_events]):
+        log.event("new", item_id, at=NOW - 3600 * number, event=event)
+    history = log.live.history("new", NOW)
+    assert len(history) == n_events
+    for name, column in vars(history).items():
+        assert column.flags.c_contiguous, name
+        assert column.flags.aligned, name
+    for placement in PLACEMENTS.values():
+        seeds = shop_engine.items.ids[:1] if placement.anchor == "item" else ()
+        assert log.listed(placement.name, "new", item_ids=tuple(seeds)) or placement.name == "buy_again"
+
+
 def test_entries_of_the_bundle_are_not_applied_again(shop_engine: Engine) -> None:
     base = replace(shop_engine, dataset_info=replace(shop_engine.dataset_info, store_seq=1))
     body = {"user_id": "new", "item_id": WEEKLY_ITEM, "event": "purchase"}
