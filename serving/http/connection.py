@@ -24,7 +24,7 @@ IS_WANTED: Final = "recsys.is_wanted"
 RECEIVED_AT: Final = "recsys.received_at"
 """Key of a request's scope: when its headers were read, by `perf_counter`."""
 
-MAX_HEAD_BYTES: Final = 65_536
+MAX_HEAD_BYTES: Final = 32_768
 """Of the URL and all headers of one request."""
 
 MAX_HEADERS: Final = 200
@@ -128,16 +128,10 @@ class GuardedConnection(HttpToolsProtocol):
         if self._is_in_head:
             self._n_head += len(data)
         super().data_received(data)
+        if not self.transport.is_closing():
+            self._check_head(data)
         if self.transport.is_closing():
-            return
-        if self._is_in_head:
-            n_new = len(data) if self._n_head else len(data) - max(data.rfind(END_OF_HEAD), 0)
-            if self._n_head > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-                self._refuse_head(431)
-            elif not self._held.add(HEAD_COPIES * n_new):
-                self._refuse_head(503)
-        elif not self._is_inside_request and self._timer is None and self._is_answered:
-            self._close_after(self.timeout_keep_alive)  # only blank lines have arrived
+            self._forget_head()
 
     def on_message_begin(self) -> None:
         """Note that the bytes of a request have begun to arrive."""
@@ -252,8 +246,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._cancel_timer()
         self._cancel_write_timer()
         self._unset_keepalive_if_required()
-        self.scope, self.headers, self.url = NO_SCOPE, [], b""
-        self.app, self.parser = self._answer, None  # type: ignore[assignment]  # they hold this connection
+        self._forget_head()
+        self.app = self._answer  # the other one holds this connection
         if self.on_lost is not None:
             self.on_lost()
 
@@ -288,6 +282,24 @@ class GuardedConnection(HttpToolsProtocol):
             await self._answer(scope, receive, send)
         finally:
             scope[HELD].close()
+
+    def _check_head(self, data: bytes) -> None:
+        """Refuse a head that is too large so far, or that there is no room for."""
+        if self._is_in_head:
+            n_new = len(data) if self._n_head else len(data) - max(data.rfind(END_OF_HEAD), 0)
+            if self._n_head > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+                self._refuse_head(431)
+            elif not self._held.add(HEAD_COPIES * n_new):
+                self._refuse_head(503)
+        elif not self._is_inside_request and self._timer is None and self._is_answered:
+            self._close_after(self.timeout_keep_alive)  # only blank lines have arrived
+
+    def _forget_head(self) -> None:
+        """Free at once what was read of a head: a crowd of connections may be refused before the first one ends."""
+        if self._is_in_head:
+            self._held.close()
+        self.parser = None  # type: ignore[assignment]
+        self.scope, self.headers, self.url = NO_SCOPE, [], b""
 
     def _refuse_head(self, status: int) -> None:
         """Answer, unless another answer is under way, and end the connection."""

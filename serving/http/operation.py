@@ -26,7 +26,7 @@ from serving.runtime.app_context import AppContext
 from serving.runtime.auth import Scope as KeyScope
 from serving.runtime.list_queue import always
 
-MAX_URL_BYTES: Final = 32_768
+MAX_URL_BYTES: Final = 24_576
 """All parameters of a call, percent-encoded: enough for the longest filter in any script; uvicorn has no limit."""
 
 Tag = Literal["recommendations", "events", "catalog", "users", "models", "operations"]

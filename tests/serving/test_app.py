@@ -163,7 +163,7 @@ def test_bad_ids_are_named(client: Client, id_: str, kind: str, field: str) -> N
 
 
 def test_a_very_long_call_is_refused_with_a_short_response(client: Client) -> None:
-    assert "32768" in problem(client, of_item("x", "?" + "a&" * 18000), 414)["detail"]
+    assert "24576" in problem(client, of_item("x", "?" + "a&" * 18000), 414)["detail"]
     assert len(problem(client, of_item("x", "?" + "a&" * 4000 + "limit=1&" * 1000), 422)["errors"]) == 20
 
 

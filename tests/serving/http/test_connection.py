@@ -114,6 +114,25 @@ def test_a_head_that_is_too_large_is_a_431(parts: list[bytes]) -> None:
     asyncio.run(steps())
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"x: " + b"a" * 40_000, b"x: " + b"a" * 40_000 + b"\r\n\r\n", b"x: y\r\n" * 300, b"x\r\n" + b"a" * 9_000],
+    ids=["half a header", "one header", "many headers", "not HTTP"],
+)
+def test_a_head_that_is_refused_is_freed_before_its_connection_has_ended(sent: bytes) -> None:
+    """Hundreds are refused in one turn of the loop; only afterwards do their connections end."""
+
+    async def steps() -> None:
+        async with connected() as (connection, _):
+            connection.data_received(HEAD)
+            connection.data_received(sent)
+            assert connection.transport.is_closing()
+            assert (connection.parser, connection.headers, connection.url) == (None, [], b"")
+            assert connection.budget.n_held == 0
+
+    asyncio.run(steps())
+
+
 def test_requests_that_are_not_waited_for_are_bounded_and_those_before_are_answered() -> None:
     async def steps() -> None:
         async with connected() as (_, mine):
