@@ -235,7 +235,7 @@ def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> st
     propensity = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
     parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), propensity)
     packed = zlib.compress(msgspec.json.encode(head) + b"\n" + b"".join(parts), 1)
-    return urlsafe_b64encode(seal.digest(packed) + packed).decode().rstrip("=")
+    return _as_text(seal.digest(packed) + packed)
 
 
 def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageState:
@@ -247,7 +247,8 @@ def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageStat
     try:
         raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         digest, packed = raw[:SEAL_BYTES], raw[SEAL_BYTES:]
-        if not compare_digest(digest, seal.digest(packed)):
+        is_canonical = _as_text(raw) == token  # decoding ignores the unused bits of the last character, and other signs
+        if not is_canonical or not compare_digest(digest, seal.digest(packed)):
             raise ValueError
         head, _, body = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
         fields = msgspec.json.decode(head, type=TokenHead)
@@ -266,6 +267,10 @@ def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageStat
         fields.log_seq,
         fields.is_start,
     )
+
+
+def _as_text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _read_ranking(head: TokenHead, body: bytes, recommender: Recommender) -> Ranking:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recsys.bundles.bundle import Manifest
@@ -154,6 +154,23 @@ def test_a_token_of_another_bundle_is_refused_and_any_flip_is_seen(shop_engine: 
     for text in ("", "é", "a" * 16_000, token + token):
         with pytest.raises(RequestError, match="page_token"):
             after(recommender, request, text)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_token_has_one_form(shop_engine: Engine, data: st.DataObject) -> None:
+    """Base64 decoders ignore the unused bits of the last character, padding, and signs outside the alphabet."""
+    recommender = open_over(shop_engine)
+    n_items = data.draw(st.integers(1, 4))
+    request = Request("for_you", shop_engine.dataset_info.end, n_items, USERS_WITH_HISTORY[9])
+    _, token = first_page(recommender, request)
+    assert token is not None
+    place = data.draw(st.one_of(st.just(len(token)), st.just(len(token) - 1), st.integers(0, len(token))))
+    rest = data.draw(st.sampled_from([place, place + 1]))
+    other = token[:place] + data.draw(st.text(alphabet="ABCDwxyz019-_=+/ \n.*é", max_size=3)) + token[rest:]
+    assume(other != token)
+    with pytest.raises(RequestError, match="page_token is not a token of this server, or was altered"):
+        after(recommender, request, other)
 
 
 def test_items_that_came_after_the_bundle_are_told_by_their_ids(shop_engine: Engine) -> None:
