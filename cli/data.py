@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,9 @@ Source = Annotated[
     list[Path] | None, typer.Option(help="Parquet, CSV, JSON Lines or .xlsx, or a folder of such files; repeatable.")
 ]
 Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
+
+MAX_SHOWN = 20
+"""Entries of the live log that are named; `--json` names all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -222,4 +226,7 @@ def _show_report(report: IngestReport, out: Path) -> None:
         show_lines(f"{name}: {note}" for note in table.notes)
         if table.ignored_columns:
             show_lines([f"{name}: unknown columns, ignored: {', '.join(table.ignored_columns)}"])
+    if report.set_aside:
+        show_lines([f"the live log: {len(report.set_aside):,} entries cannot be read and are left out"])
+        show_lines(f"the live log: entry {seq}: {why}" for seq, why in islice(report.set_aside.items(), MAX_SHOWN))
     show_lines([f"{out} is written, in the zone {report.info.timezone}"])

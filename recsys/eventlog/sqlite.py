@@ -23,6 +23,7 @@ import msgspec
 
 from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
+from recsys.eventlog.entry_form import fault_of
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
@@ -378,6 +379,11 @@ def _entry(row: LogRow) -> LogEntry:
 def _stored(row: tuple[int, EntryType, str | None, float, float, str]) -> StoredEntry:
     seq, entry_type, key, at, received_at, body = row
     try:
-        return StoredEntry(seq, LogEntry(entry_type, key, at, received_at, _decode(body)))
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:  # the file was altered: the other entries count
-        return StoredEntry(seq, LogEntry(UNREADABLE, None, 0.0, 0.0, {"reason": f"{entry_type} {key!r}: {error}"}))
+        entry = LogEntry(entry_type, key, at, received_at, _decode(body))
+        fault = fault_of(entry)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        fault = str(error)
+    if fault is None:
+        return StoredEntry(seq, entry)
+    # The file was altered, or another program has written it: the other entries count.
+    return StoredEntry(seq, LogEntry(UNREADABLE, None, 0.0, 0.0, {"reason": f"{entry_type} {key!r}: {fault}"}))

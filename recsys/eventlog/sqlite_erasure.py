@@ -42,7 +42,7 @@ _DIGESTS: Final = (
 
 _TOMBSTONES: Final = (
     "SELECT seq, key, at, received_at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure'"
-    " AND seq > ? ORDER BY seq"
+    " AND seq > ? AND typeof(at) = 'real' AND typeof(received_at) = 'real' ORDER BY seq"
 )
 
 _NEVER: Final = (-math.inf, -math.inf)

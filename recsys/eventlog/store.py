@@ -238,12 +238,15 @@ def latest_time(store: EventStore) -> float | None:
     return max((stored.entry.at for stored in newest), default=None)
 
 
-def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:
+def events_table(
+    store: EventStore, up_to_seq: int | None = None, unreadable: list[StoredEntry] | None = None
+) -> pl.DataFrame:
     """Return the stored events and impressions as an events table.
 
     Args:
         store: the live log.
         up_to_seq: the last number to include; all current entries if not given.
+        unreadable: gets the entries of the log that cannot be read, of any type.
 
     Returns:
         The columns of `recsys.core.schema.EVENTS`, one row per event in the order of the log. An impression gives a
@@ -251,8 +254,12 @@ def events_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFram
         impression is left out. Values that do not fit their column are null.
     """
     parts = read_entries(store, READ_BATCH, up_to_seq)
-    frames = [rows_to_frame((row for stored in entries for row in rows_of(stored.entry)), EVENTS) for entries in parts]
-    return pl.concat([rows_to_frame((), EVENTS), *frames])
+    frames = [rows_to_frame((), EVENTS)]
+    for entries in parts:
+        frames.append(rows_to_frame((row for stored in entries for row in rows_of(stored.entry)), EVENTS))
+        if unreadable is not None:
+            unreadable += [stored for stored in entries if stored.entry.entry_type == UNREADABLE]
+    return pl.concat(frames)
 
 
 def rows_of(entry: LogEntry) -> Iterator[Mapping[str, Any]]:

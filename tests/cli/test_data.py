@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
 from tests.cli.conftest import Run
 from training import demo_data
 
@@ -47,6 +50,22 @@ def test_json_is_all_that_is_on_standard_output(recsys: Run, write: Write, out: 
     report = recsys("doctor", "--data", out, "--json")
     assert json.loads(report.out)["users"] == 2
     assert "Supported lists" in recsys("doctor", "--data", out).out
+
+
+def test_entries_of_the_live_log_that_cannot_be_read_are_named(recsys: Run, tmp_path: Path, out: Path) -> None:
+    log = tmp_path / "store.sqlite"
+    with closing(SqliteStore(log)) as store:
+        store.append([LogEntry("item_put", f"i{n}", 1.7e9, 1.7e9, {"offers": n}) for n in range(30)])
+        store.append([LogEntry("item_put", "tea", 1.7e9, 1.7e9, {"title": "Tea"})])
+    said = recsys("ingest", "--from-store", log, "--out", out)
+    assert said.code == 0, said.err
+    assert "the live log: 30 entries cannot be read and are left out" in said.out
+    assert "the live log: entry 6: item_put 'i5': offers is '5': expected a list of objects" in said.out
+    assert said.out.count("expected a list of objects") == 20
+    report = json.loads(recsys("ingest", "--from-store", log, "--out", out, "--json").out)
+    assert len(report["set_aside"]) == 30
+    checked = recsys("store", "check", "--store", log)
+    assert (checked.code, checked.out.count("expected a list of objects")) == (1, 30)
 
 
 def test_options_go_before_the_file_of_settings(recsys: Run, write: Write, out: Path) -> None:

@@ -18,7 +18,7 @@ from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_af
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import open_log
-from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES, EntryType, StoredEntry, events_table
+from recsys.eventlog.store import ITEM_CHANGES, UNREADABLE, USER_CHANGES, EntryType, StoredEntry, events_table
 from training.ingest.casts import CastOptions
 from training.ingest.catalog_state import UNKNOWN_CATALOG, CatalogState
 from training.ingest.raw_table import Origin, RawTable, numbered
@@ -39,6 +39,7 @@ class EventLogExport:
         changes: changes of items and users, in order.
         identities: merges and erasures, with those of the files.
         catalog: facts about the files, with which changes are compared.
+        unreadable: entries that are left out, with the reason.
     """
 
     seq: int
@@ -46,6 +47,7 @@ class EventLogExport:
     changes: tuple[StoredEntry, ...]
     identities: Identities
     catalog: CatalogState = UNKNOWN_CATALOG
+    unreadable: tuple[StoredEntry, ...] = ()
 
     def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Return the log's rows of a table: all events, and the items and users that the log changed.
@@ -130,11 +132,13 @@ def export_event_log(path: Path, identities: Identities | None = None) -> EventL
         identities = identities or Identities()
         for stored in _up_to(last, store.read_types(IDENTITY_CHANGES)):
             identities.apply(stored.entry)
-        changes = tuple(_up_to(last, store.read_types((*ITEM_CHANGES, *USER_CHANGES))))
-        events = events_table(store, last)
+        changes = _up_to(last, store.read_types((*ITEM_CHANGES, *USER_CHANGES)))
+        changes = [stored for stored in changes if stored.entry.entry_type != UNREADABLE]
+        unreadable: list[StoredEntry] = []
+        events = events_table(store, last, unreadable)
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
         events = join_impressions(events, impression_rows(store, followed, last))
-        return EventLogExport(last, events, changes, identities)
+        return EventLogExport(last, events, tuple(changes), identities, unreadable=tuple(unreadable))
 
 
 def validated_log(

@@ -144,10 +144,12 @@ class IngestReport:
     Attributes:
         info: content of `dataset.json`.
         tables: counts of each input table.
+        set_aside: entries of the live log that cannot be read, by number, with the reason.
     """
 
     info: DatasetInfo
     tables: dict[str, TableReport]
+    set_aside: dict[int, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -236,7 +238,8 @@ def ingest(
     )
     rejects_beside(out).unlink(missing_ok=True)
     progress("done", 1.0)
-    return IngestReport(info, reports)
+    unreadable = () if log is None else log.unreadable
+    return IngestReport(info, reports, {stored.seq: str(stored.entry.body["reason"]) for stored in unreadable})
 
 
 def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,11 +11,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.core.schema import EVENT_NAMES
+from recsys.core.schema import EVENT_NAMES, EVENTS, ITEMS, USERS
 from recsys.data.dataset import Dataset, load_dataset, read_info
 from recsys.data.history import HistoryConfig, build_history
+from recsys.eventlog.check import check_log
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import EntryType, LogEntry
 from recsys.fitting.engine import Engine, FittedDataInfo
@@ -25,6 +30,13 @@ from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, inges
 
 NOON = moment(121, 12)
 NOW = datetime.fromtimestamp(NOON + 3600, UTC)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
 
 
 class ShopWithLog:
@@ -78,6 +90,99 @@ def test_a_log_alone_is_a_shop(shop: ShopWithLog) -> None:
     assert dataset.profiles["timezone"].to_list() == ["Europe/Paris"]
     assert dataset.store_seq == report.info.store_seq == 3
     assert report.tables["events of the live log"].kept == 1
+
+
+VALUES = (
+    None,
+    True,
+    5,
+    -0.5,
+    10**30,
+    "",
+    "x",
+    [],
+    [5],
+    [{}],
+    [[None]],
+    {},
+    {"a": 1},
+    {"a": {"b": [1]}},
+    [{"items": 5}],
+)
+FIELDS = {
+    "event": (*EVENTS, "n_items"),
+    "impression": ("items", "shown", "placement", "model_version", "user_id", "session_id", "sampled"),
+    "item_put": (*ITEMS, "attributes", "offers", "updated_at"),
+    "item_patch": (*ITEMS, "attributes", "offers", "updated_at"),
+    "item_delete": ("updated_at",),
+    "user_put": (*USERS, "attributes"),
+    "user_patch": (*USERS, "attributes"),
+    "user_delete": ("attributes",),
+    "merge": ("into",),
+    "unmerge": ("into",),
+    "erasure": ("into",),
+}
+GOOD = {
+    "event": {"event": "purchase", "item_id": "tea", "user_id": "a"},
+    "impression": {"placement": "popular", "items": [{"item_id": "tea"}], "user_id": "a"},
+    "merge": {"into": "a"},
+}
+
+
+def write_past_the_api(path: Path, rows: list[tuple[str, str | None, Any, dict[str, Any]]]) -> None:
+    """Write rows of type, key, time and body as another program could."""
+    with closing(SqliteStore(path)), closing(sqlite3.connect(path)) as db:
+        db.executemany(
+            "INSERT INTO log (kind, key, at, received_at, body) VALUES (?, ?, ?, ?, ?)",
+            [(kind, key, at, at, json.dumps(body)) for kind, key, at, body in rows],
+        )
+        db.commit()
+
+
+@pytest.mark.parametrize("entry_type", FIELDS)
+def test_no_value_of_any_field_ends_the_job(shop: ShopWithLog, entry_type: str) -> None:
+    """Each bad entry is in a table, or is named as set aside; the good ones count."""
+    shop.event("a", "tea")
+    good = GOOD.get(entry_type, {})
+    bodies = [good | {name: value} for name in FIELDS[entry_type] for value in VALUES]
+    rows = [(entry_type, f"k{n}", NOON, body) for n, body in enumerate(bodies)]
+    rows += [(entry_type, "k", at, good) for at in ("noon", b"x", 1e300, -1e300)] + [(entry_type, None, NOON, good)]
+    write_past_the_api(shop.log, rows)
+    shop.event("b", "tea")
+    report, dataset = shop.ingest()
+    assert items_of(dataset, "b") == ["tea"]
+    with closing(SqliteStore(shop.log)) as store:
+        found = check_log(store)
+    assert dict(found.unreadable) == report.set_aside
+    assert all(entry_type in reason and "expected" in reason for reason in report.set_aside.values())
+    if entry_type.endswith(("_put", "_patch", "merge", "impression")):
+        assert report.set_aside
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.sampled_from(sorted(FIELDS)).flatmap(
+            lambda kind: st.tuples(
+                st.just(kind),
+                st.none() | st.sampled_from(["tea", "a", "b"]),
+                st.floats(0, 2e9),
+                st.dictionaries(st.sampled_from(FIELDS[kind]), JSON_VALUES, max_size=4).map(GOOD.get(kind, {}).__or__),
+            )
+        ),
+        max_size=6,
+    )
+)
+def test_no_content_of_entries_ends_the_job(
+    tmp_path_factory: pytest.TempPathFactory, shop_tables: ShopTables, rows: list[Any]
+) -> None:
+    shop = ShopWithLog(tmp_path_factory.mktemp("shop"), shop_tables)
+    shop.event("c", "cup")
+    write_past_the_api(shop.log, rows)
+    report, dataset = shop.ingest()
+    assert items_of(dataset, "c") == ["cup"]
+    with closing(SqliteStore(shop.log)) as store:
+        assert dict(check_log(store).unreadable) == report.set_aside
 
 
 def test_events_join_the_files_and_changes_go_on_top(shop: ShopWithLog, shop_dataset: Dataset) -> None:
