@@ -111,7 +111,7 @@ class RankedItems(msgspec.Struct, frozen=True):
         recommendation_id: unique to this response; send it with later events, for attribution to the placement `rank`.
         as_of: the moment that the response is for.
         model_version: the bundle that the order is from.
-        items: all items, best first; unknown ones are last.
+        items: all items, each once, best first; unknown ones are last.
         missing_ids: items that the bundle does not know.
     """
 
@@ -196,7 +196,8 @@ def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest)
 def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
     """Order a given list of items by how likely a user is to take each next.
 
-    No item is left out: items that are sold out have a rank too, and unknown ones are last.
+    An id that is repeated counts once. No other item is left out: items that are sold out have a rank too, and unknown
+    ones are last.
     """
     snapshot = app_context.watcher.snapshot()
     as_of = as_of_or_now(app_context, body.as_of)

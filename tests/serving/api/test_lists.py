@@ -284,6 +284,8 @@ def test_a_given_list_is_ordered_for_the_user(shop: Client) -> None:
     assert [item["item_id"] for item in shown[0].body["items"]] == found
     assert ask(shop, "/v1/rank", item_ids=[]).status_code == 422
     assert ask(shop, "/v1/rank", item_ids=[PHONES[0]]).status_code == 200
+    answer = ask(shop, "/v1/rank", item_ids=[PHONES[0]] * 5).json()
+    assert [item["item_id"] for item in answer["items"]] == [PHONES[0]], "repeated ids count once"
 
 
 def test_calls_in_a_body_are_counted_by_placement(shop: Client) -> None:
