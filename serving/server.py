@@ -51,7 +51,7 @@ OnReady = Callable[[Ready], None]
 
 
 def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
-    """Serve until SIGINT or SIGTERM; running requests are completed first.
+    """Serve until SIGINT, SIGTERM or SIGHUP; running requests are completed first.
 
     Args:
         settings: as checked by `load_settings`.
@@ -68,7 +68,7 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         )
     with bound(settings) as listener:
         settings = _with_start_time(settings)
-        with _readiness_poll(settings, on_ready), _ignored_sigterm():
+        with _readiness_poll(settings, on_ready), _ignored_sigterm(), _hangup_as_sigterm():
             if settings.workers == 1:
                 serve(settings, create_app(settings), listener)
             else:
@@ -131,6 +131,18 @@ def _ignored_sigterm() -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _hangup_as_sigterm() -> Iterator[None]:
+    """Stop as by SIGTERM when the terminal closes; under `nohup`, which ignores that, go on."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def run_worker(settings: Settings, end: socket.socket, lifeline: Lifeline) -> No
         end: of the channel to the accepting process.
         lifeline: a pipe whose other end only the accepting process holds.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reaches the whole group: the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(lifeline, settings), daemon=True).start()
     # Imported here, so that a worker whose parent ends during the seconds of these imports ends too.
     from serving.app import create_app, log_to_stderr

@@ -24,6 +24,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 MAIN = (
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # the tests may run under nohup
     "from serving.server import run; from serving.runtime.settings import load_settings; "
     "run(load_settings(), {on_ready})"
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from recsys.fitting.engine import Engine
+from serving.server import _hangup_as_sigterm
 from tests.serving.conftest import MAIN, ROOT, Server
 from tests.serving.runtime.test_bundle_watcher import spoil, write_another
 from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
@@ -151,6 +154,43 @@ def test_a_server_reports_readiness_and_stops_cleanly(start: Start, shop_models:
     assert code == 0, err
     assert out.split() == [reply["model_version"], *(server.url + path for path in reply["examples"])]
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_running_request_is_completed_after_a_stop_signal(
+    start: Start, shop_models: Path, tmp_path: Path, workers: int, how: signal.Signals
+) -> None:
+    """The signal reaches all processes of the server, as when its terminal closes."""
+    server = start(shop_models, workers=workers, store=tmp_path / "log")
+    server.wait()
+    body = b'{"events": [{"item_id": "p1", "event": "view_item", "user_id": "u001", "event_id": "slow"}]}'
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.putrequest("POST", "/v1/events")
+    for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
+        connection.putheader(name, value)
+    connection.endheaders(body[:9])
+    time.sleep(0.3)
+    if how == signal.SIGTERM:
+        server.process.send_signal(how)  # as a supervisor of services does
+    else:
+        os.killpg(server.process.pid, how)
+    time.sleep(0.3)
+    connection.send(body[9:])
+    assert connection.getresponse().status == 200
+    connection.close()
+    _, err = server.process.communicate(timeout=20)
+    assert server.process.returncode == 0, err
+    assert "Traceback" not in err
+
+
+def test_a_server_under_nohup_ignores_the_end_of_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _hangup_as_sigterm():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_port_in_use_is_one_clear_error(server: Server, shop_models: Path) -> None:
