@@ -45,7 +45,7 @@ _TOMBSTONES: Final = (
     " AND seq > ? AND typeof(at) = 'real' AND typeof(received_at) = 'real' ORDER BY seq"
 )
 
-_NEVER: Final = (-math.inf, -math.inf)
+_NEVER: Final = (-math.inf, -math.inf, 0)
 
 SCANNED_AT_ONCE: Final = 50_000
 
@@ -56,26 +56,30 @@ class Tombstones:
     """The erasures of the log that one writer knows; for use inside its transactions only."""
 
     def __init__(self) -> None:
-        self._erased: dict[str, tuple[float, float]] = {}
+        self._erased: dict[str, tuple[float, float, int]] = {}
         self._seq = 0
 
     def learn(self, db: sqlite3.Connection) -> None:
         """Read the tombstones that any process has written since the last call."""
         for seq, key, *moments in db.execute(_TOMBSTONES, (self._seq,)).fetchall():
             at, received_at = map(max, moments, self._erased.get(key, _NEVER))
-            self._erased[key], self._seq = (at, received_at), seq
+            self._erased[key], self._seq = (at, received_at, seq), seq
 
     def refuse(self, row: LogRow) -> bool:
         """Return whether a row is older than an erasure of its user.
 
-        Lists are written some time after they were shown: one that was shown before the request of the erasure is
-        older, whatever moment it is for.
+        Lists are written some time after they were shown: one that was shown before the request of the erasure, or that
+        was made without the erasure, is older, whatever moment it is for.
         """
         if not self._erased:
             return False
         is_list = row.entry_type == "impression"
         found = (self._erased.get(key, _NEVER) for key in (row.user_id, row.visitor_id, row.session) if key)
-        return any(row.at < at or (is_list and row.received_at < received_at) for at, received_at in found)
+        made_with = math.inf if row.made_with is None else row.made_with
+        return any(
+            row.at < at or (is_list and (row.received_at < received_at or made_with < seq))
+            for at, received_at, seq in found
+        )
 
 
 class ErasureScan:

@@ -57,6 +57,7 @@ class LogRow(NamedTuple):
         digest: of its key; the first part of an event has the digest of the event's own id.
         follows: whether it is a later part of the event of the row before.
         session: key of an anonymous user of whom only a session is known.
+        made_with: as in `LogEntry`.
     """
 
     entry_type: EntryType
@@ -69,11 +70,12 @@ class LogRow(NamedTuple):
     body: str
     follows: bool = False
     session: str | None = None
+    made_with: int | None = None
 
     @property
     def stored(self) -> tuple[object, ...]:
         """The columns of the table."""
-        return self[:-2]
+        return self[:-3]
 
 
 class OpenedFiles:
@@ -146,7 +148,8 @@ def row_of(entry: LogEntry, position: int) -> LogRow:
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {position} cannot be encoded ({error}): give it valid JSON, ids and times") from error
-    return LogRow(entry_type, key, at, received_at, _text(user_id), _text(visitor_id), digest, text, part > 1, session)
+    of_user = (_text(user_id), _text(visitor_id))
+    return LogRow(entry_type, key, at, received_at, *of_user, digest, text, part > 1, session, entry.made_with)
 
 
 def _text(value: Any) -> str | None:

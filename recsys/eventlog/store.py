@@ -74,6 +74,8 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
         part: for one item of an event with several items, the event's `event_id` and the item's number, from 1. The
             parts of one event follow each other in a call and are all stored or all refused; another event with that
             id is a conflict. Readers do not return it.
+        made_with: for an impression, number of the last entry that its list was made with: it is `erased` if its user
+            was erased after that. Readers do not return it.
     """
 
     entry_type: EntryType
@@ -82,6 +84,7 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     received_at: float
     body: dict[str, Any]
     part: tuple[str, int] | None = None
+    made_with: int | None = None
 
 
 class StoredEntry(msgspec.Struct, frozen=True, gc=False):
@@ -175,7 +178,8 @@ class EventStore(Protocol):
         of these sessions gets a tombstone too, under `recsys.eventlog.identities.user_key`. Merges and tombstones stay
         and contain ids alone. From then on, entries of these ids and sessions with an earlier `at` are refused as
         `erased`; entries at `at` or later are stored, except lists that were shown before the request, as these are
-        written with a delay. The removed events' ids stay refused at any time.
+        written with a delay, and lists that were `made_with` the removed entries. The removed events' ids stay refused
+        at any time.
 
         Args:
             keys: user ids and visitor ids.

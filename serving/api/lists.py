@@ -218,7 +218,8 @@ def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -
     recommendation_id = app_context.id_generator.next()
     payload = ImpressionPayload(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
     if body.log:
-        app_context.impressions.record(recommendation_id, as_of, payload, user_columns(recommender.live, request))
+        user_ids = user_columns(recommender.live, request)
+        app_context.impressions.record(recommendation_id, as_of, payload, user_ids, snapshot.log_seq)
     return encode(RankedItems(recommendation_id, moment(as_of), recommender.version, items, missing))
 
 
@@ -235,7 +236,8 @@ def new_recommendation_id(
     recommendation_id = app_context.id_generator.next()
     if log:
         user_ids = user_columns(snapshot.recommender.live, request)
-        app_context.impressions.record(recommendation_id, shown_at, impression_payload(listed), user_ids)
+        payload = impression_payload(listed)
+        app_context.impressions.record(recommendation_id, shown_at, payload, user_ids, snapshot.log_seq)
     return recommendation_id
 
 

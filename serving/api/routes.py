@@ -82,7 +82,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer)
     elif call.user_id is not None:
         user_ids = user_columns(recommender.live, request)
-    return _item_response(app_context, as_of, answer, user_ids, log=call.log)
+    return _item_response(app_context, as_of, answer, user_ids, snapshot.log_seq, log=call.log)
 
 
 def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
@@ -93,15 +93,21 @@ def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
     answer = snapshot.cache.get(_answer_key(snapshot, call, as_of, limit))
-    return None if answer is None else _item_response(app_context, as_of, answer, None, log=call.log)
+    return None if answer is None else _item_response(app_context, as_of, answer, None, None, log=call.log)
 
 
 def _item_response(
-    app_context: AppContext, as_of: int, answer: CachedAnswer, user_ids: UserColumns | None, *, log: bool
+    app_context: AppContext,
+    as_of: int,
+    answer: CachedAnswer,
+    user_ids: UserColumns | None,
+    log_seq: int | None,
+    *,
+    log: bool,
 ) -> bytes:
     recommendation_id = app_context.id_generator.next()
     if log:
-        app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids)
+        app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids, log_seq)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), answer.token), answer.body)
 
 

@@ -126,7 +126,7 @@ class BundleWatcher:
             reason = self.last_error or missing
             raise NotReadyError(f"no model is served: {reason}", int(self._settings.poll_seconds) + 1)
         self._catch_up(current)
-        return current
+        return current.with_log_seq()
 
     def snapshot_if_current(self) -> Snapshot | None:
         """Return what is being served if it has all entries of the live log; it changes nothing, and never waits.
@@ -167,7 +167,7 @@ class BundleWatcher:
     def up_to_date(self, snapshot: Snapshot) -> Snapshot:
         """Bring a snapshot that is used for long up to date with the live log; a few microseconds."""
         self._catch_up(snapshot)
-        return snapshot
+        return snapshot.with_log_seq()
 
     def identities(self) -> Identities | None:
         """Return the merges that lists are made with, after all entries of the log; None without a bundle."""

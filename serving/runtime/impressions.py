@@ -67,6 +67,7 @@ class Impression(NamedTuple):
         payload: the list.
         user_ids: the user, None if none is given or the user has opted out.
         shown_at: by the machine's clock, seconds since 1970: an erasure after it removes the impression that waits.
+        log_seq: number of the last entry of the live log that the list was made with: a later erasure removes it too.
     """
 
     recommendation_id: str
@@ -74,6 +75,7 @@ class Impression(NamedTuple):
     payload: ImpressionPayload
     user_ids: UserColumns | None
     shown_at: float
+    log_seq: int | None
 
 
 class ImpressionItem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,7 +122,12 @@ class Impressions:
         self._dropped = 0
 
     def record(
-        self, recommendation_id: str, at: int, payload: ImpressionPayload, user_ids: UserColumns | None = None
+        self,
+        recommendation_id: str,
+        at: int,
+        payload: ImpressionPayload,
+        user_ids: UserColumns | None = None,
+        log_seq: int | None = None,
     ) -> None:
         """Queue an impression, if the list is in the sample; any thread may call it, it takes about a microsecond.
 
@@ -129,10 +136,11 @@ class Impressions:
             at: the moment that the response is for, seconds since 1970.
             payload: the list.
             user_ids: the user, None if none is to be stored.
+            log_seq: number of the last entry of the live log that the list was made with.
         """
         if crc32(recommendation_id.encode()) >= self._threshold:
             return
-        impression = Impression(recommendation_id, at, payload, user_ids, self._received_at())
+        impression = Impression(recommendation_id, at, payload, user_ids, self._received_at(), log_seq)
         with self._lock:
             if self._waiting >= self._max_waiting:
                 self._dropped += 1
@@ -189,7 +197,7 @@ class Impressions:
             if len(same) > 1:
                 body["shown"] = [{"recommendation_id": each.recommendation_id, "at": each.at} for each in same]
             key = first.recommendation_id if len(same) == 1 else None
-            entries.append(LogEntry("impression", key, float(first.at), first.shown_at, body))
+            entries.append(LogEntry("impression", key, float(first.at), first.shown_at, body, made_with=first.log_seq))
         return entries
 
     def _body(self, impression: Impression) -> dict[str, Any]:

@@ -47,12 +47,19 @@ class Snapshot:
         recommender: the library over the bundle and, if there is a live log, its later entries.
         cache: encoded responses of this bundle.
         examples: calls that work with it.
+        log_seq: number of the last entry of the live log that a request can count on; None without a log.
     """
 
     version: str
     recommender: Recommender
     cache: AnswerCache
     examples: ExampleCalls
+    log_seq: int | None = None
+
+    def with_log_seq(self) -> Snapshot:
+        """Return the snapshot with the number of the last entry of the log that its view has by now."""
+        live = self.recommender.live
+        return self if live is None else replace(self, log_seq=live.seq)
 
 
 def open_snapshot(settings: Settings, version: str) -> Snapshot:

@@ -107,3 +107,14 @@ def test_lists_that_were_shown_before_an_erasure_are_older_than_it(
 def test_tombstones_are_read_by_an_index(db: sqlite3.Connection) -> None:
     plan = db.execute(f"EXPLAIN QUERY PLAN {sqlite_erasure._TOMBSTONES}", (0,)).fetchall()
     assert "others" in str(plan)
+
+
+@pytest.mark.parametrize(("made_with", "is_refused"), [(None, False), (0, True), (1, False), (2, False)])
+def test_a_list_that_was_made_without_the_erasure_is_refused(
+    db: sqlite3.Connection, made_with: int | None, is_refused: bool
+) -> None:
+    assert append(db, "erasure", "u") == 1
+    tombstones = Tombstones()
+    tombstones.learn(db)
+    later = LogEntry("impression", "r", 9.0, 9.0, {"user_id": "u", "items": []}, made_with=made_with)
+    assert tombstones.refuse(row_of(later, 0)) is is_refused

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -236,3 +237,32 @@ def test_a_list_that_was_shown_before_an_erasure_and_waits_is_erased(shop: Clien
     assert [entry for entry in flushed(shop) if entry.body.get("user_id") == user] == []
     shown = answer(shop, USER)["recommendation_id"]
     assert [entry.key for entry in flushed(shop) if entry.body.get("user_id") == user] == [shown], "a new user's list"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", USER, None),
+        ("GET", f"{ITEM}&user_id={USERS_WITH_HISTORY[9]}", None),
+        ("POST", "/v1/recommendations", {"placement": "for_you", "user_id": USERS_WITH_HISTORY[9]}),
+        ("POST", "/v1/rank", {"item_ids": ["phone-1"], "user_id": USERS_WITH_HISTORY[9]}),
+    ],
+)
+def test_a_list_that_was_made_while_its_user_was_erased_is_not_stored(
+    shop: Client, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """It was made from what the erasure has removed meanwhile, though it is shown later."""
+    user, app_context = USERS_WITH_HISTORY[9], shop.app.state.app_context
+    make_id = app_context.id_generator.next
+
+    def erase_and_make_id() -> str:
+        app_context.store.erase([user], time.time() - 1, app_context.now())
+        return str(make_id())
+
+    monkeypatch.setattr(app_context.id_generator, "next", erase_and_make_id)
+    assert shop.request(method, path, json=body).status_code == 200
+    monkeypatch.undo()
+    assert [entry for entry in flushed(shop) if entry.entry_type == "impression"] == []
+    assert shop.request(method, path, json=body).status_code == 200
+    (entry,) = [entry for entry in flushed(shop) if entry.entry_type == "impression"]
+    assert entry.body["user_id"] == user
