@@ -37,6 +37,8 @@ WORD_COLUMNS: Final = frozenset(name for name, dtype in EVENTS.items() if dtype 
 ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
 """Columns that are fields of the entry itself; a `timestamp` that the shop gives is in its body as well."""
 
+WHOLE_REFUND: Final = ": a live refund names what it takes back, send one refund per item of the order"
+
 ID_FIELDS: Final = ("event_id", "messageId", "eventId")
 
 
@@ -195,7 +197,11 @@ def _faults(row: dict[str, Any]) -> list[FieldError]:
             faults.append(FieldError(shown(value.path), f"{shown(value.path)}: {value.expected}"))
         elif value is not None and (wrong := check(value)):
             faults.append(_fault(name, value, wrong))
-    faults += [FieldError(name, f"{name} is missing") for name in ("item_id", "event") if row.get(name) is None]
+    if row.get("item_id") is None:
+        is_whole_refund = row.get("event") == "refund" and row.get("basket_id") is not None
+        faults.append(FieldError("item_id", f"item_id is missing{WHOLE_REFUND if is_whole_refund else ''}"))
+    if row.get("event") is None:
+        faults.append(FieldError("event", "event is missing"))
     if row.get("quantity") == 0 and row.get("event") == "purchase":
         faults.append(_fault("quantity", 0, "expected more than 0 for a purchase"))
     if all(row.get(name) is None for name in WHO):

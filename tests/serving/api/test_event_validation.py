@@ -56,6 +56,21 @@ def test_formats_of_times(value: Any) -> None:
     assert body(FLAT | {"timestamp": value})["timestamp"] == "2024-05-01T00:00:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("payload", "has_advice"),
+    [
+        ({"event": "refund", "basket_id": "o1", "user_id": "u"}, True),
+        ({"event_name": "refund", "user_id": "u", "params": {"transaction_id": "o1"}}, True),
+        ({"event_name": "refund", "user_id": "u", "params": {"transaction_id": "o1", "items": []}}, True),
+        ({"event": "refund", "user_id": "u"}, False),
+        ({"event": "purchase", "basket_id": "o1", "user_id": "u"}, False),
+    ],
+)
+def test_a_refund_of_a_whole_order_is_told_what_to_send_instead(payload: dict[str, Any], has_advice: bool) -> None:
+    advice = ": a live refund names what it takes back, send one refund per item of the order"
+    assert faults(payload) == {"item_id": f"item_id is missing{advice if has_advice else ''}"}
+
+
 GA4 = {
     "event_name": "purchase",
     "event_timestamp": (NOW - 60) * 1_000_000,
