@@ -262,7 +262,8 @@ class SqliteStore:
 
     def _decide(self, db: sqlite3.Connection, rows: list[LogRow]) -> list[AppendOutcome]:
         """Return the outcomes of rows; among rows with one id, the first acceptable one is stored."""
-        known = self._ids.find(db, {row.digest for row in rows if row.digest is not None})
+        digests = {digest for row in rows for digest in (row.digest, row.alias) if digest is not None}
+        known = self._ids.find(db, digests)
         cyclic = self._cyclic_merges(db, rows) if any(row.entry_type == "merge" for row in rows) else set()
         taken: dict[int, LogRow] = {}
         outcomes: list[AppendOutcome] = []
@@ -315,12 +316,15 @@ class SqliteStore:
             return "erased"
         if row.digest is None:
             return "stored"
-        if row.digest in taken:
-            return _repeated(row, taken[row.digest])
-        if known.get(row.digest) == ERASED_SEQ:
+        if row.digest not in taken and known.get(row.digest) == ERASED_SEQ:
             return "erased"
-        if row.digest in known and (found := db.execute(_KNOWN, (known[row.digest],)).fetchone()):
-            return _repeated(row, LogRow(*found))
+        for digest in (row.digest,) if row.alias is None else (row.digest, row.alias):
+            other = taken.get(digest)
+            if other is None and digest in known:
+                found = db.execute(_KNOWN, (known[digest],)).fetchone()
+                other = None if found is None else LogRow(*found)
+            if other is not None and (digest == row.digest or other.key == row.key):
+                return _repeated(row, other)
         return "stored"
 
     def _find(self, scan: ErasureScan) -> None:

@@ -50,6 +50,10 @@ T = TypeVar("T")
 encode: Final = msgspec.json.Encoder().encode
 
 
+FIRST_PART: Final = "#1"
+"""Ends the key of the first part of an event of several items."""
+
+
 class LogRow(NamedTuple):
     """An entry as a row of the table, with what is checked before it is stored.
 
@@ -58,6 +62,8 @@ class LogRow(NamedTuple):
         follows: whether it is a later part of the event of the row before.
         session: key of an anonymous user of whom only a session is known.
         made_with: as in `LogEntry`.
+        alias: digest under which another event may have the same key: of `<id>#1` as the first part of an event `<id>`,
+            and as an id of its own.
     """
 
     entry_type: EntryType
@@ -71,11 +77,12 @@ class LogRow(NamedTuple):
     follows: bool = False
     session: str | None = None
     made_with: int | None = None
+    alias: int | None = None
 
     @property
     def stored(self) -> tuple[object, ...]:
         """The columns of the table."""
-        return self[:-3]
+        return self[:-4]
 
 
 class OpenedFiles:
@@ -143,13 +150,20 @@ def row_of(entry: LogEntry, position: int) -> LogRow:
         event_id, part = entry.part or (None, 1)
         known_as = key if event_id is None or part > 1 else event_id
         digest = digest_of(entry_type, known_as) if is_keyed and known_as is not None else None
+        alias = _alias_of(entry) if is_keyed else None
         at, received_at = float(entry.at), float(entry.received_at)
         if not (math.isfinite(at) and math.isfinite(received_at)):
             raise ValueError("a time is not finite")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"entry {position} cannot be encoded ({error}): give it valid JSON, ids and times") from error
     of_user = (_text(user_id), _text(visitor_id))
-    return LogRow(entry_type, key, at, received_at, *of_user, digest, text, part > 1, session, entry.made_with)
+    return LogRow(entry_type, key, at, received_at, *of_user, digest, text, part > 1, session, entry.made_with, alias)
+
+
+def _alias_of(entry: LogEntry) -> int | None:
+    if entry.key is None or not entry.key.endswith(FIRST_PART):
+        return None
+    return digest_of(entry.entry_type, entry.key.removesuffix(FIRST_PART) if entry.part is None else entry.key)
 
 
 def _text(value: Any) -> str | None:

@@ -11,20 +11,23 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.core.errors import StoreError
 from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_schema
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.sqlite_schema import STORE_SCHEMA_VERSION
-from recsys.eventlog.store import LogEntry
+from recsys.eventlog.store import LogEntry, events_table
 
 NOON: Final = 1_700_000_000.0
 SOON_S: Final = 60
@@ -461,3 +464,40 @@ def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[o
     plan = store._writer.execute(f"EXPLAIN QUERY PLAN {getattr(sqlite, sql)}", values).fetchall()
     assert any(index in row[-1] for row in plan), plan
     assert not any(row[-1] == "SCAN log" for row in plan), plan
+
+
+def parts(event_id: str, n_items: int, text: str = "") -> list[LogEntry]:
+    """The entries of an event of several items, as the API makes them."""
+    of_items = [event(f"{event_id}#{number}", text=text) for number in range(1, n_items + 1)]
+    return [
+        msgspec.structs.replace(each, body=each.body | {"n_items": n_items}, part=(event_id, number))
+        for number, each in enumerate(of_items, 1)
+    ]
+
+
+@given(
+    calls=st.lists(
+        st.lists(
+            st.one_of(
+                st.builds(lambda key: [event(key)], st.sampled_from(["mp", "mp#1", "mp#2", "mp#1#1", "mp#01", "#1"])),
+                st.builds(parts, st.sampled_from(["mp", "mp#1", ""]), st.integers(2, 3), st.sampled_from(["", "x"])),
+            ),
+            max_size=3,
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=60)
+def test_no_two_events_are_exported_under_one_id(tmp_path_factory: pytest.TempPathFactory, calls: Any) -> None:
+    """Whether the ids are a shop's own or those of items of one event, in one call or several, in any order."""
+    with closing(SqliteStore(tmp_path_factory.mktemp("log") / "store.sqlite")) as store:
+        for call in calls:
+            sent = [entry for each in call for entry in each]
+            outcomes = store.append(sent)
+            assert "stored" not in store.append(sent), "the same call again adds nothing"
+            for entry, outcome in zip(sent, outcomes, strict=True):
+                of_id = [stored.entry for stored in store.read_after(0, 99) if stored.entry.key == entry.key]
+                if outcome in ("stored", "duplicate"):
+                    assert [each.body for each in of_id] == [entry.body]
+        ids = events_table(store)["event_id"].to_list()
+        assert len(set(ids)) == len(ids)
