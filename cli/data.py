@@ -14,7 +14,7 @@ from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from training.ingest.ingest import IngestReport, TableReport
+    from training.ingest.reports import IngestReport, TableReport
 
 Source = Annotated[
     list[Path] | None, typer.Option(help="Parquet, CSV, JSON Lines or .xlsx, or a folder of such files; repeatable.")

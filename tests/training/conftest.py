@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
+from training.ingest.reports import IngestReport
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 

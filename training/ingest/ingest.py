@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import polars as pl
 
@@ -15,7 +14,7 @@ from recsys.core.config.ranges import NonNegativeFloat, Share
 from recsys.core.config.toml_reader import check_config
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.progress import Progress, silent
-from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, DatasetInfo, names_instead
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, names_instead
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
 from recsys.data.null_words import spelled
 from training.ingest.casts import CastOptions, is_zone
@@ -27,6 +26,7 @@ from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, m
 from training.ingest.number_columns import Decimal
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
+from training.ingest.reports import IngestReport, table_report
 from training.ingest.several_files import with_lists
 from training.ingest.timestamp_columns import TimestampOptions
 from training.ingest.validation import EMPTIED, REJECTS, ValidationResult, ValidationRules, validate_table
@@ -106,56 +106,6 @@ class IngestConfig:
     tag_separators: str | None = None
 
 
-@dataclass(frozen=True)
-class TableReport:
-    """Counts of one table.
-
-    Attributes:
-        rows: input rows: those that were kept, left out as duplicates, rejected and skipped.
-        kept: rows of the output.
-        duplicates: rows left out because another row is equal or replaces them.
-        rejected: rows left out because they break a rule.
-        skipped: events that are not about an item, by name, most frequent first.
-        reasons: rows by reason, most frequent first; a row that breaks two rules counts for both.
-        emptied: cells of kept rows that break a rule and are empty now, by column and reason.
-        examples: by reason, where the first row or cell with it is, its value, and what is accepted.
-        unknown_events: rejected events of unknown names, by name, most frequent first.
-        ignored_columns: columns of the input that the table does not have.
-        notes: how ambiguous columns were read.
-    """
-
-    rows: int
-    kept: int
-    duplicates: int
-    rejected: int
-    skipped: dict[str, int]
-    reasons: dict[str, int]
-    emptied: dict[str, int]
-    examples: dict[str, str]
-    unknown_events: dict[str, int]
-    ignored_columns: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """The result of an ingest.
-
-    Attributes:
-        info: content of `dataset.json`.
-        tables: counts of each input table.
-        set_aside: entries of the live log that cannot be read, by number, with the reason.
-    """
-
-    info: DatasetInfo
-    tables: dict[str, TableReport]
-    set_aside: dict[int, str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return asdict(self)
-
-
 def ingest(
     sources: InputFiles,
     config: IngestConfig,
@@ -217,8 +167,8 @@ def ingest(
         kept = concat_logs(kept, logged, identities, () if log is None else log.new_offers(kept))
         _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
-    reports = {table: _table_report(part, state.notes.get(table, ())) for table, part in validated.items()}
-    reports |= {f"{table} of the live log": _table_report(part) for table, part in from_log.items()}
+    reports = {table: table_report(part, state.notes.get(table, ())) for table, part in validated.items()}
+    reports |= {f"{table} of the live log": table_report(part) for table, part in from_log.items()}
     emptied = pl.concat(
         [pl.DataFrame(schema=EMPTIED), *(part.emptied for part in (*validated.values(), *from_log.values()))]
     )
@@ -377,22 +327,6 @@ def _why_refused(part: ValidationResult, table: str, names: list[str], config: I
 
 def _rows(count: int) -> str:
     return "row" if count == 1 else "rows"
-
-
-def _table_report(part: ValidationResult, notes: tuple[str, ...] = ()) -> TableReport:
-    return TableReport(
-        rows=part.rows,
-        kept=part.kept.height,
-        duplicates=part.duplicates,
-        rejected=part.rejected,
-        skipped=part.skipped,
-        reasons=part.reasons(),
-        emptied=part.emptied_cells(),
-        examples=part.examples,
-        unknown_events=part.unknown_events(),
-        ignored_columns=part.ignored_columns,
-        notes=(*part.notes, *notes),
-    )
 
 
 def _ordered(rows: pl.DataFrame, table: str) -> pl.DataFrame:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.ingest.attributes import typed_columns
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 from training.ingest.timestamp_columns import TimestampOptions
 
 Run = Callable[..., tuple[IngestReport, Path]]

@@ -26,7 +26,8 @@ from recsys.live.view import LiveView
 from recsys.models.temporal.repeat import purchase_stats
 from tests.shop import OPTED_OUT, TIMEZONE, WEEKLY_ITEM, WEEKLY_SHOPPERS, ShopTables, moment
 from training.ingest.catalog_state import CatalogConfig
-from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest
+from training.ingest.ingest import IngestConfig, InputFiles, ingest
+from training.ingest.reports import IngestReport
 
 NOON = moment(121, 12)
 NOW = datetime.fromtimestamp(NOON + 3600, UTC)

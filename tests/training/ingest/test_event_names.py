@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, OTHER_EVENTS
 from training.ingest.event_names import SKIP, aliases_of, find_skipped
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 
 Run = Callable[..., tuple[IngestReport, Path]]
 Write = Callable[..., Path]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENTS, ITEMS, USERS
-from training.ingest.ingest import IngestConfig, IngestReport, InputFiles, ingest, rejects_beside
+from training.ingest.ingest import IngestConfig, InputFiles, ingest, rejects_beside
+from training.ingest.reports import IngestReport
 
 Run = Callable[..., tuple[IngestReport, Path]]
 Write = Callable[..., Path]

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 
 Run = Callable[..., tuple[IngestReport, Path]]
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 
 Run = Callable[..., tuple[IngestReport, Path]]
 BERLIN = IngestConfig(timezone="Europe/Berlin")

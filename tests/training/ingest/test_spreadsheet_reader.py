@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from training.ingest.csv_reader import FIRST_LINE, CsvHeader
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 from training.ingest.spreadsheet_reader import read_spreadsheet
 
 Run = Callable[..., tuple[IngestReport, Path]]

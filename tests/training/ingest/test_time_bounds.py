@@ -17,7 +17,8 @@ from recsys.core.timestamps import EARLIEST_EVENT, to_seconds
 from serving.api.event_validation import TimestampBounds, entries_of
 from serving.problems import InvalidRequestError
 from training.ingest.casts import PROBLEMS
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 from training.ingest.time_bounds import with_event_bounds, without_extreme_times
 
 Run = Callable[..., tuple[IngestReport, Path]]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from recsys.core.schema import EVENTS
 from training.ingest.casts import PROBLEMS
 from training.ingest.checks import ROW
-from training.ingest.ingest import IngestConfig, IngestReport
+from training.ingest.ingest import IngestConfig
+from training.ingest.reports import IngestReport
 from training.ingest.whole_refunds import with_refunded_items
 
 Run = Callable[..., tuple[IngestReport, Path]]
