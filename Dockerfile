@@ -18,11 +18,12 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin recsys \
-    && install --directory --owner recsys --group recsys --mode 0700 /models /data
+    && install --directory --owner recsys --group recsys --mode 0700 /models /data /var/cache/recsys
 COPY --from=build /opt/recsys /opt/recsys
 COPY --chmod=0755 deploy/nightly.sh /usr/local/bin/recsys-nightly
-ENV PATH=/opt/recsys/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/recsys/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/var/cache/recsys
 USER recsys
+RUN python -c "import recsys.pipeline.recommender"
 VOLUME ["/models", "/data"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

@@ -25,6 +25,7 @@ from training.ingest.ingest import IngestConfig
 ROOT: Final = Path(__file__).parents[1]
 NIGHTLY: Final = ROOT / "deploy" / "nightly.sh"
 GUIDE: Final = ROOT / "docs" / "deployment.md"
+CACHE: Final = "NUMBA_CACHE_DIR"
 RECSYS: Final[Any] = typer.main.get_command(build_app())
 COMMANDS: Final = frozenset(RECSYS.commands)
 UNITS: Final = sorted((ROOT / "deploy").glob("recsys*.service"))
@@ -75,11 +76,20 @@ def test_the_training_unit_runs_the_nightly_job_in_the_folders_of_the_server() -
     train, serve = (dict(settings(ROOT / "deploy" / f"{name}.service")) for name in ("recsys-train", "recsys"))
     assert f"install -m 0755 deploy/{NIGHTLY.name} {train['ExecStart']}\n" in GUIDE.read_text(encoding="utf-8")
     places = dict(word.split("=") for word in environment_of(ROOT / "deploy" / "recsys-train.service"))
-    assert set(places) == {"PATH", *re.findall(r"\$\{([A-Z]+):=", NIGHTLY.read_text(encoding="utf-8"))}
+    assert set(places) == {"PATH", CACHE, *re.findall(r"\$\{([A-Z]+):=", NIGHTLY.read_text(encoding="utf-8"))}
     assert f"--models {places['MODELS']} " in serve["ExecStart"]
     assert train["User"] == serve["User"]
     state = {f"/var/lib/{folder}" for folder in train["StateDirectory"].split()}
     assert {places["MODELS"], places["DATA"]} <= state
+
+
+def test_compiled_code_is_kept_where_the_service_can_write() -> None:
+    for unit in UNITS:
+        cache = dict(word.split("=") for word in environment_of(unit))[CACHE]
+        assert cache == f"/var/cache/{dict(settings(unit))['CacheDirectory']}"
+    lines = logical_lines(ROOT / "Dockerfile")
+    (cache,) = (word.partition("=")[2] for line in lines for word in line.split() if word.startswith(f"{CACHE}="))
+    assert any("--owner recsys" in line and cache in line for line in lines)
 
 
 def settings(unit: Path) -> list[tuple[str, str]]:

@@ -90,5 +90,5 @@ def test_windows_are_adjacent_and_start_at_local_midnight(shop: Dataset) -> None
 def test_a_window_without_earlier_events_is_refused(shop: Dataset) -> None:
     with pytest.raises(DataError, match="holdout-days"):
         find_window(shop, "tune", 14)
-    with pytest.raises(DataError, match="holdout-days"):
+    with pytest.raises(DataError, match="no event to hold out: ingest with --events"):
         find_window(dataset_of(), "report", 1)
