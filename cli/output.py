@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,49 @@ def progress() -> Iterator[OnProgress]:
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task("starting", total=1.0)
         yield lambda stage, share=0.0: bars.update(task, description=stage, completed=share)
+
+
+@contextmanager
+def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of some things are done, per second, and the time left: as a bar, else as a line per tenth."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_count(what)
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        task = bars.add_task(what, total=None, rate="")
+        rate = _rates()
+        yield lambda done, total: bars.update(task, completed=done, total=total, rate=f"{rate(done):,.0f}/s")
+
+
+def _plain_count(what: str) -> Callable[[int, int], None]:
+    rate, shown = _rates(), [-1.0]
+
+    def tell_count(done: int, total: int) -> None:
+        share, per_second = done / max(total, 1), rate(done)
+        if share - shown[0] >= PLAIN_STEP or (share == 1 and shown[0] < 1):
+            shown[0] = share
+            left = f", {per_second:,.0f} per second, {(total - done) / per_second:,.0f} s left" if per_second else ""
+            tell(f"{share:4.0%} {done:,} of {total:,} {what}{left}")
+
+    return tell_count
+
+
+def _rates() -> Callable[[int], float]:
+    """Return a function from what is done to the number per second since its first call."""
+    first: list[tuple[float, int]] = []
+
+    def rate(done: int) -> float:
+        if not first:
+            first.append((time.monotonic(), done))
+        seconds = time.monotonic() - first[0][0]
+        return (done - first[0][1]) / seconds if seconds > 0 else 0.0
+
+    return rate
 
 
 def _plain() -> OnProgress:

@@ -27,7 +27,7 @@ from cli.options import (
     context_of,
     parse_moment,
 )
-from cli.output import progress, show_json, show_lines, show_table
+from cli.output import count_progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request, to_wire
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recsys.core.placements import Anchor, Placement
     from recsys.pipeline.recommender import Recommender
     from training.batch import BatchReport
+    from training.batch.ids import Subject
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {
     "item": "nothing is known about this item for such a list",
@@ -67,8 +68,25 @@ def recommend(
     as_of: Annotated[
         str | None, typer.Option(help="Moment of the list, RFC 3339.", show_default="the latest known event")
     ] = None,
-    users: Annotated[Path | None, typer.Option(metavar="FILE", help="User ids: text, CSV, Parquet …")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Lists of --users: .parquet or .ndjson.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Many lists, one per user: ids as text, CSV, Parquet …")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(metavar="FILE", help="Many lists, one per item: ids likewise.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Output of many lists: a .parquet or .ndjson file, or a folder for shards."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for many lists.", show_default="one per processor")
+    ] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Lists per shard.", show_default="1000")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the shards in a folder: parquet or ndjson.", show_default="parquet"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Keep the finished shards of an interrupted run with the same inputs.")
+    ] = True,
     placements: PlacementFile = None,
     filter_: FilterText = None,
     live_log: LiveLogBeside = None,
@@ -77,24 +95,31 @@ def recommend(
     channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one list with its reasons, or write one list per user of --users to --out."""
+    """Show one list with its reasons, or write one list per user of --users, or per item of --items, to --out."""
     from recsys.core.timestamps import to_seconds
     from recsys.pipeline.recommender import Recommender
-    from training.batch import BatchRequest, batch_recommend
+    from training.batch import SHARD_SIZE, BatchPlan, BatchRequest, batch_recommend
 
     moment = parse_moment(as_of, "--as-of") if as_of else None
     context = context_of(region, store, channel)
-    if users is not None or out is not None:
-        if users is None or out is None or item or filter_ or {user, visitor, session} != {None}:
+    if any(path is not None for path in (users, items, out)):
+        is_one = item or filter_ or any(id_ is not None for id_ in (user, visitor, session))
+        if (users is None) == (items is None) or out is None or is_one:
             raise ConfigError(
-                "--users FILE and --out FILE go together, without --user, --visitor, --session, --item and --filter"
+                "--users FILE (or --items FILE) and --out PATH go together, without --user, --visitor, --session, "
+                "--item and --filter"
             )
-        with progress() as on_progress:
-            length = DEFAULT_LIMIT if limit is None else limit
-            request = BatchRequest(placement or "for_you", length, moment, placements, live_log, context)
-            report = batch_recommend(models, users, out, request, on_progress)
-        show_json(asdict(report)) if as_json else _show_push(report, out)
+        name = placement or ("for_you" if users else "complementary")
+        subject: Subject = "user" if users else "item"
+        length = DEFAULT_LIMIT if limit is None else limit
+        request = BatchRequest(name, length, moment, placements, live_log, context, subject)
+        plan = BatchPlan(workers, SHARD_SIZE if shard_size is None else shard_size, format_, resume)
+        with count_progress(f"{name} lists") as on_count:
+            report = batch_recommend(models, users or items or Path(), out, request, plan, on_count)
+        show_json(asdict(report)) if as_json else _show_push(report, out, subject)
         return
+    if not resume or any(option is not None for option in (workers, shard_size, format_)):
+        raise ConfigError("--workers, --shard-size, --format and --no-resume are for --users FILE or --items FILE")
     check_ids(user=user, visitor=visitor, session=session)
     recommender = Recommender.open(models, placements, live_log)
     seconds = recommender.latest if moment is None else to_seconds(moment)
@@ -105,8 +130,8 @@ def recommend(
         raise UnknownItemError(seeds[0])
     if limit is None:
         limit = known.limit if (known := recommender.placements.get(chosen)) else DEFAULT_LIMIT
-    items = recommender.filter(filter_)
-    one = Request(chosen, seconds, limit, user, seeds, visitor, session, filter=items, context=context)
+    allowed = recommender.filter(filter_)
+    one = Request(chosen, seconds, limit, user, seeds, visitor, session, filter=allowed, context=context)
     answer = recommender.recommend_for(one)
     if as_json:
         show_json(_plain(answer, seconds, recommender))
@@ -161,11 +186,17 @@ def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> d
     return {**plain, "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
 
 
-def _show_push(report: BatchReport, out: Path) -> None:
+def _show_push(report: BatchReport, out: Path, subject: Subject) -> None:
+    moment = datetime.fromtimestamp(report.as_of, UTC).isoformat()
+    details = [
+        f"{report.fallbacks:,} got the fallback list",
+        f"{report.empty:,} lists are empty",
+        f"{report.erased:,} were erased and have no list" if report.erased else "",
+        f"{report.kept_shards:,} of {report.shards:,} shards are from an interrupted run" if report.kept_shards else "",
+    ]
     show_lines(
         [
-            f"{out} is written by {report.model_version}: {report.items:,} items for {report.users:,} users; "
-            f"{report.fallbacks:,} of them are unknown and got the fallback list, {report.empty:,} lists are empty"
-            + (f"; {report.erased:,} were erased and have no list" if report.erased else "")
+            f"{out} is written by {report.model_version}, as of {moment}: {report.items:,} items for "
+            f"{report.users:,} {subject}s; {', '.join(filter(None, details))}"
         ]
     )

@@ -86,6 +86,11 @@ def test_a_cart_names_what_it_does_not_know(recsys: Run, shop_models: Path) -> N
         (["--user", "", "--users", "users.txt", "--out", "lists.parquet"], "go together"),
         (["--users", "users.txt"], "go together"),
         (["--out", "lists.parquet", "--user", "u"], "go together"),
+        (["--users", "users.txt", "--items", "items.txt", "--out", "lists.parquet"], "go together"),
+        (["--user", "u", "--workers", "2"], "--workers, --shard-size, --format and --no-resume are for --users"),
+        (["--user", "u", "--no-resume"], "--no-resume are for --users"),
+        (["--users", "users.txt", "--out", "lists.parquet", "--workers", "0"], "--workers) is 0"),
+        (["--users", "users.txt", "--out", "lists.parquet", "--shard-size", "0"], "--shard-size) is 0"),
     ],
 )
 def test_a_wrong_call_names_what_is_wrong(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:
@@ -100,7 +105,19 @@ def test_lists_for_many_users_go_to_a_file(recsys: Run, shop_models: Path, tmp_p
     users.write_text("u010\nnobody\n")
     words = ("--models", shop_models, "--users", users, "--out", out, "--limit", 5)
     said = recsys("recommend", *words)
-    assert (said.code, "10 items for 2 users; 1 of them are unknown" in said.out) == (0, True), said.out
+    assert (said.code, "10 items for 2 users; 1 got the fallback list" in said.out) == (0, True), said.out
     assert pl.read_parquet(out).height == 10
     report = json.loads(recsys("recommend", *words, "--json").out)
     assert (report["users"], report["fallbacks"]) == (2, 1)
+
+
+def test_lists_for_many_items_go_to_a_folder(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
+    items, out = tmp_path / "items.csv", tmp_path / "lists"
+    items.write_text(f"item_id\n{PHONES[0]}\n{PHONES[1]}\n", encoding="utf-8")
+    words = ("--models", shop_models, "--items", items, "--out", out, "--limit", 3, "--format", "ndjson")
+    said = recsys("recommend", *words, "--shard-size", 1, "--workers", 1)
+    assert (said.code, "for 2 items" in said.out) == (0, True), said.out
+    assert "50% 1 of 2 complementary lists" in said.err
+    lines = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("lists-*.ndjson"))]
+    assert [line["seed_id"] for line in lines] == [PHONES[0], PHONES[1]]
+    assert all(item["title"] for line in lines for item in line["items"])
