@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -104,8 +106,17 @@ class _Process:
 
 def _start(options: WriterOptions) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its processes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
     _Process.writer = options.open()
+
+
+def _end_with_parent() -> None:
+    """End this process once its parent was killed; else it would wait for shards forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write(shard: Shard) -> ShardCounts:
