@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,11 +28,13 @@ from recsys.filters.filter import Filter
 from recsys.fitting.engine import Engine
 from recsys.live.reachability import unreachable_users
 from recsys.live.view import LiveView
+from recsys.pipeline.batch import recommend_batch
 from recsys.pipeline.explain import Explanation, explain
 from recsys.pipeline.offer_view import offer_context_key
 from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.pipeline.resolve import user_attributes
 from recsys.retrieval.audience import audience_scores
+from recsys.retrieval.block_search import BlockSearch
 from recsys.rules.loader import read_placements
 from recsys.rules.masks import Masks
 from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
@@ -185,6 +187,20 @@ class Recommender:
         """
         return recommend_with_trace(self.current, request, self.version, self.live, self.placements, self.masks)
 
+    def recommend_batch(
+        self, requests: Iterable[Request], search: BlockSearch | None = None
+    ) -> Iterator[Recommendations]:
+        """Yields the list of each request; equal to `recommend_for`, and faster for many users.
+
+        Args:
+            requests: in any number.
+            search: keeps decoded vectors from one batch to the next; a new one if not given.
+
+        Raises:
+            RequestError: naming the field that cannot be served.
+        """
+        return recommend_batch(self.current, requests, self.version, self.live, self.placements, self.masks, search)
+
     def answer(self, request: Request) -> Recommendations:
         """Deprecated alias of `recommend_for`, for one release."""
         warnings.warn("Recommender.answer is deprecated: call recommend_for", DeprecationWarning, stacklevel=2)
@@ -243,10 +259,8 @@ class Recommender:
             as_of: an aware moment; that of the latest known event if not given.
         """
         moment = self._moment(as_of)
-        return [
-            list(self.recommend_for(Request(placement, moment, limit, user_id=user_id)).items)
-            for user_id in _ids("user_ids", user_ids)
-        ]
+        requests = [Request(placement, moment, limit, user_id=user_id) for user_id in _ids("user_ids", user_ids)]
+        return [list(found.items) for found in self.recommend_batch(requests)]
 
     def for_sessions(
         self,

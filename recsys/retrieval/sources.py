@@ -19,7 +19,6 @@ from recsys.retrieval.user_state import UserState
 Source = Callable[[UserState], Scored]
 
 N_PER_SOURCE: Final = 120
-MAX_OWN_FOUND: Final = 300
 N_NEIGHBORS: Final = 40
 EARLIEST_DUE: Final = 0.8
 LATEST_DUE: Final = 3.0
@@ -45,14 +44,7 @@ def due_source(state: UserState) -> Scored:
 
 def als_source(state: UserState) -> Scored:
     """Items that similar users buy: the hybrid index, searched with a vector folded in from the history."""
-    rows, weight = state.weighted_history
-    if not (weight > 0).any():
-        return _nothing()
-    engine = state.engine
-    k = min(N_PER_SOURCE + min(len(rows), MAX_OWN_FOUND), engine.n_items)
-    scores, found = engine.index.search(state.vector[None], k, state.query.allowed)
-    kept = (found[0] >= 0) & (scores[0] > 0)
-    return found[0][kept], scores[0][kept]
+    return state.nearest if (state.weighted_history[1] > 0).any() else _nothing()
 
 
 def copurchase_source(state: UserState) -> Scored:

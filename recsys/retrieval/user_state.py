@@ -17,6 +17,9 @@ from recsys.retrieval.candidates import Scored
 from recsys.retrieval.query import Query
 
 N_HEAVIEST: Final = 60
+N_NEAREST: Final = 120
+MAX_OWN_FOUND: Final = 300
+"""Most of the user's own items that the nearest items are searched beyond."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,26 @@ class UserState:
         """The user in the space of the items' vectors, float32 (n_factors,); zeros without a history."""
         return self.engine.als.fold_in(*self.weighted_history)
 
+    @property
+    def n_nearest(self) -> int:
+        """Number of nearest items that are searched: those that may be the user's own, and others."""
+        return min(N_NEAREST + min(len(self.weighted_history[0]), MAX_OWN_FOUND), self.engine.n_items)
+
+    @cached_property
+    def nearest(self) -> Scored:
+        """The allowed items of the largest inner products with the user's vector, and the products, best first."""
+        scores, rows = self.engine.index.search(self.vector[None], self.n_nearest, self.query.allowed)
+        return _positive(rows[0], scores[0])
+
+    def keep_nearest(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> None:
+        """Keep what a search of many users at once has found, so that none is made for this user alone.
+
+        Args:
+            rows: int32 (n_nearest or more,), best first; -1 past the last item.
+            scores: float32, their inner products.
+        """
+        object.__setattr__(self, "nearest", _positive(rows[: self.n_nearest], scores[: self.n_nearest]))
+
     @cached_property
     def own(self) -> PurchaseStats:
         """Counts, recency and intervals of the items that the user bought."""
@@ -83,3 +106,8 @@ class UserState:
         best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]
         return rows[best], weight[best]
+
+
+def _positive(rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> Scored:
+    kept = (rows >= 0) & (scores > 0)
+    return rows[kept], scores[kept]

@@ -61,8 +61,8 @@ def batch_top_k(
         DataError: if shapes do not fit each other, a vector is not finite, or `k` is below 1.
     """
     _check(user_vectors, item_vectors, k, seen, allowed)
-    reach = _lengths(user_vectors, "user_vectors") * (1 + user_vectors.shape[1] * np.finfo(np.float32).eps)
-    items = _Items.of(item_vectors, allowed)
+    reach = _reach(user_vectors)
+    items = ItemsByLength.of(item_vectors, allowed)
     n_users = len(user_vectors)
     keys = np.full((n_users, k), EMPTY)
 
@@ -80,8 +80,8 @@ def batch_top_k(
 
 
 @dataclass(frozen=True)
-class _Items:
-    """Items by decreasing length.
+class ItemsByLength:
+    """Items by decreasing length, ready for the search of many blocks of users.
 
     Attributes:
         vectors: float32 (n, n_factors).
@@ -96,7 +96,8 @@ class _Items:
     length: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, vectors: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_] | None) -> _Items:
+    def of(cls, vectors: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_] | None) -> ItemsByLength:
+        """Order items; see `batch_top_k` for the arguments."""
         length = _lengths(vectors, "item_vectors")
         row = np.argsort(-length, kind="stable")
         if allowed is not None:
@@ -104,6 +105,14 @@ class _Items:
         position = np.full(len(vectors), -1)
         position[row] = np.arange(len(row))
         return cls(np.ascontiguousarray(vectors[row], np.float32), row, position, np.append(length[row], 0))
+
+    def search(
+        self, user_vectors: npt.NDArray[np.float32], k: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the best items of one block of users, on one thread; see `batch_top_k`."""
+        keys = np.full((len(user_vectors), k), EMPTY)
+        _scan(np.ascontiguousarray(user_vectors, np.float32), _reach(user_vectors), self, None, keys)
+        return _rows(keys), _scores(keys)
 
     def positions(self, seen: sparse.csr_matrix) -> sparse.csc_matrix:
         """Return the seen items of a block of users by position, CSC (n_users, n)."""
@@ -117,7 +126,7 @@ class _Items:
 def _scan(
     users: npt.NDArray[np.float32],
     reach: npt.NDArray[np.float64],
-    items: _Items,
+    items: ItemsByLength,
     seen: sparse.csc_matrix | None,
     keys: Keys,
 ) -> None:
@@ -182,6 +191,11 @@ def _scores(keys: Keys) -> npt.NDArray[np.float32]:
     ordered = (keys >> 32).astype(np.int32)
     score = (ordered ^ ((ordered >> 31) & np.int32(2**31 - 1))).view(np.float32)
     return np.where(keys == EMPTY, np.float32(-np.inf), score)
+
+
+def _reach(user_vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the lengths of users with a margin for rounding."""
+    return _lengths(user_vectors, "user_vectors") * (1 + user_vectors.shape[1] * np.finfo(np.float32).eps)
 
 
 def _lengths(vectors: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float64]:

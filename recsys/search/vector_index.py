@@ -99,6 +99,11 @@ class FlatIndex:
                 return found
         return _search(self.faiss_index, queries, k, allowed)
 
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """Decode all vectors, float32 (n, n_dimensions), for searches of many queries at once."""
+        decoded: npt.NDArray[np.float32] = self.faiss_index.reconstruct_n(0, self.faiss_index.ntotal)
+        return decoded
+
     @cached_property
     def tiers(self) -> Sequence[VectorTier]:
         """The longest vectors, the first tier's the longest of all; empty where the index is small."""
@@ -170,6 +175,10 @@ class ExtendedIndex(FlatIndex):
     def tiers(self) -> Sequence[VectorTier]:
         """The tiers of `base`."""
         return self.base.tiers
+
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """Decode the vectors of both parts."""
+        return np.vstack([self.base.vectors(), self.extra])
 
     def search(
         self, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from recsys.core.files import replacing
 from recsys.core.request import Recommendations, Request
 from recsys.live.reachability import is_erased
 from recsys.pipeline.recommender import Recommender
+from recsys.retrieval.block_search import BlockSearch
 from training.batch.formats import Responses, format_of
 from training.batch.ids import Subject
 from training.batch.run import ShardCounts
@@ -63,11 +64,13 @@ class ShardWriter:
         recommender: the open bundle.
         request: the list.
         as_of: its moment, seconds since 1970 UTC.
+        search: keeps decoded vectors from one shard to the next.
     """
 
     recommender: Recommender
     request: BatchRequest
     as_of: int
+    search: BlockSearch = field(default_factory=BlockSearch, repr=False)
 
     def write(self, shard: Shard) -> ShardCounts:
         """Write the file of a shard, completely or not at all, after reading the live log.
@@ -87,16 +90,27 @@ class ShardWriter:
         """Return whether an id is that of a user who was erased."""
         return self.request.subject == "user" and is_erased(self.recommender.live, id_)
 
-    def _lists(self, ids: list[str]) -> Iterator[Recommendations]:
+    def _lists(self, ids: Sequence[str]) -> list[Recommendations]:
+        requests = [self._request(id_) for id_ in ids]
+        try:
+            return list(self.recommender.recommend_batch(requests, self.search))
+        except Exception:
+            self._name_failing(ids, requests)
+            raise
+
+    def _request(self, id_: str) -> Request:
         request = self.request
-        for id_ in ids:
-            user_id, item_ids = (id_, ()) if request.subject == "user" else (None, (id_,))
-            one = Request(request.placement, self.as_of, request.limit, user_id, item_ids, context=request.context)
+        user_id, item_ids = (id_, ()) if request.subject == "user" else (None, (id_,))
+        return Request(request.placement, self.as_of, request.limit, user_id, item_ids, context=request.context)
+
+    def _name_failing(self, ids: Sequence[str], requests: Sequence[Request]) -> None:
+        """Raise an error that names the id that a batch fails for, found by one request after the other."""
+        for id_, request in zip(ids, requests, strict=True):
             try:
-                yield self.recommender.recommend_for(one)
+                self.recommender.recommend_for(request)
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
-                raise DataError(f"no list can be made for {request.subject} {id_!r} ({reason})") from error
+                raise DataError(f"no list can be made for {self.request.subject} {id_!r} ({reason})") from error
 
 
 def _count(shard: Shard, responses: Responses) -> ShardCounts:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.dataset import VIEW_ITEM_LIST
-from recsys.retrieval import sources
+from recsys.retrieval import sources, user_state
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import Scored, UserState
 from recsys.search.vector_index import FlatIndex
@@ -93,9 +93,9 @@ def test_als_needs_something_that_was_liked() -> None:
 
 
 def test_als_finds_its_number_beyond_what_the_shopper_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "N_PER_SOURCE", 2)
+    monkeypatch.setattr(user_state, "N_NEAREST", 2)
     assert len(CANDIDATE_SOURCES["als"](state_of((0, 0)))[0]) == 3
-    monkeypatch.setattr(sources, "MAX_OWN_FOUND", 0)
+    monkeypatch.setattr(user_state, "MAX_OWN_FOUND", 0)
     assert len(CANDIDATE_SOURCES["als"](state_of((0, 0)))[0]) == 2
 
 

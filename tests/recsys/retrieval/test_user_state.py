@@ -87,3 +87,13 @@ def test_the_lift_is_that_of_a_loop(bought: list[tuple[int, int]], rows: list[in
     found = state.lift(i32(*rows))
     assert found.dtype == np.float32
     assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_a_block_found_is_kept_as_the_own_search_finds_it() -> None:
+    state, alone = state_of((0, 0)), state_of((0, 0))
+    n = alone.n_nearest
+    scores, rows = ENGINE.index.search(alone.vector[None], N_ITEMS)
+    state.keep_nearest(np.append(rows[0], -1).astype(np.int32), np.append(scores[0], -np.inf).astype(np.float32))
+    assert n == N_ITEMS
+    assert state.nearest[0].tolist() == alone.nearest[0].tolist()
+    assert (state.nearest[1] > 0).all()

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsys.core.errors import DataError
 from recsys.search import batch_top_k as module
-from recsys.search.batch_top_k import batch_top_k
+from recsys.search.batch_top_k import ItemsByLength, batch_top_k
 
 TWO_USERS = np.eye(2, dtype=np.float32)
 FOUR_ITEMS = np.array([[1, 0], [3, 1], [2, 5], [0, 4]], np.float32)
@@ -134,6 +134,19 @@ def test_long_vectors_first_saves_most_products(monkeypatch: pytest.MonkeyPatch)
     items = (rng.standard_normal((20000, 16)) * rng.gamma(0.2, 1, (20000, 1))).astype(np.float32)
     batch_top_k(users, items, 10, sparse.csr_matrix((100, 20000)))
     assert 0 < sum(products) < 0.4 * 100 * 20000
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3, 0.0])
+def test_ordered_items_serve_many_blocks(share: float) -> None:
+    rng = np.random.default_rng(9)
+    users, items = rng.standard_normal((40, 6)).astype(np.float32), rng.standard_normal((900, 6)).astype(np.float32)
+    allowed = rng.random(900) < share
+    ordered = ItemsByLength.of(items, allowed)
+    expected = batch_top_k(users, items, 12, allowed=allowed)
+    for start in range(0, 40, 8):
+        found = ordered.search(users[start : start + 8], 12)
+        for left, right in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(left, right[start : start + 8])
 
 
 @pytest.mark.parametrize(

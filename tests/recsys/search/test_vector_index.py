@@ -183,3 +183,14 @@ def test_nearest_of_nothing_is_empty(n: int, m: int, k: int) -> None:
     scores, rows = nearest(vectors, queries, k)
     assert scores.shape == rows.shape == (m, k)
     assert (rows >= 0).sum() == m * min(k, n)
+
+
+@pytest.mark.parametrize("n_extra", [0, 7])
+def test_decoded_vectors_have_the_products_of_the_search(n_extra: int) -> None:
+    rng = np.random.default_rng(11)
+    vectors = rng.standard_normal((200, 8)).astype(np.float32)
+    base = FlatIndex.build(vectors[: 200 - n_extra])
+    index = ExtendedIndex.over(base, vectors[200 - n_extra :]) if n_extra else base
+    query = rng.standard_normal((1, 8)).astype(np.float32)
+    scores, rows = index.search(query, 50)
+    np.testing.assert_allclose((index.vectors() @ query[0])[rows[0]], scores[0], rtol=1e-5)
