@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from recsys.core.errors import RequestError
+
+T = TypeVar("T")
 
 UNKNOWN = -1
 """Row of an id that is not in the map."""
@@ -90,3 +94,27 @@ class ExtendedIdMap(IdMap):
     def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int32]:
         """See `IdMap.rows`."""
         return np.fromiter((self.row(id_) for id_ in ids), np.int32)
+
+
+def not_text(name: str, values: Iterable[T]) -> Iterable[T]:
+    """Return values that are not a text, which is itself an iterable of texts.
+
+    Raises:
+        RequestError: naming the argument.
+    """
+    if isinstance(values, str):
+        raise RequestError(name, f"{name} is the text {values!r}: expected a list of ids, such as [{values!r}]")
+    return values
+
+
+def checked_ids(name: str, ids: Iterable[str]) -> tuple[str, ...]:
+    """Check that ids are several texts.
+
+    Raises:
+        RequestError: naming the argument.
+    """
+    found = tuple(not_text(name, ids))
+    for each in found:
+        if not isinstance(each, str):
+            raise RequestError(name, f"{name} has {each!r}: expected ids as text, such as {str(each)!r}")
+    return found

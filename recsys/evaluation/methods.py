@@ -16,8 +16,7 @@ from recsys.data.dataset import DAY_S
 from recsys.evaluation.baselines import PERSONAL, POPULARITY_WEIGHT, TrainingSlice
 from recsys.evaluation.tasks import ANONYMOUS, Task
 from recsys.fitting.engine import Engine
-from recsys.pipeline.resolve import resolve
-from recsys.pipeline.stages import rank
+from recsys.pipeline.batch import rank_batch
 from recsys.retrieval.query import Ranking
 
 BLOCK_CELLS = 20_000_000
@@ -50,17 +49,21 @@ def served_rankings(
 ) -> Iterator[Ranking]:
     """Yield the same lists with scores and sources, one query at a time."""
     chosen = PLACEMENTS[placement] if isinstance(placement, str) else placement
-    users, items = engine.users.ids, engine.items.ids
-    for query_idx in track(range(len(task)), chosen.name, progress):
-        user, seed = int(task.user_idx[query_idx]), int(task.seed[query_idx])
-        request = Request(
-            placement=chosen.name,
-            as_of=int(task.as_of[query_idx]),
-            limit=k,
-            user_id=users[user] if user != ANONYMOUS else None,
-            item_ids=(items[seed],) if seed != ANONYMOUS else (),
-        )
-        yield rank(chosen, resolve(engine, request, chosen))
+    requests = (_request(engine, task, query_idx, chosen, k) for query_idx in range(len(task)))
+    found = rank_batch(engine, requests, {chosen.name: chosen})
+    for _ in track(range(len(task)), chosen.name, progress):
+        yield next(found)[2]
+
+
+def _request(engine: Engine, task: Task, query_idx: int, placement: Placement, k: int) -> Request:
+    user, seed = int(task.user_idx[query_idx]), int(task.seed[query_idx])
+    return Request(
+        placement=placement.name,
+        as_of=int(task.as_of[query_idx]),
+        limit=k,
+        user_id=engine.users.ids[user] if user != ANONYMOUS else None,
+        item_ids=(engine.items.ids[seed],) if seed != ANONYMOUS else (),
+    )
 
 
 def baseline_lists(

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
 from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
 from recsys.bundles.registry import current_version, live_log_beside
 from recsys.core.errors import BundleError, RequestError, UnknownItemError
-from recsys.core.ids import UNKNOWN
+from recsys.core.ids import UNKNOWN, checked_ids, not_text
 from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.core.timestamps import to_seconds
@@ -38,8 +38,6 @@ from recsys.retrieval.block_search import BlockSearch
 from recsys.rules.loader import read_placements
 from recsys.rules.masks import Masks
 from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
-
-T = TypeVar("T")
 
 MAX_SEEDS: Final = 100
 """Latest items of a session that count."""
@@ -259,7 +257,7 @@ class Recommender:
             as_of: an aware moment; that of the latest known event if not given.
         """
         moment = self._moment(as_of)
-        requests = [Request(placement, moment, limit, user_id=user_id) for user_id in _ids("user_ids", user_ids)]
+        requests = [Request(placement, moment, limit, user_id=user_id) for user_id in checked_ids("user_ids", user_ids)]
         return [list(found.items) for found in self.recommend_batch(requests)]
 
     def for_sessions(
@@ -282,7 +280,7 @@ class Recommender:
         Raises:
             RequestError: naming the argument that cannot be served.
         """
-        asked = [_ids(f"sessions[{n}]", session) for n, session in enumerate(_not_text("sessions", sessions))]
+        asked = [checked_ids(f"sessions[{n}]", session) for n, session in enumerate(not_text("sessions", sessions))]
         if isinstance(as_of, datetime) or as_of is None:
             moments = [self._moment(as_of)] * len(asked)
         elif isinstance(as_of, Sequence):
@@ -320,7 +318,7 @@ class Recommender:
         """
         moment = self._moment(as_of)
         lists = []
-        for item_id in _ids("item_ids", item_ids):
+        for item_id in checked_ids("item_ids", item_ids):
             if not self.knows_item(item_id):
                 raise UnknownItemError(item_id)
             request = Request(placement, moment, limit, user_id=user_id, item_ids=(item_id,))
@@ -344,7 +342,7 @@ class Recommender:
         Raises:
             UnknownItemError: if the bundle does not know an item.
         """
-        asked = _ids("item_ids", item_ids)
+        asked = checked_ids("item_ids", item_ids)
         rows = self.engine.item_rows(asked)
         if (rows == UNKNOWN).any():
             raise UnknownItemError(asked[int(np.argmax(rows == UNKNOWN))])
@@ -386,27 +384,3 @@ class Recommender:
         if not isinstance(as_of, datetime):
             raise RequestError("as_of", f"as_of is {as_of!r}: expected an aware datetime, such as datetime.now(UTC)")
         return to_seconds(as_of)
-
-
-def _not_text(name: str, values: Iterable[T]) -> Iterable[T]:
-    """Return values that are not a text, which is itself an iterable of texts.
-
-    Raises:
-        RequestError: naming the argument.
-    """
-    if isinstance(values, str):
-        raise RequestError(name, f"{name} is the text {values!r}: expected a list of ids, such as [{values!r}]")
-    return values
-
-
-def _ids(name: str, ids: Iterable[str]) -> tuple[str, ...]:
-    """Check that ids are several texts, as a text is itself an iterable of texts.
-
-    Raises:
-        RequestError: naming the argument.
-    """
-    found = tuple(_not_text(name, ids))
-    for each in found:
-        if not isinstance(each, str):
-            raise RequestError(name, f"{name} has {each!r}: expected ids as text, such as {str(each)!r}")
-    return found

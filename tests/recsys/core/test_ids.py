@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.core.ids import UNKNOWN, ExtendedIdMap, IdMap
+from recsys.core.errors import RequestError
+from recsys.core.ids import UNKNOWN, ExtendedIdMap, IdMap, checked_ids, not_text
 
 ids = st.lists(st.text(min_size=1, max_size=8), max_size=20)
 
@@ -48,3 +50,14 @@ def test_a_grown_map_has_the_rows_of_both_parts_and_hides_some() -> None:
     assert grown.rows("abcde").tolist() == [0, UNKNOWN, 2, UNKNOWN, UNKNOWN]
     assert grown.ids[3] == "d"
     assert len(grown) == 4
+
+
+def test_one_text_is_no_list_of_ids() -> None:
+    assert checked_ids("user_ids", iter(["a", "茶"])) == ("a", "茶")
+    with pytest.raises(RequestError, match=r"user_ids is the text 'u1': expected a list of ids, such as \['u1'\]"):
+        checked_ids("user_ids", "u1")
+    with pytest.raises(RequestError, match="sessions is the text"):
+        not_text("sessions", "i1")
+    with pytest.raises(RequestError, match="item_ids has 7: expected ids as text, such as '7'") as caught:
+        checked_ids("item_ids", [7])  # type: ignore[list-item]
+    assert caught.value.field == "item_ids"

@@ -204,8 +204,10 @@ def test_an_interrupted_job_continues_at_its_moment_and_without_users_who_were_e
 def test_nobody_has_a_list_and_the_file_is_still_whole(
     shop_models: Path, users_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Recommender.recommend_for
-    monkeypatch.setattr(Recommender, "recommend_for", lambda self, request: replace(answer(self, request), items=()))
+    answer = Recommender.recommend_batch
+    monkeypatch.setattr(
+        Recommender, "recommend_batch", lambda *words: (replace(found, items=()) for found in answer(*words))
+    )
     report = batch_recommend(shop_models, users_file, tmp_path / "lists.parquet", BatchRequest())
     assert (report.items, report.empty) == (0, len(USERS))
     assert pl.read_parquet(tmp_path / "lists.parquet").schema == pl.Schema(COLUMNS["user"])
