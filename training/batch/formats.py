@@ -95,12 +95,13 @@ def _columns(responses: Responses, subject: Subject, title: Title) -> pl.DataFra
         return list(chain.from_iterable(map(repeat, values, sizes)))
 
     item_ids = [item.item_id for item in items]
+    titles = {item_id: title(item_id) for item_id in set(item_ids)}
     values: tuple[list[Any], ...] = (
         per_item([id_ for id_, _ in responses]),
         per_item(ids),
         [item.rank for item in items],
         item_ids,
-        list(map(title, item_ids)),
+        [titles[item_id] for item_id in item_ids],
         [item.score for item in items],
         [item.source for item in items],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -109,6 +110,8 @@ def _start(options: WriterOptions) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
     _Process.writer = options.open()
+    gc.freeze()  # the bundle stays: collections need not look at it
+    gc.disable()
 
 
 def _end_with_parent() -> None:
@@ -120,4 +123,7 @@ def _end_with_parent() -> None:
 
 
 def _write(shard: Shard) -> ShardCounts:
-    return _Process.writer.write(shard)
+    """Write a shard. Garbage is collected once after it: lists are many objects, and none of them refer in cycles."""
+    counts = _Process.writer.write(shard)
+    gc.collect()
+    return counts
