@@ -77,7 +77,8 @@ def recommend(
         typer.Option(metavar="PATH", help="Output of many lists: a .parquet or .ndjson file, or a folder for shards."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes for many lists.", show_default="one per processor")
+        int | None,
+        typer.Option(help="Processes for many lists.", show_default="one per processor, fewer for few lists"),
     ] = None,
     shard_size: Annotated[int | None, typer.Option(help="Lists per shard.", show_default="1000")] = None,
     format_: Annotated[

@@ -26,6 +26,8 @@ from training.batch.run import Run, RunInputs, ShardCounts, clear, interrupted, 
 from training.batch.shards import BatchRequest, Shard, ShardWriter
 
 SHARD_SIZE: Final = 1000
+LISTS_PER_PROCESS: Final = 1000
+"""Lists that take as long as the start of a process; of fewer, none is started unless it is asked for."""
 
 OnCount = Callable[[int, int], None]
 """Receives the number of lists that are written, and of all."""
@@ -36,7 +38,7 @@ class BatchPlan:
     """How the lists are written.
 
     Attributes:
-        n_processes: number of processes, >= 1; None for one per processor that may be used.
+        n_processes: number of processes, >= 1; None for one per processor that may be used, fewer for few lists.
         shard_size: lists per shard, >= 1.
         file_format: `parquet` or `ndjson` where the output is a folder; None for `parquet`.
         resumes: whether finished shards of an interrupted run with the same inputs are kept.
@@ -145,7 +147,9 @@ def _write_missing(
     n_kept, n_done = len(counts), sum(len(shards[number].ids) for number in counts)
     missing = [shard for number, shard in shards.items() if number not in counts]
     on_count(n_done, len(ids))
-    n_processes = max(1, min(plan.n_processes or len(os.sched_getaffinity(0)), len(missing)))
+    worthwhile = sum(len(shard.ids) for shard in missing) // LISTS_PER_PROCESS
+    n_processes = plan.n_processes or min(len(os.sched_getaffinity(0)), worthwhile)
+    n_processes = max(1, min(n_processes, len(missing)))
     with run.recording() as record, closing(write_shards(writer, options, missing, n_processes)) as written:
         for found in written:
             record(found)
