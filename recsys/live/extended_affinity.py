@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.topk import top_k
-from recsys.models.collaborative.affinity import AffinityModel
+from recsys.models.collaborative.affinity import FILTERED_DEPTH, AffinityModel
 
 Scored = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
@@ -92,6 +92,6 @@ class ExtendedAffinity(AffinityModel):
                 more, share = by_type[type_]
                 if allowed is not None:
                     more, share = more[allowed[more]], share[allowed[more]]
-                best = slice(self.config.items_per_type)
+                best = slice(self.config.items_per_type * (1 if allowed is None else FILTERED_DEPTH))
                 parts.append((more[best], (share[best] * weight).astype(np.float32)))
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

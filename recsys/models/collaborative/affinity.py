@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import numpy.typing as npt
 from recsys.core.config.ranges import PositiveInt
 from recsys.data.catalog import Catalog
 from recsys.kernels.history import EVERY, best_of_types, weigh_types
+
+FILTERED_DEPTH: Final = 3
+"""With a filter, so many times as many items of a type are candidates: other sources find fewer."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class AffinityModel:
             self.share,
             owned,
             type_weight,
-            self.config.items_per_type,
+            self.config.items_per_type * (1 if allowed is None else FILTERED_DEPTH),
             EVERY if allowed is None else allowed,
         )
         return found
