@@ -165,9 +165,7 @@ class LiveView:
                 if left is not None:
                     left -= len(entries)
                     if left <= 0:
-                        self._events.settle()
                         return False
-            self._events.settle()
             self.seq, self._seen = max(self.seq, last), version
         return True
 
@@ -220,7 +218,6 @@ class LiveView:
             except Exception as error:  # no entry may stop the others
                 self._set_aside(seq, entry.entry_type, entry.key or "", error)
         self.seq = last
-        self._events.pack()
 
     def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
         self.n_set_aside += 1
