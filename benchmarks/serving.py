@@ -33,6 +33,8 @@ N_EVENTS = 50
 EVENTS_A_CALL = 1000
 SAMPLES = 50
 SESSION_ITEMS = 10
+RETURNING = 10
+"""Users whose lists are asked for again and again."""
 CONNECTIONS = (1, 16, 64)
 BARE = "bare FastAPI, fixed body"
 LISTS = "/v1/recommendations"
@@ -158,7 +160,9 @@ def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dic
 
     every = {f"{BARE}, {n}": ServedCall(bare, always([get("/fixed")]), n) for n in CONNECTIONS}
     every |= {f"complementary, {n}": ServedCall(server, always(of_items), n) for n in CONNECTIONS}
-    every |= {f"for_you, repeated, {n}": ServedCall(server, always(of_users["for_you"]), n) for n in CONNECTIONS}
+    every |= {
+        f"for_you, repeated, {n}": ServedCall(server, always(of_users["for_you"][:RETURNING]), n) for n in CONNECTIONS
+    }
     every |= {f"for_you, 50 events, {n}": ServedCall(uncached, always(of_users["for_you"]), n, 0.1) for n in (16, 64)}
     return every | {
         "complementary, impressions off, 16": ServedCall(silent, always(of_items), 16),
