@@ -3,16 +3,19 @@
     python -m benchmarks --models models --json bench.json
     python -m benchmarks --only fold-in
 
-Every value is compared with a baseline of the same run. `benchmarks.events` and `benchmarks.freshness` run separately.
+Every value is compared with a baseline of the same run. The machine and its load are printed, and each run is added to
+`benchmarks/history/bench.jsonl`. `benchmarks.events` and `benchmarks.freshness` run separately.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from benchmarks import folding, serving, swap, top_items
 from benchmarks.results import Result, command
 
+HISTORY = Path(__file__).parent / "history" / "bench.jsonl"
 PARTS = {"fold-in": folding, "top-items": top_items, "serving": serving, "swap": swap}
 
 
@@ -29,4 +32,4 @@ def measure(options: argparse.Namespace) -> list[Result]:
 
 
 if __name__ == "__main__":
-    command("benchmarks", __doc__, [add_options], measure)
+    command("benchmarks", __doc__, [add_options], measure, HISTORY)

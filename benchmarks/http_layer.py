@@ -17,7 +17,7 @@ from benchmarks.load import get, post, status_of
 from benchmarks.results import Result, command
 from benchmarks.server import benchmark_server
 from benchmarks.server_process import ServerProcess
-from benchmarks.serving import ServedCall
+from benchmarks.serving import ServedCall, always
 
 SIZE = 4000
 """Bytes of the answer: a list of twenty related items."""
@@ -70,26 +70,26 @@ def check_refusal(server: ServerProcess, layer: str) -> None:
             raise SystemExit(f"{layer} answers {status} to {name}={value}, expected 422: the layers are not comparable")
 
 
-def subjects(stack: ExitStack) -> dict[str, ServedCall]:
+def subjects(stack: ExitStack, connections: int) -> dict[str, ServedCall]:
     """Start a server for each layer."""
     bare = stack.enter_context(benchmark_server("--size", SIZE))
-    every = {BASELINE: ServedCall(bare, [get("/fixed")])}
+    every = {BASELINE: ServedCall(bare, always([get("/fixed")]), connections)}
     for layer in LAYERS:
         server = stack.enter_context(benchmark_server("--size", SIZE, "--layer", layer))
         if layer not in WITHOUT_RULES:
             check_refusal(server, layer)
         for kind, requests in requests_of(layer).items():
-            every[f"{layer}, {kind}"] = ServedCall(server, requests)
+            every[f"{layer}, {kind}"] = ServedCall(server, always(requests), connections)
     return every
 
 
 def measure(options: argparse.Namespace) -> list[Result]:
     """Interleave the rounds of all layers, and compare them with the bare route."""
     with ExitStack() as stack:
-        every = subjects(stack)
+        every = subjects(stack, options.connections)
         for turn in range(options.rounds + 1):
             for each in every.values():
-                each.measure(options.requests, options.connections, counts=turn > 0)
+                each.measure(options.requests, counts=turn > 0)
     found = {name: each.summary() for name, each in every.items()}
     base = found[BASELINE]
     ratios = ("cpu_us", "cpu_ratio"), ("rps", "rps_ratio"), ("p99_ms", "p99_ratio")

@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--placements", type=Path)
     parser.add_argument("--cache-mb", type=int)
+    parser.add_argument("--personal-cache-mb", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--impressions", type=float, help="share of the lists that are logged")
     options = parser.parse_args()
@@ -74,6 +75,7 @@ def main() -> None:
         store=options.store,
         placements=options.placements,
         cache_mb=options.cache_mb,
+        personal_cache_mb=options.personal_cache_mb,
         workers=options.workers,
         impression_sample=options.impressions,
     )

@@ -3,7 +3,9 @@
     python -m benchmarks.serving --models models --json serving.json
 
 The fixed body has the size of a list of related items. Rounds are interleaved, so that other load on the machine
-affects all subjects alike. The users of `for_you` are not in the bundle: they have 50 events each, sent over HTTP.
+affects all subjects alike; `rps_cpu_ratio` compares the requests
+per second of processor time, which it affects least. The users of `for_you` are not
+in the bundle: they have 50 events each, sent over HTTP.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import argparse
 import random
 import statistics
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks.event_calls import event_calls
 from benchmarks.load import get, load, once, post
-from benchmarks.results import Result, command
+from benchmarks.results import Goals, Result, command
 from benchmarks.server import benchmark_server
 from benchmarks.server_process import ServerProcess
 from recsys.pipeline.recommender import Recommender
@@ -28,6 +32,11 @@ N_USERS = 200
 N_EVENTS = 50
 EVENTS_A_CALL = 1000
 SAMPLES = 50
+SESSION_ITEMS = 10
+RETURNING = 10
+"""Users whose lists are asked for again and again."""
+CONNECTIONS = (1, 16, 64)
+BARE = "bare FastAPI, fixed body"
 LISTS = "/v1/recommendations"
 PLACEMENTS = """
 [placements.without_ranker]
@@ -42,28 +51,34 @@ filter = "{condition}"
 
 @dataclass
 class ServedCall:
-    """Requests of one kind, and their measurements.
+    """Requests of one kind over some connections, and their measurements.
 
     Attributes:
         server: the server that they are sent to.
-        requests: raw requests, sent in round_number.
+        requests: returns raw requests, as many as one round needs or fewer.
+        connections: number of connections.
         share: share of the number of requests per round.
+        n_units: events of one request; processor time is per unit.
         rps: throughput of each round, in requests per second.
         latencies_s: latency of every request of all rounds, in seconds.
         cpu_s: processor time of the server over all rounds, in seconds.
     """
 
     server: ServerProcess
-    requests: list[bytes]
+    requests: Callable[[int], list[bytes]]
+    connections: int
     share: float = 1.0
+    n_units: int = 1
     rps: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
 
-    def measure(self, count: int, connections: int, *, counts: bool) -> None:
+    def measure(self, n_requests: int, *, counts: bool) -> None:
         """Measure one round; the first round warms up and does not count."""
+        count = max(int(n_requests * self.share), 2 * self.connections)
+        requests = self.requests(count)
         before = self.server.cpu_s()
-        took, latencies_s = load(self.server.port, self.requests, count, connections)
+        took, latencies_s = load(self.server.port, requests, count, self.connections)
         if counts:
             self.cpu_s += self.server.cpu_s() - before
             self.rps.append(count / took)
@@ -72,12 +87,19 @@ class ServedCall:
     def summary(self) -> dict[str, float]:
         """Return medians and percentiles."""
         ordered = sorted(self.latencies_s)
+        p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
         return {
             "rps": statistics.median(self.rps),
-            "p50_ms": 1000 * ordered[len(ordered) // 2],
-            "p99_ms": 1000 * ordered[len(ordered) * 99 // 100],
-            "cpu_us": 1e6 * self.cpu_s / len(ordered),
+            "p50_ms": 1000 * p50,
+            "p99_ms": 1000 * p99,
+            "p99_by_p50": p99 / p50,
+            "cpu_us": 1e6 * self.cpu_s / len(ordered) / self.n_units,
         }
+
+
+def always(requests: list[bytes]) -> Callable[[int], list[bytes]]:
+    """Return a supply of the same requests in each round."""
+    return lambda count: requests
 
 
 def new_users(recommender: Recommender, randomness: random.Random) -> list[list[dict[str, Any]]]:
@@ -102,45 +124,71 @@ def condition(recommender: Recommender) -> str:
 
 
 def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dict[str, ServedCall]:
-    """Start the servers and build their requests."""
+    """Start the servers and build their requests; the first ones are the baseline, per number of connections."""
     recommender = Recommender.open(options.models)
     engine = recommender.engine
     (folder / "placements.toml").write_text(PLACEMENTS.format(condition=condition(recommender)), encoding="utf-8")
-    items = [quote(engine.items.ids[row], safe="") for row in engine.by_popularity[: options.ids].tolist()]
-    of_items = [get(f"/v1/items/{item}/recommendations") for item in items]
+    item_ids = [engine.items.ids[row] for row in engine.by_popularity[: options.ids].tolist()]
+    of_items = [get(f"/v1/items/{quote(item, safe='')}/recommendations") for item in item_ids]
     models = ("--models", options.models, "--placements", folder / "placements.toml")
     server = stack.enter_context(benchmark_server(*models, "--store", folder / "a.sqlite"))
     silent = stack.enter_context(benchmark_server(*models, "--store", folder / "b.sqlite", "--impressions", 0))
-    uncached = stack.enter_context(benchmark_server(*models, "--store", folder / "c.sqlite", "--cache-mb", 0))
+    no_caches = ("--cache-mb", 0, "--personal-cache-mb", 0)
+    uncached = stack.enter_context(benchmark_server(*models, "--store", folder / "c.sqlite", *no_caches))
     size = int(statistics.median(len(once(server.port, request)) for request in of_items[:SAMPLES]))
     bare = stack.enter_context(benchmark_server("--size", size))
-    for events in new_users(recommender, random.Random(0)):
+    randomness = random.Random(0)
+    for events in new_users(recommender, randomness):
         once(server.port, post("/v1/events", {"events": events}))
-    users = [f"bench-{number}" for number in range(N_USERS)]
-    lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
-    known = [quote(engine.users.ids[row], safe="") for row in (-lengths).argsort()[: options.ids].tolist()]
+        once(uncached.port, post("/v1/events", {"events": events}))
     of_users = {
-        name: [get(f"/v1/users/{user}/recommendations?placement={name}") for user in users]
+        name: [get(f"/v1/users/bench-{number}/recommendations?placement={name}") for number in range(N_USERS)]
         for name in ("for_you", "without_ranker", "filtered")
     }
-    return {
-        "bare FastAPI, fixed body": ServedCall(bare, [get("/fixed")]),
-        "complementary": ServedCall(server, of_items),
-        "complementary, impressions off": ServedCall(silent, of_items),
-        "complementary, no cache": ServedCall(uncached, of_items),
-        "for_you, 50 recent events": ServedCall(server, of_users["for_you"], 0.1),
-        "for_you without ranker": ServedCall(server, of_users["without_ranker"], 0.1),
-        "for_you with a filter": ServedCall(server, of_users["filtered"], 0.1),
-        "for_you, longest histories": ServedCall(
-            server, [get(f"/v1/users/{user}/recommendations") for user in known], 0.1
-        ),
+    lengths = engine.history.indptr[1:] - engine.history.indptr[:-1]
+    known = [quote(engine.users.ids[row], safe="") for row in (-lengths).argsort()[: options.ids].tolist()]
+    of_known = [get(f"/v1/users/{user}/recommendations") for user in known]
+    sessions = [
+        post(
+            LISTS, {"placement": "for_you", "item_ids": randomness.sample(item_ids, min(SESSION_ITEMS, len(item_ids)))}
+        )
+        for _ in range(N_USERS)
+    ]
+
+    def calls(n_events: int) -> Callable[[int], list[bytes]]:
+        return lambda count: event_calls(item_ids, randomness, count, n_events)
+
+    every = {f"{BARE}, {n}": ServedCall(bare, always([get("/fixed")]), n) for n in CONNECTIONS}
+    every |= {f"complementary, {n}": ServedCall(server, always(of_items), n) for n in CONNECTIONS}
+    every |= {
+        f"for_you, repeated, {n}": ServedCall(server, always(of_users["for_you"][:RETURNING]), n) for n in CONNECTIONS
+    }
+    every |= {f"for_you, 50 events, {n}": ServedCall(uncached, always(of_users["for_you"]), n, 0.1) for n in (16, 64)}
+    return every | {
+        "complementary, impressions off, 16": ServedCall(silent, always(of_items), 16),
+        "complementary, made anew, 16": ServedCall(uncached, always(of_items), 16, 0.5),
+        "for_you without ranker, 16": ServedCall(uncached, always(of_users["without_ranker"]), 16, 0.1),
+        "for_you with a filter, 16": ServedCall(uncached, always(of_users["filtered"]), 16, 0.1),
+        "for_you, longest histories, 16": ServedCall(uncached, always(of_known), 16, 0.1),
+        "session of 10 items, 16": ServedCall(uncached, always(sessions), 16, 0.1),
+        "single events, 1": ServedCall(silent, calls(1), 1, 0.2),
+        "single events, 16": ServedCall(silent, calls(1), 16, 0.2),
+        "events in batches of 1000, 1": ServedCall(silent, calls(EVENTS_A_CALL), 1, 0.001, EVENTS_A_CALL),
     }
 
 
-GOALS = {
-    "complementary": (("rps_ratio", ">=", 1.0), ("p99_ratio", "<=", 1.2)),
-    "for_you, 50 recent events": (("rps_ratio", ">=", 0.04),),
-    "for_you without ranker": (("rps_ratio", ">=", 0.10),),
+GOALS: dict[str, Goals] = {
+    "complementary, 1": {"rps_cpu_ratio": (">=", 0.7)},
+    "complementary, 16": {"rps_cpu_ratio": (">=", 1.0), "p99_ratio": ("<=", 1.2)},
+    "complementary, 64": {"rps_cpu_ratio": (">=", 1.0)},
+    "complementary, made anew, 16": {"rps_cpu_ratio": (">=", 0.4)},
+    "for_you, 50 events, 16": {"rps_cpu_ratio": (">=", 0.12), "p99_by_p50": ("<=", 3)},
+    "for_you, 50 events, 64": {"p99_by_p50": ("<=", 3)},
+    "for_you with a filter, 16": {"rps_cpu_ratio": (">=", 0.1)},
+    "for_you, longest histories, 16": {"rps_cpu_ratio": (">=", 0.08), "p99_by_p50": ("<=", 3)},
+    "session of 10 items, 16": {"rps_cpu_ratio": (">=", 0.15)},
+    "single events, 16": {"rps_cpu_ratio": (">=", 0.25)},
+    "events in batches of 1000, 1": {"cpu_us": ("<=", 18)},
 }
 
 
@@ -151,22 +199,19 @@ def measure(options: argparse.Namespace) -> list[Result]:
         every = subjects(stack, options, folder)
         for round_number in range(options.rounds + 1):
             for each in every.values():
-                count = max(int(options.requests * each.share), options.connections)
-                count = count if round_number else max(len(each.requests), count // 10)
-                each.measure(count, options.connections, counts=round_number > 0)
+                each.measure(options.requests if round_number else options.requests // 5, counts=round_number > 0)
     summaries = {name: each.summary() for name, each in every.items()}
-    base = next(iter(summaries.values()))
     results = []
     for name, each in summaries.items():
-        each |= {"rps_ratio": each["rps"] / base["rps"], "p99_ratio": each["p99_ms"] / base["p99_ms"]}
-        goals = {value: (sign, goal) for value, sign, goal in GOALS.get(name, ())}
-        results.append(Result("serving", name, each, goals))
+        base = summaries[f"{BARE}, {every[name].connections}"]
+        each |= {f"{of}_ratio": each[unit] / base[unit] for of, unit in (("rps", "rps"), ("p99", "p99_ms"))}
+        each["rps_cpu_ratio"] = base["cpu_us"] / each["cpu_us"]
+        results.append(Result("serving", name, each, GOALS.get(name, {})))
     return results
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
-    parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--requests", type=int, default=10_000, help="a round; a tenth for user lists")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ids", type=int, default=500, help="different items, and users, that are asked for")

@@ -15,9 +15,10 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from serving.api.routes import OPERATIONS, described
-from serving.http.operation import Operation, Route
+from serving.http.operation import Operation, Route, find_route
 from serving.problems import MEDIA_TYPE, failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.settings import Settings
@@ -25,6 +26,22 @@ from serving.runtime.snapshot import limit_threads
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI would look for OpenTelemetry at every request; the metrics are at `/metrics`."""
+
+
+class ShopApp(FastAPI):
+    """A FastAPI application whose own calls skip its middleware: they turn their exceptions into problems themselves.
+
+    With middleware of a user, every call passes through all of it.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] == "http" and not self.user_middleware:
+            route = find_route(self.router.routes, scope)
+            if route is not None:
+                await route.handle(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         ConfigError: the file of keys cannot be read, or contains none.
     """
     app_context = AppContext.of(settings)
-    app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=_lifespan(app_context), telemetry=NO_TELEMETRY)
+    app = ShopApp(openapi_url=None, redirect_slashes=False, lifespan=_lifespan(app_context), telemetry=NO_TELEMETRY)
     by_path: dict[str, list[Operation[Any]]] = defaultdict(list)
     for operation in OPERATIONS:
         by_path[operation.path].append(operation)

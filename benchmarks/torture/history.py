@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from benchmarks.machine import commit
 from benchmarks.torture.attack import Outcome
 
 HISTORY: Final = Path(__file__).parents[1] / "history" / "torture.jsonl"
@@ -18,11 +18,9 @@ COUNTS: Final = ("tries", "checked", "lost", "failed")
 
 def record(path: Path, outcomes: Iterable[Outcome], seconds: float) -> None:
     """Add a run to a history: one line of JSON."""
-    described = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
     run = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit or "unknown",
+        "commit": commit(),
         "seconds": round(seconds),
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }

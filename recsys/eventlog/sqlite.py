@@ -86,6 +86,9 @@ _DELETE_CHANGES: Final = (
 REMOVE_BATCH: Final = 10_000
 """Numbers per transaction of retention: bounds how long writers wait."""
 
+FILES_S: Final = 0.02
+"""How long a reader may go on with files that were deleted or replaced; a writer notices at once."""
+
 MAX_DAMAGE: Final = 100
 _REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that apply to its whole event; the first one decides."""
@@ -114,7 +117,7 @@ class SqliteStore:
         self._merges, self._merges_seq = Identities(), 0
         self._tried: list[tuple[str, str | None]] = []
         self._ids = DedupIndex()
-        self._files = OpenedFiles(path)
+        self._files, self._files_hold_until = OpenedFiles(path), 0.0
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
         self._files.check()
@@ -140,9 +143,13 @@ class SqliteStore:
         """See `EventStore`. It takes a few microseconds, so every request can call it.
 
         SQLite's `data_version` counts the commits of other connections; this connection never writes, so it counts the
-        commits of this process too.
+        commits of this process too. Whether the files are still there is checked at most once per `FILES_S`: that takes
+        longer than the rest.
         """
-        self._files.check()
+        now = time.monotonic()
+        if now >= self._files_hold_until:
+            self._files.check()
+            self._files_hold_until = now + FILES_S
         with self._watching, self._errors("read"):
             return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 

@@ -1,9 +1,9 @@
-"""Events of users since the bundle was trained: a short buffer per user, in the order of time."""
+"""Events of users since the bundle was trained: packed as they arrive, sorted by time when a user's are read."""
 
 from __future__ import annotations
 
 import math
-from array import array
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
@@ -35,6 +35,11 @@ EVENT_DTYPE: Final = np.dtype(
         ("quantity", np.float32),
     ]
 )
+PACKED: Final = struct.Struct("<dqiifbb??f")
+"""The same layout."""
+
+LARGEST_FLOAT32: Final = float(np.finfo(np.float32).max)
+
 QUARTER_S: Final = 900
 """Time zones change at whole quarters of an hour, and differ by these."""
 
@@ -73,15 +78,15 @@ class EventEncoder:
         Raises:
             Exception: a column has a value of another type: every row that is returned can be packed.
         """
-        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
         hour, day = self._local(at, timezone)
-        named = self._basket_name(body, at)
-        basket = basket_number(f"day {day} {key}" if named is None else named)
-        rating, quantity = self._rating_weight(body.get("value")), body.get("quantity")
-        return (
-            *(at, seq, item_idx, basket, rating, event_type, hour, named is None),
-            *(body.get("basket_id") is not None, math.nan if quantity is None else float(quantity)),
-        )
+        named, has_receipt = self._basket_name(body, at), body.get("basket_id") is not None
+        if named is None:
+            key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
+            basket = basket_number(f"day {day} {key}")
+        else:
+            basket = basket_number(named)
+        rating, quantity = self._rating_weight(body.get("value")), _float32(body.get("quantity"))
+        return at, seq, item_idx, basket, rating, event_type, hour, named is None, has_receipt, quantity
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
         """Return the same events of the user of a key with the hours and days of another zone."""
@@ -118,38 +123,34 @@ class EventEncoder:
 class RecentEvents:
     """Buffers by user, each of at most the latest `max_events` events.
 
+    An event is appended to the bytes of its user's others, which takes a microsecond; only a read sorts them.
+
     Args:
         max_events: bounds the memory per user.
     """
 
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
-        self._buffers: dict[str, EventBuffer] = {}
-        self._codes: dict[str, int] = {}
-        self._added = array("i")
-        self._parts: list[EventBuffer] = []
-        self._waiting: list[tuple[Any, ...]] = []
+        self._max_bytes = 2 * max_events * EVENT_DTYPE.itemsize
+        self._packed: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         """Return the number of users with events."""
-        self.settle()
-        return len(self._buffers)
+        return len(self._packed)
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Add an event; it is sorted into its buffer on the next read."""
-        self._added.append(self._codes.setdefault(key, len(self._codes)))
-        self._waiting.append(row)
-
-    def pack(self) -> None:
-        """Reduce the memory of added events to a tenth; for use between the parts of a long backlog."""
-        if self._waiting:
-            self._parts.append(np.array(self._waiting, EVENT_DTYPE))
-            self._waiting = []
+        """Add an event."""
+        packed, known = PACKED.pack(*row), self._packed.get(key)
+        if known is not None:
+            packed = known + packed
+            if len(packed) > self._max_bytes:
+                packed = self._latest(packed).tobytes()
+        self._packed[key] = packed
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the events of a user, None if there are none."""
-        self.settle()
-        return self._buffers.get(key)
+        packed = self._packed.get(key)
+        return None if packed is None else self._latest(packed)
 
     def change(self, key: str, changed: Callable[[EventBuffer], EventBuffer]) -> None:
         """Replace the buffer of a user, if there is one."""
@@ -157,29 +158,19 @@ class RecentEvents:
         if buffer is not None:
             buffer = changed(buffer)
             if len(buffer):
-                self._buffers[key] = buffer
+                self._packed[key] = buffer.tobytes()
             else:
-                del self._buffers[key]
+                del self._packed[key]
 
-    def settle(self) -> None:
-        """Sort all added events into the buffers, with one sort for all users, so that the next read is fast."""
-        if not self._added:
-            return
-        self.pack()
-        rows = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
-        code, codes = np.array(self._added, np.int32), self._codes
-        self._added, self._codes, self._parts = array("i"), {}, []
-        order = np.lexsort((rows["seq"], rows["at"], code))
-        rows, code = rows[order], code[order]
-        starts = np.searchsorted(code, np.arange(len(codes) + 1)).tolist()
-        for number, key in enumerate(codes):
-            self._join(key, rows[starts[number] : starts[number + 1]])
+    def _latest(self, packed: bytes) -> EventBuffer:
+        return in_order(np.frombuffer(packed, EVENT_DTYPE))[-self._max_events :]
 
-    def _join(self, key: str, buffer: EventBuffer) -> None:
-        known = self._buffers.get(key)
-        if known is not None:
-            buffer = in_order(np.concatenate([known, buffer]))
-        self._buffers[key] = buffer[-self._max_events :]
+
+def _float32(number: float | None) -> float:
+    """Return a number that fits into 32 bits: NaN for none, infinity for one that is too large."""
+    if number is None:
+        return math.nan
+    return float(number) if -LARGEST_FLOAT32 <= number <= LARGEST_FLOAT32 else math.copysign(math.inf, number)
 
 
 def in_order(buffer: EventBuffer) -> EventBuffer:

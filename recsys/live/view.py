@@ -7,10 +7,11 @@ The bundle is never changed. A view applies the entries that the bundle's tables
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.older_changes import outdated_parts
 from recsys.live.recent_events import EventEncoder, RecentEvents, joined
+from recsys.live.user_changes import UserChanges
 from recsys.live.user_profiles import UserProfiles
 
 CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
@@ -101,6 +103,7 @@ class LiveView:
         self._base, self._in_background = base, in_background
         self._encoder = EventEncoder(shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope)
         self._events = RecentEvents(base.config.history.max_events)
+        self._user_changes = UserChanges()
         self._catalog = CatalogOverlay(base, self._set_aside)
         self._seen = NO_READ_YET
         self._lock, self._settling = threading.RLock(), threading.Lock()
@@ -165,9 +168,7 @@ class LiveView:
                 if left is not None:
                     left -= len(entries)
                     if left <= 0:
-                        self._events.settle()
                         return False
-            self._events.settle()
             self.seq, self._seen = max(self.seq, last), version
         return True
 
@@ -220,7 +221,6 @@ class LiveView:
             except Exception as error:  # no entry may stop the others
                 self._set_aside(seq, entry.entry_type, entry.key or "", error)
         self.seq = last
-        self._events.pack()
 
     def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
         self.n_set_aside += 1
@@ -266,6 +266,32 @@ class LiveView:
         history = joined([self._known(each, end) for each in keys], buffers, self._base.config.history.max_events)
         return history.take(slice(0, int(history.timestamp.searchsorted(until, side="right"))))
 
+    def has_user_changed(self, key: str, seq: int) -> bool:
+        """Return whether an entry of the log after a number may be about a user, under any merged id.
+
+        Args:
+            key: as of `user_key`.
+            seq: number of an entry.
+        """
+        identities = self.identities
+        return self._user_changes.has_changed(identities.aliases_of(identities.target(key)), seq)
+
+    def quiet_span(self, key: str, as_of: int, end: int) -> tuple[float, float]:
+        """Return the times around a moment between which a user has the same history.
+
+        Args:
+            key: as of `user_key`.
+            as_of: the moment, seconds since 1970.
+            end: the latest moment that matters, seconds since 1970.
+
+        Returns:
+            The time of the last event at or before the moment, and that of the next one up to `end`; infinite where
+            there is none.
+        """
+        times = self.history(self.identities.target(key), end).timestamp
+        n = int(times.searchsorted(as_of, side="right"))
+        return (float(times[n - 1]) if n else -math.inf), (float(times[n]) if n < len(times) else math.inf)
+
     def _known(self, key: str, until: int) -> UserHistory:
         """Return the bundle's own events of an id, without erased ones."""
         history = self._base.history.of(self._base.users.row(key), until)
@@ -278,10 +304,14 @@ class LiveView:
         entry_type, key, body = entry.entry_type, entry.key, entry.body
         if entry_type == UNREADABLE:
             raise DataError(f"it cannot be read: {body.get('reason', '')}")
-        self.identities.apply(entry)
         if key is None:
             return
-        elif entry_type in ITEM_CHANGES:
+        if entry_type not in ITEM_CHANGES:
+            self._note_change(seq, key, body)
+        self.identities.apply(entry)
+        if entry_type in ("merge", "unmerge"):
+            return
+        if entry_type in ITEM_CHANGES:
             self._apply_item_change(seq, entry)
         elif entry_type in USER_CHANGES:
             before = self.profiles.timezone(key)
@@ -292,6 +322,12 @@ class LiveView:
             self._events.change(key, lambda buffer: buffer[buffer["seq"] > seq])
             self.profiles.erase(key)
             self._move(key, before)
+
+    def _note_change(self, seq: int, key: str, body: Mapping[str, Any]) -> None:
+        """Note a change of a user; of a merge, also that of the other id, and of the one that it is merged into now."""
+        for changed in (key, body.get("into"), self.identities.merges.get(key)):
+            if isinstance(changed, str):
+                self._user_changes.note(changed, seq)
 
     def _apply_item_change(self, seq: int, entry: LogEntry) -> None:
         """Apply what is newer than the bundle's files."""
@@ -317,6 +353,7 @@ class LiveView:
         if key is None or entry.at < self.identities.erased_at(key):
             return
         self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
+        self._user_changes.note(key, seq)
 
     def _move(self, key: str, before: str | None) -> None:
         """Recompute the local hours of a user's events if the user's zone has changed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from recsys.eventlog.store import AppendOutcome, LogEntry
 from serving.api.event_models import EVENT_SHAPES, EventBatch
 from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
+from serving.api.plain_events import plain_entry
 from serving.http.body import Body
 from serving.http.fields import NoParameters
 from serving.http.operation import Operation
@@ -70,8 +70,7 @@ class EventResults(msgspec.Struct, frozen=True):
     results: list[EventResult]
 
 
-@dataclass(frozen=True)
-class ParsedEvent:
+class ParsedEvent(msgspec.Struct, frozen=True, gc=False):
     """One event after validation.
 
     Attributes:
@@ -116,6 +115,9 @@ async def take_events(app_context: AppContext, call: NoParameters, batch: EventB
 
 
 def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[str]) -> ParsedEvent:
+    plain = plain_entry(payload, bounds, words) if n_left else None
+    if plain is not None:
+        return ParsedEvent(plain.key, [plain])
     event_id = event_id_of(payload)
     emptied: dict[str, FieldError] = {}
     try:
@@ -132,6 +134,8 @@ def _result(event: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResul
     """Combine the outcomes of an event's items: the worst counts, and `accepted` if any item is new."""
     if event.errors:
         return EventResult("rejected", event.event_id, event.errors)
+    if outcomes == ["stored"]:
+        return EventResult("accepted", event.event_id, (), event.emptied)
     worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
     status = STATUSES[worst]
     return EventResult(status, event.event_id, (REASONS[status],) if status in REASONS else (), event.emptied)

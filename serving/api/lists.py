@@ -17,6 +17,7 @@ from recsys.pipeline.pagination import next_page, read_token, start_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.rerank_items import rerank_items
 from recsys.pipeline.score_breakdown import ScoreBreakdown, score_breakdown
+from serving.api.personal_lists import first_page
 from serving.api.request_models import (
     ALL_ANCHORS,
     ListRequest,
@@ -140,6 +141,8 @@ def list_response(app_context: AppContext, snapshot: Snapshot, body: ListRequest
     check_placement(snapshot, body.placement, ALL_ANCHORS)
     request = list_request(snapshot, body, body.placement, as_of)
     recommender, seal = snapshot.recommender, app_context.page_seal()
+    if body.page_token is None and not body.explain:
+        return first_page(app_context, snapshot, request, log=body.log)
     if body.page_token is None:
         found = recommender.recommend_with_trace(request)
         token = start_token(recommender, request, found.recommendations, seal)

@@ -9,7 +9,7 @@ from recsys.core.placements import Anchor
 from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, read_token, start_token
-from serving.api import batch, catalog, events, explain, identity, impressions, lists, versions
+from serving.api import batch, catalog, events, explain, identity, impressions, lists, personal_lists, versions
 from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
@@ -18,7 +18,7 @@ from serving.responses import ANSWER, Alive, Readiness, ResponseMeta, encode, me
 from serving.runtime import telemetry
 from serving.runtime.answer_cache import QUARTER_S, AnswerKey, CachedAnswer
 from serving.runtime.app_context import AppContext
-from serving.runtime.impressions import UserColumns, impression_payload, user_columns
+from serving.runtime.impressions import impression_payload
 from serving.runtime.snapshot import Snapshot
 
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
@@ -73,16 +73,15 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
         return lists.page_response(app_context, snapshot, request, *page, log=call.log)
     if not recommender.knows_item(call.item_id):
         raise UnknownItemError(call.item_id)
+    if not call.is_cacheable:
+        return personal_lists.first_page(app_context, snapshot, request, log=call.log)
+    state = snapshot.cache.state()
     found = recommender.recommend_for(request)
     named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
     token = start_token(recommender, request, found, seal)
     answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
-    user_ids = None
-    if call.is_cacheable:
-        snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer)
-    elif call.user_id is not None:
-        user_ids = user_columns(recommender.live, request)
-    return _item_response(app_context, as_of, answer, user_ids, snapshot.log_seq, log=call.log)
+    snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer, state)
+    return _item_response(app_context, as_of, answer, log=call.log)
 
 
 def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
@@ -93,21 +92,13 @@ def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
     answer = snapshot.cache.get(_answer_key(snapshot, call, as_of, limit))
-    return None if answer is None else _item_response(app_context, as_of, answer, None, None, log=call.log)
+    return None if answer is None else _item_response(app_context, as_of, answer, log=call.log)
 
 
-def _item_response(
-    app_context: AppContext,
-    as_of: int,
-    answer: CachedAnswer,
-    user_ids: UserColumns | None,
-    log_seq: int | None,
-    *,
-    log: bool,
-) -> bytes:
+def _item_response(app_context: AppContext, as_of: int, answer: CachedAnswer, *, log: bool) -> bytes:
     recommendation_id = app_context.id_generator.next()
     if log:
-        app_context.impressions.record(recommendation_id, as_of, answer.payload, user_ids, log_seq)
+        app_context.impressions.record(recommendation_id, as_of, answer.payload)
     return merge_json(ResponseMeta(recommendation_id, moment(as_of), answer.token), answer.body)
 
 
@@ -134,10 +125,21 @@ def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
     if call.page_token is not None:
         page = next_page(recommender, request, read_token(call.page_token, recommender, seal), seal)
         return lists.page_response(app_context, snapshot, request, *page, log=call.log)
-    found = recommender.recommend_for(request)
-    recommendation_id = lists.new_recommendation_id(app_context, snapshot, request, found, as_of, log=call.log)
-    token = start_token(recommender, request, found, seal)
-    return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found))
+    return personal_lists.first_page(app_context, snapshot, request, log=call.log)
+
+
+def cached_for_user(app_context: AppContext, call: UserList) -> bytes | None:
+    """Return the response of `recommend_for_user` where it is cached, without a turn in the thread that makes lists."""
+    if call.filter is not None or call.page_token is not None:
+        return None  # a filter may have to be compiled
+    snapshot = app_context.watcher.snapshot_if_current()
+    if snapshot is None or not snapshot.personal.is_enabled:
+        return None
+    placement = snapshot.recommender.placements.get(call.placement)
+    if placement is None or placement.anchor not in FOR_USER:
+        return None
+    request = call.request(snapshot, as_of_or_now(app_context, call.as_of))
+    return personal_lists.cached_page(app_context, snapshot, request, log=call.log)
 
 
 async def live(app_context: AppContext, call: NoParameters) -> bytes:
@@ -195,6 +197,7 @@ OPERATIONS: Final = (
         failures=(503,),
         anchors=FOR_USER,
         scope="recommend",
+        cached=cached_for_user,
     ),
     Operation("GET", "/health/live", NoParameters, live, answer=(Alive,)),
     Operation("GET", "/health/ready", NoParameters, ready, answer=(Readiness,), failures=(503,), is_urgent=True),

@@ -173,10 +173,15 @@ class Route(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match any method, so that the error for a wrong one can name all right ones."""
         if scope["type"] == "http":
-            found = self._pattern.fullmatch(_raw_path(scope))
+            found = self.segments(_raw_path(scope))
             if found is not None:
-                return Match.FULL, {_SEGMENTS: found.groups()}
+                return Match.FULL, {_SEGMENTS: found}
         return Match.NONE, {}
+
+    def segments(self, raw_path: bytes) -> tuple[bytes, ...] | None:
+        """Return the parameters of a path, percent-encoded; None if it is another path."""
+        found = self._pattern.fullmatch(raw_path)
+        return None if found is None else found.groups()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, answer, count and send; an exception on the way becomes a problem."""
@@ -219,6 +224,16 @@ class Route(BaseRoute):
         if n_bytes > MAX_URL_BYTES:
             raise HTTPException(414, f"the parameters take {n_bytes} bytes: expected at most {MAX_URL_BYTES}")
         return operation
+
+
+def find_route(routes: Iterable[BaseRoute], scope: Scope) -> Route | None:
+    """Return the first of our routes with the path of an HTTP request; its parameters are added to the scope."""
+    raw_path = _raw_path(scope)
+    for route in routes:
+        if isinstance(route, Route) and (segments := route.segments(raw_path)) is not None:
+            scope[_SEGMENTS] = segments
+            return route
+    return None
 
 
 def _response_start(

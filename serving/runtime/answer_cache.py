@@ -1,4 +1,4 @@
-"""Encoded responses that are the same for everybody, bounded in memory; the least recently used is removed first."""
+"""Encoded responses that are given again while they are right; the least recently used are removed first."""
 
 from __future__ import annotations
 
@@ -38,6 +38,25 @@ class AnswerKey(NamedTuple):
     offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
 
 
+class PersonalKey(NamedTuple):
+    """Everything that a response for a user depends on besides the user's own state, within one bundle.
+
+    Attributes:
+        placement, limit: as requested.
+        user: key of the user's events, None for nobody in particular.
+        minute: of the moment that the response is for, since 1970.
+        fingerprint: of everything else in the request; see `recsys.pipeline.pagination.request_fingerprint`.
+        offers: that apply.
+    """
+
+    placement: str
+    limit: int
+    user: str | None
+    minute: int
+    fingerprint: str
+    offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
+
+
 class CachedAnswer(NamedTuple):
     """One response.
 
@@ -46,12 +65,17 @@ class CachedAnswer(NamedTuple):
         payload: its entry in the log of impressions.
         token: of the next page, None if there is none.
         rows: rows of the items that it names, the one that it is for included.
+        span: the times from the first to before the second of which the user's history is the same; of a response for
+            a user only.
+        log_seq: number of the last entry of the live log that it was made with; of a response for a user only.
     """
 
     body: bytes
     payload: ImpressionPayload
     token: str | None = None
     rows: tuple[int, ...] = ()
+    span: tuple[float, float] = (-math.inf, math.inf)
+    log_seq: int | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -60,26 +84,43 @@ class CachedAnswer(NamedTuple):
         return len(self.body) + len(bytes(self.payload.items)) + rest
 
 
+class LiveState(NamedTuple):
+    """What a response is made from: the state of the live view before it is made.
+
+    Attributes:
+        version: of the catalog.
+        position: number of item changes.
+        seq: number of the last entry of the log.
+    """
+
+    version: int = 0
+    position: int = 0
+    seq: int = 0
+
+
 class _Kept(NamedTuple):
-    """A response with the state of the catalog that it was made from."""
+    """A response with the state that it was made from."""
 
     answer: CachedAnswer
-    version: int
-    position: int
+    state: LiveState
 
 
 class AnswerCache:
     """Responses of one bundle; each new bundle has a new cache.
 
-    A response that names a changed item is never returned. Another one may be up to `MAX_STALE_S` old while changes
-    keep coming: an item that is new, cheaper or back in stock joins such a list that much later.
+    A response that names a changed item is never returned, nor one for a user about whom anything has changed. Another
+    one may be up to `MAX_STALE_S` old while changes keep coming: an item that is new, cheaper or back in stock joins
+    such a list that much later.
 
     Any thread may use it.
 
     Args:
         max_bytes: memory limit; 0 disables the cache.
-        live: the changes of the catalog, None for a catalog that does not change.
+        live: the changes of catalog and users, None for a bundle alone.
         clock: seconds of a clock that never goes back.
+
+    Attributes:
+        is_enabled: whether it keeps anything.
     """
 
     def __init__(
@@ -88,31 +129,57 @@ class AnswerCache:
         self._live, self._clock = live, clock
         self._oldest_version, self._moved_at = 0, -math.inf
         self._lock = threading.Lock()
-        self._answers: LRUCache[AnswerKey, _Kept] = LRUCache(max_bytes, getsizeof=lambda kept: kept.answer.n_bytes)
+        self._answers: LRUCache[AnswerKey | PersonalKey, _Kept] = LRUCache(
+            max_bytes, getsizeof=lambda kept: kept.answer.n_bytes
+        )
+        self.is_enabled = max_bytes > 0
 
-    def get(self, key: AnswerKey) -> CachedAnswer | None:
-        """Return the response, None if it is not cached or no longer right."""
+    def state(self) -> LiveState:
+        """Return the state of the live view, for a response that is made after this."""
+        live = self._live
+        return LiveState() if live is None else LiveState(live.catalog_version, live.position, live.seq)
+
+    def get(self, key: AnswerKey | PersonalKey, as_of: int = 0) -> CachedAnswer | None:
+        """Return the response, None if it is not cached or no longer right.
+
+        Args:
+            key: of the response.
+            as_of: the moment that it is for, seconds since 1970; of a response for a user.
+        """
         with self._lock:
             kept = self._answers.get(key)
-            return None if kept is None or not self._is_right(key, kept) else kept.answer
+            if kept is None or not self._is_right(key, kept):
+                return None
+            since, before = kept.answer.span
+            return kept.answer if since <= as_of < before else None
 
-    def _is_right(self, key: AnswerKey, kept: _Kept) -> bool:
+    def _is_right(self, key: AnswerKey | PersonalKey, kept: _Kept) -> bool:
         """Return whether a response is still right, and remove it if not; only under the lock."""
         if self._live is None:
             return True
-        version = self._live.catalog_version
-        if kept.version != version:
+        state, version = kept.state, self._live.catalog_version
+        is_outdated = False
+        if state.version != version:
             now = self._clock()
             if now - self._moved_at >= MAX_STALE_S:
                 self._oldest_version, self._moved_at = version, now
-            if kept.version < self._oldest_version or self._live.has_changed(kept.answer.rows, kept.position):
-                del self._answers[key]
-                return False
-        return True
+            is_outdated = state.version < self._oldest_version or self._live.has_changed(
+                kept.answer.rows, state.position
+            )
+        if isinstance(key, PersonalKey) and key.user is not None:
+            is_outdated = is_outdated or self._live.has_user_changed(key.user, state.seq)
+        if is_outdated:
+            del self._answers[key]
+        return not is_outdated
 
-    def put(self, key: AnswerKey, answer: CachedAnswer) -> None:
-        """Cache a response, and remove others until it fits; one that is larger than the cache is not kept."""
+    def put(self, key: AnswerKey | PersonalKey, answer: CachedAnswer, state: LiveState) -> None:
+        """Cache a response, and remove others until it fits; one that is larger than the cache is not kept.
+
+        Args:
+            key: of the response.
+            answer: the response.
+            state: as of `state`, before the response was made.
+        """
         if answer.n_bytes <= self._answers.maxsize:
-            version, position = (0, 0) if self._live is None else (self._live.catalog_version, self._live.position)
             with self._lock:
-                self._answers[key] = _Kept(answer, version, position)
+                self._answers[key] = _Kept(answer, state)

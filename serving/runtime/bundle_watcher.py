@@ -20,11 +20,10 @@ from recsys.core.request import Request
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from serving.problems import NotReadyError
-from serving.runtime.answer_cache import AnswerCache
 from serving.runtime.clock import Clock
 from serving.runtime.placement_file import PlacementFile
 from serving.runtime.settings import Settings
-from serving.runtime.snapshot import Snapshot, open_snapshot, warm_up
+from serving.runtime.snapshot import Snapshot, new_caches, open_snapshot, warm_up
 from serving.runtime.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -261,8 +260,8 @@ class BundleWatcher:
         if current is None or not self._placement_file.poll(current.recommender.current.items_table.schema):
             return
         recommender = replace(current.recommender, book=self._placement_file.book)
-        cache = AnswerCache(self._settings.cache_mb << 20, recommender.live)
-        self.current = replace(current, recommender=recommender, cache=cache)
+        cache, personal = new_caches(self._settings, recommender.live)
+        self.current = replace(current, recommender=recommender, cache=cache, personal=personal)
 
     def _refresh_bundle(self) -> None:
         """Open, warm and serve the bundle that `CURRENT` names, unless it is already served or was just refused."""

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Memory of each worker for encoded responses that depend on no user; 0 disables the cache.",
     )
+    personal_cache_mb: int = Field(
+        8,
+        ge=0,
+        description="Memory of each worker for encoded responses to users, which are given again within a minute while"
+        " nothing about the user has changed; 0 disables the cache.",
+    )
     impression_sample: float = Field(
         1.0, ge=0, le=1, description="Share of the returned lists that the live log records as impressions."
     )

@@ -45,7 +45,8 @@ class Snapshot:
     Attributes:
         version: the bundle's name in `CURRENT`.
         recommender: the library over the bundle and, if there is a live log, its later entries.
-        cache: encoded responses of this bundle.
+        cache: encoded responses of this bundle that are equal for all users.
+        personal: encoded responses for users.
         examples: calls that work with it.
         log_seq: number of the last entry of the live log that a request can count on; None without a log.
     """
@@ -53,6 +54,7 @@ class Snapshot:
     version: str
     recommender: Recommender
     cache: AnswerCache
+    personal: AnswerCache
     examples: ExampleCalls
     log_seq: int | None = None
 
@@ -71,8 +73,13 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     recommender = Recommender.of_bundle(settings.models / version)
     limit_threads(settings)
     live = LiveView(recommender.engine, in_background=True)
-    recommender, cache = replace(recommender, live=live), AnswerCache(settings.cache_mb << 20, live)
-    return Snapshot(version, recommender, cache, ExampleCalls(recommender))
+    recommender = replace(recommender, live=live)
+    return Snapshot(version, recommender, *new_caches(settings, live), ExampleCalls(recommender))
+
+
+def new_caches(settings: Settings, live: LiveView | None) -> tuple[AnswerCache, AnswerCache]:
+    """Return empty caches of a snapshot: of responses that are equal for all users, and of those for users."""
+    return AnswerCache(settings.cache_mb << 20, live), AnswerCache(settings.personal_cache_mb << 20, live)
 
 
 def warm_up(recommender: Recommender) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.core.request import Recommendations, RecommendedItem
 from recsys.data.dataset import Dataset
@@ -250,3 +251,28 @@ def test_examples_never_name_a_user_who_has_left(shop_models: Path, tmp_path: Pa
             else:
                 assert client.request("PATCH", path, json={"personalization": False}).status_code == 200
             left.add(user_id)
+
+
+class Counted:
+    """Middleware that counts calls."""
+
+    def __init__(self, app: ASGIApp, paths: list[str]) -> None:
+        self._app, self._paths = app, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._paths.append(scope["path"])
+        await self._app(scope, receive, send)
+
+
+def test_own_calls_skip_the_frameworks_middleware_but_not_the_users(own_models: Path) -> None:
+    paths: list[str] = []
+    with client_of(own_models) as client:
+        before = client.get(of_item(PHONES[0])).json()
+        app = client.app
+        app.add_middleware(Counted, paths=paths)
+        after = client.get(of_item(PHONES[0])).json()
+        assert after["items"] == before["items"]
+        assert client.get("/nothing").status_code == 404
+        assert client.request("PUT", of_item(PHONES[0])).status_code == 405
+    assert paths == [unquote(of_item(PHONES[0])), "/nothing", unquote(of_item(PHONES[0]))]

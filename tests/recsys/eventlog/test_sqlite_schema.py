@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from recsys.core.errors import DataError, StoreError
 from recsys.eventlog.identities import SESSION
-from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.sqlite import FILES_S, SqliteStore
 from recsys.eventlog.sqlite_dedup import digest_of
 from recsys.eventlog.sqlite_schema import (
     STORE_SCHEMA_VERSION,
@@ -141,6 +142,16 @@ def test_a_file_that_is_deleted_or_replaced_acknowledges_nothing(
                 act()
         kept.replace(file)
         assert store.append([LogEntry("item_put", "j", 1.0, 1.0, {})]) == ["stored"], "it is back"
+
+
+def test_readers_notice_a_deleted_file_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(SqliteStore(path)) as store:
+        store.version()
+        path.rename(tmp_path / "kept")
+        time.sleep(FILES_S)
+        with pytest.raises(StoreError, match="was deleted or replaced"):
+            store.version()
 
 
 def test_two_processes_with_two_indexes_of_the_log_never_write_to_one_file(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,12 @@ def row(seq: int, at: float, **body: object) -> tuple[object, ...]:
 
 
 def event(seq: int, at: float, **body: object) -> np.void:
-    return np.array([row(seq, at, **body)], EVENT_DTYPE)[0]
+    recent = RecentEvents(1)
+    recent.add("u", row(seq, at, **body))
+    buffer = recent.of("u")
+    assert buffer is not None
+    assert buffer.tobytes() == np.array([row(seq, at, **body)], EVENT_DTYPE).tobytes()
+    return buffer[0]
 
 
 def test_an_event_has_the_numbers_of_the_tables() -> None:
@@ -27,6 +34,23 @@ def test_an_event_has_the_numbers_of_the_tables() -> None:
     assert event(1, 0.0, value=100.0)["rating_weight"] == 2.0, "cut as in the tables"
     assert event(1, 0.0)["rating_weight"] == 1.0
     assert EventEncoder(TIMEZONE, False, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
+
+
+@pytest.mark.parametrize(("quantity", "kept"), [(2, 2.0), (0.5, 0.5), (1e300, math.inf), (-1e300, -math.inf)])
+def test_a_quantity_of_any_size_is_kept_in_32_bits(quantity: float, kept: float) -> None:
+    assert event(1, 0.0, quantity=quantity)["quantity"] == kept
+    assert math.isnan(event(1, 0.0)["quantity"])
+
+
+@pytest.mark.parametrize("body", [{"quantity": "2"}, {"value": []}, {"quantity": 10**400}])
+def test_an_event_that_cannot_be_packed_changes_nothing(body: dict[str, object]) -> None:
+    recent = RecentEvents(3)
+    recent.add("u", row(1, 0.0))
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        recent.add("u", row(2, 0.0, **body))
+    buffer = recent.of("u")
+    assert buffer is not None
+    assert buffer["seq"].tolist() == [1]
 
 
 def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
@@ -58,7 +82,6 @@ def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_even
     for seq, (key, at) in enumerate(events, 1):
         recent.add(key, row(seq, float(at)))
         if seq % part == 0:
-            recent.pack()
             recent.of(key)
     for key in "ab":
         wanted = sorted((at, seq) for seq, (who, at) in enumerate(events, 1) if who == key)[-max_events:]

@@ -25,16 +25,16 @@ def key(item_id: str) -> AnswerKey:
 
 def test_the_least_recently_used_is_removed_first() -> None:
     cache = AnswerCache(2 * (ENTRY_BYTES + 10))
-    cache.put(key("a"), answer_of(10))
-    cache.put(key("b"), answer_of(10))
+    cache.put(key("a"), answer_of(10), cache.state())
+    cache.put(key("b"), answer_of(10), cache.state())
     assert cache.get(key("a")) is not None
-    cache.put(key("c"), answer_of(10))
+    cache.put(key("c"), answer_of(10), cache.state())
     assert [name for name in "abc" if cache.get(key(name))] == ["a", "c"]
 
 
 def test_a_cache_of_no_size_keeps_nothing() -> None:
     cache = AnswerCache(0)
-    cache.put(key("a"), answer_of(0))
+    cache.put(key("a"), answer_of(0), cache.state())
     assert cache.get(key("a")) is None
 
 
@@ -43,7 +43,7 @@ def test_never_more_than_the_size(puts: list[tuple[int, int]], room: int) -> Non
     cache = AnswerCache(room)
     for number, size in puts:
         if cache.get(key(str(number))) is None:
-            cache.put(key(str(number)), answer_of(size))
+            cache.put(key(str(number)), answer_of(size), cache.state())
         answers = [cache.get(key(str(n))) for n in range(10)]
         assert sum(answer.n_bytes for answer in answers if answer is not None) <= room
 
@@ -52,7 +52,7 @@ class Changes:
     """The part of a live view that a cache reads."""
 
     def __init__(self) -> None:
-        self.catalog_version = self.position = 0
+        self.catalog_version = self.position = self.seq = 0
         self.changed: dict[int, int] = {}
 
     def change(self, row: int) -> None:
@@ -70,17 +70,17 @@ def test_an_answer_that_names_a_changed_item_is_never_returned() -> None:
     live.change(9)
     assert cache.get(key("a")) is None
     for name, rows in (("a", (1, 2)), ("b", (3,))):
-        cache.put(key(name), answer_of(10)._replace(rows=rows))
+        cache.put(key(name), answer_of(10)._replace(rows=rows), cache.state())
     live.change(7)
     assert cache.get(key("b")) is None, "the first change counts at once"
-    cache.put(key("b"), answer_of(10)._replace(rows=(3,)))
+    cache.put(key("b"), answer_of(10)._replace(rows=(3,)), cache.state())
     for second in range(1, 20):
         now[0] = second / 20
         live.change(100 + second)
         assert cache.get(key("b")) is not None
     live.change(3)
     assert cache.get(key("b")) is None
-    cache.put(key("b"), answer_of(10)._replace(rows=(3,)))
+    cache.put(key("b"), answer_of(10)._replace(rows=(3,)), cache.state())
     live.change(8)
     assert cache.get(key("b")) is not None
     now[0] = MAX_STALE_S
