@@ -184,7 +184,7 @@ def test_an_unexpected_error_is_returned_without_its_details(
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(Recommender, "recommend_for", fail)
-    reply = problem(client, of_user("u012"), 500)
+    reply = problem(client, of_user("a user whose list is in no cache"), 500)
     assert "secret" not in str(reply)
     assert "ZeroDivisionError: secret" in caplog.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,6 +210,10 @@ def test_other_changes_of_the_catalog_count_within_a_second(shop: Shop) -> None:
     send(shop.client, "PATCH", f"/v1/items/{unlisted}", {"price": 13})
     shop.get(limit=1)
     assert len(shop.made) == before
+    live = shop.context.watcher.current.recommender.live
+    deadline = time.monotonic() + 20
+    while not live.is_settled and time.monotonic() < deadline:
+        time.sleep(0.02)
     now += MAX_STALE_S
     assert shop.is_made(lambda: shop.get(limit=1))
 
