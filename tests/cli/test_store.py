@@ -112,8 +112,8 @@ def test_check_finds_nothing_wrong_with_a_sound_log(recsys: Run, log: Path) -> N
 def test_check_names_entries_that_cannot_be_read_or_applied(recsys: Run, log: Path, shop_models: Path) -> None:
     with closing(sqlite3.connect(log)) as db:
         db.execute("UPDATE log SET body = '{' WHERE seq = 3")
-        db.execute("UPDATE log SET at = 1e300 WHERE kind = 'event'")
-        db.execute("UPDATE log SET body = json_set(body, '$.item_id', 'phone-1') WHERE kind = 'event'")
+        one_piece = "json_set(body, '$.item_id', 'phone-1', '$.quantity', 'x')"
+        db.execute(f"UPDATE log SET body = {one_piece} WHERE kind = 'event' AND seq != 3")
         db.commit()
     said = recsys("store", "check", "--store", log, "--models", shop_models, "--json")
     assert said.code == 1
