@@ -129,20 +129,16 @@ JSON: Final = st.recursive(
 TIMES: Final = st.floats(-1e10, 1e10)
 
 
-@given(
-    st.lists(
-        st.builds(
-            LogEntry,
-            st.sampled_from(["event", "item_patch", "user_put", "merge", "unmerge"]),
-            st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-            TIMES,
-            TIMES,
-            st.dictionaries(st.text("ab茶🍵", min_size=1), JSON, max_size=4),
-        ),
-        max_size=8,
-        unique_by=lambda entry: entry.key or id(entry),
-    )
+KEYS: Final = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+BODIES: Final = st.dictionaries(st.text("ab茶🍵", min_size=1), JSON, max_size=4)
+ENTRIES: Final = st.one_of(
+    st.builds(LogEntry, st.just("event"), st.none() | KEYS, TIMES, TIMES, BODIES),
+    st.builds(LogEntry, st.sampled_from(["item_patch", "user_put", "unmerge"]), KEYS, TIMES, TIMES, BODIES),
+    st.builds(LogEntry, st.just("merge"), KEYS, TIMES, TIMES, BODIES.map(lambda body: body | {"into": "u"})),
 )
+
+
+@given(st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.key or id(entry)))
 def test_stored_entries_are_read_unchanged(tmp_path_factory: pytest.TempPathFactory, entries: list[LogEntry]) -> None:
     for open_store in STORES.values():
         store = open_store(tmp_path_factory.mktemp("store") / "events.db")
@@ -344,7 +340,7 @@ def test_an_erasure_by_the_clock_of_the_events(store: EventStore) -> None:
 
 
 def test_retention_forgets_by_the_time_of_the_event(store: EventStore) -> None:
-    kept = [event("new", at=NOON), change("item_put", "tea", at=0.0), change("merge", "v", at=0.0)]
+    kept = [event("new", at=NOON), change("item_put", "tea", at=0.0), change("merge", "v", at=0.0, into="u")]
     store.append([event("old", at=NOON - 1, received_at=NOON + 5), impression("r", "u", at=1.0), *kept])
     store.erase(["nobody"], 0.0)
     assert store.delete_before(NOON, ["impression"]) == 1
