@@ -132,7 +132,7 @@ class RecentEvents:
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
         self._max_bytes = 2 * max_events * EVENT_DTYPE.itemsize
-        self._packed: dict[str, bytes] = {}
+        self._packed: dict[str, bytearray] = {}
 
     def __len__(self) -> int:
         """Return the number of users with events."""
@@ -140,12 +140,13 @@ class RecentEvents:
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
         """Add an event."""
-        packed, known = PACKED.pack(*row), self._packed.get(key)
-        if known is not None:
-            packed = known + packed
-            if len(packed) > self._max_bytes:
-                packed = self._latest(packed).tobytes()
-        self._packed[key] = packed
+        known = self._packed.get(key)
+        if known is None:
+            self._packed[key] = bytearray(PACKED.pack(*row))
+            return
+        known += PACKED.pack(*row)
+        if len(known) > self._max_bytes:
+            self._packed[key] = bytearray(self._latest(known).tobytes())
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the events of a user, None if there are none."""
@@ -158,12 +159,13 @@ class RecentEvents:
         if buffer is not None:
             buffer = changed(buffer)
             if len(buffer):
-                self._packed[key] = buffer.tobytes()
+                self._packed[key] = bytearray(buffer.tobytes())
             else:
                 del self._packed[key]
 
-    def _latest(self, packed: bytes) -> EventBuffer:
-        return in_order(np.frombuffer(packed, EVENT_DTYPE))[-self._max_events :]
+    def _latest(self, packed: bytearray) -> EventBuffer:
+        """Return the latest events in order, of a copy: bytes that an array reads cannot grow."""
+        return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
 
 
 def _float32(number: float | None) -> float:
