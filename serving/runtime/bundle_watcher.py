@@ -37,7 +37,9 @@ STEP_ENTRIES = 256
 REQUEST_ENTRIES = 2048
 """Entries that a request applies itself, so that its list has them; only a longer backlog is left to the follower."""
 
-FOLLOW_S = 0.02
+FOLLOW_S = 0.1
+"""Pause between two looks at the log; requests read the newest entries themselves."""
+
 SETTLE_S = 0.1
 
 IS_LOST: Final = "is missing or empty: the last bundle is served until a restart; activate a bundle by name"
