@@ -42,22 +42,6 @@ def is_among(rows: npt.NDArray[np.integer], ascending: npt.NDArray[np.integer]) 
     return ascending[np.minimum(ascending.searchsorted(rows), len(ascending) - 1)] == rows
 
 
-def look_up(
-    rows: npt.NDArray[np.int32], ascending: npt.NDArray[np.int32], values: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Return the values of rows, float32 (n,); 0 where a row has none.
-
-    Args:
-        rows: int32 (n,).
-        ascending: int32 (m,), the rows that have values, distinct and ascending.
-        values: float32 (m,).
-    """
-    if not len(ascending):
-        return np.zeros(len(rows), np.float32)
-    index = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
-    return np.where(ascending[index] == rows, values[index], np.float32(0))
-
-
 def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the distinct rows, >= 0, in ascending order; sorting is faster than `np.unique`'s hash table here."""
     ordered = np.sort(rows)

@@ -69,7 +69,7 @@ class Tombstones:
         """Return whether a row is older than an erasure of its user.
 
         Lists are written some time after they were shown: one that was shown before the request of the erasure, or that
-        was made without the erasure, is older, whatever moment it is for.
+        was made without knowing of it, is older.
         """
         if not self._erased:
             return False

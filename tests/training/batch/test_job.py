@@ -35,7 +35,7 @@ def lines_of(*paths: Path) -> list[dict]:
 
 
 class InterruptionError(Exception):
-    """Stands for whatever ends a job."""
+    """An interruption of a job."""
 
 
 def after(n_lists: int):

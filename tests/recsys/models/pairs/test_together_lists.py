@@ -117,7 +117,7 @@ def test_the_candidates_of_users_do_not_depend_on_the_order_of_the_lists(
 
 
 def test_a_shop_whose_order_is_popularity_has_no_lists(dataset: Dataset) -> None:
-    """The fallback of the placement serves: nobody is told that a best seller goes with an item."""
+    """The fallback of the placement serves: no list says that a best seller goes with an item."""
     config = replace(CONFIG, order="popularity")
     model = fit_copurchase(dataset, read_catalog(dataset.catalog), config, dataset.end)
     assert (model.bought_together.item_idx == NO_ITEM).all()
