@@ -110,8 +110,8 @@ class CopurchaseModel:
     """Lists of related items, and the counts that explain them.
 
     Attributes:
-        partners: most probable items in the same basket, substitutes included, `n_partners` per item. Lists of users are
-            learned with these, so their order is not that of `bought_together`.
+        partners: most probable items in the same basket, substitutes included, `n_partners` per item. Lists of users
+            are learned with these, so their order is not that of `bought_together`.
         bought_together: items in the same basket as they are served, `list_length` per item.
         complementary: items that are bought with the item more often than chance, without possible replacements of the
             item and without reversed pairs.
