@@ -19,7 +19,10 @@ Start = Callable[..., Server]
 
 
 def statuses(server: Server, n_connections: int, n_calls: int) -> Counter[int]:
-    """Send calls over connections that are all open at once; return how often each status was the answer."""
+    """Send calls over connections that are all open at once; return how often each status was the answer.
+
+    Nobody reads an answer before everybody has asked: as many calls are open as there are connections.
+    """
     found, together = Counter[int](), threading.Barrier(n_connections)
     lock = threading.Lock()
 
@@ -29,6 +32,7 @@ def statuses(server: Server, n_connections: int, n_calls: int) -> Counter[int]:
         together.wait(60)
         for _ in range(n_calls):
             connection.request("GET", LIST)
+            together.wait(60)
             response = connection.getresponse()
             response.read()
             assert response.status != 503 or response.headers["Retry-After"]
@@ -49,7 +53,7 @@ def statuses(server: Server, n_connections: int, n_calls: int) -> Counter[int]:
 def test_refusals_begin_beyond_the_patient_connections_and_end_with_them(
     start: Start, shop_models: Path, workers: int
 ) -> None:
-    server = start(shop_models, workers=workers, queue_ms=1, patient_connections=16)
+    server = start(shop_models, workers=workers, queue_ms=1, patient_connections=16, personal_cache_mb=0)
     server.wait()
     assert statuses(server, 12, 5) == {200: 60}
     crowd = statuses(server, 60, 20)
@@ -63,7 +67,7 @@ def test_refusals_begin_beyond_the_patient_connections_and_end_with_them(
 
 def test_health_and_events_do_not_wait_behind_lists(start: Start, shop_models: Path, tmp_path: Path) -> None:
     """They are answered while 30 connections ask for lists."""
-    server = start(shop_models, store=tmp_path / "log")
+    server = start(shop_models, store=tmp_path / "log", personal_cache_mb=0)
     server.wait()
     is_over, overtaken = threading.Event(), Counter[str]()
 
