@@ -13,21 +13,17 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
-from recsys.eventlog.entry_form import fault_of
 from recsys.eventlog.group_commit import GroupCommit
-from recsys.eventlog.identities import Identities
-from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
-from recsys.eventlog.sqlite_erasure import ErasureScan, Tombstones
+from recsys.eventlog.sqlite_erasure import ErasureScan
+from recsys.eventlog.sqlite_outcomes import AppendJudge
 from recsys.eventlog.sqlite_schema import (
     POLL_S,
     LogRow,
@@ -38,12 +34,12 @@ from recsys.eventlog.sqlite_schema import (
     open_file,
     row_of,
     store_error,
+    stored_entry,
     with_retry,
 )
 from recsys.eventlog.store import (
     ITEM_CHANGES,
     KEYED,
-    UNREADABLE,
     USER_CHANGES,
     AppendOutcome,
     EntryType,
@@ -64,11 +60,6 @@ _READ_TYPES: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
     " AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq"
 )
-_NEW_MERGES: Final = (
-    "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
-    " AND kind IN ('merge', 'unmerge') AND seq > ? ORDER BY seq"
-)
-_KNOWN: Final = "SELECT kind, key, at, received_at, user_id, visitor_id, digest, body FROM log WHERE seq = ?"
 _LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log'"
 _FIRST_SEQ: Final = "SELECT coalesce(min(seq), 1) FROM log"
 _ANY_BEFORE: Final = (
@@ -90,13 +81,8 @@ FILES_S: Final = 0.02
 """How long a reader may go on with files that were deleted or replaced; a writer notices at once."""
 
 MAX_DAMAGE: Final = 100
-_REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
-"""Outcomes of one part that apply to its whole event; the first one decides."""
 
 logger = logging.getLogger(__name__)
-
-_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SqliteStore:
@@ -113,10 +99,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, max_waiting: int = 50_000, timeout_s: float = 10.0) -> None:
         self._path, self._timeout_s = path, timeout_s
-        self._tombstones = Tombstones()
-        self._merges, self._merges_seq = Identities(), 0
-        self._tried: list[tuple[str, str | None]] = []
-        self._ids = DedupIndex()
+        self._judge = AppendJudge()
         self._files, self._files_hold_until = OpenedFiles(path), 0.0
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
@@ -137,7 +120,7 @@ class SqliteStore:
         """See `EventStore`."""
         with self._reading, self._errors("read"):
             rows = self._reader.execute(_READ_AFTER, (after_seq, encode(list(without)).decode(), limit)).fetchall()
-        return [_stored(row) for row in rows]
+        return [stored_entry(row) for row in rows]
 
     def version(self) -> int:
         """See `EventStore`. It takes a few microseconds, so every request can call it.
@@ -159,7 +142,7 @@ class SqliteStore:
             raise DataError(f"{common[0]!r} is not a rare type: use `read_after`")
         with self._reading, self._errors("read"):
             rows = self._reader.execute(_READ_TYPES, (encode(list(entry_types)).decode(),)).fetchall()
-        return [_stored(row) for row in rows]
+        return [stored_entry(row) for row in rows]
 
     def last_seq(self) -> int:
         """See `EventStore`."""
@@ -253,86 +236,17 @@ class SqliteStore:
 
     def _commit(self, rows: list[LogRow]) -> list[AppendOutcome]:
         """Store the rows of all callers in one transaction."""
-        self._tried = []
         try:
             with self._transaction() as db:
-                self._tombstones.learn(db)
-                outcomes = self._decide(db, rows)
+                outcomes = self._judge.decide(db, rows)
                 db.executemany(
                     _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
                 )
-                self._ids.flush(db)
+                self._judge.flush(db)
         except BaseException:
-            self._forget_merges()
+            self._judge.undo()
             raise
         return outcomes
-
-    def _decide(self, db: sqlite3.Connection, rows: list[LogRow]) -> list[AppendOutcome]:
-        """Return the outcomes of rows; among rows with one id, the first acceptable one is stored."""
-        digests = {digest for row in rows for digest in (row.digest, row.alias) if digest is not None}
-        known = self._ids.find(db, digests)
-        cyclic = self._cyclic_merges(db, rows) if any(row.entry_type == "merge" for row in rows) else set()
-        taken: dict[int, LogRow] = {}
-        outcomes: list[AppendOutcome] = []
-        start = 0
-        for stop in (*(position for position, row in enumerate(rows) if position and not row.follows), len(rows)):
-            parts = rows[start:stop]
-            decided = [self._outcome(db, row, known, taken) for row in parts]
-            if start in cyclic:
-                decided = ["conflict"]
-            start = stop
-            refused = [outcome for outcome in _REFUSED if outcome in decided]
-            if refused:
-                outcomes += refused[:1] * len(parts)
-                continue
-            outcomes += decided
-            for row, outcome in zip(parts, decided, strict=True):
-                if outcome == "stored" and row.digest is not None:
-                    taken[row.digest] = row
-        return outcomes
-
-    def _cyclic_merges(self, db: sqlite3.Connection, rows: list[LogRow]) -> set[int]:
-        """Return the positions of merges that would close a cycle with merges of the log or of earlier rows."""
-        for row in db.execute(_NEW_MERGES, (self._merges_seq,)).fetchall():
-            self._merges.apply(_stored(row).entry)
-            self._merges_seq = row[0]
-        cyclic: set[int] = set()
-        for position, row in enumerate(rows):
-            if row.entry_type not in ("merge", "unmerge"):
-                continue
-            before = self._merges.merges.get(str(row.key))
-            if self._merges.apply(_entry(row)):
-                self._tried.append((str(row.key), before))
-            else:
-                cyclic.add(position)
-        return cyclic
-
-    def _forget_merges(self) -> None:
-        """Undo the merges of a commit that failed."""
-        for key, before in reversed(self._tried):
-            self._merges.unmerge(key)
-            if before is not None:
-                self._merges.merge(key, before)
-        self._tried = []
-
-    def _outcome(
-        self, db: sqlite3.Connection, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
-    ) -> AppendOutcome:
-        """Return the outcome of one row: its id may be `known` by the log, or `taken` earlier in this commit."""
-        if self._tombstones.refuse(row):
-            return "erased"
-        if row.digest is None:
-            return "stored"
-        if row.digest not in taken and known.get(row.digest) == ERASED_SEQ:
-            return "erased"
-        for digest in (row.digest,) if row.alias is None else (row.digest, row.alias):
-            other = taken.get(digest)
-            if other is None and digest in known:
-                found = db.execute(_KNOWN, (known[digest],)).fetchone()
-                other = None if found is None else LogRow(*found)
-            if other is not None and (digest == row.digest or other.key == row.key):
-                return _repeated(row, other)
-        return "stored"
 
     def _find(self, scan: ErasureScan) -> None:
         """Scan the log on a separate connection."""
@@ -373,28 +287,3 @@ def open_log(path: Path) -> SqliteStore:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist: name the live log of `recsys serve`, its --store")
     return SqliteStore(path)
-
-
-def _repeated(row: LogRow, known: LogRow) -> AppendOutcome:
-    """Return the outcome of a row whose digest another row has."""
-    if (row.entry_type, row.key) != (known.entry_type, known.key):
-        return "conflict"
-    is_same = known.body == row.body or _encode_sorted(_decode(known.body)) == _encode_sorted(_decode(row.body))
-    return "duplicate" if is_same else "conflict"
-
-
-def _entry(row: LogRow) -> LogEntry:
-    return LogEntry(row.entry_type, row.key, row.at, row.received_at, _decode(row.body))
-
-
-def _stored(row: tuple[int, EntryType, str | None, float, float, str]) -> StoredEntry:
-    seq, entry_type, key, at, received_at, body = row
-    try:
-        entry = LogEntry(entry_type, key, at, received_at, _decode(body))
-        fault = fault_of(entry)
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        fault = str(error)
-    if fault is None:
-        return StoredEntry(seq, entry)
-    # The file was altered, or another program has written it: the other entries count.
-    return StoredEntry(seq, LogEntry(UNREADABLE, None, 0.0, 0.0, {"reason": f"{entry_type} {key!r}: {fault}"}))

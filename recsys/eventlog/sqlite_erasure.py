@@ -65,6 +65,9 @@ class Tombstones:
             at, received_at = map(max, moments, self._erased.get(key, _NEVER))
             self._erased[key], self._seq = (at, received_at, seq), seq
 
+    def __bool__(self) -> bool:
+        return bool(self._erased)
+
     def refuse(self, row: LogRow) -> bool:
         """Return whether a row is older than an erasure of its user.
 

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from recsys.core.errors import DataError, StoreError
+from recsys.eventlog.entry_form import fault_of
 from recsys.eventlog.identities import user_key
 from recsys.eventlog.sqlite_dedup import FILL, IDS_SCHEMA, digest_of
-from recsys.eventlog.store import KEYED, USER_CHANGES, EntryType, LogEntry
+from recsys.eventlog.store import KEYED, UNREADABLE, USER_CHANGES, EntryType, LogEntry, StoredEntry
 
 STORE_SCHEMA_VERSION: Final = 2
 
@@ -48,6 +49,7 @@ POLL_S: Final = 0.001
 
 T = TypeVar("T")
 encode: Final = msgspec.json.Encoder().encode
+decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 FIRST_PART: Final = "#1"
@@ -168,6 +170,25 @@ def _alias_of(entry: LogEntry) -> int | None:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def entry_of(row: LogRow) -> LogEntry:
+    """Return the entry of a row."""
+    return LogEntry(row.entry_type, row.key, row.at, row.received_at, decode(row.body))
+
+
+def stored_entry(row: tuple[int, EntryType, str | None, float, float, str]) -> StoredEntry:
+    """Return the stored entry of columns `seq`, `kind`, `key`, `at`, `received_at` and `body`."""
+    seq, entry_type, key, at, received_at, body = row
+    try:
+        entry = LogEntry(entry_type, key, at, received_at, decode(body))
+        fault = fault_of(entry)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        fault = str(error)
+    if fault is None:
+        return StoredEntry(seq, entry)
+    # The file was altered, or another program has written it: the other entries count.
+    return StoredEntry(seq, LogEntry(UNREADABLE, None, 0.0, 0.0, {"reason": f"{entry_type} {key!r}: {fault}"}))
 
 
 def open_file(path: Path, timeout_s: float) -> sqlite3.Connection:

@@ -16,7 +16,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
-from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds
+from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds, utc_text
 from recsys.data.null_words import IS_WORD, is_null_word
 from recsys.data.orders import negative_as_refund
 from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
@@ -143,7 +143,7 @@ def _entry(row: dict[str, Any], bounds: TimestampBounds, faults: list[FieldError
     body = {name: value for name, value in row.items() if value is not None and name not in ENTRY_COLUMNS}
     if micros is None:
         return LogEntry("event", row.get("event_id"), float(bounds.now), bounds.received_at, body)
-    body["timestamp"] = from_micros(micros).isoformat()
+    body["timestamp"] = utc_text(from_micros(micros))
     return LogEntry("event", row.get("event_id"), micros / MICROSECONDS, bounds.received_at, body)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
-from recsys.core.timestamps import MICROSECONDS, to_micros
+from recsys.core.timestamps import utc_text
 from recsys.eventlog.store import LogEntry
 from serving.api.event_validation import TimestampBounds
 
@@ -68,10 +68,10 @@ def plain_entry(payload: Any, bounds: TimestampBounds, words: frozenset[str]) ->
     if time is None:
         return LogEntry("event", key, float(bounds.now), bounds.received_at, body)
     moment = _moment(time)
-    if moment is None or not bounds.earliest <= (micros := to_micros(moment)) / MICROSECONDS <= bounds.latest:
+    if moment is None or not bounds.earliest <= (at := moment.timestamp()) <= bounds.latest:
         return None
-    body["timestamp"] = moment.isoformat()
-    return LogEntry("event", key, micros / MICROSECONDS, bounds.received_at, body)
+    body["timestamp"] = utc_text(moment)
+    return LogEntry("event", key, at, bounds.received_at, body)
 
 
 def _are_plain(texts: list[str], words: frozenset[str]) -> bool:

@@ -17,6 +17,7 @@ from recsys.core.timestamps import (
     parse_timestamp,
     to_micros,
     to_seconds,
+    utc_text,
 )
 
 EIGHT = datetime(2024, 5, 1, 8, tzinfo=UTC)
@@ -123,3 +124,8 @@ def test_micros_may_lie_before_the_year_1_or_after_9999_in_utc() -> None:
     assert parse_micros(10**22) == 10**19
     with pytest.raises(ValueError, match="between the years 1 and 9999"):
         parse_iso("0001-01-01T00:00:00+14:00")
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_the_text_of_a_moment_is_that_of_the_standard_library(moment: datetime) -> None:
+    assert utc_text(moment) == moment.isoformat()

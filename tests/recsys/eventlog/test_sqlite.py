@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.core.errors import StoreError
-from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_schema
+from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_outcomes, sqlite_schema
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.sqlite_schema import STORE_SCHEMA_VERSION
 from recsys.eventlog.store import LogEntry, events_table
@@ -453,15 +453,16 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
 @pytest.mark.parametrize(
     ("sql", "values", "index"),
     [
-        ("_KNOWN", (1,), "PRIMARY KEY"),
-        ("_DELETE_CHANGES", ("[]", 9, 9), "others"),
-        ("_READ_AFTER", (0, "[]", 9), "PRIMARY KEY"),
-        ("_DELETE_BEFORE", (0, 9, 1.0, "[]"), "PRIMARY KEY"),
-        ("_ANY_BEFORE", (0, 9, 1.0, "[]"), "PRIMARY KEY"),
+        (sqlite_outcomes._KNOWN, (1,), "PRIMARY KEY"),
+        (sqlite_outcomes._NEW_MERGES, (1,), "others"),
+        (sqlite._DELETE_CHANGES, ("[]", 9, 9), "others"),
+        (sqlite._READ_AFTER, (0, "[]", 9), "PRIMARY KEY"),
+        (sqlite._DELETE_BEFORE, (0, 9, 1.0, "[]"), "PRIMARY KEY"),
+        (sqlite._ANY_BEFORE, (0, 9, 1.0, "[]"), "PRIMARY KEY"),
     ],
 )
 def test_queries_use_their_indexes(store: SqliteStore, sql: str, values: tuple[object, ...], index: str) -> None:
-    plan = store._writer.execute(f"EXPLAIN QUERY PLAN {getattr(sqlite, sql)}", values).fetchall()
+    plan = store._writer.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
     assert any(index in row[-1] for row in plan), plan
     assert not any(row[-1] == "SCAN log" for row in plan), plan
 

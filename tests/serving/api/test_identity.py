@@ -12,6 +12,7 @@ import pytest
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate, current_version
 from recsys.core.errors import StoreError
+from recsys.eventlog.identities import Identities
 from recsys.fitting.engine import Engine
 from tests.serving.api.test_catalog import entries, send
 from tests.serving.conftest import Client, client_of
@@ -145,11 +146,10 @@ def test_an_erasure_that_fails_is_503_and_removes_nothing(shop: Client, monkeypa
     store = shop.app.state.app_context.store
     pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    merges = Identities()
     for n in range(400):  # the tombstones of many ids do not fit
-        store._merges.merge(f"alias-{n}-{'x' * 200}", "u")
-    monkeypatch.setattr(
-        shop.app.state.app_context.merges, "aliases_of", lambda key: tuple(store._merges.aliases_of(key))
-    )
+        merges.merge(f"alias-{n}-{'x' * 200}", "u")
+    monkeypatch.setattr(shop.app.state.app_context.merges, "aliases_of", lambda key: tuple(merges.aliases_of(key)))
     answer = send(shop, "DELETE", "/v1/users/u")
     assert (answer.status_code, [each.entry_type for each in entries(shop)]) == (503, ["event"])
     store._writer.execute("PRAGMA max_page_count = 1000000")
