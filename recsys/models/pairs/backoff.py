@@ -37,22 +37,24 @@ class Backoff:
     type_shrinkage: float
     category_shrinkage: float
 
-    def given_type(self, type_: int) -> npt.NDArray[np.float64]:
-        """Estimate `P(j | type)` for every item: type shrunk to category, category shrunk to the share.
+    def given_type(self, type_: int, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Estimate `P(j | type)` of some items: type shrunk to category, category shrunk to the share.
 
         Args:
             type_: row of the type, -1 for an unknown type.
+            rows: integer (n,), rows of the items.
 
         Returns:
-            float64 (n_items,); the share of each item for type -1.
+            float64 (n,); the share of each item for type -1.
         """
+        prior = self.share[rows]
         if type_ < 0:
-            return self.share
+            return prior
         category = int(self.type_category[type_])
-        prior = self.share
         if category >= 0:
-            prior = _rate_given(self.category_pairs, self.category_weight, category, prior, self.category_shrinkage)
-        return _rate_given(self.type_pairs, self.type_weight, type_, prior, self.type_shrinkage)
+            of_category = _entries(self.category_pairs, category, rows)
+            prior = shrink(of_category, self.category_weight[category], prior, self.category_shrinkage)
+        return shrink(_entries(self.type_pairs, type_, rows), self.type_weight[type_], prior, self.type_shrinkage)
 
     def partners(self, type_: int) -> npt.NDArray[np.int32]:
         """List the items that shared baskets with items of the type, or with its category if none did.
@@ -115,14 +117,9 @@ def _columns(pairs: sparse.csr_matrix, row: int) -> npt.NDArray[np.int32]:
     return np.asarray(pairs.indices[pairs.indptr[row] : pairs.indptr[row + 1]], np.int32)
 
 
-def _rate_given(
-    pairs: sparse.csr_matrix,
-    weight: npt.NDArray[np.float64],
-    row: int,
-    prior: npt.NDArray[np.float64],
-    pseudo_weight: float,
-) -> npt.NDArray[np.float64]:
-    start, stop = pairs.indptr[row], pairs.indptr[row + 1]
-    together = np.zeros(pairs.shape[1])
-    together[pairs.indices[start:stop]] = pairs.data[start:stop]
-    return shrink(together, weight[row], prior, pseudo_weight)
+def _entries(pairs: sparse.csr_matrix, row: int, columns: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return the values of a row in some columns."""
+    span = slice(pairs.indptr[row], pairs.indptr[row + 1])
+    values = np.zeros(pairs.shape[1])
+    values[pairs.indices[span]] = pairs.data[span]
+    return values[columns]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import distinct
+from recsys.kernels.pair_candidates import NOWHERE, Partners, join_partners
 from recsys.models.arrays import shrink
 from recsys.models.pairs.basket_pairs import PairCounts
 from recsys.models.pairs.related_items import BY_USER_ONLY
 
 ALIKE_POWER: Final = 3.0
+
+T = TypeVar("T", bound=np.generic)
+
+Prior = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.float64]]
+"""Returns the expected probability of items, float64 (n,), given their rows."""
 
 Alike = Callable[[npt.NDArray[np.int32], npt.NDArray[np.int32]], npt.NDArray[np.float32]]
 """Returns how similar the content of the items of pairs is, float32 (n,), in [0, 1]."""
@@ -51,6 +57,26 @@ def weigh_alike(users: PairCounts, item_share: npt.NDArray[np.float64], alike: A
 
 
 @dataclass(frozen=True)
+class ScoredPairs:
+    """The candidates of some items, item by item.
+
+    Attributes:
+        starts: int64 (n_items + 1,), where the candidates of each item begin.
+        rows: int32 (n,), rows of the candidates, ascending for each item.
+        probability: float64 (n,).
+        n_together: int32 (n,), number of baskets (or users) with both, as in `RelatedItems.n_together`.
+        shares: two float64 (n,), share of the item's baskets, and of its users, that have the candidate, in [0, 1],
+            without a prior; 0 where the item has no basket with another one, or no user.
+    """
+
+    starts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int32]
+    probability: npt.NDArray[np.float64]
+    n_together: npt.NDArray[np.int32]
+    shares: list[npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
 class PairEvidence:
     """What baskets and users say about pairs.
 
@@ -68,58 +94,52 @@ class PairEvidence:
     shrinkage: float
     alike: AlikePrior | None = None
 
-    def score(
-        self, item: int, prior: npt.NDArray[np.float64], shortlist: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32]]:
-        """Estimate the probability of the candidates of an item.
+    def score(self, items: npt.NDArray[np.integer], prior: Prior, shortlist: npt.NDArray[np.int32]) -> ScoredPairs:
+        """Estimate the probability of the candidates of some items of one type.
 
         Args:
-            item: row of the item.
-            prior: float64 (n_items,), probability of each item by the type of the item.
-            shortlist: int32, candidates beside the partners of the item.
-
-        Returns:
-            Rows of the candidates, int32 (n,), ascending; their probabilities, float64 (n,); the number of baskets (or
-            users) that contain both, int32 (n,), as in `RelatedItems.n_together`.
+            items: integer (n_items,), rows of the items.
+            prior: the probability of items by the type.
+            shortlist: int32, ascending, candidates beside the partners of the items.
         """
-        in_basket, of_user = _row(self.pairs, item), _row(self.users, item)
-        partners = self.pairs.weight.indices[in_basket], self.users.weight.indices[of_user]
-        candidates = distinct(np.concatenate([*partners, shortlist[shortlist != item]]).astype(np.int32))
-        position = [candidates.searchsorted(some) for some in partners]
-        expected = prior[candidates]
+        starts, rows, *places = join_partners(items.astype(np.int32), *self._partners, shortlist)
+        item = np.repeat(items, np.diff(starts))
+        weight = [_at(source.weight.data, place) for source, place in zip(self._sources, places, strict=True)]
+        number = [_at(source.count.data, place) for source, place in zip(self._sources, places, strict=True)]
+        of_item = [source.item_weight[item] for source in self._sources]
+        expected = prior(rows)
         if self.alike is not None:
-            expected *= 1 - self.alike.share
-            expected[position[1]] += self.alike.share * self.alike.probability[of_user]
-        weight = [np.zeros(len(candidates)), np.zeros(len(candidates))]
-        number = [np.zeros(len(candidates), np.int32), np.zeros(len(candidates), np.int32)]
-        for kind, (source, row) in enumerate(((self.pairs, in_basket), (self.users, of_user))):
-            weight[kind][position[kind]] = source.weight.data[row]
-            number[kind][position[kind]] = source.count.data[row]
-        by_user = shrink(weight[1], self.users.item_weight[item], expected, self.shrinkage)
-        score = shrink(weight[0], self.pairs.item_weight[item], by_user, self.shrinkage)
+            of_content = self.alike.share * _at(self.alike.probability, places[1])
+            expected = expected * (1 - self.alike.share) + of_content
+        by_user = shrink(weight[1], of_item[1], expected, self.shrinkage)
+        return ScoredPairs(
+            starts=starts,
+            rows=rows,
+            probability=shrink(weight[0], of_item[0], by_user, self.shrinkage),
+            n_together=self._together(*number),
+            shares=[of_pair / np.maximum(total, 1e-12) for of_pair, total in zip(weight, of_item, strict=True)],
+        )
+
+    @property
+    def _sources(self) -> tuple[PairCounts, PairCounts]:
+        return self.pairs, self.users
+
+    @cached_property
+    def _partners(self) -> tuple[Partners, Partners]:
+        return _partners_of(self.pairs), _partners_of(self.users)
+
+    def _together(self, n_baskets: npt.NDArray[np.int32], n_users: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         if not self.by_basket:
-            return candidates, score, number[1]
-        return candidates, score, np.where((number[0] == 0) & (number[1] > 0), BY_USER_ONLY, number[0])
-
-    def shares(
-        self, item: int, candidates: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the share of the baskets and of the users of an item that contain each candidate, without a prior.
-
-        Args:
-            item: row of the item.
-            candidates: int32 (n,), ascending, with all partners of the item.
-
-        Returns:
-            Two float64 (n,), in [0, 1]; 0 where the item has no basket with another one, or no user.
-        """
-        found = np.zeros((2, len(candidates)))
-        for part, source in zip(found, (self.pairs, self.users), strict=True):
-            row = _row(source, item)
-            position = candidates.searchsorted(source.weight.indices[row])
-            part[position] = source.weight.data[row] / max(float(source.item_weight[item]), 1e-12)
-        return found[0], found[1]
+            return n_users
+        return np.where((n_baskets == 0) & (n_users > 0), np.int32(BY_USER_ONLY), n_baskets)
 
 
-def _row(pairs: PairCounts, item: int) -> slice:
-    return slice(pairs.weight.indptr[item], pairs.weight.indptr[item + 1])
+def _partners_of(source: PairCounts) -> Partners:
+    return source.weight.indptr.astype(np.int64), source.weight.indices.astype(np.int32)
+
+
+def _at(values: npt.NDArray[T], place: npt.NDArray[np.int64]) -> npt.NDArray[T]:
+    """Return the value at each place, 0 where there is none."""
+    found, is_known = np.zeros(len(place), values.dtype), place != NOWHERE
+    found[is_known] = values[place[is_known]]
+    return found

@@ -59,3 +59,28 @@ def keep(
     lists.item_idx[item, : len(ordered)] = ordered
     lists.score[item, : len(ordered)] = score
     lists.n_together[item, : len(ordered)] = n_together
+
+
+def keep_many(
+    lists: RelatedItems,
+    items: npt.NDArray[np.integer],
+    starts: npt.NDArray[np.integer],
+    ordered: npt.NDArray[np.integer],
+    score: npt.NDArray[np.floating],
+    n_together: npt.NDArray[np.integer],
+) -> None:
+    """Write the lists of some items, given one after the other.
+
+    Args:
+        lists: of all items.
+        items: integer (m,), rows of the items.
+        starts: integer (m + 1,), where each list begins; none is longer than the lists.
+        ordered: integer (n,), rows, best first.
+        score: (n,), descending within each list.
+        n_together: integer (n,).
+    """
+    size = np.diff(starts)
+    item, place = np.repeat(items, size), np.arange(len(ordered)) - np.repeat(starts[:-1], size)
+    lists.item_idx[item, place] = ordered
+    lists.score[item, place] = score
+    lists.n_together[item, place] = n_together

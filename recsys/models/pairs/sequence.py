@@ -13,10 +13,10 @@ from scipy import sparse
 from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from recsys.core.ids import NO_ITEM
 from recsys.core.schema import EVENT_NAMES
-from recsys.core.topk import top_k
 from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
 from recsys.data.history import UserHistory
 from recsys.kernels.candidates import sum_lists
+from recsys.kernels.top_rows import top_of_groups
 
 LOOKS: Final = (EVENT_NAMES.index("view_item"), EVENT_NAMES.index("select_item"))
 """Events of people who look at an item."""
@@ -239,14 +239,7 @@ def _as_lists(pairs: sparse.csr_matrix, width: int) -> NeighborLists:
 
 def _strongest(matrix: sparse.csr_matrix, n_kept: int) -> sparse.csr_matrix:
     """Keep the `n_kept` largest positive entries of each row, largest first; equal ones by column."""
-    data, indices, indptr = matrix.data, matrix.indices, matrix.indptr
-    kept_indices, kept_data, size = [indices[:0]], [data[:0]], np.zeros(matrix.shape[0], np.int64)
-    for row in np.flatnonzero(np.diff(indptr)).tolist():
-        score, column = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
-        best = top_k(score, n_kept, column)
-        best = best[score[best] > 0]
-        kept_indices.append(column[best])
-        kept_data.append(score[best])
-        size[row] = len(best)
-    ends = np.concatenate([[0], np.cumsum(size)]).astype(indptr.dtype)
-    return sparse.csr_matrix((np.concatenate(kept_data), np.concatenate(kept_indices), ends), shape=matrix.shape)
+    kept, ends = top_of_groups(matrix.data, matrix.indices, matrix.indptr, n_kept)
+    return sparse.csr_matrix(
+        (matrix.data[kept], matrix.indices[kept], ends.astype(matrix.indptr.dtype)), shape=matrix.shape
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Literal
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy.typing as npt
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.kernels.top_rows import top_of_groups
 from recsys.models.pairs.backoff import Backoff
-from recsys.models.pairs.pair_evidence import PairEvidence
-from recsys.models.pairs.related_items import RelatedItems, empty_lists, keep
+from recsys.models.pairs.pair_evidence import PairEvidence, Prior, ScoredPairs
+from recsys.models.pairs.related_items import RelatedItems, empty_lists, keep_many
 from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
 TogetherOrder = Literal["probability", "baskets", "users", "sum", "popularity"]
@@ -25,12 +26,15 @@ the other one; the `sum` of both; `popularity`, the same for all items."""
 FILLING_WEIGHT: Final = 1e-6
 """Weight of the probability in the plain orders: it fills their lists and breaks their ties."""
 
+BLOCK_ITEMS: Final = 500
+"""Items whose candidates are scored at once: bounds the memory."""
+
 Score = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TogetherLists:
-    """The lists, made item by item.
+    """The lists, made type by type.
 
     Attributes:
         evidence: what baskets and users say about pairs.
@@ -65,40 +69,35 @@ class TogetherLists:
         lists = empty_lists(n_items, length)
         wanted = np.ones(n_items, np.bool_) if items is None else np.bincount(items, minlength=n_items) > 0
         for item_type, members in _items_by_type(catalog, wanted & self._is_useful(catalog)):
-            prior = self.backoff.given_type(item_type)
+            prior = partial(self.backoff.given_type, item_type)
             shortlist = self._shortlist(prior, item_type)
-            for item in members.tolist():
-                candidates, score, n_together = self._score(item, prior, shortlist)
-                positive = np.flatnonzero(score > 0)
-                best = positive[top_k(score[positive], length, candidates[positive])]
-                keep(lists, item, candidates[best], score[best], n_together[best])
+            for block in np.split(members, np.arange(BLOCK_ITEMS, len(members), BLOCK_ITEMS)):
+                found = self.evidence.score(block, prior, shortlist)
+                score = self._score(found)
+                best, starts = top_of_groups(score, found.rows, found.starts, length)
+                keep_many(lists, block, starts, found.rows[best], score[best], found.n_together[best])
         return lists
 
     def _is_useful(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
         """Whether an item has a type or was bought: there is nothing to say about others."""
         return (catalog.item_type >= 0) | (self.evidence.pairs.n_baskets > 0)
 
-    def _shortlist(self, prior: Score, item_type: int) -> npt.NDArray[np.int32]:
+    def _shortlist(self, prior: Prior, item_type: int) -> npt.NDArray[np.int32]:
         if self.order == "popularity":
             return self._best_sellers
         partners = self.backoff.partners(item_type)
-        return partners[top_k((prior * self.appeal)[partners], self.n_backoff, partners)]
+        return np.sort(partners[top_k(prior(partners) * self.appeal[partners], self.n_backoff, partners)])
 
-    def _score(
-        self, item: int, prior: Score, shortlist: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.int32], Score, npt.NDArray[np.int32]]:
-        """Return the candidates of an item, ascending, their scores and the numbers of baskets with both."""
-        candidates, probability, n_together = self.evidence.score(item, prior, shortlist)
+    def _score(self, found: ScoredPairs) -> Score:
         if self.order == "probability":
-            return candidates, probability * self.appeal[candidates], n_together
+            return found.probability * self.appeal[found.rows]
         if self.order == "popularity":
-            return candidates, self.backoff.share[candidates] + 0.0, n_together
+            return self.backoff.share[found.rows]
         chosen = {"baskets": (True, False), "users": (False, True), "sum": (True, True)}[self.order]
-        parts = self.evidence.shares(item, candidates)
-        score = FILLING_WEIGHT * probability
-        for counts, part in zip(chosen, parts, strict=True):
+        score = FILLING_WEIGHT * found.probability
+        for counts, part in zip(chosen, found.shares, strict=True):
             score = score + part if counts else score
-        return candidates, score, n_together
+        return score
 
 
 def popularity_prior(

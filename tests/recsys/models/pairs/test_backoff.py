@@ -14,6 +14,7 @@ from tests.shop import table
 
 SMALL = read_catalog(table(CATALOG, ITEMS))
 S2, S3 = 4.0, 9.0
+EVERY_ITEM = np.arange(6)
 TYPE_A, TYPE_B, TYPE_C = (int(SMALL.item_type[row]) for row in (0, 2, 4))
 
 
@@ -31,10 +32,10 @@ def test_hand_computed_probabilities() -> None:
     backoff = fit_backoff(sparse.csr_matrix(dense), weight, weight / 10, SMALL, (S2, S3))
     share = 0.2
     in_category = (2 + S3 * share) / (2 + S3)
-    assert backoff.given_type(TYPE_A)[4] == pytest.approx((2 + S2 * in_category) / (2 + S2))
-    assert backoff.given_type(TYPE_B)[4] == pytest.approx(in_category)
-    assert backoff.given_type(TYPE_C)[0] == pytest.approx((2 + S2 * share) / (2 + S2))
-    np.testing.assert_allclose(backoff.given_type(-1), weight / 10)
+    assert backoff.given_type(TYPE_A, np.array([4]))[0] == pytest.approx((2 + S2 * in_category) / (2 + S2))
+    assert backoff.given_type(TYPE_B, np.array([4]))[0] == pytest.approx(in_category)
+    assert backoff.given_type(TYPE_C, np.array([0]))[0] == pytest.approx((2 + S2 * share) / (2 + S2))
+    np.testing.assert_allclose(backoff.given_type(-1, EVERY_ITEM), weight / 10)
 
 
 @given(
@@ -54,12 +55,12 @@ def test_equals_the_formulas_pair_by_pair(upper: list[float], weight: list[float
             if category >= 0:
                 probability = (dense[in_category, item].sum() + S3 * probability) / (weights[in_category].sum() + S3)
             probability = (dense[members, item].sum() + S2 * probability) / (weights[members].sum() + S2)
-            assert backoff.given_type(type_)[item] == pytest.approx(probability, rel=1e-5)
+            assert backoff.given_type(type_, np.array([item]))[0] == pytest.approx(probability, rel=1e-5)
 
 
 def test_queries_do_not_change_the_model() -> None:
     backoff = fit_backoff(sparse.csr_matrix(_pairs([1.0] * 15)), np.full(6, 5.0), np.full(6, 5 / 9), SMALL, (S2, S3))
     before = backoff.share.copy()
-    first = backoff.given_type(TYPE_A)
-    np.testing.assert_array_equal(first, backoff.given_type(TYPE_A))
+    first = backoff.given_type(TYPE_A, EVERY_ITEM)
+    np.testing.assert_array_equal(first, backoff.given_type(TYPE_A, EVERY_ITEM))
     np.testing.assert_array_equal(backoff.share, before)

@@ -11,6 +11,7 @@ from recsys.models.pairs.pair_evidence import PairEvidence, weigh_alike
 from recsys.models.pairs.related_items import BY_USER_ONLY
 
 PRIOR = np.array([0.0, 0.1, 0.2, 0.4])
+FIRST = np.array([0])
 SHORTLIST = np.array([0, 3], np.int32)
 
 
@@ -24,23 +25,26 @@ def counts(row: list[float], own: float) -> PairCounts:
 
 def test_baskets_lie_on_users_and_users_on_the_prior() -> None:
     evidence = PairEvidence(counts([0, 2, 0, 0], 4), counts([0, 1, 3, 0], 6), by_basket=True, shrinkage=2.0)
-    candidates, score, n_together = evidence.score(0, PRIOR, SHORTLIST)
-    assert candidates.tolist() == [1, 2, 3], "never the item itself"
+    found = evidence.score(FIRST, PRIOR.__getitem__, SHORTLIST)
+    assert found.rows.tolist() == [1, 2, 3], "never the item itself"
     by_user = [(1 + 2 * 0.1) / 8, (3 + 2 * 0.2) / 8, 2 * 0.4 / 8]
     expected = [(2 + 2 * by_user[0]) / 6, 2 * by_user[1] / 6, 2 * by_user[2] / 6]
-    assert score.tolist() == pytest.approx(expected)
-    assert n_together.tolist() == [2, BY_USER_ONLY, 0]
+    assert found.probability.tolist() == pytest.approx(expected)
+    assert found.n_together.tolist() == [2, BY_USER_ONLY, 0]
+    assert [share.tolist() for share in found.shares] == [pytest.approx(x) for x in ([2 / 4, 0, 0], [1 / 6, 3 / 6, 0])]
 
 
 def test_users_are_counted_where_baskets_are_not() -> None:
     evidence = PairEvidence(counts([0, 2, 0, 0], 4), counts([0, 1, 3, 0], 6), by_basket=False, shrinkage=2.0)
-    assert evidence.score(0, PRIOR, SHORTLIST)[2].tolist() == [1, 3, 0]
+    assert evidence.score(FIRST, PRIOR.__getitem__, SHORTLIST).n_together.tolist() == [1, 3, 0]
 
 
 def test_without_evidence_the_prior_is_left() -> None:
     nothing = counts([0, 0, 0, 0], 0)
-    candidates, score, _ = PairEvidence(nothing, nothing, by_basket=True, shrinkage=2.0).score(0, PRIOR, SHORTLIST)
-    assert (candidates.tolist(), score.tolist()) == ([3], pytest.approx([0.4]))
+    evidence = PairEvidence(nothing, nothing, by_basket=True, shrinkage=2.0)
+    found = evidence.score(np.array([0, 3]), PRIOR.__getitem__, SHORTLIST)
+    assert (found.starts.tolist(), found.rows.tolist()) == ([0, 1, 2], [3, 0])
+    assert found.probability.tolist() == pytest.approx([0.4, 0.0])
 
 
 def test_what_is_alike_is_expected_more() -> None:
@@ -51,6 +55,6 @@ def test_what_is_alike_is_expected_more() -> None:
     )
     assert alike.probability.tolist() == pytest.approx([4 / 6 / 9, 4 / 6 * 8 / 9])
     evidence = PairEvidence(counts([0, 0, 0, 0], 0), users, by_basket=False, shrinkage=2.0, alike=alike)
-    _, score, _ = evidence.score(0, PRIOR, SHORTLIST)
+    score = evidence.score(FIRST, PRIOR.__getitem__, SHORTLIST).probability
     expected = [0.5 * 0.1 + 0.5 * 4 / 6 / 9, 0.5 * 0.2 + 0.5 * 4 / 6 * 8 / 9, 0.5 * 0.4]
     assert score.tolist() == pytest.approx([(k + 2 * e) / 8 for k, e in zip([1, 3, 0], expected, strict=True)])
