@@ -29,8 +29,11 @@ MIN_TASKS: Final = 100
 LONG_DAYS: Final = 3650.0
 """A half-life without decay, in days."""
 
-Scores = Callable[[UserHistory], npt.NDArray[np.float32]]
-"""Returns the score of every item for a history, float32 (n_items,)."""
+BLOCK_REQUESTS: Final = 32
+"""Requests that are scored at once: bounds the memory, and reads the factors of all items once for each block."""
+
+Scores = Callable[[Sequence[UserHistory]], npt.NDArray[np.float32]]
+"""Returns the score of every item for some histories, float32 (n, n_items)."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,12 @@ def ndcg_of(scores_of: Callable[[FitCache, EngineConfig], Scores], *, lists_know
     def measure(models: FitCache, tasks: PastTasks, config: EngineConfig) -> npt.NDArray[np.float64]:
         if len(tasks.requests) < MIN_TASKS:
             return np.zeros(0)
-        scores = scores_of(models, config)
-        asked = tasks.requests
-        return np.array([_ndcg(scores(each.history), each, lists_known=lists_known) for each in asked])
+        scores, found = scores_of(models, config), list[float]()
+        for start in range(0, len(tasks.requests), BLOCK_REQUESTS):
+            asked = tasks.requests[start : start + BLOCK_REQUESTS]
+            table = scores([each.history for each in asked])
+            found += [_ndcg(score, each, lists_known=lists_known) for score, each in zip(table, asked, strict=True)]
+        return np.array(found)
 
     return measure
 
@@ -163,22 +169,22 @@ def _hits_together(models: FitCache, tasks: PastTasks, config: EngineConfig) -> 
 def _als_scores(models: FitCache, config: EngineConfig) -> Scores:
     model = models.als(config)
 
-    def scores(history: UserHistory) -> npt.NDArray[np.float32]:
+    def factors(history: UserHistory) -> npt.NDArray[np.float32]:
         age_s = history.timestamp[-1:].max(initial=0) - history.timestamp
-        rows, weight = model.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight)
-        return np.asarray(model.item_factors @ model.fold_in(rows, weight), np.float32)
+        return model.fold_in(*model.weights_of(history.item_idx, history.event_type, age_s, history.rating_weight))
 
-    return scores
+    return lambda histories: np.stack([factors(each) for each in histories]) @ model.item_factors.T
 
 
 def _ease_scores(models: FitCache, config: EngineConfig) -> Scores:
     model, known = models.ease(config), models.dataset
 
-    def scores(history: UserHistory) -> npt.NDArray[np.float32]:
-        rows, times = np.unique(history.of_type(known.target_event).item_idx, return_counts=True)
-        found, score = model.score(rows, times)
-        everything = np.zeros(len(known.items), np.float32)
-        everything[found] = score
+    def scores(histories: Sequence[UserHistory]) -> npt.NDArray[np.float32]:
+        everything = np.zeros((len(histories), len(known.items)), np.float32)
+        for row, history in zip(everything, histories, strict=True):
+            rows, times = np.unique(history.of_type(known.target_event).item_idx, return_counts=True)
+            found, row_score = model.score(rows, times)
+            row[found] = row_score
         return everything
 
     return scores
@@ -186,7 +192,7 @@ def _ease_scores(models: FitCache, config: EngineConfig) -> Scores:
 
 def _popular_scores(models: FitCache, config: EngineConfig) -> Scores:
     share = models.popularity(config).share
-    return lambda history: share
+    return lambda histories: np.broadcast_to(share, (len(histories), len(share)))
 
 
 SETTINGS: Final = (

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.core.ids import NO_ITEM
-from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
+from recsys.kernels.top_rows import top_of_groups
 from recsys.models.arrays import MIN_LENGTH, shrink
 from recsys.models.content.hybrid import HybridConfig
 from recsys.search.vector_index import nearest
@@ -214,10 +214,11 @@ def list_similar(
     types = catalog.item_type
     for rows, pool in _chunks(similarity, embedding, catalog, wanted):
         same = (types[rows][:, None] == types[pool]) & (types[rows][:, None] >= 0)
-        for row, scores in zip(rows, similarity.with_type(similarity.scores(pool, rows), same), strict=True):
-            best = top_k(scores, width)
-            best = best[scores[best] > 0]
-            idx[row, : len(best)], score[row, : len(best)] = pool[best], scores[best]
+        scores = similarity.with_type(similarity.scores(pool, rows), same).ravel()
+        starts = np.arange(len(rows) + 1) * len(pool)
+        best, ends = top_of_groups(scores, np.arange(scores.size) % max(len(pool), 1), starts, width)
+        row, place = np.repeat(rows, np.diff(ends)), np.arange(len(best)) - np.repeat(ends[:-1], np.diff(ends))
+        idx[row, place], score[row, place] = pool[best % max(len(pool), 1)], scores[best]
     return idx, score
 
 

@@ -55,9 +55,9 @@ def scorer(better: float) -> Setting:
         n = len(known.items)
         halves = np.array([int(id_[1:]) // 10 for id_ in known.items.ids])
         noise = np.random.default_rng(0).random(n).astype(np.float32)
-        return lambda history: (
-            (halves == halves[history.item_idx[0]]).astype(np.float32) + noise if right else noise
-        ).astype(np.float32)
+        return lambda histories: np.stack(
+            [(halves == halves[each.item_idx[0]]).astype(np.float32) + noise if right else noise for each in histories]
+        )
 
     return Setting(("als", "regularization"), "ndcg@20", ndcg_of(fit), factors=(3.0,))
 
