@@ -14,6 +14,8 @@ import polars as pl
 from scipy import sparse
 
 from recsys.core.errors import BundleError
+from recsys.models.packed_lists import PackedLists
+from recsys.models.pairs.related_items import RelatedItems
 
 T = TypeVar("T")
 
@@ -37,8 +39,8 @@ def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
 
     Args:
-        value: its fields may be arrays, CSR matrices, polars frames, tuples of strings or numbers, numbers, strings,
-            None, and dataclasses of these.
+        value: its fields may be arrays, CSR matrices, polars frames, lists of related items, tuples of strings or
+            numbers, numbers, strings, None, and dataclasses of these.
         skip: fields of the outermost dataclass that the caller stores itself.
     """
     parts = SerializedModel({}, {}, {})
@@ -77,6 +79,8 @@ def _dump(value: Any, name: str, parts: SerializedModel) -> None:
         parts.values[name] = list(value.shape)
     elif isinstance(value, pl.DataFrame):
         parts.tables[name] = value
+    elif isinstance(value, RelatedItems):
+        _dump(value.lists, name, parts)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             _dump(getattr(value, field.name), f"{name}.{field.name}", parts)
@@ -97,6 +101,8 @@ def _load(hint: Any, name: str, parts: SerializedModel) -> Any:
             return _load_csr(name, parts)
         if hint is pl.DataFrame:
             return parts.tables[name]
+        if hint is RelatedItems:
+            return RelatedItems.of(_load(PackedLists, name, parts))
         if dataclasses.is_dataclass(hint):
             hints = typing.get_type_hints(hint)
             build: Any = hint

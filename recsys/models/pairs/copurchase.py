@@ -11,6 +11,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from recsys.core.config.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from recsys.core.ids import UNKNOWN
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.models.pairs.backoff import Backoff, fit_backoff
@@ -131,6 +132,11 @@ class CopurchaseModel:
     by_basket: bool
     is_paired_type: npt.NDArray[np.bool_]
     reversed_pairs: ReversedTypePairs
+
+    def packed(self, catalog: Catalog) -> CopurchaseModel:
+        """Return the model with its lists in fewer bytes: those of a product type have much in common."""
+        lists = {name: getattr(self, name) for name in ("partners", "bought_together", "complementary")}
+        return replace(self, **{name: each.packed(catalog.item_type - UNKNOWN) for name, each in lists.items()})
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
