@@ -156,15 +156,6 @@ class ColdItems:
         if any(each.row < self._n for each in found):
             self._similar = {}
 
-    def warm_up(self) -> None:
-        """Compute what the first new item would otherwise wait for."""
-        base = self._base
-        _ = self._similarity.item_users
-        self._pools.warm_up()
-        if len(base.items):
-            self.compute(np.zeros(0, np.int64), base.items_table.head(0))
-            base.content.embed(base.items_table.head(1))
-
     @property
     def own_vectors(self) -> npt.NDArray[np.float32]:
         """Hybrid vectors of the new items, float32 (n_new, n_factors)."""
