@@ -38,6 +38,8 @@ class SerializedModel:
 def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
 
+    An array that has several places is stored once; its other places have its name as their value.
+
     Args:
         value: its fields may be arrays, CSR matrices, polars frames, lists of related items, tuples of strings or
             numbers, numbers, strings, None, and dataclasses of these.
@@ -47,6 +49,11 @@ def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     for field in dataclasses.fields(value):
         if field.name not in skip:
             _dump(getattr(value, field.name), field.name, parts)
+    first: dict[int, str] = {}
+    for name, array in tuple(parts.arrays.items()):
+        if first.setdefault(id(array), name) != name:
+            parts.values[name] = first[id(array)]
+            del parts.arrays[name]
     return parts
 
 
@@ -96,7 +103,7 @@ def _load(hint: Any, name: str, parts: SerializedModel) -> Any:
     origin = typing.get_origin(hint)
     try:
         if origin is np.ndarray:
-            return parts.arrays[name]
+            return parts.arrays[parts.values.get(name, name)]
         if hint is sparse.csr_matrix:
             return _load_csr(name, parts)
         if hint is pl.DataFrame:

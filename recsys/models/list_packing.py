@@ -53,7 +53,8 @@ def pack_lists(
         item_idx: int32 (n_items, width), distinct in each list, -1 past its end.
         score: float32 (n_items, width), descending, > 0, 0 past the end.
         n_together: int32 (n_items, width), see `RelatedItems`.
-        group: integer (n_items,), items whose lists may be alike; -1 for none.
+        group: integer (n_items,), items whose lists may be alike; -1 for none, as where a list is not that of the item
+            of its number.
     """
     lists = _Lists(item_idx, score, n_together, (n_together == 0) & (item_idx >= 0))
     model = _models(lists.is_sharable.sum(axis=1), group)
@@ -94,13 +95,19 @@ def _pack(lists: _Lists, model: Rows) -> PackedLists:
         starts=np.concatenate([[0], *(part.n_own for part in parts)]).cumsum(),
         item_idx=np.concatenate([part.item_idx for part in parts]),
         score=np.concatenate([part.score for part in parts]),
-        n_together=n_together.astype(np.int16 if n_together.max(initial=0) <= np.iinfo(np.int16).max else np.int32),
+        n_together=_fewest_bytes(n_together),
         shared=np.where(shares, np.append(place[model], np.full(len(models), NO_ITEM, np.int32)), np.int32(NO_ITEM)),
         scale=np.concatenate([part.scale for part in parts]),
         size=np.append(size, lent.sum(axis=1).astype(np.int32)),
         n_items=n_items,
         width=width,
     )
+
+
+def _fewest_bytes(n_together: Rows) -> npt.NDArray[np.signedinteger]:
+    if not n_together.any():
+        return np.empty(0, np.int16)
+    return n_together.astype(np.int16 if n_together.max() <= np.iinfo(np.int16).max else np.int32)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,8 @@ class _Block:
 
 def _pack_block(lists: _Lists, model: Rows, size: Rows, rows: npt.NDArray[np.int64]) -> _Block:
     """Pack some lists: entries that those of the model do not give, and zeros that hide entries of the model."""
+    if (model < 0).all():
+        return _Block.of(lists, rows, lists.item_idx[rows] >= 0, model >= 0, np.ones(len(rows), np.float32))
     lent_idx = np.where(lists.is_sharable[model], lists.item_idx[model], NO_ITEM)
     lent_score, mine, score = lists.score[model], lists.item_idx[rows], lists.score[rows]
     column = _find(lent_idx, mine)

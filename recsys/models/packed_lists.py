@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -24,7 +24,7 @@ class PackedLists:
         starts: int64 (n_lists + 1,), where the own entries of each list begin; shared lists follow those of the items.
         item_idx: int32 (n_entries,).
         score: float32 (n_entries,), descending in each list; an own entry of 0 hides the item of the shared list.
-        n_together: int16 or int32 (n_entries,), see `RelatedItems`; 0 for entries of shared lists.
+        n_together: int16 or int32 (n_entries,), see `RelatedItems`; 0 for entries of shared lists; empty if all are 0.
         shared: int32 (n_lists,), the list that an item's list shares, -1 for none.
         scale: float32 (n_lists,), factor of its scores.
         size: int32 (n_lists,), entries of each list.
@@ -41,6 +41,10 @@ class PackedLists:
     size: npt.NDArray[np.int32]
     n_items: int
     width: int
+
+    def first(self, n: int) -> PackedLists:
+        """Return the first `n` items of every list; the entries are shared."""
+        return replace(self, width=min(n, self.width), size=np.minimum(self.size, np.int32(n)))
 
     def unpack(self, rows: npt.NDArray[np.integer]) -> Unpacked:
         """Return the lists of some items; see `recsys.kernels.packed_lists.unpack_numpy`.

@@ -199,7 +199,7 @@ def _neighbors(
         return [NOTHING] * len(rows)
     row = lists.row_of[items]
     reasons: list[ItemReasons] = []
-    for strongest in _strongest(lists.item_idx[row], lists.score[row], weight[known], rows):
+    for strongest in _strongest(*lists.lists.scored(row), weight[known], rows):
         if strongest is None:
             reasons.append(NOTHING)
             continue

@@ -134,9 +134,19 @@ class CopurchaseModel:
     reversed_pairs: ReversedTypePairs
 
     def packed(self, catalog: Catalog) -> CopurchaseModel:
-        """Return the model with its lists in fewer bytes: those of a product type have much in common."""
-        lists = {name: getattr(self, name) for name in ("partners", "bought_together", "complementary")}
-        return replace(self, **{name: each.packed(catalog.item_type - UNKNOWN) for name, each in lists.items()})
+        """Return the model with its lists in fewer bytes: those of a product type have much in common.
+
+        Items without a type are a group as well.
+        """
+        group, n_partners = catalog.item_type - UNKNOWN, self.partners.item_idx.shape[1]
+        together = self.bought_together.packed(group)
+        is_first = self.partners.equals(self.bought_together.first(n_partners))
+        return replace(
+            self,
+            partners=RelatedItems.of(together.lists.first(n_partners)) if is_first else self.partners.packed(group),
+            bought_together=together,
+            complementary=self.complementary.packed(group),
+        )
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]

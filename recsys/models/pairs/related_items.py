@@ -35,6 +35,11 @@ class RelatedItems:
         """Return the first `n` items of every list."""
         return RelatedItems(self.item_idx[:, :n], self.score[:, :n], self.n_together[:, :n])
 
+    def equals(self, other: RelatedItems) -> bool:
+        """Return whether other lists are the same, number by number."""
+        pairs = ((self.item_idx, other.item_idx), (self.score, other.score), (self.n_together, other.n_together))
+        return all(np.array_equal(one, another) for one, another in pairs)
+
     @classmethod
     def of(cls, lists: PackedLists) -> RelatedItems:
         """Read packed lists by rows."""

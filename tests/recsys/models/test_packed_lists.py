@@ -29,6 +29,13 @@ def test_a_column_is_read_by_rows() -> None:
     assert idx[np.array([[1], [0]]), 1].tolist() == [[-1], [2]]
 
 
+def test_first_items_share_the_entries() -> None:
+    first = LISTS.first(2)
+    assert np.asarray(PackedColumn.array(first, "item_idx")).tolist() == [[0, 2], [0, -1]]
+    assert first.item_idx is LISTS.item_idx
+    assert LISTS.first(9).width == 3
+
+
 def test_lists_without_counts_have_none() -> None:
     without = PackedLists(**{**vars(LISTS), "n_together": np.empty(0, np.int16)})
     _, _, entry = without.unpack(np.array([0]))
