@@ -34,6 +34,8 @@ PRELOADED: Final = (
     "uvicorn",
     "recsys.kernels.candidates",
     "recsys.kernels.features",
+    "recsys.kernels.history",
+    "recsys.kernels.mixing",
     "recsys.kernels.packed_lists",
     "recsys.kernels.purchases",
     "recsys.kernels.trees",
