@@ -74,7 +74,7 @@ def _ranker_gaps(engine: Engine) -> Iterator[str]:
 
 def _basket_gaps(engine: Engine) -> Iterator[str]:
     copurchase = engine.copurchase
-    if not copurchase.n_baskets.any() or not (copurchase.bought_together.n_together > 0).any():
+    if not copurchase.n_baskets.any() or not (copurchase.bought_together.lists.n_together > 0).any():
         yield (
             "No two items were bought together, in one basket or by one user: bought_together and complementary "
             "have no pairs."

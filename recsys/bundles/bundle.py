@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -27,7 +28,7 @@ from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import PAIR_FEATURES
 from recsys.search.vector_index import FlatIndex
 
-BUNDLE_SCHEMA_VERSION: Final = 6
+BUNDLE_SCHEMA_VERSION: Final = 7
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
 PARTIAL: Final = ".partial-"
@@ -44,6 +45,9 @@ RANKER_FILES: Final = {
     "rankers.pairs.trees": "ranker_pairs.txt",
 }
 READ_ONLY: Final = 0o444
+
+VERIFYING_THREADS: Final = 4
+"""Files whose digests are computed at once, by as many cores as the machine has."""
 
 TABLE_FILES: Final = {"items_table": "items.parquet", "users_table": "users.parquet"}
 
@@ -191,12 +195,16 @@ def verify(folder: Path) -> Manifest:
         BundleError: naming the first wrong file and the reason.
     """
     manifest = read_manifest(folder)
-    for name, expected in manifest.files.items():
-        path = folder / name
+    paths = [folder / name for name in manifest.files]
+    for path in paths:
         if not path.is_file():
             raise BundleError(f"{path} is missing: the bundle is truncated; activate another or train again")
-        if file_digest(path) != expected:
-            raise BundleError(f"{path} is altered: its sha256 is not the manifest's; activate another or train again")
+    with ThreadPoolExecutor(VERIFYING_THREADS) as pool:
+        for path, digest in zip(paths, pool.map(file_digest, paths), strict=True):
+            if digest != manifest.files[path.name]:
+                raise BundleError(
+                    f"{path} is altered: its sha256 is not the manifest's; activate another or train again"
+                )
     return manifest
 
 

@@ -14,6 +14,8 @@ import polars as pl
 from scipy import sparse
 
 from recsys.core.errors import BundleError
+from recsys.models.packed_lists import PackedLists
+from recsys.models.pairs.related_items import RelatedItems
 
 T = TypeVar("T")
 
@@ -36,15 +38,22 @@ class SerializedModel:
 def flatten(value: Any, skip: tuple[str, ...] = ()) -> SerializedModel:
     """Split a frozen dataclass, nested to any depth, into arrays, tables and plain values.
 
+    An array that has several places is stored once; its other places have its name as their value.
+
     Args:
-        value: its fields may be arrays, CSR matrices, polars frames, tuples of strings or numbers, numbers, strings,
-            None, and dataclasses of these.
+        value: its fields may be arrays, CSR matrices, polars frames, lists of related items, tuples of strings or
+            numbers, numbers, strings, None, and dataclasses of these.
         skip: fields of the outermost dataclass that the caller stores itself.
     """
     parts = SerializedModel({}, {}, {})
     for field in dataclasses.fields(value):
         if field.name not in skip:
             _dump(getattr(value, field.name), field.name, parts)
+    first: dict[int, str] = {}
+    for name, array in tuple(parts.arrays.items()):
+        if first.setdefault(id(array), name) != name:
+            parts.values[name] = first[id(array)]
+            del parts.arrays[name]
     return parts
 
 
@@ -77,6 +86,8 @@ def _dump(value: Any, name: str, parts: SerializedModel) -> None:
         parts.values[name] = list(value.shape)
     elif isinstance(value, pl.DataFrame):
         parts.tables[name] = value
+    elif isinstance(value, RelatedItems):
+        _dump(value.lists, name, parts)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             _dump(getattr(value, field.name), f"{name}.{field.name}", parts)
@@ -92,11 +103,13 @@ def _load(hint: Any, name: str, parts: SerializedModel) -> Any:
     origin = typing.get_origin(hint)
     try:
         if origin is np.ndarray:
-            return parts.arrays[name]
+            return parts.arrays[parts.values.get(name, name)]
         if hint is sparse.csr_matrix:
             return _load_csr(name, parts)
         if hint is pl.DataFrame:
             return parts.tables[name]
+        if hint is RelatedItems:
+            return RelatedItems.of(_load(PackedLists, name, parts))
         if dataclasses.is_dataclass(hint):
             hints = typing.get_type_hints(hint)
             build: Any = hint

@@ -119,12 +119,11 @@ class CatalogOverlay:
         return any(position_of.get(row, 0) > position for row in rows)
 
     def warm_up(self) -> None:
-        """Compute what the first change would otherwise wait for."""
+        """Compute what the first change would otherwise wait for; what new content needs takes memory, and waits."""
         if self._growing is None:
             self._growing = GrowingEngine(self._base, self._changes)
         self._base.items.row("")
         self._growing.engine(self._offers.offers)
-        self._growing.cold_items.warm_up()
 
     def row(self, item_id: str) -> int:
         """Return the row of an item, deleted or not; `UNKNOWN` for an unknown item."""

@@ -18,13 +18,14 @@ import polars as pl
 from scipy import sparse
 
 from recsys.core.ids import NO_ITEM, UNKNOWN
+from recsys.core.row_array import Numbers
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
 from recsys.fitting.engine import Engine
 from recsys.live.cold_related_items import ColdRelatedItems, ListColumn, best_of
 from recsys.live.growing_array import GrowingArray
 from recsys.live.item_pools import MAX_POOL, ItemPools
-from recsys.live.patched_array import Numbers, PatchedArray
+from recsys.live.patched_array import PatchedArray
 from recsys.models.content.hybrid import impute_factors
 from recsys.models.content.similarity import Similarity, reweighted
 
@@ -154,15 +155,6 @@ class ColdItems:
                 self._n_moved += 1
         if any(each.row < self._n for each in found):
             self._similar = {}
-
-    def warm_up(self) -> None:
-        """Compute what the first new item would otherwise wait for."""
-        base = self._base
-        _ = self._similarity.item_users
-        self._pools.warm_up()
-        if len(base.items):
-            self.compute(np.zeros(0, np.int64), base.items_table.head(0))
-            base.content.embed(base.items_table.head(1))
 
     @property
     def own_vectors(self) -> npt.NDArray[np.float32]:

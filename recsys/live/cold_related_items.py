@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.ids import NO_ITEM
+from recsys.core.row_array import Numbers
 from recsys.core.topk import top_k
 from recsys.fitting.engine import Engine
 from recsys.live.growing_array import GrowingArray
-from recsys.live.patched_array import Numbers, PatchedArray
+from recsys.live.patched_array import PatchedArray
 from recsys.models.pairs.related_items import RelatedItems
 
 N_PROXY_BEST_SELLERS: Final = 20

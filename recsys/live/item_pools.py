@@ -134,9 +134,3 @@ class ItemPools:
         rows, inverse = np.unique(np.concatenate(found), return_inverse=True)
         best = top_k(np.bincount(inverse, np.concatenate(weights), len(rows)).astype(np.float64), MAX_POOL)
         return np.sort(rows[best]).astype(np.int64)
-
-    def warm_up(self) -> None:
-        """Compute what the first new item would otherwise wait for."""
-        _ = self._starts
-        if len(self._base.items) > MAX_POOL:
-            _ = self._postings

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[Any]
+from recsys.core.row_array import Numbers, RowArray
 
 
 class RowSource(Protocol):
@@ -19,7 +19,7 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True)
-class PatchedArray:
+class PatchedArray(RowArray):
     """A read-only array with patches, indexed by rows and then by columns.
 
     Attributes:
@@ -40,26 +40,15 @@ class PatchedArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape, as of an array."""
-        return (len(self), *self.base.shape[1:])
+        return (len(self.base) + len(self.extra), *self.base.shape[1:])
 
-    def __len__(self) -> int:
-        return len(self.base) + len(self.extra)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the entries."""
+        return self.base.dtype
 
-    def __getitem__(self, key: Any) -> Numbers:
-        rows, *columns = key if isinstance(key, tuple) else (key,)
-        if isinstance(rows, slice):
-            rows = np.arange(len(self))[rows]
-        if not columns:
-            return self._rows(np.asarray(rows))
-        if isinstance(columns[0], slice):
-            return self._rows(np.asarray(rows))[..., columns[0]]
-        rows, column = np.broadcast_arrays(rows, columns[0])
-        return np.take_along_axis(self._rows(rows), column[..., None], axis=-1)[..., 0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Numbers:
-        return np.asarray(self[:], dtype)
-
-    def _rows(self, rows: Numbers) -> Numbers:
+    def rows(self, rows: npt.NDArray[np.integer]) -> Numbers:
+        """Read rows of both parts; see `RowArray`."""
         n = len(self.base)
         is_extra = rows >= n
         if not is_extra.any():

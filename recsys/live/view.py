@@ -199,7 +199,7 @@ class LiveView:
         return store.version() == self._seen
 
     def warm_up(self) -> None:
-        """Compute what the first new item would otherwise wait for."""
+        """Compute what the first change of the catalog would otherwise wait for."""
         self._catalog.warm_up()
 
     def apply(self, entries: Iterable[StoredEntry]) -> None:

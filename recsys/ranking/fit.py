@@ -56,7 +56,8 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
         rankers, blends, learned = fit_orders(dataset, config, now, progress, content)
     engine = replace(fit_models(dataset, learned, now, progress, cache=FitCache(dataset, now, content)), config=config)
     progress("order of related items")
-    return replace(engine, rankers=rankers, blends=blends, copurchase=order_pairs(engine, rankers.pairs))
+    copurchase = order_pairs(engine, rankers.pairs).packed(engine.catalog)
+    return replace(engine, rankers=rankers, blends=blends, copurchase=copurchase)
 
 
 def fit_orders(

@@ -86,15 +86,15 @@ def _together(
     without_pair: Callable[[ReasonContext, int, int], Reason] = _with_type,
 ) -> list[ItemReasons]:
     """The seed with the largest score for each item, and the number of baskets with both; no lift below 1."""
-    copurchase = context.engine.copurchase
+    copurchase, near = context.engine.copurchase, lists.rows(seeds)
     reasons: list[ItemReasons] = []
-    found = _strongest(lists.item_idx[seeds], lists.score[seeds], weight, rows)
+    found = _strongest(near.item_idx, near.score, weight, rows)
     for row, strongest in zip(rows.tolist(), found, strict=True):
         if strongest is None:
             reasons.append(NOTHING)
             continue
         seed = int(seeds[strongest[0]])
-        n_both = int(lists.n_together[seed, strongest[1]])
+        n_both = int(near.n_together[strongest])
         if not n_both:
             reasons.append((without_pair(context, seed, row),))
             continue
@@ -199,7 +199,7 @@ def _neighbors(
         return [NOTHING] * len(rows)
     row = lists.row_of[items]
     reasons: list[ItemReasons] = []
-    for strongest in _strongest(lists.item_idx[row], lists.score[row], weight[known], rows):
+    for strongest in _strongest(*lists.lists.scored(row), weight[known], rows):
         if strongest is None:
             reasons.append(NOTHING)
             continue

@@ -50,8 +50,7 @@ def als_source(state: UserState) -> Scored:
 def copurchase_source(state: UserState) -> Scored:
     """Items that share baskets with the user's items: `Σ_i w_i · P(j | i)`."""
     rows, weight = state.top_history_items
-    partners = state.engine.copurchase.partners
-    return _summed(state, partners.item_idx[rows], partners.score[rows], weight)
+    return _summed(state, *state.engine.copurchase.partners.scored(rows), weight)
 
 
 def affinity_source(state: UserState) -> Scored:
@@ -118,16 +117,14 @@ def popular_by_hour_source(state: UserState) -> Scored:
 
 def bought_together_source(state: UserState) -> Scored:
     """Items that share baskets with the seeds."""
-    lists = state.engine.copurchase.bought_together
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds], lists.score[seeds], np.ones(len(seeds), np.float32))
+    return _summed(state, *state.engine.copurchase.bought_together.scored(seeds), np.ones(len(seeds), np.float32))
 
 
 def complementary_source(state: UserState) -> Scored:
     """Items that complement the seeds and replace none of them."""
-    lists = state.engine.copurchase.complementary
     seeds = state.query.seeds
-    return _summed(state, lists.item_idx[seeds], lists.score[seeds], np.ones(len(seeds), np.float32))
+    return _summed(state, *state.engine.copurchase.complementary.scored(seeds), np.ones(len(seeds), np.float32))
 
 
 def similar_source(state: UserState) -> Scored:

@@ -22,7 +22,30 @@ SILENT_S: Final = 1.0
 _CPU_CLOCK: Final = 2
 """Linux's clock of the processor time of a process, in nanoseconds."""
 
-_CONTEXT: Final = multiprocessing.get_context("spawn")
+PRELOADED: Final = (
+    "numpy",
+    "scipy.linalg",
+    "scipy.sparse",
+    "fastapi",
+    "faiss",
+    "lightgbm",
+    "msgspec",
+    "sqlglot",
+    "uvicorn",
+    "recsys.kernels.candidates",
+    "recsys.kernels.features",
+    "recsys.kernels.history",
+    "recsys.kernels.mixing",
+    "recsys.kernels.packed_lists",
+    "recsys.kernels.purchases",
+    "recsys.kernels.trees",
+)
+"""Modules that all workers share in memory: they are imported once, in a process that workers are forked from.
+
+Polars is none of them: its import starts threads, which a fork does not copy.
+"""
+
+_CONTEXT: Final = multiprocessing.get_context("forkserver")
 
 Target = Callable[[Settings, socket, Lifeline], None]
 
@@ -73,6 +96,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, target: Target) -> None:
+        _CONTEXT.set_forkserver_preload(list(PRELOADED))
         ours, theirs = pair()
         life, self._lifeline = _CONTEXT.Pipe(duplex=False)
         self._process = _CONTEXT.Process(target=target, args=(settings, theirs, life), daemon=True)

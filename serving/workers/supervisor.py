@@ -114,11 +114,13 @@ class Supervisor:
             self._balance()
 
     def _start(self, place: Place) -> None:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C must not end its imports halfway
+        # Inherited: a signal to the whole group must not end what workers are forked from. Here it is delivered later.
+        ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
         try:
             worker = Worker(self._settings, self._target)
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         place.worker, place.start_at = worker, time.monotonic()
         self._selector.register(worker.channel, selectors.EVENT_READ, lambda: self._receive(worker))
 

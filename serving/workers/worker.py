@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -39,6 +40,8 @@ def run_worker(settings: Settings, end: socket.socket, lifeline: Lifeline) -> No
         lifeline: a pipe whose other end only the accepting process holds.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reaches the whole group: the parent ends its workers
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the process that it is forked from blocks it
+    gc.freeze()  # else a collection writes to the objects of the modules that all workers share, which copies them
     threading.Thread(target=_end_with_parent, args=(lifeline, settings), daemon=True).start()
     # Imported here, so that a worker whose parent ends during the seconds of these imports ends too.
     from serving.app import create_app, log_to_stderr

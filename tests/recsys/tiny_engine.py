@@ -71,7 +71,7 @@ def neighbors(lists: dict[int, tuple[Pair, ...]], width: int = 3) -> NeighborLis
     for row, pairs in enumerate(lists.values()):
         for place, (item, score) in enumerate(pairs):
             rows[row, place], scores[row, place] = item, score
-    return NeighborLists(row_of, rows, scores)
+    return NeighborLists(row_of, RelatedItems(rows, scores, np.zeros_like(rows)))
 
 
 def tiny_engine(**changes: Any) -> Engine:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from recsys.core.config.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from recsys.core.ids import UNKNOWN
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.models.pairs.backoff import Backoff, fit_backoff
@@ -131,6 +132,21 @@ class CopurchaseModel:
     by_basket: bool
     is_paired_type: npt.NDArray[np.bool_]
     reversed_pairs: ReversedTypePairs
+
+    def packed(self, catalog: Catalog) -> CopurchaseModel:
+        """Return the model with its lists in fewer bytes: those of a product type have much in common.
+
+        Items without a type are a group as well.
+        """
+        group, n_partners = catalog.item_type - UNKNOWN, self.partners.item_idx.shape[1]
+        together = self.bought_together.packed(group)
+        is_first = self.partners.equals(self.bought_together.first(n_partners))
+        return replace(
+            self,
+            partners=RelatedItems.of(together.lists.first(n_partners)) if is_first else self.partners.packed(group),
+            bought_together=together,
+            complementary=self.complementary.packed(group),
+        )
 
 
 Veto = Callable[[int, npt.NDArray[np.int32]], npt.NDArray[np.bool_]]

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.ids import NO_ITEM
+from recsys.models.list_packing import pack_lists
+from recsys.models.packed_lists import PackedColumn, PackedLists, counts_of
 
 BY_USER_ONLY: Final = -1
 """In the place of the number of baskets with both items: only users who bought both, at different times."""
@@ -16,7 +18,7 @@ BY_USER_ONLY: Final = -1
 
 @dataclass(frozen=True)
 class RelatedItems:
-    """Precomputed lists, one row per item, best first.
+    """Precomputed lists, one row per item, best first: arrays, or columns of packed lists, which are read by rows.
 
     Attributes:
         item_idx: int32 (n_items, list_length), -1 past the end of a list.
@@ -32,6 +34,64 @@ class RelatedItems:
     def first(self, n: int) -> RelatedItems:
         """Return the first `n` items of every list."""
         return RelatedItems(self.item_idx[:, :n], self.score[:, :n], self.n_together[:, :n])
+
+    def equals(self, other: RelatedItems) -> bool:
+        """Return whether other lists are the same, number by number."""
+        pairs = ((self.item_idx, other.item_idx), (self.score, other.score), (self.n_together, other.n_together))
+        return all(np.array_equal(one, another) for one, another in pairs)
+
+    @classmethod
+    def of(cls, lists: PackedLists) -> RelatedItems:
+        """Read packed lists by rows."""
+        return cls(
+            PackedColumn.array(lists, "item_idx"),
+            PackedColumn.array(lists, "score"),
+            PackedColumn.array(lists, "n_together"),
+        )
+
+    def scored(self, rows: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return `item_idx` and `score` of some items.
+
+        Args:
+            rows: integer (n,).
+        """
+        packed = self._packed
+        if packed is not None:
+            return packed.unpack(rows)[:2]
+        return self.item_idx[rows], self.score[rows]
+
+    def rows(self, rows: npt.NDArray[np.integer]) -> RelatedItems:
+        """Return the lists of some items as arrays.
+
+        Args:
+            rows: integer (n,).
+        """
+        packed = self._packed
+        if packed is not None:
+            item_idx, score, entry = packed.unpack(rows)
+            return RelatedItems(item_idx, score, counts_of(packed, entry))
+        return RelatedItems(self.item_idx[rows], self.score[rows], self.n_together[rows])
+
+    @property
+    def lists(self) -> PackedLists:
+        """The packed lists; arrays are packed list by list."""
+        packed = self._packed
+        if packed is not None:
+            return packed
+        return pack_lists(self.item_idx, self.score, self.n_together, np.full(len(self.item_idx), NO_ITEM))
+
+    @property
+    def _packed(self) -> PackedLists | None:
+        column: object = self.item_idx
+        return column.lists if isinstance(column, PackedColumn) else None
+
+    def packed(self, group: npt.NDArray[np.integer]) -> RelatedItems:
+        """Return the same lists in fewer bytes.
+
+        Args:
+            group: integer (n_items,), items whose lists may be alike; -1 for none.
+        """
+        return RelatedItems.of(pack_lists(self.item_idx, self.score, self.n_together, group))
 
 
 def empty_lists(n_items: int, length: int) -> RelatedItems:

@@ -17,6 +17,7 @@ from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
 from recsys.data.history import UserHistory
 from recsys.kernels.candidates import sum_lists
 from recsys.kernels.top_rows import top_of_groups
+from recsys.models.pairs.related_items import RelatedItems
 
 LOOKS: Final = (EVENT_NAMES.index("view_item"), EVENT_NAMES.index("select_item"))
 """Events of people who look at an item."""
@@ -62,14 +63,12 @@ class NeighborLists:
     """Neighbors of the items that have any, best first.
 
     Attributes:
-        row_of: int32 (n_items,), row of each item in the arrays below, -1 for items without neighbors.
-        item_idx: int32 (n_known, n_neighbors), -1 past the end.
-        score: float32 (n_known, n_neighbors), > 0, 0 past the end.
+        row_of: int32 (n_items,), number of each item's list, -1 for items without neighbors.
+        lists: (n_known, n_neighbors), without numbers of baskets.
     """
 
     row_of: npt.NDArray[np.int32]
-    item_idx: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
+    lists: RelatedItems
 
     def sums(
         self, items: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
@@ -85,7 +84,7 @@ class NeighborLists:
         """
         row = self.row_of[items]
         known = row >= 0
-        return sum_lists(self.item_idx, self.score, row[known], weight[known], len(self.row_of))
+        return sum_lists(*self.lists.scored(row[known]), None, weight[known], len(self.row_of))
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,7 @@ def _as_lists(pairs: sparse.csr_matrix, width: int) -> NeighborLists:
     row = np.repeat(row_of, np.diff(pairs.indptr))
     position = np.arange(len(row)) - np.repeat(pairs.indptr[:-1], np.diff(pairs.indptr))
     item_idx[row, position], score[row, position] = pairs.indices, pairs.data
-    return NeighborLists(row_of, item_idx, score)
+    return NeighborLists(row_of, RelatedItems(item_idx, score, np.broadcast_to(np.int32(0), score.shape)))
 
 
 def _strongest(matrix: sparse.csr_matrix, n_kept: int) -> sparse.csr_matrix:

@@ -109,3 +109,21 @@ def test_every_model_of_an_engine_has_a_round_trip(shop_engine: Engine) -> None:
         model = getattr(shop_engine, part.name)
         if part.name not in ("index", "items_table", "users_table"):
             assert_same(model, unflatten(type(model), flatten(model)))
+
+
+@dataclass(frozen=True)
+class _Twice:
+    """One array in two places."""
+
+    first: npt.NDArray[np.int32]
+    second: npt.NDArray[np.int32]
+    other: npt.NDArray[np.int32]
+
+
+def test_an_array_in_two_places_is_stored_once() -> None:
+    array = np.arange(3, dtype=np.int32)
+    parts = flatten(_Twice(array, array, array.copy()))
+    assert list(parts.arrays) == ["first", "other"]
+    read = unflatten(_Twice, parts)
+    assert read.first is read.second
+    np.testing.assert_array_equal(read.other, array)

@@ -37,13 +37,14 @@ def config(*, enabled: bool) -> EngineConfig:
     )
 
 
-def test_without_rankers_and_blends_the_models_stay_as_they_are() -> None:
+def test_without_rankers_and_blends_the_models_are_packed_and_stay_as_they_are() -> None:
     dataset, settings = shop(20), config(enabled=False)
     stages: list[str] = []
     engine = fit_engine(dataset, settings, progress=stages.append)
     assert engine.rankers == Rankers()
     assert engine.blends == Blends()
-    assert_same(engine, fit_models(dataset, settings))
+    models = fit_models(dataset, settings)
+    assert_same(engine, replace(models, copurchase=models.copurchase.packed(models.catalog)))
     assert not any("examples" in stage for stage in stages)
 
 

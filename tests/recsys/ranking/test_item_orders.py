@@ -64,7 +64,8 @@ def test_the_best_source_alone_serves_where_it_is_best(shop_engine: Engine) -> N
     similar = shop_engine.hybrid.similar_idx
     seeds = np.flatnonzero(similar[:, 0] != NO_ITEM).astype(np.int32)
     around = shop_engine.sequence.around
-    misled = replace(around, item_idx=np.sort(around.item_idx, axis=1)[:, ::-1].copy())
+    item_idx = np.sort(np.asarray(around.lists.item_idx), axis=1)[:, ::-1].copy()
+    misled = replace(around, lists=replace(around.lists.rows(np.arange(len(item_idx))), item_idx=item_idx))
     engine = replace(shop_engine, sequence=replace(shop_engine.sequence, around=misled, by_view=True))
     found = compare(engine, "alike", NextItems(seeds, similar[seeds, 0]))
     value = dict(zip(found.orders, found.values, strict=True))

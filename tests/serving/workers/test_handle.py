@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.connection import Connection as Lifeline
 from socket import socket
@@ -13,9 +15,15 @@ from hypothesis import strategies as st
 
 from serving.runtime.settings import Settings, load_settings
 from serving.workers.channel import Channel
-from serving.workers.handle import Pulse, Worker
+from serving.workers.handle import PRELOADED, Pulse, Worker
 
 HANG_S = 30.0
+
+
+def test_what_workers_share_exists_and_starts_no_thread_of_polars() -> None:
+    """Python's fork server skips what it cannot import; a fork has none of the threads of polars."""
+    imports = f"import importlib, sys; [importlib.import_module(name) for name in {PRELOADED!r}]"
+    subprocess.run([sys.executable, "-c", f"{imports}; sys.exit('polars' in sys.modules)"], check=True)
 
 
 @given(shares=st.lists(st.floats(0.0001, 0.02), min_size=1, max_size=200))

@@ -19,10 +19,23 @@ WAIT_S = 120
 Start = Callable[..., Server]
 
 
+def children_of(pid: int) -> set[int]:
+    """Process ids of the children of a process."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def forking_of(server: Server) -> set[int]:
+    """Process ids of what workers are forked from: one, none before the start of the first worker."""
+    return {
+        pid
+        for pid in children_of(server.process.pid)
+        if b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
 def workers_of(server: Server) -> set[int]:
-    """Process ids of the workers; the server's only other child watches leaked resources."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    """Process ids of the workers: children of the process that they are forked from."""
+    return {worker for pid in forking_of(server) for worker in children_of(pid)}
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -107,6 +120,14 @@ def test_a_worker_that_is_killed_is_replaced_while_the_other_one_serves(pair_of_
     assert pair_of_workers.get(LIST).status_code == 200
     wait_until(lambda: len(workers_of(pair_of_workers) - {killed}) == 2, "no other worker was started")
     pair_of_workers.wait("/metrics", until=lambda response: 'result="served"} 3.0' in response.text)
+
+
+def test_workers_are_replaced_with_the_process_that_they_are_forked_from(pair_of_workers: Server) -> None:
+    workers, (forking,) = workers_of(pair_of_workers), forking_of(pair_of_workers)
+    os.kill(forking, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_running, workers)), "workers have outlived what they were forked from")
+    wait_until(lambda: len(workers_of(pair_of_workers)) == 2, "no other workers were started")
+    assert pair_of_workers.wait(LIST).status_code == 200
 
 
 def test_a_worker_that_hangs_is_replaced(start: Start, shop_models: Path) -> None:

@@ -149,7 +149,7 @@ def test_late_pairs_count_more_than_early_ones() -> None:
 def test_a_shop_without_pairs_has_empty_lists(rows: list[dict[str, Any]]) -> None:
     model = fit_sequence(dataset_of(rows), SequenceConfig())
     for lists in (model.around, model.after):
-        assert lists.item_idx.shape[0] == 0
+        assert len(lists.lists.item_idx) == 0
         assert (lists.row_of == -1).all()
 
 
