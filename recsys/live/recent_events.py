@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 from recsys.data.orders import basket_number, receipt_of
-from recsys.eventlog.identities import user_key
+from recsys.eventlog.store import StoredEvent
 from recsys.live.order_lines import settle_history
 
 EventBuffer = npt.NDArray[np.void]
@@ -35,10 +35,11 @@ EVENT_DTYPE: Final = np.dtype(
         ("quantity", np.float32),
     ]
 )
-PACKED: Final = struct.Struct("<dqiifbb??f")
-"""The same layout."""
 
 LARGEST_FLOAT32: Final = float(np.finfo(np.float32).max)
+
+GROWING_BYTES: Final = 512
+"""Size from which the events of a user are kept in a buffer with room for more."""
 
 QUARTER_S: Final = 900
 """Time zones change at whole quarters of an hour, and differ by these."""
@@ -60,62 +61,75 @@ class EventEncoder:
     def __init__(self, timezone: str, has_hours: bool, mean_rating: float, receipt_scope: tuple[str, ...] = ()) -> None:
         self._timezone, self._has_hours = timezone, has_hours
         self._mean_rating, self._scope = mean_rating, receipt_scope
-        self._known: dict[tuple[str | None, float], tuple[int, date]] = {}
+        self._known: dict[tuple[str | None, float], tuple[int, str]] = {}
 
-    def row(
-        self, seq: int, at: float, item_idx: int, event_type: int, body: Mapping[str, Any], timezone: str | None
-    ) -> tuple[Any, ...]:
-        """Encode an event as a row of `EVENT_DTYPE`.
+    def encode(
+        self,
+        events: Sequence[StoredEvent],
+        keys: Sequence[str],
+        item_idx: Sequence[int],
+        event_type: Sequence[int],
+        timezones: Sequence[str | None],
+    ) -> EventBuffer:
+        """Encode events as rows of `EVENT_DTYPE`, in their order.
 
         Args:
-            seq: its number in the log.
-            at: when it happened, seconds since 1970.
-            item_idx: row of its item.
-            event_type: index in `schema.EVENT_NAMES`.
-            body: its columns.
-            timezone: zone of the user, None for the shop's.
+            events: n events of the log.
+            keys: their users, as of `user_key`.
+            item_idx: rows of their items.
+            event_type: indices in `schema.EVENT_NAMES`.
+            timezones: zones of their users, None for the shop's.
 
         Raises:
-            Exception: a column has a value of another type: every row that is returned can be packed.
+            Exception: a column has a value of another type.
         """
-        hour, day = self._local(at, timezone)
-        named, has_receipt = self._basket_name(body, at), body.get("basket_id") is not None
-        if named is None:
-            key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
-            basket = basket_number(f"day {day} {key}")
-        else:
-            basket = basket_number(named)
-        rating, quantity = self._rating_weight(body.get("value")), _float32(body.get("quantity"))
-        return at, seq, item_idx, basket, rating, event_type, hour, named is None, has_receipt, quantity
+        found, bodies = np.empty(len(events), EVENT_DTYPE), [event.body for event in events]
+        found["at"] = [event.at for event in events]
+        moments = list(zip(timezones, (found["at"] // QUARTER_S).tolist(), strict=True))
+        local = {moment: self._local(*moment) for moment in set(moments)}
+        hours, days = zip(*(local[moment] for moment in moments), strict=True) if events else ((), ())
+        found["hour"] = hours
+        found["seq"] = [event.seq for event in events]
+        found["item_idx"], found["event_type"] = item_idx, event_type
+        found["has_receipt"] = [body.basket_id is not None for body in bodies]
+        found["by_day"] = [body.basket_id is None and body.session_id is None for body in bodies]
+        baskets = [
+            f"day {day} {key}" if body.session_id is None else f"session {body.session_id}"
+            for body, key, day in zip(bodies, keys, days, strict=True)
+        ]
+        for n in np.flatnonzero(found["has_receipt"]).tolist():
+            baskets[n] = self._receipt(events[n])
+        found["basket_idx"] = [basket_number(basket) for basket in baskets]
+        found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
+        found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
+        return found
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
         """Return the same events of the user of a key with the hours and days of another zone."""
         buffer = buffer.copy()
         for event in buffer:
-            event["hour"], day = self._local(float(event["at"]), timezone)
+            event["hour"], day = self._local(timezone, float(event["at"] // QUARTER_S))
             if event["by_day"]:
                 event["basket_idx"] = basket_number(f"day {day} {key}")
         return buffer
 
-    def _local(self, at: float, timezone: str | None) -> tuple[int, date]:
-        """Return the local hour and day, which are constant within a quarter of an hour."""
-        moment = timezone, at // QUARTER_S
-        known = self._known.get(moment)
+    def _local(self, timezone: str | None, quarter: float) -> tuple[int, str]:
+        """Return the hour and day of a quarter of an hour, in which they are constant."""
+        known = self._known.get((timezone, quarter))
         if known is not None:
             return known
         if len(self._known) >= MAX_MOMENTS:
             self._known.clear()
-        local = datetime.fromtimestamp(at, ZoneInfo(timezone or self._timezone))
-        found = self._known[moment] = (local.hour if self._has_hours else NO_HOUR), local.date()
+        local = datetime.fromtimestamp(quarter * QUARTER_S, ZoneInfo(timezone or self._timezone))
+        found = self._known[timezone, quarter] = (local.hour if self._has_hours else NO_HOUR), local.date().isoformat()
         return found
 
-    def _basket_name(self, body: Mapping[str, Any], at: float) -> str | None:
-        if body.get("basket_id") is not None:
-            return f"basket {receipt_of(body, self._scope, self._local(at, None)[1])}"
-        return None if (session := body.get("session_id")) is None else f"session {session}"
+    def _receipt(self, event: StoredEvent) -> str:
+        day = date.fromisoformat(self._local(None, event.at // QUARTER_S)[1])
+        return f"basket {receipt_of(structs.asdict(event.body), self._scope, day)}"
 
-    def _rating_weight(self, rating: float | None) -> float:
-        if rating is None or self._mean_rating <= 0:
+    def _rating_weight(self, rating: float) -> float:
+        if self._mean_rating <= 0:
             return 1.0
         return min(max(rating / self._mean_rating, 0.0), MAX_RATING_WEIGHT)
 
@@ -123,7 +137,8 @@ class EventEncoder:
 class RecentEvents:
     """Buffers by user, each of at most the latest `max_events` events.
 
-    An event is appended to the bytes of its user's others, which takes a microsecond; only a read sorts them.
+    An event is appended to the bytes of its user's others; only a read sorts them. Most users have few events: bytes of
+    exactly their size take the least memory.
 
     Args:
         max_events: bounds the memory per user.
@@ -132,21 +147,24 @@ class RecentEvents:
     def __init__(self, max_events: int) -> None:
         self._max_events = max_events
         self._max_bytes = 2 * max_events * EVENT_DTYPE.itemsize
-        self._packed: dict[str, bytearray] = {}
+        self._packed: dict[str, bytes | bytearray] = {}
 
     def __len__(self) -> int:
         """Return the number of users with events."""
         return len(self._packed)
 
-    def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Add an event."""
-        known = self._packed.get(key)
-        if known is None:
-            self._packed[key] = bytearray(PACKED.pack(*row))
-            return
-        known += PACKED.pack(*row)
-        if len(known) > self._max_bytes:
-            self._packed[key] = bytearray(self._latest(known).tobytes())
+    def add(self, keys: Sequence[str], events: EventBuffer) -> None:
+        """Add events, each to that of its user."""
+        packed, size = events.tobytes(), events.itemsize
+        for start, key in zip(range(0, len(packed), size), keys, strict=True):
+            event, known = packed[start : start + size], self._packed.get(key)
+            if isinstance(known, bytearray):
+                known += event
+                if len(known) > self._max_bytes:
+                    self._packed[key] = bytearray(self._latest(known).tobytes())
+            else:
+                joined = event if known is None else known + event
+                self._packed[key] = joined if len(joined) < GROWING_BYTES else bytearray(joined)
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the events of a user, None if there are none."""
@@ -159,19 +177,17 @@ class RecentEvents:
         if buffer is not None:
             buffer = changed(buffer)
             if len(buffer):
-                self._packed[key] = bytearray(buffer.tobytes())
+                self._packed[key] = buffer.tobytes()
             else:
                 del self._packed[key]
 
-    def _latest(self, packed: bytearray) -> EventBuffer:
-        """Return the latest events in order, of a copy: bytes that an array reads cannot grow."""
+    def _latest(self, packed: bytes | bytearray) -> EventBuffer:
+        """Return the latest events in order, of a copy: a buffer that an array reads cannot grow."""
         return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
 
 
-def _float32(number: float | None) -> float:
-    """Return a number that fits into 32 bits: NaN for none, infinity for one that is too large."""
-    if number is None:
-        return math.nan
+def _float32(number: float) -> float:
+    """Return a number that fits into 32 bits: infinity for one that is too large."""
     return float(number) if -LARGEST_FLOAT32 <= number <= LARGEST_FLOAT32 else math.copysign(math.inf, number)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 MAX_USERS: Final = 100_000
@@ -21,12 +21,12 @@ class UserChanges:
         self._last: dict[str, int] = {}
         self._unknown_until = 0
 
-    def note(self, key: str, seq: int) -> None:
-        """Note that an entry is about a user."""
-        if len(self._last) >= self._max_users and key not in self._last:
+    def note(self, changes: Mapping[str, int]) -> None:
+        """Note the numbers of entries by the users that they are about."""
+        self._last.update(changes)
+        if len(self._last) > self._max_users:
             self._unknown_until = max(self._last.values())
             self._last = {}
-        self._last[key] = seq
 
     def has_changed(self, keys: Iterable[str], seq: int) -> bool:
         """Return whether an entry after a number may be about one of some users."""

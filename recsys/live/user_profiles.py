@@ -22,6 +22,7 @@ class UserProfiles:
     def __init__(self, base: Engine) -> None:
         self._base = base
         self._changed: dict[str, RowDict] = {}
+        self._has_timezones = any(zone is not None for zone in base.user_timezones)
 
     def apply(self, user_id: str, entry_type: str, body: Mapping[str, Any]) -> None:
         """Apply a change: `user_put`, `user_patch` or `user_delete`."""
@@ -43,6 +44,11 @@ class UserProfiles:
             return known
         row = self._base.users.row(user_id)
         return self._base.users_table.row(row, named=True) if row != UNKNOWN else {}
+
+    @property
+    def has_timezones(self) -> bool:
+        """Whether any user may live in another zone than the shop's."""
+        return self._has_timezones or bool(self._changed)
 
     def timezone(self, user_id: str) -> str | None:
         """Return the user's own IANA zone, None for the shop's."""

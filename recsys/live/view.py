@@ -18,30 +18,31 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
-from recsys.core.schema import EVENT_NAMES
-from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.data.row_changes import OFFERS, offers_after
-from recsys.eventlog.identities import Identities, user_key
+from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import (
     ITEM_CHANGES,
-    READ_BATCH,
     UNREADABLE,
     USER_CHANGES,
     EventStore,
     LogEntry,
     StoredEntry,
+    StoredEvent,
+    for_view,
 )
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
+from recsys.live.live_events import LiveEvents
 from recsys.live.older_changes import outdated_parts
-from recsys.live.recent_events import EventEncoder, RecentEvents, joined
+from recsys.live.recent_events import joined
 from recsys.live.user_changes import UserChanges
 from recsys.live.user_profiles import UserProfiles
 
-CODES: Final = {name: code for code, name in enumerate(EVENT_NAMES)}
 NO_READ_YET: Final = -1
 
+VIEW_BATCH: Final = 2000
+"""Entries to read at a time: memory for more of them at once is not returned to the system."""
 
 MAX_SET_ASIDE: Final = 1000
 
@@ -101,14 +102,13 @@ class LiveView:
     def __init__(self, base: Engine, *, in_background: bool = False) -> None:
         shop = base.dataset_info
         self._base, self._in_background = base, in_background
-        self._encoder = EventEncoder(shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope)
-        self._events = RecentEvents(base.config.history.max_events)
         self._user_changes = UserChanges()
         self._catalog = CatalogOverlay(base, self._set_aside)
         self._seen = NO_READ_YET
         self._lock, self._settling = threading.RLock(), threading.Lock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
         self.profiles = UserProfiles(base)
+        self._events = LiveEvents(base, self._catalog, self.identities, self.profiles, self._set_aside)
         self.seq = shop.store_seq
         self.set_aside: list[SetAsideEntry] = []
         self.n_set_aside = 0
@@ -160,8 +160,8 @@ class LiveView:
             # Both are read before the log, so entries committed meanwhile are read again rather than missed.
             last, left = store.last_seq(), limit
             while True:
-                size = READ_BATCH if left is None else min(left, READ_BATCH)
-                entries = store.read_after(self.seq, size, without=("impression",)) if size else []
+                size = VIEW_BATCH if left is None else min(left, VIEW_BATCH)
+                entries = store.read_for_view(self.seq, size) if size else []
                 self.apply(entries)
                 if len(entries) < size:
                     break
@@ -202,24 +202,27 @@ class LiveView:
         """Compute what the first change of the catalog would otherwise wait for."""
         self._catalog.warm_up()
 
-    def apply(self, entries: Iterable[StoredEntry]) -> None:
+    def apply(self, entries: Iterable[StoredEvent | StoredEntry]) -> None:
         """Apply entries of the log; those that the bundle contains are skipped.
 
         An entry that cannot be applied changes nothing and is set aside.
         """
-        first, last = self._base.dataset_info.store_seq, self.seq
+        first, last, events = self._base.dataset_info.store_seq, self.seq, list[StoredEvent]()
         for stored in entries:
-            seq, entry = stored.seq, stored.entry
-            last = max(last, seq)
-            if seq <= first:
+            last = max(last, stored.seq)
+            if stored.seq <= first:
                 continue
+            each = for_view(stored) if isinstance(stored, StoredEntry) else stored
+            if isinstance(each, StoredEvent):
+                events.append(each)
+                continue
+            self._user_changes.note(self._events.apply(events))
+            events = []
             try:
-                if entry.entry_type == "event":
-                    self._apply_event(seq, entry)
-                else:
-                    self._apply(seq, entry)
+                self._apply(each.seq, each.entry)
             except Exception as error:  # no entry may stop the others
-                self._set_aside(seq, entry.entry_type, entry.key or "", error)
+                self._set_aside(each.seq, each.entry.entry_type, each.entry.key or "", error)
+        self._user_changes.note(self._events.apply(events))
         self.seq = last
 
     def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
@@ -319,15 +322,14 @@ class LiveView:
             self._move(key, before)
         elif entry_type == "erasure":
             before = self.profiles.timezone(key)
-            self._events.change(key, lambda buffer: buffer[buffer["seq"] > seq])
+            self._events.drop_until(key, seq)
             self.profiles.erase(key)
             self._move(key, before)
 
     def _note_change(self, seq: int, key: str, body: Mapping[str, Any]) -> None:
         """Note a change of a user; of a merge, also that of the other id, and of the one that it is merged into now."""
-        for changed in (key, body.get("into"), self.identities.merges.get(key)):
-            if isinstance(changed, str):
-                self._user_changes.note(changed, seq)
+        changed = (key, body.get("into"), self.identities.merges.get(key))
+        self._user_changes.note({each: seq for each in changed if isinstance(each, str)})
 
     def _apply_item_change(self, seq: int, entry: LogEntry) -> None:
         """Apply what is newer than the bundle's files."""
@@ -339,27 +341,11 @@ class LiveView:
         elif offers is not None:
             self._catalog.apply(key, "item_patch", {OFFERS: offers}, seq)
 
-    def _apply_event(self, seq: int, entry: LogEntry) -> None:
-        # This runs a million times when a server starts over a long log.
-        body = entry.body
-        code, item_id = CODES.get(body.get("event", "")), body.get("item_id")
-        if code is None or code == VIEW_ITEM_LIST or not isinstance(item_id, str):
-            return  # as in `build_history`: an impression is not an act of the user
-        row = self._catalog.row(item_id)
-        row = self._base.item_row(item_id) if row == UNKNOWN else row
-        if row == UNKNOWN:
-            return  # it counts once the catalog has the item, after the next training
-        key = user_key(body.get("user_id"), body.get("visitor_id"), body.get("session_id"))
-        if key is None or entry.at < self.identities.erased_at(key):
-            return
-        self._events.add(key, self._encoder.row(seq, entry.at, row, code, body, self.profiles.timezone(key)))
-        self._user_changes.note(key, seq)
-
     def _move(self, key: str, before: str | None) -> None:
         """Recompute the local hours of a user's events if the user's zone has changed."""
         zone = self.profiles.timezone(key)
         if zone != before:
-            self._events.change(key, lambda buffer: self._encoder.moved(buffer, zone, key))
+            self._events.move(key, zone)
 
 
 def find_user(engine: Engine, key: str | None, as_of: int) -> ResolvedUser:

@@ -18,7 +18,17 @@ from recsys.core.errors import DataError, StoreBusyError, StoreError
 from recsys.core.schema import EVENTS
 from recsys.eventlog.identities import user_key
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import USER_CHANGES, EntryType, EventStore, LogEntry, StoredEntry, events_table, read_entries
+from recsys.eventlog.store import (
+    USER_CHANGES,
+    EntryType,
+    EventStore,
+    LogEntry,
+    StoredEntry,
+    StoredEvent,
+    events_table,
+    for_view,
+    read_entries,
+)
 
 Open = Callable[..., EventStore]
 
@@ -100,6 +110,17 @@ def test_kinds_may_be_passed_over(store: EventStore) -> None:
     assert [each.entry.key for each in (first, *rest)] == ["a", "b"]
     assert [each.entry.key for each in store.read_after(first.seq, 9, without=("impression",))] == ["b", "c"]
     assert store.read_after(0, 9, without=("impression", "event")) == []
+
+
+def test_a_view_reads_what_the_general_reading_returns(store: EventStore) -> None:
+    shown = impression("r", "u", {"item_id": "tea"})
+    wide = event("e2", session_id="s", value=4.5, quantity=2, price=3.0, region="east", unheard_of={"a": [1]})
+    store.append([event("e1"), shown, change("item_put", "tea", price=3.5), wide, event(None, user_id=None)])
+    read = store.read_for_view(0, 99)
+    assert read == [for_view(each) for each in store.read_after(0, 99, without=("impression",))]
+    assert [type(each) for each in read] == [StoredEvent, StoredEntry, StoredEvent, StoredEvent]
+    assert store.read_for_view(read[0].seq, 2) == read[1:3]
+    assert store.read_for_view(store.last_seq(), 9) == []
 
 
 def test_rare_kinds_are_found_without_the_rest(store: EventStore) -> None:

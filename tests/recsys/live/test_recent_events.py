@@ -9,22 +9,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.history import UserHistory
-from recsys.live.recent_events import EVENT_DTYPE, EventEncoder, RecentEvents, joined
+from recsys.eventlog.store import HistoryColumns, StoredEvent
+from recsys.live.recent_events import EventBuffer, EventEncoder, RecentEvents, joined
 from tests.shop import TIMEZONE, moment
 
 CLOCKWORK = EventEncoder(TIMEZONE, has_hours=True, mean_rating=4.0)
 
 
-def row(seq: int, at: float, **body: object) -> tuple[object, ...]:
-    return CLOCKWORK.row(seq, at, 3, 7, body, None)
+def stored(seq: int, at: float, **body: object) -> StoredEvent:
+    return StoredEvent(seq, None, at, HistoryColumns(**body))
+
+
+def rows(*events: StoredEvent, key: str = "u", timezone: str | None = None) -> EventBuffer:
+    n = len(events)
+    return CLOCKWORK.encode(events, [key] * n, [3] * n, [7] * n, [timezone] * n)
+
+
+def row(seq: int, at: float, **body: object) -> EventBuffer:
+    return rows(stored(seq, at, **body))
 
 
 def event(seq: int, at: float, **body: object) -> np.void:
     recent = RecentEvents(1)
-    recent.add("u", row(seq, at, **body))
+    recent.add(["u"], row(seq, at, **body))
     buffer = recent.of("u")
     assert buffer is not None
-    assert buffer.tobytes() == np.array([row(seq, at, **body)], EVENT_DTYPE).tobytes()
+    assert buffer.tobytes() == row(seq, at, **body).tobytes()
     return buffer[0]
 
 
@@ -33,7 +43,32 @@ def test_an_event_has_the_numbers_of_the_tables() -> None:
     assert (read["item_idx"], read["event_type"], read["hour"], read["rating_weight"]) == (3, 7, 9, 0.5)
     assert event(1, 0.0, value=100.0)["rating_weight"] == 2.0, "cut as in the tables"
     assert event(1, 0.0)["rating_weight"] == 1.0
-    assert EventEncoder(TIMEZONE, False, 0.0).row(1, 0.0, 0, 0, {"value": 3.0}, None)[4:7] == (1.0, 0, -1)
+    [plain] = EventEncoder(TIMEZONE, False, 0.0).encode([stored(1, 0.0, value=3.0)], ["u"], [0], [0], [None])
+    assert (plain["rating_weight"], plain["event_type"], plain["hour"]) == (1.0, 0, -1)
+
+
+def test_no_event_is_no_row() -> None:
+    assert rows().shape == (0,)
+
+
+@given(
+    st.lists(
+        st.builds(
+            stored,
+            st.integers(1, 2**62),
+            st.floats(0, 4e9),
+            basket_id=st.none() | st.text(),
+            session_id=st.none() | st.text(),
+            value=st.none() | st.floats(),
+            quantity=st.none() | st.floats() | st.integers(),
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([None, "America/New_York"]),
+)
+def test_events_together_are_encoded_as_each_alone(events: Sequence[StoredEvent], timezone: str | None) -> None:
+    alone = b"".join(rows(each, timezone=timezone).tobytes() for each in events)
+    assert rows(*events, timezone=timezone).tobytes() == alone
 
 
 @pytest.mark.parametrize(("quantity", "kept"), [(2, 2.0), (0.5, 0.5), (1e300, math.inf), (-1e300, -math.inf)])
@@ -43,14 +78,9 @@ def test_a_quantity_of_any_size_is_kept_in_32_bits(quantity: float, kept: float)
 
 
 @pytest.mark.parametrize("body", [{"quantity": "2"}, {"value": []}, {"quantity": 10**400}])
-def test_an_event_that_cannot_be_packed_changes_nothing(body: dict[str, object]) -> None:
-    recent = RecentEvents(3)
-    recent.add("u", row(1, 0.0))
+def test_an_event_of_other_types_cannot_be_encoded(body: dict[str, object]) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError)):
-        recent.add("u", row(2, 0.0, **body))
-    buffer = recent.of("u")
-    assert buffer is not None
-    assert buffer["seq"].tolist() == [1]
+        rows(stored(1, 0.0), stored(2, 0.0, **body))
 
 
 def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
@@ -63,7 +93,7 @@ def test_a_basket_is_the_basket_else_the_session_else_the_day() -> None:
 
 
 def test_another_zone_moves_hours_and_days() -> None:
-    buffer = np.array([row(1, moment(3, 9)), row(2, moment(3, 23), basket_id="b")], EVENT_DTYPE)
+    buffer = rows(stored(1, moment(3, 9)), stored(2, moment(3, 23), basket_id="b"))
     moved = CLOCKWORK.moved(buffer, "America/New_York", "u")
     assert moved["hour"].tolist() == [20, 10]
     assert moved["basket_idx"][0] != buffer["basket_idx"][0]
@@ -80,7 +110,7 @@ def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_even
     """The reference sorts all events of a user and keeps the latest."""
     recent = RecentEvents(max_events)
     for seq, (key, at) in enumerate(events, 1):
-        recent.add(key, row(seq, float(at)))
+        recent.add([key], row(seq, float(at)))
         if seq % part == 0:
             recent.of(key)
     for key in "ab":
@@ -91,13 +121,24 @@ def test_runs_are_sorted_and_bounded(events: Sequence[tuple[str, int]], max_even
     assert len(recent) == len({key for key, _ in events})
 
 
+def test_a_user_with_very_many_events_keeps_the_latest() -> None:
+    recent, n = RecentEvents(50), 1000
+    for seq in range(1, n + 1, 7):
+        part = [stored(each, float(each % 500)) for each in range(seq, min(seq + 7, n + 1))]
+        recent.add(["u"] * len(part), rows(*part))
+    buffer = recent.of("u")
+    assert buffer is not None
+    wanted = sorted((each % 500, each) for each in range(1, n + 1))[-50:]
+    assert list(zip(buffer["at"].tolist(), buffer["seq"].tolist(), strict=True)) == wanted
+
+
 def test_what_is_late_takes_its_place_behind_the_bundles_own() -> None:
     def of(*timestamps: int) -> UserHistory:
         n = len(timestamps)
         empty = (np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int8), np.ones(n, np.float32))
         return UserHistory(np.zeros(n, np.int32), np.array(timestamps, np.int64), *empty)
 
-    buffer = np.array([row(1, 1.5), row(2, 2.0), row(3, 9.0)], EVENT_DTYPE)
+    buffer = rows(stored(1, 1.5), stored(2, 2.0), stored(3, 9.0))
     history = joined([of(1, 2, 3)], [buffer], 100)
     assert history.timestamp.tolist() == [1, 1, 2, 2, 3, 9]
     assert history.item_idx.tolist() == [0, 3, 0, 3, 0, 3]

@@ -8,7 +8,7 @@ from recsys.live.user_changes import UserChanges
 
 def test_only_later_entries_about_the_user_are_changes() -> None:
     changes = UserChanges()
-    changes.note("a", 5)
+    changes.note({"a": 5})
     assert changes.has_changed(["a"], 4)
     assert not changes.has_changed(["a"], 5)
     assert changes.has_changed(["b", "a"], 4)
@@ -19,7 +19,7 @@ def test_only_later_entries_about_the_user_are_changes() -> None:
 def test_no_change_is_forgotten(keys: list[str], max_users: int) -> None:
     changes = UserChanges(max_users)
     for seq, key in enumerate(keys, 1):
-        changes.note(key, seq)
+        changes.note({key: seq})
     for key in "abcdef":
         for seq in range(len(keys) + 1):
             if any(other == key for other in keys[seq:]):

@@ -17,7 +17,7 @@ from recsys.core.schema import EVENTS
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import UserHistory, build_history
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.store import EntryType, EventStore, LogEntry, StoredEntry
+from recsys.eventlog.store import EntryType, EventStore, LogEntry, StoredEntry, StoredEvent
 from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine, FittedDataInfo
 from recsys.live.view import LiveView
@@ -513,16 +513,17 @@ def test_impressions_are_skipped_and_not_read_again(
     shown = LogEntry("impression", None, NOW, NOW, {"user_id": "new", "items": [{"item_id": WEEKLY_ITEM}]})
     bought = LogEntry("event", "e", NOW, NOW, {"user_id": "new", "event": "purchase", "item_id": WEEKLY_ITEM})
     store.append([shown, bought, *([shown] * 20)])
-    read_after, read = store.read_after, list[StoredEntry]()
+    read_for_view, read = store.read_for_view, list[StoredEvent | StoredEntry]()
 
-    def watched(after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
-        found = read_after(after_seq, limit, without)
+    def watched(after_seq: int, limit: int) -> list[StoredEvent | StoredEntry]:
+        found = read_for_view(after_seq, limit)
         read.extend(found)
         return found
 
-    monkeypatch.setattr(store, "read_after", watched)
+    monkeypatch.setattr(store, "read_for_view", watched)
     live.catch_up(store)
-    assert [each.entry for each in read] == [bought]
+    assert [(each.seq, each.key) for each in read if isinstance(each, StoredEvent)] == [(2, "e")]
+    assert len(read) == 1
     assert live.seq == store.last_seq()
     assert live.user("new", NOW).history.item_idx.size == 1
     store.close()
