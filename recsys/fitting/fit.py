@@ -61,7 +61,7 @@ def fit_models(
     repeat = fit_repeat(dataset, catalog, config.repeat)
     progress("time of day")
     timeofday = fit_timeofday(dataset, catalog, config.timeofday)
-    if not cache.has_content:
+    if not cache.has_content(config):
         progress("content")
     content = cache.content(config)
     progress("collaborative filtering")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -34,13 +36,17 @@ class FitCache:
         self.dataset = dataset
         self.now = now
         self._content = content
-        self.has_content = content is not None
-        self._fitted: dict[Any, Any] = {}
+        self._fitted: dict[Any, Future[Any]] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def catalog(self) -> Catalog:
         """The categories, types and prices of the items."""
         return read_catalog(self.dataset.catalog)
+
+    def has_content(self, config: EngineConfig) -> bool:
+        """Return whether the content is known already."""
+        return self._content is not None or config.content in self._fitted
 
     def content(self, config: EngineConfig) -> ContentModel:
         """Return the content of the catalog."""
@@ -71,14 +77,33 @@ class FitCache:
             lambda: count_copurchase(self.dataset, self.catalog, settings, self.now, content.pair_similarity),
         )
 
+    def begin(self, config: EngineConfig, pool: Executor) -> None:
+        """Begin to fit the factors and the linear model in other threads: their solvers run beside Python.
+
+        Args:
+            config: the settings.
+            pool: where they are fitted.
+        """
+        pool.submit(self.als, config)
+        pool.submit(self.ease, config)
+
     def clear(self) -> None:
         """Forget the models, to free their memory."""
         self._fitted.clear()
 
     def _once(self, config: Any, fit: Callable[[], T]) -> T:
-        if config not in self._fitted:
-            self._fitted[config] = fit()
-        found: T = self._fitted[config]
+        """Return the model; a thread that asks while another one fits it waits."""
+        with self._lock:
+            fitted = self._fitted.get(config)
+            is_new = fitted is None
+            if fitted is None:
+                fitted = self._fitted[config] = Future()
+        if is_new:
+            try:
+                fitted.set_result(fit())
+            except BaseException as error:
+                fitted.set_exception(error)
+        found: T = fitted.result()
         return found
 
 

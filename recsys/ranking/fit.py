@@ -19,7 +19,6 @@ from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
 from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, mean_ndcg
-from recsys.models.content.content import ContentModel, fit_content
 from recsys.ranking.blend_search import learn_blend
 from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import order_pairs
@@ -49,39 +48,33 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
     """
     now = dataset.end if now is None else now
     rankers, blends, learned = Rankers(), Blends(), config
-    content: ContentModel | None = None
+    cache = FitCache(dataset, now)
     if config.ranker.enabled or config.blend.enabled:
         progress("content")
-        content = fit_content(dataset.catalog, config.content, np.random.default_rng(config.seed))
-        rankers, blends, learned = fit_orders(dataset, config, now, progress, content)
-    engine = replace(fit_models(dataset, learned, now, progress, cache=FitCache(dataset, now, content)), config=config)
+        cache.content(config)
+        rankers, blends, learned = fit_orders(cache, config, progress)
+    engine = replace(fit_models(dataset, learned, now, progress, cache=cache), config=config)
     progress("order of related items")
     copurchase = order_pairs(engine, rankers.pairs).packed(engine.catalog)
     return replace(engine, rankers=rankers, blends=blends, copurchase=copurchase)
 
 
 def fit_orders(
-    dataset: Dataset,
-    config: EngineConfig,
-    now: int,
-    progress: Progress = silent,
-    content: ContentModel | None = None,
+    whole: FitCache, config: EngineConfig, progress: Progress = silent
 ) -> tuple[Rankers, Blends, EngineConfig]:
     """Train the rankers and learn the weights of the sources, by models fitted on the past of each hold-out.
 
     Args:
-        dataset: the shop up to `now`.
+        whole: models of the whole shop, some of which are fitted meanwhile, with the settings that are returned.
         config: settings.
-        now: seconds since 1970.
         progress: called with the name of each stage.
-        content: the content of the catalog; fitted anew if not given.
 
     Returns:
         The rankers and the blends, each unfitted if the past has too few requests for it, and the settings of the
         models.
     """
     rng = np.random.default_rng(config.seed)
-    past = ask_the_past(dataset, config, now, rng, progress, content)
+    past = ask_the_past(whole, config, rng, progress)
     if past is None:
         return Rankers(), Blends(), config
     progress("learned ranking")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.core.progress import Progress, silent
-from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.fitting.blend import Blend, LearnedSettings
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models, with_similar_of
 from recsys.fitting.fit_cache import FitCache
-from recsys.models.content.content import ContentModel
 from recsys.ranking.basket_questions import draw_baskets
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
 from recsys.ranking.item_orders import LISTS, ItemKind, compare_item_lists, draw_next
@@ -53,25 +52,36 @@ class PastQuestions:
 
 
 def ask_the_past(
-    dataset: Dataset,
-    config: EngineConfig,
-    now: int,
-    rng: np.random.Generator,
-    progress: Progress = silent,
-    content: ContentModel | None = None,
+    whole: FitCache, config: EngineConfig, rng: np.random.Generator, progress: Progress = silent
 ) -> PastQuestions | None:
-    """Fit the models on each hold-out and answer its requests; None where no hold-out has any."""
-    cuts = holdouts(dataset, now, config.ranker, config.seed)
+    """Fit the models on each hold-out and answer its requests; None where no hold-out has any.
+
+    Args:
+        whole: models of the whole shop; some are begun here, with the settings that are learned.
+        config: settings.
+        rng: source of the draws.
+        progress: called with the name of each stage.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return _ask_the_past(whole, config, rng, progress, pool)
+
+
+def _ask_the_past(
+    whole: FitCache, config: EngineConfig, rng: np.random.Generator, progress: Progress, pool: Executor
+) -> PastQuestions | None:
+    cuts = holdouts(whole.dataset, whole.now, config.ranker, config.seed)
     parts: list[Questions] = []
     answered: list[Holdout] = []
     pairs: list[PastPairs] = []
     repeat_share = 0.0
     settings = LearnedSettings()
     item_lists: Mapping[ItemKind, Blend] = {}
-    caches = [FitCache(cut.known, cut.now, content) for cut in cuts]
+    caches = [FitCache(cut.known, cut.now, whole.content(config)) for cut in cuts]
     if config.blend.enabled and cuts:
         progress("settings of the models")
         config, settings = _learn_settings(cuts[-1], caches[-1], config, rng)
+    for cache in (*caches, whole):
+        cache.begin(config, pool)
     for number, cut in enumerate(cuts, 1):
         progress(f"training examples, {number} of {len(cuts)}")
         cache = caches[number - 1]

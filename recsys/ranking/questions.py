@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from recsys.core.blas_threads import one_blas_thread
 from recsys.core.placements import PLACEMENTS
 from recsys.core.timestamps import NOON
 from recsys.core.topk import is_among
@@ -100,7 +101,7 @@ def answer_requests(engine: Engine, requests: Sequence[PastRequest]) -> Question
         engine: models that were fitted without the answers.
         requests: the requests.
     """
-    with threadpool_limits(1):
+    with one_blas_thread(), threadpool_limits(1, "openmp"):
         parts = [part for request in requests for part in _answer(engine, request)]
     return join_questions(parts) if parts else None
 

@@ -12,8 +12,8 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
-from threadpoolctl import threadpool_limits
 
+from recsys.core.blas_threads import one_blas_thread
 from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES
@@ -205,7 +205,7 @@ def fit_als(
     n_factors = config.n_factors
     factors = np.zeros((n_items, n_factors), np.float32)
     if user_items.nnz:
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             solver = AlternatingLeastSquares(
                 factors=n_factors,
                 regularization=config.regularization,

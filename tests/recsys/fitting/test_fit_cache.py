@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
+from recsys.core.errors import DataError
 from recsys.data.dataset import Dataset
+from recsys.fitting import fit_cache
 from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
 from tests.recsys.same import assert_same
@@ -27,3 +33,32 @@ def test_a_fit_with_shared_models_equals_one_without(shop_dataset: Dataset) -> N
     cache, config = FitCache(shop_dataset, shop_dataset.end), small_config()
     cache.als(config), cache.ease(config), cache.copurchase_counts(config)
     assert_same(fit_models(shop_dataset, config, cache=cache), fit_models(shop_dataset, config))
+
+
+def test_models_that_other_threads_began_are_fitted_once(
+    shop_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, config, fitted = FitCache(shop_dataset, shop_dataset.end), small_config(), Counter[str]()
+    for name in ("fit_user_factors", "fit_ease"):
+        fit = getattr(fit_cache, name)
+        monkeypatch.setattr(fit_cache, name, lambda *given, name=name, fit=fit: (fitted.update([name]), fit(*given))[1])
+    with ThreadPoolExecutor(2) as pool:
+        cache.begin(config, pool)
+        found = list(pool.map(cache.als, [config] * 4))
+    assert all(each is cache.als(config) for each in found)
+    assert cache.ease(config) is cache.ease(config)
+    assert fitted == {"fit_user_factors": 1, "fit_ease": 1}
+
+
+def test_a_model_that_cannot_be_fitted_fails_whoever_asks(
+    shop_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise DataError("diverged")
+
+    monkeypatch.setattr(fit_cache, "fit_user_factors", fail)
+    cache, config = FitCache(shop_dataset, shop_dataset.end), small_config()
+    with ThreadPoolExecutor(1) as pool:
+        cache.begin(config, pool)
+    with pytest.raises(DataError, match="diverged"):
+        cache.als(config)

@@ -10,6 +10,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.blend import Blends
 from recsys.fitting.engine import EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
+from recsys.fitting.fit_cache import FitCache
 from recsys.ranking.fit import fit_engine, fit_orders
 from tests.recsys.same import assert_same
 from tests.recsys.small_shops import CATALOG
@@ -52,7 +53,7 @@ def test_disabled_rankers_are_not_trained_beside_the_search_for_weights() -> Non
     settings = config(enabled=False)
     settings = replace(settings, blend=replace(settings.blend, enabled=True, min_questions=2))
     dataset = shop(100)
-    rankers, blends, _ = fit_orders(dataset, settings, dataset.end)
+    rankers, blends, _ = fit_orders(FitCache(dataset, dataset.end), settings)
     assert not any(ranker.is_fitted for ranker in (rankers.next, rankers.new, rankers.pairs))
     assert blends.next.is_fitted
     assert not blends.next.uses_ranker
@@ -60,14 +61,14 @@ def test_disabled_rankers_are_not_trained_beside_the_search_for_weights() -> Non
 
 def test_a_shop_without_a_past_learns_nothing() -> None:
     nothing, settings = shop(0), config(enabled=True)
-    assert fit_orders(nothing, settings, nothing.end) == (Rankers(), Blends(), settings)
+    assert fit_orders(FitCache(nothing, nothing.end), settings) == (Rankers(), Blends(), settings)
 
 
 def test_too_few_requests_train_nothing_but_are_counted() -> None:
     dataset, settings = shop(100), config(enabled=True)
     settings = replace(settings, ranker=replace(settings.ranker, n_cutoffs=1, min_queries=10_000))
     stages: list[str] = []
-    rankers, blends, learned = fit_orders(dataset, settings, dataset.end, stages.append)
+    rankers, blends, learned = fit_orders(FitCache(dataset, dataset.end), settings, stages.append)
     assert "training examples, 1 of 3" in stages, "four users are too few for cut-offs"
     assert not any(ranker.is_fitted for ranker in (rankers.next, rankers.new, rankers.pairs))
     assert not any(blend.is_fitted for blend in (blends.next, blends.new, blends.tail))

@@ -9,6 +9,7 @@ import pytest
 
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import EngineConfig
+from recsys.fitting.fit_cache import FitCache
 from recsys.ranking.holdout import holdouts
 from recsys.ranking.past_questions import PastQuestions, ask_the_past
 from tests.shop import small_config
@@ -20,7 +21,7 @@ def settings(**ranker: object) -> EngineConfig:
 
 
 def ask(dataset: Dataset, config: EngineConfig) -> PastQuestions | None:
-    return ask_the_past(dataset, config, dataset.end, np.random.default_rng(0))
+    return ask_the_past(FitCache(dataset, dataset.end), config, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -62,4 +63,4 @@ def test_questions_of_one_moment_are_told_apart_by_user(shop_dataset: Dataset) -
 
 def test_a_shop_without_events_asks_nothing(shop_dataset: Dataset) -> None:
     nothing = replace(shop_dataset, events=shop_dataset.events.take(slice(0, 0)))
-    assert ask_the_past(nothing, settings(), 0, np.random.default_rng(0)) is None
+    assert ask_the_past(FitCache(nothing, 0), settings(), np.random.default_rng(0)) is None
