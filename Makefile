@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test mutation check docs bench compare stops torture clean
+.PHONY: help system demo train evaluate test mutation check docs bench curves compare stops torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ docs: $(VENV)/.dev ## build the documentation site into build/site; a broken lin
 
 bench: train $(VENV)/.dev ## measure speed against baselines of the same run, into DATA-bench.json
 	$(VENV)/bin/python -m benchmarks --models $(MODELS) --json $(DATA)-bench.json
+
+curves: $(VENV)/.dev ## measure how time and memory grow with generated shops, into DATA-scale.json and .svg (SIZES="--items 1e4,1e5,1e6")
+	$(VENV)/bin/python -m benchmarks.scale $(SIZES) --json $(DATA)-scale.json --plot $(DATA)-scale.svg
 
 compare: $(VENV)/.dev ## prove that the working tree gives the lists of a commit (REF=HEAD, REQUESTS=500 of each placement)
 	$(RECSYS) demo-data --out $(DATA)
