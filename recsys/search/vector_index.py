@@ -205,8 +205,8 @@ def nearest(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Find the rows of `vectors` with the largest inner products with each of many queries.
 
-    The search is exact up to `max_exact_pairs`. Beyond, it uses inverted lists (Sivic & Zisserman 2003) and probes more
-    of them until a sample of the queries finds `MIN_RECALL` of its exact neighbors.
+    Equal queries are searched once. The search is exact up to `max_exact_pairs`. Beyond, it uses inverted lists (Sivic
+    & Zisserman 2003) and probes more of them until a sample of the queries finds `MIN_RECALL` of its exact neighbors.
 
     Args:
         vectors: float32 (n, n_dimensions).
@@ -221,10 +221,17 @@ def nearest(
         return np.empty((len(queries), max(k, 0)), np.float32), np.empty((len(queries), max(k, 0)), np.int32)
     exact = faiss.IndexFlat(vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
     exact.add(np.ascontiguousarray(vectors, np.float32))
-    queries = np.ascontiguousarray(queries, np.float32)
+    queries, place = _distinct(np.ascontiguousarray(queries, np.float32))
     index = exact if len(vectors) * len(queries) <= max_exact_pairs else _inverted_lists(vectors, queries, exact)
     scores, rows = index.search(queries, k)
-    return scores, rows.astype(np.int32)
+    return scores[place], rows.astype(np.int32)[place]
+
+
+def _distinct(queries: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return the distinct queries, and which of them each query is: items often have equal content."""
+    as_bytes = queries.view(np.dtype((np.void, queries.dtype.itemsize * queries.shape[1]))).ravel()
+    _, first, place = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return queries[first], place
 
 
 def _inverted_lists(vectors: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], exact: Any) -> Any:

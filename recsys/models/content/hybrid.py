@@ -146,7 +146,7 @@ def _impute(
     cold: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Average the factors of the nearest warm items; an item that is in `cold` and warm is not its own neighbor."""
-    cosine, neighbor = _nearest(content[warm], cold_content, min(config.n_neighbors, len(warm)))
+    cosine, neighbor = nearest(content[warm], cold_content, min(config.n_neighbors, len(warm)))
     weight = np.maximum(cosine, 0) ** config.similarity_power
     if cold is not None:
         weight[warm[neighbor] == cold[:, None]] = 0
@@ -154,13 +154,3 @@ def _impute(
     ends = np.arange(len(weight) + 1) * weight.shape[1]
     mean = sparse.csr_matrix((weight.ravel(), np.maximum(neighbor, 0).ravel(), ends), shape=(len(weight), len(warm)))
     return np.asarray(mean @ item_factors[warm], np.float32)
-
-
-def _nearest(
-    content: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32], k: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Find the nearest rows of `content`, once for all wanted rows that are equal."""
-    as_bytes = np.ascontiguousarray(wanted).view(np.dtype((np.void, wanted.itemsize * wanted.shape[1]))).ravel()
-    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
-    cosine, neighbor = nearest(content, wanted[first], k)
-    return cosine[group], neighbor[group]

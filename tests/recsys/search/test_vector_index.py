@@ -185,6 +185,16 @@ def test_nearest_of_nothing_is_empty(n: int, m: int, k: int) -> None:
     assert (rows >= 0).sum() == m * min(k, n)
 
 
+def test_equal_queries_have_equal_neighbors() -> None:
+    rng = np.random.default_rng(9)
+    vectors, queries = (rng.standard_normal((n, 8)).astype(np.float32) for n in (50, 6))
+    place = np.array([3, 0, 3, 5, 1, 1, 2, 4, 0])
+    scores, rows = nearest(vectors, queries[place], 4)
+    expected_scores, expected_rows = nearest(vectors, queries, 4)
+    np.testing.assert_array_equal(rows, expected_rows[place])
+    np.testing.assert_allclose(scores, expected_scores[place], rtol=1e-6)
+
+
 @pytest.mark.parametrize("n_extra", [0, 7])
 def test_decoded_vectors_have_the_products_of_the_search(n_extra: int) -> None:
     rng = np.random.default_rng(11)
