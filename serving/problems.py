@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -26,7 +26,10 @@ FAULT_RETRY_S = 10
 """Delay before the next attempt, while the store fails: its disk may be full, which an operator must repair."""
 
 
-OVERLOAD_HEADERS: Final[Mapping[str, str]] = {"Retry-After": "1"}
+OVERLOAD_RETRY_S: Final = 1
+"""Delay before the next attempt, while the server has more to do than it can; earlier ones are not read."""
+
+OVERLOAD_HEADERS: Final[Mapping[str, str]] = {"Retry-After": str(OVERLOAD_RETRY_S)}
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,10 +108,15 @@ class CapacityError(RecsysError):
 
 @dataclass(frozen=True)
 class Failure:
-    """A problem and the headers of its response."""
+    """A problem and the headers of its response.
+
+    Attributes:
+        pause_s: how long nothing more is read from the caller, in seconds.
+    """
 
     problem: Problem
     headers: Mapping[str, str]
+    pause_s: float = 0.0
 
     @property
     def body(self) -> bytes:
@@ -132,7 +140,9 @@ def failure_of(error: Exception) -> Failure:
             return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
-        case OverloadError() | CapacityError():
+        case OverloadError():
+            return replace(_failure(503, str(error), headers=OVERLOAD_HEADERS), pause_s=OVERLOAD_RETRY_S)
+        case CapacityError():
             return _failure(503, str(error), headers=OVERLOAD_HEADERS)
         case StoreBusyError():
             return _failure(503, str(error), headers={"Retry-After": str(BUSY_RETRY_S)})

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from recsys.core.request import Recommendations, to_wire
+
+_ID: Final = re.compile("[0-9a-f]{16}-([0-9a-f]{1,12})-[0-9a-f]+")
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -96,12 +101,23 @@ def moment(seconds: int) -> datetime:
 
 
 class IdGenerator:
-    """Makes ids that are unique across processes and restarts."""
+    """Makes ids that are unique across processes and restarts, and that state when they were made.
 
-    def __init__(self) -> None:
+    Args:
+        now: returns the machine's time, seconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
+        self._now = now
 
     def next(self) -> str:
         """Return a new id."""
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return f"{self._prefix}-{int(self._now() * 1000):x}-{next(self._numbers):x}"
+
+
+def made_at(recommendation_id: str) -> float | None:
+    """Return when an id of `IdGenerator` was made, seconds since 1970; None for any other id."""
+    found = _ID.fullmatch(recommendation_id)
+    return None if found is None else int(found[1], 16) / 1000

@@ -9,10 +9,10 @@ that began last, then the last one of the table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,6 @@ NOT_STATED: Final = -1
 
 ALWAYS: Final = np.iinfo(np.int64)
 """Bounds of time, for offers without their own."""
-
-OfferContextKey = tuple[tuple[int, int], ...]
-"""Scopes of a request, the least specific first, each with the number of its times that have passed."""
 
 
 class OfferScope(NamedTuple):
@@ -64,6 +61,16 @@ def _name(value: Any) -> str:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else NO_CONTEXT_VALUE
+
+
+OfferContextKey = tuple[tuple[int, int], ...]
+"""Scopes of a request, the least specific first, each with the number of its times that have passed."""
+
+LaterContextKey = tuple[tuple[OfferScope, int], ...]
+"""The same for later offers, with the last time of each scope that has passed."""
+
+OffersKey = tuple[OfferContextKey, LaterContextKey]
+"""What decides which offers apply to a request."""
 
 
 class OfferTerms(NamedTuple):
@@ -212,6 +219,36 @@ def _whole_seconds(column: str, if_open: int) -> pl.Expr:
     return (-(-micros // MICROSECONDS)).fill_null(if_open)
 
 
+class OfferRow(NamedTuple):
+    """One offer of an item.
+
+    Attributes:
+        scope: the keys that it names.
+        price: NaN if not stated.
+        available: 1, 0, or `NOT_STATED`.
+        start: first whole second since 1970 at which it applies.
+        end: first whole second at which it no longer applies.
+    """
+
+    scope: OfferScope
+    price: float
+    available: int
+    start: int
+    end: int
+
+
+def offer_rows(offers: pl.DataFrame) -> list[OfferRow]:
+    """Return the rows of a table with the columns of `schema.OFFERS`."""
+    rows = offers.select(
+        *(pl.col(key).fill_null(NO_CONTEXT_VALUE) for key in OFFER_KEYS),
+        pl.col("price").cast(pl.Float64).fill_null(float("nan")),
+        pl.col("available").cast(pl.Int8).fill_null(NOT_STATED),
+        _whole_seconds("valid_from", ALWAYS.min).alias("start"),
+        _whole_seconds("valid_to", ALWAYS.max).alias("end"),
+    )
+    return [OfferRow(OfferScope(*row[:3]), *row[3:]) for row in rows.iter_rows()]
+
+
 def read_offers(offers: pl.DataFrame, items: IdMap) -> OfferTable:
     """Build the offers of a table with the columns of `schema.OFFERS`, without those of unknown items."""
     rows = offers.with_columns(item_idx=pl.Series(items.encode(offers["item_id"])))
@@ -245,52 +282,73 @@ NO_OFFERS: Final = OfferTable(
 )
 
 
+class LaterOffers(Protocol):
+    """Offers of items whose offers have changed since the bundle was trained."""
+
+    def __len__(self) -> int:
+        """Return the number of offers."""
+
+    @property
+    def names_regions(self) -> bool:
+        """Whether any offer is for a region."""
+
+    def context_key(self, where: OfferScope, as_of: int) -> LaterContextKey:
+        """Return the scopes of a request at a moment; requests with equal keys see the same offers."""
+
+    def terms(self, scope: OfferScope, as_of: int, items: npt.NDArray[np.int64] | None = None) -> OfferTerms:
+        """See `OfferTable.terms`."""
+
+    def are_replaced(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Return for which items the bundle's offers no longer apply, bool (n,)."""
+
+
 @dataclass(frozen=True)
 class Offers:
     """All offers of a shop: those of its bundle and later ones.
 
     Attributes:
         known: offers of the bundle.
-        changed: offers of the items whose offers changed later.
-        replaced: int32, rows of these items, for which `known` no longer applies.
+        changed: offers of the items whose offers changed later; None if there are none.
         applied: key of the offers that the engine's catalog has applied; none by itself.
     """
 
     known: OfferTable = NO_OFFERS
-    changed: OfferTable = NO_OFFERS
-    replaced: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    applied: tuple[OfferContextKey, OfferContextKey] = ((), ())
+    changed: LaterOffers | None = None
+    applied: OffersKey = ((), ())
 
     def __len__(self) -> int:
-        return len(self.known) + len(self.changed)
+        return len(self.known) + (0 if self.changed is None else len(self.changed))
 
     @property
     def names_regions(self) -> bool:
         """Whether any offer is for a region."""
-        return self.known.names_regions or self.changed.names_regions
+        return self.known.names_regions or (self.changed is not None and self.changed.names_regions)
 
-    def context_key(self, where: OfferScope, as_of: int) -> tuple[OfferContextKey, OfferContextKey]:
+    def context_key(self, where: OfferScope, as_of: int) -> OffersKey:
         """Return the scopes of a request at a moment; see `OfferTable.context_key`."""
-        return self.known.context_key(where, as_of), self.changed.context_key(where, as_of)
+        later = () if self.changed is None else self.changed.context_key(where, as_of)
+        return self.known.context_key(where, as_of), later
 
     def applicable_terms(
-        self, key: tuple[OfferContextKey, OfferContextKey], as_of: int, items: npt.NDArray[np.int64] | None = None
+        self, key: OffersKey, as_of: int, items: npt.NDArray[np.int64] | None = None
     ) -> Iterator[tuple[OfferScope, OfferTerms]]:
         """Yield the terms that apply at a moment with their scopes, in ascending precedence; to all items or some."""
-        for table, scopes in zip((self.known, self.changed), key, strict=True):
-            for scope, _ in scopes:
-                terms = table.terms(scope, as_of, items)
-                if table is self.known and len(self.replaced):
-                    counts = ~np.isin(terms.item_idx, self.replaced)
-                    terms = OfferTerms(terms.item_idx[counts], terms.price[counts], terms.available[counts])
-                yield OfferScope(table.region[scope], table.store[scope], table.channel[scope]), terms
+        known, changed = self.known, self.changed
+        for number, _ in key[0]:
+            terms = known.terms(number, as_of, items)
+            if changed is not None:
+                counts = ~changed.are_replaced(terms.item_idx)
+                terms = OfferTerms(terms.item_idx[counts], terms.price[counts], terms.available[counts])
+            yield OfferScope(known.region[number], known.store[number], known.channel[number]), terms
+        if changed is not None:
+            for scope, _ in key[1]:
+                yield scope, changed.terms(scope, as_of, items)
 
     def sold_out_by(self, row: int, as_of: int) -> OfferScope | None:
         """Return the scope whose applied offer makes an item unavailable; None if no offer does."""
         found: tuple[OfferScope, int] | None = None
-        for scope, terms in self.applicable_terms(self.applied, as_of):
-            stated = terms.available[terms.item_idx == row]
-            stated = stated[stated != NOT_STATED]
+        for scope, terms in self.applicable_terms(self.applied, as_of, np.array([row], np.int64)):
+            stated = terms.available[terms.available != NOT_STATED]
             found = (scope, int(stated[-1])) if len(stated) else found
         return found[0] if found is not None and not found[1] else None
 

@@ -17,7 +17,7 @@ from recsys.core.shared_cache import SharedCache
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
-from recsys.data.offers import NO_KNOWN_OFFERS, OfferContextKey, Offers
+from recsys.data.offers import NO_KNOWN_OFFERS, Offers, OffersKey
 from recsys.data.service_items import ServiceItemConfig, find_service_items
 from recsys.data.variants import ProductVariants, list_variants
 from recsys.fitting.blend import BlendConfig, Blends
@@ -282,7 +282,7 @@ class Engine:
         return self.state
 
     @cached_property
-    def offered(self) -> SharedCache[tuple[OfferContextKey, OfferContextKey], Any]:
+    def offered(self) -> SharedCache[OffersKey, Any]:
         """The catalog with offers applied (`recsys.pipeline.offer_view`), by what decides which offers apply."""
         return SharedCache(max(2, OFFERED_BYTES // (OFFERED_ITEM_BYTES * max(len(self.items_table), 1))))
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.data.offers import NOT_STATED, OfferContextKey, OfferedColumns, OfferScope
+from recsys.data.offers import NOT_STATED, OfferedColumns, OfferScope, OffersKey
 from recsys.fitting.engine import Engine
 from recsys.live.growing_array import GrowingArray
 from recsys.live.live_table import live_table
 from recsys.rules.masks import Attributes
 
-NO_SCOPE: Final[tuple[OfferContextKey, OfferContextKey]] = ((), ())
+NO_SCOPE: Final[OffersKey] = ((), ())
 """Where no offer applies."""
 
 SHARED: Final = (
@@ -57,9 +57,7 @@ def with_offers(engine: Engine, context: Mapping[str, Any], as_of: int, attribut
     return found.over(engine, as_of)
 
 
-def offer_context_key(
-    engine: Engine, context: Mapping[str, Any], as_of: int, attributes: Attributes
-) -> tuple[OfferContextKey, OfferContextKey]:
+def offer_context_key(engine: Engine, context: Mapping[str, Any], as_of: int, attributes: Attributes) -> OffersKey:
     """Returns the key of the offers that apply; `NO_SCOPE` for none. Arguments as for `with_offers`."""
     if not engine.has_offers:
         return NO_SCOPE
@@ -75,7 +73,7 @@ class OfferedCatalog:
         key: the offers that apply.
     """
 
-    def __init__(self, engine: Engine, key: tuple[OfferContextKey, OfferContextKey]) -> None:
+    def __init__(self, engine: Engine, key: OffersKey) -> None:
         self._key = key
         self._price = GrowingArray(np.empty(0, np.float64), np.nan)
         self._price_single = GrowingArray(np.empty(0, np.float32), np.nan)

@@ -21,7 +21,7 @@ from recsys.core.placements import Placement
 from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem, Request
 from recsys.core.timestamps import to_seconds
 from recsys.core.topk import top_k
-from recsys.data.offers import OfferContextKey
+from recsys.data.offers import OffersKey
 from recsys.eventlog.sqlite import open_log
 from recsys.eventlog.store import EventStore, latest_time
 from recsys.filters.filter import Filter
@@ -224,7 +224,7 @@ class Recommender:
         """Whether any offer is known."""
         return self.current.has_offers
 
-    def offer_context_key(self, request: Request) -> tuple[OfferContextKey, OfferContextKey]:
+    def offer_context_key(self, request: Request) -> OffersKey:
         """Returns the key of the offers that apply to a request; requests of one key see the same catalog."""
         return offer_context_key(
             self.current, request.context, request.as_of, lambda: user_attributes(self.current, request, self.live)

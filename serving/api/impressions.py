@@ -14,7 +14,7 @@ from serving.api.request_models import past_second
 from serving.http.body import Body
 from serving.http.fields import Id, Label, Name, NoParameters, Timestamp
 from serving.http.operation import Operation
-from serving.responses import encode
+from serving.responses import encode, made_at
 from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import user_columns
 
@@ -87,7 +87,7 @@ class SentResults(msgspec.Struct, frozen=True):
     Attributes:
         results: one per list: `accepted`, it is durable and counts as shown; `duplicate`, it was reported before;
             `conflict`, its id is known with other content, and the first one is kept; `erased`, its user was erased
-            after it was sent.
+            after it was sent, or after this server had made it.
     """
 
     results: list[Outcome]
@@ -126,8 +126,10 @@ def _entry(sent: SentList, at: int, received_at: float, live: LiveView | None) -
         "fallback_used": sent.fallback_used,
         "items": [_item(item, position) for position, item in enumerate(sent.items, 1)],
     }
+    # The list is as old as its id: one from before an erasure of its user is refused, whenever it is reported.
+    shown_at = min(made_at(sent.recommendation_id) or received_at, received_at)
     return LogEntry(
-        "impression", sent.recommendation_id, float(at), received_at, body | (user_columns(live, request) or {})
+        "impression", sent.recommendation_id, float(at), shown_at, body | (user_columns(live, request) or {})
     )
 
 

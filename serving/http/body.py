@@ -14,12 +14,16 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
-from serving.http.byte_budget import HeldBytes
+from serving.http.byte_budget import SMALL_BYTES, HeldBytes
 from serving.http.validation import converts, decodes, find_faults, has_valid_ids, id_fields
 from serving.problems import FieldError, InvalidRequestError, shown
 
 JSON: Final = "application/json"
 MAX_LENGTH_DIGITS: Final = 18
+
+RATE_S: Final = 5.0
+RATE_BYTES: Final = 65_536
+"""Of a body that holds more than `SMALL_BYTES`, so many bytes must arrive within each `RATE_S`."""
 
 _CHARSET: Final = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
@@ -80,7 +84,10 @@ class Body(Generic[B]):
             async with asyncio.timeout(seconds):
                 raw = await _received(receive, max_bytes, held)
         except TimeoutError:
-            detail = f"the body was incomplete after {seconds:g} s: send it faster, or in several calls"
+            detail = (
+                f"the body was incomplete after {seconds:g} s, or less than {RATE_BYTES >> 10} KiB of it arrived within"
+                f" {RATE_S:g} s: send it faster, or in several calls"
+            )
             raise HTTPException(408, detail, {"Connection": "close"}) from None
         return self.decode(raw)
 
@@ -138,10 +145,14 @@ def check_headers(headers: Headers, media_type: str, max_bytes: int) -> int:
 
 
 async def _received(receive: Receive, max_bytes: int, held: HeldBytes) -> bytes:
+    """Return a body; one that holds much must go on arriving, so slow callers cannot fill the room of the others."""
     parts: list[bytes] = []
-    n_left = max_bytes
+    n_left, n_until, deadline = max_bytes, max_bytes - SMALL_BYTES, None
     while True:
-        message = await receive()
+        if n_left <= n_until:
+            deadline, n_until = asyncio.get_running_loop().time() + RATE_S, n_left - RATE_BYTES
+        async with asyncio.timeout_at(deadline):
+            message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "the body ended early: the connection was closed")
         held.require()

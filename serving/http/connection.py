@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from array import array
 from collections.abc import Callable
 from time import perf_counter
@@ -23,6 +24,9 @@ IS_WANTED: Final = "recsys.is_wanted"
 
 RECEIVED_AT: Final = "recsys.received_at"
 """Key of a request's scope: when its headers were read, by `perf_counter`."""
+
+PAUSE: Final = "recsys.pause"
+"""Key of a request's scope: leaves what its caller sends unread for some seconds after the answer."""
 
 MAX_HEAD_BYTES: Final = 32_768
 """Of the URL and all headers of one request."""
@@ -45,6 +49,9 @@ NO_SCOPE: Final[Any] = {}
 
 HEAD_S: Final = 15.0
 """How long a new connection, or the head of a request, may take."""
+
+PAUSE_SPREAD: Final = 0.5
+"""Share by which pauses differ: a crowd that was refused together does not come back together."""
 
 REST_S: Final = 30.0
 """How long the rest of a body may arrive that was answered before its end."""
@@ -112,6 +119,8 @@ class GuardedConnection(HttpToolsProtocol):
     _n_head = 0
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _pause_timer: asyncio.TimerHandle | None = None
+    _pause_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request."""
@@ -179,6 +188,7 @@ class GuardedConnection(HttpToolsProtocol):
         scope[HELD] = self._held
         scope[RECEIVED_AT] = perf_counter()
         scope[IS_WANTED] = self._is_open
+        scope[PAUSE] = self._pause_reading_after
         super().on_headers_complete()
         # uvicorn ends only the latest request with its connection: it may wait behind the one that is answered.
         self._unanswered = [each for each in (*self._unanswered, self.cycle) if not each.response_complete]
@@ -216,6 +226,7 @@ class GuardedConnection(HttpToolsProtocol):
             self._abort_after_write()
         elif self._is_inside_request and not self.pipeline:
             self._close_after(REST_S)
+        self._begin_pause()
         if self.on_idle is not None:
             self.on_idle(self)
 
@@ -245,6 +256,8 @@ class GuardedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._cancel_timer()
         self._cancel_write_timer()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
         self._unset_keepalive_if_required()
         self._forget_head()
         self.app = self._answer  # the other one holds this connection
@@ -275,6 +288,20 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _is_open(self) -> bool:
         return not self.transport.is_closing()
+
+    def _pause_reading_after(self, seconds: float) -> None:
+        self._pause_s = seconds
+
+    def _begin_pause(self) -> None:
+        """Read nothing for a while, if the answer was a refusal: a crowd that repeats at once costs nobody time."""
+        seconds, self._pause_s = self._pause_s, 0.0
+        if seconds and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self._pause_timer = self.loop.call_later(seconds * _spread(), self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pause_timer = None
+        self.flow.resume_reading()
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and hold nothing for it then."""
@@ -345,3 +372,7 @@ class GuardedConnection(HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+
+
+def _spread() -> float:
+    return 1 + PAUSE_SPREAD * random.random()  # noqa: S311 - no secret

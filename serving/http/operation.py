@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
-from serving.http.connection import HELD, IS_WANTED, RECEIVED_AT
+from serving.http.connection import HELD, IS_WANTED, PAUSE, RECEIVED_AT
 from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
@@ -204,6 +204,8 @@ class Route(BaseRoute):
             await send(_response_start(200, operation.media_type, content))
         else:
             problem, content = call.failure.problem, call.failure.body
+            if call.failure.pause_s and PAUSE in scope:
+                scope[PAUSE](call.failure.pause_s)
             await send(_response_start(problem.status, PROBLEM, content, call.failure.headers))
         if isinstance(content, bytes):
             await send({"type": "http.response.body", "body": content})

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from recsys.data.offers import OfferContextKey, OfferScope
+from recsys.data.offers import OfferScope, OffersKey
 from recsys.live.view import LiveView
 from serving.runtime.impressions import ImpressionPayload
 
@@ -35,7 +35,7 @@ class AnswerKey(NamedTuple):
     limit: int
     quarter: int
     scope: OfferScope = OfferScope()
-    offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
+    offers: OffersKey = ((), ())
 
 
 class PersonalKey(NamedTuple):
@@ -54,7 +54,7 @@ class PersonalKey(NamedTuple):
     user: str | None
     minute: int
     fingerprint: str
-    offers: tuple[OfferContextKey, OfferContextKey] = ((), ())
+    offers: OffersKey = ((), ())
 
 
 class CachedAnswer(NamedTuple):

@@ -55,7 +55,7 @@ class AppContext:
     lists: ListQueue
     retention: Retention
     page_key: bytes = field(repr=False)
-    id_generator: IdGenerator = field(default_factory=IdGenerator)
+    id_generator: IdGenerator
 
     @classmethod
     def of(cls, settings: Settings) -> AppContext:
@@ -86,6 +86,7 @@ class AppContext:
             lists,
             retention,
             page_key_of(settings),
+            IdGenerator(clock.received_at),
         )
         return app_context
 

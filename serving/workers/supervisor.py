@@ -25,6 +25,9 @@ from serving.workers.worker import HARD_END_S, run_worker
 
 TICK_S: Final = 0.1
 BALANCE_S: Final = 1.0
+PLACE_S: Final = 0.005
+"""How soon a connection that no worker has room for is handed over again."""
+
 ACCEPTS_PER_TURN: Final = 64
 MAX_RETRY_S: Final = 30.0
 LASTING_S: Final = 60.0
@@ -63,6 +66,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._places = [Place() for _ in range(settings.workers)]
         self._is_listening = self._is_crowded = False
+        self._unplaced: socket.socket | None = None  # a connection that no worker has room for yet
         self._signals: list[int] = []
         self._balanced_at = 0.0
 
@@ -77,8 +81,10 @@ class Supervisor:
             try:
                 while not self._signals:
                     self._tend()
-                    for key, _ in self._selector.select(TICK_S):
+                    for key, _ in self._selector.select(TICK_S if self._unplaced is None else PLACE_S):
                         key.data()
+                    if self._unplaced is not None:
+                        self._accept()
             finally:
                 self._stop()
 
@@ -108,7 +114,7 @@ class Supervisor:
             elif place.worker.is_hung():
                 logger.error("worker %d hangs: it is replaced", place.worker.pid)
                 self._ended(place, place.worker)
-        self._accept_if(bool(self._ready))
+        self._accept_if(bool(self._ready) and self._unplaced is None)
         if now - self._balanced_at >= BALANCE_S:
             self._balanced_at = now
             self._balance()
@@ -136,7 +142,7 @@ class Supervisor:
         place.retry_s = min(2 * place.retry_s, MAX_RETRY_S)
 
     def _accept_if(self, wanted: bool) -> None:
-        """Accept connections only while a worker can serve them; until then, they wait in the backlog."""
+        """Accept connections only while a worker has room for them; until then, they wait in the backlog."""
         is_accepting = self._listener in self._selector.get_map()
         if wanted and not self._is_listening:
             try:
@@ -153,19 +159,21 @@ class Supervisor:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:  # none waits, the caller has gone, or too many files are open
+            if self._unplaced is None:
+                try:
+                    self._unplaced, _ = self._listener.accept()
+                except OSError:  # none waits, the caller has gone, or too many files are open
+                    break
+            if not self._hand_over(self._unplaced.fileno(), for_new_connection):
                 break
-            with connection:
-                self._hand_over(connection.fileno(), for_new_connection)
+            self._unplaced.close()
+            self._unplaced = None
         self._note_crowd()
 
-    def _hand_over(self, fd: int, order: Callable[[Sequence[WorkerLoad]], list[int]]) -> None:
-        """Give a connection to the first worker that has room; without any, it is closed."""
+    def _hand_over(self, fd: int, order: Callable[[Sequence[WorkerLoad]], list[int]]) -> bool:
+        """Give a connection to the first worker that has room; return whether any has."""
         workers = self._ready
-        if not any(workers[number].serve(fd) for number in order([worker.load for worker in workers])):
-            logger.warning("a connection is closed: no worker has room for it")
+        return any(workers[number].serve(fd) for number in order([worker.load for worker in workers]))
 
     def _receive(self, worker: Worker) -> None:
         while (message := worker.channel.receive()) is not None:
@@ -176,7 +184,8 @@ class Supervisor:
             worker.received(message.content)
             if message.fd is not None:
                 with socket.socket(fileno=message.fd) as returned:
-                    self._hand_over(returned.fileno(), for_moved_connection)
+                    if not self._hand_over(returned.fileno(), for_moved_connection):
+                        logger.warning("a connection is closed: no worker has room for it")
         self._note_crowd()
 
     def _note_crowd(self) -> None:
@@ -197,6 +206,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._listener.close()
+        if self._unplaced is not None:
+            self._unplaced.close()
         self._selector.close()
         workers = [place.worker for place in self._places if place.worker is not None]
         for worker in workers:

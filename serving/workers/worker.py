@@ -27,6 +27,9 @@ START_POLL_S: Final = 0.01
 GIVE_BACK_S: Final = 1.0
 """How long an order to return a connection is valid: the load may have changed since."""
 
+ORDERS_PER_TURN: Final = 16
+"""Bounds how long a crowd of new connections delays the others; the rest waits for the next turn of the event loop."""
+
 HARD_END_S: Final = 5
 """How long a worker whose parent has ended may take beyond the time for running requests."""
 
@@ -107,7 +110,10 @@ class WorkerLink:
             await asyncio.sleep(BEAT_S)
 
     def _receive(self) -> None:
-        while (message := self._channel.receive()) is not None:
+        for _ in range(ORDERS_PER_TURN):
+            message = self._channel.receive()
+            if message is None:
+                return
             if message.content == Order.SERVE:
                 self._loop.create_task(self._open(message.fd))
             elif message.content == Order.GIVE_BACK:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.request import Recommendations, RecommendedItem
-from serving.responses import ANSWER, IdGenerator, ResponseMeta, encode, merge_json, moment
+from serving.responses import ANSWER, IdGenerator, ResponseMeta, encode, made_at, merge_json, moment
 
 LISTED = Recommendations("popular", "v1", (RecommendedItem("茶", 0.5, 1, "popular", ()),), True, (), 1.0, 8, "UTC")
 
@@ -28,6 +29,18 @@ def test_a_response_declares_its_fields_in_order() -> None:
 def test_moments_are_aware_and_utc() -> None:
     assert moment(1714521600) == datetime(2024, 5, 1, tzinfo=UTC)
     assert encode(moment(0)) == b'"1970-01-01T00:00:00Z"'
+
+
+@given(st.floats(0, 4e9))
+def test_an_id_states_when_it_was_made(seconds: float) -> None:
+    found = made_at(IdGenerator(lambda: seconds).next())
+    assert found is not None
+    assert seconds - 0.001 < found <= seconds
+
+
+@pytest.mark.parametrize("other", ["r1", "584efe233e8b85c7-2", "", "584efe233e8b85c7--1", "0" * 32, "é" * 16 + "-1-1"])
+def test_another_id_states_nothing(other: str) -> None:
+    assert made_at(other) is None
 
 
 def test_ids_are_unique_across_generators() -> None:

@@ -76,3 +76,17 @@ def test_offers_are_built_once_per_change(base: Offers) -> None:
     overlay = OfferOverlay(base)
     overlay.replace(POT, [{"price": 1.0}])
     assert overlay.offers is overlay.offers
+
+
+def test_changes_since_the_last_keep_can_be_undone(base: Offers) -> None:
+    overlay = OfferOverlay(base)
+    overlay.replace(POT, [{"price": 5.0}])
+    overlay.keep()
+    overlay.replace(POT, [{"price": 6.0}])
+    overlay.replace(CUP, [])
+    assert prices(overlay.offers, "north") == {POT: 6.0, TEA: 2.0}
+    overlay.replace(TEA, [])
+    overlay.undo()
+    assert prices(overlay.offers, "north") == {CUP: 1.0, POT: 5.0, TEA: 2.0}
+    overlay.replace(TEA, [{"price": 7.0}])
+    assert prices(overlay.offers, "north") == {CUP: 1.0, POT: 5.0, TEA: 7.0}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ def test_who_opted_out_or_was_erased_is_not_named(shop: Client) -> None:
     assert report(shop, early)["results"] == ["erased"]
     recorded: list[LogEntry] = [each for each in flushed(shop) if each.entry_type == "impression"]
     assert [(each.key, "user_id" in each.body) for each in recorded] == [("r1", False)]
+
+
+def test_a_list_from_before_an_erasure_is_refused_whenever_it_is_reported(shop: Client) -> None:
+    """By its id alone: neither the moment of the report nor a later life of the user makes it younger."""
+    before, other = batch(shop), batch(shop, user_id=USERS_WITH_HISTORY[3])
+    time.sleep(0.01)
+    assert shop.request("DELETE", f"/v1/users/{USER}").status_code == 200
+    event = {"user_id": USER, "item_id": PHONES[0], "event": "view_item"}
+    assert shop.request("POST", "/v1/events", json={"events": [event]}).status_code == 200
+    after = batch(shop)
+    assert report(shop, {**before, "user_id": USER}) == {"results": ["erased"]}
+    assert report(shop, {**before, "user_id": USER, "sent_at": after["as_of"]}) == {"results": ["erased"]}
+    assert report(shop, {**after, "user_id": USER}) == {"results": ["accepted"]}
+    assert report(shop, {**other, "user_id": USERS_WITH_HISTORY[3]}) == {"results": ["accepted"]}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
-from serving.http.body import Body, check_headers
-from serving.http.byte_budget import ByteBudget, HeldBytes
+from serving.http.body import RATE_BYTES, Body, check_headers
+from serving.http.byte_budget import SMALL_BYTES, ByteBudget, HeldBytes
 from serving.http.fields import Id
 from serving.problems import CapacityError, InvalidRequestError
 
@@ -187,3 +187,40 @@ def test_a_declared_length_without_room_is_refused_before_anything_is_read() -> 
     other.close()
     with pytest.raises(AssertionError, match="nothing is read"):
         asyncio.run(BODY.read(headers, receive, 1 << 20, 10, held))
+
+
+@pytest.mark.parametrize(
+    ("first", "each", "is_refused"),
+    [
+        (100, 1, False),
+        (SMALL_BYTES - 100, 1, False),
+        (SMALL_BYTES, 1, True),
+        (50 * SMALL_BYTES, 100, True),
+        (50 * SMALL_BYTES, RATE_BYTES, False),
+    ],
+)
+def test_a_large_body_must_go_on_arriving(
+    monkeypatch: pytest.MonkeyPatch, first: int, each: int, is_refused: bool
+) -> None:
+    """A small one has the whole time, a large one some time for each next part."""
+    monkeypatch.setattr("serving.http.body.RATE_S", 0.2)
+    body = b'{"parts":[]' + b" " * 10**7
+    left = iter([first, each, each, each])
+
+    async def receive() -> dict[str, Any]:
+        size = next(left, None)
+        if size is None:
+            return {"type": "http.request", "body": b"}", "more_body": False}
+        if size != first:
+            await asyncio.sleep(0.12)
+        start, receive.sent = receive.sent, receive.sent + size  # type: ignore[attr-defined]
+        return {"type": "http.request", "body": body[start : start + size], "more_body": True}
+
+    receive.sent = 0  # type: ignore[attr-defined]
+    call = BODY.read((TYPE,), receive, 10**7, 10.0)
+    if is_refused:
+        with pytest.raises(HTTPException, match="send it faster") as caught:
+            asyncio.run(call)
+        assert caught.value.status_code == 408
+    else:
+        assert asyncio.run(call) == Whole([])

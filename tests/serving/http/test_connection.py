@@ -13,7 +13,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from serving.http.byte_budget import LARGE_SHARE
-from serving.http.connection import MAX_PIPELINED, GuardedConnection
+from serving.http.connection import MAX_PIPELINED, PAUSE, GuardedConnection
 from serving.runtime.settings import load_settings
 from serving.workers.config import uvicorn_config
 
@@ -69,6 +69,44 @@ def test_only_a_connection_between_two_requests_is_moved(sent: bytes, is_free: b
             if fd is not None:
                 os.close(fd)
             assert connection.detach() is None or not is_free
+
+    asyncio.run(steps())
+
+
+def test_what_follows_a_refusal_is_read_after_a_pause_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.http.connection.PAUSE_SPREAD", 0.0)
+    pauses, began = [0.3, 0.0], list[float]()
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        began.append(asyncio.get_running_loop().time())
+        if pause := pauses[len(began) - 1]:
+            scope[PAUSE](pause)
+        await app(scope, receive, send)
+
+    async def steps() -> None:
+        async with connected(refuse) as (_, mine):
+            loop = asyncio.get_running_loop()
+            for _ in pauses:
+                await loop.sock_sendall(mine, REQUEST)
+                assert (await loop.sock_recv(mine, 1000)).startswith(b"HTTP/1.1 200"), "the answer itself is not late"
+
+    asyncio.run(steps())
+    assert began[1] - began[0] >= 0.25
+
+
+def test_a_connection_can_end_during_its_pause() -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        scope[PAUSE](60.0)
+        await app(scope, receive, send)
+
+    async def steps() -> None:
+        async with connected(refuse) as (connection, mine):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, REQUEST)
+            await loop.sock_recv(mine, 1000)
+            connection.transport.abort()
+            await asyncio.sleep(0.01)
+            assert connection.app is not None
 
     asyncio.run(steps())
 

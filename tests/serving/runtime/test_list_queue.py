@@ -128,4 +128,5 @@ def test_a_refusal_is_a_503_with_the_time_to_wait() -> None:
     failure = failure_of(OverloadError(0.25))
     assert failure.problem.status == 503
     assert failure.headers["Retry-After"] == "1"
+    assert failure.pause_s == 1
     assert "waited 250 ms" in failure.problem.detail

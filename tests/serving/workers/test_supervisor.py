@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -128,6 +129,25 @@ def test_workers_are_replaced_with_the_process_that_they_are_forked_from(pair_of
     wait_until(lambda: not any(map(is_running, workers)), "workers have outlived what they were forked from")
     wait_until(lambda: len(workers_of(pair_of_workers)) == 2, "no other workers were started")
     assert pair_of_workers.wait(LIST).status_code == 200
+
+
+def test_no_connection_is_closed_while_the_workers_have_no_room(pair_of_workers: Server) -> None:
+    """They wait with the accepting process, or before it, until the workers go on."""
+    stopped, callers = workers_of(pair_of_workers), list[socket.socket]()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(900):
+            callers.append(socket.create_connection(("127.0.0.1", pair_of_workers.port), timeout=60))
+            callers[-1].sendall(b"GET /health/live HTTP/1.1\r\nHost: shop\r\n\r\n")
+        time.sleep(1)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    answers = Counter(caller.recv(15) for caller in callers)
+    for caller in callers:
+        caller.close()
+    assert answers == {b"HTTP/1.1 200 OK": 900}
 
 
 def test_a_worker_that_hangs_is_replaced(start: Start, shop_models: Path) -> None:

@@ -12,7 +12,7 @@ import uvicorn
 from serving.runtime.settings import load_settings
 from serving.workers.channel import Channel, Order, pair
 from serving.workers.config import uvicorn_config
-from serving.workers.worker import WorkerLink, n_ended_of
+from serving.workers.worker import ORDERS_PER_TURN, WorkerLink, n_ended_of
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 
@@ -76,6 +76,18 @@ def test_a_connection_is_served_and_its_end_is_reported() -> None:
         assert (await answer(connection)).startswith(b"HTTP/1.1 200")
         connection[1].close()
         await report(parent, 1)
+
+    asyncio.run(drive(steps))
+
+
+def test_a_crowd_of_connections_is_served_in_several_turns() -> None:
+    async def steps(parent: Channel) -> None:
+        callers = [await caller(parent) for _ in range(3 * ORDERS_PER_TURN + 1)]
+        answers = await asyncio.gather(*map(answer, callers))
+        assert all(each.startswith(b"HTTP/1.1 200") for each in answers)
+        for _, writer in callers:
+            writer.close()
+        await report(parent, len(callers))
 
     asyncio.run(drive(steps))
 
