@@ -33,6 +33,7 @@ PRELOADED: Final = (
     "sqlglot",
     "uvicorn",
     "recsys.kernels.candidates",
+    "recsys.kernels.compact_rows",
     "recsys.kernels.features",
     "recsys.kernels.history",
     "recsys.kernels.mixing",
