@@ -14,6 +14,7 @@ import polars as pl
 from scipy import sparse
 
 from recsys.core.errors import BundleError
+from recsys.models.compact_rows import CompactRows
 from recsys.models.packed_lists import PackedLists
 from recsys.models.pairs.related_items import RelatedItems
 
@@ -103,6 +104,8 @@ def _load(hint: Any, name: str, parts: SerializedModel) -> Any:
     origin = typing.get_origin(hint)
     try:
         if origin is np.ndarray:
+            if f"{name}.code" in parts.arrays:
+                return _load(CompactRows, name, parts)
             return parts.arrays[parts.values.get(name, name)]
         if hint is sparse.csr_matrix:
             return _load_csr(name, parts)

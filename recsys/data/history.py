@@ -79,31 +79,60 @@ class History:
 
     Attributes:
         indptr: int64 (n_users + 1,), start of each user's events.
-        item_idx, timestamp, event_type, hour, rating_weight: as in `UserHistory`.
+        item_idx, event_type, hour: as in `UserHistory`.
+        start_at: the earliest event, seconds since 1970.
+        seconds: uint32, or int64 for more than 136 years, from `start_at` to each event.
         basket_idx: int32, `recsys.data.orders.basket_number` of the basket, -1 for none; the same in the live log.
+        rating_weight: as in `UserHistory`; empty if all are 1.
     """
 
     indptr: npt.NDArray[np.int64]
     item_idx: npt.NDArray[np.int32]
-    timestamp: npt.NDArray[np.int64]
+    start_at: int
+    seconds: npt.NDArray[np.integer]
     event_type: npt.NDArray[np.int8]
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
+
+    @classmethod
+    def grouped(cls, indptr: npt.NDArray[np.int64], events: UserHistory) -> History:
+        """Build the histories from the events of all users, grouped by user."""
+        start_at = int(events.timestamp.min()) if len(events) else 0
+        seconds = events.timestamp - start_at
+        fits = int(seconds.max(initial=0)) <= np.iinfo(np.uint32).max
+        weight = events.rating_weight
+        return cls(
+            indptr=indptr,
+            item_idx=events.item_idx,
+            start_at=start_at,
+            seconds=seconds.astype(np.uint32) if fits else seconds,
+            event_type=events.event_type,
+            basket_idx=events.basket_idx,
+            hour=events.hour,
+            rating_weight=weight[:0] if (weight == 1).all() else weight,
+        )
+
+    @property
+    def timestamp(self) -> npt.NDArray[np.int64]:
+        """Time of each event, int64, seconds since 1970."""
+        return self.seconds.astype(np.int64) + self.start_at
 
     def of(self, user_idx: int, until: int) -> UserHistory:
         """Return the events of a user at or before `until` (seconds since 1970); empty for row -1."""
         if user_idx < 0:
             return NO_HISTORY
         start, stop = int(self.indptr[user_idx]), int(self.indptr[user_idx + 1])
-        stop = start + int(self.timestamp[start:stop].searchsorted(until, side="right"))
+        timestamp = self.seconds[start:stop].astype(np.int64) + self.start_at
+        n = int(timestamp.searchsorted(until, side="right"))
+        stop = start + n
         return UserHistory(
             self.item_idx[start:stop],
-            self.timestamp[start:stop],
+            timestamp[:n],
             self.event_type[start:stop],
             self.basket_idx[start:stop],
             self.hour[start:stop],
-            self.rating_weight[start:stop],
+            self.rating_weight[start:stop] if len(self.rating_weight) else np.ones(n, np.float32),
         )
 
     def incidence(self, event_type: int, n_items: int, until: int | None = None) -> sparse.csr_matrix:
@@ -118,7 +147,7 @@ class History:
         user = np.repeat(np.arange(n_users), np.diff(self.indptr))
         kept = self.event_type == event_type
         if until is not None:
-            kept = kept & (self.timestamp <= until)
+            kept = kept & (self.seconds <= until - self.start_at)
         return incidence(user[kept], self.item_idx[kept], (n_users, n_items))
 
 
@@ -131,12 +160,8 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
     n_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
     rows = events.take(order[n_from_end <= config.max_events])
     kept = np.minimum(counts, config.max_events)
-    return History(
-        indptr=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
-        item_idx=rows.item_idx,
-        timestamp=rows.timestamp,
-        event_type=rows.event_type,
-        basket_idx=np.append(dataset.basket_keys, np.int32(-1))[rows.basket_idx],
-        hour=rows.hour,
-        rating_weight=rows.rating_weight,
+    basket_idx = np.append(dataset.basket_keys, np.int32(-1))[rows.basket_idx]
+    return History.grouped(
+        np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+        UserHistory(rows.item_idx, rows.timestamp, rows.event_type, basket_idx, rows.hour, rows.rating_weight),
     )

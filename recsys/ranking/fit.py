@@ -14,6 +14,7 @@ import numpy.typing as npt
 from recsys.core.progress import Progress, silent
 from recsys.data.dataset import Dataset
 from recsys.fitting.blend import NO_BLEND, Blend, Blends
+from recsys.fitting.compact import compact
 from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
@@ -55,8 +56,8 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
         rankers, blends, learned = fit_orders(cache, config, progress)
     engine = replace(fit_models(dataset, learned, now, progress, cache=cache), config=config)
     progress("order of related items")
-    copurchase = order_pairs(engine, rankers.pairs).packed(engine.catalog)
-    return replace(engine, rankers=rankers, blends=blends, copurchase=copurchase)
+    copurchase = order_pairs(engine, rankers.pairs)
+    return compact(replace(engine, rankers=rankers, blends=blends, copurchase=copurchase))
 
 
 def fit_orders(

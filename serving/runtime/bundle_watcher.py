@@ -21,6 +21,7 @@ from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
 from serving.problems import NotReadyError
 from serving.runtime.clock import Clock
+from serving.runtime.memory import release_freed_memory
 from serving.runtime.placement_file import PlacementFile
 from serving.runtime.settings import Settings
 from serving.runtime.snapshot import Snapshot, new_caches, open_snapshot, warm_up
@@ -306,6 +307,7 @@ class BundleWatcher:
         self._refusal, self._bundle_error = None, problem
         self.current = snapshot
         gc.freeze()  # else a full collection traverses the whole bundle and delays all requests
+        release_freed_memory()
         self._telemetry.opened("served")
         logger.info("bundle %s is being served", snapshot.version)
 

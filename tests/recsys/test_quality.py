@@ -177,7 +177,7 @@ def test_cold_items_are_shown_to_those_who_will_buy_them(split: Split) -> None:
     """
     engine, rng = split.engine, np.random.default_rng(1)
     hidden = rng.choice(np.flatnonzero(engine.popularity.n_buyers >= 15), 80, replace=False)
-    factors, n_buyers = engine.als.item_factors.copy(), engine.popularity.n_buyers.copy()
+    factors, n_buyers = np.array(engine.als.item_factors), engine.popularity.n_buyers.copy()
     factors[hidden], n_buyers[hidden] = 0, 0
     vectors = complete_factors(factors, engine.content.embedding, n_buyers, engine.config.hybrid)
     tastes, has_bought = [], np.zeros((len(engine.users), len(engine.items)), np.bool_)

@@ -17,7 +17,7 @@ from scipy import sparse
 from recsys.core.schema import EVENT_NAMES, ITEMS, USERS
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, PURCHASE
-from recsys.data.history import History, UserHistory
+from recsys.data.history import NO_HISTORY, History, UserHistory
 from recsys.fitting.engine import Engine, EngineConfig, FittedDataInfo
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
 from recsys.models.collaborative.als import ALSModel, EventWeights
@@ -91,7 +91,7 @@ def tiny_engine(**changes: Any) -> Engine:
             price=f32(10, 12, 100, 90, 15, 20, np.nan, 5),
             available=np.ones(N_ITEMS, np.bool_),
         ),
-        history=History(np.zeros(1, np.int64), *(column[:0] for column in vars(history((0, 0.0))).values())),
+        history=History.grouped(np.zeros(1, np.int64), NO_HISTORY),
         popularity=PopularityModel(
             share=f32(0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.1, 0),
             trend=f32(1, 1, 4, 0.25, 1, 1, 1, 1),

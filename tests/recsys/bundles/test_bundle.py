@@ -127,7 +127,7 @@ def test_a_manifest_altered_by_one_byte_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_truncated_file_is_refused_by_name(folder: Path, share: float) -> None:
-    for name in ("index.faiss", "items.parquet", "hybrid.vectors.npy"):
+    for name in ("index.faiss", "items.parquet", "hybrid.vectors.code.npy"):
         path = folder / name
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
@@ -213,7 +213,7 @@ def _reseal(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["als.item_factors.npy", "popularity.share.npy", "hybrid.similar_score.npy"])
+@pytest.mark.parametrize("name", ["als.item_factors.scale.npy", "popularity.share.npy", "timeofday.lift.npy"])
 def test_a_resealed_bundle_with_numbers_that_are_not_finite_is_refused(folder: Path, name: str, value: float) -> None:
     array = np.load(folder / name)
     array.flat[array.size // 2] = value

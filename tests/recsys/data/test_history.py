@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import PURCHASE, Dataset
-from recsys.data.history import NO_HISTORY, HistoryConfig, build_history
+from recsys.data.history import NO_HISTORY, History, HistoryConfig, UserHistory, build_history
 from tests.recsys.small_shops import shops
 from tests.shop import BROWSERS, at, dataset_of, moment
 
@@ -34,6 +35,24 @@ def test_the_moment_itself_is_included_and_the_next_second_is_not() -> None:
     rows = [{"user_id": "u", "item_id": f"i{n}", "timestamp": at(100 + n)} for n in range(3)]
     history = build_history(dataset_of(rows), HistoryConfig())
     assert [len(history.of(0, until)) for until in (99, 100, 101, 102, 10**10)] == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("weight", [1, 0.5])
+@pytest.mark.parametrize("first", [-(10**9), 0, 1_700_000_000])
+@pytest.mark.parametrize(("span", "dtype"), [(5, np.uint32), (2**32 - 1, np.uint32), (2**32, np.int64)])
+def test_times_and_weights_are_stored_in_few_bytes(first: int, span: int, dtype: type, weight: float) -> None:
+    i1, i4 = np.zeros(3, np.int8), np.arange(3, dtype=np.int32)
+    times, weights = np.array([first, first + span, first + 1]), np.array([1, weight, 1], np.float32)
+    history = History.grouped(np.array([0, 2, 3]), UserHistory(i4, times, i1, i4, i1, weights))
+    assert history.seconds.dtype == dtype
+    assert len(history.rating_weight) == (0 if weight == 1 else 3)
+    assert history.timestamp.tolist() == times.tolist()
+    own = history.of(0, first + span)
+    assert (own.timestamp.tolist(), own.rating_weight.tolist()) == (times[:2].tolist(), [1, weight])
+    assert (own.timestamp.dtype, own.rating_weight.dtype) == (np.int64, np.float32)
+    assert [len(history.of(0, first + after)) for after in (-1, 0, span - 1)] == [0, 1, 1]
+    assert history.incidence(0, 3, first - 1).nnz == 0
+    assert history.incidence(0, 3, first + 1).toarray().tolist() == [[1, 0, 0], [0, 0, 1]]
 
 
 def test_impressions_do_not_count_towards_the_limit() -> None:

@@ -13,7 +13,7 @@ from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS, Pin, Placement
 from recsys.core.request import MAX_LIMIT, Request
 from recsys.core.schema import USERS
-from recsys.data.history import History
+from recsys.data.history import History, UserHistory
 from recsys.fitting.engine import Engine
 from recsys.pipeline.resolve import VIEWED, find_placement, resolve, resolve_request, user_attributes
 from recsys.rules.masks import Masks
@@ -34,8 +34,8 @@ FOR_YOU, POPULAR = PLACEMENTS["for_you"], PLACEMENTS["popular"]
 
 def engine_of(**changes: Any) -> Engine:
     """Users `u` and `shy` have bought items 0 and 2; `v` nothing."""
-    columns = [np.concatenate([column, column]) for column in vars(EVENTS).values()]
-    return tiny_engine(users_table=USERS_TABLE, history=History(np.array([0, 2, 4, 4]), *columns), **changes)
+    events = UserHistory(*(np.concatenate([column, column]) for column in vars(EVENTS).values()))
+    return tiny_engine(users_table=USERS_TABLE, history=History.grouped(np.array([0, 2, 4, 4]), events), **changes)
 
 
 ENGINE = engine_of()

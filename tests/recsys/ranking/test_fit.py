@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.data.dataset import Dataset
 from recsys.fitting.blend import Blends
+from recsys.fitting.compact import compact
 from recsys.fitting.engine import EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
@@ -38,14 +39,14 @@ def config(*, enabled: bool) -> EngineConfig:
     )
 
 
-def test_without_rankers_and_blends_the_models_are_packed_and_stay_as_they_are() -> None:
+def test_without_rankers_and_blends_the_models_are_compacted_and_stay_as_they_are() -> None:
     dataset, settings = shop(20), config(enabled=False)
     stages: list[str] = []
     engine = fit_engine(dataset, settings, progress=stages.append)
     assert engine.rankers == Rankers()
     assert engine.blends == Blends()
     models = fit_models(dataset, settings)
-    assert_same(engine, replace(models, copurchase=models.copurchase.packed(models.catalog)))
+    assert_same(engine, compact(models))
     assert not any("examples" in stage for stage in stages)
 
 

@@ -80,7 +80,7 @@ def test_nothing_known_and_nothing_allowed_is_nothing_found(name: str, shop_engi
 @every_source
 def test_asking_changes_no_model(name: str, shop_engine: Engine) -> None:
     arrays = (shop_engine.popularity.share, shop_engine.timeofday.lift, shop_engine.hybrid.similar_score)
-    before = [array.copy() for array in arrays]
+    before = [np.array(array) for array in arrays]
     CANDIDATE_SOURCES[name](UserState(shop_engine, _query(shop_engine, USERS_WITH_HISTORY[20], SEEDS)))
     for old, new in zip(before, arrays, strict=True):
         np.testing.assert_array_equal(old, new)
