@@ -53,7 +53,7 @@ def scan_codes_numpy(
         found = np.arange(start, min(start + BLOCK, n))
         if len(allowed):
             found = found[allowed[row[found]]]
-        product = (code[found].astype(np.int64) @ query.astype(np.int64)) * (scale[found] * query_scale)
+        product = (code[found].astype(np.float64) @ query.astype(np.float64)) * (scale[found] * query_scale)
         margin = query_length * error[found] + query_error * length[found]
         kept.append(found)
         lower, upper = np.append(lower, product - margin), np.append(upper, product + margin)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.errors import BundleError
+from recsys.kernels.compiled import IS_COMPILED
 from recsys.kernels.nearest import half_products
 from recsys.search.coded_vectors import CodedVectors
 
@@ -37,9 +38,9 @@ SearchResult = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]
 class FlatIndex:
     """Search over half-precision vectors, exact up to rounding.
 
-    Codes of the longest vectors tell which ones may be among the best; FAISS decodes these. The result equals that of
-    the whole index. Graph indexes lose most neighbors on catalogs of many items that sell once (docs/architecture.md
-    has the figures).
+    Codes of the longest vectors tell which ones may be among the best, and only these are multiplied; where loops are
+    not compiled, and for several queries, FAISS searches all. The result is the same. Graph indexes lose most neighbors
+    on catalogs of many items that sell once (docs/architecture.md has the figures).
     """
 
     faiss_index: Any
@@ -82,7 +83,7 @@ class FlatIndex:
             item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if len(queries) == 1 and 0 < k <= N_CODED and self.faiss_index.ntotal >= MIN_CODED:
+        if IS_COMPILED and len(queries) == 1 and 0 < k <= N_CODED and self.faiss_index.ntotal >= MIN_CODED:
             near = self.coded.near(queries[0], k, allowed)
             if near is not None:
                 return self._best_of(near, queries[0], k)
