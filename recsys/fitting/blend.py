@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final
 
 import numpy as np
@@ -130,9 +131,11 @@ class Blend(Comparison):
         Returns:
             float64 (n_sources, n).
         """
-        known = {name: (few, many) for name, few, many in zip(self.sources, self.few, self.many, strict=True)}
-        ends = np.array([known.get(name, (0.0, 0.0)) for name in names]).reshape(len(names), 2)
-        return between(ends[:, 0], ends[:, 1], n_items)
+        return between(*_ends(self.sources, self.few, self.many, names), n_items)
+
+    def knows(self, names: tuple[str, ...]) -> bool:
+        """Return whether the search weighed all of some sources."""
+        return set(names) <= set(self.sources)
 
     def to_dict(self) -> dict[str, object]:
         """Return what was tried, what was chosen and what it gained, for the manifest."""
@@ -148,6 +151,17 @@ class Blend(Comparison):
             "n_questions": self.n_questions,
             "gain": {"mean": self.gain, "low": self.gain_low, "high": self.gain_high},
         }
+
+
+@lru_cache(maxsize=256)
+def _ends(
+    sources: tuple[str, ...], few: tuple[float, ...], many: tuple[float, ...], names: tuple[str, ...]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The weights of some sources for a history of one item and for a long one; 0 for those that are not known."""
+    known = {name: ends for name, *ends in zip(sources, few, many, strict=True)}
+    ends = np.array([known.get(name, [0.0, 0.0]) for name in names], np.float64).reshape(len(names), 2)
+    ends.flags.writeable = False
+    return ends[:, 0], ends[:, 1]
 
 
 def between(

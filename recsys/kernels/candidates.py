@@ -186,7 +186,8 @@ def choose_top_loop(rows: Any, score: Any, starts: Any, quota: Any, repeat: Any,
         size += min(quota[source], starts[source + 1] - starts[source])
     chosen, n = np.empty(size, np.int32), 0
     for source in range(len(quota)):
-        begin, end, limit = starts[source], starts[source + 1], quota[source]
+        begin, end = starts[source], starts[source + 1]
+        limit = min(quota[source], end - begin)
         heap_score, heap_row, n_heap = np.empty(limit, np.float32), np.empty(limit, np.int32), 0
         is_cut = end - begin > limit
         for idx in range(begin, end):

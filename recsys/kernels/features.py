@@ -17,6 +17,7 @@ DECAYS_DAYS: Final = (7.0, 30.0, 120.0)
 RECENT_DAYS: Final = (28.0, 91.0)
 RECENT_BASKETS: Final = (5, 15)
 MIN_GAP_DAYS: Final = 0.5
+LEAST_SHARE: Final = 1e-9
 
 N_OF_USER, N_OF_OWN, N_OF_TYPE, N_OF_ITEM, N_OF_PAIR = 7, 17, 5, 7, 13
 OWN: Final = N_OF_USER
@@ -58,7 +59,7 @@ def describe_numpy(
         order_times: int64, when the user's orders began, ascending.
         own: float32 (3, n_own): the chance that the next order has the item, the time since its last purchase in its
             intervals, and the probability of another purchase.
-        rows: int32 (n,), the candidates.
+        rows: int32 (n,), the candidates, ascending.
         item_type: int32 (n_items,), -1 for an unknown type.
         of_item: float32 (7, n), the block of the candidates themselves; the last row is the price.
         own_price: float32 (n_own,), 0 or NaN if not known.
@@ -155,13 +156,6 @@ def _spread(labels: Rows, columns: Numbers, wanted: Rows, empty: list[float]) ->
 
 
 @part
-def _place(ascending: Any, wanted: Any) -> Any:
-    """Return the position of a value, -1 if it is not there."""
-    low = np.searchsorted(ascending, wanted)
-    return low if low < len(ascending) and ascending[low] == wanted else -1
-
-
-@part
 def _fill_user(table: Any, now: Any, starts: Any, time: Any, order_times: Any) -> None:
     n, n_lines, n_items = len(order_times), len(time), len(starts) - 1
     values = np.zeros(N_OF_USER)
@@ -216,14 +210,17 @@ def _own_columns(now: Any, starts: Any, time: Any, order_times: Any, own: Any) -
 
 @part
 def _type_columns(now: Any, types: Any, type_of: Any, starts: Any, time: Any, score: Any) -> Any:
-    """Return the block of the types that the user bought, one row per type."""
+    """Return the block of the types that the user bought, one row per type; its rows by type, -1 for no row."""
     n = len(types)
+    row_of = np.full(types[n - 1] + 1 if n else 0, -1)
+    for label in range(n):
+        row_of[types[label]] = label
     count, total, decayed = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
     idle, first_age = np.full(n, np.inf), np.zeros(n)
     for item in range(len(type_of)):
         if type_of[item] < 0:
             continue
-        label = np.searchsorted(types, type_of[item])
+        label = row_of[type_of[item]]
         total[label] += score[item]
         for idx in range(starts[item], starts[item + 1]):
             age = (now - time[idx]) / DAY_S
@@ -235,7 +232,7 @@ def _type_columns(now: Any, types: Any, type_of: Any, starts: Any, time: Any, sc
         block[label, 0], block[label, 1], block[label, 2] = count[label], total[label], decayed[label]
         gap = (first_age[label] - idle[label]) / max(count[label] - 1, 1)
         block[label, 3], block[label, 4] = idle[label], gap if count[label] > 1 else np.nan
-    return block
+    return block, row_of
 
 
 @part
@@ -266,7 +263,7 @@ def describe(
     now: Any, own_items: Any, starts: Any, time: Any, order_times: Any, own: Any, rows: Any, item_type: Any,
     of_item: Any, own_price: Any, touched: Any, touched_weight: Any, sources: Any,
 ) -> Any:  # fmt: skip
-    """Compute `describe_numpy` candidate by candidate."""
+    """Compute `describe_numpy` candidate by candidate, along with the items of the history, which ascend too."""
     n, n_own = len(rows), len(own_items)
     table = np.empty((N_FEATURES, n), np.float32)
     _fill_user(table, now, starts, time, order_times)
@@ -275,11 +272,18 @@ def describe(
         type_of[item] = item_type[own_items[item]]
     types = _distinct_types(type_of)
     of_own = _own_columns(now, starts, time, order_times, own)
-    of_type = _type_columns(now, types, type_of, starts, time, own[0])
+    of_type, row_of = _type_columns(now, types, type_of, starts, time, own[0])
     own_total = max(np.sum(own[0].astype(np.float64)), 1e-9)
     n_orders, usual = max(len(order_times), 1), _usual_price(own_price)
+    place_own, place_touched = 0, 0
     for idx in range(n):
-        place, of_same = _place(own_items, rows[idx]), _place(types, item_type[rows[idx]])
+        row, type_ = rows[idx], item_type[rows[idx]]
+        while place_own < n_own and own_items[place_own] < row:
+            place_own += 1
+        while place_touched < len(touched) and touched[place_touched] < row:
+            place_touched += 1
+        place = place_own if place_own < n_own and own_items[place_own] == row else -1
+        of_same = row_of[type_] if 0 <= type_ < len(row_of) else -1
         for column in range(N_OF_OWN):
             empty = 0.0 if column < 9 else np.nan
             table[OWN + column, idx] = of_own[place, column] if place >= 0 else empty
@@ -297,8 +301,51 @@ def describe(
             type_gap if not type_gap < MIN_GAP_DAYS else np.float32(MIN_GAP_DAYS)
         )
         table[PAIR + 5, idx] = np.log(price) - usual if price > 0 else np.nan
-        place = _place(touched, rows[idx])
-        table[PAIR + 6, idx] = touched_weight[place] if place >= 0 else 0.0
+        is_touched = place_touched < len(touched) and touched[place_touched] == row
+        table[PAIR + 6, idx] = touched_weight[place_touched] if is_touched else 0.0
     table[ITEM:PAIR] = of_item
     table[PAIR + 7 :] = sources
     return table
+
+
+def describe_items_numpy(
+    rows: Rows,
+    share: Numbers,
+    n_buyers: Rows,
+    trend: Numbers,
+    interval_days: Numbers,
+    repeat_rate: Numbers,
+    share_in_type: Numbers,
+    price: Numbers,
+) -> Numbers:
+    """Return the block of some items themselves, float32 (N_OF_ITEM, n).
+
+    Args:
+        rows: int32 (n,).
+        share: float32 (n_items,); the block has its logarithm.
+        n_buyers: int32 (n_items,); the block has the logarithm of one more.
+        trend: float32 (n_items,), as the others that follow.
+        interval_days: see `trend`.
+        repeat_rate: see `trend`.
+        share_in_type: see `trend`.
+        price: see `trend`.
+    """
+    plain = [values[rows] for values in (trend, interval_days, repeat_rate, share_in_type, price)]
+    logs = [np.log(share[rows] + np.float32(LEAST_SHARE)), np.log1p(n_buyers[rows])]
+    return np.stack([*logs, *plain]).astype(np.float32)
+
+
+@compiled("i4: f4: i4: f4: f4: f4: f4: f4:", otherwise=describe_items_numpy)
+def describe_items(
+    rows: Any, share: Any, n_buyers: Any, trend: Any, interval_days: Any, repeat_rate: Any, share_in_type: Any,
+    price: Any,
+) -> Any:  # fmt: skip
+    """Compute `describe_items_numpy` item by item."""
+    block = np.empty((N_OF_ITEM, len(rows)), np.float32)
+    for idx in range(len(rows)):
+        row = rows[idx]
+        block[0, idx] = np.log(share[row] + np.float32(LEAST_SHARE))
+        block[1, idx] = np.log1p(n_buyers[row])
+        block[2, idx], block[3, idx], block[4, idx] = trend[row], interval_days[row], repeat_rate[row]
+        block[5, idx], block[6, idx] = share_in_type[row], price[row]
+    return block

@@ -40,13 +40,16 @@ def sum_events_numpy(
 
 @compiled("i4: i1: i8: f4: f4: f8", otherwise=sum_events_numpy)
 def sum_events(item: Any, kind: Any, age_s: Any, rating: Any, event_weight: Any, rate: Any) -> Any:
-    """Compute `sum_events_numpy` over the events sorted by item."""
+    """Compute `sum_events_numpy` over the events sorted by item: the low half of a key is the event's number."""
     n, n_items = len(item), 0
-    order = np.argsort(item, kind="mergesort")
-    items, total = np.empty(n, np.int32), np.empty(n, np.float64)
+    keys = np.empty(n, np.int64)
     for idx in range(n):
-        row = order[idx]
-        if idx == 0 or item[row] != items[n_items - 1]:
+        keys[idx] = (np.int64(item[idx]) << 32) | idx
+    keys.sort()
+    items, total = np.empty(n, np.int32), np.empty(n, np.float64)
+    for key in keys:
+        row = key & 0xFFFFFFFF
+        if n_items == 0 or item[row] != items[n_items - 1]:
             items[n_items], total[n_items] = item[row], 0.0
             n_items += 1
         total[n_items - 1] += rating[row] * event_weight[kind[row]] * np.exp2(age_s[row] * -rate)
@@ -133,3 +136,43 @@ def best_of_types(
                 n += 1
             entry += 1
     return rows[:n].copy(), score[:n].copy()
+
+
+def weigh_recent_items_numpy(
+    item: Rows, time: npt.NDArray[np.int64], n_recent: int, decay: float
+) -> tuple[Rows, Weights]:
+    """Return the latest distinct items of some events, latest first, and weights that sum to 1.
+
+    An item weighs `exp(−p / decay)`, where `p` counts the later moments; events of one moment share a position.
+
+    Args:
+        item: int32 (n,), oldest first.
+        time: int64 (n,).
+        n_recent: largest number of items.
+        decay: > 0.
+    """
+    item, time = item[::-1], time[::-1]
+    position = np.cumsum(np.concatenate([np.zeros(len(time[:1]), np.bool_), time[1:] != time[:-1]]))
+    first = np.sort(np.unique(item, return_index=True)[1])[:n_recent]
+    weight = np.exp(-position[first] / decay)
+    return item[first], (weight / max(float(weight.sum()), 1e-12)).astype(np.float32)
+
+
+@compiled("i4: i8: i8 f8", otherwise=weigh_recent_items_numpy)
+def weigh_recent_items(item: Any, time: Any, n_recent: Any, decay: Any) -> Any:
+    """Compute `weigh_recent_items_numpy` from the end; few items are compared with each other."""
+    found, weight, n, position = np.empty(n_recent, np.int32), np.empty(n_recent), 0, 0
+    for idx in range(len(item) - 1, -1, -1):
+        if idx < len(item) - 1 and time[idx] != time[idx + 1]:
+            position += 1
+        if n == n_recent:
+            break
+        is_new = True
+        for place in range(n):
+            if found[place] == item[idx]:
+                is_new = False
+                break
+        if is_new:
+            found[n], weight[n] = item[idx], np.exp(-position / decay)
+            n += 1
+    return found[:n].copy(), (weight[:n] / max(np.sum(weight[:n]), 1e-12)).astype(np.float32)

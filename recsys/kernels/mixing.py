@@ -82,6 +82,27 @@ def mix_parts(scores: Any, weights: Any, size: Any, again: Any, repeat_share: An
     return parts
 
 
+def largest_parts_numpy(parts: Parts) -> npt.NDArray[np.int64]:
+    """Return the row of the largest part in each column, the first of equal ones, int64 (n,).
+
+    Args:
+        parts: float64 (n_sources, n), at least one source where there are columns.
+    """
+    return parts.argmax(axis=0) if parts.size else np.zeros(parts.shape[1], np.int64)
+
+
+@compiled("f8::", otherwise=largest_parts_numpy)
+def largest_parts(parts: Any) -> Any:
+    """Compute `largest_parts_numpy` row by row."""
+    n_sources, n = parts.shape
+    largest = np.zeros(n, np.int64)
+    for source in range(1, n_sources):
+        for idx in range(n):
+            if parts[source, idx] > parts[largest[idx], idx]:
+                largest[idx] = source
+    return largest
+
+
 def mix_scores_numpy(
     scores: npt.NDArray[np.float32],
     weights: Parts,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.kernels.compiled import compiled, part
 
+DAY_S: Final = 86_400
+HALF_DAY_S: Final = DAY_S // 2
+
 Rows = npt.NDArray[np.int32]
 Times = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float32]
 
 
 def group_purchases_numpy(
@@ -96,3 +100,70 @@ def group_purchases(item: Any, time: Any, basket: Any) -> Any:
     for idx in range(n_rows):
         kept_time[idx], n_later[idx] = time[rows[idx]], n_orders - 1 - n_before[rows[idx]]
     return items[:n_items].copy(), starts[: n_items + 1].copy(), kept_time, n_later, np.sort(first[:n_began])
+
+
+def rate_items_numpy(
+    items: Rows,
+    starts: Times,
+    time: Times,
+    n_later: Times,
+    now: int,
+    step_of_half_days: Times,
+    step_of_orders: Times,
+    curves: Numbers,
+    curve_of: Rows,
+    height: Numbers,
+    interval_days: Numbers,
+    shrinkage: float,
+) -> tuple[Numbers, Numbers]:
+    """Return the chance of each item to be in the user's next order, and the user's interval of it, float32 each.
+
+    The chance sums `height_i · (k_days(age) + k_orders(n_later))` over the purchases. The interval is
+    `(Σ gaps + s·interval_i) / (n_gaps + s)`, in days.
+
+    Args:
+        items: int32 (n,), distinct.
+        starts: int64 (n + 1,), where the purchases of each begin.
+        time: int64, of each purchase, oldest first for each item, seconds since 1970.
+        n_later: int64, later orders.
+        now: seconds since 1970.
+        step_of_half_days: int64, column of `curves` for each age in half days.
+        step_of_orders: int64, the same for each number of later orders.
+        curves: float32 (n_curves, n_steps), with `curve_of` and `height` as in
+            `recsys.models.temporal.kernels.KernelModel`.
+        curve_of: int32 (n_items,).
+        height: float32 (n_items,).
+        interval_days: float32 (n_items,), of all users.
+        shrinkage: s.
+    """
+    item = np.repeat(items, np.diff(starts))
+    day = step_of_half_days[np.clip((now - time) // HALF_DAY_S, 0, len(step_of_half_days) - 1)]
+    order = step_of_orders[np.minimum(n_later, len(step_of_orders) - 1)]
+    rate = height[item] * (curves[curve_of[item], day] + curves[curve_of[item], order])
+    n_gaps = np.diff(starts) - 1
+    score = np.bincount(np.repeat(np.arange(len(items)), n_gaps + 1), rate, len(items)).astype(np.float32)
+    own_days = (time[starts[1:] - 1] - time[starts[:-1]]) / DAY_S
+    interval = (own_days + shrinkage * interval_days[items]) / (n_gaps + shrinkage)
+    return score, interval.astype(np.float32)
+
+
+@compiled("i4: i8: i8: i8: i8 i8: i8: f4:: i4: f4: f4: f8", otherwise=rate_items_numpy)
+def rate_items(
+    items: Any, starts: Any, time: Any, n_later: Any, now: Any, step_of_half_days: Any, step_of_orders: Any,
+    curves: Any, curve_of: Any, height: Any, interval_days: Any, shrinkage: Any,
+) -> Any:  # fmt: skip
+    """Compute `rate_items_numpy` purchase by purchase."""
+    n = len(items)
+    score, interval = np.empty(n, np.float32), np.empty(n, np.float32)
+    for idx in range(n):
+        item, total = items[idx], 0.0
+        curve = curves[curve_of[item]]
+        for line in range(starts[idx], starts[idx + 1]):
+            half_days = min(max((now - time[line]) // HALF_DAY_S, 0), len(step_of_half_days) - 1)
+            order = min(n_later[line], len(step_of_orders) - 1)
+            total += height[item] * (curve[step_of_half_days[half_days]] + curve[step_of_orders[order]])
+        score[idx] = total
+        n_gaps = starts[idx + 1] - starts[idx] - 1
+        own_days = (time[starts[idx + 1] - 1] - time[starts[idx]]) / DAY_S
+        interval[idx] = (own_days + shrinkage * np.float64(interval_days[item])) / (n_gaps + shrinkage)
+    return score, interval

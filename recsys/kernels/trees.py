@@ -98,6 +98,9 @@ class Forest:
             columns: float32 (n_features, n), NaN where a value is not known.
         """
         trees = (self.feature, self.threshold, self.nan_goes_left, self.remaining, self.start, self.value)
+        if columns.shape[1] <= BLOCK:
+            total: npt.NDArray[np.float64] = sum_trees(np.ascontiguousarray(columns), *trees)
+            return total
         blocks = (columns[:, start : start + BLOCK] for start in range(0, max(columns.shape[1], 1), BLOCK))
         return np.concatenate([sum_trees(np.ascontiguousarray(block), *trees) for block in blocks])
 

@@ -52,7 +52,9 @@ def rank_batch(
     while chunk := list(islice(left, CHUNK)):
         resolved = [resolve_request(engine, request, placements, live, masks) for request in chunk]
         search.fill(_searching(resolved))
-        for placement, state in resolved:
+        resolved.reverse()
+        while resolved:  # none is kept longer than its list is used
+            placement, state = resolved.pop()
             yield placement, state, rank(placement, state)
 
 

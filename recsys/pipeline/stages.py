@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.core.placements import Placement
 from recsys.core.topk import top_k
+from recsys.kernels.mixing import largest_parts
 from recsys.ranking.scoring import FILLING_WEIGHT, active_sources, ranker_of, score_of, weights_of
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking, StageRecord
@@ -17,7 +20,7 @@ from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 from recsys.rules import rerank
 from recsys.rules.diversity import apply_tail_quota
-from recsys.rules.eligibility import Rule, dedupe_variants, rules_for
+from recsys.rules.eligibility import dedupe_variants, rules_for
 from recsys.rules.new_items import add_new
 
 GENERAL_SOURCES: Final = frozenset({"popular", "popular_by_hour"})
@@ -80,16 +83,13 @@ def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
 
 
 def _ordered(placement: Placement, state: UserState, sources: tuple[str, ...], *, with_ranker: bool) -> Ranking:
-    return run_stages(_ordering_stages(placement, state, sources, with_ranker), placement, state, NO_ITEMS)
+    found = run_stages((Stage("candidates", _candidates_of(sources)),), placement, state, NO_ITEMS)
+    kept = _apply_rules(placement, state, found)
+    return run_stages(_ordering_stages(placement, state, with_ranker), placement, state, kept)
 
 
-def _ordering_stages(
-    placement: Placement, state: UserState, sources: tuple[str, ...], with_ranker: bool
-) -> Iterator[Stage]:
-    """From nothing to an ordered list: candidates, rules, score, order, one variant per product, tail share."""
-    yield Stage("candidates", _candidates_of(sources))
-    for name, rule in rules_for(placement, state).items():
-        yield Stage(name, _filter_by(rule))
+def _ordering_stages(placement: Placement, state: UserState, with_ranker: bool) -> Iterator[Stage]:
+    """From candidates to an ordered list: score, order, one variant per product, tail share, new items."""
     yield Stage("score", _score_with_ranker if with_ranker else _score_without_ranker)
     if state.query.overrides.boosts or placement.freshness.boost:
         yield Stage("boosts", _boost)
@@ -134,22 +134,26 @@ def _candidates_of(sources: tuple[str, ...]) -> Run:
         found = generate(sources, state)
         n = len(found.item_idx)
         return replace(
-            ranking,
-            item_idx=found.item_idx,
-            score=np.zeros(n),
-            source=np.empty(n, np.object_),
-            candidates=found,
+            ranking, item_idx=found.item_idx, score=np.zeros(n), source=np.empty(n, np.object_), candidates=found
         )
 
     return run
 
 
-def _filter_by(rule: Rule) -> Run:
-    def run(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
-        kept = rule(placement, state, ranking.item_idx)
-        return ranking if kept.all() else ranking.take(kept)
-
-    return run
+def _apply_rules(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
+    """What all rules keep; each is a stage of its own in the records, though the rows are taken out once."""
+    rows, records = ranking.item_idx, list(ranking.records)
+    kept, before = np.ones(len(rows), np.bool_), rows
+    for name, rule in rules_for(placement, state).items():
+        is_kept = rule(placement, state, rows)
+        after = before
+        if not is_kept.all():
+            kept &= is_kept
+            after = rows[kept]
+        records.append(StageRecord(name, before, after))
+        before = after
+    left = ranking if before is rows else ranking.take(kept)
+    return replace(left, item_idx=before, records=tuple(records))
 
 
 def _score_with_ranker(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
@@ -163,8 +167,7 @@ def _score_without_ranker(placement: Placement, state: UserState, ranking: Ranki
 def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ranker: bool) -> Ranking:
     candidates = ranking.candidates
     score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
-    names = np.array(tuple(candidates.scores), np.object_)
-    source = names[parts.argmax(axis=0)] if len(score) else ranking.source
+    source = _as_objects(candidates.names)[largest_parts(parts)] if len(score) else ranking.source
     can_be_general = placement.anchor == "user" or (placement.anchor == "item" and len(score) > 0)
     is_general = can_be_general and not _has_evidence(placement, state, candidates, with_ranker=with_ranker)
     return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
@@ -172,18 +175,24 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
 
 def _has_evidence(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
     """Whether a source other than popularity found an item and has a weight."""
-    names = tuple(candidates.scores)
-    if with_ranker and ranker_of(placement, state).is_fitted:
-        counts = np.ones(len(names), np.bool_)
-    else:
+    names, counts = candidates.names, _is_specific(candidates.names)
+    if not (with_ranker and ranker_of(placement, state).is_fitted):
         n_items = np.array([len(state.weighted_history[0])])
         weights = weights_of(placement, state.engine.blends, names, n_items)[:, 0]
-        counts = weights > 2 * FILLING_WEIGHT * max(float(weights.max(initial=0)), 1.0)
-    return any(
-        found.any()
-        for name, found, counted in zip(names, candidates.scores.values(), counts.tolist(), strict=True)
-        if counted and name not in GENERAL_SOURCES
-    )
+        counts = counts & (weights > 2 * FILLING_WEIGHT * max(float(weights.max(initial=0)), 1.0))
+    return bool(candidates.table[counts].any())
+
+
+@lru_cache(maxsize=64)
+def _as_objects(names: tuple[str, ...]) -> npt.NDArray[np.object_]:
+    """Names of sources as an array, object (n,)."""
+    return np.array(names, np.object_)
+
+
+@lru_cache(maxsize=64)
+def _is_specific(names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Which sources know something about the user or the item, bool (n,)."""
+    return np.array([name not in GENERAL_SOURCES for name in names], np.bool_)
 
 
 def _boost(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:

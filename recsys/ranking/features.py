@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.kernels.features import DECAYS_DAYS, RECENT_BASKETS, RECENT_DAYS, describe
+from recsys.kernels.features import DECAYS_DAYS, RECENT_BASKETS, RECENT_DAYS, describe, describe_items
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.user_state import UserState
 
@@ -106,25 +106,27 @@ def features(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32
 def _of_item(state: UserState, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     engine = state.engine
     popularity, repeat = engine.popularity, engine.repeat
-    block = np.empty((len(OF_ITEM), len(rows)), np.float32)
-    block[0] = np.log(popularity.share[rows] + np.float32(1e-9))
-    block[1] = np.log1p(popularity.n_buyers[rows])
-    block[2] = popularity.trend[rows]
-    block[3] = repeat.interval_days[rows]
-    block[4] = repeat.repeat_rate[rows]
-    block[5] = engine.share_in_type[rows]
-    block[6] = engine.catalog.price[rows]
+    block: npt.NDArray[np.float32] = describe_items(
+        rows,
+        popularity.share,
+        popularity.n_buyers,
+        popularity.trend,
+        repeat.interval_days,
+        repeat.repeat_rate,
+        engine.share_in_type,
+        engine.catalog.price,
+    )
     return block
 
 
 def _of_sources(state: UserState, candidates: Candidates) -> npt.NDArray[np.float32]:
     """Return the match of the vectors and the scores of the sources, float32 (1 + len(SCORED), n_candidates)."""
-    rows, weight = candidates.item_idx, state.top_history_items[1]
+    rows, names = candidates.item_idx, candidates.names
     block = np.zeros((1 + len(SCORED), len(rows)), np.float32)
-    block[0] = state.engine.hybrid.vectors[rows] @ state.vector
+    np.matmul(state.engine.hybrid.vectors[rows], state.vector, out=block[0])
     for column, name in enumerate(SCORED, 1):
-        found = candidates.scores.get(name)
-        if found is not None:
-            unit = 1 / max(float(weight.sum()), 1e-9) if name == "together" else 1.0
-            block[column] = found * (candidates.best[name] * unit)
+        if name in names:
+            source = names.index(name)
+            unit = 1 / max(float(state.top_history_items[1].sum()), 1e-9) if name == "together" else 1.0
+            np.multiply(candidates.table[source], float(candidates.best_scores[source]) * unit, out=block[column])
     return block

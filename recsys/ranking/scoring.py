@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -37,8 +38,7 @@ REPEAT_SHARE_HALF_POINT: Final = 0.1
 
 def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
     """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates); see `mix`."""
-    names = tuple(candidates.scores)
-    scores = np.array(list(candidates.scores.values()), np.float32).reshape(len(names), len(candidates.item_idx))
+    names, scores = candidates.names, candidates.table
     weights = weights_of(placement, state.engine.blends, names, np.array([len(state.weighted_history[0])]))
     return mix(scores, weights, np.array([scores.shape[1]]), names, state.engine.repeat.repeat_share)
 
@@ -92,19 +92,28 @@ def weights_of(
         n_items: (n,), distinct items of each history.
     """
     learned = blend_of(placement, blends)
-    if learned.is_fitted and len(names) > 1 and set(names) <= set(learned.sources):
-        behind = FILLING_WEIGHT * between(*prior_weights(placement, names), n_items)
-        return np.maximum(learned.weights(names, n_items), behind)
-    return between(*prior_weights(placement, names), n_items)
+    prior = between(*prior_weights(placement, names), n_items)
+    if learned.is_fitted and len(names) > 1 and learned.knows(names):
+        return np.maximum(learned.weights(names, n_items), FILLING_WEIGHT * prior)
+    return prior
 
 
 def prior_weights(
     placement: Placement, names: tuple[str, ...]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns the weights of a placement's definition for a history of one item and for a long one, float64 each."""
-    many = np.array([placement.sources.get(name, 1.0) for name in names], np.float64)
-    factor = 1.0 if placement.has_own_weights else POPULARITY_OF_FEW
+    return _prior_weights(tuple(placement.sources.items()), placement.has_own_weights, names)
+
+
+@lru_cache(maxsize=256)
+def _prior_weights(
+    sources: tuple[tuple[str, float], ...], has_own_weights: bool, names: tuple[str, ...]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    weight = dict(sources)
+    many = np.array([weight.get(name, 1.0) for name in names], np.float64)
+    factor = 1.0 if has_own_weights else POPULARITY_OF_FEW
     few = many * np.array([factor if name == "popular" else 1.0 for name in names])
+    few.flags.writeable = many.flags.writeable = False
     return few, many
 
 

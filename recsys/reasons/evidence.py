@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -40,49 +41,56 @@ def reasons_for(
         At least one reason per item: the number of buyers where neither has evidence.
     """
     context = ReasonContext(state.engine, state, state.query)
-    collected: list[dict[str, Reason]] = [{} for _ in sources]
-    for kind in placement.evidence:
-        _collect(collected, range(len(rows)), REASONS[kind](context, rows))
-    for source in dict.fromkeys(sources):
-        positions = [position for position, name in enumerate(sources) if name == source]
-        _collect(collected, positions, REASONS[source](context, rows[positions]))
-    missing = [position for position, of_item in enumerate(collected) if not of_item]
+    kinds = [REASONS[kind](context, rows) for kind in placement.evidence]
+    found: list[ItemReasons] = [NOTHING] * len(rows)
+    by_source: dict[str, list[int]] = {}
+    for position, source in enumerate(sources):
+        by_source.setdefault(source, []).append(position)
+    for source, positions in by_source.items():
+        _put(found, positions, REASONS[source](context, rows[positions]))
+    if kinds:
+        found = [_distinct(of_item) for of_item in zip(*kinds, found, strict=True)]
+    missing = [position for position, of_item in enumerate(found) if not of_item]
     if missing:
-        _collect(collected, missing, _popular(context, rows[missing]))
-    return [tuple(of_item.values()) for of_item in collected]
+        _put(found, missing, _popular(context, rows[missing]))
+    return found
 
 
-def _collect(collected: list[dict[str, Reason]], positions: list[int] | range, reasons: list[ItemReasons]) -> None:
+def _put(found: list[ItemReasons], positions: list[int], reasons: list[ItemReasons]) -> None:
     for position, of_item in zip(positions, reasons, strict=True):
-        for reason in of_item:
-            collected[position].setdefault(reason.code, reason)
+        found[position] = of_item
 
 
-def _own_positions(own: PurchaseStats, rows: Rows) -> list[int]:
+def _distinct(kinds: tuple[ItemReasons, ...]) -> ItemReasons:
+    """The reasons of some kinds of evidence, the first of each code."""
+    by_code: dict[str, Reason] = {}
+    for reason in chain.from_iterable(kinds):
+        by_code.setdefault(reason.code, reason)
+    return tuple(by_code.values())
+
+
+def _own_positions(own: PurchaseStats, rows: Rows) -> npt.NDArray[np.int64]:
     """The position of each row among the purchases, -1 where it is not."""
-    position = own.item_idx.searchsorted(rows)
-    return np.where(is_among(rows, own.item_idx), position, -1).tolist()
+    return np.where(is_among(rows, own.item_idx), own.item_idx.searchsorted(rows), -1)
 
 
 def _again(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     own = context.state.own
-    reasons: list[ItemReasons] = []
-    for position in _own_positions(own, rows):
-        if position < 0:
-            reasons.append(NOTHING)
-            continue
-        values: dict[str, Value] = {
-            "n_baskets": int(own.n_baskets[position]),
-            "last_days_ago": context.days_since(int(own.last[position])),
-        }
-        reasons.append((context.reason("bought_before", values),))
-    return reasons
+    position = _own_positions(own, rows)
+    if not len(own.item_idx):
+        return [NOTHING] * len(rows)
+    days_ago = (context.query.now - own.last[position]) // DAY_S
+    columns = zip((position >= 0).tolist(), own.n_baskets[position].tolist(), days_ago.tolist(), strict=True)
+    return [
+        (context.reason("bought_before", {"n_baskets": n, "last_days_ago": days}),) if is_own else NOTHING
+        for is_own, n, days in columns
+    ]
 
 
 def _due(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     own = context.state.own
     reasons: list[ItemReasons] = []
-    for position in _own_positions(own, rows):
+    for position in _own_positions(own, rows).tolist():
         if position < 0:
             reasons.append(NOTHING)
             continue

@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.request import Reason
-from recsys.core.topk import is_among
+from recsys.kernels.evidence import strongest
 from recsys.models.pairs.related_items import BY_USER_ONLY, RelatedItems
 from recsys.models.pairs.sequence import NeighborLists, weigh_recent
 from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
 from recsys.reasons.templates import Value
-from recsys.retrieval.sources import N_NEIGHBORS
 
 LOWEST_QUOTED_LIFT: Final = 1.05
 """Below it, "1.0 times chance" would say that a pair means nothing."""
@@ -22,46 +21,45 @@ LOWEST_QUOTED_LIFT: Final = 1.05
 
 def with_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the user's items that share orders with each item."""
-    return _together(context, rows, context.engine.copurchase.partners, *context.state.top_history_items)
+    return _together(context, rows, context.state.partners, *context.state.top_history_items)
 
 
 def with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the seeds that share orders with each item."""
     seeds = context.query.seeds
-    lists = context.engine.copurchase.bought_together
-    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
+    near = context.engine.copurchase.bought_together.rows(seeds)
+    return _together(context, rows, near, seeds, np.ones(len(seeds), np.float32))
 
 
 def goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the seeds that each item complements."""
     seeds = context.query.seeds
-    lists = context.engine.copurchase.complementary
-    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32), _types_together)
+    near = context.engine.copurchase.complementary.rows(seeds)
+    return _together(context, rows, near, seeds, np.ones(len(seeds), np.float32), _types_together)
 
 
 def _strongest(
     near: npt.NDArray[np.integer],
     score: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.integer],
+    rows: Rows,
+    n_items: int,
+    lists: Rows | None = None,
 ) -> list[tuple[int, int] | None]:
     """For each row, the list with the largest weighted score for it, and its entry there; None where no list has it.
 
     Args:
-        near: (n_seeds, length), rows of the seeds' lists.
+        near: (n_lists, length), rows of the seeds' lists.
         score: float32, of the entries.
         weight: float32 (n_seeds,), how much each seed counts.
-        rows: (n,), distinct.
+        rows: int32 (n,), distinct.
+        n_items: larger than every row.
+        lists: int32 (n_seeds,), the list of each seed; each list in its order if not given.
     """
-    order = np.argsort(rows)
-    entry = np.flatnonzero(is_among(near.ravel(), rows[order]))
-    row = near.ravel()[entry]
-    weighted = (score * weight[:, None]).ravel()[entry]
-    best: dict[int, int] = {}
-    for position in np.argsort(-weighted, kind="stable").tolist():
-        best.setdefault(int(row[position]), int(entry[position]))
-    width = near.shape[1]
-    return [divmod(best[each], width) if each in best else None for each in rows.tolist()]
+    lists = np.arange(len(near), dtype=np.int32) if lists is None else lists
+    where, column = strongest(near, score, lists, weight, rows, n_items)
+    pairs = zip(where.tolist(), column.tolist(), strict=True)
+    return [pair if pair[0] >= 0 else None for pair in pairs]
 
 
 def _with_type(context: ReasonContext, seed: int, row: int) -> Reason:
@@ -80,21 +78,24 @@ def _types_together(context: ReasonContext, seed: int, row: int) -> Reason:
 def _together(
     context: ReasonContext,
     rows: Rows,
-    lists: RelatedItems,
+    near: RelatedItems,
     seeds: Rows,
     weight: npt.NDArray[np.float32],
     without_pair: Callable[[ReasonContext, int, int], Reason] = _with_type,
 ) -> list[ItemReasons]:
-    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1."""
-    copurchase, near = context.engine.copurchase, lists.rows(seeds)
+    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1.
+
+    `near` has the lists of the seeds.
+    """
+    copurchase = context.engine.copurchase
     reasons: list[ItemReasons] = []
-    found = _strongest(near.item_idx, near.score, weight, rows)
-    for row, strongest in zip(rows.tolist(), found, strict=True):
-        if strongest is None:
+    found = _strongest(near.item_idx, near.score, weight, rows, context.engine.n_items)
+    for row, entry in zip(rows.tolist(), found, strict=True):
+        if entry is None:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[strongest[0]])
-        n_both = int(near.n_together[strongest])
+        seed = int(seeds[entry[0]])
+        n_both = int(near.n_together[entry])
         if not n_both:
             reasons.append((without_pair(context, seed, row),))
             continue
@@ -114,34 +115,35 @@ def _together(
 
 def like_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the user's items that each item resembles."""
-    return _like(context, rows, *context.state.top_history_items, N_NEIGHBORS)
+    return _like(context, rows, *context.state.similar, *context.state.top_history_items)
 
 
 def like_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the seeds that each item resembles."""
-    seeds = context.query.seeds
-    return _like(context, rows, seeds, np.ones(len(seeds), np.float32))
+    seeds, hybrid = context.query.seeds, context.engine.hybrid
+    near, score = hybrid.similar_idx[seeds], hybrid.similar_score[seeds]
+    return _like(context, rows, near, score, seeds, np.ones(len(seeds), np.float32))
 
 
 def _like(
     context: ReasonContext,
     rows: Rows,
+    near: Rows,
+    score: npt.NDArray[np.float32],
     seeds: Rows,
     weight: npt.NDArray[np.float32],
-    n_neighbors: int | None = None,
 ) -> list[ItemReasons]:
-    hybrid = context.engine.hybrid
+    """The seed in whose list each item has the largest score; `near` and `score` are the lists of the seeds."""
     reasons: list[ItemReasons] = []
-    near, score = hybrid.similar_idx[seeds, :n_neighbors], hybrid.similar_score[seeds, :n_neighbors]
-    for strongest in _strongest(near, score, weight, rows):
-        if strongest is None:
+    for found in _strongest(near, score, weight, rows, context.engine.n_items):
+        if found is None:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[strongest[0]])
+        seed = int(seeds[found[0]])
         values: dict[str, Value] = {
             "like": context.engine.items.ids[seed],
             "title": context.title(seed),
-            "likeness": round(float(score[strongest]), 3),
+            "likeness": round(float(score[found]), 3),
         }
         reasons.append((context.reason("similar", values),))
     return reasons
@@ -156,12 +158,14 @@ def supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     if not len(seeds):
         return [NOTHING] * len(rows)
     reasons: list[ItemReasons] = []
-    wanted = np.where(model.row_of[rows] >= 0, model.row_of[rows], len(model.items) + np.arange(len(rows)))
-    for strongest in _strongest(model.neighbor[position[known]], model.weight[position[known]], weight, wanted):
-        if strongest is None:
+    n_known = len(model.items)
+    wanted = np.where(model.row_of[rows] >= 0, model.row_of[rows], n_known + np.arange(len(rows), dtype=np.int32))
+    lists, n_rows = position[known], n_known + len(rows)
+    for found in _strongest(model.neighbor, model.weight, weight, wanted, n_rows, lists):
+        if found is None:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[strongest[0]])
+        seed = int(seeds[found[0]])
         values: dict[str, Value] = {"item_id": context.engine.items.ids[seed], "title": context.title(seed)}
         reasons.append((context.reason("goes_with_own", values),))
     return reasons
@@ -199,11 +203,11 @@ def _neighbors(
         return [NOTHING] * len(rows)
     row = lists.row_of[items]
     reasons: list[ItemReasons] = []
-    for strongest in _strongest(*lists.lists.scored(row), weight[known], rows):
-        if strongest is None:
+    for found in _strongest(*lists.lists.scored(row), weight[known], rows, context.engine.n_items):
+        if found is None:
             reasons.append(NOTHING)
             continue
-        item = int(items[strongest[0]])
+        item = int(items[found[0]])
         values: dict[str, Value] = {"item_id": context.engine.items.ids[item], "title": context.title(item)}
         reasons.append((context.reason(message, values),))
     return reasons

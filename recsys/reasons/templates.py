@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from string import Formatter
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from recsys.reasons.messages import DEFAULT_LOCALE, LOCALES, MESSAGES, Locale
 
@@ -151,8 +152,7 @@ class MessageTemplates:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BoundMessage:
+class BoundMessage(msgspec.Struct, frozen=True):
     """A message with its values, to be rendered in any locale later.
 
     Attributes:

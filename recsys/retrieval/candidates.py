@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Final
 
@@ -32,27 +34,56 @@ QUOTAS: Final[Mapping[str, int]] = MappingProxyType(
 """Largest number of candidates per source. All scores that any source has for a candidate count."""
 
 
+UNLIMITED: Final = 2**31
+"""Quota of a source that has none."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The union of the items that the sources found.
 
     Attributes:
         item_idx: int32 (n,), distinct, ascending.
-        scores: by source, float32 (n,), divided by the source's best; 0 where it did not find the item.
-        best: by source, the score of the best item that it found, 0 where it found nothing.
+        names: of the sources.
+        table: float32 (n_sources, n), scores divided by the source's best; 0 where it did not find the item.
+        best_scores: float32 (n_sources,), score of the best item that each source found, 0 where it found nothing.
     """
 
     item_idx: npt.NDArray[np.int32]
-    scores: Mapping[str, npt.NDArray[np.float32]]
-    best: Mapping[str, float]
+    names: tuple[str, ...]
+    table: npt.NDArray[np.float32]
+    best_scores: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        item_idx: npt.NDArray[np.int32],
+        scores: Mapping[str, npt.NDArray[np.float32]],
+        best: Mapping[str, float],
+    ) -> Candidates:
+        """Return candidates from their scores, and the best one, by source."""
+        table = np.array(list(scores.values()), np.float32).reshape(len(scores), len(item_idx))
+        return cls(item_idx, tuple(scores), table, np.array([best[name] for name in scores], np.float32))
+
+    @cached_property
+    def scores(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """By source, its row of `table`."""
+        return dict(zip(self.names, self.table, strict=True))
+
+    @cached_property
+    def best(self) -> Mapping[str, float]:
+        """By source, its entry of `best_scores`."""
+        return dict(zip(self.names, self.best_scores.tolist(), strict=True))
 
     def take(self, positions: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Candidates:
         """Returns the candidates at some positions."""
-        scores = {name: score[positions] for name, score in self.scores.items()}
-        return Candidates(self.item_idx[positions], scores, self.best)
+        if isinstance(positions, slice):
+            return Candidates(self.item_idx[positions], self.names, self.table[:, positions], self.best_scores)
+        rows = np.flatnonzero(positions) if positions.dtype == np.bool_ else positions
+        return Candidates(self.item_idx[rows], self.names, np.take(self.table, rows, axis=1), self.best_scores)
 
 
-NO_CANDIDATES: Final = Candidates(np.empty(0, np.int32), MappingProxyType({}), MappingProxyType({}))
+NO_CANDIDATES: Final = Candidates(np.empty(0, np.int32), (), np.empty((0, 0), np.float32), np.empty(0, np.float32))
 
 
 def unite(found: Mapping[str, Scored], owned: npt.NDArray[np.int32], n_items: int) -> Candidates:
@@ -63,7 +94,9 @@ def unite(found: Mapping[str, Scored], owned: npt.NDArray[np.int32], n_items: in
         owned: int32, rows of the items that the user bought; see `top_per_source`.
         n_items: number of items of the catalog.
     """
-    return union(found, top_per_source(found, owned, n_items), n_items)
+    joined = _joined(found)
+    names = tuple(found)
+    return _union(names, joined, _top(names, joined, owned, n_items), n_items)
 
 
 def top_per_source(found: Mapping[str, Scored], owned: npt.NDArray[np.int32], n_items: int) -> npt.NDArray[np.int32]:
@@ -77,10 +110,7 @@ def top_per_source(found: Mapping[str, Scored], owned: npt.NDArray[np.int32], n_
         owned: int32, distinct rows of the items that the user bought.
         n_items: number of items of the catalog.
     """
-    rows, score, starts = _joined(found)
-    quota = np.array([QUOTAS.get(name, len(of_source)) for name, (of_source, _) in found.items()], np.int64)
-    repeat = list(found).index("repeat") if "repeat" in found else -1
-    return choose_top(rows, score, starts, quota, repeat, owned, n_items)
+    return _top(tuple(found), _joined(found), owned, n_items)
 
 
 def union(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
@@ -91,15 +121,29 @@ def union(found: Mapping[str, Scored], rows: npt.NDArray[np.int32], n_items: int
         rows: int32 (n,), distinct, ascending.
         n_items: number of items of the catalog.
     """
-    table, best = score_table(*_joined(found), rows, n_items)
-    return Candidates(rows, dict(zip(found, table, strict=True)), dict(zip(found, best.tolist(), strict=True)))
+    return _union(tuple(found), _joined(found), rows, n_items)
 
 
-def _joined(
-    found: Mapping[str, Scored],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The rows and scores of all sources, one after the other, and where each begins."""
-    starts = np.zeros(len(found) + 1, np.int64)
-    np.cumsum([len(rows) for rows, _ in found.values()], out=starts[1:])
-    rows, score = (np.concatenate(parts) for parts in zip(*found.values(), strict=True))
-    return rows, score, starts
+Joined = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
+"""The rows and scores of all sources, one after the other, and where each begins."""
+
+
+def _joined(found: Mapping[str, Scored]) -> Joined:
+    rows = [rows for rows, _ in found.values()]
+    starts = np.array([0, *accumulate(map(len, rows))], np.int64)
+    return np.concatenate(rows), np.concatenate([score for _, score in found.values()]), starts
+
+
+@lru_cache(maxsize=64)
+def _quotas(names: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], int]:
+    """The quota of each source, and the source of items that the user bought, -1 for none."""
+    quotas = np.array([QUOTAS.get(name, UNLIMITED) for name in names], np.int64)
+    return quotas, names.index("repeat") if "repeat" in names else -1
+
+
+def _top(names: tuple[str, ...], joined: Joined, owned: npt.NDArray[np.int32], n_items: int) -> npt.NDArray[np.int32]:
+    return choose_top(*joined, *_quotas(names), owned, n_items)
+
+
+def _union(names: tuple[str, ...], joined: Joined, rows: npt.NDArray[np.int32], n_items: int) -> Candidates:
+    return Candidates(rows, names, *score_table(*joined, rows, n_items))

@@ -139,7 +139,7 @@ class Ranking:
             self.fallback_used,
             None if self.propensity is None else self.propensity[positions],
             None if self.key is None else self.key[positions],
-            self.candidates.take(positions) if self.candidates.scores else NO_CANDIDATES,
+            self.candidates.take(positions) if self.candidates.names else NO_CANDIDATES,
             self.records,
         )
 

@@ -13,13 +13,12 @@ from recsys.core.topk import is_among, top_k
 from recsys.kernels.candidates import sum_lists
 from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
-from recsys.retrieval.query import Query
+from recsys.retrieval.query import Mask, Query
 from recsys.retrieval.user_state import UserState
 
 Source = Callable[[UserState], Scored]
 
 N_PER_SOURCE: Final = 120
-N_NEIGHBORS: Final = 40
 EARLIEST_DUE: Final = 0.8
 LATEST_DUE: Final = 3.0
 DUE_SPREAD: Final = 0.5
@@ -49,8 +48,8 @@ def als_source(state: UserState) -> Scored:
 
 def copurchase_source(state: UserState) -> Scored:
     """Items that share baskets with the user's items: `Σ_i w_i · P(j | i)`."""
-    rows, weight = state.top_history_items
-    return _summed(state, *state.engine.copurchase.partners.scored(rows), weight)
+    partners = state.partners
+    return _summed(state, partners.item_idx, partners.score, state.top_history_items[1])
 
 
 def affinity_source(state: UserState) -> Scored:
@@ -89,18 +88,13 @@ def recent_items_source(state: UserState) -> Scored:
 
 def content_source(state: UserState) -> Scored:
     """Items that are similar to the user's: finds items that nobody has bought yet."""
-    rows, weight = state.top_history_items
-    hybrid = state.engine.hybrid
-    return _summed(state, hybrid.similar_idx[rows, :N_NEIGHBORS], hybrid.similar_score[rows, :N_NEIGHBORS], weight)
+    return _summed(state, *state.similar, state.top_history_items[1])
 
 
 def popular_source(state: UserState) -> Scored:
     """Best sellers."""
     engine, query = state.engine, state.query
-    best = engine.by_popularity
-    if query.allowed is not None:
-        best = best[query.allowed[best]]
-    best = best[:N_PER_SOURCE]
+    best = _first_allowed(engine.by_popularity, query.allowed, N_PER_SOURCE)
     return best, np.maximum(engine.popularity.share[best], 1e-12)
 
 
@@ -189,6 +183,19 @@ def generate(names: Iterable[str], state: UserState) -> Candidates:
 
 def _nothing() -> Scored:
     return np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def _first_allowed(rows: npt.NDArray[np.int32], allowed: Mask | None, n: int) -> npt.NDArray[np.int32]:
+    """Returns the first `n` rows that are allowed; looks at no more of them than it needs, up to a factor of 4."""
+    if allowed is None:
+        return rows[:n]
+    size = 2 * n
+    while True:
+        found = rows[:size]
+        found = found[allowed[found]]
+        if len(found) >= n or size >= len(rows):
+            return found[:n]
+        size *= 4
 
 
 def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.float32]) -> Scored:

@@ -12,12 +12,14 @@ import numpy.typing as npt
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
+from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats, purchase_stats
 from recsys.retrieval.candidates import Scored
 from recsys.retrieval.query import Query
 
 N_HEAVIEST: Final = 60
 N_NEAREST: Final = 120
+N_NEIGHBORS: Final = 40
 MAX_OWN_FOUND: Final = 300
 """Most of the user's own items that the nearest items are searched beyond."""
 
@@ -106,6 +108,18 @@ class UserState:
         best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]
         return rows[best], weight[best]
+
+    @cached_property
+    def partners(self) -> RelatedItems:
+        """The lists of items bought together with each of `top_history_items`."""
+        return self.engine.copurchase.partners.rows(self.top_history_items[0])
+
+    @cached_property
+    def similar(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """The `N_NEIGHBORS` most similar items of each of `top_history_items`, and their scores."""
+        rows, hybrid = self.top_history_items[0], self.engine.hybrid
+        near, score = hybrid.similar_idx[rows, :N_NEIGHBORS], hybrid.similar_score[rows, :N_NEIGHBORS]
+        return np.ascontiguousarray(near), np.ascontiguousarray(score)
 
 
 def _positive(rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> Scored:

@@ -12,6 +12,7 @@ from recsys.core.placements import Placement
 from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S, REFUND
 from recsys.fitting.engine import Engine
+from recsys.kernels.eligibility import is_no_second, resting_items
 from recsys.retrieval.query import Mask, Rows
 from recsys.retrieval.user_state import UserState
 
@@ -63,9 +64,9 @@ def _is_kept(placement: Placement, state: UserState, rows: Rows) -> Mask:
 def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Not bought so lately that almost nobody buys it again, nor a variant of such an item; own repeats count."""
     own, group = state.own, state.engine.catalog.group
-    rest = state.engine.repeat.rest.days[own.item_idx]
-    usual = np.where(own.n_baskets > 1, REPURCHASE_COOLDOWN_SHARE * own.interval_days, np.inf)
-    resting = own.item_idx[own.elapsed(state.query.now) * own.interval_days < np.minimum(rest, usual)]
+    rest_days = state.engine.repeat.rest.days
+    bought = (own.item_idx, own.starts, own.time, own.interval_days)
+    resting = resting_items(*bought, rest_days, state.query.now, REPURCHASE_COOLDOWN_SHARE)
     kept = ~is_among(rows, resting)
     if state.engine.catalog.has_groups and len(resting):
         kept &= ~np.isin(group[rows], group[resting][group[resting] >= 0]) | is_among(rows, own.item_idx)
@@ -74,12 +75,9 @@ def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
 
 def _is_no_second(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Not of a type that is bought once and that the user has; items that the user bought are for other rules."""
-    types, own = state.engine.catalog.item_type, state.own.item_idx
-    has = np.append(np.zeros_like(state.engine.repeat.rest.is_durable_type), False)
-    has[types[own]] = True
-    has[:-1] &= state.engine.repeat.rest.is_durable_type
-    has[-1] = False
-    return ~has[types[rows]] | is_among(rows, own)
+    engine = state.engine
+    kept: Mask = is_no_second(rows, state.own.item_idx, engine.catalog.item_type, engine.repeat.rest.is_durable_type)
+    return kept
 
 
 def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
@@ -118,7 +116,7 @@ def rules_for(placement: Placement, state: UserState) -> dict[str, Rule]:
         "own": placement.own != "keep" and state.has_history,
         "returned": bool((query.history.event_type == REFUND).any()),
         "not again so soon": placement.rests and state.has_history,
-        "has one already": placement.rests and state.has_history and state.engine.repeat.rest.is_durable_type.any(),
+        "has one already": placement.rests and state.has_history and state.engine.repeat.rest.is_any_durable,
         "seen": placement.seen_days > 0 and state.has_history,
     }
     return {name: rule for name, rule in ELIGIBILITY_RULES.items() if applies[name]}

@@ -118,7 +118,8 @@ def exclude_rows(engine: Engine, allowed: Mask | None, excluded: tuple[str, ...]
     kept = np.ones(engine.n_items, np.bool_) if allowed is None else allowed.copy()
     rows = engine.item_rows(excluded)
     rows = rows[rows != UNKNOWN]
-    group = engine.catalog.group
     kept[rows] = False
-    kept[np.isin(group, group[rows][group[rows] >= 0])] = False
+    if engine.catalog.has_groups:
+        group = engine.catalog.group
+        kept[np.isin(group, group[rows][group[rows] >= 0])] = False
     return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,44 +12,35 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.errors import BundleError
+from recsys.kernels.compiled import IS_COMPILED
+from recsys.kernels.nearest import half_products
+from recsys.search.coded_vectors import CodedVectors
 
 MAX_EXACT_PAIRS: Final = 2e10
 MIN_RECALL: Final = 0.95
 N_SAMPLED: Final = 256
 N_COMPARED: Final = 10
 
-TIER_SIZES: Final = (24_576, 8192)
-"""Vectors per tier, longest first; the whole index is searched last. More tiers cost more in calls than they save."""
+N_CODED: Final = 65_536
+"""Vectors that are searched by their codes, the longest; a request looks at 20,000 of 92,000 on average."""
 
-ROUNDING: Final = 1e-4
-"""Relative margin of a bound, for the rounding of single precision."""
+MIN_CODED: Final = 2048
+"""Vectors from which on codes pay: the product of fewer takes as long as the calls around it."""
+
+N_DECODED: Final = 16_384
+"""Vectors that are decoded at a time; bounds the memory."""
 
 SearchResult = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]
 """Scores and rows, float32 and int32 (n_queries, k), best first; row -1 past the last item."""
 
 
 @dataclass(frozen=True)
-class VectorTier:
-    """A part of an index's vectors, copied from it.
-
-    Attributes:
-        faiss_index: over the vectors, encoded as in the whole index.
-        item_idx: int32 (n,), their rows in the whole index.
-        max_length_left: length of the longest vector that is in neither this tier nor an earlier one.
-    """
-
-    faiss_index: Any
-    item_idx: npt.NDArray[np.int32]
-    max_length_left: float
-
-
-@dataclass(frozen=True)
 class FlatIndex:
     """Search over half-precision vectors, exact up to rounding.
 
-    A single query searches the longest vectors first and stops where no other vector can be among the best, as
-    `q·v <= |q|·|v|`. The result equals that of the whole index. Graph indexes lose most neighbors on catalogs of many
-    items that sell once (docs/architecture.md has the figures).
+    Codes of the longest vectors tell which ones may be among the best, and only these are multiplied; where loops are
+    not compiled, and for several queries, FAISS searches all. The result is the same. Graph indexes lose most neighbors
+    on catalogs of many items that sell once (docs/architecture.md has the figures).
     """
 
     faiss_index: Any
@@ -93,10 +83,10 @@ class FlatIndex:
             item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if len(queries) == 1 and 0 < k <= TIER_SIZES[0] and self.tiers:
-            found = self._search_tiers(queries, k, allowed)
-            if found is not None:
-                return found
+        if IS_COMPILED and len(queries) == 1 and 0 < k <= N_CODED and self.faiss_index.ntotal >= MIN_CODED:
+            near = self.coded.near(queries[0], k, allowed)
+            if near is not None:
+                return self._best_of(near, queries[0], k)
         return _search(self.faiss_index, queries, k, allowed)
 
     def vectors(self) -> npt.NDArray[np.float32]:
@@ -105,39 +95,32 @@ class FlatIndex:
         return decoded
 
     @cached_property
-    def tiers(self) -> Sequence[VectorTier]:
-        """The longest vectors, the first tier's the longest of all; empty where the index is small."""
+    def coded(self) -> CodedVectors:
+        """The longest vectors, coded."""
         n = self.faiss_index.ntotal
-        if n < 2 * sum(TIER_SIZES):
-            return ()
         length = np.empty(n, np.float32)
-        for start in range(0, n, TIER_SIZES[0]):
-            block = self.faiss_index.reconstruct_n(start, min(TIER_SIZES[0], n - start))
+        for start in range(0, n, N_DECODED):
+            block = self.faiss_index.reconstruct_n(start, min(N_DECODED, n - start))
             length[start : start + len(block)] = np.linalg.norm(block, axis=1)
         order = np.argsort(-length, kind="stable")
-        tiers, start = [], 0
-        for size in TIER_SIZES:
-            rows = order[start : start + size]
-            copied = FlatIndex.build(self.faiss_index.reconstruct_batch(rows)).faiss_index
-            tiers.append(VectorTier(copied, rows.astype(np.int32), float(length[order[start + size]])))
-            start += size
-        return tuple(tiers)
+        longest, others = order[:N_CODED], order[N_CODED:]
+        length_left = float(length[others].max(initial=-1))
+        return CodedVectors.of(self.faiss_index.reconstruct_batch(longest), longest, length_left)
 
-    def _search_tiers(
-        self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
-    ) -> SearchResult | None:
-        """Search the longest vectors; None where others may be among the best."""
-        query_length = float(np.sqrt(query[0] @ query[0])) * (1 + ROUNDING)
-        scores, rows = np.empty(0, np.float32), np.empty(0, np.int32)
-        for tier in self.tiers:
-            score, position = _search(tier.faiss_index, query, k, None if allowed is None else allowed[tier.item_idx])
-            known = position[0] >= 0
-            scores = np.concatenate([scores, score[0, known]])
-            rows = np.concatenate([rows, tier.item_idx[position[0, known]]])
-            if len(scores) >= k and np.partition(scores, -k)[-k] > query_length * tier.max_length_left:
-                best = np.lexsort((rows, -scores))[:k]
-                return scores[None, best], rows[None, best]
-        return None
+    @cached_property
+    def halves(self) -> npt.NDArray[np.int16]:
+        """The bits of the vectors in half precision, int16 (n, n_dimensions); a view of FAISS's own memory."""
+        index = self.faiss_index
+        bytes_ = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+        return bytes_.view(np.int16).reshape(index.ntotal, index.d)
+
+    def _best_of(self, rows: npt.NDArray[np.int32], query: npt.NDArray[np.float32], k: int) -> SearchResult:
+        """Return the best of some rows, padded to `k`."""
+        score = half_products(self.halves, rows, query)
+        best = np.lexsort((rows, -score))[:k]
+        scores, found = np.full((1, k), -np.inf, np.float32), np.full((1, k), -1, np.int32)
+        scores[0, : len(best)], found[0, : len(best)] = score[best], rows[best]
+        return scores, found
 
 
 def _search(
@@ -159,7 +142,7 @@ class ExtendedIndex(FlatIndex):
     """An index with a few more vectors after its own, which are searched exhaustively in memory.
 
     Attributes:
-        base: the index; its tiers are shared.
+        base: the index; its codes are shared.
         extra: float32 (n_extra, n_dimensions), the vectors of the rows after those of `base`.
     """
 
@@ -172,9 +155,9 @@ class ExtendedIndex(FlatIndex):
         return cls(base.faiss_index, base, extra)
 
     @property
-    def tiers(self) -> Sequence[VectorTier]:
-        """The tiers of `base`."""
-        return self.base.tiers
+    def coded(self) -> CodedVectors:
+        """The codes of `base`."""
+        return self.base.coded
 
     def vectors(self) -> npt.NDArray[np.float32]:
         """Decode the vectors of both parts."""

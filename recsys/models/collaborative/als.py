@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
-from scipy.linalg.blas import ssyrk
-from scipy.linalg.lapack import sposv
 
 from recsys.core.blas_threads import one_blas_thread
 from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
+from recsys.kernels.folding import fold_user, fold_user_numpy
 from recsys.kernels.history import sum_events
-
-FEW_EVENTS: Final = 40
-"""Users with at most this many items are folded in by the smaller of the two equivalent systems."""
-
-
-TINY: Final = np.float32(1e-20)
-"""Lower bound of a confidence, so that its reciprocal is finite in single precision."""
 
 
 @dataclass(frozen=True)
@@ -126,38 +117,18 @@ class ALSModel:
         known = weight != 0
         if not known.any():
             return np.zeros(self.item_factors.shape[1], np.float32)
-        y = self.item_factors[item_idx[known]]
-        extra = self.alpha * np.abs(weight[known])
-        if len(extra) <= min(FEW_EVENTS, len(self.gram) // 2):
-            return self._fold_in_few(y, extra, weight[known] > 0)
-        normal = ssyrk(1.0, (y * np.sqrt(extra)[:, None]).T, beta=1.0, c=self.gram, lower=1)
-        target = np.where(weight[known] > 0, 1 + extra, 0).astype(np.float32) @ y
-        _, solution, info = sposv(normal, target, lower=1, overwrite_a=True)
-        if info:
-            raise DataError(f"fold-in failed (LAPACK info {info}), expected finite factors: train the bundle again")
-        return np.ascontiguousarray(solution, np.float32)
+        system = (self.item_factors[item_idx[known]], weight[known], self.gram.T, self._gram_inverse, self.alpha)
+        solution, is_exact = fold_user(*system)
+        if not is_exact:
+            solution, is_exact = fold_user_numpy(*system)
+        if not is_exact:
+            raise DataError("the factors of a user are not finite: train the bundle again")
+        return solution
 
     @cached_property
     def _gram_inverse(self) -> npt.NDArray[np.float32]:
         """Inverse of `gram`, computed in float64 as single precision loses digits."""
         return np.linalg.inv(self.gram.astype(np.float64)).astype(np.float32)
-
-    def _fold_in_few(
-        self, y: npt.NDArray[np.float32], extra: npt.NDArray[np.float32], is_liked: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float32]:
-        """Solve the same system by Woodbury's identity, with one unknown per item instead of one per factor.
-
-        With `G = YᵀY + λI`, `E = C − I` and `B = Y·G⁻¹`, `x = (C p)ᵀB − zᵀB` where `(E⁻¹ + B·Yᵀ) z = B·Yᵀ·(C p)`.
-        """
-        projected = y @ self._gram_inverse
-        inner = projected @ y.T
-        target = np.where(is_liked, 1 + extra, 0).astype(np.float32)
-        right = inner @ target
-        inner[np.diag_indices_from(inner)] += 1 / np.maximum(extra, TINY)
-        _, solution, info = sposv(inner, right, lower=1)
-        if info:
-            raise DataError(f"fold-in failed (LAPACK info {info}), expected finite factors: train the bundle again")
-        return (target - solution) @ projected
 
     def weights_of(
         self,

@@ -16,6 +16,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
 from recsys.data.history import UserHistory
 from recsys.kernels.candidates import sum_lists
+from recsys.kernels.history import weigh_recent_items
 from recsys.kernels.top_rows import top_of_groups
 from recsys.models.pairs.related_items import RelatedItems
 
@@ -114,8 +115,9 @@ class SequenceModel:
         Returns:
             Rows, int32 (at most `n_recent`,), latest first, and weights, float32, that sum to 1; empty without events.
         """
-        kept = history.event_type != REFUND
-        return weigh_recent(history.item_idx[kept], history.timestamp[kept], self.config)
+        if REFUND in history.event_type:
+            history = history.take(history.event_type != REFUND)
+        return weigh_recent(history.item_idx, history.timestamp, self.config)
 
 
 def weigh_recent(
@@ -128,12 +130,10 @@ def weigh_recent(
     ([4, 7], [0.731, 0.269])
     """
     latest = slice(-4 * config.n_recent, None)
-    item, when = item_idx[latest][::-1], timestamp[latest][::-1]
-    position = np.cumsum(np.concatenate([[False], when[1:] != when[:-1]])) if len(when) else np.empty(0, np.int64)
-    _, first = np.unique(item, return_index=True)
-    first = np.sort(first)[: config.n_recent]
-    weight = np.exp(-position[first] / config.position_decay)
-    return item[first], (weight / max(float(weight.sum()), 1e-12)).astype(np.float32)
+    found: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] = weigh_recent_items(
+        item_idx[latest], timestamp[latest], config.n_recent, config.position_decay
+    )
+    return found
 
 
 def fit_sequence(dataset: Dataset, config: SequenceConfig) -> SequenceModel:

@@ -12,9 +12,9 @@ from recsys.core.config.ranges import PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import UserHistory
-from recsys.kernels.purchases import group_purchases
+from recsys.kernels.purchases import group_purchases, rate_items
 from recsys.models.arrays import count_distinct_users, shrink
-from recsys.models.temporal.kernels import KernelConfig, KernelModel, fit_kernels
+from recsys.models.temporal.kernels import STEP_OF_HALF_DAYS, STEP_OF_ORDERS, KernelConfig, KernelModel, fit_kernels
 from recsys.models.temporal.rest import RestConfig, RestModel, fit_rest
 
 
@@ -121,18 +121,22 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
     if not len(rows):
         nothing = np.empty(0, np.float32)
         return PurchaseStats(rows, nothing, nothing, starts, time, order_times)
-    first, n_gaps = starts[:-1], np.diff(starts) - 1
-    rate = model.kernels.rate(np.repeat(rows, n_gaps + 1), now - time, n_later)
-    own_days = (time[starts[1:] - 1] - time[first]) / DAY_S
-    k = model.config.personal_shrinkage
-    return PurchaseStats(
-        item_idx=rows,
-        score=np.add.reduceat(rate, first).astype(np.float32),
-        interval_days=shrink(own_days, n_gaps, model.interval_days[rows], k).astype(np.float32),
-        starts=starts,
-        time=time,
-        order_times=order_times,
+    kernels = model.kernels
+    score, interval_days = rate_items(
+        rows,
+        starts,
+        time,
+        n_later,
+        now,
+        STEP_OF_HALF_DAYS,
+        STEP_OF_ORDERS,
+        kernels.curves,
+        kernels.curve_of,
+        kernels.height,
+        model.interval_days,
+        model.config.personal_shrinkage,
     )
+    return PurchaseStats(rows, score, interval_days, starts, time, order_times)
 
 
 def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:

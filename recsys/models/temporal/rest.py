@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -54,6 +55,11 @@ class RestModel:
 
     days: npt.NDArray[np.float32]
     is_durable_type: npt.NDArray[np.bool_]
+
+    @cached_property
+    def is_any_durable(self) -> bool:
+        """Whether any type is durable."""
+        return bool(self.is_durable_type.any())
 
 
 def fit_rest(

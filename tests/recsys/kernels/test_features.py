@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.kernels.features import N_FEATURES, describe, describe_numpy
+from recsys.kernels.features import (
+    N_FEATURES,
+    N_OF_ITEM,
+    describe,
+    describe_items,
+    describe_items_numpy,
+    describe_numpy,
+)
 from recsys.kernels.purchases import group_purchases
 from recsys.ranking.features import FEATURES
 
@@ -53,6 +60,21 @@ def test_both_forms_are_equal(seed: int, n_lines: int, n: int) -> None:
     np.testing.assert_allclose(table, expected, rtol=2e-5, atol=2e-5)
     python = describe.py_func(*asked)  # type: ignore[attr-defined]
     np.testing.assert_allclose(python, expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("n", [0, 1, 25])
+def test_both_forms_describe_an_item_alike(n: int) -> None:
+    rng = np.random.default_rng(n)
+    share = rng.choice([0.0, 1e-7, 0.2], N_ITEMS).astype(np.float32)
+    n_buyers = rng.choice([0, 1, 30_000], N_ITEMS).astype(np.int32)
+    plain = rng.random((5, N_ITEMS), np.float32)
+    plain[4, ::2] = np.nan
+    rows = rng.permutation(N_ITEMS)[:n].astype(np.int32)
+    expected = np.stack([np.log(share[rows] + 1e-9), np.log1p(n_buyers[rows]), *plain[:, rows]])
+    for form in (describe_items, describe_items.py_func, describe_items_numpy):  # type: ignore[attr-defined]
+        block = form(rows, share, n_buyers, *plain)
+        assert (block.dtype, block.shape) == (np.float32, (N_OF_ITEM, n))
+        np.testing.assert_allclose(block, expected, rtol=1e-5)
 
 
 def test_the_columns_have_a_name_each() -> None:

@@ -70,3 +70,19 @@ def test_the_best_allowed_items_of_each_type_are_found(n_per_type: int, mask: fl
         assert (rows.dtype, score.dtype) == (np.int32, np.float32)
         assert rows.tolist() == [row for row, _ in expected]
         np.testing.assert_allclose(score, [each for _, each in expected], rtol=1e-6)
+
+
+@SIZES
+@pytest.mark.parametrize("n_recent", [1, 3, 20])
+def test_the_latest_items_come_first(n: int, n_recent: int) -> None:
+    rng = np.random.default_rng(n)
+    item, time = rng.integers(0, 12, n).astype(np.int32), np.sort(rng.integers(0, max(n // 3, 1), n))
+    expected: dict[int, float] = {}
+    for row, when in zip(item[::-1].tolist(), time[::-1].tolist(), strict=True):
+        expected.setdefault(row, float(np.exp(-len(set(time[time > when].tolist())) / 2.5)))
+    latest = dict(list(expected.items())[:n_recent])
+    for form in forms("weigh_recent_items"):
+        rows, weight = form(item, time, n_recent, 2.5)
+        assert (rows.dtype, weight.dtype) == (np.int32, np.float32)
+        assert rows.tolist() == list(latest)
+        np.testing.assert_allclose(weight, [each / sum(latest.values()) for each in latest.values()], rtol=1e-6)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from recsys.kernels.mixing import (
+    largest_parts,
+    largest_parts_numpy,
     mix_parts,
     mix_parts_numpy,
     mix_scores,
@@ -61,3 +63,13 @@ def test_gains_of_the_best_are_equal(k: int, seed: int) -> None:
 def test_a_hit_is_behind_the_others_of_its_score() -> None:
     score, hits = np.array([1.0, 1.0, 0.0]), np.array([True, False, True])
     assert top_gains(score, np.array([3]), hits, np.array([1.0, 0.5]), 1e-6).tolist() == [0.5]
+
+
+@pytest.mark.parametrize(("n_sources", "n"), [(0, 0), (1, 0), (1, 3), (4, 50)])
+def test_the_first_of_the_largest_parts_is_found(n_sources: int, n: int) -> None:
+    parts = np.random.default_rng(n).choice([0.0, 0.5, 1.0], (n_sources, n))
+    expected = [max(range(n_sources), key=lambda source: (parts[source, idx], -source)) for idx in range(n)]
+    for form in (largest_parts, largest_parts.py_func, largest_parts_numpy):  # type: ignore[attr-defined]
+        found = form(parts)
+        assert found.dtype == np.int64
+        assert found.tolist() == expected

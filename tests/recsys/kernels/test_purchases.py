@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recsys.kernels.purchases import group_purchases, group_purchases_numpy
+from recsys.kernels.purchases import DAY_S, group_purchases, group_purchases_numpy, rate_items, rate_items_numpy
 
 FORMS = (group_purchases, group_purchases.py_func, group_purchases_numpy)  # type: ignore[attr-defined]
 
@@ -62,3 +62,28 @@ def test_the_numbers_of_the_orders_do_not_matter(lines: list[Line], numbers: lis
     for form in FORMS:
         for one, other in zip(form(*columns(lines)), form(*columns(renamed)), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@given(LINES, st.integers(0, 2**32 - 1))
+@example([], 0)
+def test_both_forms_rate_items_alike(lines: list[Line], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    item, time, basket = columns(lines)
+    items, starts, times, n_later, _ = group_purchases(item, time * DAY_S // 3, basket)
+    curves, height, interval = (rng.uniform(0.1, 9, shape).astype(np.float32) for shape in ((3, 8), 5, 5))
+    steps, orders = np.array([0, 1, 1, 2, 3]), np.array([4, 5, 6, 7])
+    now = int(times.max(initial=0)) + int(rng.integers(0, 4)) * DAY_S // 2
+    curve_of = rng.integers(0, 3, 5).astype(np.int32)
+    asked = (items, starts, times, n_later, now, steps, orders, curves, curve_of, height, interval, 2.0)
+    expected = np.zeros((2, len(items)))
+    for place, of_item in enumerate(items.tolist()):
+        own = slice(starts[place], starts[place + 1])
+        for when, later in zip(times[own].tolist(), n_later[own].tolist(), strict=True):
+            day, order = steps[min((now - when) // (DAY_S // 2), 4)], orders[min(later, 3)]
+            expected[0, place] += height[of_item] * (curves[curve_of[of_item], day] + curves[curve_of[of_item], order])
+        days = (times[own][-1] - times[own][0]) / DAY_S
+        expected[1, place] = (days + 2 * interval[of_item]) / (len(times[own]) - 1 + 2)
+    for form in (rate_items, rate_items.py_func, rate_items_numpy):  # type: ignore[attr-defined]
+        found = form(*asked)
+        np.testing.assert_allclose(np.stack(found), expected, rtol=1e-6)
+        assert [each.dtype for each in found] == [np.float32] * 2

@@ -192,7 +192,7 @@ def test_every_list_keeps_what_its_rules_promise(
 
 def test_what_learned_weights_leave_out_fills_the_list_behind_all_others() -> None:
     found = {"als": f32(1, 0, 0, 0.5, 0, 0, 0, 0), "popular": f32(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)}
-    taken = Candidates(np.arange(N_ITEMS, dtype=np.int32), found, dict.fromkeys(found, 1.0))
+    taken = Candidates.of(np.arange(N_ITEMS, dtype=np.int32), found, dict.fromkeys(found, 1.0))
     learned = Blend(sources=("als", "popular"), few=(1.0, 0.0), many=(1.0, 0.0), uses_ranker=False)
     placed = replace(PLACEMENTS["discover"], sources={"als": 1.0, "popular": 0.5}, tail_discount=0.0, trend_power=0.0)
     state = state_of((2, 1), engine=replace(ENGINE, blends=Blends(new=learned)))

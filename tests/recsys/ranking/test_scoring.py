@@ -29,7 +29,7 @@ EVENTS = ((0, 1), (2, 30), (3, 2))
 
 def candidates(scores: Mapping[str, np.ndarray]) -> Candidates:
     n = len(next(iter(scores.values())))
-    return Candidates(np.arange(n, dtype=np.int32), scores, dict.fromkeys(scores, 1.0))
+    return Candidates.of(np.arange(n, dtype=np.int32), scores, dict.fromkeys(scores, 1.0))
 
 
 def placement(**fields: object) -> Placement:
@@ -217,7 +217,7 @@ def test_a_ranker_serves_unless_the_blend_was_better(ranker: Ranker) -> None:
 
 def test_scoring_changes_no_candidate_and_returns_the_parts_of_the_sources() -> None:
     found = {name: column.copy() for name, column in FOUND.items()}
-    taken = Candidates(i32(0, 1, 2, 3), found, dict.fromkeys(found, 1.0))
+    taken = Candidates.of(i32(0, 1, 2, 3), found, dict.fromkeys(found, 1.0))
     placed, state = placement(trend_power=1.0, tail_discount=1.0), state_of(*EVENTS)
     _, parts = score_of(placed, state, taken, with_ranker=False)
     assert (parts == contributions(placed, state, taken)).all()

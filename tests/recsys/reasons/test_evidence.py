@@ -17,7 +17,7 @@ from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
 from recsys.reasons.evidence import reasons_for
 from recsys.reasons.related import LOWEST_QUOTED_LIFT
-from recsys.retrieval.sources import N_NEIGHBORS
+from recsys.retrieval.user_state import N_NEIGHBORS
 from tests.shop import (
     CAMERAS,
     CARDS,

@@ -16,7 +16,7 @@ RANKING = Ranking(
     source=np.array(["als", "ease", "als"], np.object_),
     propensity=np.array([0.5, 0.25, 1.0]),
     key=np.array([9.0, 8.0, 7.0]),
-    candidates=Candidates(i32(4, 2, 7), {"als": f32(1, 0, 0.5)}, {"als": 3.0}),
+    candidates=Candidates.of(i32(4, 2, 7), {"als": f32(1, 0, 0.5)}, {"als": 3.0}),
     records=(StageRecord("score", i32(4, 2, 7), i32(4, 2, 7)),),
 )
 

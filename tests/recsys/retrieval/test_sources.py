@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.retrieval import sources, user_state
-from recsys.retrieval.sources import CANDIDATE_SOURCES
+from recsys.retrieval.sources import CANDIDATE_SOURCES, _first_allowed
 from recsys.retrieval.user_state import Scored, UserState
 from recsys.search.vector_index import FlatIndex
 from tests.recsys.tiny_engine import N_ITEMS, REFUND, VIEW, allowed, related, state_of, tiny_engine
@@ -105,6 +105,17 @@ def test_als_searches_for_a_single_shopper() -> None:
     assert scores("als", state_of((0, 0), engine=engine)) == close(dict.fromkeys(range(N_ITEMS), 1.0))
 
 
+@given(st.integers(0, 200), st.integers(1, 9), st.sampled_from([None, 0.0, 0.05, 0.5, 1.0]), st.integers(0, 99))
+def test_the_first_allowed_rows_are_found_without_a_look_at_all(
+    n_rows: int, n: int, share: float | None, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(n_rows).astype(np.int32)
+    mask = None if share is None else rng.random(n_rows) < share
+    expected = [row for row in rows.tolist() if mask is None or mask[row]][:n]
+    assert _first_allowed(rows, mask, n).tolist() == expected
+
+
 def test_together_sums_the_partners_of_what_was_bought() -> None:
     """Item 0 was bought now (1), item 1 ten days ago, at half its weight: `2: ¼ + ½·½`, `0: ½·½`, `4: ½·⅛`."""
     state = state_of((0, 0), (1, 10))
@@ -144,8 +155,8 @@ def test_touched_is_what_was_looked_at_and_never_bought() -> None:
 def test_content_sums_what_is_like_the_shopper_s_items(monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_of((0, 0), (2, 10))
     assert scores("content", state) == close({0: 0.125, 1: 0.9, 2: 0.3, 3: 0.25, 7: 0.1})
-    monkeypatch.setattr(sources, "N_NEIGHBORS", 1)
-    assert scores("content", state) == close({1: 0.9, 3: 0.25})
+    monkeypatch.setattr(user_state, "N_NEIGHBORS", 1)
+    assert scores("content", replace(state)) == close({1: 0.9, 3: 0.25})
     assert scores("content", replace_query(state, allowed=allowed(3))) == close({3: 0.25})
 
 

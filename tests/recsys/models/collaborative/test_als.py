@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
@@ -11,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import PURCHASE, Dataset
 from recsys.fitting.engine import Engine
-from recsys.models.collaborative.als import FEW_EVENTS, ALSConfig, ALSModel, confidences, fit_als, weigh_events
+from recsys.models.collaborative.als import ALSConfig, ALSModel, confidences, fit_als, weigh_events
 from tests.recsys.small_shops import shops
 from tests.shop import LEATHER, LEATHER_FANS, USERS_WITH_HISTORY
 
@@ -73,21 +72,6 @@ def test_fold_in_solves_the_normal_equations(weight: list[float], seed: int) -> 
 
 
 _MODEL = _fit(CHECKERBOARD)
-
-
-@pytest.mark.parametrize("n_items", [1, 2, 20, FEW_EVENTS])
-def test_both_systems_of_the_fold_in_have_the_same_solution(n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways solve one system; weights that have all but decayed away are none."""
-    rng = np.random.default_rng(n_items)
-    factors = rng.normal(0, 0.1, (500, 128)).astype(np.float32)
-    gram = np.asfortranarray(factors.T @ factors + 10 * np.eye(128, dtype=np.float32))
-    model = ALSModel(factors, gram, 3.0, 45.0, ALSConfig().event_weights.as_array())
-    items = np.sort(rng.choice(500, n_items, replace=False)).astype(np.int32)
-    weight = rng.uniform(-1, 3, n_items).astype(np.float32)
-    weight[0] = 1e-38
-    found = model.fold_in(items, weight)
-    monkeypatch.setattr("recsys.models.collaborative.als.FEW_EVENTS", 0)
-    np.testing.assert_allclose(found, model.fold_in(items, weight), atol=1e-6)
 
 
 def test_fold_in_equals_implicits_own(shop_dataset: Dataset) -> None:
