@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from recsys.core.schema import TABLES
@@ -31,14 +32,17 @@ def repeated_rows(kept: pl.DataFrame, table: str, sources: pl.Series) -> pl.Data
     if table == "offers":
         return _reasoned(_copies(kept, columns), f"{DUPLICATE} row")
     by_id = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())
-    copies = _copies(_numbered_pieces(kept.filter(pl.col("event_id").is_null()), columns, sources), [*columns, PIECE])
+    without_id = kept.select(ROW, *columns)
+    if "event_id" in columns:
+        without_id = without_id.filter(pl.col("event_id").is_null())
+    copies = _copies(_numbered_pieces(without_id, columns, sources), [*columns, PIECE])
     return pl.concat([_reasoned(by_id, f"{DUPLICATE} event_id"), _reasoned(copies, f"{DUPLICATE} row")])
 
 
 def _numbered_pieces(rows: pl.DataFrame, columns: list[str], sources: pl.Series) -> pl.DataFrame:
     """Add `PIECE`, the number of each order line among the equal ones of its payload; 0 for all other events."""
     source = sources.gather(rows[ROW])
-    if source.n_unique() == rows.height:
+    if bool((np.diff(source.to_numpy().astype(np.int64)) > 0).all()):
         return rows.with_columns(pl.lit(0).alias(PIECE))
     nth = pl.int_range(pl.len()).over([*columns, "source"])
     is_line = pl.col("event").is_in(ORDER_EVENTS)
@@ -49,6 +53,10 @@ def _copies(rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """Return the rows that equal an earlier row in all of the columns."""
     if rows.height < 2:
         return rows.clear()
+    # Comparing all columns takes several times the memory of the rows: only those of equal hash are compared.
+    hashes = rows.select(columns).hash_rows().to_numpy()
+    ordered = np.sort(hashes)
+    rows = rows.filter(np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]]))
     firsts = rows.lazy().select(ROW, *columns).unique(columns, keep="first").select(ROW).collect()
     if firsts.height == rows.height:
         return rows.clear()
