@@ -276,6 +276,7 @@ class BundleWatcher:
             return
         try:
             snapshot = open_snapshot(self._settings, version)
+            gc.freeze()  # a long log causes many collections, which would traverse the whole bundle
             self._catch_up(snapshot, None)  # before it is served: the first read may take long
             if snapshot.recommender.live is not None:
                 snapshot.recommender.live.settle()
