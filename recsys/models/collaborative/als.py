@@ -7,16 +7,15 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
-from recsys.core.blas_threads import one_blas_thread
 from recsys.core.config.ranges import PositiveFloat, PositiveInt
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
 from recsys.kernels.folding import fold_user, fold_user_numpy
 from recsys.kernels.history import sum_events
+from recsys.models.collaborative.als_solver import factorize
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def fit_als(
         user_items: float32 CSR (n_users, n_items), from `weigh_events`; may be empty.
         config: settings.
         rng: source of the initial factors.
-        n_threads: threads; 0 for one per core. With one thread the factors are reproducible bit for bit.
+        n_threads: threads; 0 for one per core. The factors do not depend on it.
 
     Returns:
         A model with finite factors; all factors are zero if the matrix has no entries.
@@ -176,17 +175,10 @@ def fit_als(
     n_factors = config.n_factors
     factors = np.zeros((n_items, n_factors), np.float32)
     if user_items.nnz:
-        with one_blas_thread():
-            solver = AlternatingLeastSquares(
-                factors=n_factors,
-                regularization=config.regularization,
-                iterations=config.n_iterations,
-                num_threads=n_threads,
-                random_state=int(rng.integers(2**31)),
-            )
-            solver.fit(confidences(user_items, config.alpha), show_progress=False)
-        has_events = np.asarray(abs(user_items).sum(axis=0)).ravel() > 0
-        factors[has_events] = solver.item_factors[has_events]
+        weight = user_items.copy()
+        weight.eliminate_zeros()
+        settings = (n_factors, config.alpha, config.regularization, config.n_iterations)
+        factors = factorize(weight, *settings, rng, n_threads)[1]
     if not np.isfinite(factors).all():
         raise DataError(
             "the factorization diverged, expected finite factors: lower als.alpha or raise als.regularization"
@@ -199,21 +191,6 @@ def fit_als(
         half_life_days=config.half_life_days,
         event_weights=config.event_weights.as_array(),
     )
-
-
-def confidences(user_items: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
-    """Compute `sign(w)·(1 + α|w|)` of every weight: the signed confidences that implicit's solver expects.
-
-    Args:
-        user_items: float32 CSR (n_users, n_items), weights.
-        alpha: α, > 0.
-
-    Returns:
-        float32 CSR with the same entries.
-    """
-    signed = user_items.copy()
-    signed.data = np.sign(user_items.data) * (1 + alpha * np.abs(user_items.data))
-    return signed
 
 
 def age_at_last_event(user_idx: npt.NDArray[np.int32], timestamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
