@@ -149,9 +149,10 @@ def solve_block(entries: Entries, rows: Factors, others: Factors, gram: Factors)
     """
     left, nothing = -(rows @ gram), np.zeros_like(entries.extra)
     add_entries(entries.starts, entries.columns, entries.target, -entries.extra, others, rows, left)
-    direction, square = left.copy(), _dots(left, left)
+    square = _dots(left, left)
+    direction: Factors = left.copy()
     for _ in range(N_STEPS):
-        product: Factors = direction @ gram
+        product = direction @ gram
         add_entries(entries.starts, entries.columns, nothing, entries.extra, others, direction, product)
         step = _ratio(square, _dots(direction, product), square > SOLVED)
         rows = rows + step * direction
