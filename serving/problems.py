@@ -27,7 +27,10 @@ FAULT_RETRY_S = 10
 
 
 OVERLOAD_RETRY_S: Final = 1
-"""Delay before the next attempt, while the server has more to do than it can; earlier ones are not read."""
+"""Delay before the next attempt, while the server has more to do than it can."""
+
+OVERLOAD_PAUSE_S: Final = 0.6
+"""How long attempts are not read at least: less than a caller should wait, and those who left are noticed in time."""
 
 OVERLOAD_HEADERS: Final[Mapping[str, str]] = {"Retry-After": str(OVERLOAD_RETRY_S)}
 
@@ -141,7 +144,7 @@ def failure_of(error: Exception) -> Failure:
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
         case OverloadError():
-            return replace(_failure(503, str(error), headers=OVERLOAD_HEADERS), pause_s=OVERLOAD_RETRY_S)
+            return replace(_failure(503, str(error), headers=OVERLOAD_HEADERS), pause_s=OVERLOAD_PAUSE_S)
         case CapacityError():
             return _failure(503, str(error), headers=OVERLOAD_HEADERS)
         case StoreBusyError():

@@ -16,7 +16,11 @@ _n_users = 0
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let BLAS use one thread inside the block; the number is one of the process, so the last block restores it."""
+    """Let BLAS use one thread inside the block.
+
+    The number is one of the process, so the last of several blocks restores it. Libraries with OpenMP, as FAISS has,
+    keep it for each thread: there the limit is that of the thread which came first.
+    """
     global _n_users
     with _lock:
         _n_users += 1

@@ -6,7 +6,6 @@ The bundle is never changed. A view applies the entries that the bundle's tables
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.live_events import LiveEvents
 from recsys.live.older_changes import outdated_parts
 from recsys.live.recent_events import joined
+from recsys.live.set_aside import SetAsideEntries, SetAsideEntry
 from recsys.live.user_changes import UserChanges
 from recsys.live.user_profiles import UserProfiles
 
@@ -43,27 +43,6 @@ NO_READ_YET: Final = -1
 
 VIEW_BATCH: Final = 2000
 """Entries to read at a time: memory for more of them at once is not returned to the system."""
-
-MAX_SET_ASIDE: Final = 1000
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SetAsideEntry:
-    """An entry of the log that could not be applied.
-
-    Attributes:
-        seq: its number; 0 where only the content of an item could not be computed.
-        entry_type: its type.
-        key: its key, "" for none.
-        reason: the error.
-    """
-
-    seq: int
-    entry_type: str
-    key: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,23 +74,29 @@ class LiveView:
         identities: merges and erasures.
         profiles: attributes of users.
         seq: number of the last entry that was applied.
-        set_aside: entries that could not be applied, at most the first `MAX_SET_ASIDE`.
-        n_set_aside: number of all of them.
     """
 
     def __init__(self, base: Engine, *, in_background: bool = False) -> None:
         shop = base.dataset_info
         self._base, self._in_background = base, in_background
-        self._user_changes = UserChanges()
-        self._catalog = CatalogOverlay(base, self._set_aside)
+        self._user_changes, self._refused = UserChanges(), SetAsideEntries()
+        self._catalog = CatalogOverlay(base, self._refused.add)
         self._seen = NO_READ_YET
         self._lock, self._settling = threading.RLock(), threading.Lock()
         self.identities = Identities(dict(zip(shop.merged, shop.merged_into, strict=True)))
         self.profiles = UserProfiles(base)
-        self._events = LiveEvents(base, self._catalog, self.identities, self.profiles, self._set_aside)
+        self._events = LiveEvents(base, self._catalog, self.identities, self.profiles, self._refused.add)
         self.seq = shop.store_seq
-        self.set_aside: list[SetAsideEntry] = []
-        self.n_set_aside = 0
+
+    @property
+    def set_aside(self) -> list[SetAsideEntry]:
+        """Entries that could not be applied, at most 1,000."""
+        return self._refused.first
+
+    @property
+    def n_set_aside(self) -> int:
+        """Number of all entries that could not be applied."""
+        return self._refused.n
 
     @property
     def engine(self) -> Engine:
@@ -221,18 +206,9 @@ class LiveView:
             try:
                 self._apply(each.seq, each.entry)
             except Exception as error:  # no entry may stop the others
-                self._set_aside(each.seq, each.entry.entry_type, each.entry.key or "", error)
+                self._refused.add(each.seq, each.entry.entry_type, each.entry.key or "", error)
         self._user_changes.note(self._events.apply(events))
         self.seq = last
-
-    def _set_aside(self, seq: int, entry_type: str, key: str, error: Exception) -> None:
-        self.n_set_aside += 1
-        reason = f"{type(error).__name__}: {error}"
-        if len(self.set_aside) < MAX_SET_ASIDE:
-            self.set_aside.append(SetAsideEntry(seq, entry_type, key, reason))
-        logger.warning(
-            "entry %d of the live log (%s %r) is set aside, it cannot be applied: %s", seq, entry_type, key, reason
-        )
 
     def user(self, key: str | None, as_of: int, last_seq: int | None = None) -> ResolvedUser:
         """Returns the user of a key, with the events up to a moment.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -52,7 +53,7 @@ def with_offers(engine: Engine, context: Mapping[str, Any], as_of: int, attribut
         return engine
     found = engine.offered.get(key)
     if found is None:
-        found = OfferedCatalog(engine, key)
+        found = OfferedCatalog(key)
         engine.offered.put(key, found)
     return found.over(engine, as_of)
 
@@ -69,19 +70,18 @@ class OfferedCatalog:
     """The catalog with the offers of one context, kept up to date with changes of items.
 
     Args:
-        engine: the models, over the catalog without offers.
         key: the offers that apply.
     """
 
-    def __init__(self, engine: Engine, key: OffersKey) -> None:
+    def __init__(self, key: OffersKey) -> None:
         self._key = key
         self._price = GrowingArray(np.empty(0, np.float64), np.nan)
         self._price_single = GrowingArray(np.empty(0, np.float32), np.nan)
         self._available = GrowingArray(np.empty(0, np.bool_), True)
         self._is_stated = GrowingArray(np.empty(0, np.bool_), False)
         self._position, self._state = -1, object()
-        self._over: Engine | None = None
-        self._view = engine
+        self._over: weakref.ref[Engine] | None = None  # the engine has this object: the other way would be a cycle
+        self._view: Engine | None = None
         self._lock = threading.Lock()
 
     def over(self, engine: Engine, as_of: int) -> Engine:
@@ -94,11 +94,12 @@ class OfferedCatalog:
         table = live_table(engine.items_table)
         position = 0 if table is None else table.position
         with self._lock:
-            if self._over is not engine or self._position != position:
+            view, over = self._view, self._over
+            if view is None or over is None or over() is not engine or self._position != position:
                 self._apply(engine, as_of)
-                self._over, self._position = engine, position
-                self._view = self._composed(engine)
-            return self._view
+                self._over, self._position = weakref.ref(engine), position
+                view = self._view = self._composed(engine)
+            return view
 
     def _apply(self, engine: Engine, as_of: int) -> None:
         """Set the values of all items, or of those that have changed."""

@@ -105,8 +105,9 @@ class AppContext:
         return spellings(real=self.settings.real_words)
 
     def close(self) -> None:
-        """End the thread, store the entries that wait, and close the live log if it is open."""
+        """End the thread, let go of the bundle, store the entries that wait, and close the live log if it is open."""
         self.lists.close()
+        self.watcher.current = None
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()

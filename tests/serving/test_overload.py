@@ -63,6 +63,7 @@ def test_refusals_begin_beyond_the_patient_connections_and_end_with_them(
     assert crowd.total() == 480, "every call has an answer"
     figures = server.get("/metrics").text
     assert 'recsys_request_seconds_count{placement="for_you",status="503"}' in figures
+    time.sleep(1)  # by then it has noticed that the refused ones left
     assert statuses(server, 12, 5) == {200: 60}
 
 

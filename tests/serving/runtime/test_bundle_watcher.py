@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +28,8 @@ from serving.runtime.bundle_watcher import REQUEST_ENTRIES, BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.settings import load_settings
 from serving.runtime.telemetry import Telemetry
+from tests.serving.conftest import client_of
+from tests.shop import PHONES
 
 
 def watcher_of(models: Path) -> BundleWatcher:
@@ -264,3 +268,48 @@ def test_the_log_is_followed_in_short_steps_off_the_requests(shop_models: Path, 
     row = live.engine.items.row("n1")
     assert (np.asarray(live.engine.hybrid.similar_idx[row]) >= 0).any()
     store.close()
+
+
+USES = [
+    ("GET", "/v1/users/u010/recommendations?placement=for_you&filter=price>0", None),
+    ("GET", "/v1/users/u010/recommendations?placement=discover&limit=3", None),
+    ("GET", f"/v1/items/{PHONES[0]}/recommendations?placement=complementary", None),
+    ("POST", "/v1/recommendations", {"placement": "similar", "item_ids": [PHONES[0]], "explain": True}),
+    ("POST", "/v1/events", {"events": [{"item_id": PHONES[0], "event": "view_item", "user_id": "new"}]}),
+    ("PUT", "/v1/items/new-tea", {"title": "绿茶", "category": ["饮料"], "price": 9.5}),
+    ("PATCH", f"/v1/items/{PHONES[0]}", {"offers": [{"price": 5.0}]}),
+    ("PATCH", f"/v1/items/{PHONES[1]}", {"tags": ["5G"], "available": False}),
+    ("PUT", "/v1/users/u011", {"attributes": {"city": "武汉"}}),
+    ("POST", "/v1/users/u011/merge", {"from": "new"}),
+    ("GET", "/v1/users/new/recommendations?placement=for_you", None),
+    ("GET", "/v1/users/u011/recommendations?placement=long_tail&store=s1", None),
+    ("GET", "/v1/users/u011/recommendations?placement=time_of_day", None),
+    ("GET", "/v1/users/nobody/recommendations?placement=for_you", None),
+    ("GET", "/v1/items/new-tea/recommendations?placement=bought_together", None),
+    ("GET", "/v1/items/new-tea/recommendations?placement=viewed_together", None),
+]
+
+
+def test_a_bundle_that_was_replaced_is_let_go_of_without_a_collection(
+    own_models: Path, tmp_path: Path, shop_engine: Engine
+) -> None:
+    """What is frozen is never collected: a cycle of references would keep its memory and files for good."""
+    with client_of(own_models, store=tmp_path / "store.sqlite", poll_seconds=0.01) as client:
+        watcher = client.app.state.app_context.watcher
+        for method, path, body in USES:
+            assert client.request(method, path, json=body).status_code < 300, path
+        served = watcher.current.recommender
+        parts = [weakref.ref(each) for each in (served, served.engine, served.live)]
+        gc.collect()
+        n_files = len(os.listdir("/proc/self/fd"))
+        gc.disable()
+        try:
+            del served
+            version = write_another(shop_engine, own_models)
+            watcher.refresh()
+            client.get("/v1/users/u010/recommendations?placement=for_you")
+            assert watcher.current.version == version
+            assert [part() for part in parts] == [None] * len(parts)
+            assert len(os.listdir("/proc/self/fd")) == n_files
+        finally:
+            gc.enable()
