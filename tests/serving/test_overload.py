@@ -194,10 +194,10 @@ def test_bodies_that_stop_arriving_free_the_room_of_others_soon(
     """Long before the time for a whole body ends."""
     server = start(shop_models, store=tmp_path / "log", body_seconds=300)
     server.wait()
-    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(12)]
-    for caller in callers:
+    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(24)]
+    for caller in callers:  # in turn, so that they fill the room, and soon, so that the first is not over yet
         caller.sendall(f"{POST}Content-Length: 1900000\r\n\r\n".encode())
-        caller.settimeout(5)
+        caller.settimeout(0.1)
         with suppress(OSError):
             caller.sendall(b" " * 1_800_000)
     whole, found = b'{"events":[' + b" " * 1_900_000 + b"]}", Counter[int]()
@@ -208,5 +208,5 @@ def test_bodies_that_stop_arriving_free_the_room_of_others_soon(
         time.sleep(0.2)
     for caller in callers:
         caller.close()
-    assert found[503] > 0, f"the room was taken: {found}"
     assert found[422] == 1, "an empty list of events, read and understood"
+    assert set(found) <= {422, 503}, "until then there was no room"
