@@ -40,9 +40,3 @@ def is_among(rows: npt.NDArray[np.integer], ascending: npt.NDArray[np.integer]) 
     if not len(ascending):
         return np.zeros(len(rows), np.bool_)
     return ascending[np.minimum(ascending.searchsorted(rows), len(ascending) - 1)] == rows
-
-
-def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the distinct rows, >= 0, in ascending order; sorting is faster than `np.unique`'s hash table here."""
-    ordered = np.sort(rows)
-    return ordered[np.concatenate([ordered[:1] >= 0, ordered[1:] != ordered[:-1]])]

@@ -65,15 +65,22 @@ class ScoredPairs:
         rows: int32 (n,), rows of the candidates, ascending for each item.
         probability: float64 (n,).
         n_together: int32 (n,), number of baskets (or users) with both, as in `RelatedItems.n_together`.
-        shares: two float64 (n,), share of the item's baskets, and of its users, that have the candidate, in [0, 1],
-            without a prior; 0 where the item has no basket with another one, or no user.
+        weight: two float (n,), weight of the baskets, and of the users, with both.
+        of_item: two float64 (n,), weight of the item's baskets with others, and of its users.
     """
 
     starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
     probability: npt.NDArray[np.float64]
     n_together: npt.NDArray[np.int32]
-    shares: list[npt.NDArray[np.float64]]
+    weight: list[npt.NDArray[np.floating]]
+    of_item: list[npt.NDArray[np.float64]]
+
+    @property
+    def shares(self) -> list[npt.NDArray[np.float64]]:
+        """Share of the item's baskets, and of its users, that have the candidate, two float64 (n,), without a prior."""
+        both = zip(self.weight, self.of_item, strict=True)
+        return [of_pair / np.maximum(total, 1e-12) for of_pair, total in both]
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ class PairEvidence:
             rows=rows,
             probability=shrink(weight[0], of_item[0], by_user, self.shrinkage),
             n_together=self._together(*number),
-            shares=[of_pair / np.maximum(total, 1e-12) for of_pair, total in zip(weight, of_item, strict=True)],
+            weight=weight,
+            of_item=of_item,
         )
 
     @property

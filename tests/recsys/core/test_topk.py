@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.core.topk import distinct, is_among, top_k
+from recsys.core.topk import is_among, top_k
 
 scores = hnp.arrays(np.float64, st.integers(0, 40), elements=st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 7.0]))
 
@@ -48,8 +48,3 @@ sets_of_rows = st.sets(st.integers(0, 19)).map(lambda rows: np.array(sorted(rows
 @given(rows_of_items, sets_of_rows)
 def test_membership_equals_that_of_a_search(rows: np.ndarray, ascending: np.ndarray) -> None:
     assert is_among(rows, ascending).tolist() == [row in ascending for row in rows.tolist()]
-
-
-@given(rows_of_items)
-def test_distinct_rows_equal_those_of_unique(rows: np.ndarray) -> None:
-    assert distinct(rows).tolist() == np.unique(rows).tolist()
