@@ -1,0 +1,1 @@
+"""Online experiments: assignment of shoppers, analysis, verdicts and counterfactual estimates."""
