@@ -66,14 +66,16 @@ def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) 
 
 
 def _effects(recommender: Recommender, placement: Placement) -> list[RuleEffect]:
+    from datetime import UTC, datetime
+
     import numpy as np
 
     from recsys.rules.rule_effects import rule_effects
 
-    engine = recommender.current
+    engine, now = recommender.current, datetime.fromtimestamp(recommender.latest, UTC)
     listable = engine.listable[placement.pool]
     everything = np.ones(engine.n_items, np.bool_)
-    return rule_effects(placement, engine.items_table, everything if listable is None else listable)
+    return rule_effects(placement, engine.items_table, everything if listable is None else listable, now)
 
 
 def _order(recommender: Recommender, placement: Placement) -> str:

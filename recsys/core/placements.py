@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +13,13 @@ from msgspec import Meta
 
 from recsys.core.config.ranges import SINGLE, UNIQUE, NonNegativeFloat, NonNegativeInt, PositiveFloat, Share, Text
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT
+from recsys.core.windows import Window, read_bound
 
 MAX_LISTS_PER_PAGE: Final = 20
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
+Weekday = Annotated[int, Meta(ge=1, le=7)]
+LocalHour = Annotated[int, Meta(ge=0, le=23)]
 Weights = Annotated[Mapping[str, PositiveFloat], Meta(min_length=1)]
 
 Anchor = Literal["user", "item", "none"]
@@ -23,6 +27,9 @@ Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
 BlendName = Literal["", "next", "new", "tail", "alike", "viewed"]
+
+
+_NOW: Final = re.compile(r"\bnow\s*\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,10 @@ class Placement:
         rotation: strength of a random order, drawn anew each local day.
         limit: number of items where a call has none.
         titles: names of the list for people, by language.
+        valid_from: moment at which the list opens, as `recsys.core.windows.read_bound` reads it; "" for no bound.
+        valid_to: moment at which it closes; "" for no bound.
+        weekdays: days on which it is open, 1 Monday to 7 Sunday; empty for all.
+        hours: local hours in which it is open; empty for all.
     """
 
     name: str
@@ -147,6 +158,23 @@ class Placement:
     rotation: Share = 0.0
     limit: Limit = DEFAULT_LIMIT
     titles: Mapping[str, Text] = field(default_factory=dict)
+    valid_from: str = ""
+    valid_to: str = ""
+    weekdays: Annotated[tuple[Weekday, ...], Meta(extra={UNIQUE: True})] = ()
+    hours: Annotated[tuple[LocalHour, ...], Meta(extra={UNIQUE: True})] = ()
+
+    @cached_property
+    def window(self) -> Window | None:
+        """The times at which the list is open, None for always."""
+        if not (self.valid_from or self.valid_to or self.weekdays or self.hours):
+            return None
+        start, end = (read_bound(text) if text else None for text in (self.valid_from, self.valid_to))
+        return Window(start, end, self.weekdays, self.hours)
+
+    @cached_property
+    def changes_by_minute(self) -> bool:
+        """Whether the list may change within a quarter of an hour though nothing but the time does."""
+        return bool(self.valid_from or self.valid_to) or any(_NOW.search(text) for _, text in self.filters)
 
     @cached_property
     def arranges(self) -> bool:

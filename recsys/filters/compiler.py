@@ -14,10 +14,10 @@ import polars as pl
 
 from recsys.filters.casts import converted_to
 from recsys.filters.like import MAX_PATTERN_CHARACTERS, matches, read_pattern
-from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, shares, shares_any
+from recsys.filters.membership import UNKNOWN, any_entry, covers, matched, read_as_timestamp, shares, shares_any
 from recsys.filters.parser import Node
-from recsys.filters.scope import Scope, bound, column, literal
-from recsys.filters.values import TypedValue, ValueType, constant_value, finite
+from recsys.filters.scope import Scope, bound, column, literal, now
+from recsys.filters.values import DTYPES, TypedValue, ValueType, constant_value, finite
 
 
 def compile_predicate(root: Node, scope: Scope) -> pl.Expr:
@@ -172,7 +172,10 @@ def _length(node: Node, scope: Scope) -> TypedValue:
 
 
 def _arithmetic(node: Node, scope: Scope) -> TypedValue:
-    terms = [_number(arg, node.op, scope) for arg in node.args]
+    built = [_build(arg, scope) for arg in node.args]
+    if any(term.value_type in (ValueType.MOMENT, ValueType.DURATION) for term in built):
+        return _time_arithmetic(node, built, scope)
+    terms = [_as_number(term, node.op, scope) for term in built]
     if any(term.is_null for term in terms):
         return constant_value(None, node.at, node.op)
     constants = [entry for entry in terms[0].constant or () if isinstance(entry, float)]
@@ -182,8 +185,28 @@ def _arithmetic(node: Node, scope: Scope) -> TypedValue:
     return TypedValue(ValueType.NUMBER, finite(computed), node.at, f"the result of {node.op}")
 
 
-def _number(node: Node, op: str, scope: Scope) -> TypedValue:
-    term = _build(node, scope)
+def _time_arithmetic(node: Node, terms: list[TypedValue], scope: Scope) -> TypedValue:
+    """Return a time plus or minus a duration, or the difference of two times; a constant text is parsed as a time."""
+    for term in terms:
+        if term.is_list:
+            raise scope.fault(term.at, f"{node.op} expects single values, found {term}")
+    terms = [read_as_timestamp(term, scope) if _is_constant_text(term) else term for term in terms]
+    if len(terms) == 2 and any(term.is_null for term in terms):
+        return constant_value(None, node.at, node.op)
+    found = TIME_ARITHMETIC.get((node.op, *(term.value_type for term in terms)))
+    if found is None:
+        shown = " and ".join(map(str, terms))
+        message = f"{node.op} is not defined for {shown}: expected a time and a duration, as in now() - 14 days"
+        raise scope.fault(terms[-1].at, message)
+    computed = ARITHMETIC[node.op](*(term.expr for term in terms)).cast(DTYPES[found])
+    return TypedValue(found, computed, node.at, f"the result of {node.op}")
+
+
+def _is_constant_text(term: TypedValue) -> bool:
+    return term.value_type is ValueType.TEXT and term.constant is not None
+
+
+def _as_number(term: TypedValue, op: str, scope: Scope) -> TypedValue:
     if term.is_list or term.value_type not in (ValueType.NUMBER, ValueType.NULL):
         raise scope.fault(term.at, f"{op} expects numbers, found {term}")
     return term
@@ -240,11 +263,24 @@ ARITHMETIC: Final[Mapping[str, Callable[..., pl.Expr]]] = MappingProxyType(
     }
 )
 
+TIME_ARITHMETIC: Final[Mapping[tuple[str | ValueType, ...], ValueType]] = MappingProxyType(
+    {
+        ("+", ValueType.MOMENT, ValueType.DURATION): ValueType.MOMENT,
+        ("+", ValueType.DURATION, ValueType.MOMENT): ValueType.MOMENT,
+        ("-", ValueType.MOMENT, ValueType.DURATION): ValueType.MOMENT,
+        ("-", ValueType.MOMENT, ValueType.MOMENT): ValueType.DURATION,
+        ("+", ValueType.DURATION, ValueType.DURATION): ValueType.DURATION,
+        ("-", ValueType.DURATION, ValueType.DURATION): ValueType.DURATION,
+    }
+)
+"""By operator and types of the operands, the type of the result."""
+
 OPERATORS: Final[Mapping[str, Callable[[Node, Scope], TypedValue]]] = MappingProxyType(
     {
         "column": column,
         **dict.fromkeys(("user", "context"), bound),
-        **dict.fromkeys(("number", "text", "moment", "boolean"), literal),
+        **dict.fromkeys(("number", "text", "moment", "duration", "boolean"), literal),
+        "now": now,
         **dict.fromkeys(("AND", "OR"), _connect),
         "NOT": _not,
         "IS": _is,

@@ -14,7 +14,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.filters.compiler import compile_predicate
 from recsys.filters.parser import Node, parse
-from recsys.filters.scope import Scope
+from recsys.filters.scope import NOW_VALUE, Scope
 from recsys.filters.values import Value, bound_value
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -27,8 +27,8 @@ class Filter:
     Attributes:
         text: as the caller wrote it.
         schema: the columns that it was checked against.
-        depends_on: the values of user and context that it reads, such as `user.tags`; empty if the mask is the same
-            for all users.
+        depends_on: the values of user and context that it reads, such as `user.tags`, and `now()`; empty if the mask is
+            the same for all users at any time.
         columns: the columns of the items table that it reads.
     """
 
@@ -60,7 +60,7 @@ class Filter:
         Args:
             items: one row per item, with the columns that the filter was compiled for.
             user: attributes by name: None, a bool, number, text, date, aware time, or a list of one of these types.
-            context: the same, of the request.
+            context: the same, of the request; `now()` is the moment of the list, NULL if there is none.
 
         Returns:
             bool (n_items,).
@@ -107,6 +107,8 @@ def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
     root = parse(text)
     predicate = compile_predicate(root, Scope(text, schema, {}))
     names = {(f"{node.op}.{node.value}", node.op, node.value) for node in _walk(root) if node.op in ("user", "context")}
+    if any(node.op == "now" for node in _walk(root)):
+        names.add((NOW_VALUE, "context", NOW_VALUE))
     depends_on = frozenset(name for name, _, _ in names)
     columns = frozenset(node.value for node in _walk(root) if node.op == "column")
     return Filter(text, schema, depends_on, columns, root, predicate, tuple(sorted(names)))

@@ -22,6 +22,16 @@ MAX_DEPTH: Final = 20
 ECHO_CHARACTERS: Final = 24
 MAX_NUMBER_CHARACTERS: Final = 40
 
+NOW: Final = "now"
+"""Name of the function, and symbol of the token, of the moment that a list is for."""
+
+DURATION_UNITS: Final = {
+    f"{name}{plural}": seconds
+    for name, seconds in (("MINUTE", 60), ("HOUR", 3_600), ("DAY", 86_400), ("WEEK", 604_800))
+    for plural in ("", "S")
+}
+"""Seconds of the units that a number before them is counted in, as in `14 days`."""
+
 FUNCTIONS: Final[dict[str, tuple[int, int]]] = {
     "has": (2, 2),
     "has_any": (2, MAX_NODES),
@@ -32,6 +42,7 @@ FUNCTIONS: Final[dict[str, tuple[int, int]]] = {
     "abs": (1, 1),
     "coalesce": (2, MAX_NODES),
     "cast": (2, 2),
+    NOW: (0, 0),
 }
 """Minimum and maximum number of arguments of each function."""
 
@@ -81,7 +92,7 @@ _BEFORE_NOT: Final = frozenset({"", "(", ",", "AND", "OR", "NOT", "IS"})
 _AFTER_NOT: Final = frozenset({"IN", "LIKE", "ILIKE", "BETWEEN"})
 _INFIX: Final = frozenset({*SIGNS, "AND", "OR"} - {"(", ")", ".", "+", "-"})
 _CLOSERS: Final = frozenset({"", ")", *_INFIX})
-_VALUES: Final = frozenset({"name", "number", "text", "moment", "boolean", "type", ")", "NULL"})
+_VALUES: Final = frozenset({"name", "number", "text", "moment", "boolean", "type", ")", "NULL", "duration", NOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Token:
 
     Attributes:
         symbol: an operator or sign as it is written, in upper case, or `name`, `function`, `number`, `text`, `moment`,
-            `boolean` or `type`.
+            `duration`, `boolean`, `type` or `now`.
         at: 0-based position of its first character in the filter's text.
         value: the name or literal, without quotes.
     """
@@ -145,7 +156,7 @@ def _check_characters(text: str) -> None:
 
 
 def _tokens(text: str) -> list[Token]:
-    """Split the text into tokens; the word before a date is joined with it."""
+    """Split the text into tokens; joined are a date and the word before it, a number and its unit, and `now()`."""
     try:
         sql_tokens = Tokenizer().tokenize(text)
     except SqlglotError as error:
@@ -161,6 +172,14 @@ def _tokens(text: str) -> list[Token]:
         token = _token(text, sql_token, after)
         if token.symbol == "text" and tokens and tokens[-1].symbol == "moment word":
             token = Token("moment", tokens.pop().at, token.value)
+        elif tokens and tokens[-1].symbol == "number" and sql_token.token_type != TokenType.IDENTIFIER:
+            unit = DURATION_UNITS.get(sql_token.text.upper())
+            if unit is not None:
+                amount = tokens.pop()
+                token = Token("duration", amount.at, repr(float(amount.value) * unit))
+        elif [each.value or each.symbol for each in (*tokens[-2:], token)] == [NOW, "(", ")"]:
+            tokens.pop()
+            token = Token(NOW, tokens.pop().at)
         tokens.append(token)
     return tokens
 

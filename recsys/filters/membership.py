@@ -30,14 +30,19 @@ def matched(left: TypedValue, right: TypedValue, scope: Scope) -> tuple[TypedVal
     if left.value_type is right.value_type or ValueType.NULL in (left.value_type, right.value_type):
         return left, right
     if left.value_type is ValueType.MOMENT and right.value_type is ValueType.TEXT and right.constant is not None:
-        return left, _read_as_timestamp(right, scope)
+        return left, read_as_timestamp(right, scope)
     if right.value_type is ValueType.MOMENT and left.value_type is ValueType.TEXT and left.constant is not None:
-        return _read_as_timestamp(left, scope), right
+        return read_as_timestamp(left, scope), right
     found = f"{left.name} is {left.value_type.value}, {right.name} is {right.value_type.value}"
     raise scope.fault(right.at, f"{found}: expected two values of one type, or a CAST")
 
 
-def _read_as_timestamp(term: TypedValue, scope: Scope) -> TypedValue:
+def read_as_timestamp(term: TypedValue, scope: Scope) -> TypedValue:
+    """Return a constant text as a time.
+
+    Raises:
+        FilterError: it is not a time.
+    """
     moment = as_timestamp(term)
     if moment is None:
         raise scope.fault(term.at, f"{term.name} is not a time: expected {TIMESTAMP_EXAMPLES}")

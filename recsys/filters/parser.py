@@ -53,8 +53,8 @@ class Node:
 
     Attributes:
         op: an operator (`AND`, `=`, `IN`, `NEG` …), a function's name with `()`, or a leaf: `column`, `user`
-            and `context` (names), `number`, `text`, `moment` and `boolean` (literals), `type` (after AS only),
-            `NULL` (after IS only).
+            and `context` (names), `number`, `text`, `moment`, `duration` and `boolean` (literals), `now`, `type` (after
+            AS only), `NULL` (after IS only).
         at: 0-based position of its first character in the filter's text.
         args: operands, left to right; a chain of AND or OR has all of them.
         value: a leaf's name or text.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
@@ -12,7 +13,21 @@ import polars as pl
 from recsys.core.errors import FilterError
 from recsys.filters.lexer import filter_error
 from recsys.filters.parser import Node
-from recsys.filters.values import TIMESTAMP_EXAMPLES, TypedValue, Value, column_value, constant_value, read_timestamp
+from recsys.filters.values import (
+    DTYPES,
+    TIMESTAMP_EXAMPLES,
+    TypedValue,
+    Value,
+    ValueType,
+    column_value,
+    constant_value,
+    read_timestamp,
+)
+
+NOW_VALUE: Final = "now()"
+"""Name that the moment of a list is bound to; no key of a context can be read by it."""
+
+MAX_DURATION_S: Final = 86_400.0 * 366_000
 
 NAMES_SHOWN: Final = 20
 SUGGESTED_UP_TO_CHARACTERS: Final = 64
@@ -70,8 +85,16 @@ def bound(node: Node, scope: Scope) -> TypedValue:
     return constant_value(scope.values.get(name), node.at, name)
 
 
+def now(node: Node, scope: Scope) -> TypedValue:
+    """Return the moment of the list; a time that is NULL for every item if none is bound."""
+    moment = scope.values.get(NOW_VALUE)
+    if moment is None:
+        return TypedValue(ValueType.MOMENT, pl.lit(None, DTYPES[ValueType.MOMENT]), node.at, NOW_VALUE)
+    return constant_value(moment, node.at, NOW_VALUE)
+
+
 def literal(node: Node, scope: Scope) -> TypedValue:
-    """Return a number, text, time, TRUE or FALSE.
+    """Return a number, text, time, duration, TRUE or FALSE.
 
     Raises:
         FilterError: the text is not a time, or the number is too large.
@@ -86,6 +109,10 @@ def literal(node: Node, scope: Scope) -> TypedValue:
             raise scope.fault(node.at, f"expected {TIMESTAMP_EXAMPLES}")
         return constant_value(moment, node.at, repr(node.value))
     number = float(node.value)
+    if node.op == "duration":
+        if number > MAX_DURATION_S:
+            raise scope.fault(node.at, "the duration is too long: expected at most a thousand years")
+        return constant_value(timedelta(seconds=number), node.at, "the duration")
     if number == float("inf"):
         raise scope.fault(node.at, "the number is too large")
     return constant_value(number, node.at, node.value)

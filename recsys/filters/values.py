@@ -1,7 +1,7 @@
 """Typed values of a filter: columns of the items table, literals, and values bound from the user and the context.
 
 Every column that a filter can read has one of four types: number (64-bit float), text, boolean and time (UTC), each
-alone or in a list. A number that is not finite is NULL.
+alone or in a list. A number that is not finite is NULL. A duration is a literal, or the difference of two times.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ TIMESTAMP_EXAMPLES: Final = "a time such as '2024-05-01' or '2024-05-01T08:00:00
 MAX_BOUND_ENTRIES: Final = 1000
 MAX_BOUND_CHARACTERS: Final = 10_000
 
-Scalar = float | str | bool | datetime
+Scalar = float | str | bool | datetime | timedelta
 Value = Scalar | tuple[Scalar, ...] | None
 
 
@@ -35,6 +35,7 @@ class ValueType(Enum):
     TEXT = "text"
     BOOLEAN = "true or false"
     MOMENT = "a time"
+    DURATION = "a duration"
     NULL = "NULL"
 
 
@@ -43,6 +44,7 @@ DTYPES: Final[dict[ValueType, pl.DataType]] = {
     ValueType.TEXT: pl.String(),
     ValueType.BOOLEAN: pl.Boolean(),
     ValueType.MOMENT: TIMESTAMP,
+    ValueType.DURATION: pl.Duration("us"),
     ValueType.NULL: pl.Null(),
 }
 
@@ -114,6 +116,8 @@ def value_type_of(value: Scalar) -> ValueType:
         return ValueType.BOOLEAN
     if isinstance(value, str):
         return ValueType.TEXT
+    if isinstance(value, timedelta):
+        return ValueType.DURATION
     return ValueType.MOMENT if isinstance(value, datetime) else ValueType.NUMBER
 
 

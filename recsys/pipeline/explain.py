@@ -72,8 +72,8 @@ class Explanation:
     Attributes:
         item_id: the item.
         placement: the list.
-        stage: `listed`, `sold_out`, `sold_out_here` (by an offer), `filtered`, `no_candidate`, `removed`, `too_low` or
-            `arranged_out`.
+        stage: `listed`, `closed` (the moment is outside the window of the list), `sold_out`, `sold_out_here` (by an
+            offer), `filtered`, `no_candidate`, `removed`, `too_low` or `arranged_out`.
         message: the same for people, in any locale of the message catalog.
         rule: the rule that removed it, null for other stages.
         rank: its rank among all items that could be listed, null where it is not among them.
@@ -171,6 +171,8 @@ def explain(result: RankedResult, item_id: str) -> Explanation:
 def _stage(state: UserState, row: int, rule: str | None, whole: Ranking) -> str:
     """The stage of an item that is not in the list; `whole` is the list without its limit."""
     engine, query = state.engine, state.query
+    if not query.is_open:
+        return "closed"
     if not engine.catalog.available[row]:
         return "sold_out_here" if _named(engine.offers.sold_out_by(row, query.now)) else "sold_out"
     if query.allowed is not None and not query.allowed[row]:

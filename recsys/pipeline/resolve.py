@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.history import UserHistory
 from recsys.eventlog.identities import user_key
 from recsys.filters.filter import NOTHING
+from recsys.filters.scope import NOW_VALUE
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView, find_user
 from recsys.pipeline.offer_view import with_offers
@@ -27,6 +28,9 @@ from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Attributes, Masks, exclude_rows, resolve_overrides
 
 NO_BASKET: Final = -1
+
+MINUTE_S: Final = 60
+"""`now()` of filters is the minute of the request: a mask is computed once for it."""
 
 VIEWED: Final = EVENT_NAMES.index("view_item")
 """The items of a request for a user count as the latest views."""
@@ -129,6 +133,7 @@ def resolve(
         user_key=key if key is not None and (user.user_idx != UNKNOWN or n_events) else "",
         n_lookahead=request.n_lookahead,
         overrides=overrides,
+        is_open=placement.window is None or placement.window.is_open(local),
     )
     return UserState(engine, query)
 
@@ -139,7 +144,8 @@ def _narrow(
     """The items that may be listed, and the rules of the placement in rows."""
     allowed, overrides = engine.listable[placement.pool], NO_OVERRIDES
     if placement.has_rules or request.filter is not None:
-        context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context}
+        now = datetime.fromtimestamp(request.as_of // MINUTE_S * MINUTE_S, UTC)
+        context = {"local_hour": local.hour, "weekday": local.isoweekday(), **request.context, NOW_VALUE: now}
         overrides, kept = resolve_overrides(engine, placement, request.filter, masks, attributes, context)
         if kept is not None:
             allowed = kept if allowed is None else kept & allowed

@@ -53,7 +53,12 @@ def run_stages(stages: Iterable[Stage], placement: Placement, state: UserState, 
 
 
 def rank(placement: Placement, state: UserState) -> Ranking:
-    """Returns the list of a placement: its own sources, else its substitutes, else its fallback; then rearranged."""
+    """Returns the list of a placement: its own sources, else its substitutes, else its fallback; then rearranged.
+
+    Outside the window of the placement its own sources find nothing; a list without a fallback is then empty.
+    """
+    if not (state.query.is_open or placement.fallback or placement.substitutes):
+        return NO_ITEMS
     ranking = _first_that_fills(placement, state)
     if _is_rearranged(placement, state):
         return run_stages(_rearranging_stages(placement, state), placement, state, ranking)
@@ -64,7 +69,7 @@ def rank(placement: Placement, state: UserState) -> Ranking:
 
 def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
     """The list of the placement's sources; where it is empty, the longest of the substitutes, or the fallback."""
-    if state.has_history or placement.anchor != "user":
+    if state.query.is_open and (state.has_history or placement.anchor != "user"):
         ranking = _ordered(placement, state, active_sources(placement, state.engine.blends), with_ranker=True)
         if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking

@@ -57,6 +57,7 @@ class Query:
         user_key: key of the user's events, "" for an anonymous one.
         n_lookahead: number of items to find beyond `limit`.
         overrides: the rules of the placement and the filter of the request, in rows.
+        is_open: whether the moment is within the window of the placement.
     """
 
     user_idx: int
@@ -73,6 +74,7 @@ class Query:
     user_key: str = ""
     n_lookahead: int = 0
     overrides: RuleOverrides = NO_OVERRIDES
+    is_open: bool = True
 
 
 @dataclass(frozen=True)

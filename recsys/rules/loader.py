@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from msgspec import Meta
 from recsys.core.config.ranges import SINGLE, UNIQUE, Text
 from recsys.core.config.toml_reader import Faults, fields_of, read_fields, read_toml
 from recsys.core.placements import PLACEMENTS, Page, Placement
+from recsys.core.windows import read_bound
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.rules.placement_registry import PlacementRegistry
 
@@ -26,6 +28,9 @@ SET_BY_SEARCH: Final = frozenset({"sources", "trend_power", "tail_discount"})
 """Values that a learned blend replaces; a file that sets one of them keeps its own."""
 
 ROUNDING: Final = 1e-9
+BOUNDS: Final = ("valid_from", "valid_to")
+"""Keys of the moments of a window."""
+
 NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "evidence", "substitutes", FALLBACK})
 """Attributes of a placement that a file cannot set as they are."""
 
@@ -151,7 +156,8 @@ class _Placements:
         path = f"placements.{name}"
         if table.get(FALLBACK) == "":
             table = {**table, FALLBACK: []}
-        values = read_fields(PLACEMENT_FIELDS, table, path, self._faults)
+        bounds = {key: table[key].isoformat() for key in BOUNDS if isinstance(table.get(key), date)}
+        values = read_fields(PLACEMENT_FIELDS, {**table, **bounds}, path, self._faults)
         values.pop(EXTENDS, None)
         if FALLBACK in values:
             self._fallbacks[name] = values.pop(FALLBACK)
@@ -206,9 +212,25 @@ def _check_values(placement: Placement, path: str, faults: Faults) -> None:
         values = [getattr(pin, key) for pin in placement.pins]
         if len(set(values)) < len(values):
             faults.refuse(f"{path}.pins", values, f"each {key} once")
+    _check_window(placement, path, faults)
     total = sum(promotion.share for promotion in placement.promotions)
     if total > 1 + ROUNDING:
         faults.refuse(f"{path}.promotions", round(total, 9), "shares that add up to at most 1")
+
+
+def _check_window(placement: Placement, path: str, faults: Faults) -> None:
+    """Check that the moments of a window can be read, and follow each other where both are of one clock."""
+    found = {}
+    for key in BOUNDS:
+        text = getattr(placement, key)
+        try:
+            found[key] = read_bound(text) if text else None
+        except ValueError as error:
+            faults.refuse(f"{path}.{key}", text, str(error))
+            return
+    start, end = found.values()
+    if start and end and (start.tzinfo is None) == (end.tzinfo is None) and start >= end:
+        faults.refuse(f"{path}.valid_to", placement.valid_to, f"a moment after valid_from, {placement.valid_from}")
 
 
 def _page(name: str, table: Mapping[str, Any], placements: Mapping[str, Placement], faults: Faults) -> Page:

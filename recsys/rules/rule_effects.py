@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 
 from recsys.core.placements import Placement
 from recsys.filters.filter import compile_filter
+from recsys.filters.scope import NOW_VALUE
 
 KEPT, UNKNOWN_ITEM, SOLD_OUT, FILTERED = "", "not in the catalog", "not available", "left out by the filter of the list"
 """Why a pin has no effect."""
@@ -57,22 +59,26 @@ class RuleEffect:
         return f"{self.placement}.{self.key} keeps {self.kept:,} of {self.of:,} items{unbound}: {self.subject}"
 
 
-def rule_effects(placement: Placement, items: pl.DataFrame, is_listable: npt.NDArray[np.bool_]) -> list[RuleEffect]:
+def rule_effects(
+    placement: Placement, items: pl.DataFrame, is_listable: npt.NDArray[np.bool_], now: datetime | None = None
+) -> list[RuleEffect]:
     """Count what each filter, promotion and pin of a placement keeps.
 
     Args:
         placement: the list; its filters fit the columns of `items`.
         items: one row per item.
         is_listable: items that may be listed, bool (n_items,).
+        now: the moment that `now()` of filters is; NULL if None.
     """
+    known: dict[str, datetime] = {} if now is None else {NOW_VALUE: now}
     n_listable = int(is_listable.sum())
     allowed, effects = is_listable, []
     for key, text in placement.filters:
         compiled = compile_filter(text, items.schema)
-        kept = compiled.mask(items) & allowed
+        kept = compiled.mask(items, context=known) & allowed
         if key == "filter":
             allowed = kept
-        needs = tuple(sorted(compiled.depends_on))
+        needs = tuple(sorted(compiled.depends_on - known.keys()))
         effects.append(RuleEffect(placement.name, key, text, int(kept.sum()), n_listable, needs))
     row_of = dict(zip(items["item_id"], range(items.height), strict=True)) if placement.pins else {}
     for number, pin in enumerate(placement.pins):

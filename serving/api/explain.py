@@ -36,7 +36,7 @@ class ExplanationResponse(msgspec.Struct, frozen=True):
         item_id: the item.
         placement: the list.
         stage: `listed`, `sold_out`, `sold_out_here` (by an offer), `filtered`, `no_candidate`, `removed`, `too_low` or
-            `arranged_out`.
+            `arranged_out`; `closed` outside the window of the list.
         text: the stage in words, in English.
         text_zh: the same in Chinese.
         rule: the rule that removed the item, null for other stages.

@@ -21,6 +21,8 @@ from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import impression_payload
 from serving.runtime.snapshot import Snapshot
 
+MINUTE_S: Final = 60
+
 FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
 FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none"})
 
@@ -109,7 +111,9 @@ def _answer_key(snapshot: Snapshot, call: ItemList, as_of: int, limit: int) -> A
     recommender, offers = snapshot.recommender, NO_SCOPE
     if recommender.has_offers:
         offers = recommender.offer_context_key(call.request(snapshot, as_of, (call.item_id,)))
-    return AnswerKey(call.placement, call.item_id, limit, as_of // QUARTER_S, scope, offers)
+    placement = recommender.placements.get(call.placement)
+    period = MINUTE_S if placement is not None and placement.changes_by_minute else QUARTER_S
+    return AnswerKey(call.placement, call.item_id, limit, as_of // period, scope, offers)
 
 
 def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:

@@ -28,12 +28,18 @@ QUARTER_S: Final = 900
 
 
 class AnswerKey(NamedTuple):
-    """Everything that a response for no user depends on, within one bundle."""
+    """Everything that a response for no user depends on, within one bundle.
+
+    Attributes:
+        placement, item_id, limit: as requested.
+        period: number of the quarter of an hour, of the minute for a list that changes by minutes.
+        scope, offers: of the offers that apply.
+    """
 
     placement: str
     item_id: str
     limit: int
-    quarter: int
+    period: int
     scope: OfferScope = OfferScope()
     offers: OffersKey = ((), ())
 

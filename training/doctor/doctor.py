@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,8 @@ def _check_placements(
     is_service = pl.col("item_id").is_in([item.item_id for item in service_items])
     listable = items.select(pl.col("available").fill_null(True) & ~is_service).to_series().to_numpy()
     lists = registry.placements.values()
-    effects = [effect for placement in lists for effect in rule_effects(placement, items, listable)]
+    now = datetime.fromtimestamp(dataset.end, UTC) if dataset.end else None
+    effects = [effect for placement in lists for effect in rule_effects(placement, items, listable, now)]
     useless = [effect.sentence() for effect in effects if not effect.kept]
     return (*own_weights(lists).values(), *useless)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from recsys.core.request import MAX_LIMIT, Request
 from recsys.core.schema import USERS
 from recsys.data.history import History, UserHistory
 from recsys.fitting.engine import Engine
+from recsys.pipeline.recommend import recommend_with_trace
 from recsys.pipeline.resolve import VIEWED, find_placement, resolve, resolve_request, user_attributes
 from recsys.rules.masks import Masks
 from tests.recsys.tiny_engine import N_ITEMS, NOW, history, tiny_engine
@@ -186,3 +188,27 @@ def test_a_repeated_seed_counts_once_at_its_latest_position() -> None:
     assert state.query.missing_ids == ("nobody",)
     viewed = resolve(ENGINE, ask(item_ids=("c", "a", "c")), FOR_YOU)
     assert viewed.query.history.item_idx.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize(("hour", "n"), [(17, 0), (18, 20), (19, 20), (20, 0)])
+def test_outside_its_window_a_list_without_a_fallback_is_empty(shop_engine: Engine, hour: int, n: int) -> None:
+    """The window is of the user's own clock: u010 lives in New York, the shop is in Shanghai."""
+    theme = replace(FOR_YOU, name="theme", weekdays=(5,), hours=(18, 19), fallback="")
+    as_of = int(datetime(2024, 6, 28, hour, 30, tzinfo=ZoneInfo("America/New_York")).timestamp())
+    found = recommend_with_trace(shop_engine, Request("theme", as_of, user_id="u010"), placements={"theme": theme})
+    assert len(found.recommendations.items) == n
+    with_fallback = replace(theme, fallback="popular")
+    request = Request("theme", as_of, user_id="u010")
+    found = recommend_with_trace(shop_engine, request, placements={"theme": with_fallback})
+    assert len(found.recommendations.items) == 20
+    assert found.recommendations.fallback_used == (n == 0)
+
+
+def test_a_relative_date_counts_from_the_moment_of_the_request() -> None:
+    """Items of the tiny shop have no creation; `now()` itself is compared."""
+    placement, masks = replace(FOR_YOU, filter="now() >= TIMESTAMP '2023-11-14T22:13:00Z'"), Masks()
+    for as_of, n in ((1_699_999_979, 0), (1_699_999_980, N_ITEMS), (1_700_000_039, N_ITEMS)):
+        request = Request("for_you", as_of, context={"now()": "2030-01-01"})
+        allowed = resolve(ENGINE, request, placement, masks=masks).query.allowed
+        assert allowed is not None
+        assert int(allowed.sum()) == n

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from recsys.core.errors import ConfigError
 from recsys.core.placements import PLACEMENTS, Boost, Freshness, Page, Pin, Promotion
+from recsys.core.windows import Window
 from recsys.fitting.engine import Engine
 from recsys.rules.loader import parse_placements, read_placements
 
@@ -220,3 +222,27 @@ def test_own_weights_order_the_list_themselves() -> None:
     assert (named.blend, named.ranker) == ("", "next")
     trend = parse_placements({"placements": {"mine": {"extends": "for_you", "trend_power": 0.1}}}).placements["mine"]
     assert (trend.blend, trend.ranker) == ("", "next")
+
+
+@pytest.mark.parametrize("start", ["2026-11-01", date(2026, 11, 1), datetime(2026, 11, 1, 0, 0)])  # noqa: DTZ001
+def test_a_window_is_read_from_text_and_from_dates_of_toml(start: object) -> None:
+    table = {"extends": "for_you", "valid_from": start, "valid_to": "2026-11-12", "weekdays": [5, 6], "hours": [0, 23]}
+    mine = parse_placements({"placements": {"mine": table, "child": {"extends": "mine"}}}).placements["mine"]
+    days = datetime(2026, 11, 1), datetime(2026, 11, 12)  # noqa: DTZ001
+    assert mine.window == Window(*days, (5, 6), (0, 23))
+    assert PLACEMENTS["for_you"].window is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"valid_from": "soon"}, "'placements.mine.valid_from' is 'soon', expected a date or time such as"),
+        ({"valid_from": 3}, "'placements.mine.valid_from' is 3, expected a text"),
+        ({"valid_from": "2026-11-12", "valid_to": "2026-11-12"}, "a moment after valid_from, 2026-11-12"),
+        ({"weekdays": [0]}, "'placements.mine.weekdays[0]' is 0, expected a whole number in [1, 7]"),
+        ({"weekdays": [7, 7]}, "each value once"),
+        ({"hours": [24]}, "'placements.mine.hours[0]' is 24, expected a whole number in [0, 23]"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(keys: dict[str, object], expected: str) -> None:
+    assert expected in _refused(**keys)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,11 @@ def test_weights_of_a_file_are_named_where_they_replace_learned_ones(change: Any
     found = own_weights([replace(FOR_YOU, **change)])
     assert list(found) == ["for_you"] * has_own
     assert not has_own or "repeat 1, als 1, together 0.1" in found["for_you"]
+
+
+def test_relative_dates_are_counted_from_the_given_moment() -> None:
+    placement, now = replace(FOR_YOU, filter="now() > '2024-01-01'"), datetime(2024, 5, 1, tzinfo=UTC)
+    (effect,) = rule_effects(placement, ITEMS, LISTABLE, now)
+    assert (effect.kept, effect.needs) == (int(LISTABLE.sum()), ())
+    (effect,) = rule_effects(placement, ITEMS, LISTABLE)
+    assert (effect.kept, effect.needs) == (0, ("now()",))
