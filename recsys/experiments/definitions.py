@@ -1,0 +1,255 @@
+"""Definitions of experiments: layers, variants, metrics and rules, as one TOML file has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+from recsys.core.config.ranges import PositiveFloat, PositiveInt, PositiveShare, Share, Text
+from recsys.core.config.toml_reader import Faults, fields_of, read_fields
+
+CONTROL: Final = "control"
+"""Name of the variant that every other one is compared with; it changes nothing."""
+
+MetricName = Literal["ctr", "conversion", "revenue_per_shopper", "average_order"]
+ErrorRate = Annotated[float, Meta(gt=0, le=0.5)]
+Power = Annotated[float, Meta(ge=0.5, lt=1)]
+
+
+@dataclass(frozen=True)
+class PermanentHoldout:
+    """Shoppers who are in no experiment, and for whom no winner changes a list.
+
+    Attributes:
+        share: of all shoppers.
+        salt: of their draw; with another one, others are drawn.
+    """
+
+    share: Share = 0.0
+    salt: Text = "holdout"
+
+
+@dataclass(frozen=True)
+class Guardrail:
+    """A metric that a variant may not harm.
+
+    Attributes:
+        metric: its name.
+        margin: largest relative loss that is acceptable.
+    """
+
+    metric: MetricName
+    margin: PositiveShare = 0.02
+
+
+@dataclass(frozen=True)
+class RetireRule:
+    """When a variant is retired before the experiment ends.
+
+    Attributes:
+        ctr_share: its CTR is below this share of that of all other variants together; 0 for no rule.
+        min_impressions: shown items of the variant before the rule applies.
+    """
+
+    ctr_share: Share = 0.05
+    min_impressions: PositiveInt = 1000
+
+
+@dataclass(frozen=True)
+class VariantDefinition:
+    """One variant.
+
+    Attributes:
+        name: its name.
+        weight: its part of the experiment's shoppers, relative to the others.
+        placements: changed keys by placement, as in the file of placements.
+    """
+
+    name: str
+    weight: float
+    placements: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """Settings of an experiment besides its variants.
+
+    Attributes:
+        layer: experiments of one layer share its shoppers without overlap; those of different layers are independent.
+            "" for a layer of its own.
+        part: the experiment's part of the layer, from and to, in [0, 1].
+        primary: metric of the verdict.
+        minimum_effect: smallest relative effect worth shipping.
+        alpha: probability of a false claim over all looks and variants.
+        power: probability of finding the smallest effect, for the planned duration.
+        max_days: days after which the experiment ends without a finding.
+        min_shoppers: shoppers of each variant before the first verdict.
+        guardrails: metrics that a variant may not harm.
+        retire: when a variant is retired.
+        promote_winner: whether `recsys experiments apply` promotes a winner by itself.
+    """
+
+    layer: str = ""
+    part: Annotated[tuple[Share, ...], Meta(min_length=2, max_length=2)] = (0.0, 1.0)
+    primary: MetricName = "ctr"
+    minimum_effect: PositiveFloat = 0.05
+    alpha: ErrorRate = 0.05
+    power: Power = 0.8
+    max_days: PositiveInt = 42
+    min_shoppers: PositiveInt = 200
+    guardrails: tuple[Guardrail, ...] = ()
+    retire: RetireRule = field(default_factory=RetireRule)
+    promote_winner: bool = False
+
+
+@dataclass(frozen=True)
+class ExperimentDefinition:
+    """One experiment.
+
+    Attributes:
+        name: its name.
+        settings: its metrics and rules.
+        variants: the control first.
+        salt: of the draws of its layer.
+    """
+
+    name: str
+    settings: ExperimentSettings
+    variants: tuple[VariantDefinition, ...]
+    salt: str
+
+    @property
+    def placements(self) -> frozenset[str]:
+        """Names of the lists that a variant changes."""
+        return frozenset(name for variant in self.variants for name in variant.placements)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that decides who sees what; it may not change while the experiment runs."""
+        variants = [(each.name, each.weight, each.placements) for each in self.variants]
+        whole = [self.name, self.salt, list(self.settings.part), variants]
+        return sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def variant(self, name: str) -> VariantDefinition | None:
+        """Return a variant by its name."""
+        return next((each for each in self.variants if each.name == name), None)
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """The content of a file of experiments.
+
+    Attributes:
+        holdout: shoppers who are in no experiment.
+        experiments: by name, in the order of the file.
+    """
+
+    holdout: PermanentHoldout = field(default_factory=PermanentHoldout)
+    experiments: Mapping[str, ExperimentDefinition] = field(default_factory=lambda: MappingProxyType({}))
+
+
+HOLDOUT_FIELDS: Final = fields_of(PermanentHoldout)
+SETTING_FIELDS: Final = fields_of(ExperimentSettings)
+TABLES: Final = ("holdout", "layers", "experiments")
+VARIANT_KEYS: Final = ("weight", "placements")
+DEFAULT_WEIGHT: Final = 1.0
+
+
+def parse_experiments(document: Mapping[str, Any]) -> ExperimentFile:
+    """Read the parsed TOML of a file of experiments.
+
+    >>> parse_experiments({"experiment": {}})
+    Traceback (most recent call last):
+    recsys.core.errors.ConfigError: 'experiment' ({}) is not a known table: do you mean 'experiments'?
+
+    Raises:
+        ConfigError: with everything that is wrong, except in the changed placements: `recsys.rules.list_variants`
+            checks those with the file of placements.
+    """
+    faults = Faults()
+    for key, value in document.items():
+        if key not in TABLES:
+            faults.unknown_key(key, value, TABLES, "table")
+    holdout = PermanentHoldout(
+        **read_fields(HOLDOUT_FIELDS, _table(document, "holdout", "", faults), "holdout", faults)
+    )
+    salts = _salts(_table(document, "layers", "", faults), faults)
+    experiments = {}
+    for name, table in _table(document, "experiments", "", faults).items():
+        path = f"experiments.{name}"
+        if isinstance(table, Mapping):
+            experiments[name] = _experiment(name, table, salts, path, faults)
+        else:
+            faults.refuse(path, table, f"a table, such as [{path}]")
+    faults.check()
+    return ExperimentFile(holdout, MappingProxyType(experiments))
+
+
+def _salts(layers: Mapping[str, Any], faults: Faults) -> dict[str, str]:
+    salts = {}
+    for name, layer in layers.items():
+        path = f"layers.{name}"
+        if not isinstance(layer, Mapping) or set(layer) - {"salt"}:
+            faults.refuse(path, layer, 'a table with the key salt, such as {salt = "2026"}')
+        elif not isinstance(salt := layer.get("salt", name), str) or not salt:
+            faults.refuse(f"{path}.salt", salt, "a text")
+        else:
+            salts[name] = salt
+    return salts
+
+
+def _experiment(
+    name: str, table: Mapping[str, Any], salts: Mapping[str, str], path: str, faults: Faults
+) -> ExperimentDefinition:
+    rest = {key: value for key, value in table.items() if key != "variants"}
+    settings = ExperimentSettings(**read_fields(SETTING_FIELDS, rest, path, faults))
+    start, end = settings.part
+    if start >= end:
+        faults.refuse(f"{path}.part", [start, end], "two shares, the first below the second")
+    if settings.layer and settings.layer not in salts:
+        faults.unknown_name(f"{path}.layer", settings.layer, salts, "layer")
+    variants = [
+        _variant(key, value, f"{path}.variants.{key}", faults)
+        for key, value in _table(table, "variants", path, faults).items()
+    ]
+    variants.sort(key=lambda each: each.name != CONTROL)
+    if len(variants) < 2 or variants[0].name != CONTROL:
+        names = [each.name for each in variants]
+        faults.refuse(f"{path}.variants", names, f"{CONTROL!r} and at least one other variant")
+    elif variants[0].placements:
+        changed = dict(variants[0].placements)
+        faults.refuse(f"{path}.variants.{CONTROL}.placements", changed, "none: the control is what is served anyway")
+    salt = f"layer {salts.get(settings.layer, settings.layer)}" if settings.layer else f"experiment {name}"
+    return ExperimentDefinition(name, settings, tuple(variants), salt)
+
+
+def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinition:
+    if not isinstance(table, Mapping):
+        faults.refuse(path, table, f"a table, such as [{path}]")
+        return VariantDefinition(name, DEFAULT_WEIGHT, {})
+    for key, value in table.items():
+        if key not in VARIANT_KEYS:
+            faults.unknown_key(f"{path}.{key}", value, VARIANT_KEYS)
+    weight = table.get("weight", DEFAULT_WEIGHT)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+        faults.refuse(f"{path}.weight", weight, "a number > 0")
+        weight = DEFAULT_WEIGHT
+    placements = _table(table, "placements", path, faults)
+    for placement, changes in placements.items():
+        if not isinstance(changes, Mapping) or not changes:
+            faults.refuse(f"{path}.placements.{placement}", changes, "a table of keys, such as {diversity = 0.3}")
+    return VariantDefinition(name, float(weight), placements)
+
+
+def _table(parent: Mapping[str, Any], key: str, path: str, faults: Faults) -> Mapping[str, Any]:
+    value = parent.get(key, {})
+    if isinstance(value, Mapping):
+        return value
+    faults.refuse(f"{path}.{key}" if path else key, value, "a table")
+    return {}

@@ -1,0 +1,205 @@
+"""The state of experiments: what runs at which share, what was retired or promoted, and the history to undo it.
+
+The state is a JSON file beside the definitions, replaced as a whole, with one entry of history for each change.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from recsys.core.config.toml_reader import read_toml
+from recsys.core.errors import ConfigError
+from recsys.core.files import atomic_write
+from recsys.experiments.assignment import RunningExperiment
+from recsys.experiments.definitions import ExperimentDefinition, ExperimentFile, parse_experiments
+
+Status = Literal["draft", "running", "stopped", "promoted"]
+LIVE: Final[tuple[Status, ...]] = ("running", "promoted")
+
+
+class ExperimentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state of one experiment.
+
+    Attributes:
+        status: `draft` before its start; `promoted` where a winner is served to all shoppers outside the holdout.
+        share: of the shoppers of its part of the layer, in [0, 1].
+        started_at, ended_at: RFC 3339, "" if not yet.
+        winner: the promoted variant, "" if none.
+        retired: variants that were retired.
+        digest: of the definition that it was started with.
+    """
+
+    status: Status = "draft"
+    share: float = 0.0
+    started_at: str = ""
+    ended_at: str = ""
+    winner: str = ""
+    retired: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class StateChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the history.
+
+    Attributes:
+        at: RFC 3339.
+        command: `start`, `ramp`, `stop`, `promote`, `retire` or `undo`.
+        experiment: its name.
+        before, after: the state of the experiment.
+        why: the reason, for people.
+        is_undone: whether `undo` has taken it back.
+    """
+
+    at: str
+    command: str
+    experiment: str
+    before: ExperimentState
+    after: ExperimentState
+    why: str = ""
+    is_undone: bool = False
+
+
+class StateFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of the file of states.
+
+    Attributes:
+        experiments: by name; one that is missing is a draft.
+        history: all changes, the oldest first.
+    """
+
+    experiments: dict[str, ExperimentState] = {}
+    history: tuple[StateChange, ...] = ()
+
+
+class ExperimentBook(msgspec.Struct, frozen=True):
+    """Definitions and states of all experiments of a shop.
+
+    Attributes:
+        file: the definitions.
+        states: the states.
+    """
+
+    file: ExperimentFile
+    states: StateFile
+
+    def state(self, name: str) -> ExperimentState:
+        """Return the state of an experiment."""
+        return self.states.experiments.get(name, ExperimentState())
+
+    def definition(self, name: str) -> ExperimentDefinition:
+        """Return a definition.
+
+        Raises:
+            ConfigError: there is none; names those that exist.
+        """
+        if name not in self.file.experiments:
+            known = ", ".join(self.file.experiments) or "none"
+            raise ConfigError(f"there is no experiment {name!r}: there are {known}")
+        return self.file.experiments[name]
+
+    def running(self) -> tuple[RunningExperiment, ...]:
+        """Return the experiments that run, in the order of the file."""
+        return tuple(self.as_running(name) for name in self.file.experiments if self.state(name).status == "running")
+
+    def as_running(self, name: str) -> RunningExperiment:
+        """Return an experiment with its current share, whether it runs or not."""
+        state = self.state(name)
+        return RunningExperiment(self.definition(name), state.share, self.file.holdout, state.retired)
+
+    def promoted(self) -> tuple[tuple[ExperimentDefinition, str], ...]:
+        """Return the promoted experiments with their winners, the earliest promotion first."""
+        ended = [(self.state(name).ended_at, name) for name in self.file.experiments if self.state(name).winner]
+        return tuple((self.definition(name), self.state(name).winner) for _, name in sorted(ended))
+
+
+def state_path(path: Path) -> Path:
+    """Return the file of states of a file of definitions.
+
+    >>> state_path(Path("shop/experiments.toml")).name
+    'experiments.state.json'
+    """
+    return path.with_name(f"{path.stem}.state.json")
+
+
+def read_experiments(path: Path) -> ExperimentBook:
+    """Read definitions and states.
+
+    Raises:
+        ConfigError: a file cannot be read or is invalid, or a definition was changed while its experiment runs.
+    """
+    book = ExperimentBook(read_toml(path, parse_experiments), _read_states(state_path(path)))
+    for name, state in book.states.experiments.items():
+        if state.status not in LIVE:
+            continue
+        if name not in book.file.experiments:
+            raise ConfigError(
+                f"{path}: experiment {name!r} is {state.status}: put its definition back, or stop it first"
+            )
+        if book.definition(name).digest != state.digest:
+            raise ConfigError(
+                f"{path}: experiment {name!r} is {state.status}, but its variants, weights, part or layer have changed:"
+                " a shopper would move between variants; restore them, and define a new experiment for the change"
+            )
+    return book
+
+
+def change_state(
+    path: Path,
+    change: Callable[[ExperimentBook], StateChange],
+    check: Callable[[ExperimentBook], None] = lambda _: None,
+) -> ExperimentBook:
+    """Apply one change, alone: other processes wait.
+
+    Args:
+        path: the definitions.
+        change: returns the change for the current book.
+        check: refuses the changed book before it is written.
+
+    Returns:
+        The changed book.
+
+    Raises:
+        ConfigError: the change is refused, or a file cannot be read or written; nothing has changed.
+    """
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book = read_experiments(path)
+            states = _with_change(book.states, change(book))
+            changed = ExperimentBook(book.file, states)
+            check(changed)
+            atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(states), indent=1) + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{error.filename or path} cannot be read or written ({error.strerror})") from None
+    return changed
+
+
+def _with_change(states: StateFile, change: StateChange) -> StateFile:
+    history = list(states.history)
+    if change.command == "undo":
+        taken_back = last_change(states)
+        history = [msgspec.structs.replace(e, is_undone=True) if e is taken_back else e for e in history]
+        change = msgspec.structs.replace(change, is_undone=True)
+    return StateFile({**states.experiments, change.experiment: change.after}, (*history, change))
+
+
+def last_change(states: StateFile) -> StateChange | None:
+    """Return the last change that was not taken back."""
+    return next((each for each in reversed(states.history) if not each.is_undone), None)
+
+
+def _read_states(path: Path) -> StateFile:
+    with suppress(FileNotFoundError):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=StateFile)
+        except msgspec.MsgspecError as error:
+            raise ConfigError(
+                f"{path} is damaged ({error}): restore it from a backup, or remove it to begin anew"
+            ) from None
+    return StateFile()

@@ -1,0 +1,91 @@
+"""The file of experiments: what it means, and what is refused."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from recsys.core.errors import ConfigError
+from recsys.experiments.definitions import Guardrail, parse_experiments
+from tests.recsys.experiments.files import EXPERIMENTS, definition
+
+
+def test_a_file_is_read_with_its_defaults() -> None:
+    file = parse_experiments(tomllib.loads(EXPERIMENTS))
+    calm, tail, pairs = file.experiments.values()
+    assert file.holdout.share == 0.05
+    assert calm.settings.guardrails == (Guardrail("conversion", 0.03),)
+    assert [each.name for each in calm.variants] == ["control", "mixed", "short"]
+    assert calm.placements == {"for_you"}
+    assert calm.salt == tail.salt != pairs.salt
+    assert [each.weight for each in tail.variants] == [3.0, 1.0]
+    assert tail.settings.primary == "ctr"
+    assert tail.variant("more") is tail.variants[1]
+    assert tail.variant("less") is None
+
+
+def test_the_control_comes_first_wherever_it_is_written() -> None:
+    found = definition(variants={"b": {"placements": {"for_you": {"limit": 3}}}, "control": {}})
+    assert [each.name for each in found.variants] == ["control", "b"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"part": [0.0, 0.5]},
+        {"variants": {"control": {"weight": 2}, "mixed": {"placements": {"for_you": {"diversity": 0.3}}}}},
+        {"variants": {"control": {}, "mixed": {"placements": {"for_you": {"diversity": 0.4}}}}},
+        {"variants": {"control": {}, "other": {"placements": {"for_you": {"diversity": 0.3}}}}},
+    ],
+)
+def test_the_digest_changes_with_who_sees_what(changes: dict[str, Any]) -> None:
+    assert definition(**changes).digest != definition().digest
+    assert definition(max_days=7, primary="conversion").digest == definition().digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"primry": "ctr"},
+            "'experiments.calm.primry' ('ctr') is not a known key: do you mean 'experiments.calm.primary'",
+        ),
+        ({"primary": "clicks"}, "'experiments.calm.primary' is 'clicks'"),
+        ({"part": [0.5, 0.5]}, "'experiments.calm.part' is [0.5, 0.5]"),
+        ({"layer": "hom"}, "'experiments.calm.layer' is 'hom', which is not a known layer"),
+        ({"variants": {"control": {}}}, "'control' and at least one other variant"),
+        ({"variants": {"a": {}, "b": {}}}, "'control' and at least one other variant"),
+        (
+            {"variants": {"control": {"placements": {"for_you": {"limit": 2}}}, "b": {}}},
+            "the control is what is served",
+        ),
+        ({"variants": {"control": {"weight": 0}, "b": {}}}, "'experiments.calm.variants.control.weight' is 0"),
+        ({"variants": {"control": {"wieght": 1}, "b": {}}}, "do you mean 'experiments.calm.variants.control.weight'"),
+        ({"variants": {"control": {}, "b": 3}}, "'experiments.calm.variants.b' is 3, expected a table"),
+        ({"variants": {"control": {}, "b": {"placements": {"for_you": 3}}}}, "placements.for_you' is 3"),
+        ({"variants": 3}, "'experiments.calm.variants' is 3, expected a table"),
+        ({"guardrails": [{"metric": "ctr", "margin": 0}]}, "margin"),
+    ],
+)
+def test_faults_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        definition(**changes)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"layers": {"home": {"slat": "x"}}}, "'layers.home'"),
+        ({"layers": {"home": {"salt": 3}}}, "'layers.home.salt' is 3, expected a text"),
+        ({"holdout": {"share": 2}}, "'holdout.share' is 2"),
+        ({"experiments": {"a": 3}}, "'experiments.a' is 3, expected a table"),
+        ({"experiments": 3}, "'experiments' is 3, expected a table"),
+    ],
+)
+def test_faults_of_the_whole_file_are_named(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_experiments(document)
+    assert message in str(error.value)
