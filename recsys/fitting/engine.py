@@ -28,6 +28,7 @@ from recsys.models.collaborative.ease import EASEConfig, EASEModel
 from recsys.models.content.content import ContentConfig, ContentModel
 from recsys.models.content.hybrid import HybridConfig, HybridModel
 from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel
+from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetConfig, ItemSetModel
 from recsys.models.pairs.sequence import SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityConfig, PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
@@ -62,6 +63,7 @@ class EngineConfig:
     affinity: AffinityConfig = field(default_factory=AffinityConfig)
     ease: EASEConfig = field(default_factory=EASEConfig)
     copurchase: CopurchaseConfig = field(default_factory=CopurchaseConfig)
+    item_sets: ItemSetConfig = field(default_factory=ItemSetConfig)
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     timeofday: TimeOfDayConfig = field(default_factory=TimeOfDayConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
@@ -174,6 +176,7 @@ class Engine:
     rankers: Rankers = field(default_factory=Rankers)
     blends: Blends = field(default_factory=Blends)
     offers: Offers = NO_KNOWN_OFFERS
+    item_sets: ItemSetModel = NO_ITEM_SETS
 
     @cached_property
     def items(self) -> IdMap:

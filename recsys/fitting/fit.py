@@ -22,7 +22,9 @@ from recsys.models.content.content import ContentModel
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar, reweighted
-from recsys.models.pairs.copurchase import fit_copurchase
+from recsys.models.pairs.basket_pairs import group_baskets
+from recsys.models.pairs.copurchase import CopurchaseCounts, fit_copurchase
+from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetModel, fit_item_sets
 from recsys.models.pairs.sequence import fit_sequence
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
@@ -75,6 +77,7 @@ def fit_models(
         bought = history.incidence(dataset.target_event, len(dataset.items))
         hybrid = _with_similar(vectors, content, bought, catalog, config)
     progress("co-purchase")
+    counts = cache.copurchase_counts(config)
     copurchase = fit_copurchase(
         dataset,
         catalog,
@@ -83,14 +86,20 @@ def fit_models(
         _replaceable_by(content, config.replaceable_cosine),
         content.pair_similarity,
         bought_only=user_lists_only,
-        counts=cache.copurchase_counts(config),
+        counts=counts,
     )
+    info = FittedDataInfo.of(dataset, config.service_items)
+    if user_lists_only:
+        item_sets = NO_ITEM_SETS
+    else:
+        progress("item sets")
+        item_sets = _item_sets(dataset, catalog, content, counts, info, config)
     progress("sequences")
     sequence = fit_sequence(dataset, config.sequence)
     progress("history and index")
     return Engine(
         config=config,
-        dataset_info=FittedDataInfo.of(dataset, config.service_items),
+        dataset_info=info,
         items_table=dataset.catalog,
         users_table=dataset.profiles,
         catalog=catalog,
@@ -107,7 +116,24 @@ def fit_models(
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
         offers=Offers(dataset.offers),
+        item_sets=item_sets,
     )
+
+
+def _item_sets(
+    dataset: Dataset,
+    catalog: Catalog,
+    content: ContentModel,
+    counts: CopurchaseCounts,
+    info: FittedDataInfo,
+    config: EngineConfig,
+) -> ItemSetModel:
+    baskets = counts.baskets
+    if not counts.by_basket:
+        baskets = group_baskets(dataset, config.copurchase.max_basket, by_user=True)
+    services = dataset.items.rows(info.service_items)
+    replaceable = _replaceable_by(content, config.replaceable_cosine)
+    return fit_item_sets(baskets, catalog, config.item_sets, replaceable, services[services >= 0])
 
 
 def _with_similar(

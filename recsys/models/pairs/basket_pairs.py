@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.core.ids import UNKNOWN
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.incidence import incidence
 
@@ -19,10 +20,12 @@ class Baskets:
     Attributes:
         matrix: float32 CSR of ones (n_baskets, n_items).
         timestamp: int64 (n_baskets,), when the last new item came into the basket, seconds since 1970.
+        user_idx: int32 (n_baskets,), row of the user of the last line, -1 for an anonymous basket.
     """
 
     matrix: sparse.csr_matrix
     timestamp: npt.NDArray[np.int64]
+    user_idx: npt.NDArray[np.int32]
 
 
 def group_baskets(dataset: Dataset, max_basket: int, *, by_user: bool = False) -> Baskets:
@@ -42,8 +45,10 @@ def group_baskets(dataset: Dataset, max_basket: int, *, by_user: bool = False) -
     line = row.astype(np.int64) * len(dataset.items) + bought.item_idx
     is_new = np.sort(np.unique(line, return_index=True)[1])
     np.maximum.at(timestamp, row[is_new], bought.timestamp[is_new])
+    user_idx = np.full(len(labels), UNKNOWN, np.int32)
+    user_idx[row] = bought.user_idx
     fits = np.diff(matrix.indptr) <= max_basket
-    return Baskets(matrix[fits], timestamp[fits])
+    return Baskets(matrix[fits], timestamp[fits], user_idx[fits])
 
 
 def share_in_pairs(dataset: Dataset) -> float:

@@ -26,6 +26,7 @@ STAGES = [
     "collaborative filtering",
     "hybrid embedding",
     "co-purchase",
+    "item sets",
     "sequences",
     "history and index",
 ]
@@ -143,3 +144,13 @@ def test_items_of_unknown_type_are_replaceable_by_what_is_alike() -> None:
     assert "b" in complements(1.01)
     assert "b" not in complements(0.6)
     assert "c" in complements(0.6)
+
+
+def test_the_sets_of_the_shop_are_of_different_types(shop_engine: Engine) -> None:
+    """A phone is bought with a case and a charger."""
+    sets, types = shop_engine.item_sets, shop_engine.catalog.item_type
+    rows = [[row for row in items if row >= 0] for items in sets.item_idx.tolist()]
+    assert len(rows) > 0
+    assert all(len({int(types[row]) for row in items}) == len(items) for items in rows)
+    names = {frozenset(shop_engine.catalog.type_names[types[row]].split(" > ")[-1] for row in items) for items in rows}
+    assert {frozenset({"智能手机", "手机壳"}), frozenset({"智能手机", "充电器"})} <= names
