@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.catalog import Catalog, read_catalog
@@ -20,7 +21,33 @@ from recsys.models.content.content import ContentModel, fit_content
 from recsys.models.pairs.copurchase import CopurchaseCounts, count_copurchase
 from recsys.models.temporal.popularity import PopularityModel, fit_popularity
 
+LARGE_EVENTS: Final = 5_000_000
+"""Events from which on a shop is large: its factors are not fitted from random ones each time."""
+
+Factors = npt.NDArray[np.float32]
 T = TypeVar("T")
+
+
+class FirstFactors:
+    """The item factors of the first of several fits, which the later ones of a large shop begin with.
+
+    The hold-outs of a shop and the whole differ by few events, and the settings that are tried change the factors
+    little.
+    """
+
+    def __init__(self) -> None:
+        self._factors: Factors | None = None
+
+    def of(self, dataset: Dataset, config: ALSConfig) -> Factors | None:
+        """Return the factors that a fit begins with, None for random ones."""
+        first = self._factors
+        is_near = first is not None and first.shape == (len(dataset.items), config.n_factors)
+        return first if is_near and len(dataset.events) >= LARGE_EVENTS else None
+
+    def keep(self, factors: Factors) -> None:
+        """Keep the factors of a fit, unless there was one before."""
+        if self._factors is None:
+            self._factors = factors
 
 
 class FitCache:
@@ -30,11 +57,15 @@ class FitCache:
         dataset: the shop.
         now: moment from which ages count, seconds since 1970.
         content: the content of the catalog, where another fit has it already.
+        first: the factors of the first of several fits.
     """
 
-    def __init__(self, dataset: Dataset, now: int, content: ContentModel | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, now: int, content: ContentModel | None = None, first: FirstFactors | None = None
+    ) -> None:
         self.dataset = dataset
         self.now = now
+        self.first = FirstFactors() if first is None else first
         self._content = content
         self._fitted: dict[Any, Future[Any]] = {}
         self._lock = threading.Lock()
@@ -57,8 +88,14 @@ class FitCache:
 
     def als(self, config: EngineConfig) -> ALSModel:
         """Return the factors."""
-        rng = np.random.default_rng(config.seed)
-        return self._once(config.als, lambda: fit_user_factors(self.dataset, config.als, rng))
+
+        def fit() -> ALSModel:
+            start = self.first.of(self.dataset, config.als)
+            model = fit_user_factors(self.dataset, config.als, np.random.default_rng(config.seed), start)
+            self.first.keep(model.item_factors)
+            return model
+
+        return self._once(config.als, fit)
 
     def ease(self, config: EngineConfig) -> EASEModel:
         """Return the linear model."""
@@ -107,7 +144,9 @@ class FitCache:
         return found
 
 
-def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generator) -> ALSModel:
+def fit_user_factors(
+    dataset: Dataset, config: ALSConfig, rng: np.random.Generator, start: Factors | None = None
+) -> ALSModel:
     """Fit ALS on the events of a shop, each weighted by its type and by its age at its user's last event."""
     events = dataset.events
     shape = (len(dataset.users), len(dataset.items))
@@ -115,7 +154,7 @@ def fit_user_factors(dataset: Dataset, config: ALSConfig, rng: np.random.Generat
     user_items = weigh_events(
         events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
     )
-    return fit_als(user_items, config, rng)
+    return fit_als(user_items, config, rng, start=start)
 
 
 def count_target_events(dataset: Dataset) -> sparse.csr_matrix:

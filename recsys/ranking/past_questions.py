@@ -76,7 +76,7 @@ def _ask_the_past(
     repeat_share = 0.0
     settings = LearnedSettings()
     item_lists: Mapping[ItemKind, Blend] = {}
-    caches = [FitCache(cut.known, cut.now, whole.content(config)) for cut in cuts]
+    caches = [FitCache(cut.known, cut.now, whole.content(config), whole.first) for cut in cuts]
     if config.blend.enabled and cuts:
         progress("settings of the models")
         config, settings = _learn_settings(cuts[-1], caches[-1], config, rng)

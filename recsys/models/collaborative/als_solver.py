@@ -69,6 +69,7 @@ def factorize(
     n_iterations: int,
     rng: np.random.Generator,
     n_threads: int = 0,
+    start: Factors | None = None,
 ) -> tuple[Factors, Factors]:
     """Minimize `Σ c_ui (p_ui − x_u·y_i)² + λ (Σ|x_u|² + Σ|y_i|²)` over all pairs of users and items.
 
@@ -84,6 +85,7 @@ def factorize(
         n_iterations: each solves for users, then for items.
         rng: source of the first factors.
         n_threads: threads; 0 for one per core.
+        start: float32 (n_items, n_factors), factors of the items to begin with; random ones if None.
 
     Returns:
         Factors of the users and of the items, float32.
@@ -95,6 +97,8 @@ def factorize(
     """
     by_user, by_item = Entries.of(weight, alpha), Entries.of(weight.T.tocsr(), alpha)
     users, items = (_start(entries, n_factors, rng) for entries in (by_user, by_item))
+    if start is not None:
+        items = np.where((np.diff(by_item.starts) > 0)[:, None], start, np.float32(0))
     with one_blas_thread(), ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as pool:
         for _ in range(n_iterations):
             _solve(by_user, users, items, regularization, pool)

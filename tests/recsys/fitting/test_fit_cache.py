@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from recsys.core.errors import DataError
@@ -48,6 +49,26 @@ def test_models_that_other_threads_began_are_fitted_once(
     assert all(each is cache.als(config) for each in found)
     assert cache.ease(config) is cache.ease(config)
     assert fitted == {"fit_user_factors": 1, "fit_ease": 1}
+
+
+@pytest.mark.parametrize(("large_from", "is_warm"), [(1, True), (10**9, False)])
+def test_later_fits_of_a_large_shop_begin_with_the_first_factors(
+    shop_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, large_from: int, is_warm: bool
+) -> None:
+    monkeypatch.setattr(fit_cache, "LARGE_EVENTS", large_from)
+    config, starts = small_config(), list[object]()
+    fit = fit_cache.fit_user_factors
+    monkeypatch.setattr(fit_cache, "fit_user_factors", lambda *given: (starts.append(given[3]), fit(*given))[1])
+    first = FitCache(shop_dataset, shop_dataset.end)
+    second = FitCache(shop_dataset, shop_dataset.end, first=first.first)
+    factors = first.als(config).item_factors
+    other = second.als(replace(config, als=replace(config.als, regularization=7.0)))
+    wider = second.als(replace(config, als=replace(config.als, n_factors=config.als.n_factors + 1)))
+    assert starts[0] is None
+    assert (starts[1] is factors) == is_warm
+    assert starts[2] is None, "factors of another length are of no use"
+    assert np.isfinite(other.item_factors).all()
+    assert np.isfinite(wider.item_factors).all()
 
 
 def test_a_model_that_cannot_be_fitted_fails_whoever_asks(

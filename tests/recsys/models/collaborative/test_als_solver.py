@@ -9,6 +9,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.models.collaborative import als_solver
+from recsys.models.collaborative.als import N_WARM_ITERATIONS
 from recsys.models.collaborative.als_solver import Entries, factorize, solve_block
 
 ALPHA, PENALTY, N_FACTORS = 3.0, 5.0, 12
@@ -63,6 +64,17 @@ def test_the_objective_falls_from_iteration_to_iteration() -> None:
     weight = shop(150, 60, 12, 2)
     losses = [loss(weight, *fitted(weight, n)) for n in range(1, 8)]
     assert losses == sorted(losses, reverse=True)
+
+
+def test_a_few_sweeps_from_the_factors_of_nearly_the_same_matrix_are_enough() -> None:
+    weight = shop(200, 80, 12, 5)
+    earlier = weight.copy()
+    earlier.data[np.random.default_rng(0).random(earlier.nnz) < 0.03] = 0
+    earlier.eliminate_zeros()
+    start = fitted(earlier, 15)[1]
+    warm = factorize(weight, N_FACTORS, ALPHA, PENALTY, N_WARM_ITERATIONS, np.random.default_rng(0), 1, start)
+    assert loss(weight, *warm) <= 1.002 * loss(weight, *fitted(weight, 15))
+    assert loss(weight, *fitted(weight, N_WARM_ITERATIONS)) > 1.001 * loss(weight, *warm), "the start is what helps"
 
 
 def test_rows_of_few_entries_are_solved_exactly() -> None:
