@@ -10,7 +10,21 @@ from typing import Annotated, Final
 import typer
 
 import recsys
-from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, store, train, tune
+from cli import (
+    attribution,
+    bundles,
+    data,
+    evaluate,
+    explain,
+    keys,
+    placements,
+    recommend,
+    segments,
+    serve,
+    store,
+    train,
+    tune,
+)
 from cli.output import show_lines, tell
 from recsys.core.errors import RecsysError, RequestError
 
@@ -34,7 +48,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for family in (data, train, tune, evaluate, serve, recommend, explain, attribution):
+    for family in (data, train, tune, evaluate, serve, recommend, explain, segments, attribution):
         family.register(app)
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")

@@ -233,6 +233,7 @@ def _learned(engine: Engine) -> dict[str, Any]:
         "orders": list(engine.blends.sentences()),
         "blends": engine.blends.to_dict(),
         "settings": engine.blends.settings.to_dict(),
+        "churn": engine.segments.churn.to_dict(),
     }
 
 

@@ -86,6 +86,26 @@ IDENTITIES: Final[dict[str, pl.DataType]] = {
     "user_id": pl.String(),
 }
 
+SEGMENTS: Final[dict[str, pl.DataType]] = {
+    "life_cycle": pl.String(),
+    "is_high_value": pl.Boolean(),
+    "n_orders": pl.Int64(),
+    "average_order": pl.Float64(),
+    "rfm_recency": pl.Int64(),
+    "rfm_frequency": pl.Int64(),
+    "rfm_monetary": pl.Int64(),
+    "discount_share": pl.Float64(),
+    "interests": pl.List(pl.String()),
+    "habitual_hour": pl.Int64(),
+    "habitual_weekday": pl.Int64(),
+    "habitual_channel": pl.String(),
+    "repeat_probability": pl.Float64(),
+    "churn_probability": pl.Float64(),
+    "lifetime_value": pl.Float64(),
+    "is_slowing": pl.Boolean(),
+}
+"""Segments of a user, computed from the user's events; filters read them as `user.segment.NAME`."""
+
 PERSONALIZATION: Final = "personalization"
 """Column of users; False for a user who opted out of lists that need a history."""
 

@@ -28,6 +28,7 @@ from recsys.core.schema import (
     USERS,
     DatasetInfo,
 )
+from recsys.data.channels import channel_codes, frequent_channels
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 from recsys.data.orders import OrderCounts, basket_number, receipt, settle_orders
 from recsys.data.variants import resolve_products
@@ -62,8 +63,11 @@ class Events:
         event_type: int8, index in `schema.EVENT_NAMES`.
         timestamp: int64, seconds since 1970 UTC.
         hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
+        weekday: int8, the user's local day of the week, 1 Monday to 7 Sunday.
         rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
         price: float32, price of one piece, NaN for unknown.
+        quantity: float32, number of pieces, NaN for unknown.
+        channel: int16, index in `Dataset.channels`, -1 for unknown.
     """
 
     user_idx: npt.NDArray[np.int32]
@@ -72,8 +76,11 @@ class Events:
     event_type: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int8]
+    weekday: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
     price: npt.NDArray[np.float32]
+    quantity: npt.NDArray[np.float32]
+    channel: npt.NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -106,6 +113,7 @@ class Dataset:
         n_product_events: number of events with the id of a product, which count for one of its variants.
         items_from, offers_from: moment that rows without `updated_at` are from, seconds since 1970; 0 if unknown.
         basket_keys: int32 (n_baskets,), `basket_number` of each basket.
+        channels: names of the sales channels, at most 1,000, the most frequent first.
     """
 
     users: IdMap
@@ -127,6 +135,7 @@ class Dataset:
     items_from: float = 0.0
     offers_from: float = 0.0
     basket_keys: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    channels: tuple[str, ...] = ()
 
     @cached_property
     def target_events(self) -> Events:
@@ -235,7 +244,8 @@ def build_dataset(
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
-    columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope)
+    channels = frequent_channels(events["channel"])
+    columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope, channels)
     return Dataset(
         users=user_ids,
         items=item_ids,
@@ -250,6 +260,7 @@ def build_dataset(
         is_catalog_complete=is_catalog_complete,
         n_product_events=n_product_events,
         basket_keys=basket_keys,
+        channels=channels,
     )
 
 
@@ -260,6 +271,7 @@ def _event_columns(
     item_ids: IdMap,
     timezone: str,
     receipt_scope: tuple[str, ...],
+    channels: tuple[str, ...],
 ) -> tuple[Events, npt.NDArray[np.int32]]:
     """Return the events as columns, and the number of each basket by its name."""
     day = pl.col("local").dt.date().cast(pl.String)
@@ -284,8 +296,11 @@ def _event_columns(
         event_type=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
         timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
         hour=hour.cast(pl.Int8).to_numpy(),
+        weekday=local["local"].dt.weekday().cast(pl.Int8).to_numpy(),
         rating_weight=_rating_weights(local["value"]),
         price=local["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        quantity=local["quantity"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        channel=channel_codes(local["channel"], channels),
     )
     return columns, keys
 

@@ -34,6 +34,8 @@ from recsys.models.temporal.popularity import PopularityConfig, PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
 from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.search.vector_index import FlatIndex
+from recsys.segments.config import SegmentConfig
+from recsys.segments.table import NO_SEGMENTS, SegmentModel
 
 OFFERED_BYTES: Final = 256 * 2**20
 """Memory for catalogs with the prices and availability of offers in place."""
@@ -68,6 +70,7 @@ class EngineConfig:
     timeofday: TimeOfDayConfig = field(default_factory=TimeOfDayConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     blend: BlendConfig = field(default_factory=BlendConfig)
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class Engine:
         items_table: one row per item: the columns of `schema.ITEMS` and the shop's own.
         users_table: one row per user: the columns of `schema.USERS` and the shop's own.
         index: the hybrid embedding, searchable.
+        segments: what the segments of users are computed with.
         offers: prices and availability by region, store and channel; see `recsys.pipeline.offer_view`.
     """
 
@@ -175,6 +179,7 @@ class Engine:
     index: FlatIndex
     rankers: Rankers = field(default_factory=Rankers)
     blends: Blends = field(default_factory=Blends)
+    segments: SegmentModel = NO_SEGMENTS
     offers: Offers = NO_KNOWN_OFFERS
     item_sets: ItemSetModel = NO_ITEM_SETS
 

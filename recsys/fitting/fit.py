@@ -29,6 +29,7 @@ from recsys.models.pairs.sequence import fit_sequence
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
 from recsys.search.vector_index import FlatIndex
+from recsys.segments.table import NO_SEGMENTS, fit_segments
 
 
 def fit_models(
@@ -96,6 +97,10 @@ def fit_models(
         item_sets = _item_sets(dataset, catalog, content, counts, info, config)
     progress("sequences")
     sequence = fit_sequence(dataset, config.sequence)
+    segments = NO_SEGMENTS
+    if not user_lists_only:
+        progress("segments")
+        segments = fit_segments(dataset, catalog, config.segments, np.random.default_rng(config.seed))
     progress("history and index")
     return Engine(
         config=config,
@@ -115,6 +120,7 @@ def fit_models(
         sequence=sequence,
         timeofday=timeofday,
         index=FlatIndex.build(hybrid.vectors),
+        segments=segments,
         offers=Offers(dataset.offers),
         item_sets=item_sets,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import polars as pl
 
 from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
 from recsys.bundles.registry import current_version, live_log_beside
@@ -33,6 +34,7 @@ from recsys.pipeline.explain import Explanation, explain
 from recsys.pipeline.offer_view import offer_context_key
 from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.pipeline.resolve import user_attributes
+from recsys.pipeline.user_segments import all_segments
 from recsys.retrieval.audience import audience_scores
 from recsys.retrieval.block_search import BlockSearch
 from recsys.rules.loader import read_placements
@@ -355,6 +357,14 @@ class Recommender:
                 [(self.engine.users.ids[user], float(column[user])) for user in best[column[best] > 0].tolist()]
             )
         return lists
+
+    def segments(self, as_of: datetime | None = None) -> pl.DataFrame:
+        """Returns the segments of all users who did not opt out: `user_id` and the columns of `schema.SEGMENTS`.
+
+        Args:
+            as_of: an aware moment; that of the latest known event if not given.
+        """
+        return all_segments(self.engine, self._moment(as_of), self.live)
 
     def examples(self) -> SampleIds:
         """Returns a user with a longer history than nine in ten, and the best seller."""

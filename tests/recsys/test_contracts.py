@@ -30,6 +30,7 @@ from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
 from recsys.models.temporal.timeofday import fit_timeofday
 from recsys.ranking.fit import fit_engine
+from recsys.segments.table import fit_segments
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.same import assert_finite, assert_same, contents
 from tests.shop import TIMEZONE, ShopTables, moment, small_config
@@ -78,6 +79,9 @@ FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {
     "sequence": lambda dataset: fit_sequence(dataset, CONFIG.sequence),
     "timeofday": lambda dataset: fit_timeofday(dataset, read_catalog(dataset.catalog), CONFIG.timeofday),
     "history": lambda dataset: build_history(dataset, CONFIG.history),
+    "segments": lambda dataset: fit_segments(
+        dataset, read_catalog(dataset.catalog), CONFIG.segments, np.random.default_rng(0)
+    ),
     "catalog": lambda dataset: read_catalog(dataset.catalog),
 }
 

@@ -112,6 +112,40 @@ def plot_importances(importances: Mapping[str, float]) -> str:
     return _drawn("importances", 0.9 + 0.24 * len(strongest), draw)
 
 
+def plot_calibration(bins: Sequence[tuple[float, float]]) -> str:
+    """Plot the observed share against the predicted probability, as of equal groups; calibrated ones lie on the line.
+
+    Args:
+        bins: mean probability and observed share of each group, ascending.
+    """
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        predicted, observed = [100 * each for each, _ in bins], [100 * each for _, each in bins]
+        end = 1.05 * max(*predicted, *observed, 1.0)
+        ax.plot([0, end], [0, end], color="#5A5A5A", linestyle="--", linewidth=1, label="as predicted")
+        ax.plot(predicted, observed, color=TREATMENT_COLORS[0], marker="o", label="observed")
+        ax.set(xlim=(0, end), ylim=(0, end), xlabel="predicted churn (%)", ylabel="observed churn (%)")
+        ax.legend(loc="upper left")
+
+    return _drawn("calibration", 4.2, draw)
+
+
+def plot_shares(shares: Mapping[str, float]) -> str:
+    """Plot the share of each group as a bar, the first on top."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        bars = ax.barh(range(len(shares)), [100 * share for share in shares.values()], color=TREATMENT_COLORS[0])
+        ax.bar_label(bars, fmt="%.1f %%", padding=3)
+        ax.set_yticks(range(len(shares)), list(shares))
+        ax.invert_yaxis()
+        ax.grid(visible=False, axis="y")
+        ax.set(xlabel="share of users (%)")
+
+    return _drawn("shares", 0.9 + 0.32 * len(shares), draw)
+
+
 def _draw_dial(ax: Axes, points: Sequence[TradeoffPoint], x_of: Callable[[TradeoffPoint], Interval]) -> None:
     known = [point for point in points if math.isfinite(x_of(point).value)]
     turned = [point for point in known if point.tail_discount is not None]

@@ -28,6 +28,7 @@ STAGES = [
     "co-purchase",
     "item sets",
     "sequences",
+    "segments",
     "history and index",
 ]
 
