@@ -37,6 +37,10 @@ def serve(
             help="TOML file of the shop's lists, read again when it changes.", show_default="the built-in lists"
         ),
     ] = None,
+    experiments: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of experiments; see `recsys experiments`.", show_default="no experiments"),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(help="File of API keys, as `recsys keys create` writes it.", show_default="no keys"),
@@ -51,7 +55,7 @@ def serve(
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    settings = load_settings(**given, store=store, placements=placements, keys=keys)
+    settings = load_settings(**given, store=store, placements=placements, experiments=experiments, keys=keys)
     if settings.models.is_dir() and not versions(settings.models):
         tell(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"

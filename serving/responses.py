@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from recsys.core.request import Recommendations, to_wire
+from recsys.core.request import Recommendations, Request, to_wire
 
 _ID: Final = re.compile("[0-9a-f]{16}-([0-9a-f]{1,12})-[0-9a-f]+")
 
@@ -26,15 +27,22 @@ class ResponseMeta(msgspec.Struct, frozen=True):
         recommendation_id: unique to this response; send it with later events, for attribution.
         as_of: the moment that the response is for.
         next_page_token: send it as `page_token` to get the next page; null on the last page.
+        experiments: the user's variant by experiment; only where the list is in one.
     """
 
     recommendation_id: str
     as_of: Time
     next_page_token: str | None
+    experiments: dict[str, str] | UnsetType = UNSET
 
 
 ANSWER = (ResponseMeta, Recommendations)
 """The types whose fields, in this order, are those of one response."""
+
+
+def exposures_of(request: Request) -> dict[str, str] | UnsetType:
+    """Return the user's variant by experiment, UNSET where the list of the request is in none."""
+    return UNSET if request.variant is None else dict(request.variant.exposures)
 
 
 class ReasonResponse(msgspec.Struct, frozen=True):

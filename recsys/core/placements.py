@@ -201,6 +201,19 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class ListVariant:
+    """The variant of a list that experiments give to a user.
+
+    Attributes:
+        placement: its definition; None for that of the shop.
+        exposures: the user's variant by experiment, as it is logged; not empty.
+    """
+
+    placement: Placement | None
+    exposures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Page:
     """Several lists that are shown together, no item twice.
 

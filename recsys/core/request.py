@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from recsys.core.placements import ListVariant
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -47,6 +50,7 @@ class Request:
         log_seq: number of the last entry of the live log whose events count; all if None.
         exclude: items that are not listed, nor variants of them.
         explain: whether the response has scores by source and the features of the ranker.
+        variant: the variant of the list that experiments give to the user; None for the shop's own list.
     """
 
     placement: str
@@ -64,6 +68,7 @@ class Request:
     log_seq: int | None = None
     exclude: tuple[str, ...] = ()
     explain: bool = False
+    variant: ListVariant | None = None
 
 
 class Reason:

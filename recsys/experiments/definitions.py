@@ -17,6 +17,9 @@ from recsys.core.config.toml_reader import Faults, fields_of, read_fields
 CONTROL: Final = "control"
 """Name of the variant that every other one is compared with; it changes nothing."""
 
+HOLDOUT: Final = "holdout"
+"""Name under which exposures of the permanent holdout are logged; no experiment can have it."""
+
 MetricName = Literal["ctr", "conversion", "revenue_per_shopper", "average_order"]
 ErrorRate = Annotated[float, Meta(gt=0, le=0.5)]
 Power = Annotated[float, Meta(ge=0.5, lt=1)]
@@ -183,7 +186,9 @@ def parse_experiments(document: Mapping[str, Any]) -> ExperimentFile:
     experiments = {}
     for name, table in _table(document, "experiments", "", faults).items():
         path = f"experiments.{name}"
-        if isinstance(table, Mapping):
+        if name == HOLDOUT:
+            faults.refuse(path, HOLDOUT, "another name: this one is that of the permanent holdout")
+        elif isinstance(table, Mapping):
             experiments[name] = _experiment(name, table, salts, path, faults)
         else:
             faults.refuse(path, table, f"a table, such as [{path}]")

@@ -47,6 +47,8 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
         raise RequestError(
             "placement", f"{request.placement!r} is not a placement: choose from {', '.join(placements)}"
         )
+    if request.variant is not None and request.variant.placement is not None:
+        placement = request.variant.placement
     if not 1 <= request.limit <= MAX_LIMIT:
         raise RequestError("limit", f"limit is {request.limit}, out of range: choose 1 to {MAX_LIMIT}")
     if placement.anchor == "item" and not request.item_ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -12,6 +12,7 @@ import polars as pl
 from recsys.core.errors import ConfigError, FilterError
 from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.filters.filter import compile_filter
+from recsys.rules.list_variants import ListVariants
 
 NO_PAGES: Final[Mapping[str, Page]] = MappingProxyType({})
 
@@ -23,21 +24,31 @@ class PlacementRegistry:
     Attributes:
         placements: by name, those that are built in too.
         pages: by name.
+        variants: the lists of experiments; None without any.
     """
 
     placements: Mapping[str, Placement] = field(default_factory=lambda: PLACEMENTS)
     pages: Mapping[str, Page] = field(default_factory=lambda: NO_PAGES)
+    variants: ListVariants | None = None
 
     def faults(self, schema: Mapping[str, pl.DataType]) -> list[str]:
         """Returns the errors of the filters for a catalog with these columns; each names its key and the position."""
         found = []
-        for placement in self.placements.values():
+        for path, placement in self._paths():
             for key, text in placement.filters:
                 try:
                     compile_filter(text, schema)
                 except FilterError as error:
-                    found.append(f"'placements.{placement.name}.{key}': {error}")
+                    found.append(f"'{path}.{key}': {error}")
         return found
+
+    def _paths(self) -> Iterator[tuple[str, Placement]]:
+        """Every definition with its key in its file."""
+        for placement in self.placements.values():
+            yield f"placements.{placement.name}", placement
+        if self.variants is not None:
+            for (experiment, variant, name), placement in self.variants.variants.items():
+                yield f"experiments.{experiment}.variants.{variant}.placements.{name}", placement
 
     def check(self, schema: Mapping[str, pl.DataType]) -> None:
         """Checks every filter against the columns of a catalog.

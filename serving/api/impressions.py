@@ -19,6 +19,7 @@ from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import user_columns
 
 MAX_SENT: Final = 1000
+MAX_EXPERIMENTS: Final = 100
 
 Outcome = Literal["accepted", "duplicate", "conflict", "erased"]
 OUTCOMES: Final[dict[AppendOutcome, Outcome]] = {
@@ -54,6 +55,7 @@ class SentList(msgspec.Struct, frozen=True, kw_only=True):
         model_version: as in the response.
         fallback_used: as in the response.
         items: those that were sent, in their order.
+        experiments: as in the response, for the analysis of experiments.
         sent_at: when; the server's clock if not given.
         user_id: the user, if known.
         visitor_id: the visitor, if nobody is logged in.
@@ -65,6 +67,7 @@ class SentList(msgspec.Struct, frozen=True, kw_only=True):
     model_version: Label = ""
     fallback_used: bool = False
     items: Annotated[list[SentItem], Meta(min_length=1, max_length=MAX_LIMIT)]
+    experiments: Annotated[dict[Name, Name], Meta(max_length=MAX_EXPERIMENTS)] | None = None
     sent_at: Timestamp | None = None
     user_id: Id | None = None
     visitor_id: Id | None = None
@@ -126,6 +129,8 @@ def _entry(sent: SentList, at: int, received_at: float, live: LiveView | None) -
         "fallback_used": sent.fallback_used,
         "items": [_item(item, position) for position, item in enumerate(sent.items, 1)],
     }
+    if sent.experiments:
+        body["experiments"] = sent.experiments
     # The list is as old as its id: one from before an erasure of its user is refused, whenever it is reported.
     shown_at = min(made_at(sent.recommendation_id) or received_at, received_at)
     return LogEntry(

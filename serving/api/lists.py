@@ -31,7 +31,7 @@ from serving.http.body import Body
 from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation
 from serving.problems import shown
-from serving.responses import ANSWER, ResponseMeta, Time, encode, merge_json, moment
+from serving.responses import ANSWER, ResponseMeta, Time, encode, exposures_of, merge_json, moment
 from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import ImpressionPayload, impression_payload, user_columns
 from serving.runtime.snapshot import Snapshot
@@ -68,11 +68,13 @@ class PageList(Recommendations):
         recommendation_id: unique to this list; send it with later events, for attribution.
         titles: titles of the list by language, from the file of placements.
         explanations: for each item, in the order of the list, the parts of its score; only with `explain`.
+        experiments: the user's variant by experiment; only where the list is in one.
     """
 
     recommendation_id: str
     titles: dict[str, str]
     explanations: tuple[ScoreBreakdown, ...] | UnsetType = UNSET
+    experiments: dict[str, str] | UnsetType = UNSET
 
 
 class PageResponse(msgspec.Struct, frozen=True):
@@ -167,7 +169,8 @@ def page_response(
     as_of = found.state.query.now
     listed = found.recommendations
     recommendation_id = new_recommendation_id(app_context, snapshot, request, listed, as_of, log=log)
-    return merge_json(ResponseMeta(recommendation_id, moment(as_of), token), encode(found.recommendations))
+    meta = ResponseMeta(recommendation_id, moment(as_of), token, exposures_of(request))
+    return merge_json(meta, encode(found.recommendations))
 
 
 def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest) -> bytes:
@@ -186,13 +189,13 @@ def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest)
     shelves = []
     for found in compose_page(recommender, page, requests.__getitem__):
         listed = found.recommendations
-        recommendation_id = new_recommendation_id(
-            app_context, snapshot, requests[listed.placement], listed, as_of, log=body.log
-        )
+        request = requests[listed.placement]
+        recommendation_id = new_recommendation_id(app_context, snapshot, request, listed, as_of, log=body.log)
         fields = {each.name: getattr(listed, each.name) for each in dataclass_fields(Recommendations)}
         titles = dict(recommender.placements[listed.placement].titles)
         parts = score_breakdown(found) if body.explain else UNSET
-        shelves.append(PageList(**fields, recommendation_id=recommendation_id, titles=titles, explanations=parts))
+        fields |= {"recommendation_id": recommendation_id, "titles": titles, "experiments": exposures_of(request)}
+        shelves.append(PageList(**fields, explanations=parts))
     return encode(PageResponse(page.name, moment(as_of), recommender.version, tuple(shelves)))
 
 
@@ -239,7 +242,7 @@ def new_recommendation_id(
     recommendation_id = app_context.id_generator.next()
     if log:
         user_ids = user_columns(snapshot.recommender.live, request)
-        payload = impression_payload(listed)
+        payload = impression_payload(listed, request.variant)
         app_context.impressions.record(recommendation_id, shown_at, payload, user_ids, snapshot.log_seq)
     return recommendation_id
 

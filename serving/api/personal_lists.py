@@ -12,7 +12,7 @@ from recsys.core.request import Request
 from recsys.eventlog.identities import user_key
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import request_fingerprint, start_token
-from serving.responses import ResponseMeta, encode, merge_json, moment
+from serving.responses import ResponseMeta, encode, exposures_of, merge_json, moment
 from serving.runtime.answer_cache import CachedAnswer, LiveState, PersonalKey
 from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import impression_payload, user_columns
@@ -33,7 +33,7 @@ def first_page(app_context: AppContext, snapshot: Snapshot, request: Request, *,
     state, recommender = snapshot.personal.state(), snapshot.recommender
     found = recommender.recommend_for(request)
     token = start_token(recommender, request, found, app_context.page_seal())
-    answer = CachedAnswer(encode(found), impression_payload(found), token, log_seq=snapshot.log_seq)
+    answer = CachedAnswer(encode(found), impression_payload(found, request.variant), token, log_seq=snapshot.log_seq)
     _keep(snapshot, request, [item.item_id for item in found.items], answer, state)
     return _response(app_context, snapshot, request, answer, log=log)
 
@@ -59,7 +59,8 @@ def _keep(snapshot: Snapshot, request: Request, item_ids: list[str], answer: Cac
 def _key(snapshot: Snapshot, request: Request) -> PersonalKey | None:
     """Return the key of a request, None for one whose list may be another one each time."""
     recommender = snapshot.recommender
-    placement = recommender.placements.get(request.placement)
+    changed = None if request.variant is None else request.variant.placement
+    placement = recommender.placements.get(request.placement) if changed is None else changed
     if not snapshot.personal.is_enabled or placement is None or _is_random(placement) or request.explain:
         return None
     return PersonalKey(
@@ -69,6 +70,7 @@ def _key(snapshot: Snapshot, request: Request) -> PersonalKey | None:
         request.as_of // MINUTE_S,
         request_fingerprint(request),
         recommender.offer_context_key(request) if recommender.has_offers else NO_SCOPE,
+        () if request.variant is None else tuple(sorted(request.variant.exposures.items())),
     )
 
 
@@ -83,4 +85,5 @@ def _response(
     if log:
         user_ids = user_columns(snapshot.recommender.live, request)
         app_context.impressions.record(recommendation_id, request.as_of, answer.payload, user_ids, answer.log_seq)
-    return merge_json(ResponseMeta(recommendation_id, moment(request.as_of), answer.token), answer.body)
+    meta = ResponseMeta(recommendation_id, moment(request.as_of), answer.token, exposures_of(request))
+    return merge_json(meta, answer.body)

@@ -7,13 +7,14 @@ from typing import Annotated, Final, get_args
 import msgspec
 from msgspec import Meta
 
-from recsys.core.placements import Anchor
+from recsys.core.placements import Anchor, ListVariant
 from recsys.core.request import DEFAULT_LIMIT, Request
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
 from serving.http.fields import Filter, Id, Integer, Label, Limit, Name, PageToken, Parameters, Share, Timestamp
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import moment
 from serving.runtime.app_context import AppContext
+from serving.runtime.impressions import unit_of
 from serving.runtime.snapshot import Snapshot
 
 MAX_SEED_ITEMS: Final = 100
@@ -60,14 +61,16 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
             RequestError: the filter is invalid.
         """
         places = (("region", self.region), ("store", self.store), ("channel", self.channel))
+        variant = variant_for(snapshot, self.placement, self.user_id)
         return Request(
             placement=self.placement,
             as_of=as_of,
-            limit=limit_of(snapshot, self.placement, self.limit),
+            limit=limit_of(snapshot, self.placement, self.limit, variant),
             user_id=self.user_id,
             item_ids=item_ids,
             filter=snapshot.recommender.filter(self.filter),
             context={name: value for name, value in places if value is not None},
+            variant=variant,
         )
 
 
@@ -143,10 +146,11 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
     Raises:
         RequestError: the filter is invalid.
     """
+    variant = variant_for(snapshot, placement, body.user_id, body.visitor_id, body.session_id)
     return Request(
         placement=placement,
         as_of=as_of,
-        limit=limit_of(snapshot, placement, body.limit),
+        limit=limit_of(snapshot, placement, body.limit, variant),
         user_id=body.user_id,
         item_ids=tuple(body.item_ids),
         visitor_id=body.visitor_id,
@@ -155,13 +159,30 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
         context=body.context,
         diversity=body.diversity,
         tail_share=body.tail_share,
+        variant=variant,
     )
 
 
-def limit_of(snapshot: Snapshot, placement: str, given: int | None) -> int:
-    """Return the number of items: as given, else the placement's own."""
+def variant_for(
+    snapshot: Snapshot,
+    placement: str,
+    user_id: str | None,
+    visitor_id: str | None = None,
+    session_id: str | None = None,
+) -> ListVariant | None:
+    """Return the variant of a list that experiments give to a user; None for nobody, and for who has opted out."""
+    variants = snapshot.recommender.book.variants
+    if variants is None:
+        return None
+    return variants.choose(placement, unit_of(snapshot.recommender.live, user_id, visitor_id, session_id))
+
+
+def limit_of(snapshot: Snapshot, placement: str, given: int | None, variant: ListVariant | None = None) -> int:
+    """Return the number of items: as given, else that of the user's variant, else the placement's own."""
     if given is not None:
         return given
+    if variant is not None and variant.placement is not None:
+        return variant.placement.limit
     known = snapshot.recommender.placements.get(placement)
     return DEFAULT_LIMIT if known is None else known.limit
 

@@ -9,7 +9,18 @@ from recsys.core.placements import Anchor
 from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, read_token, start_token
-from serving.api import batch, catalog, events, explain, identity, impressions, lists, personal_lists, versions
+from serving.api import (
+    batch,
+    catalog,
+    events,
+    experiments,
+    explain,
+    identity,
+    impressions,
+    lists,
+    personal_lists,
+    versions,
+)
 from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
@@ -81,7 +92,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
     found = recommender.recommend_for(request)
     named = recommender.current.items.rows((call.item_id, *(item.item_id for item in found.items)))
     token = start_token(recommender, request, found, seal)
-    answer = CachedAnswer(encode(found), impression_payload(found), token, tuple(named.tolist()))
+    answer = CachedAnswer(encode(found), impression_payload(found, request.variant), token, tuple(named.tolist()))
     snapshot.cache.put(_answer_key(snapshot, call, as_of, limit), answer, state)
     return _item_response(app_context, as_of, answer, log=call.log)
 
@@ -215,4 +226,5 @@ OPERATIONS: Final = (
     *catalog.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,
+    *experiments.OPERATIONS,
 )

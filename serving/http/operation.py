@@ -29,7 +29,7 @@ from serving.runtime.list_queue import always
 MAX_URL_BYTES: Final = 24_576
 """All parameters of a call, percent-encoded: enough for the longest filter in any script; uvicorn has no limit."""
 
-Tag = Literal["recommendations", "events", "catalog", "users", "models", "operations"]
+Tag = Literal["recommendations", "events", "catalog", "users", "models", "experiments", "operations"]
 
 Answer = bytes | AsyncIterator[bytes]
 

@@ -53,6 +53,7 @@ class PersonalKey(NamedTuple):
         minute: of the moment that the response is for, since 1970.
         fingerprint: of everything else in the request; see `recsys.pipeline.pagination.request_fingerprint`.
         offers: that apply.
+        variants: the user's variant by experiment.
     """
 
     placement: str
@@ -61,6 +62,7 @@ class PersonalKey(NamedTuple):
     minute: int
     fingerprint: str
     offers: OffersKey = ((), ())
+    variants: tuple[tuple[str, str], ...] = ()
 
 
 class CachedAnswer(NamedTuple):

@@ -103,7 +103,7 @@ class BundleWatcher:
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
         self._bundle_error: str | None = None
-        self._placement_file = PlacementFile(settings.placements)
+        self._placement_file = PlacementFile(settings.placements, settings.experiments)
         self.current: Snapshot | None = None
         self._caught_up: Snapshot | None = None
 

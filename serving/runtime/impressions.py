@@ -18,6 +18,7 @@ from zlib import crc32
 import msgspec
 
 from recsys.core.errors import RecsysError, StoreError
+from recsys.core.placements import ListVariant
 from recsys.core.request import Recommendations, Request
 from recsys.eventlog.identities import user_key
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
@@ -50,12 +51,14 @@ class ImpressionPayload(NamedTuple):
     Attributes:
         placement, model_version, fallback_used: as in the response.
         items: JSON array with an object for each item.
+        experiments: the user's variant by experiment, None if the list is in none.
     """
 
     placement: str
     model_version: str
     fallback_used: bool
     items: msgspec.Raw
+    experiments: dict[str, str] | None = None
 
 
 class Impression(NamedTuple):
@@ -131,6 +134,8 @@ class Impressions:
     ) -> None:
         """Queue an impression, if the list is in the sample; any thread may call it, it takes about a microsecond.
 
+        A list of an experiment is always recorded.
+
         Args:
             recommendation_id: of the response; it alone decides whether the list is in the sample.
             at: the moment that the response is for, seconds since 1970.
@@ -138,7 +143,7 @@ class Impressions:
             user_ids: the user, None if none is to be stored.
             log_seq: number of the last entry of the live log that the list was made with.
         """
-        if crc32(recommendation_id.encode()) >= self._threshold:
+        if payload.experiments is None and crc32(recommendation_id.encode()) >= self._threshold:
             return
         impression = Impression(recommendation_id, at, payload, user_ids, self._received_at(), log_seq)
         with self._lock:
@@ -202,11 +207,13 @@ class Impressions:
 
     def _body(self, impression: Impression) -> dict[str, Any]:
         body = impression.payload._asdict() | (impression.user_ids or {})
+        if body.pop("experiments") is not None:
+            return body | {"experiments": impression.payload.experiments}
         return body if self._sample == 1 else body | {"sampled": self._sample}
 
 
-def impression_payload(listed: Recommendations) -> ImpressionPayload:
-    """Return the log's form of a list."""
+def impression_payload(listed: Recommendations, variant: ListVariant | None = None) -> ImpressionPayload:
+    """Return the log's form of a list, and of the variant that its user has."""
     items = [
         ImpressionItem(
             item.item_id,
@@ -216,18 +223,26 @@ def impression_payload(listed: Recommendations) -> ImpressionPayload:
         )
         for position, item in enumerate(listed.items, 1)
     ]
-    return ImpressionPayload(listed.placement, listed.model_version, listed.fallback_used, msgspec.Raw(_encode(items)))
+    experiments = None if variant is None else dict(variant.exposures)
+    encoded = msgspec.Raw(_encode(items))
+    return ImpressionPayload(listed.placement, listed.model_version, listed.fallback_used, encoded, experiments)
+
+
+def unit_of(
+    live: LiveView | None, user_id: str | None, visitor_id: str | None = None, session_id: str | None = None
+) -> str | None:
+    """Return the root of the chain of a user's merged ids; None if there is no user, or the user has opted out."""
+    key = user_key(user_id, visitor_id, session_id)
+    if key is None or live is None:
+        return key
+    root, opted_out = live.identities.target(key), live.profiles.is_opted_out
+    return None if opted_out(key) or opted_out(root) else root
 
 
 def user_columns(live: LiveView | None, request: Request) -> UserColumns | None:
     """Return the ids of the request's user; None if there is none, or the user has opted out."""
-    key = user_key(request.user_id, request.visitor_id, request.session_id)
-    if key is None:
+    if unit_of(live, request.user_id, request.visitor_id, request.session_id) is None:
         return None
-    if live is not None:
-        opted_out = live.profiles.is_opted_out
-        if opted_out(key) or opted_out(live.identities.target(key)):
-            return None
     ids = (("user_id", request.user_id), ("visitor_id", request.visitor_id), ("session_id", request.session_id))
     return {name: value for name, value in ids if value is not None}
 

@@ -12,35 +12,38 @@ import polars as pl
 from recsys.bundles.bundle import TABLE_FILES
 from recsys.bundles.registry import current_version
 from recsys.core.errors import ConfigError, RecsysError
-from recsys.core.files import file_signature
+from recsys.core.files import FileSignature, file_signature
 from recsys.data.row_changes import ATTRIBUTES, promote_dtype
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES
+from recsys.experiments.state import state_path
 from recsys.rules.loader import read_placements
-from recsys.rules.placement_registry import BUILT_IN
+from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
+from recsys.rules.variant_loader import read_with_experiments
 from serving.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 class PlacementFile:
-    """Follows a file of placements; a broken version is refused, and the one before is still served.
+    """Follows the files of placements and of experiments; a broken version is refused, the one before still served.
 
     Args:
-        path: the file, None for the built-in lists.
+        path: the file of placements, None for the built-in lists.
+        experiments: the file of experiments, None for none; its states are followed too.
 
     Attributes:
         book: the placements of the last good version.
         last_error: why the newest version is not served, None if it is.
 
     Raises:
-        ConfigError: names everything that is wrong with the file, except filters: those need a catalog.
+        ConfigError: names everything that is wrong with a file, except filters: those need a catalog.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._seen = None if path is None else file_signature(path)
-        self.book = BUILT_IN if path is None else read_placements(path)
+    def __init__(self, path: Path | None, experiments: Path | None = None) -> None:
+        self._path, self._experiments = path, experiments
+        self._seen = self._signature()
+        self.book = read_lists(path, experiments)
         self.last_error: str | None = None
 
     def poll(self, schema: Mapping[str, pl.DataType] | None) -> bool:
@@ -52,31 +55,50 @@ class PlacementFile:
         Returns:
             Whether `book` has changed.
         """
-        if self._path is None:
-            return False
-        signature = file_signature(self._path)
+        signature = self._signature()
         if signature == self._seen:
             return False
         self._seen = signature
         try:
-            self.book = read_placements(self._path, schema)
+            self.book = read_lists(self._path, self._experiments, schema)
         except ConfigError as error:
             self.last_error = f"the newest placements are refused, the earlier ones are still served: {error}"
             logger.error("%s", self.last_error)
             return False
         self.last_error = None
-        logger.info("the placements of %s are being served", self._path)
+        logger.info("the placements of %s are being served", self._path or self._experiments)
         return True
+
+    def _signature(self) -> tuple[FileSignature | None, ...]:
+        paths = (
+            [self._path]
+            if self._experiments is None
+            else [self._path, self._experiments, state_path(self._experiments)]
+        )
+        return tuple(None if path is None else file_signature(path) for path in paths)
+
+
+def read_lists(
+    placements: Path | None, experiments: Path | None, schema: Mapping[str, pl.DataType] | None = None
+) -> PlacementRegistry:
+    """Read the lists of a shop, with those of its experiments if there are any.
+
+    Raises:
+        ConfigError: names everything that is wrong with a file.
+    """
+    if experiments is not None:
+        return read_with_experiments(placements, experiments, schema)
+    return BUILT_IN if placements is None else read_placements(placements, schema)
 
 
 def check_placements(settings: Settings) -> None:
-    """Check the file of placements that the settings name, if any, with the catalog of the current bundle, if any.
+    """Check the files of placements and experiments of the settings with the catalog of the current bundle, if any.
 
     Raises:
         ConfigError: names everything that is wrong with the file.
         StoreError: the live log cannot be opened.
     """
-    if settings.placements is None:
+    if settings.placements is None and settings.experiments is None:
         return
     try:
         version = current_version(settings.models)
@@ -86,12 +108,12 @@ def check_placements(settings: Settings) -> None:
     except (RecsysError, OSError, pl.exceptions.PolarsError):
         schema = None  # a missing or broken bundle is reported when it is opened
     try:
-        read_placements(settings.placements, schema)
+        read_lists(settings.placements, settings.experiments, schema)
     except ConfigError:
         added = {} if schema is None else _added_columns(settings.store_path)
         if not added:
             raise
-        read_placements(settings.placements, {**added, **(schema or {})})
+        read_lists(settings.placements, settings.experiments, {**added, **(schema or {})})
 
 
 def _added_columns(path: Path) -> dict[str, pl.DataType]:

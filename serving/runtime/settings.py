@@ -35,6 +35,11 @@ class Settings(BaseSettings):
         description="TOML file of the shop's placements, read again after each change; the built-in placements if not"
         " given.",
     )
+    experiments: Path | None = Field(
+        None,
+        description="TOML file of the shop's experiments, read again after each change of it or of its states; no"
+        " experiments if not given.",
+    )
     keys: Path | None = Field(None, description="File of the callers' keys; if not given, no key is required.")
     host: str = Field(
         "127.0.0.1", description="Address to listen on; a loopback address only, unless there is a file of keys."

@@ -81,6 +81,7 @@ def test_faults_are_named(changes: dict[str, Any], message: str) -> None:
         ({"layers": {"home": {"slat": "x"}}}, "'layers.home'"),
         ({"layers": {"home": {"salt": 3}}}, "'layers.home.salt' is 3, expected a text"),
         ({"holdout": {"share": 2}}, "'holdout.share' is 2"),
+        ({"experiments": {"holdout": {}}}, "'experiments.holdout' is 'holdout', expected another name"),
         ({"experiments": {"a": 3}}, "'experiments.a' is 3, expected a table"),
         ({"experiments": 3}, "'experiments' is 3, expected a table"),
     ],

@@ -1,0 +1,236 @@
+"""Calls about experiments: their definitions and states, and the change of a state."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.exceptions import HTTPException
+
+from recsys.core.config.toml_reader import read_toml
+from recsys.core.errors import ConfigError
+from recsys.core.timestamps import from_micros, utc_text
+from recsys.experiments.assignment import planned_shares
+from recsys.experiments.state import ExperimentBook, Status, change_state, read_experiments
+from recsys.experiments.transitions import START_SHARE, Transition, promote, ramp, retire, start, stop
+from recsys.rules.variant_loader import registry_of
+from serving.http.body import Body
+from serving.http.fields import Label, Name, NoParameters, Parameters
+from serving.http.operation import Operation
+from serving.problems import shown
+from serving.responses import encode
+from serving.runtime.app_context import AppContext
+from serving.runtime.settings import Settings, variable_of
+
+
+class OneExperiment(Parameters, frozen=True):
+    """One experiment.
+
+    Attributes:
+        experiment: its name in the file of experiments.
+    """
+
+    experiment: Name
+
+
+class WantedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state that an experiment is to have.
+
+    Attributes:
+        status: `running`, `stopped` or `promoted`.
+        share: of the shoppers, for `running`; 0.1 at the start and the present share later if not given.
+        winner: the variant that all shoppers get, for `promoted`.
+        retired: variants that are to be retired, for `running`; those that are retired already stay so.
+        why: the reason, for the history.
+    """
+
+    status: Literal["running", "stopped", "promoted"]
+    share: Annotated[float, Meta(gt=0, le=1)] | None = None
+    winner: Name | None = None
+    retired: tuple[Name, ...] = ()
+    why: Label = ""
+
+
+class VariantInfo(msgspec.Struct, frozen=True):
+    """One variant.
+
+    Attributes:
+        variant: its name.
+        share: its part of the experiment's shoppers; 0 once it is retired.
+        placements: changed keys by placement.
+    """
+
+    variant: str
+    share: float
+    placements: dict[str, Any]
+
+
+class ExperimentInfo(msgspec.Struct, frozen=True):
+    """One experiment.
+
+    Attributes:
+        experiment: its name.
+        status: draft, running, stopped or promoted.
+        share: of the shoppers of its part of the layer.
+        started_at, ended_at: RFC 3339, empty if not yet.
+        winner: the promoted variant, empty if none.
+        primary: metric of the verdict.
+        variants: the control first.
+    """
+
+    experiment: str
+    status: Status
+    share: float
+    started_at: str
+    ended_at: str
+    winner: str
+    primary: str
+    variants: tuple[VariantInfo, ...]
+
+
+class StateChangeInfo(msgspec.Struct, frozen=True):
+    """One change of a state.
+
+    Attributes:
+        at: RFC 3339.
+        command: start, ramp, stop, retire, promote or undo.
+        experiment: its name.
+        why: the reason.
+    """
+
+    at: str
+    command: str
+    experiment: str
+    why: str
+
+
+class ExperimentList(msgspec.Struct, frozen=True):
+    """All experiments.
+
+    Attributes:
+        experiments: in the order of the file.
+        history: all changes, the oldest first.
+    """
+
+    experiments: tuple[ExperimentInfo, ...]
+    history: tuple[StateChangeInfo, ...]
+
+
+async def list_experiments(app_context: AppContext, call: NoParameters) -> bytes:
+    """List all experiments with their states, and the history of changes; none without a file of experiments."""
+    path = app_context.settings.experiments
+    if path is None:
+        return encode(ExperimentList((), ()))
+    book = await asyncio.to_thread(_read, path)
+    history = (StateChangeInfo(each.at, each.command, each.experiment, each.why) for each in book.states.history)
+    return encode(ExperimentList(tuple(_info(book, name) for name in book.file.experiments), tuple(history)))
+
+
+async def put_experiment(app_context: AppContext, call: OneExperiment, body: WantedState) -> bytes:
+    """Start, ramp, stop or promote an experiment, or retire variants; all workers follow in about a second.
+
+    A call that is repeated changes nothing. 404 if there is no such experiment, 409 if the change is refused: shoppers
+    only come in, and a part of a layer has one experiment.
+    """
+    path = app_context.settings.experiments
+    if path is None:
+        raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
+    at = utc_text(from_micros(app_context.clock.now() * 1e6))
+    return encode(await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at))
+
+
+def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> ExperimentInfo:
+    book = _read(path)
+    if name not in book.file.experiments:
+        known = ", ".join(book.file.experiments) or "none"
+        raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
+    try:
+        for change in transitions(book, name, body, at):
+            book = change_state(path, change, partial(_check, settings))
+    except ConfigError as error:
+        raise HTTPException(409, f"the change is refused: {error}") from None
+    return _info(book, name)
+
+
+def transitions(book: ExperimentBook, name: str, body: WantedState, at: str) -> list[Transition]:
+    """Return the changes that lead from the present state to the wanted one; none if it is that already.
+
+    Raises:
+        ConfigError: a winner is missing, or given for another status.
+    """
+    state = book.state(name)
+    if (body.winner is not None) != (body.status == "promoted"):
+        raise ConfigError(f"winner is {body.winner!r}: expected a variant with the status promoted, else none")
+    if body.status == "promoted":
+        is_done = state.status == "promoted" and state.winner == body.winner
+        return [] if is_done else [promote(name, str(body.winner), at, body.why)]
+    if body.status == "stopped":
+        return [] if state.status == "stopped" else [stop(name, at, body.why)]
+    changes = []
+    if state.status != "running":
+        changes.append(start(name, at, START_SHARE if body.share is None else body.share, body.why))
+    elif body.share not in (None, state.share):
+        changes.append(ramp(name, at, float(body.share or 0), body.why))
+    return changes + [retire(name, each, at, body.why) for each in body.retired if each not in state.retired]
+
+
+def _check(settings: Settings, book: ExperimentBook) -> None:
+    """Refuse a state whose lists cannot be served."""
+    registry_of({} if settings.placements is None else read_toml(settings.placements, dict), book)
+
+
+def _read(path: Path) -> ExperimentBook:
+    try:
+        return read_experiments(path)
+    except ConfigError as error:
+        raise HTTPException(409, f"the file of experiments is refused: {error}") from None
+
+
+def _info(book: ExperimentBook, name: str) -> ExperimentInfo:
+    definition, state = book.definition(name), book.state(name)
+    shares = planned_shares(definition, state.retired)
+    variants = (
+        VariantInfo(
+            each.name, shares.get(each.name, 0.0), {key: dict(changes) for key, changes in each.placements.items()}
+        )
+        for each in definition.variants
+    )
+    return ExperimentInfo(
+        name,
+        state.status,
+        state.share,
+        state.started_at,
+        state.ended_at,
+        state.winner,
+        definition.settings.primary,
+        tuple(variants),
+    )
+
+
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        "/v1/experiments",
+        NoParameters,
+        list_experiments,
+        "experiments",
+        (ExperimentList,),
+        failures=(409,),
+        scope="admin",
+    ),
+    Operation(
+        "PUT",
+        "/v1/experiments/{experiment}",
+        OneExperiment,
+        put_experiment,
+        "experiments",
+        (ExperimentInfo,),
+        failures=(404, 409),
+        scope="admin",
+        body=Body(WantedState),
+    ),
+)
