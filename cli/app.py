@@ -18,6 +18,7 @@ from cli import (
     explain,
     keys,
     placements,
+    plan,
     recommend,
     segments,
     serve,
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
         family.register(app)
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")
+    app.add_typer(plan.app(), name="push")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(store.app(), name="store")
     return app

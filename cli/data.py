@@ -48,6 +48,7 @@ def ingest_tables(
     users: Source = None,
     offers: Source = None,
     identities: Source = None,
+    messages: Source = None,
     from_store: Annotated[
         Path | None,
         typer.Option("--from-store", help="Live log of `recsys serve`, added to the files."),
@@ -126,7 +127,7 @@ def ingest_tables(
     from training.config import read_config
     from training.ingest.ingest import InputFiles, ingest
 
-    sources = InputFiles(events, items, users, offers, identities, from_store)
+    sources = InputFiles(events, items, users, offers, identities, messages, from_store)
     given: dict[str, Any] = {
         "timezone": timezone,
         "encoding": encoding,

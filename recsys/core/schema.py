@@ -1,7 +1,7 @@
-"""The shop's five tables: their columns, types and the names of events.
+"""The shop's six tables: their columns, types and the names of events.
 
 A folder of tables contains `dataset.json` (see `DatasetInfo`), `events.parquet` and, if the shop has them,
-`items.parquet`, `users.parquet`, `offers.parquet` and `identities.parquet`. Further columns of
+`items.parquet`, `users.parquet`, `offers.parquet`, `identities.parquet` and `messages.parquet`. Further columns of
 items and users are attributes.
 """
 
@@ -106,6 +106,22 @@ SEGMENTS: Final[dict[str, pl.DataType]] = {
 }
 """Segments of a user, computed from the user's events; filters read them as `user.segment.NAME`."""
 
+MESSAGES: Final[dict[str, pl.DataType]] = {
+    "user_id": pl.String(),
+    "event": pl.String(),
+    "timestamp": TIMESTAMP,
+    "channel": pl.String(),
+    "recommendation_id": pl.String(),
+    "message_id": pl.String(),
+    "placement": pl.String(),
+    "item_ids": pl.List(pl.String()),
+    "item_id": pl.String(),
+    "propensity": pl.Float64(),
+    "event_id": pl.String(),
+    "received_at": TIMESTAMP,
+}
+"""What happened to the messages of a push plan; `item_ids` are those of the message, `item_id` is the one clicked."""
+
 PERSONALIZATION: Final = "personalization"
 """Column of users; False for a user who opted out of lists that need a history."""
 
@@ -115,6 +131,7 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "users": ("user_id",),
     "offers": ("item_id",),
     "identities": ("id", "user_id"),
+    "messages": ("user_id", "event", "timestamp"),
 }
 
 TABLES: Final[dict[str, dict[str, pl.DataType]]] = {
@@ -123,6 +140,7 @@ TABLES: Final[dict[str, dict[str, pl.DataType]]] = {
     "users": USERS,
     "offers": OFFERS,
     "identities": IDENTITIES,
+    "messages": MESSAGES,
 }
 
 WHO: Final = ("user_id", "visitor_id", "session_id", "basket_id")
@@ -140,6 +158,15 @@ EVENT_NAMES: Final = (
     "refund",
 )
 """GA4's names, the only ones inside the engine. The code of an event is its index in this tuple."""
+
+SENT: Final = "message_sent"
+OPENED: Final = "message_opened"
+CLICKED: Final = "message_clicked"
+MESSAGE_EVENTS: Final = (SENT, OPENED, CLICKED)
+"""Names of the events of messages. They are about a user, so no model of items learns from them, but see below."""
+
+CLICK_EVENT: Final = "select_item"
+"""A click in a message, with the `item_id` that was clicked, is also this event of the item."""
 
 EVENT_ALIASES: Final[dict[str, str]] = {
     # Segment, specification of e-commerce events

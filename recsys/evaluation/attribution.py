@@ -13,17 +13,20 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.frames import rows_to_frame
 from recsys.core.metrics import Interval
-from recsys.core.schema import EVENTS
+from recsys.core.schema import CLICK_EVENT, CLICKED, EVENTS, OPENED, SENT
 from recsys.core.timestamps import MICROSECONDS
 from recsys.data.dataset import DAY_S
 from recsys.data.orders import ORDER_EVENTS, settle_orders
-from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries, rows_of
+from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, is_message, read_entries, rows_of
 
 Z_95: Final = 1.959964
 
 CLICKS: Final = ("select_item", "view_item")
 STAGES: Final = {"clicks": CLICKS, "carts": ("add_to_cart",), "purchases": ("purchase",)}
 """Stages of the funnel, and the events that count for each."""
+
+Counted = Counter[tuple[str, str]]
+"""Numbers by placement and model version."""
 
 PAIR: Final = ("recommendation_id", "item_id")
 KIND: Final = ("placement", "model_version")
@@ -64,6 +67,7 @@ class PlacementStats:
         ctr: clicks ÷ impressions.
         conversion: purchases ÷ impressions.
         revenue: quantity × price of the purchases, by currency; "" for events without a currency.
+        opens: number of lists whose message was opened.
     """
 
     placement: str
@@ -76,6 +80,7 @@ class PlacementStats:
     ctr: Interval
     conversion: Interval
     revenue: dict[str, float]
+    opens: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ class Attribution:
 def attribution(store: EventStore, window_days: float = 7.0, timezone: str = "UTC") -> Attribution:
     """Attribute events to the lists whose `recommendation_id` they carry.
 
-    An event counts for a list that contained its item, up to `window_days` later. An event with an earlier time than
+    A message that was sent with its `item_ids` is a list, and a click in it counts as one of the item. An event counts
+    for a list that contained its item, up to `window_days` later. An event with an earlier time than
     its list counts too: the clocks differ, as the event carries the list's id. A purchase that was delivered twice
     counts once, and one that was returned does not count, nor its revenue; see `recsys.data.orders`.
 
@@ -119,13 +125,20 @@ def attribution(store: EventStore, window_days: float = 7.0, timezone: str = "UT
         )
     until = store.last_seq()
     events = _attributed_events(store, until, timezone)
-    lists, impressions = _shown_counts(store, until)
+    lists, impressions, opens = _shown_counts(store, until)
     joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
     in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
     counts = {stage: _pairs(in_time, names) for stage, names in STAGES.items()}
     revenue = _revenue(in_time)
     yields = tuple(
-        _yield(kind, lists[kind], impressions[kind], {stage: counts[stage].get(kind, 0) for stage in STAGES}, revenue)
+        _yield(
+            kind,
+            lists[kind],
+            impressions[kind],
+            {stage: counts[stage].get(kind, 0) for stage in STAGES},
+            revenue,
+            opens,
+        )
         for kind in sorted(lists)
     )
     return Attribution(yields, window_days, len(joined) - len(in_time), len(events) - len(joined))
@@ -145,7 +158,7 @@ def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_
     wanted = set(recommendation_ids)
     rows = (
         {**entry.body, "recommendation_id": id_, "shown_at": at, "position": position, **shown}
-        for entry in _of_kind(store, "impression", up_to_seq)
+        for entry in _lists(store, up_to_seq)
         for id_, at in impressions(entry)
         if id_ in wanted
         for position, shown in enumerate(entry.body.get("items", ()), 1)
@@ -209,13 +222,25 @@ def _of_kind(store: EventStore, kind: str, up_to_seq: int | None) -> Iterator[Lo
         yield from (stored.entry for stored in entries if stored.entry.entry_type == kind)
 
 
+def _lists(store: EventStore, up_to_seq: int | None) -> Iterator[LogEntry]:
+    """Yield the lists that were shown, and the messages that were sent with items as such lists."""
+    for entries in read_entries(store, READ_BATCH, up_to_seq):
+        for entry in (stored.entry for stored in entries):
+            body = entry.body
+            if entry.entry_type == "impression":
+                yield entry
+            elif is_message(entry) and body["event"] == SENT and body.get("item_ids") and body.get("recommendation_id"):
+                shown = {"placement": body.get("placement"), "items": [{"item_id": id_} for id_ in body["item_ids"]]}
+                yield LogEntry("impression", body["recommendation_id"], entry.at, entry.received_at, shown)
+
+
 def _attributed_events(store: EventStore, up_to_seq: int, timezone: str) -> pl.DataFrame:
     """Return the events that carry the id of a list and count for a stage, purchases without what was returned."""
     counted = {name for names in STAGES.values() for name in names}
     rows = (
         row
         for entry in _of_kind(store, "event", up_to_seq)
-        if (name := entry.body.get("event")) in ORDER_EVENTS
+        if (name := CLICK_EVENT if entry.body.get("event") == CLICKED else entry.body.get("event")) in ORDER_EVENTS
         or (name in counted and entry.body.get("recommendation_id") is not None)
         for row in rows_of(entry)
     )
@@ -225,17 +250,25 @@ def _attributed_events(store: EventStore, up_to_seq: int, timezone: str) -> pl.D
     return attributed.with_columns(at).select(*ATTRIBUTED_COLUMNS)
 
 
-def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """Count lists and impressions by placement and model version."""
-    lists: Counter[tuple[str, str]] = Counter()
-    n_shown: Counter[tuple[str, str]] = Counter()
-    for entry in _of_kind(store, "impression", up_to_seq):
+def _shown_counts(store: EventStore, up_to_seq: int) -> tuple[Counted, Counted, Counted]:
+    """Count lists, impressions and opened lists by placement and model version."""
+    opened = {
+        entry.body.get("recommendation_id")
+        for entry in _of_kind(store, "event", up_to_seq)
+        if entry.body.get("event") == OPENED
+    }
+    lists: Counted = Counter()
+    n_shown: Counted = Counter()
+    opens: Counted = Counter()
+    for entry in _lists(store, up_to_seq):
         placement, model_version = (entry.body.get(name) for name in KIND)
         kind = (str(placement or ""), str(model_version or ""))
-        count = len(impressions(entry))
+        shown = impressions(entry)
+        count = len(shown)
+        opens[kind] += sum(id_ is not None and id_ in opened for id_, _ in shown)
         lists[kind] += count
         n_shown[kind] += count * len(entry.body.get("items", ()))
-    return lists, n_shown
+    return lists, n_shown, opens
 
 
 def _pairs(joined: pl.DataFrame, names: Iterable[str]) -> dict[tuple[str, str], int]:
@@ -261,9 +294,12 @@ def _yield(
     impressions: int,
     counts: dict[str, int],
     revenue: dict[tuple[str, str], dict[str, float]],
+    opens: Counted,
 ) -> PlacementStats:
     ctr, conversion = (wilson(counts[stage], impressions) for stage in ("clicks", "purchases"))
     placement, model_version = kind
     clicks, carts, purchases = (counts[stage] for stage in STAGES)
     paid = revenue.get(kind, {})
-    return PlacementStats(placement, model_version, lists, impressions, clicks, carts, purchases, ctr, conversion, paid)
+    return PlacementStats(
+        placement, model_version, lists, impressions, clicks, carts, purchases, ctr, conversion, paid, opens[kind]
+    )

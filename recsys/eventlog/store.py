@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.frames import rows_to_frame
-from recsys.core.schema import EVENTS, WHO
+from recsys.core.schema import CLICK_EVENT, CLICKED, EVENTS, MESSAGE_EVENTS, MESSAGES, WHO
 from recsys.core.timestamps import MICROSECONDS
 
 EntryType = Literal[
@@ -309,10 +309,37 @@ def events_table(
     return pl.concat(frames)
 
 
-def rows_of(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of the events table for an entry, with times in microseconds."""
+def messages_table(store: EventStore, up_to_seq: int | None = None) -> pl.DataFrame:
+    """Return the stored events of messages: the columns of `recsys.core.schema.MESSAGES`, in the order of the log."""
+    parts = read_entries(store, READ_BATCH, up_to_seq)
+    frames = [
+        rows_to_frame((row_of_message(each.entry) for each in entries if is_message(each.entry)), MESSAGES)
+        for entries in parts
+    ]
+    return pl.concat([rows_to_frame((), MESSAGES), *frames])
+
+
+def is_message(entry: LogEntry) -> bool:
+    """Return whether an entry is an event of a message."""
+    return entry.entry_type == "event" and entry.body.get("event") in MESSAGE_EVENTS
+
+
+def row_of_message(entry: LogEntry) -> Mapping[str, Any]:
+    """Return the row of the messages table for an event of a message, with times in microseconds."""
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
-    if entry.entry_type == "event":
+    return entry.body | times | {"event_id": entry.key}
+
+
+def rows_of(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of the events table for an entry, with times in microseconds.
+
+    Of the events of messages, a click is one of its item's, if it names the item; the others are not about an item.
+    """
+    times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
+    if is_message(entry):
+        if entry.body["event"] == CLICKED and entry.body.get("item_id") is not None:
+            yield entry.body | times | {"event_id": entry.key, "event": CLICK_EVENT}
+    elif entry.entry_type == "event":
         yield entry.body | times | {"event_id": entry.key}
     elif entry.entry_type == "impression" and any(entry.body.get(name) is not None for name in WHO):
         shared = entry.body | times | {"event": "view_item_list", "recommendation_id": entry.key}

@@ -7,7 +7,7 @@ from typing import Final
 
 from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
-from recsys.core.schema import EVENT_NAMES
+from recsys.core.schema import CLICK_EVENT, CLICKED, EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.eventlog.identities import Identities, user_key
 from recsys.eventlog.store import StoredEvent
@@ -16,8 +16,11 @@ from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.recent_events import EventBuffer, EventEncoder, RecentEvents
 from recsys.live.user_profiles import UserProfiles
 
-ACTS: Final = {name: code for code, name in enumerate(EVENT_NAMES) if code != VIEW_ITEM_LIST}
-"""Events of histories; as in `build_history`, an impression is not an act of the user."""
+ACTS: Final = {name: code for code, name in enumerate(EVENT_NAMES) if code != VIEW_ITEM_LIST} | {
+    CLICKED: EVENT_NAMES.index(CLICK_EVENT)
+}
+"""Events of histories; as in `build_history`, an impression is not an act of the user, nor is a message until it is
+clicked."""
 
 
 class LiveEvents:

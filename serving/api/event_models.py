@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from recsys.core.schema import EVENT_NAMES
+from recsys.core.schema import EVENT_NAMES, MESSAGE_EVENTS
 from serving.http.fields import Id, Price, Timestamp
 
 MAX_EVENTS: Final = 1_000
@@ -67,6 +67,38 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     placement: Id | None = None
     position: Annotated[int, Meta(ge=0)] | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    received_at: Timestamp | None = None
+
+
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a message to a user, such as one of a push plan.
+
+    Attributes:
+        event: what happened.
+        user_id: the user.
+        timestamp: time of the event; the server's clock if not given.
+        channel: push, email, sms …
+        recommendation_id: of the message's list.
+        message_id: the shop's own id of the message.
+        placement: the list of the items.
+        item_ids: the items of a message that was sent.
+        item_id: the item that was clicked.
+        propensity: probability of the hour at which it was sent.
+        event_id: identifies the event if it is sent again.
+        received_at: time at which the shop received the event.
+    """
+
+    event: Annotated[str, Meta(extra_json_schema={"enum": list(MESSAGE_EVENTS)})]
+    user_id: Id
+    timestamp: Timestamp | None = None
+    channel: Id | None = None
+    recommendation_id: Id | None = None
+    message_id: Id | None = None
+    placement: Id | None = None
+    item_ids: list[Id] | None = None
+    item_id: Id | None = None
+    propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    event_id: Id | None = None
     received_at: Timestamp | None = None
 
 
@@ -160,7 +192,7 @@ class RetailPayload(msgspec.Struct, frozen=True, kw_only=True):
     event_time: Time | None = msgspec.field(name="eventTime", default=None)
 
 
-EVENT_SHAPES: Final = (Event, GA4Payload, SegmentPayload, RetailPayload)
+EVENT_SHAPES: Final = (Event, MessageEvent, GA4Payload, SegmentPayload, RetailPayload)
 
 AnyEvent = Annotated[
     Any,

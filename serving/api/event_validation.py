@@ -6,7 +6,7 @@ there; a test compares the two. Here texts that are not ids have the size limit 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, WHO
+from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, MESSAGE_EVENTS, MESSAGES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds, utc_text
 from recsys.data.null_words import IS_WORD, is_null_word
 from recsys.data.orders import negative_as_refund
@@ -38,6 +38,8 @@ ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
 """Columns that are fields of the entry itself; a `timestamp` that the shop gives is in its body as well."""
 
 WHOLE_REFUND: Final = ": a live refund names what it takes back, send one refund per item of the order"
+
+Check = Callable[[Any], str | None]
 
 ID_FIELDS: Final = ("event_id", "messageId", "eventId")
 
@@ -186,17 +188,10 @@ def _micros(value: Any, bounds: TimestampBounds, faults: list[FieldError]) -> in
 
 def _faults(row: dict[str, Any]) -> list[FieldError]:
     """Return the errors of the columns of a row, except its time."""
-    faults: list[FieldError] = []
-    for name, value in row.items():
-        check = CHECKS.get(name)
-        if len(faults) >= MAX_FAULTS:
-            break
-        if check is None:
-            faults.append(_unknown(name))
-        elif isinstance(value, UnreadNumber):
-            faults.append(FieldError(shown(value.path), f"{shown(value.path)}: {value.expected}"))
-        elif value is not None and (wrong := check(value)):
-            faults.append(_fault(name, value, wrong))
+    if row.get("event") in MESSAGE_EVENTS:
+        faults = _column_faults(row, MESSAGE_CHECKS)
+        return faults if row.get("user_id") is not None else [*faults, FieldError("user_id", "user_id is missing")]
+    faults = _column_faults(row, CHECKS)
     if row.get("item_id") is None:
         is_whole_refund = row.get("event") == "refund" and row.get("basket_id") is not None
         faults.append(FieldError("item_id", f"item_id is missing{WHOLE_REFUND if is_whole_refund else ''}"))
@@ -209,6 +204,32 @@ def _faults(row: dict[str, Any]) -> list[FieldError]:
     return faults
 
 
+def _column_faults(row: dict[str, Any], checks: Mapping[str, Check]) -> list[FieldError]:
+    """Return the errors of single columns of a row."""
+    faults: list[FieldError] = []
+    for name, value in row.items():
+        check = checks.get(name)
+        if len(faults) >= MAX_FAULTS:
+            break
+        if check is None:
+            faults.append(_unknown(name, checks))
+        elif isinstance(value, UnreadNumber):
+            faults.append(FieldError(shown(value.path), f"{shown(value.path)}: {value.expected}"))
+        elif value is not None and (wrong := check(value)):
+            faults.append(_fault(name, value, wrong))
+    return faults
+
+
+def _wrong_message_text(value: object) -> str | None:
+    return _wrong_text(value) if isinstance(value, str) else "expected a text"
+
+
+def _wrong_items(value: object) -> str | None:
+    if not isinstance(value, list) or len(value) > MAX_EVENT_ITEMS:
+        return f"expected a list of at most {MAX_EVENT_ITEMS} ids"
+    return next((wrong for each in value if (wrong := _wrong_message_text(each))), None)
+
+
 def _wrong_text(text: str) -> str | None:
     if not text.strip():
         return "expected more than blanks"
@@ -218,7 +239,8 @@ def _wrong_text(text: str) -> str | None:
 
 
 def _wrong_event(event: str) -> str | None:
-    return None if event in EVENT_NAMES else f"expected one of {', '.join(EVENT_NAMES)}, or an alias of one"
+    known = ", ".join((*EVENT_NAMES, *MESSAGE_EVENTS))
+    return None if event in EVENT_NAMES else f"expected one of {known}, or an alias of one"
 
 
 def _wrong_amount(number: float) -> str | None:
@@ -237,7 +259,7 @@ def _valid(value: object) -> None:
     """Accept a value: `parse_payload` has checked it, or it is checked elsewhere."""
 
 
-CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
+CHECKS: Final[dict[str, Check]] = {
     **{name: _wrong_text if dtype == pl.String() else _valid for name, dtype in EVENTS.items()},
     "event": _wrong_event,
     "quantity": _wrong_amount,
@@ -247,9 +269,16 @@ CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
 }
 """By column, a function that returns what was expected of a wrong value, None for a valid one."""
 
+MESSAGE_CHECKS: Final[dict[str, Check]] = {
+    **{name: _wrong_message_text if dtype == pl.String() else _valid for name, dtype in MESSAGES.items()},
+    "item_ids": _wrong_items,
+    "propensity": _wrong_propensity,
+}
+"""The same for the events of messages."""
 
-def _unknown(name: str) -> FieldError:
-    return FieldError(shown(name), f"unknown field {shown(name)!r}: an event has {', '.join(EVENTS)}")
+
+def _unknown(name: str, known: Iterable[str]) -> FieldError:
+    return FieldError(shown(name), f"unknown field {shown(name)!r}: an event has {', '.join(known)}")
 
 
 def _fault(name: str, value: object, expected: str) -> FieldError:

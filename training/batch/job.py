@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,7 +22,7 @@ from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import find_placement
 from training.batch.formats import format_of
 from training.batch.ids import read_ids
-from training.batch.processes import WriterOptions, write_shards
+from training.batch.processes import Writer, WriterOptions, WriterSource, write_shards
 from training.batch.run import Run, RunInputs, ShardCounts, clear, interrupted, prepared
 from training.batch.shards import BatchRequest, Shard, ShardWriter
 
@@ -31,6 +32,13 @@ LISTS_PER_PROCESS: Final = 1000
 
 OnCount = Callable[[int, int], None]
 """Receives the number of lists that are written, and of all."""
+
+
+class JobWriter(Writer, Protocol):
+    """Writes the shards of a job, and knows who was erased."""
+
+    def is_erased(self, id_: str) -> bool:
+        """Return whether an id is that of a user who was erased."""
 
 
 @dataclass(frozen=True)
@@ -108,19 +116,19 @@ def batch_recommend(
         RequestError: the list does not exist, or is for something else.
     """
     plan = plan or BatchPlan()
-    _check_plan(plan)
-    file_format, folder = _output(out, plan.file_format)
+    check_plan(plan)
+    file_format, folder = output_of(out, plan.file_format)
     recommender = Recommender.open(models, request.placements, request.live_log)
     _check_request(recommender, request)
     ids = read_ids(ids_file, request.subject)
     inputs = _inputs(recommender, request, plan, ids, file_format)
-    inputs = _resumed(inputs, folder, request) if plan.resumes else inputs
+    inputs = resumed(inputs, folder, request.as_of) if plan.resumes else inputs
     if not plan.resumes and folder.is_dir():
         clear(folder)
     run = prepared(folder, inputs)
     writer = ShardWriter(recommender, request, inputs.as_of)
-    options = WriterOptions(_bundle(models, recommender), _with_log(models, request), inputs.as_of)
-    counts, n_kept = _write_missing(run, writer, options, ids, plan, on_count)
+    options = WriterOptions(bundle_folder(models, recommender), _with_log(models, request), inputs.as_of)
+    counts, n_kept = write_missing(run, writer, options, ids, plan, on_count)
     if folder == out:
         run.complete()
     else:
@@ -130,8 +138,13 @@ def batch_recommend(
     return _report(run, ids, counts, n_kept)
 
 
-def _write_missing(
-    run: Run, writer: ShardWriter, options: WriterOptions, ids: Sequence[str], plan: BatchPlan, on_count: OnCount
+def write_missing(
+    run: Run,
+    writer: JobWriter,
+    options: WriterSource,
+    ids: Sequence[str],
+    plan: BatchPlan,
+    on_count: OnCount,
 ) -> tuple[list[ShardCounts], int]:
     """Write the shards that are not finished; return the counts of all, and how many were finished before."""
     size = plan.shard_size
@@ -159,14 +172,15 @@ def _write_missing(
     return [counts[number] for number in shards], n_kept
 
 
-def _check_plan(plan: BatchPlan) -> None:
+def check_plan(plan: BatchPlan) -> None:
+    """Refuse settings that are out of range."""
     if plan.n_processes is not None and plan.n_processes < 1:
         raise ConfigError(f"the number of processes (--workers) is {plan.n_processes}, expected at least 1")
     if plan.shard_size < 1:
         raise ConfigError(f"the size of a shard (--shard-size) is {plan.shard_size}, expected at least 1 list")
 
 
-def _output(out: Path, file_format: str | None) -> tuple[str, Path]:
+def output_of(out: Path, file_format: str | None) -> tuple[str, Path]:
     """Return the format, and the folder of the shards: `out` itself, or a hidden one beside the file `out`."""
     if not out.parent.is_dir():
         raise ConfigError(f"the folder {out.parent} does not exist: make it first")
@@ -196,33 +210,34 @@ def _inputs(
 ) -> RunInputs:
     return RunInputs(
         bundle=recommender.version,
-        placement=_digest(repr(recommender.placements[request.placement])),
+        placement=digest_of(repr(recommender.placements[request.placement])),
         limit=request.limit,
         as_of=recommender.latest if request.as_of is None else to_seconds(request.as_of),
         context=dict(request.context),
-        ids=_digest(request.subject, *ids),
+        ids=digest_of(request.subject, *ids),
         shard_size=plan.shard_size,
         suffix=suffix,
     )
 
 
-def _resumed(inputs: RunInputs, folder: Path, request: BatchRequest) -> RunInputs:
+def resumed(inputs: RunInputs, folder: Path, as_of: datetime | None) -> RunInputs:
     """Return the inputs at the moment of the interrupted run, if that is the only difference and none was asked for."""
     earlier = interrupted(folder)
-    if earlier is None or request.as_of is not None:
+    if earlier is None or as_of is not None:
         return inputs
     moved = msgspec.structs.replace(inputs, as_of=earlier.as_of)
     return moved if moved == earlier else inputs
 
 
-def _digest(*texts: str) -> str:
+def digest_of(*texts: str) -> str:
+    """Return a digest of some texts, in their order."""
     digest = blake2b(digest_size=16)
     for text in texts:
         digest.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-def _bundle(models: Path, recommender: Recommender) -> Path:
+def bundle_folder(models: Path, recommender: Recommender) -> Path:
     """Return the folder of the open bundle."""
     within = models / recommender.version
     return within if within.is_dir() else models

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -27,9 +27,23 @@ WAITING_PER_PROCESS: Final = 2
 """Shards that are handed out ahead: no process waits, and the memory does not grow with the ids."""
 
 
+class Writer(Protocol):
+    """Writes shards."""
+
+    def write(self, shard: Shard) -> ShardCounts:
+        """Write the file of a shard, completely or not at all."""
+
+
+class WriterSource(Protocol):
+    """What a process opens; it is sent to the process."""
+
+    def open(self) -> Writer:
+        """Open the writer."""
+
+
 @dataclass(frozen=True)
 class WriterOptions:
-    """What a process opens.
+    """What a process opens that writes lists.
 
     Attributes:
         bundle: folder of the bundle, which stays the same if another one is activated meanwhile.
@@ -52,7 +66,7 @@ class WriterOptions:
 
 
 def write_shards(
-    writer: ShardWriter, options: WriterOptions, shards: Iterable[Shard], n_processes: int
+    writer: Writer, options: WriterSource, shards: Iterable[Shard], n_processes: int
 ) -> Generator[ShardCounts]:
     """Write shards in some processes, each on one thread, and yield the counts of each as it is finished.
 
@@ -79,7 +93,7 @@ def write_shards(
 
 
 @contextmanager
-def _pool(options: WriterOptions, n_processes: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(options: WriterSource, n_processes: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool; on an error, also Ctrl-C, the shards that wait are dropped."""
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_processes, spawn, initializer=_start, initargs=(options,))
@@ -102,10 +116,10 @@ def _result(future: Future[ShardCounts]) -> ShardCounts:
 class _Process:
     """What this process writes shards with."""
 
-    writer: ShardWriter
+    writer: Writer
 
 
-def _start(options: WriterOptions) -> None:
+def _start(options: WriterSource) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its processes
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)

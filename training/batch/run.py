@@ -14,7 +14,11 @@ from recsys.core.files import atomic_write
 
 RUN: Final = "run.json"
 FINISHED: Final = "finished.log"
+PLAN: Final = "plan.json"
 SHARD: Final = "lists-"
+MESSAGES: Final = "messages-"
+OWN: Final = (RUN, FINISHED, PLAN, SHARD, MESSAGES)
+"""Beginnings of the names of the files that runs write, of lists and of push plans."""
 
 
 class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
         ids: digest of the ids, in their order.
         shard_size: lists per shard.
         suffix: of the shards.
+        prefix: of the shards.
         is_complete: whether all shards are written.
     """
 
@@ -40,6 +45,7 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     ids: str
     shard_size: int
     suffix: str
+    prefix: str = SHARD
     is_complete: bool = False
 
 
@@ -52,6 +58,8 @@ class ShardCounts(msgspec.Struct, frozen=True):
         fallbacks: lists that are the fallback.
         empty: lists without an item.
         erased: users who were erased; they have no list.
+        messages: messages of a push plan.
+        held_out: users of the holdout who would have had some.
     """
 
     shard: int
@@ -59,6 +67,8 @@ class ShardCounts(msgspec.Struct, frozen=True):
     fallbacks: int
     empty: int
     erased: int
+    messages: int = 0
+    held_out: int = 0
 
 
 class Run:
@@ -75,7 +85,7 @@ class Run:
 
     def path(self, shard: int) -> Path:
         """Return the file of a shard; it exists once the shard is written completely."""
-        return self.folder / f"{SHARD}{shard:06d}.{self.inputs.suffix}"
+        return self.folder / f"{self.inputs.prefix}{shard:06d}.{self.inputs.suffix}"
 
     def finished(self) -> Mapping[int, ShardCounts]:
         """Return the counts of the shards that earlier processes finished, by shard; a line cut by a crash is none."""
@@ -134,12 +144,15 @@ def prepared(folder: Path, inputs: RunInputs) -> Run:
 
 def clear(folder: Path) -> None:
     """Remove what runs wrote to a folder, first the record of what is finished."""
-    for path in (folder / FINISHED, folder / RUN, *folder.glob(f"{SHARD}*"), *folder.glob(f".{SHARD}*")):
+    shards = [
+        path for prefix in (SHARD, MESSAGES) for hidden in ("", ".") for path in folder.glob(f"{hidden}{prefix}*")
+    ]
+    for path in (folder / FINISHED, folder / RUN, folder / PLAN, *shards):
         path.unlink(missing_ok=True)
 
 
 def _is_own(path: Path) -> bool:
-    return path.name.lstrip(".").startswith((RUN, FINISHED, SHARD))
+    return path.name.lstrip(".").startswith(OWN)
 
 
 def _write(folder: Path, inputs: RunInputs) -> None:

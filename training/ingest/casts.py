@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, TIMESTAMP
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, MESSAGE_EVENTS, TABLES, TIMESTAMP
 from recsys.data.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 from training.ingest.extended_json import unwrap_column
@@ -119,7 +119,7 @@ def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
         if name not in raw.columns:
             columns.append(pl.repeat(None, raw.height, dtype=dtype, eager=True).alias(name))
             continue
-        cast = cast_column(raw[name], dtype, rules)
+        cast = cast_column(raw[name], dtype, rules, MESSAGE_EVENTS if table == "messages" else EVENT_NAMES)
         notes += [f"{name}: {note}" for note in cast.notes]
         values, wrong = cast.values.alias(name), cast.problems
         decides = name in DECISIVE[table]
@@ -144,8 +144,10 @@ def _joined(problems: list[pl.Series], height: int) -> pl.Series:
     return text.set(text == "", None).alias(PROBLEMS)
 
 
-def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> TypedColumn:
-    """Cast one column of any dtype; its name selects the separators of lists and the aliases of events."""
+def cast_column(
+    values: pl.Series, dtype: pl.DataType, rules: CastOptions, event_names: Sequence[str] = EVENT_NAMES
+) -> TypedColumn:
+    """Cast one column of any dtype; its name selects the separators of lists, and the aliases and names of events."""
     values = unwrap_column(values)
     if values.dtype == pl.Duration:
         values = values.dt.to_string("iso")
@@ -167,7 +169,7 @@ def cast_column(values: pl.Series, dtype: pl.DataType, rules: CastOptions) -> Ty
         return _cast_lists(values, rules)
     cast = _cast_texts(values)
     if values.name == "event":
-        return _known_events(cast, rules.aliases)
+        return _known_events(cast, rules.aliases, event_names)
     return _checked_zones(cast) if values.name == "timezone" else cast
 
 
@@ -182,10 +184,10 @@ def _cast_ids(ids: pl.Series, is_word: pl.Series) -> TypedColumn:
     return TypedColumn(values.set(shortened, None), pl.select(problem).to_series())
 
 
-def _known_events(names: TypedColumn, aliases: Mapping[str, str]) -> TypedColumn:
+def _known_events(names: TypedColumn, aliases: Mapping[str, str], known: Sequence[str]) -> TypedColumn:
     """Replace aliases, and name every value that is not a known event."""
     events = names.values.replace(dict(aliases))
-    unknown = events.is_not_null() & ~events.is_in(EVENT_NAMES)
+    unknown = events.is_not_null() & ~events.is_in(known)
     if not unknown.any():
         return TypedColumn(events, names.problems)
     shown = events.str.slice(0, MAX_SHOWN).str.replace_all("; ", ";", literal=True)

@@ -97,6 +97,14 @@ class IdentityRows(_Rows):
     user_id = _id(nullable=False)
 
 
+class MessageRows(_Rows):
+    """One event of a message to a user."""
+
+    user_id = _id(nullable=False)
+    event = dy.String()
+    timestamp = dy.Datetime(time_zone="UTC", time_unit="us")
+
+
 class OfferRows(_Rows):
     """One item's price or availability in a region, store or channel."""
 
@@ -126,6 +134,7 @@ SCHEMAS: Final[dict[str, type[dy.Schema]]] = {
     "users": UserRows,
     "offers": OfferRows,
     "identities": IdentityRows,
+    "messages": MessageRows,
 }
 
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from recsys.core.schema import PERSONALIZATION, TABLES, TIMESTAMP
+from recsys.core.schema import MESSAGES, PERSONALIZATION, TABLES, TIMESTAMP
 from recsys.core.timestamps import EARLIEST, MICROSECONDS, from_micros, to_micros
 from recsys.data.null_words import spelled
 from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite import open_log
-from recsys.eventlog.store import ITEM_CHANGES, UNREADABLE, USER_CHANGES, EntryType, StoredEntry, events_table
+from recsys.eventlog.store import (
+    ITEM_CHANGES,
+    UNREADABLE,
+    USER_CHANGES,
+    EntryType,
+    StoredEntry,
+    events_table,
+    messages_table,
+)
 from training.ingest.casts import CastOptions
 from training.ingest.catalog_state import UNKNOWN_CATALOG, CatalogState
 from training.ingest.raw_table import Origin, RawTable, numbered
@@ -40,6 +48,7 @@ class EventLogExport:
         identities: merges and erasures, with those of the files.
         catalog: facts about the files, with which changes are compared.
         unreadable: entries that are left out, with the reason.
+        messages: the columns of `schema.MESSAGES`.
     """
 
     seq: int
@@ -48,16 +57,18 @@ class EventLogExport:
     identities: Identities
     catalog: CatalogState = UNKNOWN_CATALOG
     unreadable: tuple[StoredEntry, ...] = ()
+    messages: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MESSAGES))
 
     def of_table(self, table: str, files: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """Return the log's rows of a table: all events, and the items and users that the log changed.
+        """Return the log's rows of a table: all events and messages, and the items and users that the log changed.
 
         Args:
-            table: a key of `schema.TABLES`; for `offers`, all offers of the items whose offers the log changed.
+            table: a key of `schema.TABLES` but `identities`; for `offers`, all offers of the items whose offers the log
+                changed.
             files: validated rows of the files, by table.
         """
-        if table == "events":
-            return self.events
+        if table in ("events", "messages"):
+            return self.events if table == "events" else self.messages
         if table == "offers":
             offers = self.new_offers(files).items()
             return to_frame((row | {"item_id": id_} for id_, rows in offers for row in rows), TABLES[table])
@@ -138,7 +149,8 @@ def export_event_log(path: Path, identities: Identities | None = None) -> EventL
         events = events_table(store, last, unreadable)
         followed = events.filter(pl.col("event") != "view_item_list")["recommendation_id"].drop_nulls()
         events = join_impressions(events, impression_rows(store, followed, last))
-        return EventLogExport(last, events, tuple(changes), identities, unreadable=tuple(unreadable))
+        messages = messages_table(store, last)
+        return EventLogExport(last, events, tuple(changes), identities, unreadable=tuple(unreadable), messages=messages)
 
 
 def validated_log(
@@ -192,6 +204,11 @@ def concat_logs(
         events[0] = _without_erased(events[0], identities)  # the log has removed its own
     if events:
         tables["events"] = _with_merged_ids(_distinct_events(pl.concat(events)), users, identities)
+    messages = [part for part in (files.get("messages"), log.get("messages")) if part is not None]
+    if "messages" in files:
+        messages[0] = _without_erased(messages[0], identities)
+    if messages:
+        tables["messages"] = _with_merged_ids(_distinct_events(pl.concat(messages)), users, identities)
     if "users" in tables:
         merged = list(identities.merges)
         tables["users"] = users.filter(~pl.col("user_id").is_in(merged))
@@ -228,7 +245,7 @@ def _without_erased(events: pl.DataFrame, identities: Identities) -> pl.DataFram
         return events
     moments = [round(at * 1_000_000) for at in identities.erasures.values()]
     erased = pl.DataFrame({"who": list(identities.erasures), "erased_at": pl.Series(moments).cast(TIMESTAMP)})
-    for column in ("user_id", "visitor_id"):
+    for column in [name for name in ("user_id", "visitor_id") if name in events.columns]:
         joined = events.join(erased, left_on=column, right_on="who", how="left", maintain_order="left")
         events = joined.filter((pl.col("timestamp") > pl.col("erased_at")).fill_null(True)).drop("erased_at")
     return events
@@ -239,7 +256,7 @@ def _with_merged_ids(events: pl.DataFrame, users: pl.DataFrame, identities: Iden
     roots = identities.roots(identities.merges)
     if not roots:
         return events
-    user_key = pl.coalesce("user_id", "visitor_id")
+    user_key = pl.coalesce([name for name in ("user_id", "visitor_id") if name in events.columns])
     opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False))["user_id"]
     events = events.filter(~user_key.is_in(list(opted_out.filter(opted_out.is_in(list(roots))))).fill_null(False))
     target = user_key.replace_strict(roots, default=None, return_dtype=pl.String)

@@ -23,6 +23,7 @@ from training.ingest.csv_reader import CsvHeader
 from training.ingest.dataset_folder import check_replaceable, write_folder
 from training.ingest.event_log import concat_logs, export_event_log, file_identities, validated_log
 from training.ingest.event_names import KNOWN_NAMES, SKIP, aliases_of, listed, mapping_advice
+from training.ingest.messages import split_messages, with_clicks
 from training.ingest.number_columns import Decimal
 from training.ingest.raw_table import RawTable, concat_parts
 from training.ingest.readers import read_table
@@ -40,8 +41,8 @@ class InputFiles:
     """The files, or folders of part files, of each table, and the live log; events, items or the log are required.
 
     Attributes:
-        events, items, users, offers, identities: paths of each table; the rows of several files are added up, in
-            their order.
+        events, items, users, offers, identities, messages: paths of each table; the rows of several files are added
+            up, in their order.
         store: path of the live log; its events are added to the files, and its changes are applied to them.
         as_of: aware moment of the export of items and offers; None for that of the files minus the lag.
     """
@@ -51,6 +52,7 @@ class InputFiles:
     users: Paths = None
     offers: Paths = None
     identities: Paths = None
+    messages: Paths = None
     store: Path | None = None
     as_of: datetime | None = None
 
@@ -145,10 +147,11 @@ def ingest(
         raw[table] = _read_files(files, table, config)
     _check_columns(raw, config)
     validated: dict[str, ValidationResult] = {}
-    for step, table in enumerate(paths, len(paths)):
+    raw = split_messages(raw, config.columns)
+    for step, table in enumerate(list(raw), len(paths)):
         progress(f"validating {table}", step / n_steps)
         validated[table] = validate_table(raw.pop(table), table, rules)
-    kept = {table: part.kept for table, part in validated.items()}
+    kept = with_clicks({table: part.kept for table, part in validated.items()})
     log = None
     if sources.store is not None:
         progress("reading the live log", 0.5)
@@ -300,7 +303,8 @@ def _refuse_bad_tables(
         path = rejects_beside(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         rejects.write_parquet(path)
-        raise DataError(_why_refused(part, table, [file.name for file in paths[table]], config, path))
+        names = [file.name for file in paths.get(table, paths.get("events", ()))]
+        raise DataError(_why_refused(part, table, names, config, path))
 
 
 def _why_refused(part: ValidationResult, table: str, names: list[str], config: IngestConfig, rejects: Path) -> str:
@@ -330,7 +334,7 @@ def _rows(count: int) -> str:
 
 
 def _ordered(rows: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Sort events by time, with the input order for equal times; other tables keep their order."""
-    if table == "events" and not rows["timestamp"].is_sorted():
+    """Sort events and messages by time, with the input order for equal times; other tables keep their order."""
+    if table in ("events", "messages") and not rows["timestamp"].is_sorted():
         return rows.sort("timestamp", maintain_order=True)
     return rows

@@ -175,8 +175,10 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     cast = _cast(named, table, rules, raw)
     frame, extremes = without_extreme_times(cast.frame, table)
     n_returns = n_wholes = 0
+    if table in ("events", "messages"):
+        frame = with_event_bounds(frame, rules.earliest, rules.latest)
     if table == "events":
-        frame, n_returns = negative_as_refunds(with_event_bounds(frame, rules.earliest, rules.latest))
+        frame, n_returns = negative_as_refunds(frame)
     frame = frame.with_row_index(ROW)
     if table == "events":
         n_judged = frame.height

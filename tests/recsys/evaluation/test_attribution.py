@@ -134,3 +134,25 @@ def test_an_event_gets_the_placement_position_and_propensity_of_its_list(store: 
     assert join_impressions(joined, impression_rows(store, ids)).equals(joined)
     assert joined.filter(pl.col("event") == "view_item_list").equals(table.filter(pl.col("event") == "view_item_list"))
     assert impression_rows(store, []).is_empty()
+
+
+def test_messages_are_lists_that_are_opened_and_clicked(store: EventStore) -> None:
+    def message(name: str, id_: str, **body: Any) -> LogEntry:
+        return LogEntry("event", None, NOON, NOON, {"user_id": "u", "event": name, "recommendation_id": id_} | body)
+
+    store.append(
+        [
+            message("message_sent", "m1", placement="buy_again", item_ids=["a", "b"]),
+            message("message_sent", "m2", placement="buy_again", item_ids=["c"]),
+            message("message_sent", "m3"),  # its items are unknown
+            message("message_opened", "m1"),
+            message("message_opened", "m1"),
+            message("message_clicked", "m1", item_id="a"),
+            message("message_clicked", "m2"),  # no item is named
+            event("purchase", "m1", "b", price=2.0),
+        ]
+    )
+    (found,) = attribution(store).yields
+    assert of(attribution(store)) == {("buy_again", ""): (2, 3, 1, 0, 1)}
+    assert (found.opens, found.revenue) == (1, {"": 2.0})
+    assert events_table(store)["event"].to_list() == ["select_item", "purchase"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.schema import EVENT_NAMES
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import HistoryColumns, StoredEvent
 from recsys.fitting.engine import Engine
@@ -45,6 +46,9 @@ def test_only_acts_on_items_of_the_catalog_are_kept(shop_engine: Engine) -> None
     odd = (
         {"event": "view_item_list"},
         {"event": "unheard_of"},
+        {"event": "message_sent"},
+        {"event": "message_opened"},
+        {"event": "message_clicked", "item_id": None},
         {"item_id": "unknown"},
         {"item_id": 7},
         {"user_id": None},
@@ -61,6 +65,14 @@ def test_erased_events_stay_away(shop_engine: Engine) -> None:
     assert reader.seqs("u") == [2, 3]
     reader.events.drop_until("u", 2)
     assert reader.seqs("u") == [3]
+
+
+def test_a_click_in_a_message_is_one_of_its_item(shop_engine: Engine) -> None:
+    reader = Reader(shop_engine)
+    reader.events.apply([event(1, event="message_clicked"), event(2, event="select_item")])
+    buffer = reader.events.of("u")
+    assert buffer is not None
+    assert buffer["event_type"].tolist() == [EVENT_NAMES.index("select_item")] * 2
 
 
 BAD: Sequence[dict[str, Any]] = (

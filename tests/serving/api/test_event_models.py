@@ -43,4 +43,4 @@ def test_a_batch_decodes_events_of_any_shape() -> None:
 
 
 def test_every_shape_has_a_name_of_its_own() -> None:
-    assert len({shape.__name__ for shape in EVENT_SHAPES}) == len(EVENT_SHAPES) == 4
+    assert len({shape.__name__ for shape in EVENT_SHAPES}) == len(EVENT_SHAPES) == 5

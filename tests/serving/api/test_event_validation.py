@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.core.schema import EVENTS
+from recsys.core.schema import EVENTS, MESSAGE_EVENTS
 from recsys.data.null_words import NULL_WORDS, spelled, spellings
 from recsys.eventlog.store import LogEntry
 from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
@@ -286,3 +286,29 @@ def test_the_rows_of_an_event_whose_id_is_a_word_have_none() -> None:
         GA4 | {"event_id": "undefined", "items": [{"item_id": "a"}, {"item_id": "b"}]}, BOUNDS, spellings()
     )
     assert [each.key for each in entries] == [None, None]
+
+
+MESSAGE = {"event": "message_sent", "user_id": "u", "message_id": "m", "channel": "push", "item_ids": ["a", "b"]}
+
+
+@pytest.mark.parametrize("event", MESSAGE_EVENTS)
+def test_events_of_messages_need_no_item(event: str) -> None:
+    (entry,) = entries_of(MESSAGE | {"event": event, "event_id": "e"}, BOUNDS)
+    assert entry == LogEntry("event", "e", float(NOW), NOW + 0.5, MESSAGE | {"event": event})
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"user_id": None}, "user_id"),
+        ({"item_ids": "a"}, "item_ids"),
+        ({"item_ids": ["a", 5]}, "item_ids"),
+        ({"item_ids": ["a"] * 201}, "item_ids"),
+        ({"message_id": 5}, "message_id"),
+        ({"channel": " "}, "channel"),
+        ({"propensity": 0}, "propensity"),
+        ({"quantity": 1}, "quantity"),
+    ],
+)
+def test_faults_of_messages(changed: dict[str, Any], field: str) -> None:
+    assert list(faults(MESSAGE | changed)) == [field]

@@ -80,8 +80,8 @@ def test_every_schema_is_referred_to_and_every_reference_has_a_schema(client: Cl
 def test_events_and_results_of_a_batch_have_named_schemas(openapi: dict[str, Any]) -> None:
     schemas = openapi["components"]["schemas"]
     options = schemas["EventBatch"]["properties"]["events"]["items"]["anyOf"]
-    names = ["Event", "GA4Payload", "SegmentPayload", "RetailPayload"]
-    assert [option.get("$ref") for option in options[:4]] == [f"#/components/schemas/{name}" for name in names]
+    names = ["Event", "MessageEvent", "GA4Payload", "SegmentPayload", "RetailPayload"]
+    assert [option.get("$ref") for option in options[:5]] == [f"#/components/schemas/{name}" for name in names]
     assert schemas["BatchResponseLine"]["properties"]["answer"]["$ref"].endswith("/ExplainedRecommendations")
 
 

@@ -17,6 +17,7 @@ VALID = {
     "users": {"user_id": "u"},
     "offers": OFFER,
     "identities": {"id": "v", "user_id": "u"},
+    "messages": {"user_id": "u", "event": "message_sent", "timestamp": EVENT["timestamp"]},
 }
 
 

@@ -464,3 +464,19 @@ def test_identities_need_both_ids(tmp_path: Path, shop_tables: ShopTables) -> No
     report = ingest(sources, IngestConfig(TIMEZONE, max_reject_share=1.0), tmp_path / "tables", NOW)
     assert report.tables["identities"].reasons == {"id is empty": 1, "user_id is empty": 1}
     assert report.info.merges == {"a": "b"}
+
+
+def test_messages_of_the_log_have_their_own_table(shop: ShopWithLog) -> None:
+    shop.event("a", "tea")
+    shop.say("event", "m1", user_id="a", event="message_sent", message_id="m", item_ids=["tea"])
+    shop.say("event", "m2", user_id="a", event="message_clicked", message_id="m", item_id="tea")
+    shop.say("event", "m3", user_id="b", event="message_opened", message_id="n")
+    shop.say("merge", "b", into="a")
+    _, dataset = shop.ingest()
+    messages = pl.read_parquet(shop.folder / "tables" / "messages.parquet")
+    assert messages.select("user_id", "event").rows() == [
+        ("a", "message_sent"),
+        ("a", "message_clicked"),
+        ("a", "message_opened"),
+    ]
+    assert len(dataset.events) == 2

@@ -1,0 +1,242 @@
+"""The messages of some shoppers: from their lists to a table with one row per message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.core.request import RecommendedItem
+from recsys.core.schema import MESSAGE_EVENTS, SENT, TIMESTAMP
+from recsys.core.timestamps import MICROSECONDS
+from recsys.data.dataset import DAY_S
+from recsys.pipeline.recommender import Recommender
+from recsys.planner.arbitration import NO_ITEM, CandidateLists, ChosenMessages, arbitrate
+from recsys.planner.audience import consents
+from recsys.planner.config import PlanConfig
+from recsys.planner.draws import in_holdout, uniform_draws
+from recsys.planner.habits import local_days, local_hours, local_weekdays
+from recsys.planner.message_log import MessageLog, choose_channels, no_messages
+from recsys.planner.past_weeks import CHUNK, PlanModel, list_features, n_places, rules_of
+from recsys.planner.send_time import N_WEEKDAYS, Counts, best_hours, choose_days, draw_hours
+from recsys.planner.shopper_lists import ShopperLists, ask_lists
+from recsys.planner.worth import item_values
+from recsys.retrieval.block_search import BlockSearch
+
+PLAN_COLUMNS: Final[Mapping[str, pl.DataType]] = MappingProxyType(
+    {
+        "user_id": pl.String(),
+        "send_at": TIMESTAMP,
+        "channel": pl.String(),
+        "placement": pl.String(),
+        "item_ids": pl.List(pl.String()),
+        "reasons": pl.List(pl.String()),
+        "reasons_zh": pl.List(pl.String()),
+        "probability": pl.Float64(),
+        "value": pl.Float64(),
+        "expected_value": pl.Float64(),
+        "expires_at": TIMESTAMP,
+        "recommendation_id": pl.String(),
+        "is_holdout": pl.Boolean(),
+        "send_time_propensity": pl.Float64(),
+    }
+)
+"""Columns of a plan, one row per message."""
+
+
+@dataclass(frozen=True)
+class SendTimes:
+    """When the messages of some shoppers are sent.
+
+    Attributes:
+        kept: bool (n_messages,), messages for which the caps leave a day.
+        at: int64 (n_messages,), seconds since 1970.
+        propensity: float64 (n_messages,), probability of the hour.
+    """
+
+    kept: npt.NDArray[np.bool_]
+    at: npt.NDArray[np.int64]
+    propensity: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans the messages of shoppers for the seven local days after the day of a moment.
+
+    Attributes:
+        recommender: the open bundle.
+        config: the plan.
+        lists: names of its lists.
+        model: what the plan has learned.
+        as_of: the moment, seconds since 1970.
+        log: what happened to earlier messages.
+        search: keeps decoded vectors from one call to the next.
+    """
+
+    recommender: Recommender
+    config: PlanConfig
+    lists: tuple[str, ...]
+    model: PlanModel
+    as_of: int
+    log: MessageLog = field(default_factory=no_messages)
+    search: BlockSearch = field(default_factory=BlockSearch, repr=False)
+
+    def plan(self, user_ids: Sequence[str]) -> pl.DataFrame:
+        """Return the messages of some shoppers, `PLAN_COLUMNS`, in the order of the shoppers, the best first.
+
+        Args:
+            user_ids: shoppers that may be planned (`audience.may_be_planned`); one without consent to any channel has
+                no message.
+        """
+        value, _ = item_values(self.recommender.current, self.config.value)
+        parts = [self._plan(user_ids[n : n + CHUNK], value) for n in range(0, len(user_ids), CHUNK)]
+        return pl.concat([pl.DataFrame(schema=PLAN_COLUMNS), *parts])
+
+    def _plan(self, user_ids: Sequence[str], value: npt.NDArray[np.float64]) -> pl.DataFrame:
+        config, live = self.config, self.recommender.live
+        agreed = consents(self.recommender.engine, live, user_ids, config.channels)
+        reachable = np.flatnonzero(agreed.any(axis=1))
+        user_ids = [user_ids[n] for n in reachable.tolist()]
+        mine = self.log.among(user_ids).filter(pl.col("timestamp").dt.epoch("s") <= self.as_of)
+        channel = choose_channels(self.log, mine, config.channels, agreed[reachable])
+        lists = ask_lists(self.recommender, user_ids, self.lists, n_places(config), self.as_of, self.search)
+        probability = self.model.calibration.item_probability(list_features(lists, self.as_of))
+        blocked = self._are_resting(lists.item_idx, mine)
+        candidates = CandidateLists(lists.item_idx, probability, blocked)
+        chosen = arbitrate(candidates, value, self.model.calibration.message_probability, rules_of(config))
+        times = self._send_times(user_ids, lists, chosen, mine)
+        chosen = chosen.take(times.kept)
+        return self._rows(user_ids, lists, chosen, times, channel)
+
+    def _are_resting(self, item_idx: npt.NDArray[np.int32], mine: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Return which items were sent to the shopper within the last `item_days`."""
+        engine, since = self.recommender.current, self.as_of - self.config.caps.item_days * DAY_S
+        sent = mine.filter(pl.col("event") == SENT, pl.col("timestamp").dt.epoch("s") > since)
+        sent = sent.select("position", "item_ids").explode("item_ids").drop_nulls()
+        if sent.is_empty():
+            return np.zeros(item_idx.shape, np.bool_)
+        rows = engine.item_rows(sent["item_ids"])
+        keys = sent["position"].to_numpy().astype(np.int64) * engine.n_items + rows
+        asked = np.arange(len(item_idx))[:, None, None] * engine.n_items + item_idx
+        return np.isin(asked, keys[rows >= 0]) & (item_idx != NO_ITEM)
+
+    def _send_times(
+        self, user_ids: Sequence[str], lists: ShopperLists, chosen: ChosenMessages, mine: pl.DataFrame
+    ) -> SendTimes:
+        config, n_users = self.config, len(user_ids)
+        everyone = np.arange(n_users)
+        now = np.full(n_users, self.as_of)
+        first_day = local_days(now, everyone, lists.timezones) + 1
+        hours, weekdays = self._habits(lists, mine)
+        first_weekday = (local_weekdays(now, everyone, lists.timezones) + 1) % N_WEEKDAYS
+        caps = (config.caps.messages_per_week, config.caps.messages_per_day)
+        days = choose_days(weekdays, first_weekday, self._sent_before(lists, mine, first_day), caps)
+        day = days[chosen.user, chosen.order]
+        kept = day >= 0
+        user, day = chosen.user[kept], day[kept]
+        allowed = config.hours.allowed()
+        best = best_hours(hours, allowed)[user]
+        names = (f"{user_ids[u]} {d}" for u, d in zip(user.tolist(), (first_day[user] + day).tolist(), strict=True))
+        drawn = draw_hours(best, uniform_draws(f"hour {config.key}", names), allowed, config.hours.exploration)
+        at = _moments(first_day[user] + day, drawn.hour, user, lists.timezones)
+        return SendTimes(kept, at, drawn.propensity)
+
+    def _habits(self, lists: ShopperLists, mine: pl.DataFrame) -> tuple[Counts, Counts]:
+        """Return the shares of hours and weekdays of each shopper, from visits and opens."""
+        half_life, visits, nobody = self.config.hours.half_life_days, lists.visits, np.full(lists.visits.n_users, -1)
+        hours, weekdays = visits.hours(self.as_of, half_life), visits.weekdays(self.as_of, half_life)
+        opened = mine.filter(pl.col("event").is_in(MESSAGE_EVENTS), pl.col("event") != SENT)
+        user = opened["position"].to_numpy().astype(np.int64)
+        at = opened["timestamp"].dt.epoch("s").to_numpy()
+        np.add.at(hours, (user, local_hours(at, user, lists.timezones)), 1.0)
+        np.add.at(weekdays, (user, local_weekdays(at, user, lists.timezones)), 1.0)
+        return self.model.hours.of(hours, nobody), self.model.weekdays.of(weekdays, nobody)
+
+    def _sent_before(
+        self, lists: ShopperLists, mine: pl.DataFrame, first_day: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Count the messages sent on each of the seven days before the plan, the latest last, int64 (n_users, 7)."""
+        sent = mine.filter(pl.col("event") == SENT)
+        user = sent["position"].to_numpy().astype(np.int64)
+        day = local_days(sent["timestamp"].dt.epoch("s").to_numpy(), user, lists.timezones) - first_day[user]
+        recent = day >= -N_WEEKDAYS
+        flat = user[recent] * N_WEEKDAYS + day[recent] + N_WEEKDAYS
+        return np.bincount(flat, minlength=len(first_day) * N_WEEKDAYS).reshape(-1, N_WEEKDAYS)
+
+    def _rows(
+        self,
+        user_ids: Sequence[str],
+        lists: ShopperLists,
+        chosen: ChosenMessages,
+        times: SendTimes,
+        channel: npt.NDArray[np.int64],
+    ) -> pl.DataFrame:
+        config = self.config
+        held_out = in_holdout(config.key, user_ids, config.holdout)
+        version = self.recommender.version
+        rows: list[tuple[Any, ...]] = []
+        figures = (chosen.probability, chosen.value, chosen.expected_value, times.at, times.propensity)
+        columns = (chosen.user, chosen.list_idx, *figures)
+        for n, (user, of, p, value, expected, at, propensity) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
+        ):
+            items = lists.items(user, of, chosen.places[n], version)
+            ids = [item.item_id for item in items]
+            rows.append(
+                (
+                    user_ids[user],
+                    at * MICROSECONDS,
+                    config.channels[channel[user]],
+                    self.lists[of],
+                    ids,
+                    [item.reasons[0].text for item in items],
+                    [item.reasons[0].text_zh for item in items],
+                    p,
+                    value,
+                    expected,
+                    _expiry(items, at + config.horizon_days * DAY_S) * MICROSECONDS,
+                    message_id(user_ids[user], self.lists[of], version, at // DAY_S, ids),
+                    bool(held_out[user]),
+                    propensity,
+                )
+            )
+        physical = {name: pl.Int64() if dtype == TIMESTAMP else dtype for name, dtype in PLAN_COLUMNS.items()}
+        frame = pl.DataFrame(rows, physical, orient="row")
+        return frame.with_columns(pl.col(name).cast(dtype) for name, dtype in PLAN_COLUMNS.items())
+
+
+def message_id(user_id: str, placement: str, version: str, day: int, item_ids: Sequence[str]) -> str:
+    """Return the `recommendation_id` of a message; the same message has the same one when the job runs again."""
+    content = msgspec.json.encode([user_id, placement, version, day, item_ids])
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _expiry(items: Sequence[RecommendedItem], latest: int) -> int:
+    """Return when a message is of no use any more: with its first item that expires, at the latest with the horizon."""
+    return latest
+
+
+def _moments(
+    day: npt.NDArray[np.int64], hour: npt.NDArray[np.int64], user: npt.NDArray[np.int64], timezones: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Return the moment of each local day (days since 1970) and hour; an hour that a clock change skips is the next."""
+    names, zone_of_user = np.unique(np.array(timezones, np.object_).astype(str), return_inverse=True)
+    if not len(user):
+        return np.empty(0, np.int64)
+    slots = np.stack([zone_of_user[user], day, hour], axis=1)
+    distinct, of = np.unique(slots, axis=0, return_inverse=True)
+    epoch = datetime(1970, 1, 1)  # noqa: DTZ001
+    at = [
+        int((epoch + timedelta(days=d, hours=h)).replace(tzinfo=ZoneInfo(str(names[zone]))).astimezone(UTC).timestamp())
+        for zone, d, h in distinct.tolist()
+    ]
+    return np.array(at, np.int64)[of.ravel()]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys.core.errors import ConfigError
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
+from recsys.planner.planner import PLAN_COLUMNS
+from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
+from training.batch import BatchPlan
+from training.planning import PlanRequest, write_plan
+
+SETTINGS = 'lists = ["buy_again", "for_you"]\nholdout = 0.5\n[calibration]\nusers = 20\nweeks = 1\n'
+BATCH = BatchPlan(n_processes=1, shard_size=20)
+
+
+class InterruptionError(Exception):
+    """An interruption of a job."""
+
+
+@pytest.fixture
+def request_(shop_models: Path, tmp_path: Path) -> PlanRequest:
+    models = tmp_path / "models"
+    shutil.copytree(shop_models, models, copy_function=shutil.copyfile)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(SETTINGS)
+    return PlanRequest(models, plan)
+
+
+def read(out: Path) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted(out.glob("messages-*.parquet"))])
+
+
+@contextmanager
+def stopping(what: str, n_done: int) -> Iterator:
+    def stop(done: int, total: int) -> None:
+        if what == "shoppers" and done >= n_done:
+            raise InterruptionError
+
+    yield stop
+
+
+def test_a_plan_in_shards(request_: PlanRequest, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = write_plan(request_, out, BATCH)
+    rows = read(out)
+    assert rows.schema == pl.Schema(PLAN_COLUMNS)
+    assert (report.messages, report.shards, report.kept_shards) == (len(rows), 4, 0)
+    assert report.held_out == rows.filter("is_holdout")["user_id"].n_unique() > 5
+    assert report.without_message == report.shoppers - rows["user_id"].n_unique()
+    assert report.unrecorded_consent == ("push",)
+    assert report.lists == ("buy_again", "for_you")
+    assert json.loads((out / "run.json").read_text())["is_complete"]
+    assert json.loads((out / "plan.json").read_text())["calibration"]["lists"] == ["buy_again", "for_you"]
+    assert OPTED_OUT not in set(rows["user_id"])
+
+
+def test_an_interrupted_plan_has_neither_doubles_nor_gaps(request_: PlanRequest, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    write_plan(request_, whole, BATCH)
+    with pytest.raises(InterruptionError):
+        write_plan(request_, out, BATCH, lambda what: stopping(what, 40))
+    assert len(list(out.glob("messages-*"))) == 2
+    learned = (out / "plan.json").stat().st_mtime_ns
+    report = write_plan(request_, out, BATCH)
+    assert report.kept_shards == 2
+    assert (out / "plan.json").stat().st_mtime_ns == learned
+    assert read(out).equals(read(whole))
+
+
+def test_two_processes_write_the_same(request_: PlanRequest, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_plan(request_, one, BATCH)
+    write_plan(request_, two, BatchPlan(n_processes=2, shard_size=20))
+    assert read(one).equals(read(two))
+
+
+def test_ndjson_has_times_as_texts(request_: PlanRequest, tmp_path: Path) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text("\n".join([*USERS_WITH_HISTORY[:2], OPTED_OUT]))
+    out = tmp_path / "out"
+    request = PlanRequest(request_.models, request_.plan, users)
+    report = write_plan(request, out, BatchPlan(1, 10, "ndjson"))
+    assert (report.shoppers, report.refused) == (3, 1)
+    lines = [json.loads(line) for line in (out / "messages-000000.ndjson").read_text().splitlines()]
+    assert {line["user_id"] for line in lines} == set(USERS_WITH_HISTORY[:2])
+    assert lines[0].keys() == PLAN_COLUMNS.keys()
+    assert lines[0]["send_at"].endswith(":00:00Z")
+
+
+def test_messages_of_the_log_count(request_: PlanRequest, tmp_path: Path) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text(USERS_WITH_HISTORY[0])
+    request = PlanRequest(request_.models, request_.plan, users)
+    write_plan(request, tmp_path / "before", BATCH)
+    first = read(tmp_path / "before").row(0, named=True)
+    body = {"user_id": first["user_id"], "event": "message_sent", "item_ids": first["item_ids"]}
+    report = json.loads((tmp_path / "before" / "run.json").read_text())
+    at = report["as_of"] - 3 * 86_400
+    with closing(SqliteStore(request_.models / "store.sqlite")) as store:
+        store.append([LogEntry("event", "m", at, at, body)])
+    write_plan(request, tmp_path / "after", BATCH)
+    assert not set(read(tmp_path / "after")["item_ids"].explode()) & set(first["item_ids"])
+
+
+def test_wrong_calls_are_refused(request_: PlanRequest, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name a folder"):
+        write_plan(request_, tmp_path / "plan.parquet", BATCH)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").touch()
+    with pytest.raises(ConfigError, match=r"precious\.txt"):
+        write_plan(request_, other, BATCH)

@@ -1,0 +1,197 @@
+"""The job that writes a push plan: one row per message, in shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from recsys.bundles.registry import live_log_beside
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.files import atomic_write
+from recsys.core.timestamps import to_seconds
+from recsys.pipeline.recommender import Recommender
+from recsys.planner.audience import channels_without_consent, plannable_users
+from recsys.planner.config import PlanConfig, chosen_lists, read_plan
+from recsys.planner.past_weeks import PlanModel, fit_plan
+from training.batch.formats import format_of
+from training.batch.ids import read_ids
+from training.batch.job import (
+    BatchPlan,
+    OnCount,
+    bundle_folder,
+    check_plan,
+    digest_of,
+    output_of,
+    resumed,
+    write_missing,
+)
+from training.batch.run import MESSAGES, PLAN, Run, RunInputs, clear, prepared
+from training.planning.shards import PlanOptions
+
+ShowCount = Callable[[str], AbstractContextManager[OnCount]]
+"""Shows the progress of something that is counted."""
+
+
+def _silent(what: str) -> AbstractContextManager[OnCount]:
+    return nullcontext(lambda done, total: None)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What is planned.
+
+    Attributes:
+        models: folder of bundles, or the folder of one bundle.
+        plan: the plan's TOML file; None for the defaults.
+        users: the shoppers, see `training.batch.ids.read_ids`; None for all of the bundle.
+        data: folder of tables with earlier messages.
+        as_of: aware moment of the lists; None for that of an interrupted run, else of the latest known event.
+        placements: file of placements; None for the built-in ones.
+        live_log: file of the live log; None for the one in the folder of bundles, if there is one.
+    """
+
+    models: Path
+    plan: Path | None = None
+    users: Path | None = None
+    data: Path | None = None
+    as_of: datetime | None = None
+    placements: Path | None = None
+    live_log: Path | None = None
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """Counts of a plan.
+
+    Attributes:
+        model_version: the bundle.
+        as_of: moment of the plan, seconds since 1970.
+        lists: names of its lists.
+        shoppers: shoppers that were asked for.
+        messages: messages, those of the holdout included.
+        held_out: shoppers of the holdout who would have had messages.
+        without_message: shoppers for whom nothing is worth a message, or who agreed to no channel.
+        refused: shoppers who opted out of personalization or were erased.
+        shards, kept_shards: number of shards, and of those that an interrupted run had finished.
+        unrecorded_consent: channels without a column of consent: everyone may get messages there.
+    """
+
+    model_version: str
+    as_of: int
+    lists: tuple[str, ...]
+    shoppers: int
+    messages: int
+    held_out: int
+    without_message: int
+    refused: int
+    shards: int
+    kept_shards: int
+    unrecorded_consent: tuple[str, ...]
+
+
+def write_plan(
+    request: PlanRequest,
+    out: Path,
+    batch: BatchPlan | None = None,
+    progress: ShowCount = _silent,
+) -> PlanReport:
+    """Write the messages of some shoppers for the seven local days after the day of a moment.
+
+    If the job is interrupted, the next one with the same inputs goes on at the same moment with what was learned. A
+    shard exists completely or not at all, so that no message is missing and none is there twice.
+
+    Args:
+        request: what is planned.
+        out: folder of the shards, with `run.json`, whose `is_complete` becomes true at the end, and `plan.json`, what
+            the plan has learned.
+        batch: how the shards are written.
+        progress: shows the number of past lists that are learned from, then of shoppers that are planned.
+
+    Raises:
+        BundleError: there is no bundle to open.
+        ConfigError: the plan or a setting is not valid, or `out` cannot be used.
+        DataError: a file cannot be read, or a shopper cannot be planned.
+    """
+    batch = batch or BatchPlan()
+    check_plan(batch)
+    suffix, folder = output_of(out, batch.file_format)
+    if folder != out:
+        raise ConfigError(f"{out} is a file: name a folder for the shards of the plan")
+    config = PlanConfig() if request.plan is None else read_plan(request.plan)
+    recommender = Recommender.open(request.models, request.placements, request.live_log)
+    lists = chosen_lists(config, recommender.placements)
+    ids = _shoppers(recommender, request)
+    settings = digest_of(repr(config), *(repr(recommender.placements[name]) for name in lists))
+    inputs = RunInputs(
+        bundle=recommender.version,
+        placement=settings,
+        limit=config.caps.messages_per_week,
+        as_of=recommender.latest if request.as_of is None else to_seconds(request.as_of),
+        context={},
+        ids=digest_of("user", *ids),
+        shard_size=batch.shard_size,
+        suffix=format_of(suffix).suffix,
+        prefix=MESSAGES,
+    )
+    inputs = resumed(inputs, folder, request.as_of) if batch.resumes else inputs
+    if not batch.resumes and folder.is_dir():
+        clear(folder)
+    run = prepared(folder, inputs)
+    model = _learned(run, recommender, config, lists, progress)
+    log_path = request.live_log or live_log_beside(request.models)
+    options = PlanOptions(
+        bundle_folder(request.models, recommender),
+        request.placements,
+        log_path,
+        request.data,
+        config,
+        lists,
+        model,
+        inputs.as_of,
+    )
+    with progress("shoppers") as on_count:
+        counts, n_kept = write_missing(run, options.writer(recommender), options, ids, batch, on_count)
+    run.complete()
+    return PlanReport(
+        model_version=inputs.bundle,
+        as_of=inputs.as_of,
+        lists=lists,
+        shoppers=len(ids),
+        messages=sum(each.messages for each in counts),
+        held_out=sum(each.held_out for each in counts),
+        without_message=sum(each.empty for each in counts),
+        refused=sum(each.erased for each in counts),
+        shards=len(counts),
+        kept_shards=n_kept,
+        unrecorded_consent=channels_without_consent(recommender.engine, recommender.live, config.channels),
+    )
+
+
+def _shoppers(recommender: Recommender, request: PlanRequest) -> list[str]:
+    if request.users is not None:
+        return read_ids(request.users, "user")
+    ids = plannable_users(recommender.engine, recommender.live)
+    if not ids:
+        raise DataError("the bundle has no shopper who can be planned: train it with events that have a user_id")
+    return ids
+
+
+def _learned(
+    run: Run, recommender: Recommender, config: PlanConfig, lists: tuple[str, ...], progress: ShowCount
+) -> PlanModel:
+    """Return what an interrupted run has learned, else learn it and keep it beside the shards."""
+    path = run.folder / PLAN
+    if path.is_file():
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=PlanModel)
+        except msgspec.DecodeError as error:
+            raise DataError(f"{path} cannot be read ({error}): run the plan again with --no-resume") from None
+    with progress("past lists") as on_count:
+        model = fit_plan(recommender, config, lists, on_count)
+    atomic_write(path, msgspec.json.format(msgspec.json.encode(model), indent=1))
+    return model
