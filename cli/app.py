@@ -10,7 +10,21 @@ from typing import Annotated, Final
 import typer
 
 import recsys
-from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, store, train, tune
+from cli import (
+    attribution,
+    bundles,
+    data,
+    evaluate,
+    explain,
+    keys,
+    placements,
+    recommend,
+    report,
+    serve,
+    store,
+    train,
+    tune,
+)
 from cli.output import show_lines, tell
 from recsys.core.errors import RecsysError, RequestError
 
@@ -36,6 +50,7 @@ def build_app() -> typer.Typer:
     app.callback()(_common)
     for family in (data, train, tune, evaluate, serve, recommend, explain, attribution):
         family.register(app)
+    app.add_typer(report.app(), name="report")
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")
     app.add_typer(keys.app(), name="keys")
