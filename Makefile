@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train evaluate test mutation check docs bench curves compare stops torture clean
+.PHONY: help system demo train growth evaluate test mutation check docs bench curves compare stops torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -24,12 +24,16 @@ help: ## list the targets
 system:
 	@scripts/check_system.sh $(PYTHON)
 
-demo: train ## train on the demo data and serve it on 127.0.0.1 (PORT=8000) until Ctrl-C
+demo: growth ## train on the demo data, report on it and serve it on 127.0.0.1 (PORT=8000) until Ctrl-C
 	$(RECSYS) serve --models $(MODELS) --host 127.0.0.1 --port $(PORT) --clock data
 
 train: $(VENV)/.run ## prepare the demo data and train, without serving
 	$(RECSYS) demo-data --out $(DATA)
 	$(RECSYS) train --data $(DATA) --models $(MODELS) --if-changed
+
+growth: train ## write what a growth team reads of the demo: the reports of retention and growth, beside DATA
+	$(RECSYS) report retention --data $(DATA) --models $(MODELS) --out $(DATA)-retention.html --json $(DATA)-retention.json
+	$(RECSYS) report growth --data $(DATA) --models $(MODELS) --out $(DATA)-growth.html --json $(DATA)-growth.json
 
 evaluate: train ## evaluate the lists on the last four weeks of the demo, against every baseline (WINDOW=report)
 	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \

@@ -20,6 +20,7 @@ from cli import (
     placements,
     plan,
     recommend,
+    report,
     segments,
     serve,
     store,
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     app.callback()(_common)
     for family in (data, train, tune, evaluate, serve, recommend, explain, segments, attribution):
         family.register(app)
+    app.add_typer(report.app(), name="report")
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")
     app.add_typer(plan.app(), name="push")

@@ -15,6 +15,7 @@ from recsys.core.config.settings_table import SettingRow, describe, toml_value
 from recsys.fitting.engine import EngineConfig
 from serving.runtime.settings import Settings, variable_of
 from training.gate import GateConfig
+from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
 
@@ -23,6 +24,7 @@ TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("ingest", IngestConfig),
     ("catalog", CatalogConfig),
     ("gate", GateConfig),
+    ("report", GrowthConfig),
     ("", EngineConfig),
 )
 """Tables of the settings file in the order of the page; the settings of the models are at its top level."""

@@ -11,6 +11,7 @@ from recsys.core.config.settings_table import SettingRow, describe, toml_value
 from recsys.core.config.toml_reader import Faults, fields_of, join, read_fields, read_toml
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
+from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
 
@@ -26,12 +27,14 @@ class TrainingConfig:
         ingest: the table `[ingest]`.
         catalog: the table `[catalog]`, of `recsys ingest` too.
         gate: the table `[gate]`.
+        report: the table `[report]`.
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    report: GrowthConfig = field(default_factory=GrowthConfig)
 
 
 def read_config(path: Path | None) -> TrainingConfig:

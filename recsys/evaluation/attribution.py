@@ -119,15 +119,9 @@ def attribution(store: EventStore, window_days: float = 7.0, timezone: str = "UT
     Raises:
         ConfigError: `window_days` is not positive and finite.
     """
-    if not (0 < window_days < math.inf):
-        raise ConfigError(
-            f"the window is {window_days} days, expected a finite number above 0: choose another --window-days"
-        )
     until = store.last_seq()
-    events = _attributed_events(store, until, timezone)
+    in_time, late, unmatched = attributed_events(store, window_days, timezone, until)
     lists, impressions, opens = _shown_counts(store, until)
-    joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
-    in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
     counts = {stage: _pairs(in_time, names) for stage, names in STAGES.items()}
     revenue = _revenue(in_time)
     yields = tuple(
@@ -141,7 +135,50 @@ def attribution(store: EventStore, window_days: float = 7.0, timezone: str = "UT
         )
         for kind in sorted(lists)
     )
-    return Attribution(yields, window_days, len(joined) - len(in_time), len(events) - len(joined))
+    return Attribution(yields, window_days, late, unmatched)
+
+
+def attributed_events(
+    store: EventStore, window_days: float = 7.0, timezone: str = "UTC", up_to_seq: int | None = None
+) -> tuple[pl.DataFrame, int, int]:
+    """Join the events that carry the id of a list to the item that the list showed.
+
+    Args:
+        store: the live log.
+        window_days: > 0 and finite.
+        timezone: IANA zone of the shop, where receipt numbers restart every day.
+        up_to_seq: last sequence number to read; all if None.
+
+    Returns:
+        The columns of `ATTRIBUTED_COLUMNS` and `IMPRESSION_COLUMNS` for events within the window; the number of later
+        events, and of events whose list is not in the log or did not show the item.
+
+    Raises:
+        ConfigError: `window_days` is not positive and finite.
+    """
+    if not (0 < window_days < math.inf):
+        raise ConfigError(
+            f"the window is {window_days} days, expected a finite number above 0: choose another --window-days"
+        )
+    until = store.last_seq() if up_to_seq is None else up_to_seq
+    events = _attributed_events(store, until, timezone)
+    joined = events.join(impression_rows(store, events["recommendation_id"], until), on=PAIR)
+    in_time = joined.filter(pl.col("at") - pl.col("shown_at") <= window_days * DAY_S)
+    return in_time, len(joined) - len(in_time), len(events) - len(joined)
+
+
+def shown_lists(store: EventStore, up_to_seq: int | None = None) -> Iterator[tuple[str, int, float, list[str]]]:
+    """Yield the lists of the log: placement, number of times, time of the first (seconds since 1970), item ids.
+
+    Args:
+        store: the live log.
+        up_to_seq: last sequence number to read; all if None.
+    """
+    for entry in _of_kind(store, "impression", up_to_seq):
+        times = impressions(entry)
+        items = [item["item_id"] for item in entry.body.get("items", ())]
+        if times:
+            yield str(entry.body.get("placement") or ""), len(times), times[0][1], items
 
 
 def impression_rows(store: EventStore, recommendation_ids: Iterable[str], up_to_seq: int | None = None) -> pl.DataFrame:

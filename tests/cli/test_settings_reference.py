@@ -9,6 +9,7 @@ from cli.settings_reference import PAGE, SettingsRow, render, sections, table
 from recsys.core.config.settings_table import describe
 from recsys.fitting.engine import EngineConfig
 from training.gate import GateConfig
+from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
 
@@ -22,6 +23,7 @@ def test_every_setting_is_on_the_page() -> None:
         *describe(IngestConfig, "ingest"),
         *describe(CatalogConfig, "catalog"),
         *describe(GateConfig, "gate"),
+        *describe(GrowthConfig, "report"),
         *describe(EngineConfig),
     ]
     assert len(settings) > 90

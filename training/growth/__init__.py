@@ -1,0 +1,1 @@
+"""Figures of growth: funnels, retention, revenue, and what lists earn."""

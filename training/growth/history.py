@@ -1,0 +1,197 @@
+"""The shop's tables as the growth reports read them: people, local days, and orders as they were kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from recsys.core.errors import ConfigError, DataError
+from recsys.core.schema import EVENT_NAMES, EVENTS, ITEMS, PERSONALIZATION, USERS
+from recsys.data.dataset import MIN_TARGET_SHARE, TARGET_EVENTS, read_info
+from recsys.data.orders import ORDER_EVENTS, receipt, settle_orders
+from recsys.data.variants import resolve_products
+from training.growth.periods import Observation
+
+WIDE: Final = tuple(name for name in EVENTS if name not in ("value", "position", "propensity"))
+REFERENCE_DAYS: Final = 28
+LATE_SHARE: Final = 0.02
+"""The last day is complete if at most this share of a usual day's events, or one event, comes at a later time."""
+
+
+@dataclass(frozen=True)
+class ShopHistory:
+    """What people did in a shop, by its local days; without people who opted out of personalization.
+
+    Attributes:
+        events: lazy; `person` (uint64, null for an unknown one), `day`, `timestamp`, `event`, `channel`.
+        lines: lines of orders, kept and not returned: `person`, `day`, `timestamp`, `order` (uint64), `item_id`,
+            `amount` (price × quantity in the shop's currency, null if unknown), `channel`, `placement`.
+        active_days: distinct `person` and `day` of the activity.
+        activity: the event that retention counts: `purchase`, else the strongest that the shop records.
+        counts: number of events by name.
+        observed: the days that the data cover completely.
+        timezone: the shop's IANA zone.
+        currency: that of most order lines; "" for none.
+        n_other_currency: order lines of other currencies, which are in no revenue.
+        is_recognized: whether any event names a user or a visitor; else each session is a person.
+        items: the columns of `schema.ITEMS`.
+    """
+
+    events: pl.LazyFrame
+    lines: pl.DataFrame
+    active_days: pl.DataFrame
+    activity: str
+    counts: dict[str, int]
+    observed: Observation
+    timezone: str
+    currency: str
+    n_other_currency: int
+    is_recognized: bool
+    items: pl.DataFrame
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether there is any purchase."""
+        return len(self.lines) > 0
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the amount of any order line is known."""
+        return bool(self.lines["amount"].is_not_null().any())
+
+
+def read_history(data_dir: Path, until: date | None = None) -> ShopHistory:
+    """Read a folder of validated tables, as `recsys ingest` writes it.
+
+    Args:
+        data_dir: contains `dataset.json` and `events.parquet`.
+        until: the last complete day; None to find it.
+
+    Raises:
+        DataError: there is no event with a time.
+        ConfigError: `until` is before the data.
+    """
+    info = read_info(data_dir)
+    path = data_dir / "events.parquet"
+    if not path.is_file():
+        raise DataError(f"{path} is missing, and reports are about events: run `recsys ingest --events FILE`")
+    users = _table(data_dir / "users.parquet", USERS)
+    opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False)).select("user_id")
+    scanned = _with_columns(pl.scan_parquet(path))
+    if len(opted_out):
+        scanned = scanned.join(opted_out.lazy(), on="user_id", how="anti")
+    counts = _counts(scanned, path)
+    is_recognized = bool(
+        scanned.select(pl.any_horizontal(pl.col("user_id", "visitor_id").is_not_null()).any()).collect().item()
+    )
+    events = scanned.with_columns(_day(info.timezone), person_of(is_recognized=is_recognized))
+    observed = _observation(events, info.timezone, until)
+    events = events.filter(pl.col("day") < observed.end)
+    items = _table(data_dir / "items.parquet", ITEMS)
+    lines, currency, n_other = _lines(events, items, info.timezone)
+    activity = _activity(counts)
+    done = lines.lazy() if activity == "purchase" else events.filter(pl.col("event") == activity)
+    days = done.filter(pl.col("person").is_not_null()).select("person", "day").unique()
+    return ShopHistory(
+        events=events.select("person", "day", "timestamp", "event", "channel"),
+        lines=lines,
+        active_days=days.collect(engine="streaming").sort("person", "day"),
+        activity=activity,
+        counts=counts,
+        observed=observed,
+        timezone=info.timezone,
+        currency=currency,
+        n_other_currency=n_other,
+        is_recognized=is_recognized,
+        items=items,
+    )
+
+
+def person_of(*, is_recognized: bool = True) -> pl.Expr:
+    """Return the number of an event's person, uint64: a digest of the user's, else the visitor's id.
+
+    Args:
+        is_recognized: False for the session's id, where no event of the shop has either.
+    """
+    key = pl.coalesce("user_id", "visitor_id") if is_recognized else pl.col("session_id")
+    return pl.when(key.is_not_null()).then(key.hash(seed=0)).alias("person")
+
+
+def _counts(events: pl.LazyFrame, path: Path) -> dict[str, int]:
+    known = events.filter(pl.col("timestamp").is_not_null()).group_by("event").agg(pl.len())
+    counts = dict(known.sort("event").collect(engine="streaming").iter_rows())
+    if not counts:
+        raise DataError(
+            f"{path} has no event with a timestamp, and reports are about time: give the events a column `timestamp`"
+            " (a date will do) and run `recsys ingest` again"
+        )
+    return counts
+
+
+def _observation(events: pl.LazyFrame, timezone: str, until: date | None) -> Observation:
+    """Find the complete days: the last one counts if its last event is not early for the shop."""
+    span = events.select(first=pl.col("day").min(), last=pl.col("day").max()).collect(engine="streaming")
+    first, last = span.row(0)
+    if until is not None:
+        if until < first:
+            raise ConfigError(f"--until is {until}, expected a day from {first} on: the data start there")
+        return Observation(first, min(until, last) + timedelta(days=1))
+    wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
+    lately = events.filter(pl.col("day") >= last - timedelta(days=REFERENCE_DAYS)).select("day", wall.alias("wall"))
+    ended = lately.filter(pl.col("day") == last).select(pl.col("wall").max()).collect(engine="streaming").item()
+    usual = lately.filter(pl.col("day") < last).select(pl.len(), later=(pl.col("wall") > ended).sum())
+    n_events, n_later = usual.collect(engine="streaming").row(0)
+    is_complete = n_later <= max(LATE_SHARE * n_events, min(REFERENCE_DAYS, (last - first).days))
+    return Observation(first, last + timedelta(days=int(is_complete)))
+
+
+def _lines(events: pl.LazyFrame, items: pl.DataFrame, timezone: str) -> tuple[pl.DataFrame, str, int]:
+    wanted = events.filter(pl.col("event").is_in(ORDER_EVENTS)).select(*WIDE, "day", "person")
+    ordered = wanted.sort("timestamp", maintain_order=True).collect(engine="streaming")
+    ordered, _ = resolve_products(ordered, items)
+    settled, counts = settle_orders(ordered, timezone)
+    bought = settled.filter(pl.col("event") == "purchase")
+    order = pl.coalesce(
+        receipt(counts.scope, timezone),
+        pl.lit("session ") + pl.col("session_id"),
+        pl.format("day {} {}", "day", "person"),
+    )
+    usual = bought["currency"].drop_nulls().mode().sort()
+    currency = str(usual[0]) if len(usual) else ""
+    is_usual = pl.col("currency").fill_null(currency) == currency
+    amount = pl.when(is_usual).then(pl.col("price") * pl.col("quantity").fill_null(1.0)).alias("amount")
+    lines = bought.select(
+        *("person", "day", "timestamp", order.hash(seed=0).alias("order"), "item_id", amount, "channel", "placement")
+    )
+    return lines, currency, int(bought.select((~is_usual).sum()).item())
+
+
+def _activity(counts: dict[str, int]) -> str:
+    enough = max(1.0, MIN_TARGET_SHARE * sum(count for name, count in counts.items() if name != "view_item_list"))
+    names = (EVENT_NAMES[code] for code in TARGET_EVENTS)
+    return next((name for name in names if counts.get(name, 0) >= enough), "purchase")
+
+
+def _day(timezone: str) -> pl.Expr:
+    return pl.col("timestamp").dt.convert_time_zone(timezone).dt.date().alias("day")
+
+
+def _with_columns(events: pl.LazyFrame) -> pl.LazyFrame:
+    found = events.collect_schema().names()
+    lacking = [pl.lit(None, dtype).alias(name) for name, dtype in EVENTS.items() if name not in found]
+    return events.with_columns(lacking)
+
+
+def _table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    if not path.is_file():
+        return pl.DataFrame(schema=columns)
+    found = pl.scan_parquet(path)
+    names = found.collect_schema().names()
+    return found.select(
+        pl.col(name).cast(dtype) if name in names else pl.lit(None, dtype).alias(name)
+        for name, dtype in columns.items()
+    ).collect()
