@@ -18,7 +18,9 @@ from typer.main import get_command
 from cli.app import build_app
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, ITEMS, TABLES
+from recsys.experiments.definitions import parse_experiments
 from recsys.filters import compile_filter
+from recsys.planner.config import parse_plan
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.rules.loader import parse_placements
 from serving.api.routes import OPERATIONS
@@ -153,6 +155,10 @@ def test_toml_is_what_the_readers_accept(block: Block) -> None:
     document = tomllib.loads(block.text)
     if document.keys() & {"placements", "pages"}:
         parse_placements(document).check(ITEMS)
+    elif document.keys() & {"experiments", "layers"}:
+        parse_experiments(document)
+    elif document.keys() & {"lists", "channels", "caps", "calibration"}:
+        parse_plan(document)
     else:
         parse_config(document)
 
