@@ -100,10 +100,10 @@ def analyze_experiment(
     groups = {name: shoppers.filter(pl.col("variant") == name) for name in shares}
     counts = {name: group.height for name, group in groups.items()}
     effects: list[MetricEffect] = []
-    for metric, columns in METRICS.items():
+    for metric in METRICS:
         scale = math.log1p(settings.minimum_effect)
         found = {
-            name: compare_variants(*(moments_of(_columns(groups[each], columns)) for each in (CONTROL, name)))
+            name: compare_variants(*(moments_of(columns_of(groups[each], metric)) for each in (CONTROL, name)))
             for name in shares
             if name != CONTROL and min(counts[CONTROL], counts[name]) >= 2
         }
@@ -117,6 +117,13 @@ def analyze_experiment(
     crossed = int(shoppers["has_crossed"].sum()) if shoppers.height else 0
     ratio_p = float(sample_ratio_p(list(counts.values()), list(shares.values())))
     return ExperimentAnalysis(definition.name, days, counts, crossed, ratio_p, tuple(effects))
+
+
+def columns_of(shoppers: pl.DataFrame, metric: MetricName) -> npt.NDArray[np.float64]:
+    """Return the columns of a metric, float64 (n_shoppers, 4); see `recsys.experiments.effects.metric_columns`."""
+    numerator, *others = METRICS[metric]
+    denominator, covariate = (None if name is None else shoppers[name].to_numpy() for name in others)
+    return metric_columns(shoppers[numerator].to_numpy(), denominator, covariate)
 
 
 def _effect(metric: MetricName, variant: str, effect: EffectEstimate, p_value: float, half: float) -> MetricEffect:
@@ -138,9 +145,3 @@ def _effect(metric: MetricName, variant: str, effect: EffectEstimate, p_value: f
         log_lift,
         float(effect.log_ratio_error),
     )
-
-
-def _columns(group: pl.DataFrame, columns: tuple[str, str | None, str | None]) -> npt.NDArray[np.float64]:
-    numerator, *others = columns
-    denominator, covariate = (None if name is None else group[name].to_numpy() for name in others)
-    return metric_columns(group[numerator].to_numpy(), denominator, covariate)

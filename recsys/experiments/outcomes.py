@@ -11,6 +11,7 @@ import polars as pl
 
 from recsys.core.errors import ConfigError
 from recsys.core.frames import rows_to_frame
+from recsys.core.ids import SESSION
 from recsys.core.schema import EVENTS, TIMESTAMP
 from recsys.data.orders import settle_orders
 from recsys.eventlog.identities import Identities, user_key
@@ -102,15 +103,23 @@ def read_experiment_log(
         older = tables.filter(pl.col("event").is_in(KEPT_EVENTS))
         older = older if logged.is_empty() else older.filter(pl.col("timestamp") < logged["timestamp"].min())
         logged = pl.concat([older.select(logged.columns), logged])
-    settled, _ = settle_orders(logged.sort("timestamp", maintain_order=True), timezone)
-    keys = pl.struct("user_id", "visitor_id", "session_id").map_elements(
-        lambda ids: identities.target(user_key(**ids) or ""), return_dtype=pl.String, skip_nulls=False
-    )
-    actions = settled.with_columns(keys.alias("unit_id")).filter(pl.col("unit_id") != "").select(*ACTIONS)
-    shown = rows_to_frame(exposures, EXPOSURES).with_columns(
-        pl.col("unit_id").map_elements(identities.target, return_dtype=pl.String)
-    )
+    actions = actions_of(logged, identities, timezone)
+    shown = _under_roots(rows_to_frame(exposures, EXPOSURES), identities)
     return ExperimentLog(shown.sort("timestamp", maintain_order=True), actions)
+
+
+def actions_of(events: pl.DataFrame, identities: Identities, timezone: str = "UTC") -> pl.DataFrame:
+    """Return clicks and settled purchases under the roots of their shoppers' ids, the columns of `ACTIONS`, by time.
+
+    Args:
+        events: the columns of `recsys.core.schema.EVENTS`.
+        identities: merges of ids.
+        timezone: IANA zone of the shop.
+    """
+    settled, _ = settle_orders(events.sort("timestamp", maintain_order=True), timezone)
+    key = pl.coalesce("user_id", "visitor_id", SESSION + pl.col("session_id")).alias("unit_id")
+    keyed = settled.filter(pl.col("event").is_in(KEPT_EVENTS)).with_columns(key).drop_nulls("unit_id")
+    return _under_roots(keyed, identities).select(*ACTIONS)
 
 
 def shopper_table(log: ExperimentLog, pre_days: float = PRE_PERIOD_DAYS) -> pl.DataFrame:
@@ -145,6 +154,12 @@ def shopper_table(log: ExperimentLog, pre_days: float = PRE_PERIOD_DAYS) -> pl.D
     return table.with_columns(pl.col(name).fill_null(0.0).cast(pl.Float64) for name in numbers).sort(
         "first_at", "unit_id"
     )
+
+
+def _under_roots(rows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    roots = identities.roots(identities.merges)
+    old, new = (pl.Series(list(part), dtype=pl.String) for part in (roots, roots.values()))
+    return rows.with_columns(pl.col("unit_id").replace(old, new)) if roots else rows
 
 
 def _exposures(entry: LogEntry, experiment: str) -> Iterator[dict[str, Any]]:
