@@ -10,7 +10,21 @@ from typing import Annotated, Final
 import typer
 
 import recsys
-from cli import attribution, bundles, data, evaluate, explain, keys, placements, recommend, serve, store, train, tune
+from cli import (
+    attribution,
+    bundles,
+    data,
+    evaluate,
+    experiments,
+    explain,
+    keys,
+    placements,
+    recommend,
+    serve,
+    store,
+    train,
+    tune,
+)
 from cli.output import show_lines, tell
 from recsys.core.errors import RecsysError, RequestError
 
@@ -38,6 +52,7 @@ def build_app() -> typer.Typer:
         family.register(app)
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")
+    app.add_typer(experiments.app(), name="experiments")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(store.app(), name="store")
     return app

@@ -76,19 +76,30 @@ def judge(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verdict
 
 
 def days_to_go(settings: ExperimentSettings, analysis: ExperimentAnalysis, effect: MetricEffect) -> int:
-    """Return about how many more days the verdict takes if the lift stays as it is, within the longest duration.
+    """Return about how many more days the verdict takes if the lifts stay as they are, within the longest duration.
 
-    The information grows with the days. The verdict comes when the sequence leaves 0, or lies below the smallest
-    effect.
+    The information grows with the days. The lift is decided when its sequence leaves 0, or lies below the smallest
+    effect; a guardrail, when its sequence lies above or below its margin.
     """
+    if not _is_better(settings, effect):
+        return _days_until(settings, analysis, [(effect, 0.0), (effect, math.log1p(settings.minimum_effect))])
+    found = ((analysis.effect(each.metric, effect.variant), each.margin) for each in settings.guardrails)
+    open_guardrails = [(each, margin) for each, margin in found if each is not None and not each.low > -margin]
+    waits = (_days_until(settings, analysis, [(each, math.log1p(-margin))]) for each, margin in open_guardrails)
+    return max(waits, default=1)
+
+
+def _days_until(
+    settings: ExperimentSettings, analysis: ExperimentAnalysis, bounds: list[tuple[MetricEffect, float]]
+) -> int:
+    """Days until the sequence of one of some effects leaves its bound, on the scale of logarithms."""
     alpha = settings.alpha / max(len(analysis.shoppers) - 1, 1)
-    scale, size = math.log1p(settings.minimum_effect), abs(effect.log_lift)
-    room = scale - effect.log_lift
+    scale = math.log1p(settings.minimum_effect)
     left = max(settings.max_days - analysis.days, 1.0)
 
     def is_decided(factor: float) -> bool:
-        half = float(half_width(effect.log_error / math.sqrt(factor), alpha, scale))
-        return half < size or half < room
+        halves = ((each.log_error / math.sqrt(factor), abs(each.log_lift - bound)) for each, bound in bounds)
+        return any(float(half_width(error, alpha, scale)) < room for error, room in halves)
 
     if not is_decided(MAX_FACTOR):
         return math.ceil(left)
@@ -144,7 +155,7 @@ def _too_few(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verd
         "go_on",
         "",
         days,
-        f"Go on for about {days} days: the smallest variant has {fewest:,} shoppers, and the first verdict needs"
+        f"Go on for about {_days(days)}: the smallest variant has {fewest:,} shoppers, and the first verdict needs"
         f" {settings.min_shoppers:,} of each.",
         f"继续约{days}天：人数最少的一组只有{fewest:,}人，每组至少{settings.min_shoppers:,}人才能下结论。",
     )
@@ -200,9 +211,13 @@ def _go_on(settings: ExperimentSettings, analysis: ExperimentAnalysis, best: Met
         "go_on",
         best.variant,
         days,
-        f"Go on for about {days} days: {why}; {name} of {best.variant} is {best.lift:+.1%} so far ({_range(best)}).",
+        f"Go on for about {_days(days)}: {why}; {name} of {best.variant} is {best.lift:+.1%} so far ({_range(best)}).",
         f"继续约{days}天：{why_zh}；{best.variant}的{name_zh}目前{best.lift:+.1%}（{_range_zh(best)}）。",
     )
+
+
+def _days(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
 
 
 def _range(effect: MetricEffect) -> str:
