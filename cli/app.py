@@ -15,6 +15,7 @@ from cli import (
     bundles,
     data,
     evaluate,
+    experiments,
     explain,
     keys,
     placements,
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     app.add_typer(bundles.app(), name="models")
     app.add_typer(placements.app(), name="placements")
     app.add_typer(plan.app(), name="push")
+    app.add_typer(experiments.app(), name="experiments")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(store.app(), name="store")
     return app

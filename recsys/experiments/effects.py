@@ -71,15 +71,17 @@ class EffectEstimate:
 
     def lift_interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Return the interval of the relative effect for one planned look, from the logarithm of the ratio."""
-        relative = (self._variances[0] / self.control**2, self._variances[1] / self.treatment**2)
-        factor = np.exp(self._quantile(level, *relative) * self.log_ratio_error)
-        ratio = self.treatment / self.control
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = (self._variances[0] / self.control**2, self._variances[1] / self.treatment**2)
+            factor = np.exp(self._quantile(level, *relative) * self.log_ratio_error)
+            ratio = np.exp(self.log_ratio)
         return ratio / factor - 1, ratio * factor - 1
 
     def p_value(self) -> Floats:
         """Return the two-sided p-value of Welch's t-test of the difference, for one planned look."""
-        degrees = welch_degrees(*self._variances, self.n_control, self.n_treatment)
-        return 2 * stats.t.sf(np.abs(self.difference) / self.difference_error, degrees)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            degrees = welch_degrees(*self._variances, self.n_control, self.n_treatment)
+            return 2 * stats.t.sf(np.abs(self.difference) / self.difference_error, degrees)
 
     def _quantile(self, level: float, control: Floats, treatment: Floats) -> Floats:
         degrees = welch_degrees(control, treatment, self.n_control, self.n_treatment)

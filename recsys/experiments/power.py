@@ -14,7 +14,7 @@ from recsys.experiments.sequences import half_width
 
 Floats = npt.NDArray[np.float64]
 
-GRID_POINTS: Final = 401
+GRID_POINTS: Final = 257
 """Points of the density between the bounds; three digits of the probabilities are right with a third of them."""
 
 HIGHEST_RATE: Final = 0.999
@@ -93,7 +93,16 @@ def daily_power(plan: SequentialPlan, effect: float, n_days: int) -> Floats:
 
 def days_needed(plan: SequentialPlan, effect: float, power: float = 0.8, max_days: int = 365) -> int | None:
     """Return the first day by which an effect is found with the given probability; None if not by `max_days`."""
-    reached = np.flatnonzero(daily_power(plan, effect, max_days) >= power)
+    return first_day(daily_power(plan, effect, max_days), power)
+
+
+def first_day(daily: Floats, power: float) -> int | None:
+    """Return the first day that has a power; None if no day has it.
+
+    >>> first_day(np.array([0.1, 0.5, 0.9]), 0.8)
+    3
+    """
+    reached = np.flatnonzero(daily >= power)
     return int(reached[0]) + 1 if len(reached) else None
 
 

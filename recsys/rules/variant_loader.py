@@ -45,6 +45,15 @@ def read_with_experiments(
     return registry
 
 
+def check_lists(placements: Path | None, book: ExperimentBook) -> None:
+    """Refuse a state of experiments whose lists cannot be served.
+
+    Raises:
+        ConfigError: with everything that is wrong, except in filters.
+    """
+    registry_of({} if placements is None else read_toml(placements, dict), book)
+
+
 def registry_of(document: Mapping[str, Any], book: ExperimentBook) -> PlacementRegistry:
     """Return the lists of a parsed file of placements with those of all experiments.
 

@@ -11,13 +11,12 @@ import msgspec
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
-from recsys.core.config.toml_reader import read_toml
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import from_micros, utc_text
 from recsys.experiments.assignment import planned_shares
 from recsys.experiments.state import ExperimentBook, Status, change_state, read_experiments
 from recsys.experiments.transitions import START_SHARE, Transition, promote, ramp, retire, start, stop
-from recsys.rules.variant_loader import registry_of
+from recsys.rules.variant_loader import check_lists
 from serving.http.body import Body
 from serving.http.fields import Label, Name, NoParameters, Parameters
 from serving.http.operation import Operation
@@ -150,7 +149,7 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
         for change in transitions(book, name, body, at):
-            book = change_state(path, change, partial(_check, settings))
+            book = change_state(path, change, partial(check_lists, settings.placements))
     except ConfigError as error:
         raise HTTPException(409, f"the change is refused: {error}") from None
     return _info(book, name)
@@ -176,11 +175,6 @@ def transitions(book: ExperimentBook, name: str, body: WantedState, at: str) -> 
     elif body.share not in (None, state.share):
         changes.append(ramp(name, at, float(body.share or 0), body.why))
     return changes + [retire(name, each, at, body.why) for each in body.retired if each not in state.retired]
-
-
-def _check(settings: Settings, book: ExperimentBook) -> None:
-    """Refuse a state whose lists cannot be served."""
-    registry_of({} if settings.placements is None else read_toml(settings.placements, dict), book)
 
 
 def _read(path: Path) -> ExperimentBook:

@@ -1,0 +1,227 @@
+"""The commands of `recsys experiments` that analyze and plan."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cli.options import AsJson, parse_moment, wall_clock
+from cli.output import show_json, show_lines, show_table, tell
+from recsys.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from recsys.experiments.analysis import ExperimentAnalysis, MetricEffect
+    from recsys.experiments.baseline import MetricBaseline
+    from recsys.experiments.definitions import ExperimentDefinition
+    from recsys.experiments.verdict import Verdict
+    from training.experiments import DailyLook
+
+EFFECTS: Final = ("metric", "variant", "control", "treatment", "lift", "at any look", "p", "one look", "variance")
+LOOKS: Final = ("day", "shoppers", "lift", "at any look", "p", "verdict")
+POWERS: Final = ("share", "shoppers per variant and day", "days", "power after the longest duration")
+SHARES: Final = (0.1, 0.2, 0.5, 1.0)
+MAX_DAYS: Final = 180
+"""Longest duration that is looked for."""
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
+LiveLog = Annotated[Path, typer.Option("--store", help="The live log of `recsys serve`.")]
+Tables = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Tables with older orders, for CUPED.", show_default="the log alone"),
+]
+Zone = Annotated[str, typer.Option(help="IANA zone of the shop, where receipt numbers restart; --data knows its own.")]
+
+
+def register(commands: typer.Typer) -> None:
+    """Add the commands."""
+    commands.command("analyze")(analyze)
+    commands.command("apply")(apply)
+    commands.command("power")(power)
+
+
+def analyze(
+    file: File,
+    name: Name,
+    store: LiveLog,
+    data: Tables = None,
+    timezone: Zone = "UTC",
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Look back: what was known then.")] = None,
+    daily: Annotated[bool, typer.Option("--daily", help="Show the verdict of each day.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare each variant with the control, and say in one sentence what to do."""
+    from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.state import read_experiments
+    from training.experiments import daily_looks, load_log, look_at
+
+    book = read_experiments(file)
+    definition, retired = book.definition(name), book.state(name).retired
+    with closing(open_log(store)) as log:
+        found = load_log(log, name, data, timezone)
+    if until is not None:
+        found = found.until(parse_moment(until, "--until"))
+    looks = daily_looks(definition, found, retired) if daily else []
+    analysis, verdict = look_at(definition, found, retired)
+    if as_json:
+        days = [_look_row(definition, day, look) for day, look in enumerate(looks, 1)]
+        whole = {"analysis": asdict(analysis), "verdict": asdict(verdict)}
+        show_json(_finite(whole | ({"daily": [dict(zip(LOOKS, row, strict=True)) for row in days]} if daily else {})))
+        return
+    if looks:
+        show_table(LOOKS, [_look_row(definition, day, look) for day, look in enumerate(looks, 1)])
+    _show(analysis, verdict)
+
+
+def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone: Zone = "UTC") -> None:
+    """Analyze a running experiment and do what its rules say: retire losers, promote a winner; `undo` takes it back."""
+    from recsys.core.timestamps import utc_text
+    from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.outcomes import shopper_table
+    from recsys.experiments.rules import rule_changes
+    from recsys.experiments.state import change_state, read_experiments
+    from training.experiments import load_log, look_at
+
+    book = read_experiments(file)
+    definition, state = book.definition(name), book.state(name)
+    if state.status != "running":
+        raise ConfigError(f"{name!r} is {state.status}: the rules apply to a running experiment")
+    with closing(open_log(store)) as log:
+        found = load_log(log, name, data, timezone)
+    _, verdict = look_at(definition, found, state.retired)
+    changes = rule_changes(definition, shopper_table(found), verdict, utc_text(wall_clock()), state.retired)
+    for change in changes:
+        last = change_state(file, change).states.history[-1]
+        tell(f"{name}: {last.command}: {last.why}")
+    if changes:
+        tell("`recsys experiments undo` takes the last change back")
+    show_lines([verdict.text, verdict.text_zh])
+
+
+def power(
+    file: File,
+    name: Name,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Tables whose last days give the traffic and the variation.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Live log of the running experiment, instead of --data.")
+    ] = None,
+    shoppers_per_day: Annotated[float | None, typer.Option(help="New shoppers of the shop per day.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Conversion, or another rate per shopper, in (0, 1).")] = None,
+    variation: Annotated[
+        float | None, typer.Option(help="Standard deviation over mean of the metric, instead of --rate.")
+    ] = None,
+    effect: Annotated[float | None, typer.Option(help="True lift.", show_default="the smallest effect")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan the duration: the power under the rule of daily looks, by the share of shoppers."""
+    from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.state import read_experiments
+    from training.experiments import baseline_from_log, baseline_from_tables
+
+    book = read_experiments(file)
+    definition = book.definition(name)
+    if data is not None:
+        baseline = baseline_from_tables(data, definition)
+    elif store is not None:
+        with closing(open_log(store)) as log:
+            baseline = baseline_from_log(book, log, name)
+    else:
+        baseline = _given_baseline(definition, shoppers_per_day, rate, variation)
+    lift = definition.settings.minimum_effect if effect is None else effect
+    rows = [_power_row(definition, baseline, share, lift) for share in SHARES]
+    if as_json:
+        plans = [dict(zip(POWERS, row, strict=True)) for row in rows]
+        show_json(_finite({"baseline": asdict(baseline), "effect": lift, "plans": plans}))
+        return
+    value = "" if math.isnan(baseline.value) else f" {baseline.value:.4g}"
+    show_lines(
+        [
+            f"{baseline.metric}{value}, variation {baseline.variation:.3g} per shopper,"
+            f" {baseline.shoppers_per_day:,.0f} new shoppers per day, CUPED removes {baseline.variance_reduction:.0%};"
+            f" a lift of {lift:+.1%} is to be found with {definition.settings.power:.0%}"
+        ]
+    )
+    show_table(POWERS, rows)
+
+
+def _power_row(
+    definition: ExperimentDefinition, baseline: MetricBaseline, share: float, lift: float
+) -> tuple[object, ...]:
+    from recsys.experiments.power import daily_power, first_day
+
+    plan, settings = baseline.plan(definition, share), definition.settings
+    daily = daily_power(plan, lift, max(MAX_DAYS, settings.max_days))
+    days = first_day(daily, settings.power) or f"over {len(daily)}"
+    return (f"{share:.0%}", round(plan.shoppers_per_day[1]), days, f"{daily[settings.max_days - 1]:.0%}")
+
+
+def _given_baseline(
+    definition: ExperimentDefinition, shoppers_per_day: float | None, rate: float | None, variation: float | None
+) -> MetricBaseline:
+    from recsys.experiments.baseline import MetricBaseline
+    from recsys.experiments.power import rate_variation
+
+    if shoppers_per_day is None or (rate is None) == (variation is None):
+        raise ConfigError(
+            "the past is not known: name --data or --store, or --shoppers-per-day with either --rate or --variation"
+        )
+    for option, value in (("--shoppers-per-day", shoppers_per_day), ("--variation", variation)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{option} is {value:g}, expected a finite number above 0")
+    if rate is not None and not 0 < rate < 1:
+        raise ConfigError(f"--rate is {rate:g}, expected a number between 0 and 1")
+    metric = definition.settings.primary
+    spread = rate_variation(rate) if rate is not None else float(variation or 0)
+    return MetricBaseline(metric, math.nan if rate is None else rate, spread, 0.0, shoppers_per_day, 0.0)
+
+
+def _show(analysis: ExperimentAnalysis, verdict: Verdict) -> None:
+    counts = ", ".join(f"{name} {count:,}" for name, count in analysis.shoppers.items())
+    show_lines(
+        [
+            f"{analysis.experiment}: {analysis.days:.1f} days, shoppers: {counts}; {analysis.crossed:,} saw several"
+            f" variants; planned shares p = {analysis.sample_ratio_p:.2g}"
+        ]
+    )
+    show_table(EFFECTS, [_effect_row(each) for each in analysis.effects])
+    show_lines([verdict.text, verdict.text_zh])
+
+
+def _effect_row(effect: MetricEffect) -> tuple[object, ...]:
+    return (
+        effect.metric,
+        effect.variant,
+        effect.control,
+        effect.treatment,
+        f"{effect.lift:+.1%}",
+        f"{effect.low:+.1%} to {effect.high:+.1%}",
+        f"{effect.p_value:.2g}",
+        f"{effect.fixed_low:+.1%} to {effect.fixed_high:+.1%}",
+        f"{-effect.variance_reduction:.0%}" if effect.variance_reduction else None,
+    )
+
+
+def _look_row(definition: ExperimentDefinition, day: int, look: DailyLook) -> tuple[object, ...]:
+    """The best variant's primary effect of one day, with the verdict."""
+    found = [each for each in look.analysis.effects if each.metric == definition.settings.primary]
+    best = max(found, key=lambda each: -math.inf if math.isnan(each.lift) else each.lift, default=None)
+    shown = ("", "", "") if best is None else _effect_row(best)[4:7]
+    days = "" if look.verdict.days is None else f", about {look.verdict.days} d"
+    what = f"{look.verdict.decision} {look.verdict.variant}".strip() + days
+    return (day, sum(look.analysis.shoppers.values()), *shown, what)
+
+
+def _finite(value: Any) -> Any:
+    """Replace nan, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

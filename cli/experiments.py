@@ -1,0 +1,153 @@
+"""`recsys experiments`: definitions, assignment, and the changes of states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cli import experiment_reports
+from cli.options import AsJson, PlacementFile, wall_clock
+from cli.output import show_json, show_lines, show_table, tell
+
+if TYPE_CHECKING:
+    from recsys.experiments.state import ExperimentBook
+    from recsys.experiments.transitions import Transition
+
+COLUMNS: Final = ("experiment", "status", "share", "layer", "variants", "lists", "primary", "started", "winner")
+HISTORY: Final = ("at", "command", "experiment", "why")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
+Variant = Annotated[str, typer.Argument(metavar="VARIANT", help="Name of the variant.")]
+Why = Annotated[str, typer.Option(help="The reason, for the history.")]
+Share = Annotated[float, typer.Option(help="Share of the shoppers of its part of the layer, in (0, 1].")]
+
+
+def app() -> typer.Typer:
+    """Build the commands of `recsys experiments`."""
+    commands = typer.Typer(help="Define, run and analyze experiments.", no_args_is_help=True)
+    commands.command("list")(list_experiments)
+    commands.command("check")(check)
+    commands.command("assign")(assign)
+    commands.command("start")(start)
+    commands.command("ramp")(ramp)
+    commands.command("stop")(stop)
+    commands.command("retire")(retire)
+    commands.command("promote")(promote)
+    commands.command("undo")(undo)
+    experiment_reports.register(commands)
+    return commands
+
+
+def list_experiments(file: File, as_json: AsJson = False) -> None:
+    """List all experiments with their states, and the history of changes."""
+    from recsys.experiments.state import read_experiments
+
+    book = read_experiments(file)
+    rows = [_row(book, name) for name in book.file.experiments]
+    history = [(each.at, each.command, each.experiment, each.why) for each in book.states.history]
+    if as_json:
+        listed = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        show_json({"experiments": listed, "history": [dict(zip(HISTORY, row, strict=True)) for row in history]})
+        return
+    show_table(COLUMNS, rows)
+    if history:
+        show_table(HISTORY, history)
+
+
+def check(file: File, placements: PlacementFile = None) -> None:
+    """Check the file, the states, and the lists of all variants; filters are checked by the server."""
+    from recsys.rules.variant_loader import read_with_experiments
+
+    registry = read_with_experiments(placements, file)
+    n_lists = 0 if registry.variants is None else len(registry.variants.variants)
+    show_lines([f"{file} is valid: its variants change {n_lists} lists"])
+
+
+def assign(
+    file: File,
+    name: Name,
+    users: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="User ids, one per line.", show_default="standard input"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the variant of each user, empty for those outside; the server gives them the same."""
+    from recsys.experiments.assignment import variant_of
+    from recsys.experiments.state import read_experiments
+
+    running = read_experiments(file).as_running(name)
+    text = typer.get_text_stream("stdin").read() if users is None else users.read_text(encoding="utf-8")
+    rows = [(user, variant_of(running, user)) for user in text.splitlines() if user.strip()]
+    if as_json:
+        show_json([{"user_id": user, "variant": variant} for user, variant in rows])
+    else:
+        show_lines(["user_id\tvariant", *(f"{user}\t{variant}" for user, variant in rows)])
+
+
+def start(file: File, name: Name, share: Share = 0.1, placements: PlacementFile = None, why: Why = "") -> None:
+    """Start an experiment with a share of its shoppers."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.start(name, at, share, why))
+
+
+def ramp(file: File, name: Name, share: Share, placements: PlacementFile = None, why: Why = "") -> None:
+    """Let more shoppers in; nobody changes the variant."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.ramp(name, at, share, why))
+
+
+def stop(file: File, name: Name, placements: PlacementFile = None, why: Why = "") -> None:
+    """End an experiment, or the promotion of its winner."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.stop(name, at, why))
+
+
+def retire(file: File, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = "") -> None:
+    """End one variant of a running experiment."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.retire(name, variant, at, why))
+
+
+def promote(file: File, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = "") -> None:
+    """Serve a variant to all shoppers outside the holdout."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.promote(name, variant, at, why))
+
+
+def undo(file: File, placements: PlacementFile = None, why: Why = "") -> None:
+    """Take the last change back; repeated, the one before it."""
+    from recsys.experiments import transitions
+
+    _apply(file, placements, lambda at: transitions.undo(at, why))
+
+
+def _apply(file: Path, placements: Path | None, change: Callable[[str], Transition]) -> None:
+    """Apply a change, unless the lists of the new state cannot be served."""
+    from recsys.core.timestamps import utc_text
+    from recsys.experiments.state import change_state
+    from recsys.rules.variant_loader import check_lists
+
+    book = change_state(file, change(utc_text(wall_clock())), lambda book: check_lists(placements, book))
+    last = book.states.history[-1]
+    state = last.after
+    tell(f"{last.experiment}: {last.command} done; it is {state.status} with {state.share:.0%} of its shoppers")
+
+
+def _row(book: ExperimentBook, name: str) -> tuple[object, ...]:
+    definition, state = book.definition(name), book.state(name)
+    gone = dict.fromkeys(state.retired, " (retired)")
+    variants = ", ".join(f"{each.name}{gone.get(each.name, '')}" for each in definition.variants)
+    lists = ", ".join(sorted(definition.placements))
+    settings = definition.settings
+    shown = (settings.layer or None, variants, lists, settings.primary, state.started_at or None, state.winner or None)
+    return (name, state.status, state.share, *shown)

@@ -1,0 +1,95 @@
+"""`recsys experiments`: analysis, rules and power, on the log of some days."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.experiments.state import read_experiments
+from tests.cli.conftest import Run
+from tests.recsys.experiments.files import write_experiments
+from tests.recsys.experiments.simulated_month import write_month
+
+TEXT = """
+[experiments.calm]
+promote_winner = true
+min_shoppers = 100
+[experiments.calm.variants]
+control = {}
+mixed = {placements.for_you = {diversity = 0.3}}
+"""
+
+
+@pytest.fixture
+def file(recsys: Run, tmp_path: Path) -> Path:
+    path = write_experiments(tmp_path, TEXT)
+    assert recsys("experiments", "start", path, "calm", "--share", 1).code == 0
+    return path
+
+
+@pytest.fixture
+def store(file: Path, tmp_path: Path) -> Path:
+    write_month(tmp_path / "store.sqlite", file, "calm", [0.5, 1.0, 1.0], {"control": 0.1, "mixed": 0.17}, 300)
+    return tmp_path / "store.sqlite"
+
+
+def test_an_analysis_ends_with_a_verdict(recsys: Run, file: Path, store: Path) -> None:
+    said = recsys("experiments", "analyze", file, "calm", "--store", store, "--daily")
+    assert said.code == 0, said.err
+    assert "Ship mixed: CTR is" in said.out
+    assert "上线mixed" in said.out
+    found = json.loads(recsys("experiments", "analyze", file, "calm", "--store", store, "--daily", "--json").out)
+    assert found["verdict"]["decision"] == "ship"
+    assert [row["day"] for row in found["daily"]] == [1, 2, 3]
+    assert {each["metric"] for each in found["analysis"]["effects"]} >= {"ctr", "conversion"}
+
+
+def test_a_look_back(recsys: Run, file: Path, store: Path) -> None:
+    words = ("experiments", "analyze", file, "calm", "--store", store)
+    early = json.loads(recsys(*words, "--until", "2026-11-01T10:00:00Z", "--json").out)
+    assert early["verdict"]["decision"] == "go_on"
+
+
+def test_the_rules_promote_a_winner_and_undo_takes_it_back(recsys: Run, file: Path, store: Path) -> None:
+    said = recsys("experiments", "apply", file, "calm", "--store", store)
+    assert said.code == 0, said.err
+    assert "calm: promote: Ship mixed" in said.err
+    assert read_experiments(file).state("calm").winner == "mixed"
+    again = recsys("experiments", "apply", file, "calm", "--store", store)
+    assert "'calm' is promoted: the rules apply to a running experiment" in again.err
+    assert recsys("experiments", "undo", file).code == 0
+    assert read_experiments(file).running()
+
+
+def test_power_from_the_log_and_from_given_figures(recsys: Run, file: Path, store: Path) -> None:
+    found = json.loads(recsys("experiments", "power", file, "calm", "--store", store, "--json").out)
+    assert found["baseline"]["shoppers_per_day"] == pytest.approx(300, rel=0.3)
+    said = recsys("experiments", "power", file, "calm", "--shoppers-per-day", 3000, "--rate", 0.1, "--effect", 0.5)
+    assert said.code == 0, said.err
+    assert "a lift of +50.0% is to be found with 80%" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "the past is not known"),
+        (("--shoppers-per-day", 10), "either --rate or --variation"),
+        (("--shoppers-per-day", 10, "--rate", 1.5), "--rate is 1.5"),
+        (("--shoppers-per-day", -1, "--rate", 0.5), "--shoppers-per-day is -1"),
+        (("--shoppers-per-day", 10, "--variation", 0), "--variation is 0"),
+    ],
+)
+def test_wrong_plans(recsys: Run, file: Path, words: tuple[object, ...], message: str) -> None:
+    said = recsys("experiments", "power", file, "calm", *words)
+    assert said.code == 2
+    assert message in said.err
+
+
+def test_a_log_without_the_experiment_is_named(recsys: Run, file: Path, tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "empty.sqlite").close()
+    said = recsys("experiments", "analyze", file, "calm", "--store", tmp_path / "empty.sqlite")
+    assert said.code == 2
+    assert "has no list of experiment 'calm'" in said.err

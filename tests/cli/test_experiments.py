@@ -1,0 +1,66 @@
+"""`recsys experiments`: definitions, assignment and the changes of states."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.experiments.assignment import variant_of
+from recsys.experiments.state import read_experiments
+from tests.cli.conftest import Run
+from tests.recsys.experiments.files import EXPERIMENTS, write_experiments
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_experiments(tmp_path)
+
+
+def test_a_life_on_the_command_line(recsys: Run, file: Path) -> None:
+    for words, status in (
+        (("start", file, "calm"), "running with 10%"),
+        (("ramp", file, "calm", "--share", 0.5, "--why", "no harm"), "running with 50%"),
+        (("retire", file, "calm", "short"), "running"),
+        (("promote", file, "calm", "mixed"), "promoted"),
+        (("undo", file), "running"),
+        (("stop", file, "calm"), "stopped"),
+    ):
+        said = recsys("experiments", *words)
+        assert said.code == 0, said.err
+        assert status in said.err
+    listed = json.loads(recsys("experiments", "list", file, "--json").out)
+    assert [each["command"] for each in listed["history"]] == ["start", "ramp", "retire", "promote", "undo", "stop"]
+    assert listed["experiments"][0]["variants"] == "control, mixed, short (retired)"
+    table = recsys("experiments", "list", file).out
+    assert "no harm" in table
+    assert "stopped" in table
+
+
+def test_assign_gives_what_the_server_gives(recsys: Run, file: Path, tmp_path: Path) -> None:
+    recsys("experiments", "start", file, "calm", "--share", 1)
+    users = tmp_path / "users.txt"
+    users.write_text("u1\nu2\n\n用户\n", encoding="utf-8")
+    running = read_experiments(file).as_running("calm")
+    said = json.loads(recsys("experiments", "assign", file, "calm", "--users", users, "--json").out)
+    assert said == [{"user_id": user, "variant": variant_of(running, user)} for user in ("u1", "u2", "用户")]
+    assert recsys("experiments", "assign", file, "calm", "--users", users).out.startswith("user_id\tvariant\nu1\t")
+
+
+def test_check_reads_the_lists_of_all_variants(recsys: Run, file: Path, tmp_path: Path) -> None:
+    assert "its variants change 4 lists" in recsys("experiments", "check", file).out
+    write_experiments(tmp_path, EXPERIMENTS.replace("diversity = 0.3", "diversty = 0.3"))
+    said = recsys("experiments", "check", file)
+    assert said.code == 2
+    assert "do you mean 'experiments.calm.variants.mixed.placements.for_you.diversity'" in said.err
+    refused = recsys("experiments", "start", file, "calm")
+    assert refused.code == 2
+    assert not read_experiments(file).states.history
+
+
+def test_wrong_calls(recsys: Run, file: Path) -> None:
+    assert "there is no experiment 'clam'" in recsys("experiments", "start", file, "clam").err
+    assert recsys("experiments", "ramp", file, "calm", "--share", 0.5).code == 2
+    assert recsys("experiments", "list", file.parent / "none.toml").code == 2
+    assert "nothing to undo" in recsys("experiments", "undo", file).err
