@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -119,7 +119,7 @@ def cart_loss(history: ShopHistory, window: Observation, payment_hours: float) -
 
 def _people(history: ShopHistory, window: Observation, names: list[str]) -> dict[str, int]:
     """Count the people who took each step or a later one."""
-    events = history.events.filter(window.contains(), pl.col("person").is_not_null())
+    events = history.during(window).filter(pl.col("person").is_not_null())
     flags = [pl.col("event").is_in(BROWSING[name]).any().alias(name) for name in names if name in BROWSING]
     browsed = events.group_by("person").agg(flags).collect(engine="streaming")
     lines = history.lines.filter(pl.col("day") < window.end, pl.col("person").is_not_null())
@@ -133,12 +133,12 @@ def _people(history: ShopHistory, window: Observation, names: list[str]) -> dict
 
 
 def _carts(history: ShopHistory, payment_hours: float) -> pl.DataFrame:
-    events = history.events.filter(pl.col("event").is_in(BROWSING["cart"]), pl.col("person").is_not_null())
-    since = complete_periods(history.observed, "week")[-MAX_WEEKS:] or [history.observed.first]
-    recent = events.filter(pl.col("day") >= min(since[0], history.observed.last(MAX_WEEKS * 7).first))
-    carts = recent.group_by("person", "day").agg(pl.col("timestamp").min()).collect(engine="streaming")
+    since = complete_periods(history.observed, "week")[-MAX_WEEKS:][:1] or [history.observed.first]
+    recent = history.during(Observation(since[0], history.observed.end))
+    put = recent.filter(pl.col("event").is_in(BROWSING["cart"]), pl.col("person").is_not_null())
+    carts = put.group_by("person", "day").agg(pl.col("timestamp").min()).collect(engine="streaming")
     allowed = timedelta(hours=payment_hours)
-    carts = carts.filter(pl.col("timestamp") + allowed <= _end(history)).sort("timestamp")
+    carts = carts.filter(pl.col("timestamp") + allowed <= history.moment(history.observed.end)).sort("timestamp")
     paid = history.lines.filter(pl.col("person").is_not_null()).select("person", "timestamp", paid_at="timestamp")
     joined = carts.join_asof(
         paid.sort("timestamp"),
@@ -151,11 +151,7 @@ def _carts(history: ShopHistory, payment_hours: float) -> pl.DataFrame:
     return joined.select("day", pl.col("paid_at").is_null().alias("is_lost"))
 
 
-def _end(history: ShopHistory) -> datetime:
-    end = history.observed.end
-    return datetime(end.year, end.month, end.day, tzinfo=ZoneInfo(history.timezone)).astimezone(UTC)
-
-
 def _settled_until(history: ShopHistory, payment_hours: float) -> date:
     """Return the day before which every cart had its hours."""
-    return (_end(history) - timedelta(hours=payment_hours)).astimezone(ZoneInfo(history.timezone)).date()
+    until = history.moment(history.observed.end) - timedelta(hours=payment_hours)
+    return until.astimezone(ZoneInfo(history.timezone)).date()

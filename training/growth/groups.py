@@ -54,7 +54,7 @@ class GroupFigures:
 
 def by_channel(history: ShopHistory, window: Observation) -> tuple[GroupFigures, ...]:
     """Return the figures by the channel of the events; none where no event has one."""
-    events, lines = history.events, history.lines.lazy()
+    events, lines = history.during(window), history.lines.lazy()
     if not events.select(pl.col(CHANNEL).is_not_null().any()).collect(engine="streaming").item():
         return ()
     return _figures(history, window, events, lines, CHANNEL)
@@ -69,16 +69,17 @@ def by_life_cycle(history: ShopHistory, window: Observation, segments: pl.DataFr
         segments: `person` as `history.person_of` numbers them, and `life_cycle`.
     """
     table = segments.lazy().select("person", LIFE_CYCLE).unique("person")
-    events, lines = (frame.join(table, on="person", how="left") for frame in (history.events, history.lines.lazy()))
+    frames = (history.during(window), history.lines.lazy())
+    events, lines = (frame.join(table, on="person", how="left") for frame in frames)
     return _figures(history, window, events, lines, LIFE_CYCLE)
 
 
 def _figures(
     history: ShopHistory, window: Observation, events: pl.LazyFrame, lines: pl.LazyFrame, column: str
 ) -> tuple[GroupFigures, ...]:
-    group = pl.col(column).fill_null(NO_NAME).alias("group")
+    group = pl.col(column).cast(pl.String).fill_null(NO_NAME).alias("group")
     known = pl.col("person").is_not_null()
-    seen = events.filter(window.contains(), known).select(group, "person").unique()
+    seen = events.filter(known).select(group, "person").unique()
     people = seen.group_by("group").agg(pl.len().alias("people")).collect(engine="streaming")
     inside = lines.with_columns(group).filter(window.contains())
     sold = inside.group_by("group").agg(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -16,7 +17,6 @@ from recsys.data.orders import ORDER_EVENTS, receipt, settle_orders
 from recsys.data.variants import resolve_products
 from training.growth.periods import Observation
 
-WIDE: Final = tuple(name for name in EVENTS if name not in ("value", "position", "propensity"))
 REFERENCE_DAYS: Final = 28
 LATE_SHARE: Final = 0.02
 """The last day is complete if at most this share of a usual day's events, or one event, comes at a later time."""
@@ -28,8 +28,9 @@ class ShopHistory:
 
     Attributes:
         events: lazy; `person` (uint64, null for an unknown one), `day`, `timestamp`, `event`, `channel`.
-        lines: lines of orders, kept and not returned: `person`, `day`, `timestamp`, `order` (uint64), `item_id`,
-            `amount` (price × quantity in the shop's currency, null if unknown), `channel`, `placement`.
+        lines: lines of orders, kept and not returned: `person`, `day`, `timestamp`, `order` (uint64), `item_id`
+            (categorical), `amount` (price × quantity in the shop's currency, null if unknown), `channel`, `placement`
+            (both categorical).
         active_days: distinct `person` and `day` of the activity.
         activity: the event that retention counts: `purchase`, else the strongest that the shop records.
         counts: number of events by name.
@@ -52,6 +53,16 @@ class ShopHistory:
     n_other_currency: int
     is_recognized: bool
     items: pl.DataFrame
+
+    def during(self, window: Observation) -> pl.LazyFrame:
+        """Return the events of some days; only their part of the file is read."""
+        return self.events.filter(
+            pl.col("timestamp").is_between(self.moment(window.first), self.moment(window.end), closed="left")
+        )
+
+    def moment(self, day: date) -> datetime:
+        """Return the start of a day."""
+        return start_of_day(day, self.timezone)
 
     @property
     def has_orders(self) -> bool:
@@ -89,8 +100,8 @@ def read_history(data_dir: Path, until: date | None = None) -> ShopHistory:
         scanned.select(pl.any_horizontal(pl.col("user_id", "visitor_id").is_not_null()).any()).collect().item()
     )
     events = scanned.with_columns(_day(info.timezone), person_of(is_recognized=is_recognized))
-    observed = _observation(events, info.timezone, until)
-    events = events.filter(pl.col("day") < observed.end)
+    observed = _observation(scanned, info.timezone, until)
+    events = events.filter(pl.col("timestamp") < start_of_day(observed.end, info.timezone))
     items = _table(data_dir / "items.parquet", ITEMS)
     lines, currency, n_other = _lines(events, items, info.timezone)
     activity = _activity(counts)
@@ -117,8 +128,7 @@ def person_of(*, is_recognized: bool = True) -> pl.Expr:
     Args:
         is_recognized: False for the session's id, where no event of the shop has either.
     """
-    key = pl.coalesce("user_id", "visitor_id") if is_recognized else pl.col("session_id")
-    return pl.when(key.is_not_null()).then(key.hash(seed=0)).alias("person")
+    return _digest(pl.coalesce("user_id", "visitor_id") if is_recognized else pl.col("session_id")).alias("person")
 
 
 def _counts(events: pl.LazyFrame, path: Path) -> dict[str, int]:
@@ -134,40 +144,74 @@ def _counts(events: pl.LazyFrame, path: Path) -> dict[str, int]:
 
 def _observation(events: pl.LazyFrame, timezone: str, until: date | None) -> Observation:
     """Find the complete days: the last one counts if its last event is not early for the shop."""
-    span = events.select(first=pl.col("day").min(), last=pl.col("day").max()).collect(engine="streaming")
-    first, last = span.row(0)
+    span = events.select(pl.col("timestamp").min(), last=pl.col("timestamp").max()).collect(engine="streaming")
+    first, last = (moment.astimezone(ZoneInfo(timezone)).date() for moment in span.row(0))
     if until is not None:
         if until < first:
             raise ConfigError(f"--until is {until}, expected a day from {first} on: the data start there")
         return Observation(first, min(until, last) + timedelta(days=1))
-    wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
-    lately = events.filter(pl.col("day") >= last - timedelta(days=REFERENCE_DAYS)).select("day", wall.alias("wall"))
-    ended = lately.filter(pl.col("day") == last).select(pl.col("wall").max()).collect(engine="streaming").item()
-    usual = lately.filter(pl.col("day") < last).select(pl.len(), later=(pl.col("wall") > ended).sum())
-    n_events, n_later = usual.collect(engine="streaming").row(0)
+    since = start_of_day(last - timedelta(days=REFERENCE_DAYS), timezone)
+    local = pl.col("timestamp").dt.convert_time_zone(timezone)
+    lately = events.filter(pl.col("timestamp") >= since).select(is_last=local.dt.date() == last, wall=local.dt.time())
+    ended = pl.col("wall").filter("is_last").max()
+    usual = lately.select((~pl.col("is_last")).sum().alias("n"), (~pl.col("is_last") & (pl.col("wall") > ended)).sum())
+    n_events, n_later = usual.collect().row(0)
     is_complete = n_later <= max(LATE_SHARE * n_events, min(REFERENCE_DAYS, (last - first).days))
     return Observation(first, last + timedelta(days=int(is_complete)))
 
 
+def start_of_day(day: date, timezone: str) -> datetime:
+    """Return the first moment of a local day."""
+    return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(UTC)
+
+
 def _lines(events: pl.LazyFrame, items: pl.DataFrame, timezone: str) -> tuple[pl.DataFrame, str, int]:
-    wanted = events.filter(pl.col("event").is_in(ORDER_EVENTS)).select(*WIDE, "day", "person")
-    ordered = wanted.sort("timestamp", maintain_order=True).collect(engine="streaming")
-    ordered, _ = resolve_products(ordered, items)
-    settled, counts = settle_orders(ordered, timezone)
-    bought = settled.filter(pl.col("event") == "purchase")
-    order = pl.coalesce(
-        receipt(counts.scope, timezone),
-        pl.lit("session ") + pl.col("session_id"),
-        pl.format("day {} {}", "day", "person"),
-    )
-    usual = bought["currency"].drop_nulls().mode().sort()
-    currency = str(usual[0]) if len(usual) else ""
-    is_usual = pl.col("currency").fill_null(currency) == currency
+    """Return the lines of orders, with `ShopHistory`'s columns; its currency; and the number of lines of others."""
+    bought = _settled(events.filter(pl.col("event").is_in(ORDER_EVENTS)), items, timezone)
+    known = bought["currency"].value_counts().drop_nulls().cast({"currency": pl.String})
+    usual = known.sort("count", "currency", descending=[True, False])["currency"]
+    currency = usual[0] if len(usual) else ""
+    is_usual = pl.col("currency").cast(pl.String).fill_null(currency) == currency
     amount = pl.when(is_usual).then(pl.col("price") * pl.col("quantity").fill_null(1.0)).alias("amount")
-    lines = bought.select(
-        *("person", "day", "timestamp", order.hash(seed=0).alias("order"), "item_id", amount, "channel", "placement")
-    )
-    return lines, currency, int(bought.select((~is_usual).sum()).item())
+    names = ("person", "day", "timestamp", "order", "item_id", amount, "channel", "placement")
+    return bought.select(names), currency, int(bought.select((~is_usual).sum()).item())
+
+
+def _settled(events: pl.LazyFrame, items: pl.DataFrame, timezone: str) -> pl.DataFrame:
+    """Settle order lines whose ids are numbers: digests take a quarter of the memory of text."""
+    ids = {
+        "user_id": pl.coalesce("user_id", "visitor_id", "session_id"),
+        "store": pl.coalesce("store", "region", "channel"),
+        "basket_id": pl.col("basket_id"),
+        "otherwise": pl.coalesce("session_id", pl.format("{} {}", "day", "person")),
+    }
+    nobody = [pl.lit(None, pl.UInt64).alias(name) for name in ("visitor_id", "session_id", "region", "channel")]
+    narrow = events.select(
+        *("timestamp", "received_at", "event_id", "quantity", "price", "day", "person"),
+        *(pl.col(name).cast(pl.Categorical) for name in ("event", "item_id", "currency", "placement")),
+        *(_digest(each).alias(name) for name, each in ids.items()),
+        pl.col("channel").cast(pl.Categorical).alias("sold through"),
+    ).with_columns(nobody)
+    lines = narrow.collect(engine="streaming")
+    if not lines["timestamp"].is_sorted():
+        lines = lines.sort("timestamp", maintain_order=True)
+    settled, counts = settle_orders(_with_variants(lines, items), timezone)
+    order = pl.coalesce(_digest(receipt(counts.scope, timezone)), "otherwise").alias("order")
+    bought = settled.filter(pl.col("event") == "purchase").with_columns(order)
+    return bought.drop("channel").rename({"sold through": "channel"})
+
+
+def _digest(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.is_not_null()).then(text.hash(seed=0))
+
+
+def _with_variants(lines: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines with the id of a variant where they have that of a product."""
+    products = items["item_group_id"].drop_nulls().unique()
+    if not lines["item_id"].unique().cast(pl.String).is_in(products.implode()).any():
+        return lines
+    found, _ = resolve_products(lines.select(pl.col("item_id", "event").cast(pl.String)), items)
+    return lines.with_columns(found["item_id"].cast(pl.Categorical))
 
 
 def _activity(counts: dict[str, int]) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -71,7 +69,12 @@ def ledger(
 
 def head_items(lines: pl.DataFrame, head_share: float) -> frozenset[str]:
     """Return the fewest items that make a share of the order lines; ties break by id."""
-    counted = lines.group_by("item_id").len().sort("len", "item_id", descending=[True, False])
+    counted = (
+        lines.group_by("item_id")
+        .len()
+        .with_columns(pl.col("item_id").cast(pl.String))
+        .sort("len", "item_id", descending=[True, False])
+    )
     before = pl.col("len").cum_sum() - pl.col("len")
     return frozenset(counted.filter(before < head_share * pl.col("len").sum())["item_id"])
 
@@ -86,7 +89,7 @@ def _part(
     log: EventStore | None,
 ) -> PartLedger:
     earlier = history.observed.before(window)
-    ids = pl.concat([history.items["item_id"], history.lines["item_id"]]).unique()
+    ids = pl.concat([history.items["item_id"], history.lines["item_id"].unique().cast(pl.String)]).unique()
     created = _created(history) if part == "new" else {}
     is_known = bool(created) if part == "new" else history.has_orders
 
@@ -95,12 +98,12 @@ def _part(
 
     shown: tuple[Exposure, ...] = ()
     if log is not None and is_known:
-        span = (_moment(window.first, history.timezone), _moment(window.end, history.timezone))
+        span = (history.moment(window.first).timestamp(), history.moment(window.end).timestamp())
         days, zone = config.attribution_days, history.timezone
         shown = exposures(log, member(window), span, attribution_days=days, timezone=zone)
     return PartLedger(
         part=part,
-        n_items=_count(ids, member(window), _moment(window.end, history.timezone)) if is_known else None,
+        n_items=_count(ids, member(window), history.moment(window.end).timestamp()) if is_known else None,
         n_catalog=len(ids),
         sold=_sold(history, window, member(window)) if is_known else None,
         sold_before=_sold(history, earlier, member(earlier)) if is_known and earlier is not None else None,
@@ -147,7 +150,3 @@ def _sold(history: ShopHistory, window: Observation, is_part: Callable[[str, flo
     middays = by_day["day"].cast(pl.Datetime("us", "UTC")).dt.epoch("s") + DAY_S // 2
     n_part = sum(n for item, n, at in zip(by_day["item_id"], by_day["len"], middays, strict=True) if is_part(item, at))
     return wilson(n_part, len(inside))
-
-
-def _moment(day: date, timezone: str) -> float:
-    return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(UTC).timestamp()

@@ -250,7 +250,9 @@ def _facts(history: ShopHistory, config: GrowthConfig) -> ShopFacts:
 def _by_first_channel(history: ShopHistory) -> dict[str, Repurchase]:
     """Return the second orders by the channel of the first one, of the largest channels."""
     known = history.lines.filter(pl.col("person").is_not_null())
-    first = known.sort("timestamp").group_by("person", maintain_order=True).agg(pl.col("channel").first())
+    first = (
+        known.sort("timestamp").group_by("person", maintain_order=True).agg(pl.col("channel").first().cast(pl.String))
+    )
     named = first.drop_nulls().group_by("channel").len().sort("len", "channel", descending=[True, False])
     channels = named["channel"].head(MAX_CURVES)
     if history.activity != "purchase" or len(channels) < 2:

@@ -75,7 +75,7 @@ def sales_by_period(history: ShopHistory, unit: Unit) -> tuple[SalesPeriod, ...]
 def sales_of(history: ShopHistory, window: Observation) -> SalesPeriod:
     """Sum the events and orders of a window; new buyers have their first order in it."""
     inside = window.contains()
-    people = history.events.filter(inside, pl.col("person").is_not_null()).select("person").unique()
+    people = history.during(window).filter(pl.col("person").is_not_null()).select("person").unique()
     n_people = people.select(pl.len()).collect(engine="streaming").item()
     lines = history.lines.lazy().filter(pl.col("day") < window.end)
     first = lines.filter(pl.col("person").is_not_null()).group_by("person").agg(pl.col("day").min().alias("first"))
@@ -97,7 +97,8 @@ def _without_guesses(period: SalesPeriod, history: ShopHistory) -> SalesPeriod:
 
 
 def _people(history: ShopHistory, unit: Unit, since: date) -> pl.DataFrame:
-    known = history.events.filter(pl.col("person").is_not_null(), pl.col("day") >= since)
+    shown = Observation(since, history.observed.end)
+    known = history.during(shown).filter(pl.col("person").is_not_null())
     distinct = known.select(start_of(unit).alias("start"), "person").unique()
     return distinct.group_by("start").agg(pl.len().alias("people")).collect(engine="streaming")
 

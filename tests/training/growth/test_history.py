@@ -29,6 +29,20 @@ def test_orders_are_kept_lines_with_their_amount(tmp_path: Path) -> None:
     assert len(found.active_days) == 3
 
 
+def test_receipt_numbers_may_restart_by_store_and_person(tmp_path: Path) -> None:
+    """Each of four numbers is used by three stores, for another person each day."""
+    tills = ({"store": "s0"}, {"store": "s1"}, {"channel": "web"})
+    rows = [
+        event(f"u{number}-{till}-{day}", "purchase", day, f"i{number}", basket_id=f"b{number}", **columns)
+        for number in range(4)
+        for day in range(5)
+        for till, columns in enumerate(tills)
+    ]
+    found = read_history(write_tables(tmp_path, rows))
+    assert len(found.lines) == found.lines["order"].n_unique() == 60
+    assert found.lines["channel"].drop_nulls().unique().to_list() == ["web"]
+
+
 def test_a_day_is_the_shops(tmp_path: Path) -> None:
     late = [event("u", "purchase", 0.9), event("u", "purchase", 9.0)]
     assert read_history(write_tables(tmp_path / "a", late)).lines["day"][0] == date(2026, 3, 2)
