@@ -16,6 +16,7 @@ from training.growth.sales import ratio
 MAX_GROUPS: Final = 12
 LIFE_CYCLE: Final = "life_cycle"
 CHANNEL: Final = "channel"
+PLACEMENT: Final = "placement"
 NO_NAME: Final = ""
 
 
@@ -54,10 +55,15 @@ class GroupFigures:
 
 def by_channel(history: ShopHistory, window: Observation) -> tuple[GroupFigures, ...]:
     """Return the figures by the channel of the events; none where no event has one."""
-    events, lines = history.during(window), history.lines.lazy()
-    if not events.select(pl.col(CHANNEL).is_not_null().any()).collect(engine="streaming").item():
-        return ()
-    return _figures(history, window, events, lines, CHANNEL)
+    found = _figures(history, window, history.during(window), history.lines.lazy(), CHANNEL)
+    return found if any(group.name for group in found) else ()
+
+
+def by_placement(history: ShopHistory, window: Observation) -> tuple[GroupFigures, ...]:
+    """Return the figures by the placement of the list that led to each event; none where no event names one."""
+    is_known = pl.col(PLACEMENT).is_not_null()
+    events, lines = (frame.filter(is_known) for frame in (history.during(window), history.lines.lazy()))
+    return _figures(history, window, events, lines, PLACEMENT)
 
 
 def by_life_cycle(history: ShopHistory, window: Observation, segments: pl.DataFrame) -> tuple[GroupFigures, ...]:

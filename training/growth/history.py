@@ -27,7 +27,8 @@ class ShopHistory:
     """What people did in a shop, by its local days; without people who opted out of personalization.
 
     Attributes:
-        events: lazy; `person` (uint64, null for an unknown one), `day`, `timestamp`, `event`, `channel`.
+        events: lazy; `person` (uint64, null for an unknown one), `day`, `timestamp`, `event`, `channel`,
+            `placement`.
         lines: lines of orders, kept and not returned: `person`, `day`, `timestamp`, `order` (uint64), `item_id`
             (categorical), `amount` (price × quantity in the shop's currency, null if unknown), `channel`, `placement`
             (both categorical).
@@ -108,7 +109,7 @@ def read_history(data_dir: Path, until: date | None = None) -> ShopHistory:
     done = lines.lazy() if activity == "purchase" else events.filter(pl.col("event") == activity)
     days = done.filter(pl.col("person").is_not_null()).select("person", "day").unique()
     return ShopHistory(
-        events=events.select("person", "day", "timestamp", "event", "channel"),
+        events=events.select("person", "day", "timestamp", "event", "channel", "placement"),
         lines=lines,
         active_days=days.collect(engine="streaming").sort("person", "day"),
         activity=activity,

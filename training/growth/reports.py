@@ -23,7 +23,7 @@ from training.growth.balance import BalancePeriod, customer_balance
 from training.growth.cohorts import Retention, retention
 from training.growth.config import GrowthConfig
 from training.growth.funnel import CartLoss, FunnelStep, cart_loss, funnel
-from training.growth.groups import GroupFigures, by_channel
+from training.growth.groups import GroupFigures, by_channel, by_placement
 from training.growth.history import ShopHistory, read_history
 from training.growth.ledger import PartLedger, ledger
 from training.growth.periods import UNITS, Observation, Unit
@@ -100,6 +100,7 @@ class GrowthReport:
         before: sales of the window before; None where the data start later.
         sales: sales by unit of time.
         channels: figures of the window by channel; none where no event has one.
+        placements: the same by the placement that events name; none where no event names one.
         life_cycles: the same by segment; None without segments.
         attribution: what lists sold, by placement; None without the live log.
         ledger: of the long tail and of new items.
@@ -113,6 +114,7 @@ class GrowthReport:
     before: SalesPeriod | None
     sales: dict[Unit, tuple[SalesPeriod, ...]]
     channels: tuple[GroupFigures, ...]
+    placements: tuple[GroupFigures, ...]
     life_cycles: tuple[GroupFigures, ...] | None
     attribution: Attribution | None
     ledger: tuple[PartLedger, ...]
@@ -208,6 +210,7 @@ def growth_report(
         before=sales_of(history, earlier) if earlier is not None else None,
         sales=sales,
         channels=by_channel(history, window),
+        placements=by_placement(history, window),
         life_cycles=None,
         attribution=earned,
         ledger=parts,

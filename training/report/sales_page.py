@@ -76,10 +76,11 @@ def _sections(report: GrowthReport, words: Words) -> Iterator[Section]:
         yield _revenue(periods, unit, words, report.facts.currency)
         if any(period.arpu is not None for period in periods):
             yield _arpu(periods, unit, words, report.facts.currency)
-    for name, groups in (("channels", report.channels), ("lives", report.life_cycles or ())):
-        if any(group.orders for group in groups):
-            yield _groups(name, groups, report, words)
-    if report.attribution is not None and report.attribution.yields:
+    has_lists = report.attribution is not None and bool(report.attribution.yields)
+    groups = {"channels": report.channels, "lives": report.life_cycles or ()}
+    groups |= {} if has_lists else {"placements": report.placements}
+    yield from (_groups(name, each, report, words) for name, each in groups.items() if any(g.orders for g in each))
+    if report.attribution is not None and has_lists:
         yield list_section(report.attribution, words)
     yield from ledger_sections(report, words)
 

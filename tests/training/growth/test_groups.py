@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from tests.training.growth.planted import event, write_tables
-from training.growth.groups import by_channel, by_life_cycle
+from training.growth.groups import by_channel, by_life_cycle, by_placement
 from training.growth.history import person_of, read_history
 
 
@@ -35,6 +35,16 @@ def test_planted_channels(tmp_path: Path) -> None:
 def test_without_channels_there_are_no_groups(tmp_path: Path) -> None:
     history = read_history(write_tables(tmp_path, [event("u", "purchase", day) for day in range(9)]))
     assert by_channel(history, history.observed) == ()
+
+
+def test_placements_are_those_that_events_name(tmp_path: Path) -> None:
+    rows = [event(f"u{n}", "view_item", 50, placement="for_you") for n in range(4)]
+    rows += [event(f"u{n}", "purchase", 50, placement="for_you", price=2.0) for n in range(2)]
+    rows += [event("x", "purchase", day) for day in (0, 50)]
+    history = read_history(write_tables(tmp_path, rows))
+    (found,) = by_placement(history, history.observed.last(7))
+    assert (found.name, found.people, found.buyers, found.orders, found.revenue) == ("for_you", 4, 2, 2, 4.0)
+    assert by_placement(history, history.observed.before(history.observed.last(7)) or history.observed) == ()
 
 
 def test_life_cycles_follow_the_people(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def page_of_rows(folder: Path, rows: list[dict[str, Any]]) -> Any:
     return growth_page(growth_report(write_tables(folder, rows), GrowthConfig()), Words("en"))
 
 
+def test_placements_that_events_name(tmp_path: Path) -> None:
+    rows = [event(f"u{n}", "purchase", n, placement="discover" if n % 4 else "for_you") for n in range(60)]
+    (section,) = [each for each in page_of_rows(tmp_path, rows).sections if each.name == "placements"]
+    assert section.title == "discover leads to most orders of lists: 75.0%"
+    assert [row[0] for row in section.table.rows] == ["discover", "for_you"]
+
+
 def test_a_shop_of_orders_alone(tmp_path: Path) -> None:
     page = page_of_rows(tmp_path, [event(f"u{n % 10}", "purchase", n) for n in range(100)])
     assert {each.name for each in page.sections} == {"funnel", "orders", "ledger-tail"}
