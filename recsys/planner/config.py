@@ -110,6 +110,8 @@ class PlanConfig:
         value: what a purchase is worth: the item's `margin`, its `price`, or 1 (`orders`); `auto` is the margin if the
             catalog has one, else the price, else 1.
         min_expected_value: messages of a lower expected value are left out.
+        max_skipped_value: share of the expected value that may be lost because lists are not made for shoppers for whom
+            they are unlikely to win; 0 makes all lists for all.
     """
 
     lists: Names = ()
@@ -120,6 +122,7 @@ class PlanConfig:
     key: Text = "plan"
     value: ValueName = "auto"
     min_expected_value: NonNegativeFloat = 0.0
+    max_skipped_value: Share = 0.03
     caps: CapConfig = field(default_factory=CapConfig)
     hours: HourConfig = field(default_factory=HourConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

@@ -25,11 +25,10 @@ from recsys.planner.config import PlanConfig
 from recsys.planner.draws import uniform_draws
 from recsys.planner.habits import visits_of
 from recsys.planner.send_time import HabitPrior, fit_prior
-from recsys.planner.shopper_lists import ShopperLists, ask_lists
+from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
 from recsys.planner.worth import item_values
-from recsys.retrieval.block_search import BlockSearch
 
-CHUNK = 100
+CHUNK = 500
 """Shoppers whose lists are in memory at a time."""
 
 HABIT_USERS = 20_000
@@ -41,11 +40,14 @@ class PlanModel(msgspec.Struct, frozen=True):
 
     Attributes:
         calibration: the probabilities of the lists.
+        ask_below: of each list, the expected value of a shopper's last message below which the list is made; None for
+            all shoppers.
         hours: everyone's hours.
         weekdays: everyone's weekdays.
     """
 
     calibration: Calibration
+    ask_below: tuple[float | None, ...]
     hours: HabitPrior
     weekdays: HabitPrior
 
@@ -110,22 +112,24 @@ def fit_plan(
         chosen = [_past_messages(part, n, plain, value, config) for part in past]
         raw, bought = (np.concatenate(part) for part in zip(*chosen, strict=True)) if chosen else (_NO_RAW, _NO_LABELS)
         curves.append(fit_curve(each, raw, bought))
+    calibration = Calibration(tuple(names), tuple(curves), config.horizon_days)
     hours, weekdays = _habits(recommender, config)
-    return PlanModel(Calibration(tuple(names), tuple(curves), config.horizon_days), hours, weekdays)
+    return PlanModel(calibration, _ask_below(past, calibration, value, config), hours, weekdays)
 
 
 def _past(
     recommender: Recommender, config: PlanConfig, names: Sequence[str], on_count: Callable[[int, int], None]
 ) -> Iterator[PastLists]:
     engine, horizon = recommender.engine, config.horizon_days * DAY_S
-    search, n_done = BlockSearch(), 0
+    searches: Searches = {}
+    n_done = 0
     moments = [recommender.data_end - week * horizon for week in range(1, config.calibration.weeks + 1)]
     samples = [(as_of, _sample(recommender, config, as_of)) for as_of in moments]
     total = sum(len(user_ids) for _, user_ids in samples)
     for as_of, user_ids in samples:
         for start in range(0, len(user_ids), CHUNK):
             part = user_ids[start : start + CHUNK]
-            lists = ask_lists(recommender, part, names, n_places(config), as_of, search)
+            lists = ask_lists(recommender, part, names, n_places(config), as_of, searches)
             bought = purchases_between(recommender, part, as_of, as_of + horizon)
             keys = np.arange(len(part))[:, None, None] * engine.n_items + lists.item_idx
             yield PastLists(lists.item_idx, list_features(lists, as_of), np.isin(keys, bought) & (lists.item_idx >= 0))
@@ -188,6 +192,63 @@ def _past_messages(
     chosen = arbitrate(lists, value, lambda raw: raw, replace(rules_of(config), min_expected_value=0.0))
     outcome = past.is_bought[chosen.user[:, None], n, chosen.places] & (chosen.places >= 0)
     return chosen.raw, np.asarray(outcome.any(axis=1))
+
+
+def last_value(
+    item_idx: npt.NDArray[np.int32],
+    probability: npt.NDArray[np.float64],
+    calibration: Calibration,
+    value: npt.NDArray[np.float64],
+    config: PlanConfig,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the expected value of each shopper's last message, 0 where there is room for more, and that of all.
+
+    Args:
+        item_idx: int32 (n_users, n_lists, n_places).
+        probability: float64, same shape, of the items.
+        calibration: of the lists.
+        value: float64 (n_items,).
+        config: the plan.
+    """
+    n_users = len(item_idx)
+    lists = CandidateLists(item_idx, probability, np.zeros(item_idx.shape, np.bool_))
+    chosen = arbitrate(lists, value, calibration.message_probability, rules_of(config))
+    expected, last = chosen.expected_value, np.zeros(n_users)
+    is_last = chosen.order == config.caps.messages_per_week - 1
+    last[chosen.user[is_last]] = expected[is_last]
+    return last, np.bincount(chosen.user, expected, n_users).astype(np.float64)
+
+
+def _ask_below(
+    past: Sequence[PastLists], calibration: Calibration, value: npt.NDArray[np.float64], config: PlanConfig
+) -> tuple[float | None, ...]:
+    """Return for whom each list is worth its time; see `PlanModel`.
+
+    Lists after the first are made for shoppers whose last message is worth little. The bounds are such that past plans
+    would have lost `max_skipped_value` of their expected value at most, in equal parts of each list.
+    """
+    n_lists = len(calibration.lists)
+    bounds: list[float | None] = [None]
+    probability = [calibration.item_probability(each.features) for each in past]
+    for n in range(1, n_lists):
+        lasts, gains, totals = [], [], []
+        for each, p in zip(past, probability, strict=True):
+            shown = [each.item_idx.copy() for _ in range(2)]
+            shown[0][:, n:], shown[1][:, n + 1 :] = -1, -1
+            (last, before), (_, after) = (last_value(part, p, calibration, value, config) for part in shown)
+            lasts.append(last)
+            gains.append(after - before)
+            totals.append(after)
+        last, gain, total = (np.concatenate(part) if part else np.empty(0) for part in (lasts, gains, totals))
+        bounds.append(_bound(last, gain, config.max_skipped_value * float(total.sum()) / max(n_lists - 1, 1)))
+    return tuple(bounds)
+
+
+def _bound(last: npt.NDArray[np.float64], gain: npt.NDArray[np.float64], allowed_loss: float) -> float | None:
+    """Return the lowest value from which on all gains together are at most `allowed_loss`; None if none is."""
+    values, group = np.unique(-last, return_inverse=True)
+    within = np.flatnonzero(np.cumsum(np.bincount(group, np.maximum(gain, 0), len(values))) <= allowed_loss)
+    return None if allowed_loss <= 0 or not len(within) else float(-values[within[-1]])
 
 
 def _habits(recommender: Recommender, config: PlanConfig) -> tuple[HabitPrior, HabitPrior]:

@@ -26,11 +26,10 @@ from recsys.planner.config import PlanConfig
 from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
-from recsys.planner.past_weeks import CHUNK, PlanModel, list_features, n_places, rules_of
+from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
 from recsys.planner.send_time import N_WEEKDAYS, Counts, best_hours, choose_days, draw_hours
-from recsys.planner.shopper_lists import ShopperLists, ask_lists
+from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
 from recsys.planner.worth import item_values
-from recsys.retrieval.block_search import BlockSearch
 
 PLAN_COLUMNS: Final[Mapping[str, pl.DataType]] = MappingProxyType(
     {
@@ -79,7 +78,7 @@ class Planner:
         model: what the plan has learned.
         as_of: the moment, seconds since 1970.
         log: what happened to earlier messages.
-        search: keeps decoded vectors from one call to the next.
+        searches: keeps decoded vectors from one call to the next.
     """
 
     recommender: Recommender
@@ -88,7 +87,7 @@ class Planner:
     model: PlanModel
     as_of: int
     log: MessageLog = field(default_factory=no_messages)
-    search: BlockSearch = field(default_factory=BlockSearch, repr=False)
+    searches: Searches = field(default_factory=dict, repr=False)
 
     def plan(self, user_ids: Sequence[str]) -> pl.DataFrame:
         """Return the messages of some shoppers, `PLAN_COLUMNS`, in the order of the shoppers, the best first.
@@ -108,7 +107,13 @@ class Planner:
         user_ids = [user_ids[n] for n in reachable.tolist()]
         mine = self.log.among(user_ids).filter(pl.col("timestamp").dt.epoch("s") <= self.as_of)
         channel = choose_channels(self.log, mine, config.channels, agreed[reachable])
-        lists = ask_lists(self.recommender, user_ids, self.lists, n_places(config), self.as_of, self.search)
+        if not user_ids:
+            return pl.DataFrame(schema=PLAN_COLUMNS)
+
+        def wants(lists: ShopperLists, n: int) -> npt.NDArray[np.bool_]:
+            return self._wants(lists, n, value)
+
+        lists = ask_lists(self.recommender, user_ids, self.lists, n_places(config), self.as_of, self.searches, wants)
         probability = self.model.calibration.item_probability(list_features(lists, self.as_of))
         blocked = self._are_resting(lists.item_idx, mine)
         candidates = CandidateLists(lists.item_idx, probability, blocked)
@@ -116,6 +121,16 @@ class Planner:
         times = self._send_times(user_ids, lists, chosen, mine)
         chosen = chosen.take(times.kept)
         return self._rows(user_ids, lists, chosen, times, channel)
+
+    def _wants(self, lists: ShopperLists, n: int, value: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return for whom a further list is likely to win a message."""
+        bound = self.model.ask_below[n]
+        if bound is None:
+            return np.ones(len(lists.item_idx), np.bool_)
+        calibration = self.model.calibration
+        probability = calibration.item_probability(list_features(lists, self.as_of))
+        last, _ = last_value(lists.item_idx, probability, calibration, value, self.config)
+        return last < bound
 
     def _are_resting(self, item_idx: npt.NDArray[np.int32], mine: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Return which items were sent to the shopper within the last `item_days`."""

@@ -23,7 +23,7 @@ def recommender(shop_models: Path) -> Recommender:
 @pytest.fixture(scope="session")
 def plan_config() -> PlanConfig:
     """A plan that learns from two past weeks."""
-    return parse_plan({"calibration": {"users": 40, "weeks": 2}, "channels": ["push", "email"]})
+    return parse_plan({"calibration": {"users": 40, "weeks": 2}, "channels": ["push", "email"], "max_skipped_value": 0})
 
 
 @pytest.fixture(scope="session")

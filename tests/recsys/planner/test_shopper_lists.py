@@ -5,7 +5,7 @@ import numpy as np
 from recsys.core.request import Request
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.arbitration import NO_ITEM
-from recsys.planner.shopper_lists import ask_lists
+from recsys.planner.shopper_lists import ShopperLists, ask_lists
 from tests.shop import NEW_YORKER, TIMEZONE, USERS_WITH_HISTORY, WEEKLY_SHOPPERS
 
 USERS = (*USERS_WITH_HISTORY[:3], NEW_YORKER, WEEKLY_SHOPPERS[0], "stranger")
@@ -33,3 +33,12 @@ def test_chosen_items_have_their_reasons(recommender: Recommender) -> None:
     listed = recommender.recommend_for(Request("for_you", now, 5, user_id=USERS[0])).items
     assert [item.item_id for item in items] == [listed[3].item_id, listed[1].item_id]
     assert items[0].reasons == listed[3].reasons
+
+
+def test_a_list_is_made_for_those_who_want_it(recommender: Recommender) -> None:
+    def wants(lists: ShopperLists, n: int) -> np.ndarray:
+        assert (lists.item_idx[:, 0] != NO_ITEM).any()
+        return np.array([True, False, True])
+
+    lists = ask_lists(recommender, USERS[:3], ("for_you", "discover"), 5, recommender.data_end, wants=wants)
+    assert (lists.item_idx[:, 1, 0] != NO_ITEM).tolist() == [True, False, True]
