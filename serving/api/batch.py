@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from serving.api.lists import ExplainedRecommendations, list_response
+from serving.api.planned_messages import PlannedMessage, is_plan, messages_response
 from serving.api.request_models import ListRequest
 from serving.http.body import JSON, Body, Headers, check_headers
 from serving.http.byte_budget import HeldBytes
@@ -64,6 +65,7 @@ class BatchResponseLine(msgspec.Struct, frozen=True, omit_defaults=True):
         line: number of the request's line, from 1; empty lines count and have no result.
         id: as given in the request, null if it has none that can be read.
         answer: the list, as `POST /v1/recommendations` returns it.
+        messages: the shopper's messages, if the placement is `push_plan`.
         problem: why there is no list.
     """
 
@@ -73,6 +75,7 @@ class BatchResponseLine(msgspec.Struct, frozen=True, omit_defaults=True):
         Annotated[Any, Meta(extra_json_schema={"$ref": f"#/components/schemas/{ExplainedRecommendations.__name__}"})]
         | UnsetType
     ) = UNSET
+    messages: list[PlannedMessage] | UnsetType = UNSET
     problem: Problem | UnsetType = UNSET
 
 
@@ -188,15 +191,14 @@ async def recommend_batch(
     """Return many lists: each line of the request is a body of `POST /v1/recommendations`, with an `id` of its own.
 
     The results come in the order of the request, one per line, as soon as they are made: `answer`, or `problem` for a
-    line that is wrong, which does not affect the others. All lists of a call are from one model. A body of
-    `application/json` is a single line, and if it is wrong the call fails. The lists do not count as shown until
+    line that is wrong, which does not affect the others. With the placement `push_plan`, a line has the `messages` of
+    the user by the server's push plan. All lists of a call are from one model. A body of `application/json` is a single
+    line, and if it is wrong the call fails. The lists do not count as shown until
     `POST /v1/impressions` reports that they were sent.
     """
     snapshot_of = app_context.watcher.snapshot
     if isinstance(body, BatchRequestLine):
-        return await app_context.lists.run(
-            lambda: _line(1, body.id, b"answer", list_response(app_context, snapshot_of(), body))
-        )
+        return await app_context.lists.run(lambda: _line(1, body.id, *_response(app_context, snapshot_of(), body)))
     return _results(app_context, await app_context.lists.run(snapshot_of, is_patient=True), body)
 
 
@@ -248,7 +250,7 @@ def _result(app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes
     if not raw.strip():
         return b""
     line_id: LineId = None
-    response = b""
+    name, response = b"answer", b""
     with CountedCall(app_context) as call:
         call.placement = ""
         if len(raw) > MAX_LINE_BYTES:
@@ -256,11 +258,18 @@ def _result(app_context: AppContext, snapshot: Snapshot, number: int, raw: bytes
         line_id = _id_of(raw)
         body = LINE.decode(raw)
         call.placement = body.placement
-        response = list_response(app_context, app_context.watcher.up_to_date(snapshot), body)
+        name, response = _response(app_context, app_context.watcher.up_to_date(snapshot), body)
     call.count()
     if call.failure is not None:
         return _line(number, line_id, b"problem", call.failure.body)
-    return _line(number, line_id, b"answer", response)
+    return _line(number, line_id, name, response)
+
+
+def _response(app_context: AppContext, snapshot: Snapshot, body: BatchRequestLine) -> tuple[bytes, bytes]:
+    """Return the name and the value of a line's result."""
+    if is_plan(snapshot, body):
+        return b"messages", messages_response(app_context, snapshot, body)
+    return b"answer", list_response(app_context, snapshot, body)
 
 
 def _id_of(raw: bytes) -> LineId:

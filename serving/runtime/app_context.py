@@ -21,6 +21,7 @@ from serving.runtime.clock import Clock
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
+from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
 from serving.runtime.snapshot import limit_threads
@@ -40,6 +41,7 @@ class AppContext:
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
         page_key: what page tokens are sealed with.
+        plans: the push plan.
         lists: the thread that makes lists.
         retention: removes old entries from the live log.
         id_generator: makes the ids of responses.
@@ -52,6 +54,7 @@ class AppContext:
     keys: KeyRing | None
     impressions: Impressions
     merges: MergeLog
+    plans: Plans
     lists: ListQueue
     retention: Retention
     page_key: bytes = field(repr=False)
@@ -62,7 +65,7 @@ class AppContext:
         """Return the objects of a server that has no bundle yet.
 
         Raises:
-            ConfigError: the file of keys cannot be read, or contains none.
+            ConfigError: the file of keys or of the push plan cannot be read, or contains none.
         """
         clock = Clock(settings.clock, settings.started_at, settings.logged_until)
         telemetry = Telemetry(settings.metrics_dir)
@@ -83,6 +86,7 @@ class AppContext:
             keys,
             impressions,
             MergeLog(open_log, watcher.identities),
+            Plans(settings.plan, open_log),
             lists,
             retention,
             page_key_of(settings),

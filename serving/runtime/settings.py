@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         description="TOML file of the shop's experiments, read again after each change of it or of its states; no"
         " experiments if not given.",
     )
+    plan: Path | None = Field(
+        None, description="File `plan.json` of a push plan, which lines of `POST /v1/batch` may then ask for."
+    )
     keys: Path | None = Field(None, description="File of the callers' keys; if not given, no key is required.")
     host: str = Field(
         "127.0.0.1", description="Address to listen on; a loopback address only, unless there is a file of keys."

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from recsys.bundles.registry import live_log_beside
 from recsys.core.errors import ConfigError, DataError
-from recsys.core.files import atomic_write
 from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.audience import channels_without_consent, plannable_users
 from recsys.planner.config import PlanConfig, chosen_lists, read_plan
 from recsys.planner.past_weeks import PlanModel, fit_plan
+from recsys.planner.plan_file import LearnedPlan, read_plan_file, write_plan_file
 from training.batch.formats import format_of
 from training.batch.ids import read_ids
 from training.batch.job import (
@@ -187,11 +185,8 @@ def _learned(
     """Return what an interrupted run has learned, else learn it and keep it beside the shards."""
     path = run.folder / PLAN
     if path.is_file():
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=PlanModel)
-        except msgspec.DecodeError as error:
-            raise DataError(f"{path} cannot be read ({error}): run the plan again with --no-resume") from None
+        return read_plan_file(path).model
     with progress("past lists") as on_count:
         model = fit_plan(recommender, config, lists, on_count)
-    atomic_write(path, msgspec.json.format(msgspec.json.encode(model), indent=1))
+    write_plan_file(path, LearnedPlan(config, lists, model))
     return model

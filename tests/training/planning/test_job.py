@@ -12,6 +12,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.planner.plan_file import read_plan_file
 from recsys.planner.planner import PLAN_COLUMNS
 from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
 from training.batch import BatchPlan
@@ -58,7 +59,7 @@ def test_a_plan_in_shards(request_: PlanRequest, tmp_path: Path) -> None:
     assert report.unrecorded_consent == ("push",)
     assert report.lists == ("buy_again", "for_you")
     assert json.loads((out / "run.json").read_text())["is_complete"]
-    assert json.loads((out / "plan.json").read_text())["calibration"]["lists"] == ["buy_again", "for_you"]
+    assert read_plan_file(out / "plan.json").lists == ("buy_again", "for_you")
     assert OPTED_OUT not in set(rows["user_id"])
 
 

@@ -1,0 +1,68 @@
+"""The push plan that is being served, and the earlier messages of the live log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from recsys.core.errors import RequestError
+from recsys.core.frames import rows_to_frame
+from recsys.core.schema import MESSAGES
+from recsys.eventlog.store import READ_BATCH, EventStore, is_message, row_of_message
+from recsys.planner.message_log import MessageLog
+from recsys.planner.plan_file import LearnedPlan, read_plan_file
+from recsys.planner.planner import Planner
+from serving.runtime.snapshot import Snapshot
+
+PUSH_PLAN: Final = "push_plan"
+"""Name of the plan where a call names a list."""
+
+NO_PLAN: Final = "the server has no push plan: start it with RECSYS_PLAN=DIR/plan.json, which `recsys push plan` writes"
+
+
+class Plans:
+    """Plans the messages of single shoppers; one thread at a time uses it.
+
+    Args:
+        path: the file of the plan, None for none.
+        open_log: opens the live log, whose events of messages count.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path | None, open_log: Callable[[], EventStore]) -> None:
+        self.plan: LearnedPlan | None = None if path is None else read_plan_file(path)
+        self._open_log = open_log
+        self._seq = 0
+        self._events = rows_to_frame((), MESSAGES)
+        self._log = MessageLog.of(self._events)
+
+    def planner(self, snapshot: Snapshot, as_of: int) -> Planner:
+        """Return the plan at a moment, with all messages that the live log has by now.
+
+        Raises:
+            RequestError: the server has no plan, or a list of it does not exist any more.
+            StoreError: the live log cannot be read.
+        """
+        if self.plan is None:
+            raise RequestError("placement", NO_PLAN)
+        gone = [name for name in self.plan.lists if name not in snapshot.recommender.placements]
+        if gone:
+            raise RequestError("placement", f"the push plan has the list {gone[0]!r}, which does not exist any more")
+        self._catch_up()
+        return Planner(snapshot.recommender, self.plan.config, self.plan.lists, self.plan.model, as_of, self._log)
+
+    def _catch_up(self) -> None:
+        """Read the new events of messages; the first time, of the whole log."""
+        store, parts = self._open_log(), [self._events]
+        while entries := store.read_after(self._seq, READ_BATCH, without=("impression",)):
+            self._seq = entries[-1].seq
+            rows = [row_of_message(each.entry) for each in entries if is_message(each.entry)]
+            parts += [rows_to_frame(rows, MESSAGES)] if rows else []
+        if len(parts) > 1:
+            self._events = pl.concat(parts)
+            self._log = MessageLog.of(self._events)
