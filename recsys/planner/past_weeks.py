@@ -24,6 +24,7 @@ from recsys.planner.calibration import (
 from recsys.planner.config import PlanConfig
 from recsys.planner.draws import uniform_draws
 from recsys.planner.habits import visits_of
+from recsys.planner.life_stages import N_STAGES, life_stages
 from recsys.planner.send_time import HabitPrior, fit_prior
 from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
 from recsys.planner.worth import item_values
@@ -42,8 +43,8 @@ class PlanModel(msgspec.Struct, frozen=True):
         calibration: the probabilities of the lists.
         ask_below: of each list, the expected value of a shopper's last message below which the list is made; None for
             all shoppers.
-        hours: everyone's hours.
-        weekdays: everyone's weekdays.
+        hours: the hours of everyone, and of each stage of the life cycle.
+        weekdays: the weekdays of everyone, and of each stage.
     """
 
     calibration: Calibration
@@ -255,11 +256,12 @@ def _habits(recommender: Recommender, config: PlanConfig) -> tuple[HabitPrior, H
     engine = recommender.engine
     user_ids = plannable_users(engine, recommender.live)
     order = np.argsort(uniform_draws("habits", user_ids), kind="stable")[:HABIT_USERS]
-    rows = engine.users.rows([user_ids[n] for n in order.tolist()]).tolist()
+    user_ids = [user_ids[n] for n in order.tolist()]
+    rows = engine.users.rows(user_ids).tolist()
     zones = [engine.user_timezones[row] or engine.dataset_info.timezone for row in rows]
     histories = [engine.history.of(row, recommender.data_end) for row in rows]
     visits = visits_of(histories, zones, engine.dataset_info.target_event)
-    nobody = np.full(len(rows), -1)
+    stages, n_stages = life_stages(engine, user_ids, recommender.data_end), N_STAGES if engine.segments.is_fitted else 0
     forever = 1e6
-    hours = fit_prior(visits.hours(recommender.data_end, forever), nobody)
-    return hours, fit_prior(visits.weekdays(recommender.data_end, forever), nobody)
+    hours = fit_prior(visits.hours(recommender.data_end, forever), stages, n_stages)
+    return hours, fit_prior(visits.weekdays(recommender.data_end, forever), stages, n_stages)

@@ -25,6 +25,7 @@ from recsys.planner.audience import consents
 from recsys.planner.config import PlanConfig
 from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
+from recsys.planner.life_stages import life_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
 from recsys.planner.send_time import N_WEEKDAYS, Counts, best_hours, choose_days, draw_hours
@@ -151,7 +152,7 @@ class Planner:
         everyone = np.arange(n_users)
         now = np.full(n_users, self.as_of)
         first_day = local_days(now, everyone, lists.timezones) + 1
-        hours, weekdays = self._habits(lists, mine)
+        hours, weekdays = self._habits(user_ids, lists, mine)
         first_weekday = (local_weekdays(now, everyone, lists.timezones) + 1) % N_WEEKDAYS
         caps = (config.caps.messages_per_week, config.caps.messages_per_day)
         days = choose_days(weekdays, first_weekday, self._sent_before(lists, mine, first_day), caps)
@@ -165,16 +166,17 @@ class Planner:
         at = _moments(first_day[user] + day, drawn.hour, user, lists.timezones)
         return SendTimes(kept, at, drawn.propensity)
 
-    def _habits(self, lists: ShopperLists, mine: pl.DataFrame) -> tuple[Counts, Counts]:
+    def _habits(self, user_ids: Sequence[str], lists: ShopperLists, mine: pl.DataFrame) -> tuple[Counts, Counts]:
         """Return the shares of hours and weekdays of each shopper, from visits and opens."""
-        half_life, visits, nobody = self.config.hours.half_life_days, lists.visits, np.full(lists.visits.n_users, -1)
+        half_life, visits = self.config.hours.half_life_days, lists.visits
+        stages = life_stages(self.recommender.engine, user_ids, self.as_of)
         hours, weekdays = visits.hours(self.as_of, half_life), visits.weekdays(self.as_of, half_life)
         opened = mine.filter(pl.col("event").is_in(MESSAGE_EVENTS), pl.col("event") != SENT)
         user = opened["position"].to_numpy().astype(np.int64)
         at = opened["timestamp"].dt.epoch("s").to_numpy()
         np.add.at(hours, (user, local_hours(at, user, lists.timezones)), 1.0)
         np.add.at(weekdays, (user, local_weekdays(at, user, lists.timezones)), 1.0)
-        return self.model.hours.of(hours, nobody), self.model.weekdays.of(weekdays, nobody)
+        return self.model.hours.of(hours, stages), self.model.weekdays.of(weekdays, stages)
 
     def _sent_before(
         self, lists: ShopperLists, mine: pl.DataFrame, first_day: npt.NDArray[np.int64]

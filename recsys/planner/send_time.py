@@ -33,12 +33,12 @@ class HabitPrior(msgspec.Struct, frozen=True):
 
         Args:
             counts: (n_users, n_cells), the shoppers' own visits.
-            segment: (n_users,), -1 for none.
+            segment: (n_users,), -1 for none; a segment that was not learned is none.
 
         Returns:
             float64 (n_users, n_cells); rows sum to 1.
         """
-        prior = np.array(self.shares)[segment]
+        prior = np.array(self.shares)[np.where(segment < len(self.shares) - 1, segment, -1)]
         return (counts + self.strength * prior) / (counts.sum(axis=1, keepdims=True) + self.strength)
 
 

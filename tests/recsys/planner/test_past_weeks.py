@@ -10,6 +10,7 @@ import pytest
 from recsys.data.dataset import DAY_S
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.config import PlanConfig, parse_plan
+from recsys.planner.life_stages import N_STAGES
 from recsys.planner.past_weeks import PlanModel, _bound, fit_plan, n_places, purchases_between, rules_of
 from recsys.planner.planner import Planner
 from tests.recsys.planner.conftest import LISTS
@@ -22,8 +23,8 @@ def test_what_is_learned(plan_model: PlanModel) -> None:
     assert [len(curve.weights) for curve in calibration.curves] == [6, 6, 6]
     assert all(curve.messages > 20 for curve in calibration.curves)
     assert all(0 <= curve.rate <= 1 and np.isfinite(curve.weights).all() for curve in calibration.curves)
-    assert np.array(plan_model.hours.shares).shape == (1, 24)
-    assert np.array(plan_model.weekdays.shares).sum() == pytest.approx(1)
+    assert np.array(plan_model.hours.shares).shape == (N_STAGES + 1, 24)
+    assert np.array(plan_model.weekdays.shares).sum(axis=1) == pytest.approx(np.ones(N_STAGES + 1))
     assert msgspec.json.decode(msgspec.json.encode(plan_model), type=PlanModel) == plan_model
 
 

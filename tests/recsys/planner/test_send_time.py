@@ -15,6 +15,7 @@ def test_the_posterior_by_hand() -> None:
     counts = np.array([[0.0, 0.0], [3.0, 1.0], [0.0, 0.0]])
     found = prior.of(counts, np.array([-1, -1, 0]))
     assert found == pytest.approx(np.array([[0.5, 0.5], [4 / 6, 2 / 6], [0.9, 0.1]]))
+    assert prior.of(counts, np.array([5, -1, 0])) == pytest.approx(found), "an unknown segment is none"
 
 
 def test_habits_of_shoppers_weaken_the_prior_and_noise_strengthens_it() -> None:
