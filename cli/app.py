@@ -17,6 +17,7 @@ from cli import (
     evaluate,
     experiments,
     explain,
+    item_sets,
     keys,
     placements,
     plan,
@@ -51,7 +52,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for family in (data, train, tune, evaluate, serve, recommend, explain, segments, attribution):
+    for family in (data, train, tune, evaluate, serve, recommend, item_sets, explain, segments, attribution):
         family.register(app)
     app.add_typer(report.app(), name="report")
     app.add_typer(bundles.app(), name="models")

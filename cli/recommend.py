@@ -29,7 +29,7 @@ from cli.options import (
 )
 from cli.output import count_progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError, UnknownItemError
-from recsys.core.request import DEFAULT_LIMIT, Recommendations, Request, to_wire
+from recsys.core.request import DEFAULT_LIMIT, ItemSet, Recommendations, Request, to_wire
 
 if TYPE_CHECKING:
     from recsys.core.placements import Anchor, Placement
@@ -41,6 +41,7 @@ TOO_LITTLE: Final[dict[Anchor, str]] = {
     "item": "nothing is known about this item for such a list",
     "user": "too little is known about this user",
     "none": "nothing is known yet",
+    "any": "too little is known about this user or item",
 }
 """Why a list is the fallback, by the anchor of the placement."""
 
@@ -135,9 +136,9 @@ def recommend(
     one = Request(chosen, seconds, limit, user, seeds, visitor, session, filter=allowed, context=context)
     answer = recommender.recommend_for(one)
     if as_json:
-        show_json(_plain(answer, seconds, recommender))
+        show_json(to_plain(answer, seconds, recommender))
     else:
-        _show(answer, seconds, recommender)
+        show_list(answer, seconds, recommender)
 
 
 def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[str, ...]) -> None:
@@ -153,7 +154,8 @@ def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[st
         )
 
 
-def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
+def show_list(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
+    """Show the facts of a list, and its items or sets as a table."""
     local = datetime.fromtimestamp(seconds, ZoneInfo(answer.timezone))
     facts = [
         f"{answer.placement} by {answer.model_version}",
@@ -163,6 +165,9 @@ def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> No
         f"unknown items: {', '.join(answer.missing_ids)}" if answer.missing_ids else "",
     ]
     show_lines(["; ".join(filter(None, facts))])
+    if isinstance(answer.sets, tuple):
+        _show_sets(answer.sets, recommender)
+        return
     rows = [
         (
             item.rank,
@@ -180,11 +185,32 @@ def _show(answer: Recommendations, seconds: int, recommender: Recommender) -> No
         show_lines(["the list is empty: no item is known for it"])
 
 
-def _plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:
+def _show_sets(sets: tuple[ItemSet, ...], recommender: Recommender) -> None:
+    """Show sets, one per row."""
+    rows = [
+        (
+            each.rank,
+            ", ".join(item.item_id for item in each.items),
+            " + ".join(recommender.title(item.item_id) for item in each.items),
+            each.support,
+            each.lift,
+            None if each.total_price is None else f"{each.total_price:,.2f}",
+            "; ".join(reason.text for reason in each.reasons),
+        )
+        for each in sets
+    ]
+    if rows:
+        show_table(("rank", "items", "titles", "support", "lift", "total price", "reasons"), rows)
+    else:
+        show_lines(["the list is empty: no set is known for it"])
+
+
+def to_plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:
     """Return the response as over HTTP, with the titles."""
     plain = msgspec.to_builtins(answer, enc_hook=to_wire)
-    items = [{**item, "title": recommender.title(item["item_id"])} for item in plain["items"]]
-    return {**plain, "as_of": datetime.fromtimestamp(seconds, UTC).isoformat(), "items": items}
+    for item in (*plain["items"], *(item for each in plain.get("sets", ()) for item in each["items"])):
+        item["title"] = recommender.title(item["item_id"])
+    return {**plain, "as_of": datetime.fromtimestamp(seconds, UTC).isoformat()}
 
 
 def _show_push(report: BatchReport, out: Path, subject: Subject) -> None:

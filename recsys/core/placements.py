@@ -22,7 +22,8 @@ Weekday = Annotated[int, Meta(ge=1, le=7)]
 LocalHour = Annotated[int, Meta(ge=0, le=23)]
 Weights = Annotated[Mapping[str, PositiveFloat], Meta(min_length=1)]
 
-Anchor = Literal["user", "item", "none"]
+Anchor = Literal["user", "item", "none", "any"]
+Lists = Literal["items", "sets"]
 Pool = Literal["all", "tail"]
 Own = Literal["keep", "drop", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
@@ -90,7 +91,7 @@ class Placement:
 
     Attributes:
         name: as callers write it.
-        anchor: what the list is for: a user, an item, or none of them.
+        anchor: what the list is for: a user, an item, none of them, or any of these.
         sources: weight of each source's score, each divided by the source's best.
         fallback: the source that serves unknown users, and requests for which the sources find nothing; "" gives
             the latter an empty list.
@@ -122,6 +123,8 @@ class Placement:
         freshness: the bonus for new items.
         seen_days: items that the user viewed or put into the cart within this number of days are left out.
         rotation: strength of a random order, drawn anew each local day.
+        lists: items, or sets of items that are bought together; of those, `limit` is the number of sets.
+        max_total_price: largest price of a set, where `lists` is `sets`; 0 for no bound.
         limit: number of items where a call has none.
         titles: names of the list for people, by language.
         valid_from: moment at which the list opens, as `recsys.core.windows.read_bound` reads it; "" for no bound.
@@ -156,6 +159,8 @@ class Placement:
     freshness: Freshness = field(default_factory=Freshness)
     seen_days: NonNegativeFloat = 0.0
     rotation: Share = 0.0
+    lists: Lists = "items"
+    max_total_price: NonNegativeFloat = 0.0
     limit: Limit = DEFAULT_LIMIT
     titles: Mapping[str, Text] = field(default_factory=dict)
     valid_from: str = ""
@@ -301,6 +306,17 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             ),
             Placement("buy_again", "user", {"due": 1.0}, fallback=""),
             Placement("popular", "none", {"popular_by_hour": 1.0}),
+            Placement(
+                "item_sets",
+                "any",
+                _NEXT,
+                rests=True,
+                trend_power=0.3,
+                ranker="next",
+                blend="next",
+                fallback="",
+                lists="sets",
+            ),
         )
     }
 )

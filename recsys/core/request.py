@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from recsys.core.placements import ListVariant
 
+from msgspec import UNSET, UnsetType
+
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 NO_VALUES: Mapping[str, float | int | str] = MappingProxyType({})
@@ -37,7 +39,7 @@ class Request:
     Attributes:
         placement: name of the list.
         as_of: seconds since 1970 UTC, the moment that the list is for; later events of the user do not count.
-        limit: number of items, 1 to `MAX_LIMIT`.
+        limit: number of items, 1 to `MAX_LIMIT`; of sets, where the placement lists sets.
         user_id: the user that the list is for.
         item_ids: the items that are viewed, or in the cart.
         visitor_id: the visitor that the list is for; used if there is no `user_id`.
@@ -46,6 +48,7 @@ class Request:
         context: values that filters read as `context.…`.
         diversity: replaces the placement's.
         tail_share: replaces the placement's.
+        max_total_price: replaces the placement's; for placements that list sets only.
         n_lookahead: number of items beyond `limit` to return in `rest`, for later pages.
         log_seq: number of the last entry of the live log whose events count; all if None.
         exclude: items that are not listed, nor variants of them.
@@ -64,6 +67,7 @@ class Request:
     context: Mapping[str, Any] = field(default_factory=dict)
     diversity: float | None = None
     tail_share: float | None = None
+    max_total_price: float | None = None
     n_lookahead: int = 0
     log_seq: int | None = None
     exclude: tuple[str, ...] = ()
@@ -132,6 +136,42 @@ class RecommendedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class SetItem:
+    """One item of a set.
+
+    Attributes:
+        item_id: the shop's own id.
+        price: its price now, null where it is not known.
+    """
+
+    item_id: str
+    price: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSet:
+    """Items of different product types that are bought together.
+
+    Attributes:
+        rank: 1 for the first set.
+        score: what the sets are ordered by; comparable within one response only.
+        items: 2 to 4 items, those that the list is for included.
+        support: number of baskets with all of them.
+        lift: these baskets over the number that chance would give.
+        total_price: sum of the prices, null where one is not known.
+        reasons: evidence.
+    """
+
+    rank: int
+    score: float
+    items: tuple[SetItem, ...]
+    support: int
+    lift: float
+    total_price: float | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendations:
     """A list.
 
@@ -144,6 +184,8 @@ class Recommendations:
         head_share: share of the items that belong to the head, the items of half of all purchases.
         local_hour: the user's local hour of `as_of`, 0 to 23.
         timezone: the zone of `local_hour`.
+        sets: of a placement that lists sets, best first; `items` has the items of all of them, but those that the list
+            is for, each once.
     """
 
     placement: str
@@ -154,6 +196,7 @@ class Recommendations:
     head_share: float
     local_hour: int
     timezone: str
+    sets: tuple[ItemSet, ...] | UnsetType = field(default=UNSET, kw_only=True)
 
 
 def to_wire(value: object) -> dict[str, Any]:

@@ -76,5 +76,6 @@ def recommend_batch(
 def _searching(resolved: Sequence[tuple[Placement, UserState]]) -> Iterator[UserState]:
     """The users whose lists search the vectors."""
     for placement, state in resolved:
-        if placement.anchor == "user" and "als" in active_sources(placement, state.engine.blends) and state.has_history:
+        is_for_user = placement.anchor == "user" or (placement.anchor == "any" and not len(state.query.seeds))
+        if is_for_user and "als" in active_sources(placement, state.engine.blends) and state.has_history:
             yield state

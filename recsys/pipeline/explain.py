@@ -10,6 +10,7 @@ import numpy as np
 from recsys.core.placements import Placement
 from recsys.core.request import Message
 from recsys.data.offers import OFFER_KEYS, OfferScope
+from recsys.pipeline.item_sets import PRICE_BOUND, WHOLE_SET
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.stages import rank
 from recsys.ranking.features import FEATURES, features
@@ -25,7 +26,7 @@ from recsys.rules.eligibility import ELIGIBILITY_RULES
 N_STRONGEST: Final = 8
 """Number of features in an explanation, those of the largest effects."""
 
-RULE_STAGES: Final = (*ELIGIBILITY_RULES, "no evidence", "variant")
+RULE_STAGES: Final = (*ELIGIBILITY_RULES, "no evidence", "variant", WHOLE_SET, PRICE_BOUND)
 """Stages that remove an item because of what it is; the others cut the list to its length."""
 
 

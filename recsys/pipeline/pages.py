@@ -8,10 +8,11 @@ from typing import Final
 
 from recsys.core.placements import Page
 from recsys.core.request import Recommendations, Request
+from recsys.pipeline.item_sets import BEST_SETS_SOURCE
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.recommender import Recommender
 
-IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned"})
+IMPERSONAL: Final = frozenset({"popular", "popular_by_hour", "pinned", BEST_SETS_SOURCE})
 """Sources that use neither the user nor the items of the page."""
 
 N_SEEN: Final = 5

@@ -124,7 +124,7 @@ class PageState:
 
 
 def start_token(recommender: Recommender, request: Request, page: Recommendations, seal: PageSeal) -> str | None:
-    """Returns the token of the page after a first page, None where that is not full.
+    """Returns the token of the page after a first page, None where that is not full; sets have no further pages.
 
     Args:
         recommender: the open bundle.
@@ -133,7 +133,7 @@ def start_token(recommender: Recommender, request: Request, page: Recommendation
         seal: for the token.
     """
     n_listed = len(page.items)
-    if n_listed < request.limit:
+    if n_listed < request.limit or recommender.placements[request.placement].lists == "sets":
         return None
     rows = recommender.current.items.rows([item.item_id for item in page.items])
     listed = Ranking(rows, np.zeros(n_listed, np.float32), np.full(n_listed, "", np.object_), page.fallback_used)
@@ -197,7 +197,8 @@ def request_fingerprint(request: Request) -> str:
     """Returns a digest of everything that a list depends on besides its placement and moment."""
     user = (request.user_id, request.visitor_id, request.session_id)
     text = "" if request.filter is None else request.filter.text
-    overrides = (text, sorted(request.context.items()), request.diversity, request.tail_share)
+    settings = (request.diversity, request.tail_share, request.max_total_price)
+    overrides = (text, sorted(request.context.items()), *settings)
     whole = json.dumps([user, request.item_ids, overrides, request.exclude], default=str)
     return blake2b(whole.encode(errors="surrogatepass"), digest_size=FINGERPRINT_BYTES).hexdigest()
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import repeat
 
+from msgspec import UNSET
+
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
+from recsys.pipeline.item_sets import describe_sets
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
 from recsys.reasons.evidence import reasons_for
+from recsys.reasons.item_sets import set_reasons
 from recsys.reasons.labels import rule_reasons
 from recsys.retrieval.query import NO_ITEMS, Ranking
 from recsys.retrieval.user_state import UserState
@@ -88,8 +92,11 @@ def to_recommendations(
     """
     engine, query = state.engine, state.query
     source = ranking.source.tolist()
-    has_rules = query.overrides.pins or query.overrides.promotions
-    reasons = (rule_reasons if has_rules else reasons_for)(placement, state, ranking.item_idx, source)
+    if ranking.set_idx is not None:
+        reasons = set_reasons(state, ranking.item_idx, ranking.set_idx)
+    else:
+        has_rules = query.overrides.pins or query.overrides.promotions
+        reasons = (rule_reasons if has_rules else reasons_for)(placement, state, ranking.item_idx, source)
     ids = engine.items.ids
     propensity = repeat(1.0, len(reasons)) if ranking.propensity is None else ranking.propensity.tolist()
     columns = (ranking.item_idx.tolist(), ranking.score.tolist(), source, reasons, propensity)
@@ -107,4 +114,5 @@ def to_recommendations(
         head_share=n_head / max(len(items), 1),
         local_hour=query.hour,
         timezone=query.timezone,
+        sets=describe_sets(state, ranking, reasons) if placement.lists == "sets" else UNSET,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Attributes, Masks, exclude_rows, resolve_overrides
 
 NO_BASKET: Final = -1
+NO_SETTINGS: Final = (None, None, None)
 
 MINUTE_S: Final = 60
 """`now()` of filters is the minute of the request: a mask is computed once for it."""
@@ -57,15 +59,28 @@ def find_placement(request: Request, placements: Mapping[str, Placement] = PLACE
         value = getattr(request, name)
         if value is not None and not 0 <= value <= 1:
             raise RequestError(name, f"{name} is {value}, out of range: choose 0 to 1")
+    _check_max_total_price(placement, request.max_total_price)
     if isinstance(request.filter, str):
         raise RequestError("filter", "the filter is text: compile it with Recommender.filter or recsys.compile_filter")
-    if request.diversity is None and request.tail_share is None:
+    overrides = (request.diversity, request.tail_share, request.max_total_price)
+    if overrides == NO_SETTINGS:
         return placement
     return replace(
         placement,
         diversity=placement.diversity if request.diversity is None else request.diversity,
         tail_share=placement.tail_share if request.tail_share is None else request.tail_share,
+        max_total_price=placement.max_total_price if request.max_total_price is None else request.max_total_price,
     )
+
+
+def _check_max_total_price(placement: Placement, price: float | None) -> None:
+    """Check the largest price of a set; the settings that arrange items are left out by lists of sets."""
+    if price is None:
+        return
+    if placement.lists != "sets":
+        raise RequestError("max_total_price", f"placement {placement.name!r} lists no sets: leave max_total_price out")
+    if not (price > 0 and isfinite(price)):
+        raise RequestError("max_total_price", f"max_total_price is {price}, out of range: choose a price above 0")
 
 
 def resolve_request(

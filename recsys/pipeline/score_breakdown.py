@@ -31,9 +31,11 @@ class ScoreBreakdown:
 def score_breakdown(result: RankedResult) -> tuple[ScoreBreakdown, ...]:
     """Returns the parts of the score of each listed item, in the order of the list.
 
-    A list of the fallback has the fallback's source alone, and no features.
+    A list of the fallback has the fallback's source alone, and no features. An item of a set has the set's score.
     """
     placement, state, listed = result.placement, result.state, result.recommendations
+    if placement.lists == "sets":
+        return tuple(ScoreBreakdown(item.item_id, {item.source: item.score}, {}) for item in listed.items)
     active = active_sources(placement, state.engine.blends)
     used = {item.source for item in listed.items} if listed.fallback_used else set(active)
     names = [name for name in CANDIDATE_SOURCES if name in used]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -13,43 +13,20 @@ import numpy.typing as npt
 from recsys.core.placements import Placement
 from recsys.core.topk import top_k
 from recsys.kernels.mixing import largest_parts
+from recsys.pipeline.item_sets import rank_sets
+from recsys.pipeline.stage_runs import Run, Stage, apply_rules, run_stages
 from recsys.ranking.scoring import FILLING_WEIGHT, active_sources, ranker_of, score_of, weights_of
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking, StageRecord
+from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking
 from recsys.retrieval.sources import generate
 from recsys.retrieval.user_state import UserState
 from recsys.rules import rerank
 from recsys.rules.diversity import apply_tail_quota
-from recsys.rules.eligibility import dedupe_variants, rules_for
+from recsys.rules.eligibility import dedupe_variants
 from recsys.rules.new_items import add_new
 
 GENERAL_SOURCES: Final = frozenset({"popular", "popular_by_hour"})
 """Sources that know nothing about the user or the item: a list that has no other evidence is a fallback."""
-
-Run = Callable[[Placement, UserState, Ranking], Ranking]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A named step from one ranking to the next.
-
-    Attributes:
-        name: as explanations give it.
-        run: takes the placement, the user's state and a ranking, and returns the next ranking.
-    """
-
-    name: str
-    run: Run
-
-
-def run_stages(stages: Iterable[Stage], placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
-    """Runs stages one after another, and records the rows before and after each in `Ranking.records`."""
-    records = list(ranking.records)
-    for stage in stages:
-        before = ranking.item_idx
-        ranking = stage.run(placement, state, ranking)
-        records.append(StageRecord(stage.name, before, ranking.item_idx))
-    return replace(ranking, records=tuple(records))
 
 
 def rank(placement: Placement, state: UserState) -> Ranking:
@@ -57,6 +34,8 @@ def rank(placement: Placement, state: UserState) -> Ranking:
 
     Outside the window of the placement its own sources find nothing; a list without a fallback is then empty.
     """
+    if placement.lists == "sets":
+        return rank_sets(placement, state)
     if not (state.query.is_open or placement.fallback or placement.substitutes):
         return NO_ITEMS
     ranking = _first_that_fills(placement, state)
@@ -89,7 +68,7 @@ def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
 
 def _ordered(placement: Placement, state: UserState, sources: tuple[str, ...], *, with_ranker: bool) -> Ranking:
     found = run_stages((Stage("candidates", _candidates_of(sources)),), placement, state, NO_ITEMS)
-    kept = _apply_rules(placement, state, found)
+    kept = apply_rules(placement, state, found)
     return run_stages(_ordering_stages(placement, state, with_ranker), placement, state, kept)
 
 
@@ -143,22 +122,6 @@ def _candidates_of(sources: tuple[str, ...]) -> Run:
         )
 
     return run
-
-
-def _apply_rules(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
-    """What all rules keep; each is a stage of its own in the records, though the rows are taken out once."""
-    rows, records = ranking.item_idx, list(ranking.records)
-    kept, before = np.ones(len(rows), np.bool_), rows
-    for name, rule in rules_for(placement, state).items():
-        is_kept = rule(placement, state, rows)
-        after = before
-        if not is_kept.all():
-            kept &= is_kept
-            after = rows[kept]
-        records.append(StageRecord(name, before, after))
-        before = after
-    left = ranking if before is rows else ranking.take(kept)
-    return replace(left, item_idx=before, records=tuple(records))
 
 
 def _score_with_ranker(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:

@@ -79,10 +79,14 @@ def _named(where: Any) -> tuple[tuple[str, str], ...]:
     return tuple(where.items())
 
 
+ROUND_FROM: Final = 10
+"""A lift from which on decimals say nothing."""
+
 _FIGURES: Final[dict[str, Callable[[Any], str]]] = {
     "": str,
     "tenths": lambda x: f"{x:.1f}",
     "hundredths": lambda x: f"{x:.2f}",
+    "times_chance": lambda x: f"{x:.1f}" if x < ROUND_FROM else f"{x:,.0f}",
     "percent": lambda x: f"{x:.1%}",
     "score": lambda x: f"{x:.4g}",
     "quoted": repr,

@@ -109,6 +109,7 @@ class Ranking:
         source: str (n,), the source that contributes most to each item.
         fallback_used: whether the fallback served.
         propensity: float64 (n,), as in `RecommendedItem`; None where chance had no part.
+        set_idx: int32 (n,), the row of each item's set in `Engine.item_sets`; None for a list of items.
         key: float64 (n,), > 0, descending: what orders the list instead of the score; None where the score does.
         candidates: what each source knows of the items; empty once they are ordered.
         records: the effect of each stage that the ranking has passed, in order.
@@ -119,6 +120,7 @@ class Ranking:
     source: npt.NDArray[np.object_]
     fallback_used: bool = False
     propensity: npt.NDArray[np.float64] | None = None
+    set_idx: Rows | None = None
     key: npt.NDArray[np.float64] | None = None
     candidates: Candidates = NO_CANDIDATES
     records: tuple[StageRecord, ...] = ()
@@ -140,6 +142,7 @@ class Ranking:
             self.source[positions],
             self.fallback_used,
             None if self.propensity is None else self.propensity[positions],
+            None if self.set_idx is None else self.set_idx[positions],
             None if self.key is None else self.key[positions],
             self.candidates.take(positions) if self.candidates.names else NO_CANDIDATES,
             self.records,

@@ -31,7 +31,20 @@ ROUNDING: Final = 1e-9
 BOUNDS: Final = ("valid_from", "valid_to")
 """Keys of the moments of a window."""
 
-NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "evidence", "substitutes", FALLBACK})
+ARRANGES_ITEMS: Final = (
+    "boosts",
+    "pins",
+    "promotions",
+    "diversity",
+    "max_per_category",
+    "freshness",
+    "rotation",
+    "tail_share",
+    "new_share",
+)
+"""Keys that have no meaning for sets."""
+
+NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "lists", "evidence", "substitutes", FALLBACK})
 """Attributes of a placement that a file cannot set as they are."""
 
 
@@ -181,6 +194,8 @@ class _Placements:
             if other == name or (other not in self._done and other not in CANDIDATE_SOURCES):
                 known = [each for each in (*self._done, *CANDIDATE_SOURCES) if each != name]
                 self._faults.unknown_name(path, other, known, "other placement or source")
+            elif "sets" in (placement.lists, self._done.get(other, placement).lists):
+                self._faults.refuse(path, other, "no fallback to or from a list of sets")
             elif other in self._done:
                 like = self._done[other]
                 substitutes.append(
@@ -213,9 +228,19 @@ def _check_values(placement: Placement, path: str, faults: Faults) -> None:
         if len(set(values)) < len(values):
             faults.refuse(f"{path}.pins", values, f"each {key} once")
     _check_window(placement, path, faults)
+    _check_list_of_sets(placement, path, faults)
     total = sum(promotion.share for promotion in placement.promotions)
     if total > 1 + ROUNDING:
         faults.refuse(f"{path}.promotions", round(total, 9), "shares that add up to at most 1")
+
+
+def _check_list_of_sets(placement: Placement, path: str, faults: Faults) -> None:
+    """Refuse keys that arrange items in a list of sets, and the largest price of a set in a list of items."""
+    unset = PLACEMENTS["item_sets"]
+    for key in ARRANGES_ITEMS if placement.lists == "sets" else ("max_total_price",):
+        value = getattr(placement, key)
+        if value != getattr(unset, key):
+            faults.refuse(f"{path}.{key}", value, f"no such key in a list of {placement.lists}")
 
 
 def _check_window(placement: Placement, path: str, faults: Faults) -> None:

@@ -10,7 +10,19 @@ from msgspec import Meta
 from recsys.core.placements import Anchor, ListVariant
 from recsys.core.request import DEFAULT_LIMIT, Request
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
-from serving.http.fields import Filter, Id, Integer, Label, Limit, Name, PageToken, Parameters, Share, Timestamp
+from serving.http.fields import (
+    Filter,
+    Id,
+    Integer,
+    Label,
+    Limit,
+    MaxPrice,
+    Name,
+    PageToken,
+    Parameters,
+    Share,
+    Timestamp,
+)
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import moment
 from serving.runtime.app_context import AppContext
@@ -38,6 +50,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
         limit: number of items; the placement's own number if not given.
         as_of: the moment that the response is for; the server's clock if not given.
         filter: which items may be listed, besides the placement's own filter (docs/filters.md).
+        max_total_price: largest price of a set, instead of the placement's; for placements that list sets only.
         region: the user's region: selects among offers, and filters read it as `context.region`.
         store: the store that the user shops in: the same, `context.store`.
         channel: app, web, mini-program …: the same, `context.channel`.
@@ -49,6 +62,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
     limit: Limit | None = None
     as_of: Timestamp | None = None
     filter: Filter | None = None
+    max_total_price: MaxPrice | None = None
     region: Name | None = None
     store: Name | None = None
     channel: Name | None = None
@@ -71,6 +85,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
             filter=snapshot.recommender.filter(self.filter),
             context={name: value for name, value in places if value is not None},
             variant=variant,
+            max_total_price=self.max_total_price,
         )
 
 
@@ -123,11 +138,13 @@ class ListRequest(PageRequest, frozen=True, kw_only=True):
         as_of: the moment that the response is for; the server's clock if not given, on later pages the first page's.
         limit: number of items; the placement's own number if not given. Pages may differ in it.
         page_token: `next_page_token` of the page before; the other fields as for that page.
+        max_total_price: largest price of a set, instead of the placement's; for placements that list sets only.
         explain: whether to return the parts of the scores, and the ranker's features, in `explanations`.
     """
 
     placement: Name
     page_token: PageToken | None = None
+    max_total_price: MaxPrice | None = None
 
 
 class RankRequest(UserContext, frozen=True, kw_only=True):
@@ -160,6 +177,7 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
         diversity=body.diversity,
         tail_share=body.tail_share,
         variant=variant,
+        max_total_price=body.max_total_price if isinstance(body, ListRequest) else None,
     )
 
 

@@ -34,8 +34,8 @@ from serving.runtime.snapshot import Snapshot
 
 MINUTE_S: Final = 60
 
-FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item"})
-FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none"})
+FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item", "any"})
+FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none", "any"})
 
 
 class ItemList(ListParameters, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class ItemList(ListParameters, frozen=True, kw_only=True):
     @property
     def is_cacheable(self) -> bool:
         """Whether the response is the same for everybody."""
-        return self.user_id is None and self.filter is None and self.page_token is None
+        return not (self.user_id or self.filter is not None or self.page_token or self.max_total_price)
 
 
 class UserList(ListParameters, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ PageToken = Annotated[
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Price = Annotated[float, Meta(ge=0)]
+MaxPrice = Annotated[float, Meta(gt=0)]
 Integer = Annotated[int, Meta(ge=-MAX_EXACT_INTEGER, le=MAX_EXACT_INTEGER)]
 Label = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
 """A short text that may be empty."""

@@ -18,6 +18,7 @@ from serving.http.validation import MAX_FAULTS, find_faults, has_valid_ids, id_f
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?\Z")
 _BOOLEANS: Final = {"true": True, "false": False}
 
 P = TypeVar("P", bound=Parameters)
@@ -48,7 +49,7 @@ class Parameter:
         plain = hint.__origin__ if get_origin(hint) is Annotated else hint
         return cls(field.encode_name, hint, plain, field.required)
 
-    def read(self, raw: bytes) -> str | int:
+    def read(self, raw: bytes) -> str | float:
         """Return the value of a percent-encoded text; one that is no number or boolean stays text.
 
         Raises:
@@ -59,13 +60,15 @@ class Parameter:
             return text
         if self.plain is int and _INTEGER.match(text):
             return int(text)
+        if self.plain is float and _NUMBER.match(text):
+            return float(text)
         if self.plain is bool:
             return _BOOLEANS.get(text, text)
         if self.plain is datetime and text[-6:-5] == " ":
             return f"{text[:-6]}+{text[-5:]}"
         return text
 
-    def faults(self, value: str | int | None) -> list[FieldError]:
+    def faults(self, value: str | float | None) -> list[FieldError]:
         """Return what is wrong with a value that was read, or with its absence."""
         if value is not None:
             return find_faults(value, self.hint, self.name)
@@ -99,7 +102,7 @@ class ParameterReader(Generic[P]):
         """
         encoded = dict(zip(self._path, segments, strict=True))
         faults = self._split(query, encoded) if query else []
-        values: dict[str, str | int] = {}
+        values: dict[str, str | float] = {}
         for name, raw in encoded.items():
             try:
                 values[name] = self._parameters[name].read(raw)

@@ -199,7 +199,7 @@ def _check_request(recommender: Recommender, request: BatchRequest) -> None:
     placement = recommender.placements.get(request.placement)
     if placement is not None and request.subject == "user" and placement.anchor == "item":
         raise RequestError("placement", f"{request.placement!r} is a list for an item: choose one for users")
-    if placement is not None and request.subject == "item" and placement.anchor != "item":
+    if placement is not None and request.subject == "item" and placement.anchor not in ("item", "any"):
         raise RequestError("placement", f"{request.placement!r} is not a list for an item: choose one for items")
     item_ids = ("",) if request.subject == "item" else ()
     find_placement(Request(request.placement, 0, request.limit, item_ids=item_ids), recommender.placements)

@@ -45,7 +45,7 @@ PLACED = {
         "promotions": [{"filter": "price < 50", "share": 0.4}],
     },
 }
-NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0] + list(PLACED)
+NAMES = [name for name, each in PLACEMENTS.items() if each.tail_share == 0 and each.lists == "items"] + list(PLACED)
 
 
 def open_over(engine: Engine, version: str = "v1") -> Recommender:

@@ -15,6 +15,7 @@ VALUES: dict[str, Any] = {
     "n_baskets": 40,
     "n_together": 12,
     "n_buyers": 76,
+    "support": 1234,
     "last_days_ago": 21,
     "interval_days": 19.2,
     "due_at": "2017-12-20",

@@ -17,7 +17,7 @@ from tests.shop import at, dataset_of, moment, small_config
 N_ITEMS = 20_000
 N_USERS = 60
 SHARE = 0.005
-FILLED = [name for name in PLACEMENTS if name != "buy_again"]
+FILLED = [name for name in PLACEMENTS if name not in ("buy_again", "item_sets")]
 
 
 @pytest.fixture(scope="module")

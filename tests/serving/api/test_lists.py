@@ -99,8 +99,8 @@ def test_every_list_applies_a_filter(shop: Client, placement: str) -> None:
     table = shop.app.state.app_context.watcher.current.recommender.engine.items_table
     kept = {row["item_id"] for row in table.to_dicts() if "食品" in (row["category"] or []) and row["price"] < 30}
     assert set(ids(answer)) <= kept - {UNAVAILABLE}
-    assert answer["items"]
-    if placement not in ("buy_again", "discover", "long_tail"):
+    assert answer["items"] or placement == "item_sets", "no set of the shop is of food alone"
+    if placement not in ("buy_again", "discover", "long_tail", "item_sets"):
         watcher = shop.app.state.app_context.watcher
         rests = watcher.placements[placement].rests
         missing = kept - {UNAVAILABLE} - set(ids(answer))
@@ -310,3 +310,22 @@ def test_get_applies_a_filter_and_does_not_cache_the_list(shop: Client) -> None:
     posted = recommend(shop, placement="for_you", user_id="u010", filter="brand = '晨光'", as_of=of_user["as_of"])
     assert comparable(posted) == comparable(of_user)
     assert refused(shop.get("/v1/users/u010/recommendations?filter=prce%20%3C%203")).startswith("filter: ")
+
+
+def test_sets_are_served_with_prices_and_under_a_bound(shop: Client) -> None:
+    """For nobody, for an item and for a user; the items of the sets are impressions like others."""
+    best = recommend(shop, placement="item_sets", limit=2)
+    assert best["next_page_token"] is None
+    assert len(best["sets"]) == 2
+    listed = [item["item_id"] for each in best["sets"] for item in each["items"]]
+    assert ids(best) == listed
+    first = best["sets"][0]
+    seed, bound = first["items"][0]["item_id"], first["total_price"]
+    path = f"/v1/items/{quote(seed, safe='')}/recommendations?placement=item_sets&max_total_price="
+    assert [each["total_price"] for each in shop.get(f"{path}{bound}").json()["sets"]][:1] == [bound]
+    assert bound not in [each["total_price"] for each in shop.get(f"{path}{bound - 0.01}").json()["sets"]]
+    of_user = shop.get("/v1/users/u010/recommendations?placement=item_sets").json()
+    assert of_user["sets"]
+    assert "sets" not in recommend(shop, placement="popular")
+    refused = shop.get("/v1/users/u010/recommendations?placement=for_you&max_total_price=10")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "max_total_price")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.http.fields import Id, Limit, Name, Parameters, Timestamp
+from serving.http.fields import Id, Limit, MaxPrice, Name, Parameters, Timestamp
 from serving.http.parameters import ParameterReader
 from serving.problems import FieldError, InvalidRequestError
 
@@ -18,6 +18,7 @@ class Sample(Parameters, frozen=True):
     limit: Limit = 20
     as_of: Timestamp | None = None
     all: bool = False
+    price: MaxPrice | None = None
 
 
 READER = ParameterReader(Sample, ["item_id"])
@@ -67,6 +68,16 @@ def test_a_plus_is_a_space_in_the_query_and_itself_in_the_path() -> None:
 def test_the_plus_of_an_offset_may_come_as_a_space(offset: str) -> None:
     east = timezone(timedelta(hours=8))
     assert read(f"needed=x&as_of=2024-05-01T08:00:00{offset}").as_of == datetime(2024, 5, 1, 8, tzinfo=east)
+
+
+@pytest.mark.parametrize("price", ["19.9", "19", "0.01", "100000"])
+def test_a_number_may_have_decimals(price: str) -> None:
+    assert read(f"needed=x&price={price}").price == float(price)
+
+
+@pytest.mark.parametrize("price", ["0", "-1.5", "1,5", "1e3", "nan", "inf", "", "1.", ".5", "9" * 400, "١"])
+def test_a_number_is_written_out_and_in_range(price: str) -> None:
+    assert "expected a number above 0" in faults(f"needed=x&price={quote(price)}")["price"]
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "abc", "", "1.5", "1e1", " 5", "9" * 5000, "true", "١"])
