@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.options import AsJson, parse_moment, wall_clock
-from cli.output import show_json, show_lines, show_table, tell
+from cli.options import DEFAULT_MODELS, AsJson, Models, PlacementFile, parse_moment, wall_clock
+from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from recsys.experiments.analysis import ExperimentAnalysis, MetricEffect
     from recsys.experiments.baseline import MetricBaseline
+    from recsys.experiments.counterfactual import PolicyEstimate
     from recsys.experiments.definitions import ExperimentDefinition
     from recsys.experiments.verdict import Verdict
     from training.experiments import DailyLook
 
 EFFECTS: Final = ("metric", "variant", "control", "treatment", "lift", "at any look", "p", "one look", "variance")
 LOOKS: Final = ("day", "shoppers", "lift", "at any look", "p", "verdict")
+ESTIMATES: Final = ("estimator", "clicks per list", "95 %", "effective lists", "largest weight", "not to be used")
 POWERS: Final = ("share", "shoppers per variant and day", "days", "power after the longest duration")
 SHARES: Final = (0.1, 0.2, 0.5, 1.0)
 MAX_DAYS: Final = 180
@@ -43,6 +45,7 @@ def register(commands: typer.Typer) -> None:
     commands.command("analyze")(analyze)
     commands.command("apply")(apply)
     commands.command("power")(power)
+    commands.command("counterfactual")(counterfactual)
 
 
 def analyze(
@@ -149,6 +152,57 @@ def power(
         ]
     )
     show_table(POWERS, rows)
+
+
+def counterfactual(
+    file: File,
+    name: Name,
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Name of the variant.")],
+    store: LiveLog,
+    models: Models = DEFAULT_MODELS,
+    placements: PlacementFile = None,
+    max_lists: Annotated[int, typer.Option(min=1, help="Lists that are replayed; a sample of more.")] = 5000,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate what a variant would earn before it serves, from lists that a rotation has drawn at random."""
+    from dataclasses import replace
+
+    from recsys.eventlog.sqlite import open_log
+    from recsys.pipeline.recommender import Recommender
+    from recsys.rules.variant_loader import read_with_experiments
+    from training.counterfactual import counterfactual as estimate
+
+    recommender = Recommender.open(models, live_log=store)
+    book = read_with_experiments(placements, file, recommender.current.items_table.schema)
+    recommender = replace(recommender, book=book)
+    found = {} if book.variants is None else book.variants.variants
+    changed = {list_: placement for (each, key, list_), placement in found.items() if (each, key) == (name, variant)}
+    if not changed:
+        known = ", ".join(sorted({f"{each} {key}" for each, key, _ in found})) or "none"
+        raise ConfigError(f"{name!r} has no variant {variant!r} that changes a list: there are {known}")
+    with closing(open_log(store)) as log, progress() as on_progress:
+        reports = [
+            estimate(recommender, log, list_, placement, max_lists, on_progress=on_progress)
+            for list_, placement in changed.items()
+        ]
+    if as_json:
+        show_json(_finite([asdict(report) for report in reports]))
+        return
+    for report in reports:
+        if report.estimates:
+            show_table(ESTIMATES, [_estimate_row(each, report.refused) for each in report.estimates])
+        show_lines([report.text, report.text_zh])
+
+
+def _estimate_row(estimate: PolicyEstimate, refused: dict[str, str]) -> tuple[object, ...]:
+    return (
+        estimate.estimator,
+        estimate.value,
+        f"{estimate.low:.4g} to {estimate.high:.4g}",
+        round(estimate.effective_sample),
+        estimate.largest_weight,
+        refused.get(estimate.estimator),
+    )
 
 
 def _power_row(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.experiments.state import read_experiments
+from recsys.pipeline.recommender import Recommender
 from tests.cli.conftest import Run
 from tests.recsys.experiments.files import write_experiments
 from tests.recsys.experiments.simulated_month import write_month
+from tests.training.test_counterfactual import popular, write
 
 TEXT = """
 [experiments.calm]
@@ -93,3 +96,27 @@ def test_a_log_without_the_experiment_is_named(recsys: Run, file: Path, tmp_path
     said = recsys("experiments", "analyze", file, "calm", "--store", tmp_path / "empty.sqlite")
     assert said.code == 2
     assert "has no list of experiment 'calm'" in said.err
+
+
+LISTS = "[placements.popular]\nextends = 'popular'\nrotation = 0.6\nlimit = 4\n"
+CHANGED = "[experiments.calm.variants]\ncontrol = {}\nplain = {placements.popular = {rotation = 0.4}}\n"
+
+
+def test_a_variant_is_valued_before_it_serves(recsys: Run, shop_models: Path, tmp_path: Path) -> None:
+    file, lists, store = write_experiments(tmp_path, CHANGED), tmp_path / "placements.toml", tmp_path / "store.sqlite"
+    lists.write_text(LISTS, encoding="utf-8")
+    recommender = Recommender.open(shop_models, lists)
+    with closing(SqliteStore(store)) as log:
+        write(log, recommender, set(popular(recommender, 2)), 150)
+    words = ("experiments", "counterfactual", file, "calm", "plain", "--models", shop_models, "--store", store)
+    said = recsys(*words, "--placements", lists)
+    assert said.code == 0, said.err
+    assert "doubly_robust" in said.out
+    assert "The changed popular would get" in said.out
+    (found,) = json.loads(recsys(*words, "--placements", lists, "--json").out)
+    assert found["counts"] == {"used": 150}
+    refused = recsys(*words)
+    assert refused.code == 0
+    assert "No estimate: lists of popular are not drawn at random" in refused.out
+    unknown = recsys("experiments", "counterfactual", file, "calm", "plan", "--models", shop_models, "--store", store)
+    assert "'calm' has no variant 'plan' that changes a list: there are calm plain" in unknown.err

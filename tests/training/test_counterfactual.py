@@ -1,0 +1,151 @@
+"""Counterfactual reports: a planted preference is found in random lists, and what no log carries is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.core.placements import PLACEMENTS, Pin, Placement
+from recsys.core.request import Request
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
+from recsys.pipeline.recommender import Recommender
+from recsys.pipeline.resolve import resolve_request
+from recsys.rules.placement_registry import PlacementRegistry
+from training.counterfactual import MIN_LISTS, counterfactual
+
+RANDOM = replace(PLACEMENTS["popular"], rotation=0.6, limit=4)
+N_LISTS = 600
+
+
+@pytest.fixture
+def recommender(shop_models: Path) -> Recommender:
+    opened = Recommender.open(shop_models)
+    return replace(opened, book=PlacementRegistry(MappingProxyType({**PLACEMENTS, "popular": RANDOM})))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "store.sqlite")) as log:
+        yield log
+
+
+def write(store: SqliteStore, recommender: Recommender, liked: set[str], n: int = N_LISTS, **changes: Any) -> None:
+    """Lists of all users on some days, as the server logs them; half of the liked items that are shown are clicked."""
+    rng = np.random.default_rng(4)
+    users = [user for user in recommender.engine.users.ids if has_events(recommender, user)]
+    entries = []
+    for each in range(n):
+        user, at = users[each % len(users)], recommender.data_end + each // len(users) * 86_400
+        request = Request("popular", at, limit=4, user_id=user)
+        found = recommender.recommend_for(request)
+        items = [{"item_id": item.item_id, "propensity": item.propensity} for item in found.items]
+        body = {"placement": "popular", "model_version": recommender.version, "items": items, "user_id": user}
+        entries.append(LogEntry("impression", f"r{each}", at, at, body | changes))
+        for item in found.items:
+            if item.item_id in liked and rng.random() < 0.5:
+                click = {"event": "view_item", "item_id": item.item_id, "user_id": user}
+                entries.append(LogEntry("event", None, at + 1, at + 1, click | {"recommendation_id": f"r{each}"}))
+    store.append(entries)
+
+
+def has_events(recommender: Recommender, user: str) -> bool:
+    request = Request("popular", recommender.data_end, user_id=user)
+    return bool(resolve_request(recommender.engine, request)[1].query.user_key)
+
+
+def popular(recommender: Recommender, n: int) -> list[str]:
+    plain = replace(recommender, book=PlacementRegistry())
+    return [item.item_id for item in plain.recommend_for(Request("popular", recommender.data_end, limit=n)).items]
+
+
+def test_a_list_that_puts_the_liked_items_first_is_valued_higher(store: SqliteStore, recommender: Recommender) -> None:
+    ranked = popular(recommender, 5)
+    third, fifth = ranked[2], ranked[4]
+    write(store, recommender, {third, fifth})
+    plain = replace(RANDOM, rotation=0.0)
+    better = replace(plain, pins=(Pin(third, 1), Pin(fifth, 2)))
+    for changed, true in ((better, 1.0), (plain, 0.5)):
+        found = {each.estimator: each for each in counterfactual(recommender, store, "popular", changed).estimates}
+        assert set(found) == {"logged", "ips", "self_normalized", "slate", "doubly_robust"}
+        for name in ("slate", "doubly_robust"):
+            half = (found[name].high - found[name].low) / 2
+            assert abs(found[name].value - true) < 2 * half, name
+        assert found["logged"].value < 0.95
+
+
+def test_a_value_is_stated_in_words_with_what_it_is_worth(store: SqliteStore, recommender: Recommender) -> None:
+    write(store, recommender, set(popular(recommender, 1)))
+    report = counterfactual(recommender, store, "popular", replace(RANDOM, rotation=0.0))
+    assert report.counts == {"used": N_LISTS}
+    assert report.support == 1
+    assert report.text.startswith("The changed popular would get 0.")
+    assert f"by {N_LISTS} lists worth" in report.text
+    assert "预计每个列表" in report.text_zh
+
+
+@pytest.mark.parametrize(
+    ("present", "changed", "message"),
+    [
+        (PLACEMENTS["popular"], RANDOM, "lists of popular are not drawn at random: give it a rotation"),
+        (replace(RANDOM, diversity=0.3), RANDOM, "the present list is rearranged after the draw (diversity)"),
+        (RANDOM, replace(RANDOM, tail_share=0.3), "the changed list is rearranged after the draw (tail_share)"),
+    ],
+)
+def test_placements_that_no_log_can_carry_are_refused(
+    store: SqliteStore, recommender: Recommender, present: Placement, changed: Placement, message: str
+) -> None:
+    served = replace(recommender, book=PlacementRegistry(MappingProxyType({**PLACEMENTS, "popular": present})))
+    report = counterfactual(served, store, "popular", changed)
+    assert report.estimates == ()
+    assert message in report.text
+    assert report.text_zh.startswith("无法估计")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_version": "older"}, "of another bundle"),
+        ({"experiments": {"calm": "mixed"}}, "of another variant"),
+        ({"items": [{"item_id": "i"}]}, "not random"),
+        ({"user_id": None}, "later pages, or of nobody"),
+        ({"items": [{"item_id": "unknown", "propensity": 0.5}]}, "not reproduced"),
+        ({"user_id": "a stranger"}, "of users without events"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_counted(
+    store: SqliteStore, recommender: Recommender, changes: dict[str, Any], reason: str
+) -> None:
+    write(store, recommender, set(), 8, **changes)
+    report = counterfactual(recommender, store, "popular", replace(RANDOM, rotation=0.0))
+    assert report.counts[reason] == 8
+    assert f"expected at least {MIN_LISTS}" in report.text
+
+
+def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, recommender: Recommender) -> None:
+    write(store, recommender, set())
+    ids = popular(recommender, 100)[40:44]
+    far = replace(RANDOM, rotation=0.0, pins=tuple(Pin(item, rank) for rank, item in enumerate(ids, 1)))
+    report = counterfactual(recommender, store, "popular", far)
+    assert "has explored only" in report.text
+    assert report.support < 0.9
+    assert report.estimates == ()
+
+
+def test_a_sample_of_many_lists_is_replayed(store: SqliteStore, recommender: Recommender) -> None:
+    write(store, recommender, set(popular(recommender, 2)), 300)
+    done: list[float] = []
+    report = counterfactual(
+        recommender, store, "popular", RANDOM, max_lists=120, on_progress=lambda _, share=0.0: done.append(share)
+    )
+    assert report.counts["used"] == 120
+    assert done[-1] == 1
+    logged, *others = report.estimates
+    assert all(each.value == pytest.approx(logged.value) for each in others if each.estimator != "doubly_robust")
