@@ -65,7 +65,7 @@ class Events:
         hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
         weekday: int8, the user's local day of the week, 1 Monday to 7 Sunday.
         rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
-        price: float32, price of one piece, NaN for unknown.
+        price: float32, price of one piece in the item's currency, NaN for unknown.
         quantity: float32, number of pieces, NaN for unknown.
         channel: int16, index in `Dataset.channels`, -1 for unknown.
     """
@@ -244,6 +244,7 @@ def build_dataset(
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
+    events = _with_comparable_prices(events, items)
     channels = frequent_channels(events["channel"])
     columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope, channels)
     return Dataset(
@@ -262,6 +263,16 @@ def build_dataset(
         basket_keys=basket_keys,
         channels=channels,
     )
+
+
+def _with_comparable_prices(events: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Remove the prices of events in another currency than that of their item."""
+    priced = items.select("item_id", pl.col("currency").alias("own_currency")).drop_nulls()
+    if not len(priced) or events["currency"].null_count() == len(events):
+        return events
+    joined = events.join(priced, on="item_id", how="left", maintain_order="left")
+    is_other = (pl.col("currency") != pl.col("own_currency")).fill_null(value=False)
+    return joined.with_columns(pl.when(~is_other).then("price").alias("price")).drop("own_currency")
 
 
 def _event_columns(

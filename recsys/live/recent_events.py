@@ -33,6 +33,7 @@ EVENT_DTYPE: Final = np.dtype(
         ("by_day", np.bool_),
         ("has_receipt", np.bool_),
         ("quantity", np.float32),
+        ("price", np.float32),
     ]
 )
 
@@ -70,6 +71,7 @@ class EventEncoder:
         item_idx: Sequence[int],
         event_type: Sequence[int],
         timezones: Sequence[str | None],
+        prices: Sequence[float] | None = None,
     ) -> EventBuffer:
         """Encode events as rows of `EVENT_DTYPE`, in their order.
 
@@ -79,6 +81,7 @@ class EventEncoder:
             item_idx: rows of their items.
             event_type: indices in `schema.EVENT_NAMES`.
             timezones: zones of their users, None for the shop's.
+            prices: of one piece in the item's currency, NaN for unknown; None if all are unknown.
 
         Raises:
             Exception: a column has a value of another type.
@@ -101,7 +104,8 @@ class EventEncoder:
             baskets[n] = self._receipt(events[n])
         found["basket_idx"] = [basket_number(basket) for basket in baskets]
         found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
-        found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
+        found["price"] = math.nan if prices is None else prices
+        found["quantity"] = [math.nan if body.quantity is None else as_single(body.quantity) for body in bodies]
         return found
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
@@ -186,7 +190,7 @@ class RecentEvents:
         return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
 
 
-def _float32(number: float) -> float:
+def as_single(number: float) -> float:
     """Return a number that fits into 32 bits: infinity for one that is too large."""
     return float(number) if -LARGEST_FLOAT32 <= number <= LARGEST_FLOAT32 else math.copysign(math.inf, number)
 
@@ -215,6 +219,7 @@ def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_eve
         buffer["basket_idx"].copy(),
         buffer["hour"].copy(),
         buffer["rating_weight"].copy(),
+        buffer["price"].copy(),
     )
     every = [part for part in (*parts, since) if len(part)]
     if not every:

@@ -194,6 +194,7 @@ def _with_session(history: UserHistory, rows: Rows, now: int, hour: int) -> User
         basket_idx=np.full(n, NO_BASKET, np.int32),
         hour=np.full(n, hour, np.int8),
         rating_weight=np.ones(n, np.float32),
+        price=np.full(n, np.nan, np.float32),
     )
     if not len(history):
         return session

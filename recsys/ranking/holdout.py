@@ -244,4 +244,5 @@ def _as_history(events: Events) -> UserHistory:
         events.basket_idx,
         events.hour,
         events.rating_weight,
+        events.price,
     )
