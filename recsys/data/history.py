@@ -31,7 +31,7 @@ class UserHistory:
     Attributes:
         item_idx: int32. timestamp: int64, seconds. event_type: int8. basket_idx: int32. hour: int8, local, -1 unknown.
         rating_weight: float32, weight of the event by its rating.
-        price: float32, price of one piece in the item's currency, NaN for unknown.
+        price: float32, price of one piece in the item's currency, 0 for unknown.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -53,6 +53,11 @@ class UserHistory:
         """Return the events of one type."""
         is_type = self.event_type == event_type
         return self if is_type.all() else self.take(is_type)
+
+
+def known_prices(price: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Return the prices that are positive and finite, and 0 for all others, float32 (n,)."""
+    return np.where((price > 0) & np.isfinite(price), price, 0).astype(np.float32)
 
 
 def last_items(history: UserHistory, target_event: int, n_kept: int) -> UserHistory:
@@ -116,7 +121,7 @@ class History:
             basket_idx=events.basket_idx,
             hour=events.hour,
             rating_weight=weight[:0] if (weight == 1).all() else weight,
-            price=price[:0] if np.isnan(price).all() else price,
+            price=price if price.any() else price[:0],
         )
 
     @property
@@ -139,7 +144,7 @@ class History:
             self.basket_idx[start:stop],
             self.hour[start:stop],
             self.rating_weight[start:stop] if len(self.rating_weight) else np.ones(n, np.float32),
-            self.price[start:stop] if len(self.price) else np.full(n, np.nan, np.float32),
+            self.price[start:stop] if len(self.price) else np.zeros(n, np.float32),
         )
 
     def incidence(self, event_type: int, n_items: int, until: int | None = None) -> sparse.csr_matrix:
@@ -171,6 +176,12 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
     return History.grouped(
         np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
         UserHistory(
-            rows.item_idx, rows.timestamp, rows.event_type, basket_idx, rows.hour, rows.rating_weight, rows.price
+            rows.item_idx,
+            rows.timestamp,
+            rows.event_type,
+            basket_idx,
+            rows.hour,
+            rows.rating_weight,
+            known_prices(rows.price),
         ),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,7 +13,7 @@ from recsys.eventlog.identities import Identities, user_key
 from recsys.eventlog.store import HistoryColumns, StoredEvent
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
-from recsys.live.recent_events import EventBuffer, EventEncoder, RecentEvents, as_single
+from recsys.live.recent_events import LARGEST_FLOAT32, EventBuffer, EventEncoder, RecentEvents
 from recsys.live.user_profiles import UserProfiles
 
 ACTS: Final = {name: code for code, name in enumerate(EVENT_NAMES) if code != VIEW_ITEM_LIST} | {
@@ -113,14 +112,14 @@ class LiveEvents:
         return keys, self._encoder.encode(kept, keys, rows, acts, zones, prices)
 
     def _price(self, body: HistoryColumns, row: int) -> float:
-        """Return the price of an event, NaN if it has none or another currency than its item."""
-        if body.price is None:
-            return math.nan
+        """Return the price of an event, 0 if it has none, or one in another currency than its item."""
+        if body.price is None or not 0 < body.price <= LARGEST_FLOAT32:
+            return 0.0
         if body.currency is not None and row < len(self._currency):
             own = self._currency[row]
             if own is not None and own != body.currency:
-                return math.nan
-        return as_single(body.price)
+                return 0.0
+        return float(body.price)
 
     def _row(self, item_id: str) -> int:
         """Return the row of an item that the bundle does not have, or of a variant of a product.

@@ -81,7 +81,7 @@ class EventEncoder:
             item_idx: rows of their items.
             event_type: indices in `schema.EVENT_NAMES`.
             timezones: zones of their users, None for the shop's.
-            prices: of one piece in the item's currency, NaN for unknown; None if all are unknown.
+            prices: of one piece in the item's currency, 0 for unknown; None if all are unknown.
 
         Raises:
             Exception: a column has a value of another type.
@@ -104,8 +104,8 @@ class EventEncoder:
             baskets[n] = self._receipt(events[n])
         found["basket_idx"] = [basket_number(basket) for basket in baskets]
         found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
-        found["price"] = math.nan if prices is None else prices
-        found["quantity"] = [math.nan if body.quantity is None else as_single(body.quantity) for body in bodies]
+        found["price"] = 0 if prices is None else prices
+        found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
         return found
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
@@ -190,7 +190,7 @@ class RecentEvents:
         return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
 
 
-def as_single(number: float) -> float:
+def _float32(number: float) -> float:
     """Return a number that fits into 32 bits: infinity for one that is too large."""
     return float(number) if -LARGEST_FLOAT32 <= number <= LARGEST_FLOAT32 else math.copysign(math.inf, number)
 

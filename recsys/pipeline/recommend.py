@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import repeat
+
+import msgspec
 
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request
@@ -14,6 +17,7 @@ from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
 from recsys.reasons.evidence import reasons_for
 from recsys.reasons.labels import rule_reasons
+from recsys.reasons.moments import Times, moment_times
 from recsys.retrieval.query import NO_ITEMS, Ranking
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Masks
@@ -97,6 +101,8 @@ def to_recommendations(
         RecommendedItem(ids[row], score, rank, source, why, propensity)
         for rank, (row, score, source, why, propensity) in enumerate(zip(*columns, strict=True), first)
     )
+    if state.asked_moments:
+        items = _with_times(items, moment_times(state, ranking.item_idx, source))
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
     return Recommendations(
         placement=placement.name,
@@ -108,3 +114,16 @@ def to_recommendations(
         local_hour=query.hour,
         timezone=query.timezone,
     )
+
+
+def _with_times(items: tuple[RecommendedItem, ...], times: list[Times]) -> tuple[RecommendedItem, ...]:
+    """The items with the times at which they are due and at which their reasons expire, where there are any."""
+    return tuple(
+        replace(item, due_at=_rfc3339(due), expires_at=_rfc3339(expires)) if due or expires else item
+        for item, (due, expires) in zip(items, times, strict=True)
+    )
+
+
+def _rfc3339(at: int) -> str | msgspec.UnsetType:
+    """The moment as text; nothing for `NEVER`."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") if at else msgspec.UNSET

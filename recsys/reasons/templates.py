@@ -84,6 +84,7 @@ _FIGURES: Final[dict[str, Callable[[Any], str]]] = {
     "tenths": lambda x: f"{x:.1f}",
     "hundredths": lambda x: f"{x:.2f}",
     "percent": lambda x: f"{x:.1%}",
+    "whole_percent": lambda x: f"{x:.0%}",
     "score": lambda x: f"{x:.4g}",
     "quoted": repr,
 }

@@ -31,7 +31,9 @@ ROUNDING: Final = 1e-9
 BOUNDS: Final = ("valid_from", "valid_to")
 """Keys of the moments of a window."""
 
-NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "evidence", "substitutes", FALLBACK})
+NOT_IN_FILE: Final = frozenset(
+    {"name", "anchor", "only_complements", "may_be_empty", "evidence", "substitutes", FALLBACK}
+)
 """Attributes of a placement that a file cannot set as they are."""
 
 
