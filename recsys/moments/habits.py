@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import DAY_S
-from recsys.models.moments.replenishment import is_candidate
+from recsys.models.moments.replenishment import ReplenishmentModel, is_candidate
+from recsys.models.temporal.repeat import PurchaseStats, RepeatModel
 from recsys.moments.found import MomentItems, MomentQuery, Values
+
+QUIET_DAYS: Final = 1.0
+"""Days since the last purchase before which an item is not listed; half an interval, where that is shorter."""
 
 LATEST_DUE: Final = 3.0
 """Intervals since the last purchase after which an item is no longer due."""
@@ -25,15 +30,14 @@ def replenishment_due(query: MomentQuery) -> MomentItems:
 
     Due is the last purchase plus the user's interval, which is shrunk to those of the item and its type; the spread is
     that of `ReplenishmentModel.spread_days`. An item is listed from the horizon and a spread before it is due on, until
-    `LATEST_DUE` intervals after the last purchase. The reason expires two spreads after the item was due.
+    `LATEST_DUE` intervals since the last purchase, but not within `QUIET_DAYS` of it. The reason expires two spreads
+    after the item was due.
     """
     own, model = query.own, query.engine.replenishment
     probability = model.probability(query.engine.repeat, own, query.now) if len(own.item_idx) else np.empty(0)
     interval, spread = own.interval_days.astype(np.float64), model.spread_days(own)
-    elapsed = (query.now - own.last) / DAY_S
-    due_in = interval - elapsed
-    chosen = is_candidate(query.engine.repeat, own) & (probability >= model.config.min_probability)
-    chosen &= (due_in <= model.config.horizon_days + spread) & (elapsed <= LATEST_DUE * interval)
+    due_in = interval - (query.now - own.last) / DAY_S
+    chosen = is_due(query.engine.repeat, model, own, probability, query.now)
     due_at = own.last + interval * DAY_S
     whole = np.rint(due_in).astype(np.int64)
     values: Values = {
@@ -50,6 +54,28 @@ def replenishment_due(query: MomentQuery) -> MomentItems:
     expires_at = np.maximum(expires_at, query.now + DAY_S)
     items = MomentItems.of(own.item_idx, probability, message, values, due_at, expires_at)
     return items.take(chosen).best(query.allowed)
+
+
+def is_due(
+    repeat: RepeatModel,
+    model: ReplenishmentModel,
+    own: PurchaseStats,
+    probability: npt.NDArray[np.float64],
+    now: int,
+) -> npt.NDArray[np.bool_]:
+    """Return the items that `replenishment_due` lists, bool (n,).
+
+    Args:
+        repeat: rates and intervals of all users.
+        model: settings and spread.
+        own: the user's purchases.
+        probability: of a purchase within the horizon, one per item.
+        now: seconds since 1970.
+    """
+    interval, elapsed = own.interval_days.astype(np.float64), (now - own.last) / DAY_S
+    chosen = is_candidate(repeat, own) & (probability >= model.config.min_probability)
+    chosen &= interval - elapsed <= model.config.horizon_days + model.spread_days(own)
+    return chosen & (elapsed >= np.minimum(QUIET_DAYS, interval / 2)) & (elapsed <= LATEST_DUE * interval)
 
 
 def cart_left(query: MomentQuery) -> MomentItems:

@@ -29,7 +29,7 @@ def new_arrivals(query: MomentQuery) -> MomentItems:
     engine, config = query.engine, query.config
     oldest = query.now - config.new_days * DAY_S
     created, newest = engine.created_at_s, engine.newest
-    new = newest[: int(np.searchsorted(-created[newest], -oldest, side="right"))]
+    new = newest[: int(np.searchsorted(-created[newest], -oldest, side="left"))]
     new = new[created[new] <= query.now]
     if query.allowed is not None:
         new = new[query.allowed[new]]

@@ -81,8 +81,8 @@ def returned_at(engine: Engine, row: int, seen_at: int, now: int) -> float:
     """
     found = max(UNKNOWN, _restocked_at(engine, row))
     past = engine.past_terms.get(row, [])
-    for terms, after in zip(past, [*past[1:], None], strict=True):
-        if terms.available is False and (after is None or after.available):
+    for n, terms in enumerate(past):
+        if terms.available is False and (n + 1 == len(past) or past[n + 1].available):
             found = max(found, terms.until)
     for offered in _offers(engine, row, seen_at):
         ended = offered.end[(offered.available == 0) & (offered.end <= now)]
