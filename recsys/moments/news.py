@@ -49,7 +49,7 @@ def new_arrivals(query: MomentQuery) -> MomentItems:
                 share[value] += part
         own = np.array([share.get(value, 0.0) if value is not None else 0.0 for value in theirs[each]])
         is_first = (own > 0) & (kind == "")
-        kind[is_first] = "new_in_type" if each == "type" else "new_of_brand"
+        kind[is_first] = "new_in_type" if each == "type" else "new_arrival"
         name[is_first] = np.array([str(value) for value in theirs[each]], np.object_)[is_first]
         score += own
     values: Values = {"name": name, "created_days_ago": (query.now - created[new]) // DAY_S}

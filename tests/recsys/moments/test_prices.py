@@ -48,8 +48,8 @@ def test_a_planted_drop_is_found(user_id: str) -> None:
 
 def test_the_reason_states_both_prices_in_both_languages() -> None:
     (item,) = asked(ENGINE, "price_drop", "drop")
-    assert item.reasons[0].text == "20% less than when you viewed it 3 days ago: 80.0 instead of 100.0"
-    assert item.reasons[0].text_zh == "比您3天前看它时便宜20%：现价80.0，当时100.0"
+    assert item.reasons[0].text == "20% less than when you viewed it 3 days ago: 80 instead of 100"
+    assert item.reasons[0].text_zh == "比您3天前看它时便宜20%：现价80，当时100"
 
 
 @pytest.mark.parametrize(
