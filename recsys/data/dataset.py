@@ -28,6 +28,7 @@ from recsys.core.schema import (
     USERS,
     DatasetInfo,
 )
+from recsys.data.catalog import comparable_prices
 from recsys.data.channels import channel_codes, frequent_channels
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 from recsys.data.orders import OrderCounts, basket_number, receipt, settle_orders
@@ -244,7 +245,7 @@ def build_dataset(
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
-    events = _with_comparable_prices(events, items)
+    events = comparable_prices(events, items)
     channels = frequent_channels(events["channel"])
     columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope, channels)
     return Dataset(
@@ -263,16 +264,6 @@ def build_dataset(
         basket_keys=basket_keys,
         channels=channels,
     )
-
-
-def _with_comparable_prices(events: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Remove the prices of events in another currency than that of their item."""
-    priced = items.select("item_id", pl.col("currency").alias("own_currency")).drop_nulls()
-    if not len(priced) or events["currency"].null_count() == len(events):
-        return events
-    joined = events.join(priced, on="item_id", how="left", maintain_order="left")
-    is_other = (pl.col("currency") != pl.col("own_currency")).fill_null(value=False)
-    return joined.with_columns(pl.when(~is_other).then("price").alias("price")).drop("own_currency")
 
 
 def _event_columns(
