@@ -66,6 +66,6 @@ def test_a_moment_list_has_its_times_and_an_event_ends_it(shop_models: Path, tmp
         other = client.get(f"{path}?placement=for_you&as_of={as_of}").json()
         assert not any({"due_at", "expires_at"} & each.keys() for each in other["items"])
         event = {"event": "purchase", "item_id": WEEKLY_ITEM, "user_id": WEEKLY_SHOPPERS[0], "timestamp": as_of}
-        assert client.post("/v1/events", json=event).status_code < 300
+        assert client.request("POST", "/v1/events", json={"events": [event]}).status_code < 300
         answer = client.get(f"{path}?placement=replenishment_due&as_of={as_of}").json()
         assert WEEKLY_ITEM not in [each["item_id"] for each in answer["items"]]
