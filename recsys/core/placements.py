@@ -111,6 +111,8 @@ class Placement:
         ranker: the learned ranker that orders the list, if one was fitted; "" for the blend of the sources.
         blend: the learned blend whose weights replace those of `sources`, `trend_power` and `tail_discount` where one
             was fitted; "" for the weights as they are.
+        may_be_empty: whether the list has the items of its own sources or none: the sources are asked for users without
+            a history too, and nothing serves instead unless a fallback is named.
         evidence: kinds of reasons that every item has in addition to its source's.
         substitutes: definitions that serve an empty list before `fallback`, in this order: the first that fills the
             list, else the longest.
@@ -148,6 +150,7 @@ class Placement:
     hour_power: NonNegativeFloat = 0.0
     ranker: RankerName = ""
     blend: BlendName = ""
+    may_be_empty: bool = False
     evidence: tuple[str, ...] = field(default=())
     substitutes: tuple[Placement, ...] = ()
     filter: str = ""
@@ -257,6 +260,12 @@ _NEXT = {
     "popular": 0.05,
 }
 
+
+def _moment(source: str, anchor: Anchor = "user", *, rests: bool = False) -> Placement:
+    """The list of one moment."""
+    return Placement(source, anchor, {source: 1.0}, fallback="", may_be_empty=True, rests=rests)
+
+
 PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
     {
         placement.name: placement
@@ -317,6 +326,13 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
                 fallback="",
                 lists="sets",
             ),
+            _moment("price_drop", rests=True),
+            _moment("back_in_stock", rests=True),
+            _moment("replenishment_due"),
+            _moment("cart_left"),
+            _moment("lapsed_favorites"),
+            _moment("new_arrivals"),
+            _moment("trending", "none"),
         )
     }
 )

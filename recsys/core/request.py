@@ -125,6 +125,8 @@ class RecommendedItem:
         reasons: evidence, the strongest first; at least one.
         propensity: probability that the item was drawn for its position, given those drawn before, in (0, 1]; below 1
             only where the placement has `rotation`.
+        due_at: when the item is due, RFC 3339 in UTC; left out of JSON where there is no such time.
+        expires_at: from when on its reason is no longer true; the same.
     """
 
     item_id: str
@@ -133,6 +135,8 @@ class RecommendedItem:
     source: str
     reasons: tuple[Reason, ...]
     propensity: float = 1.0
+    due_at: str | UnsetType = UNSET
+    expires_at: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,21 @@ def read_catalog(items: pl.DataFrame) -> Catalog:
     )
 
 
+def comparable_prices(events: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Return events without the prices that are in another currency than that of their item.
+
+    Args:
+        events: with `item_id`, `price` and `currency`.
+        items: with `item_id` and `currency`.
+    """
+    priced = items.select("item_id", pl.col("currency").alias("own_currency")).drop_nulls()
+    if not len(priced) or events["currency"].null_count() == len(events):
+        return events
+    joined = events.join(priced, on="item_id", how="left", maintain_order="left")
+    is_other = (pl.col("currency") != pl.col("own_currency")).fill_null(value=False)
+    return joined.with_columns(pl.when(~is_other).then("price").alias("price")).drop("own_currency")
+
+
 def _numbered(column: str) -> pl.Expr:
     code = pl.col(column).rank("dense").cast(pl.Int32)
     return (code.fill_null(0) - 1).cast(pl.Int32).alias(column)

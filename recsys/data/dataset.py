@@ -28,6 +28,7 @@ from recsys.core.schema import (
     USERS,
     DatasetInfo,
 )
+from recsys.data.catalog import comparable_prices
 from recsys.data.channels import channel_codes, frequent_channels
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 from recsys.data.orders import OrderCounts, basket_number, receipt, settle_orders
@@ -65,7 +66,7 @@ class Events:
         hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
         weekday: int8, the user's local day of the week, 1 Monday to 7 Sunday.
         rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
-        price: float32, price of one piece, NaN for unknown.
+        price: float32, price of one piece in the item's currency, NaN for unknown.
         quantity: float32, number of pieces, NaN for unknown.
         channel: int16, index in `Dataset.channels`, -1 for unknown.
     """
@@ -244,6 +245,7 @@ def build_dataset(
     item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
+    events = comparable_prices(events, items)
     channels = frequent_channels(events["channel"])
     columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope, channels)
     return Dataset(

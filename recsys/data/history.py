@@ -31,6 +31,7 @@ class UserHistory:
     Attributes:
         item_idx: int32. timestamp: int64, seconds. event_type: int8. basket_idx: int32. hour: int8, local, -1 unknown.
         rating_weight: float32, weight of the event by its rating.
+        price: float32, price of one piece in the item's currency, 0 for unknown.
     """
 
     item_idx: npt.NDArray[np.int32]
@@ -39,6 +40,7 @@ class UserHistory:
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
+    price: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -51,6 +53,11 @@ class UserHistory:
         """Return the events of one type."""
         is_type = self.event_type == event_type
         return self if is_type.all() else self.take(is_type)
+
+
+def known_prices(price: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Return the prices that are positive and finite, and 0 for all others, float32 (n,)."""
+    return np.where((price > 0) & np.isfinite(price), price, 0).astype(np.float32)
 
 
 def last_items(history: UserHistory, target_event: int, n_kept: int) -> UserHistory:
@@ -70,6 +77,7 @@ NO_HISTORY = UserHistory(
     np.empty(0, np.int32),
     np.empty(0, np.int8),
     np.empty(0, np.float32),
+    np.empty(0, np.float32),
 )
 
 
@@ -84,6 +92,7 @@ class History:
         seconds: uint32, or int64 for more than 136 years, from `start_at` to each event.
         basket_idx: int32, `recsys.data.orders.basket_number` of the basket, -1 for none; the same in the live log.
         rating_weight: as in `UserHistory`; empty if all are 1.
+        price: as in `UserHistory`; empty if none is known.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -94,6 +103,7 @@ class History:
     basket_idx: npt.NDArray[np.int32]
     hour: npt.NDArray[np.int8]
     rating_weight: npt.NDArray[np.float32]
+    price: npt.NDArray[np.float32]
 
     @classmethod
     def grouped(cls, indptr: npt.NDArray[np.int64], events: UserHistory) -> History:
@@ -101,7 +111,7 @@ class History:
         start_at = int(events.timestamp.min()) if len(events) else 0
         seconds = events.timestamp - start_at
         fits = int(seconds.max(initial=0)) <= np.iinfo(np.uint32).max
-        weight = events.rating_weight
+        weight, price = events.rating_weight, events.price
         return cls(
             indptr=indptr,
             item_idx=events.item_idx,
@@ -111,6 +121,7 @@ class History:
             basket_idx=events.basket_idx,
             hour=events.hour,
             rating_weight=weight[:0] if (weight == 1).all() else weight,
+            price=price if price.any() else price[:0],
         )
 
     @property
@@ -133,6 +144,7 @@ class History:
             self.basket_idx[start:stop],
             self.hour[start:stop],
             self.rating_weight[start:stop] if len(self.rating_weight) else np.ones(n, np.float32),
+            self.price[start:stop] if len(self.price) else np.zeros(n, np.float32),
         )
 
     def incidence(self, event_type: int, n_items: int, until: int | None = None) -> sparse.csr_matrix:
@@ -163,5 +175,13 @@ def build_history(dataset: Dataset, config: HistoryConfig) -> History:
     basket_idx = np.append(dataset.basket_keys, np.int32(-1))[rows.basket_idx]
     return History.grouped(
         np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
-        UserHistory(rows.item_idx, rows.timestamp, rows.event_type, basket_idx, rows.hour, rows.rating_weight),
+        UserHistory(
+            rows.item_idx,
+            rows.timestamp,
+            rows.event_type,
+            basket_idx,
+            rows.hour,
+            rows.rating_weight,
+            known_prices(rows.price),
+        ),
     )

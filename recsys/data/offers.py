@@ -80,11 +80,18 @@ class OfferTerms(NamedTuple):
         item_idx: int32 (n,), rows of items.
         price: float64 (n,), NaN if not stated.
         available: int8 (n,), 1, 0, or -1 if not stated.
+        start, end: int64 (n,), when it begins and ends, seconds since 1970; the bounds of `ALWAYS` if it does not.
     """
 
     item_idx: npt.NDArray[np.int32]
     price: npt.NDArray[np.float64]
     available: npt.NDArray[np.int8]
+    start: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> OfferTerms:
+        """Return the chosen offers."""
+        return OfferTerms(self.item_idx[rows], self.price[rows], self.available[rows], self.start[rows], self.end[rows])
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ class OfferTable:
         part = _part(self.ends, scope)
         at = np.arange(part.start, part.stop) if items is None else self._places(scope, items)
         at = at[(self.start[at] <= as_of) & (as_of < self.end[at])]
-        return OfferTerms(self.item_idx[at], self.price[at], self.available[at])
+        return OfferTerms(self.item_idx[at], self.price[at], self.available[at], self.start[at], self.end[at])
 
     def _places(self, scope: int, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where the offers of some items are in a scope, in their order."""
@@ -338,7 +345,7 @@ class Offers:
             terms = known.terms(number, as_of, items)
             if changed is not None:
                 counts = ~changed.are_replaced(terms.item_idx)
-                terms = OfferTerms(terms.item_idx[counts], terms.price[counts], terms.available[counts])
+                terms = terms.take(counts)
             yield OfferScope(known.region[number], known.store[number], known.channel[number]), terms
         if changed is not None:
             for scope, _ in key[1]:

@@ -98,10 +98,11 @@ class HistoryColumns(msgspec.Struct, frozen=True, gc=False):
     basket_id: Any = None
     value: Any = None
     quantity: Any = None
+    price: Any = None
+    currency: Any = None
     store: Any = None
     region: Any = None
     channel: Any = None
-    price: Any = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.data.history import History, HistoryConfig
 from recsys.data.offers import NO_KNOWN_OFFERS, Offers, OffersKey
+from recsys.data.past_terms import NO_PAST_TERMS, PastTermsOf
 from recsys.data.service_items import ServiceItemConfig, find_service_items
 from recsys.data.variants import ProductVariants, list_variants
 from recsys.fitting.blend import BlendConfig, Blends
@@ -27,6 +29,8 @@ from recsys.models.collaborative.als import ALSConfig, ALSModel
 from recsys.models.collaborative.ease import EASEConfig, EASEModel
 from recsys.models.content.content import ContentConfig, ContentModel
 from recsys.models.content.hybrid import HybridConfig, HybridModel
+from recsys.models.moments.config import MomentsConfig
+from recsys.models.moments.replenishment import NO_REPLENISHMENT, ReplenishmentModel
 from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel
 from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetConfig, ItemSetModel
 from recsys.models.pairs.sequence import SequenceConfig, SequenceModel
@@ -71,6 +75,7 @@ class EngineConfig:
     ranker: RankerConfig = field(default_factory=RankerConfig)
     blend: BlendConfig = field(default_factory=BlendConfig)
     segments: SegmentConfig = field(default_factory=SegmentConfig)
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ class Engine:
     segments: SegmentModel = NO_SEGMENTS
     offers: Offers = NO_KNOWN_OFFERS
     item_sets: ItemSetModel = NO_ITEM_SETS
+    replenishment: ReplenishmentModel = NO_REPLENISHMENT
 
     @cached_property
     def items(self) -> IdMap:
@@ -283,6 +289,26 @@ class Engine:
     def is_opted_out(self) -> npt.NDArray[np.bool_]:
         """Users who opted out of personalization, bool (n_users,)."""
         return (~self.users_table["personalization"].fill_null(True)).to_numpy()
+
+    @cached_property
+    def catalog_price(self) -> npt.NDArray[np.float32]:
+        """Price of each item without offers, float32 (n_items,), NaN for unknown."""
+        return self.catalog.price
+
+    def known_from(self, row: int) -> float:
+        """Return when the row of an item is from, seconds since 1970.
+
+        It is the `updated_at` of the row, else the moment of the file of items, else the end of the data.
+        """
+        updated_at = self.items_table[np.array([row])]["updated_at"][0] if row < len(self.items_table) else None
+        if isinstance(updated_at, datetime):
+            return updated_at.timestamp()
+        return self.dataset_info.items_from or float(self.dataset_info.end)
+
+    @cached_property
+    def past_terms(self) -> PastTermsOf:
+        """Earlier prices and availability of items that have changed since the training; none by itself."""
+        return NO_PAST_TERMS
 
     @cached_property
     def state(self) -> object:

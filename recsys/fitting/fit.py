@@ -22,6 +22,7 @@ from recsys.models.content.content import ContentModel
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar, reweighted
+from recsys.models.moments.replenishment import NO_REPLENISHMENT, fit_replenishment
 from recsys.models.pairs.basket_pairs import group_baskets
 from recsys.models.pairs.copurchase import CopurchaseCounts, fit_copurchase
 from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetModel, fit_item_sets
@@ -101,6 +102,10 @@ def fit_models(
     if not user_lists_only:
         progress("segments")
         segments = fit_segments(dataset, catalog, config.segments, np.random.default_rng(config.seed))
+    replenishment = NO_REPLENISHMENT
+    if not user_lists_only:
+        progress("replenishment")
+        replenishment = fit_replenishment(history, repeat, dataset.target_event, now, config.moments.replenishment)
     progress("history and index")
     return Engine(
         config=config,
@@ -123,6 +128,7 @@ def fit_models(
         segments=segments,
         offers=Offers(dataset.offers),
         item_sets=item_sets,
+        replenishment=replenishment,
     )
 
 

@@ -28,6 +28,7 @@ class ItemChange:
         was_deleted: whether the item was deleted before.
         offers: all offers of the item from now on, None if the change keeps them.
         own_before: types of the shop's own columns before.
+        at: when it was made, seconds since 1970.
     """
 
     seq: int
@@ -41,6 +42,7 @@ class ItemChange:
     was_deleted: bool
     offers: list[RowDict] | None
     own_before: dict[str, pl.DataType]
+    at: float = 0.0
 
 
 class CatalogChanges:
@@ -92,7 +94,7 @@ class CatalogChanges:
         changed = self.changed.get(row, {})
         return {**self._table.row(row, named=True), **changed} if row < self.n_fixed else dict(changed)
 
-    def apply(self, seq: int, item_id: str, entry_type: str, body: Mapping[str, Any]) -> ItemChange:
+    def apply(self, seq: int, item_id: str, entry_type: str, body: Mapping[str, Any], at: float = 0.0) -> ItemChange:
         """Apply one change; if it raises, nothing has changed."""
         row = self.row(item_id)
         is_new = row == UNKNOWN
@@ -113,7 +115,7 @@ class CatalogChanges:
         columns = frozenset(name for name in names | before.keys() if after.get(name) != before.get(name))
         change = ItemChange(
             seq, item_id, entry_type, body, row, is_new, columns, self.changed.get(row), item_id in self.deleted,
-            offers, self.own,
+            offers, self.own, at,
         )  # fmt: skip
         if is_new:
             self.rows[item_id] = row

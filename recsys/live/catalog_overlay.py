@@ -14,6 +14,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.catalog_changes import CatalogChanges, ItemChange
 from recsys.live.cold_items import ColdContent, ColdItems
 from recsys.live.growing_engine import GrowingEngine, changed_columns
+from recsys.live.item_timeline import ItemTimeline
 from recsys.live.offer_overlay import OfferOverlay
 
 SetAside = Callable[[int, str, str, Exception], None]
@@ -86,7 +87,7 @@ class CatalogOverlay:
         self._base, self._set_aside = base, set_aside or _refuse
         self._changes = CatalogChanges(base.items_table, base.items)
         self._growing: GrowingEngine | None = None
-        self._offers = OfferOverlay(base.offers)
+        self._offers, self._timeline = OfferOverlay(base.offers), ItemTimeline(base)
         self._pending: list[ItemChange] = []
         self._engine = base
         self.version = 0
@@ -121,7 +122,7 @@ class CatalogOverlay:
     def warm_up(self) -> None:
         """Compute what the first change would otherwise wait for; what new content needs takes memory, and waits."""
         if self._growing is None:
-            self._growing = GrowingEngine(self._base, self._changes)
+            self._growing = GrowingEngine(self._base, self._changes, self._timeline.past)
         self._base.items.row("")
         self._growing.engine(self._offers.offers)
 
@@ -134,11 +135,18 @@ class CatalogOverlay:
         return row
 
     def apply(
-        self, item_id: str, entry_type: str, body: Mapping[str, Any], seq: int = 0, *, keeps_offers: bool = False
+        self,
+        item_id: str,
+        entry_type: str,
+        body: Mapping[str, Any],
+        seq: int = 0,
+        at: float = 0.0,
+        *,
+        keeps_offers: bool = False,
     ) -> None:
         """Apply a change: `item_put`, `item_patch` or `item_delete`; with `keeps_offers`, not to the item's offers."""
         try:
-            change = self._changes.apply(seq, item_id, entry_type, body)
+            change = self._changes.apply(seq, item_id, entry_type, body, at)
             self._pending.append(replace(change, offers=None) if keeps_offers else change)
         except Exception as error:  # no entry may stop the others
             self._set_aside(seq, entry_type, item_id, error)
@@ -177,25 +185,29 @@ class CatalogOverlay:
                 self._set_aside(pending[0].seq, pending[0].entry_type, pending[0].item_id, error)
                 return
             for each in pending:
-                self.apply(each.item_id, each.entry_type, each.body, each.seq, keeps_offers=each.offers is None)
+                self.apply(
+                    each.item_id, each.entry_type, each.body, each.seq, each.at, keeps_offers=each.offers is None
+                )
                 self._update()
 
     def _include(self, changes: list[ItemChange]) -> None:
         if self._growing is None:
-            self._growing = GrowingEngine(self._base, self._changes)
+            self._growing = GrowingEngine(self._base, self._changes, self._timeline.past)
         self._growing.update(changed_columns(changes))
         for change in changes:
             if change.offers is not None:
                 self._offers.replace(change.row, change.offers)
         self._engine = self._growing.engine(self._offers.offers)
         self._offers.keep()
+        for change in changes:
+            self._timeline.note(change)
 
     def _undo(self, changes: list[ItemChange]) -> None:
         """Undo changes, and build the engine again from those before them: the arrays may be half changed."""
         for change in reversed(changes):
             self._changes.undo(change)
         self._offers.undo()
-        self._growing = GrowingEngine(self._base, self._changes)
+        self._growing = GrowingEngine(self._base, self._changes, self._timeline.past)
         changed = {row: frozenset(values) for row, values in self._changes.changed.items()}
         if changed:
             self._growing.update(changed)

@@ -76,7 +76,13 @@ class ScopeOffers:
         start = self._start.values[at]
         at = at[(start <= as_of) & (as_of < self._end.values[at])]
         at = at[np.argsort(self._start.values[at], kind="stable")]
-        return OfferTerms(self._item_idx.values[at], self._price.values[at], self._available.values[at])
+        return OfferTerms(
+            self._item_idx.values[at],
+            self._price.values[at],
+            self._available.values[at],
+            self._start.values[at],
+            self._end.values[at],
+        )
 
 
 class ChangedOffers:

@@ -15,6 +15,7 @@ from recsys.core.ids import NO_ITEM, UNKNOWN, ExtendedIdMap
 from recsys.core.sequences import ExtendedSequence
 from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.data.offers import Offers
+from recsys.data.past_terms import NO_PAST_TERMS, PastTermsOf
 from recsys.data.row_changes import to_frame
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_changes import CatalogChanges, ItemChange
@@ -53,10 +54,11 @@ class GrowingEngine:
     Args:
         base: the bundle's engine; never changed.
         changes: the changed rows.
+        past_terms: earlier prices and availability.
     """
 
-    def __init__(self, base: Engine, changes: CatalogChanges) -> None:
-        self._base, self._changes = base, changes
+    def __init__(self, base: Engine, changes: CatalogChanges, past_terms: PastTermsOf = NO_PAST_TERMS) -> None:
+        self._base, self._changes, self._past_terms = base, changes, past_terms
         catalog, popularity, types = base.catalog, base.popularity, base.catalog.item_type
         self._types = {name: code for code, name in enumerate(catalog.type_names)}
         self._type_category = catalog.type_category
@@ -316,6 +318,8 @@ class GrowingEngine:
             users=base.users,
             user_timezones=base.user_timezones,
             is_opted_out=base.is_opted_out,
+            past_terms=self._past_terms,
+            catalog_price=arrays["price"],
         )
 
 

@@ -10,10 +10,10 @@ from recsys.core.ids import UNKNOWN
 from recsys.core.schema import CLICK_EVENT, CLICKED, EVENT_NAMES
 from recsys.data.dataset import VIEW_ITEM_LIST
 from recsys.eventlog.identities import Identities, user_key
-from recsys.eventlog.store import StoredEvent
+from recsys.eventlog.store import HistoryColumns, StoredEvent
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
-from recsys.live.recent_events import EventBuffer, EventEncoder, RecentEvents
+from recsys.live.recent_events import LARGEST_FLOAT32, EventBuffer, EventEncoder, RecentEvents
 from recsys.live.user_profiles import UserProfiles
 
 ACTS: Final = {name: code for code, name in enumerate(EVENT_NAMES) if code != VIEW_ITEM_LIST} | {
@@ -48,6 +48,7 @@ class LiveEvents:
         self._encoder = EventEncoder(
             shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope, base.segments.channels
         )
+        self._currency = base.items_table["currency"]
         self._recent = RecentEvents(base.config.history.max_events)
 
     def apply(self, events: Sequence[StoredEvent]) -> dict[str, int]:
@@ -119,7 +120,18 @@ class LiveEvents:
             acts.append(act)
         timezone_of = self._profiles.timezone
         zones = [timezone_of(key) for key in keys] if self._profiles.has_timezones else [None] * len(keys)
-        return keys, self._encoder.encode(kept, keys, rows, acts, zones)
+        prices = [self._price(event.body, row) for event, row in zip(kept, rows, strict=True)]
+        return keys, self._encoder.encode(kept, keys, rows, acts, zones, prices)
+
+    def _price(self, body: HistoryColumns, row: int) -> float:
+        """Return the price of an event, 0 if it has none, or one in another currency than its item."""
+        if body.price is None or not 0 < body.price <= LARGEST_FLOAT32:
+            return 0.0
+        if body.currency is not None and row < len(self._currency):
+            own = self._currency[row]
+            if own is not None and own != body.currency:
+                return 0.0
+        return float(body.price)
 
     def _row(self, item_id: str) -> int:
         """Return the row of an item that the bundle does not have, or of a variant of a product.

@@ -34,6 +34,7 @@ EVENT_DTYPE: Final = np.dtype(
         ("weekday", np.int8),
         ("channel", np.int16),
         ("price", np.float32),
+        ("item_price", np.float32),
         ("by_day", np.bool_),
         ("has_receipt", np.bool_),
         ("quantity", np.float32),
@@ -88,6 +89,7 @@ class EventEncoder:
         item_idx: Sequence[int],
         event_type: Sequence[int],
         timezones: Sequence[str | None],
+        prices: Sequence[float] | None = None,
     ) -> EventBuffer:
         """Encode events as rows of `EVENT_DTYPE`, in their order.
 
@@ -97,6 +99,7 @@ class EventEncoder:
             item_idx: rows of their items.
             event_type: indices in `schema.EVENT_NAMES`.
             timezones: zones of their users, None for the shop's.
+            prices: of one piece in the item's currency, 0 for unknown; None if all are unknown.
 
         Raises:
             Exception: a column has a value of another type.
@@ -121,6 +124,7 @@ class EventEncoder:
         found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
         found["price"] = [_price(body.price) for body in bodies]
         found["channel"] = [NO_CHANNEL if body.channel is None else self._channel(body.channel) for body in bodies]
+        found["item_price"] = 0 if prices is None else prices
         found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
         return found
 
@@ -252,6 +256,7 @@ def joined(parts: Sequence[UserHistory], buffers: Sequence[EventBuffer], max_eve
         buffer["basket_idx"].copy(),
         buffer["hour"].copy(),
         buffer["rating_weight"].copy(),
+        buffer["item_price"].copy(),
     )
     every = [part for part in (*parts, since) if len(part)]
     if not every:

@@ -18,7 +18,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
 from recsys.data.history import NO_HISTORY, UserHistory
-from recsys.data.row_changes import OFFERS, offers_after
+from recsys.data.row_changes import OFFERS, change_time, offers_after
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import (
     ITEM_CHANGES,
@@ -345,12 +345,13 @@ class LiveView:
     def _apply_item_change(self, seq: int, entry: LogEntry) -> None:
         """Apply what is newer than the bundle's files."""
         key, entry_type, body = entry.key or "", entry.entry_type, entry.body
+        at = change_time(body, entry.received_at)
         is_outdated, keeps_offers = outdated_parts(self._base, entry)
         offers = None if keeps_offers else offers_after(entry_type, body)
         if not is_outdated:
-            self._catalog.apply(key, entry_type, body, seq, keeps_offers=keeps_offers)
+            self._catalog.apply(key, entry_type, body, seq, at, keeps_offers=keeps_offers)
         elif offers is not None:
-            self._catalog.apply(key, "item_patch", {OFFERS: offers}, seq)
+            self._catalog.apply(key, "item_patch", {OFFERS: offers}, seq, at)
 
     def _move(self, key: str, before: str | None) -> None:
         """Recompute the local hours of a user's events if the user's zone has changed."""

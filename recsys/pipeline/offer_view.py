@@ -32,6 +32,8 @@ SHARED: Final = (
     "user_timezones",
     "is_opted_out",
     "general_state",
+    "past_terms",
+    "catalog_price",
 )
 """Properties of an engine that do not depend on offers."""
 

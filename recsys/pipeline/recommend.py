@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import repeat
 
-from msgspec import UNSET
+import msgspec
 
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request
@@ -18,6 +19,7 @@ from recsys.pipeline.stages import rank
 from recsys.reasons.evidence import reasons_for
 from recsys.reasons.item_sets import set_reasons
 from recsys.reasons.labels import rule_reasons
+from recsys.reasons.moments import Times, moment_times
 from recsys.retrieval.query import NO_ITEMS, Ranking
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Masks
@@ -104,6 +106,8 @@ def to_recommendations(
         RecommendedItem(ids[row], score, rank, source, why, propensity)
         for rank, (row, score, source, why, propensity) in enumerate(zip(*columns, strict=True), first)
     )
+    if state.asked_moments:
+        items = _with_times(items, moment_times(state, ranking.item_idx, source))
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
     return Recommendations(
         placement=placement.name,
@@ -114,5 +118,18 @@ def to_recommendations(
         head_share=n_head / max(len(items), 1),
         local_hour=query.hour,
         timezone=query.timezone,
-        sets=describe_sets(state, ranking, reasons) if placement.lists == "sets" else UNSET,
+        sets=describe_sets(state, ranking, reasons) if placement.lists == "sets" else msgspec.UNSET,
     )
+
+
+def _with_times(items: tuple[RecommendedItem, ...], times: list[Times]) -> tuple[RecommendedItem, ...]:
+    """The items with the times at which they are due and at which their reasons expire, where there are any."""
+    return tuple(
+        replace(item, due_at=_rfc3339(due), expires_at=_rfc3339(expires)) if due or expires else item
+        for item, (due, expires) in zip(items, times, strict=True)
+    )
+
+
+def _rfc3339(at: int) -> str | msgspec.UnsetType:
+    """The moment as text; nothing for `NEVER`."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") if at else msgspec.UNSET

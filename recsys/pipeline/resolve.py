@@ -152,6 +152,8 @@ def resolve(
         n_lookahead=request.n_lookahead,
         overrides=overrides,
         is_open=placement.window is None or placement.window.is_open(local),
+        context=request.context,
+        attributes=attributes,
     )
     return UserState(engine, query)
 
@@ -211,6 +213,7 @@ def _with_session(history: UserHistory, rows: Rows, now: int, hour: int) -> User
         basket_idx=np.full(n, NO_BASKET, np.int32),
         hour=np.full(n, hour, np.int8),
         rating_weight=np.ones(n, np.float32),
+        price=np.zeros(n, np.float32),
     )
     if not len(history):
         return session

@@ -48,7 +48,7 @@ def rank(placement: Placement, state: UserState) -> Ranking:
 
 def _first_that_fills(placement: Placement, state: UserState) -> Ranking:
     """The list of the placement's sources; where it is empty, the longest of the substitutes, or the fallback."""
-    if state.query.is_open and (state.has_history or placement.anchor != "user"):
+    if state.query.is_open and (state.has_history or placement.anchor != "user" or placement.may_be_empty):
         ranking = _ordered(placement, state, active_sources(placement, state.engine.blends), with_ranker=True)
         if len(ranking.item_idx) or not (placement.fallback or placement.substitutes):
             return ranking
@@ -137,6 +137,7 @@ def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ran
     score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
     source = _as_objects(candidates.names)[largest_parts(parts)] if len(score) else ranking.source
     can_be_general = placement.anchor == "user" or (placement.anchor == "item" and len(score) > 0)
+    can_be_general = can_be_general and not placement.may_be_empty
     is_general = can_be_general and not _has_evidence(placement, state, candidates, with_ranker=with_ranker)
     return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
 

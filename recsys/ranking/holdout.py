@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset, Events
-from recsys.data.history import History, UserHistory, last_items
+from recsys.data.history import History, UserHistory, known_prices, last_items
 from recsys.fitting.ranker import RankerConfig
 
 SPAN_IN_HORIZONS: Final = 7
@@ -244,4 +244,5 @@ def _as_history(events: Events) -> UserHistory:
         events.basket_idx,
         events.hour,
         events.rating_weight,
+        known_prices(events.price),
     )

@@ -18,8 +18,10 @@ from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
+from recsys.moments.registry import MOMENTS
 from recsys.reasons import related
 from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
+from recsys.reasons.moments import of_moment
 from recsys.reasons.templates import Value
 from recsys.retrieval.user_state import UserState
 
@@ -200,6 +202,7 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]]
         "viewed_together": related.around_seed,
         "alternatives": related.around_seed,
         "tail": _tail,
+        **{name: of_moment(name) for name in MOMENTS},
     }
 )
 """By source or by kind of evidence of a placement: returns the reasons of each of some distinct rows."""

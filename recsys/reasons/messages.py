@@ -44,6 +44,24 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
             "hour": "{did} {lift:hundredths} times as often as usual from {from_hour} to {to_hour} h",
             "niche": "outside the bestsellers: {did} by {buyer_share:percent} of shoppers",
             "close_to_yours": "close to your {type}",
+            "price_drop": (
+                "{drop:whole_percent} less than when you {event:did_it} {last_days_ago:ago}: "
+                "{price:amount} instead of {reference_price:amount}"
+            ),
+            "back_in_stock": "back in stock since {returned_days_ago:ago}; you {event:did_it} {last_days_ago:ago}",
+            "replenishment_due": (
+                "due in {due_in_days} ± {spread_days:days}: {did} {n_baskets:times}, {interval_days:every}, "
+                "last {last_days_ago:ago}"
+            ),
+            "replenishment_overdue": (
+                "due {overdue_days} ± {spread_days:days} ago: {did} {n_baskets:times}, {interval_days:every}, "
+                "last {last_days_ago:ago}"
+            ),
+            "cart_left": "in your cart since {last_days_ago:ago}",
+            "lapsed_favorite": "you {did} it {n_baskets:times}, {interval_days:every}, but last {last_days_ago:ago}",
+            "new_arrival": "new from {name}, which you like",
+            "new_in_type": "new in {name}, which you like",
+            "trending": "{did} {trend:tenths} times as often as usual in the last days",
             "pinned": "chosen by the shop",
             "promoted": "promoted by the shop",
             "stage.listed": "it is in the list, in place {rank} of {limit}",
@@ -92,6 +110,23 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
             "hour": "{from_hour}点到{to_hour}点，大家{do}它的频率是平时的{lift:hundredths}倍",
             "niche": "小众之选：只有{buyer_share:percent}的顾客{do}过",
             "close_to_yours": "与您{do}过的“{type}”相近",
+            "price_drop": (
+                "比您{last_days_ago:ago}{event:do}它时便宜{drop:whole_percent}：现价{price:amount}，当时{reference_price:amount}"
+            ),
+            "back_in_stock": "{returned_days_ago:ago}已到货；您{last_days_ago:ago}{event:do}过它",
+            "replenishment_due": (
+                "预计{due_in_days}±{spread_days:days}后用完：您{do}过{n_baskets:times}，{interval_days:every}，"
+                "上次是{last_days_ago:ago}"
+            ),
+            "replenishment_overdue": (
+                "按规律{overdue_days}±{spread_days:days}前就该补货：您{do}过{n_baskets:times}，{interval_days:every}，"
+                "上次是{last_days_ago:ago}"
+            ),
+            "cart_left": "{last_days_ago:ago}加入购物车，还没有结算",
+            "lapsed_favorite": "您{do}过{n_baskets:times}，{interval_days:every}，但上次已是{last_days_ago:ago}",
+            "new_arrival": "您喜欢的“{name}”有新品",
+            "new_in_type": "您喜欢的“{name}”类有新品",
+            "trending": "最近{do}它的人是平时的{trend:tenths}倍",
             "pinned": "店铺精选",
             "promoted": "店铺推广",
             "stage.listed": "该商品在列表中，排在第{rank}位（共{limit}位）",
@@ -111,6 +146,8 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "due_a_second_time": "due_again",
+        "replenishment_overdue": "replenishment_due",
+        "new_in_type": "new_arrival",
         "often_bought_together": "bought_together",
         "first_of_type_you_buy": "type_you_buy",
         "first_of_type_you_view": "type_you_view",

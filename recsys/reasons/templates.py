@@ -88,6 +88,8 @@ _FIGURES: Final[dict[str, Callable[[Any], str]]] = {
     "hundredths": lambda x: f"{x:.2f}",
     "times_chance": lambda x: f"{x:.1f}" if x < ROUND_FROM else f"{x:,.0f}",
     "percent": lambda x: f"{x:.1%}",
+    "whole_percent": lambda x: f"{x:.0%}",
+    "amount": lambda x: f"{x:.2f}".removesuffix(".00"),
     "score": lambda x: f"{x:.4g}",
     "quoted": repr,
 }

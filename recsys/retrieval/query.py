@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,8 @@ class Query:
         n_lookahead: number of items to find beyond `limit`.
         overrides: the rules of the placement and the filter of the request, in rows.
         is_open: whether the moment is within the window of the placement.
+        context: values of the request.
+        attributes: returns those of the user; called only if something reads them.
     """
 
     user_idx: int
@@ -75,6 +77,8 @@ class Query:
     n_lookahead: int = 0
     overrides: RuleOverrides = NO_OVERRIDES
     is_open: bool = True
+    context: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)

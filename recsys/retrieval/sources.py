@@ -13,6 +13,7 @@ from recsys.core.topk import is_among, top_k
 from recsys.kernels.candidates import sum_lists
 from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
+from recsys.retrieval.moment_sources import MOMENT_SOURCES
 from recsys.retrieval.query import Mask, Query
 from recsys.retrieval.user_state import UserState
 
@@ -163,6 +164,7 @@ CANDIDATE_SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "similar": similar_source,
         "viewed_together": viewed_together_source,
         "alternatives": alternatives_source,
+        **MOMENT_SOURCES,
     }
 )
 

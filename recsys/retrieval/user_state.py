@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
 from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats, purchase_stats
+from recsys.moments.found import MomentItems, MomentQuery
+from recsys.moments.registry import MOMENTS
 from recsys.retrieval.candidates import Scored
 from recsys.retrieval.query import Query
 
@@ -68,6 +72,39 @@ class UserState:
         """The allowed items of the largest inner products with the user's vector, and the products, best first."""
         scores, rows = self.engine.index.search(self.vector[None], self.n_nearest, self.query.allowed)
         return _positive(rows[0], scores[0])
+
+    @cached_property
+    def _moments(self) -> dict[str, MomentItems]:
+        """What moments have found, by name; each is asked once."""
+        return {}
+
+    @property
+    def asked_moments(self) -> frozenset[str]:
+        """The moments that were asked."""
+        return frozenset(self._moments)
+
+    def moment(self, name: str) -> MomentItems:
+        """Returns the items of a moment of `recsys.moments.registry`."""
+        found = self._moments.get(name)
+        if found is None:
+            found = self._moments[name] = MOMENTS[name](self.moment_query)
+        return found
+
+    @cached_property
+    def moment_query(self) -> MomentQuery:
+        """The user as moments see it."""
+        query = self.query
+        return MomentQuery(
+            self.engine,
+            query.history,
+            self.own,
+            self.top_history_items,
+            query.now,
+            datetime.fromtimestamp(query.now, ZoneInfo(query.timezone)),
+            query.allowed,
+            query.context,
+            query.attributes,
+        )
 
     def keep_nearest(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> None:
         """Keep what a search of many users at once has found, so that none is made for this user alone.

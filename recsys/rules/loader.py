@@ -44,7 +44,9 @@ ARRANGES_ITEMS: Final = (
 )
 """Keys that have no meaning for sets."""
 
-NOT_IN_FILE: Final = frozenset({"name", "anchor", "only_complements", "lists", "evidence", "substitutes", FALLBACK})
+NOT_IN_FILE: Final = frozenset(
+    {"name", "anchor", "only_complements", "lists", "may_be_empty", "evidence", "substitutes", FALLBACK}
+)
 """Attributes of a placement that a file cannot set as they are."""
 
 

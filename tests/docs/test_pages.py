@@ -30,7 +30,7 @@ from training.config import parse_config
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "models" / "README.md"])
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-BUILT_IN_ONLY: Final = {"name", "anchor", "only_complements", "lists", "evidence", "substitutes"}
+BUILT_IN_ONLY: Final = {"name", "anchor", "only_complements", "lists", "may_be_empty", "evidence", "substitutes"}
 """Attributes of a placement that a file cannot set."""
 
 

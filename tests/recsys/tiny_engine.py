@@ -173,6 +173,7 @@ def history(*events: tuple[int, float] | tuple[int, float, int], hour: int = 9) 
         np.arange(n, dtype=np.int32),
         np.full(n, hour, np.int8),
         np.ones(n, np.float32),
+        np.zeros(n, np.float32),
     )
 
 

@@ -33,6 +33,8 @@ _REST: Final[Mapping[str, pl.DataType]] = MappingProxyType(
         "title": pl.String(),
         "score": pl.Float32(),
         "source": pl.String(),
+        "due_at": pl.String(),
+        "expires_at": pl.String(),
         "reasons": pl.List(pl.String()),
         "reasons_zh": pl.List(pl.String()),
     }
@@ -104,6 +106,8 @@ def _columns(responses: Responses, subject: Subject, title: Title) -> pl.DataFra
         [titles[item_id] for item_id in item_ids],
         [item.score for item in items],
         [item.source for item in items],
+        [item.due_at or None for item in items],
+        [item.expires_at or None for item in items],
     )
     schema = COLUMNS[subject]
     columns = [pl.Series(name, column, schema[name]) for name, column in zip(schema, values, strict=False)]

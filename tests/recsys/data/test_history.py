@@ -43,7 +43,7 @@ def test_the_moment_itself_is_included_and_the_next_second_is_not() -> None:
 def test_times_and_weights_are_stored_in_few_bytes(first: int, span: int, dtype: type, weight: float) -> None:
     i1, i4 = np.zeros(3, np.int8), np.arange(3, dtype=np.int32)
     times, weights = np.array([first, first + span, first + 1]), np.array([1, weight, 1], np.float32)
-    history = History.grouped(np.array([0, 2, 3]), UserHistory(i4, times, i1, i4, i1, weights))
+    history = History.grouped(np.array([0, 2, 3]), UserHistory(i4, times, i1, i4, i1, weights, weights))
     assert history.seconds.dtype == dtype
     assert len(history.rating_weight) == (0 if weight == 1 else 3)
     assert history.timestamp.tolist() == times.tolist()
@@ -53,6 +53,22 @@ def test_times_and_weights_are_stored_in_few_bytes(first: int, span: int, dtype:
     assert [len(history.of(0, first + after)) for after in (-1, 0, span - 1)] == [0, 1, 1]
     assert history.incidence(0, 3, first - 1).nnz == 0
     assert history.incidence(0, 3, first + 1).toarray().tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_an_event_has_its_price_in_the_currency_of_its_item() -> None:
+    rows = [
+        {"user_id": "u", "item_id": item, "timestamp": at(100 + n), "price": 9.5, "currency": currency}
+        for n, (item, currency) in enumerate([("a", "CNY"), ("a", None), ("a", "USD"), ("b", "USD"), ("c", "USD")])
+    ]
+    items = [{"item_id": "a", "currency": "CNY"}, {"item_id": "b"}]
+    own = build_history(dataset_of(rows, items), HistoryConfig()).of(0, 2**40)
+    np.testing.assert_array_equal(own.price, np.array([9.5, 9.5, 0, 9.5, 9.5], np.float32))
+
+
+def test_a_shop_without_prices_stores_none() -> None:
+    history = build_history(dataset_of([{"user_id": "u", "item_id": "i", "timestamp": at(100)}]), HistoryConfig())
+    assert len(history.price) == 0
+    assert history.of(0, 2**40).price.tolist() == [0]
 
 
 def test_impressions_do_not_count_towards_the_limit() -> None:

@@ -59,7 +59,7 @@ def said(offers: OfferTable, where: OfferScope, as_of: int) -> dict[str, tuple[f
     found: dict[str, tuple[float | None, bool | None]] = {}
     every = Offers(offers)
     for _, terms in every.applicable_terms(every.context_key(where, as_of), as_of):
-        for row, price, available in zip(*terms, strict=True):
+        for row, price, available in zip(*terms[:3], strict=True):
             before = found.get(ITEMS.ids[row], (None, None))
             found[ITEMS.ids[row]] = (
                 before[0] if price != price else float(price),

@@ -48,7 +48,7 @@ def applied(offers: Offers, key: OffersKey, as_of: int, items: Sequence[int] | N
     found: dict[int, Terms] = {}
     rows = None if items is None else np.array(items, np.int64)
     for _, terms in offers.applicable_terms(key, as_of, rows):
-        for row, price, available in zip(*(column.tolist() for column in terms), strict=True):
+        for row, price, available in zip(*(column.tolist() for column in terms[:3]), strict=True):
             before = found.get(row, (None, None))
             found[row] = (before[0] if np.isnan(price) else price, before[1] if available < 0 else available)
     return found

@@ -135,7 +135,7 @@ def test_a_user_with_very_many_events_keeps_the_latest() -> None:
 def test_what_is_late_takes_its_place_behind_the_bundles_own() -> None:
     def of(*timestamps: int) -> UserHistory:
         n = len(timestamps)
-        empty = (np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int8), np.ones(n, np.float32))
+        empty = (np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int8), *[np.ones(n, np.float32)] * 2)
         return UserHistory(np.zeros(n, np.int32), np.array(timestamps, np.int64), *empty)
 
     buffer = rows(stored(1, 1.5), stored(2, 2.0), stored(3, 9.0))

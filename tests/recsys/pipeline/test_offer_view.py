@@ -131,7 +131,7 @@ def test_a_view_is_what_its_offers_say_one_by_one(offers: list[dict[str, Any]], 
     prices, available = [10.0] * 8, [True] * 8
     key = engine.offers.context_key(OfferScope.of(context), NOW)
     for _, terms in engine.offers.applicable_terms(key, NOW):
-        for row, price, said in zip(*(column.tolist() for column in terms), strict=True):
+        for row, price, said in zip(*(column.tolist() for column in terms[:3]), strict=True):
             prices[row] = prices[row] if price != price else price
             available[row] = available[row] if said < 0 else bool(said)
     found = view(engine, **context)

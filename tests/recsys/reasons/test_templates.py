@@ -33,6 +33,15 @@ VALUES: dict[str, Any] = {
     "score": 0.12345,
     "last_score": 0.5,
     "sources": "als, ease",
+    "name": "X",
+    "trend": 2.25,
+    "price": 79.9,
+    "reference_price": 100.0,
+    "drop": 0.2,
+    "returned_days_ago": 1,
+    "due_in_days": 3,
+    "overdue_days": 2,
+    "spread_days": 2,
     "where": {"region": "湖北", "store": "武汉一店"},
 }
 every_message = pytest.mark.parametrize("name", MESSAGES["en"])

@@ -8,7 +8,7 @@ import msgspec
 from serving.api.routes import FOR_ITEM, FOR_USER, OPERATIONS, ItemList
 from serving.http.validation import id_fields
 from tests.serving.conftest import Client, client_of
-from tests.shop import PHONES, USERS_WITH_HISTORY
+from tests.shop import PHONES, USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS
 
 ITEM = f"/v1/items/{PHONES[0]}/recommendations"
 PUBLIC = {"/health/live", "/health/ready", "/openapi.json"}
@@ -51,3 +51,21 @@ def test_a_cached_list_is_made_once(shop_models: Path) -> None:
 def test_an_empty_filter_is_no_filter(client: Client) -> None:
     without, empty = (client.get(f"{ITEM}{query}").json()["items"] for query in ("", "?filter="))
     assert without == empty
+
+
+def test_a_moment_list_has_its_times_and_an_event_ends_it(shop_models: Path, tmp_path: Path) -> None:
+    """Weekly shoppers bought the item up to a week before the end; other lists have no such times."""
+    as_of = "2024-07-01T08:00:00Z"
+    path = f"/v1/users/{WEEKLY_SHOPPERS[0]}/recommendations"
+    with client_of(shop_models, store=tmp_path / "store.sqlite") as client:
+        answer = client.get(f"{path}?placement=replenishment_due&as_of={as_of}").json()
+        (item,) = [each for each in answer["items"] if each["item_id"] == WEEKLY_ITEM]
+        assert item["due_at"].endswith("Z")
+        assert item["expires_at"] > item["due_at"]
+        assert "± " in item["reasons"][0]["text"]
+        other = client.get(f"{path}?placement=for_you&as_of={as_of}").json()
+        assert not any({"due_at", "expires_at"} & each.keys() for each in other["items"])
+        event = {"event": "purchase", "item_id": WEEKLY_ITEM, "user_id": WEEKLY_SHOPPERS[0], "timestamp": as_of}
+        assert client.request("POST", "/v1/events", json={"events": [event]}).status_code < 300
+        answer = client.get(f"{path}?placement=replenishment_due&as_of={as_of}").json()
+        assert WEEKLY_ITEM not in [each["item_id"] for each in answer["items"]]

@@ -1,0 +1,1 @@
+"""What moment lists learn from the shop's past."""
