@@ -97,7 +97,9 @@ def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone:
     with closing(open_log(store)) as log:
         found = load_log(log, name, data, timezone)
     _, verdict = look_at(definition, found, state.retired)
-    changes = rule_changes(definition, shopper_table(found), verdict, utc_text(wall_clock()), state.retired)
+    changes = rule_changes(
+        definition, shopper_table(found), verdict, utc_text(wall_clock().replace(microsecond=0)), state.retired
+    )
     for change in changes:
         last = change_state(file, change).states.history[-1]
         tell(f"{name}: {last.command}: {last.why}")

@@ -137,7 +137,9 @@ def _apply(file: Path, placements: Path | None, change: Callable[[str], Transiti
     from recsys.experiments.state import change_state
     from recsys.rules.variant_loader import check_lists
 
-    book = change_state(file, change(utc_text(wall_clock())), lambda book: check_lists(placements, book))
+    book = change_state(
+        file, change(utc_text(wall_clock().replace(microsecond=0))), lambda book: check_lists(placements, book)
+    )
     last = book.states.history[-1]
     state = last.after
     tell(f"{last.experiment}: {last.command} done; it is {state.status} with {state.share:.0%} of its shoppers")

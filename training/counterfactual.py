@@ -16,13 +16,12 @@ from recsys.core.request import Request
 from recsys.eventlog.identities import user_key
 from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries
 from recsys.experiments.counterfactual import PolicyEstimate, ShownLists, estimate_policies, supported_share
-from recsys.experiments.definitions import CONTROL
+from recsys.experiments.definitions import CONTROL, WINNERS
 from recsys.experiments.outcomes import CLICKS
 from recsys.experiments.slots import MAX_RANK, draw_probabilities, slot_probabilities
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
-from recsys.rules.list_variants import SERVED
 
 MAX_LISTS: Final = 5000
 MIN_LISTS: Final = 100
@@ -34,7 +33,7 @@ MIN_SUPPORTED: Final = 0.9
 MIN_EFFECTIVE: Final = 100.0
 ROTATION_STAGE: Final = "rotation"
 NOT_REPRODUCED: Final = "not reproduced"
-UNCHANGED: Final = (CONTROL, SERVED)
+UNCHANGED: Final = (CONTROL, WINNERS)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ CONTROL: Final = "control"
 HOLDOUT: Final = "holdout"
 """Name under which exposures of the permanent holdout are logged; no experiment can have it."""
 
+WINNERS: Final = "winners"
+"""The variant of shoppers outside the holdout, who get the promoted winners; the holdout is its control."""
+
 MetricName = Literal["ctr", "conversion", "revenue_per_shopper", "average_order"]
 ErrorRate = Annotated[float, Meta(gt=0, le=0.5)]
 Power = Annotated[float, Meta(ge=0.5, lt=1)]
@@ -157,11 +160,20 @@ class ExperimentFile:
     experiments: Mapping[str, ExperimentDefinition] = field(default_factory=lambda: MappingProxyType({}))
 
 
+def holdout_definition(holdout: PermanentHoldout) -> ExperimentDefinition:
+    """Return the permanent holdout as an experiment, for the analysis of the effect of all promoted winners."""
+    settings = ExperimentSettings(primary="revenue_per_shopper", max_days=LONGEST_DAYS)
+    weights = ((CONTROL, holdout.share), (WINNERS, 1 - holdout.share))
+    variants = tuple(VariantDefinition(name, weight, {}) for name, weight in weights)
+    return ExperimentDefinition(HOLDOUT, settings, variants, holdout.salt)
+
+
 HOLDOUT_FIELDS: Final = fields_of(PermanentHoldout)
 SETTING_FIELDS: Final = fields_of(ExperimentSettings)
 TABLES: Final = ("holdout", "layers", "experiments")
 VARIANT_KEYS: Final = ("weight", "placements")
 DEFAULT_WEIGHT: Final = 1.0
+LONGEST_DAYS: Final = 36_500
 
 
 def parse_experiments(document: Mapping[str, Any]) -> ExperimentFile:

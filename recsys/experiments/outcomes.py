@@ -89,22 +89,21 @@ def read_experiment_log(
         merges: merges of the tables.
     """
     identities = Identities(merges)
-    exposures: list[dict[str, Any]] = []
-    events: list[Mapping[str, Any]] = []
+    exposures = [rows_to_frame((), EXPOSURES)]
+    events = [rows_to_frame((), EVENTS)]
     for entries in read_entries(store, READ_BATCH):
-        for entry in (stored.entry for stored in entries):
+        batch = [stored.entry for stored in entries]
+        for entry in batch:
             identities.apply(entry)
-            if entry.entry_type == "impression":
-                exposures.extend(_exposures(entry, experiment))
-            elif entry.entry_type == "event" and entry.body.get("event") in KEPT_EVENTS:
-                events.extend(rows_of(entry))
-    logged = rows_to_frame(events, EVENTS)
+        exposures.append(rows_to_frame((row for each in batch for row in _exposures(each, experiment)), EXPOSURES))
+        events.append(rows_to_frame((row for each in batch for row in _kept_rows(each)), EVENTS))
+    logged = pl.concat(events)
     if tables is not None:
         older = tables.filter(pl.col("event").is_in(KEPT_EVENTS))
         older = older if logged.is_empty() else older.filter(pl.col("timestamp") < logged["timestamp"].min())
         logged = pl.concat([older.select(logged.columns), logged])
     actions = actions_of(logged, identities, timezone)
-    shown = _under_roots(rows_to_frame(exposures, EXPOSURES), identities)
+    shown = _under_roots(pl.concat(exposures), identities)
     return ExperimentLog(shown.sort("timestamp", maintain_order=True), actions)
 
 
@@ -162,7 +161,14 @@ def _under_roots(rows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     return rows.with_columns(pl.col("unit_id").replace(old, new)) if roots else rows
 
 
+def _kept_rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
+    is_kept = entry.entry_type == "event" and entry.body.get("event") in KEPT_EVENTS
+    return rows_of(entry) if is_kept else iter(())
+
+
 def _exposures(entry: LogEntry, experiment: str) -> Iterator[dict[str, Any]]:
+    if entry.entry_type != "impression":
+        return
     variant = (entry.body.get("experiments") or {}).get(experiment)
     key = user_key(*(entry.body.get(name) for name in ("user_id", "visitor_id", "session_id")))
     if variant is not None and key is not None:

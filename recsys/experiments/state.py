@@ -17,7 +17,13 @@ from recsys.core.config.toml_reader import read_toml
 from recsys.core.errors import ConfigError
 from recsys.core.files import atomic_write
 from recsys.experiments.assignment import RunningExperiment
-from recsys.experiments.definitions import ExperimentDefinition, ExperimentFile, parse_experiments
+from recsys.experiments.definitions import (
+    HOLDOUT,
+    ExperimentDefinition,
+    ExperimentFile,
+    holdout_definition,
+    parse_experiments,
+)
 
 Status = Literal["draft", "running", "stopped", "promoted"]
 LIVE: Final[tuple[Status, ...]] = ("running", "promoted")
@@ -93,11 +99,13 @@ class ExperimentBook(msgspec.Struct, frozen=True):
         return self.states.experiments.get(name, ExperimentState())
 
     def definition(self, name: str) -> ExperimentDefinition:
-        """Return a definition.
+        """Return a definition; of `holdout`, that of the permanent holdout if there is one.
 
         Raises:
             ConfigError: there is none; names those that exist.
         """
+        if name == HOLDOUT and self.file.holdout.share:
+            return holdout_definition(self.file.holdout)
         if name not in self.file.experiments:
             known = ", ".join(self.file.experiments) or "none"
             raise ConfigError(f"there is no experiment {name!r}: there are {known}")

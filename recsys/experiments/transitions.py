@@ -9,7 +9,7 @@ import msgspec
 
 from recsys.core.errors import ConfigError
 from recsys.experiments.assignment import planned_shares
-from recsys.experiments.definitions import CONTROL
+from recsys.experiments.definitions import CONTROL, HOLDOUT
 from recsys.experiments.state import ExperimentBook, ExperimentState, StateChange, Status, last_change
 
 START_SHARE: Final = 0.1
@@ -106,6 +106,8 @@ def _changed(name: str, command: str, at: str, why: str, before: ExperimentState
 
 
 def _state(book: ExperimentBook, name: str, expected: tuple[Status, ...], command: str) -> ExperimentState:
+    if name == HOLDOUT:
+        raise ConfigError(f"cannot {command} the holdout: it is permanent; its share is in the file")
     book.definition(name)
     state = book.state(name)
     if state.status not in expected:

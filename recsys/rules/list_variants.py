@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from recsys.core.placements import ListVariant, Placement
 from recsys.experiments.assignment import OUTSIDE, RunningExperiment, is_held_out, variant_of
-from recsys.experiments.definitions import HOLDOUT, PermanentHoldout
-
-HELD_OUT: Final = "holdout"
-SERVED: Final = "rest"
-"""Variants of the permanent holdout: its shoppers, and those who get the promoted winners."""
+from recsys.experiments.definitions import CONTROL, HOLDOUT, WINNERS, PermanentHoldout
 
 VariantKey = tuple[str, str, str]
 """Experiment, variant and placement."""
@@ -46,8 +41,8 @@ class ListVariants:
         exposures: dict[str, str] = {}
         if placement in self.originals and self.holdout.share:
             if is_held_out(self.holdout, unit_id):
-                return ListVariant(self.originals[placement], {HOLDOUT: HELD_OUT})
-            exposures[HOLDOUT] = SERVED
+                return ListVariant(self.originals[placement], {HOLDOUT: CONTROL})
+            exposures[HOLDOUT] = WINNERS
         for experiment in self.running.get(placement, ()):
             variant = variant_of(experiment, unit_id)
             if variant != OUTSIDE:

@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 
 from recsys.core.errors import ConfigError
+from recsys.experiments.assignment import planned_shares
 from recsys.experiments.state import change_state, read_experiments, state_path
 from recsys.experiments.transitions import promote, ramp, start, stop
 from tests.recsys.experiments.files import EXPERIMENTS, write_experiments
@@ -105,3 +106,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_experiments(tmp_path / "missing.toml")
     with pytest.raises(ConfigError, match=r"missing\.toml cannot be read or written"):
         change_state(tmp_path / "missing.toml", start("calm", AT))
+
+
+def test_the_holdout_is_analyzed_as_an_experiment(tmp_path: Path) -> None:
+    book = read_experiments(write_experiments(tmp_path))
+    assert planned_shares(book.definition("holdout")) == {"control": 0.05, "winners": 0.95}
+    without = read_experiments(write_experiments(tmp_path, EXPERIMENTS.replace("share = 0.05", "share = 0.0")))
+    with pytest.raises(ConfigError, match="there is no experiment 'holdout'"):
+        without.definition("holdout")

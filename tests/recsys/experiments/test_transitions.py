@@ -65,6 +65,7 @@ def test_a_ramp_cannot_be_undone(path: Path) -> None:
     ("changes", "refused", "message"),
     [
         ([], start("clam", AT), "there is no experiment 'clam': there are calm, tail, pairs"),
+        ([], start("holdout", AT), "cannot start the holdout: it is permanent"),
         ([], start("calm", AT, 0.0), "the share is 0"),
         ([], start("calm", AT, 1.5), "the share is 1.5"),
         ([], ramp("calm", AT, 0.5), "cannot ramp 'calm': it is draft, expected running"),

@@ -67,13 +67,13 @@ def test_a_winner_is_served_to_all_but_the_holdout(tmp_path: Path) -> None:
     assert variants is not None
     assert found.placements["for_you"].diversity == 0.3
     chosen = [variants.choose("for_you", shopper) for shopper in SHOPPERS]
-    held = [each.placement for each in chosen if each is not None and each.exposures == {"holdout": "holdout"}]
+    held = [each.placement for each in chosen if each is not None and each.exposures == {"holdout": "control"}]
     assert len(held) == pytest.approx(100, abs=40)
     assert all(each is not None and each.diversity == 0 for each in held)
     more = [each.placement for each in chosen if each is not None and each.exposures.get("tail") == "more"]
     assert more
     assert all(each is not None and (each.tail_share, each.diversity) == (0.3, 0.3) for each in more)
-    outside = [each for each in chosen if each is not None and each.exposures == {"holdout": "rest"}]
+    outside = [each for each in chosen if each is not None and each.exposures == {"holdout": "winners"}]
     assert all(each.placement is None for each in outside)
 
 
