@@ -53,13 +53,15 @@ def test_schemas_of_parameters(openapi: dict[str, Any]) -> None:
 
 def test_statuses_and_schemas(openapi: dict[str, Any]) -> None:
     responses = openapi["paths"][ITEM_PATH]["get"]["responses"]
-    assert list(responses) == ["200", "401", "403", "404", "414", "422", "503"]
+    assert list(responses) == ["200", "401", "403", "404", "414", "422", "431", "503"]
     of_events = openapi["paths"]["/v1/events"]["post"]["responses"]
-    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "503"]
-    assert list(openapi["paths"]["/health/live"]["get"]["responses"]) == ["200", "414", "422"]
+    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "431", "503"]
+    assert list(openapi["paths"]["/health/live"]["get"]["responses"]) == ["200", "414", "422", "431"]
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     answer = openapi["components"]["schemas"]["Recommendations"]
-    assert list(answer["properties"])[:4] == ["recommendation_id", "as_of", "next_page_token", "placement"]
+    first = ["recommendation_id", "as_of", "next_page_token", "experiments", "placement"]
+    assert list(answer["properties"])[:5] == first
+    assert "experiments" not in answer["required"]
     explained = openapi["components"]["schemas"]["ExplainedRecommendations"]
     assert list(explained["properties"]) == [*answer["properties"], "explanations"]
     assert "explanations" not in explained["required"]
