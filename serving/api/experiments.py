@@ -75,7 +75,8 @@ class ExperimentInfo(msgspec.Struct, frozen=True):
         experiment: its name.
         status: draft, running, stopped or promoted.
         share: of the shoppers of its part of the layer.
-        started_at, ended_at: RFC 3339, empty if not yet.
+        started_at: RFC 3339, empty if not yet.
+        ended_at: RFC 3339, empty if not yet.
         winner: the promoted variant, empty if none.
         primary: metric of the verdict.
         variants: the control first.

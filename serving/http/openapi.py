@@ -140,6 +140,8 @@ def _answer_schema(operation: Operation[Any], schemas: Json) -> Json:
 
 
 def _failure(status: int) -> Json:
+    if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:  # refused before anything of the request is known
+        return {"description": HTTPStatus(status).phrase}
     response: Json = {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": _ref(Problem)}}}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}

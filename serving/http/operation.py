@@ -79,7 +79,7 @@ class Operation(Generic[P]):
         """Statuses of all failures, ascending; 401 and 403 occur only if keys are required."""
         of_keys = (401, 403) if self.scope else ()
         of_body = (408, 413, 415, 503) if self.body else ()
-        return tuple(sorted({414, 422, *self.failures, *of_keys, *of_body}))
+        return tuple(sorted({414, 422, 431, *self.failures, *of_keys, *of_body}))
 
     @property
     def path_names(self) -> list[str]:

@@ -37,7 +37,7 @@ def test_every_parameter_is_listed_and_described(openapi: dict[str, Any]) -> Non
         listed = parameters(openapi, path)
         assert set(listed) == set(struct.__struct_fields__)
         assert all(each["description"] for each in listed.values())
-    assert [each["in"] for each in parameters(openapi, ITEM_PATH).values()] == ["path", *["query"] * 10]
+    assert [each["in"] for each in parameters(openapi, ITEM_PATH).values()] == ["path", *["query"] * 11]
     assert "fallback" in parameters(openapi, USER_PATH)["user_id"]["description"]
 
 
@@ -45,7 +45,8 @@ def test_schemas_of_parameters(openapi: dict[str, Any]) -> None:
     listed = parameters(openapi, ITEM_PATH)
     assert listed["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100}
     assert listed["as_of"]["schema"] == {"type": "string", "format": "date-time"}
-    assert listed["placement"]["schema"]["enum"] == ["complementary", "bought_together", "similar", "viewed_together"]
+    of_items = ["complementary", "bought_together", "similar", "viewed_together", "item_sets"]
+    assert listed["placement"]["schema"]["enum"] == of_items
     assert listed["item_id"]["schema"]["maxLength"] == 256
     assert (listed["item_id"]["required"], listed["limit"]["required"]) == (True, False)
     assert "popular" in parameters(openapi, USER_PATH)["placement"]["schema"]["enum"]
@@ -53,13 +54,15 @@ def test_schemas_of_parameters(openapi: dict[str, Any]) -> None:
 
 def test_statuses_and_schemas(openapi: dict[str, Any]) -> None:
     responses = openapi["paths"][ITEM_PATH]["get"]["responses"]
-    assert list(responses) == ["200", "401", "403", "404", "414", "422", "503"]
+    assert list(responses) == ["200", "401", "403", "404", "414", "422", "431", "503"]
     of_events = openapi["paths"]["/v1/events"]["post"]["responses"]
-    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "503"]
-    assert list(openapi["paths"]["/health/live"]["get"]["responses"]) == ["200", "414", "422"]
+    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "431", "503"]
+    assert list(openapi["paths"]["/health/live"]["get"]["responses"]) == ["200", "414", "422", "431"]
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     answer = openapi["components"]["schemas"]["Recommendations"]
-    assert list(answer["properties"])[:4] == ["recommendation_id", "as_of", "next_page_token", "placement"]
+    first = ["recommendation_id", "as_of", "next_page_token", "experiments", "placement"]
+    assert list(answer["properties"])[:5] == first
+    assert "experiments" not in answer["required"]
     explained = openapi["components"]["schemas"]["ExplainedRecommendations"]
     assert list(explained["properties"]) == [*answer["properties"], "explanations"]
     assert "explanations" not in explained["required"]
