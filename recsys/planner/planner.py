@@ -124,14 +124,14 @@ class Planner:
         return self._rows(user_ids, lists, chosen, times, channel)
 
     def _wants(self, lists: ShopperLists, n: int, value: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return for whom a further list is likely to win a message."""
-        bound = self.model.ask_below[n]
+        """Return for whom a further list is likely to win a message: of whom nothing is known, it is the fallback."""
+        bound, is_known = self.model.ask_below[n], np.bincount(lists.visits.user, minlength=len(lists.item_idx)) > 0
         if bound is None:
-            return np.ones(len(lists.item_idx), np.bool_)
+            return np.asarray(is_known)
         calibration = self.model.calibration
         probability = calibration.item_probability(list_features(lists, self.as_of))
         last, _ = last_value(lists.item_idx, probability, calibration, value, self.config)
-        return last < bound
+        return np.asarray(is_known & (last < bound))
 
     def _are_resting(self, item_idx: npt.NDArray[np.int32], mine: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Return which items were sent to the shopper within the last `item_days`."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -10,6 +12,8 @@ import pytest
 
 from recsys.core.request import Request
 from recsys.core.schema import MESSAGES
+from recsys.fitting.engine import Engine
+from recsys.planner import shopper_lists
 from recsys.planner.audience import plannable_users
 from recsys.planner.message_log import MessageLog
 from recsys.planner.planner import PLAN_COLUMNS, Planner
@@ -127,3 +131,20 @@ def test_who_opted_out_is_no_shopper_of_a_plan(planner: Planner) -> None:
     ids = plannable_users(planner.recommender.engine, None)
     assert "opted-out" not in ids
     assert set(USERS) <= set(ids)
+
+
+def test_further_lists_are_made_for_known_shoppers_alone(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    ask = shopper_lists.rank_batch
+
+    def counting(engine: Engine, requests: Iterable[Request], *rest: Any) -> Iterator[Any]:
+        asked.append([(request.placement, request.user_id) for request in requests])
+        return ask(engine, [Request(name, planner.as_of, 5, user_id=user) for name, user in asked[-1]], *rest)
+
+    monkeypatch.setattr(shopper_lists, "rank_batch", counting)
+    planner.plan(["nobody knows me", USERS[0]])
+    assert asked == [
+        [("buy_again", "nobody knows me"), ("buy_again", USERS[0])],
+        [("for_you", USERS[0])],
+        [("discover", USERS[0])],
+    ]
