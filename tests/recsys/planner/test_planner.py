@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from recsys.fitting.engine import Engine
 from recsys.planner import shopper_lists
 from recsys.planner.audience import plannable_users
 from recsys.planner.message_log import MessageLog
-from recsys.planner.planner import PLAN_COLUMNS, Planner
+from recsys.planner.planner import NEVER, PLAN_COLUMNS, Planner, expiry
 from tests.shop import NEW_YORKER, SILENT_USER, TIMEZONE, USERS_WITH_HISTORY
 
 USERS = USERS_WITH_HISTORY
@@ -148,3 +149,23 @@ def test_further_lists_are_made_for_known_shoppers_alone(planner: Planner, monke
         [("for_you", USERS[0])],
         [("discover", USERS[0])],
     ]
+
+
+def test_a_message_expires_with_its_first_item() -> None:
+    at = "2024-07-02T10:30:00Z"
+    items = [SimpleNamespace(), SimpleNamespace(expires_at=at), SimpleNamespace(expires_at="2024-07-03T00:00:00+08:00")]
+    assert expiry(items) == int(datetime(2024, 7, 2, 10, 30, tzinfo=UTC).timestamp())
+    assert expiry(items[:1]) == expiry([]) == NEVER
+
+
+def test_messages_are_sent_before_they_expire(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = planner.as_of + 3 * 86_400
+    monkeypatch.setattr("recsys.planner.planner.expiry", lambda items: ends)
+    plan = planner.plan(USERS)
+    assert len(plan)
+    assert (plan["send_at"].dt.epoch("s") < ends).all()
+    assert (plan["expires_at"].dt.epoch("s") == ends).all()
+    last_day = plan.filter(pl.col("send_time_propensity") == 1)
+    assert 0 < len(last_day) < len(plan), "on its last day a message has no random hour"
+    monkeypatch.setattr("recsys.planner.planner.expiry", lambda items: planner.as_of + 60)
+    assert planner.plan(USERS).is_empty()
