@@ -25,6 +25,7 @@ from recsys.planner.audience import consents
 from recsys.planner.config import PlanConfig
 from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
+from recsys.planner.later_reasons import later_text
 from recsys.planner.life_stages import life_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
@@ -137,13 +138,12 @@ class Planner:
 
     def _wants(self, lists: ShopperLists, n: int, value: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Return for whom a further list is likely to win a message: of whom nothing is known, it is the fallback."""
-        bound, is_known = self.model.ask_below[n], np.bincount(lists.visits.user, minlength=len(lists.item_idx)) > 0
-        if bound is None:
-            return np.asarray(is_known)
-        calibration = self.model.calibration
+        calibration, visits = self.model.calibration, lists.visits
+        is_known = np.bincount(visits.user, minlength=len(lists.item_idx)) > 0
         probability = calibration.item_probability(list_features(lists, self.as_of))
         last, _ = last_value(lists.item_idx, probability, calibration, value, self.config)
-        return np.asarray(is_known & (last < bound))
+        n_orders, days_since = visits.recent_orders(self.as_of), visits.days_since_order(self.as_of)
+        return np.asarray(is_known & self.model.rules[n].wants(last, n_orders, days_since))
 
     def _are_resting(self, item_idx: npt.NDArray[np.int32], mine: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Return which items were sent to the shopper within the last `item_days`."""
@@ -225,14 +225,21 @@ class Planner:
         users, lists = [user_ids[n] for n in chosen.user.tolist()], [self.lists[n] for n in chosen.list_idx.tolist()]
         ids = [[item.item_id for item in each] for each in items]
         days = (times.at // DAY_S).tolist()
+        ahead = np.rint((times.at - self.as_of) / DAY_S).astype(int).tolist()
         columns: dict[str, Any] = {
             "user_id": users,
             "send_at": times.at * MICROSECONDS,
             "channel": [config.channels[n] for n in channel[chosen.user].tolist()],
             "placement": lists,
             "item_ids": ids,
-            "reasons": [[item.reasons[0].text for item in each] for each in items],
-            "reasons_zh": [[item.reasons[0].text_zh for item in each] for each in items],
+            "reasons": [
+                [later_text(item.reasons[0], later, "en") for item in each]
+                for each, later in zip(items, ahead, strict=True)
+            ],
+            "reasons_zh": [
+                [later_text(item.reasons[0], later, "zh") for item in each]
+                for each, later in zip(items, ahead, strict=True)
+            ],
             "probability": chosen.probability,
             "value": chosen.value,
             "expected_value": chosen.expected_value,
