@@ -265,13 +265,9 @@ def message_id(user_id: str, placement: str, version: str, day: int, item_ids: S
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def expiry(items: Iterable[Any]) -> int:
-    """Return when the first item of a message expires, seconds since 1970; `NEVER` where none does.
-
-    Args:
-        items: those with a text `expires_at` in RFC 3339 expire then.
-    """
-    times = [time for item in items if (time := getattr(item, "expires_at", None))]
+def expiry(items: Iterable[RecommendedItem]) -> int:
+    """Return when the first item of a message expires, seconds since 1970; `NEVER` where none does."""
+    times = [item.expires_at for item in items if item.expires_at]
     return min((int(parse_iso(time).timestamp()) for time in times), default=NEVER)
 
 

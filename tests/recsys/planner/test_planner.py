@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from recsys.core.request import Request
+from recsys.core.request import RecommendedItem, Request
 from recsys.core.schema import MESSAGES
 from recsys.fitting.engine import Engine
 from recsys.planner import shopper_lists
 from recsys.planner.audience import plannable_users
 from recsys.planner.message_log import MessageLog
+from recsys.planner.past_weeks import fit_plan
 from recsys.planner.planner import NEVER, PLAN_COLUMNS, Planner, expiry
 from tests.shop import NEW_YORKER, SILENT_USER, TIMEZONE, USERS_WITH_HISTORY
 
@@ -153,7 +153,8 @@ def test_further_lists_are_made_for_known_shoppers_alone(planner: Planner, monke
 
 def test_a_message_expires_with_its_first_item() -> None:
     at = "2024-07-02T10:30:00Z"
-    items = [SimpleNamespace(), SimpleNamespace(expires_at=at), SimpleNamespace(expires_at="2024-07-03T00:00:00+08:00")]
+    plain = RecommendedItem("i", 1.0, 1, "due", ())
+    items = [plain, replace(plain, expires_at=at), replace(plain, expires_at="2024-07-02T16:00:00Z")]
     assert expiry(items) == int(datetime(2024, 7, 2, 10, 30, tzinfo=UTC).timestamp())
     assert expiry(items[:1]) == expiry([]) == NEVER
 
@@ -169,3 +170,19 @@ def test_messages_are_sent_before_they_expire(planner: Planner, monkeypatch: pyt
     assert 0 < len(last_day) < len(plan), "on its last day a message has no random hour"
     monkeypatch.setattr("recsys.planner.planner.expiry", lambda items: planner.as_of + 60)
     assert planner.plan(USERS).is_empty()
+
+
+def test_moments_are_lists_of_a_plan(planner: Planner) -> None:
+    recommender, names = planner.recommender, ("replenishment_due", "cart_left", "for_you")
+    config = replace(planner.config, max_skipped_value=0.0)
+    found = replace(planner, config=config, lists=names, model=fit_plan(recommender, config, names)).plan(USERS)
+    due = found.filter(pl.col("placement") == "replenishment_due")
+    assert len(due) > 3
+    assert (found["send_at"] < found["expires_at"]).all()
+    horizon = pl.duration(days=config.horizon_days)
+    assert due.select((pl.col("expires_at") < pl.col("send_at") + horizon).any()).item(), "with the reason"
+    assert (
+        found.filter(pl.col("placement") == "for_you")
+        .select((pl.col("expires_at") == pl.col("send_at") + horizon).all())
+        .item()
+    )
