@@ -31,9 +31,10 @@ train: $(VENV)/.run ## prepare the demo data and train, without serving
 	$(RECSYS) demo-data --out $(DATA)
 	$(RECSYS) train --data $(DATA) --models $(MODELS) --if-changed
 
-growth: train ## write what a growth team reads of the demo: the reports of retention and growth, beside DATA
+growth: train ## write what a growth team reads of the demo: the reports of retention and growth, and next week's push plan, beside DATA
 	$(RECSYS) report retention --data $(DATA) --models $(MODELS) --out $(DATA)-retention.html --json $(DATA)-retention.json
 	$(RECSYS) report growth --data $(DATA) --models $(MODELS) --out $(DATA)-growth.html --json $(DATA)-growth.json
+	$(RECSYS) push plan --models $(MODELS) --data $(DATA) --out $(DATA)-plan
 
 evaluate: train ## evaluate the lists on the last four weeks of the demo, against every baseline (WINDOW=report)
 	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \

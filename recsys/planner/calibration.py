@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.special import expit
+from scipy.optimize import brentq, isotonic_regression
+from scipy.special import expit, logit
 
 N_FEATURES: Final = 6
 MIN_SCORE: Final = 1e-6
@@ -16,7 +16,12 @@ MAX_PROBABILITY: Final = 0.99
 RIDGE: Final = 1.0
 N_STEPS: Final = 20
 N_PRIOR: Final = 1.0
-"""Messages of the mean rate that the curve starts from, so that no probability is exactly 0 or 1."""
+"""Messages of the mean rate that each step of a curve has in addition, so that no probability is exactly 0 or 1."""
+
+MIN_BOUGHT: Final = 50
+"""Messages with a purchase from which on the curve is isotonic; with fewer, all odds are changed by one factor."""
+
+N_POINTS: Final = 50
 
 
 class ListCurve(msgspec.Struct, frozen=True):
@@ -122,7 +127,11 @@ def fit_logistic(x: npt.NDArray[np.float64], y: npt.NDArray[np.bool_]) -> tuple[
 
 
 def fit_curve(weights: tuple[float, ...], raw: npt.NDArray[np.float64], bought: npt.NDArray[np.bool_]) -> ListCurve:
-    """Fit the isotonic regression of purchases on `1 − Π(1 − p)`, shrunk by `N_PRIOR` messages of the mean rate.
+    """Fit the probability of a purchase to `1 − Π(1 − p)`.
+
+    It is the isotonic regression, shrunk by `N_PRIOR` messages of the mean rate. With fewer than `MIN_BOUGHT`
+    purchases, the odds of all messages are changed by the factor that makes the mean probability
+    `(bought + ½) / (n + 1)`.
 
     Args:
         weights: of the items' probabilities.
@@ -131,16 +140,30 @@ def fit_curve(weights: tuple[float, ...], raw: npt.NDArray[np.float64], bought: 
     """
     if not len(raw):
         return ListCurve(weights)
+    n_bought, rate = int(bought.sum()), float(bought.mean())
+    x, y = _isotonic(raw, bought, rate) if n_bought >= MIN_BOUGHT else _shifted(raw, (n_bought + 0.5) / (len(raw) + 1))
+    return ListCurve(weights, tuple(x.tolist()), tuple(y.tolist()), len(raw), rate)
+
+
+Points = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Ascending values, and the probability at each."""
+
+
+def _isotonic(raw: npt.NDArray[np.float64], bought: npt.NDArray[np.bool_], rate: float) -> Points:
     order = np.argsort(raw, kind="stable")
-    x, rate = raw[order], float(bought.mean())
     fitted = isotonic_regression(bought[order].astype(np.float64))
-    starts = fitted.blocks[:-1]
-    sizes = np.diff(fitted.blocks)
-    middle = np.add.reduceat(x, starts) / sizes
-    share = (fitted.x[starts] * sizes + rate * N_PRIOR) / (sizes + N_PRIOR)
-    share = np.maximum.accumulate(share)
+    starts, sizes = fitted.blocks[:-1], np.diff(fitted.blocks)
+    middle = np.add.reduceat(raw[order], starts) / sizes
+    share = np.maximum.accumulate((fitted.x[starts] * sizes + rate * N_PRIOR) / (sizes + N_PRIOR))
     middle, first = np.unique(middle, return_index=True)
-    return ListCurve(weights, tuple(middle.tolist()), tuple(share[first].tolist()), len(raw), rate)
+    return middle, share[first]
+
+
+def _shifted(raw: npt.NDArray[np.float64], mean: float) -> Points:
+    odds = logit(np.clip(raw, MIN_SCORE, 1 - MIN_SCORE))
+    shift = brentq(lambda by: float(expit(odds + by).mean()) - mean, -50, 50)
+    points = np.unique(np.quantile(odds, np.linspace(0, 1, N_POINTS)))
+    return expit(points), expit(points + shift)
 
 
 def calibration_error(probability: npt.NDArray[np.float64], bought: npt.NDArray[np.bool_], n_bins: int = 10) -> float:

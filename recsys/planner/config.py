@@ -29,15 +29,15 @@ ValueName = Literal["auto", "margin", "price", "orders"]
 
 LISTS: Final = (
     "buy_again",
-    "for_you",
-    "discover",
-    "long_tail",
     "price_drop",
     "replenishment_due",
     "back_in_stock",
     "cart_left",
+    "for_you",
+    "discover",
+    "long_tail",
 )
-"""Lists of a plan whose file names none, as far as they exist."""
+"""Lists of a plan whose file names none, as far as they exist; those that take the least time first."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from recsys.data.dataset import DAY_S
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.arbitration import ArbitrationRules, CandidateLists, arbitrate
+from recsys.planner.asking import AskRule, fit_rule
 from recsys.planner.audience import plannable_users
 from recsys.planner.calibration import (
     N_FEATURES,
@@ -41,14 +42,13 @@ class PlanModel(msgspec.Struct, frozen=True):
 
     Attributes:
         calibration: the probabilities of the lists.
-        ask_below: of each list, the expected value of a shopper's last message below which the list is made; None for
-            all shoppers.
+        rules: of each list, for whom it is made.
         hours: the hours of everyone, and of each stage of the life cycle.
         weekdays: the weekdays of everyone, and of each stage.
     """
 
     calibration: Calibration
-    ask_below: tuple[float | None, ...]
+    rules: tuple[AskRule, ...]
     hours: HabitPrior
     weekdays: HabitPrior
 
@@ -61,11 +61,15 @@ class PastLists:
         item_idx: int32 (n_users, n_lists, n_places).
         features: float64 (n_users, n_lists, n_places, N_FEATURES).
         is_bought: bool (n_users, n_lists, n_places), whether the shopper bought the item within the horizon.
+        n_orders: float64 (n_users,), in the four weeks before.
+        days_since: float64 (n_users,), days since the last order.
     """
 
     item_idx: npt.NDArray[np.int32]
     features: npt.NDArray[np.float64]
     is_bought: npt.NDArray[np.bool_]
+    n_orders: npt.NDArray[np.float64]
+    days_since: npt.NDArray[np.float64]
 
 
 def n_places(config: PlanConfig) -> int:
@@ -115,7 +119,7 @@ def fit_plan(
         curves.append(fit_curve(each, raw, bought))
     calibration = Calibration(tuple(names), tuple(curves), config.horizon_days)
     hours, weekdays = _habits(recommender, config)
-    return PlanModel(calibration, _ask_below(past, calibration, value, config), hours, weekdays)
+    return PlanModel(calibration, _rules(past, calibration, value, config), hours, weekdays)
 
 
 def _past(
@@ -133,7 +137,13 @@ def _past(
             lists = ask_lists(recommender, part, names, n_places(config), as_of, searches)
             bought = purchases_between(recommender, part, as_of, as_of + horizon)
             keys = np.arange(len(part))[:, None, None] * engine.n_items + lists.item_idx
-            yield PastLists(lists.item_idx, list_features(lists, as_of), np.isin(keys, bought) & (lists.item_idx >= 0))
+            yield PastLists(
+                lists.item_idx,
+                list_features(lists, as_of),
+                np.isin(keys, bought) & (lists.item_idx >= 0),
+                lists.visits.recent_orders(as_of).astype(np.float64),
+                lists.visits.days_since_order(as_of),
+            )
             n_done += len(part)
             on_count(n_done, total)
 
@@ -220,17 +230,19 @@ def last_value(
     return last, np.bincount(chosen.user, expected, n_users).astype(np.float64)
 
 
-def _ask_below(
+def _rules(
     past: Sequence[PastLists], calibration: Calibration, value: npt.NDArray[np.float64], config: PlanConfig
-) -> tuple[float | None, ...]:
-    """Return for whom each list is worth its time; see `PlanModel`.
+) -> tuple[AskRule, ...]:
+    """Return for whom each list is made.
 
-    Lists after the first are made for shoppers whose last message is worth little. The bounds are such that past plans
-    would have lost `max_skipped_value` of their expected value at most, in equal parts of each list.
+    Past plans would have lost `max_skipped_value` of their expected value at most, in equal parts of each list but the
+    first, which all shoppers have.
     """
     n_lists = len(calibration.lists)
-    bounds: list[float | None] = [None]
+    rules = [AskRule()]
     probability = [calibration.item_probability(each.features) for each in past]
+    n_orders = _joined([each.n_orders for each in past])
+    days_since = _joined([each.days_since for each in past])
     for n in range(1, n_lists):
         lasts, gains, totals = [], [], []
         for each, p in zip(past, probability, strict=True):
@@ -240,16 +252,13 @@ def _ask_below(
             lasts.append(last)
             gains.append(after - before)
             totals.append(after)
-        last, gain, total = (np.concatenate(part) if part else np.empty(0) for part in (lasts, gains, totals))
-        bounds.append(_bound(last, gain, config.max_skipped_value * float(total.sum()) / max(n_lists - 1, 1)))
-    return tuple(bounds)
+        allowed_loss = config.max_skipped_value * float(_joined(totals).sum()) / (n_lists - 1)
+        rules.append(fit_rule(_joined(lasts), n_orders, days_since, _joined(gains), allowed_loss))
+    return tuple(rules)
 
 
-def _bound(last: npt.NDArray[np.float64], gain: npt.NDArray[np.float64], allowed_loss: float) -> float | None:
-    """Return the lowest value from which on all gains together are at most `allowed_loss`; None if none is."""
-    values, group = np.unique(-last, return_inverse=True)
-    within = np.flatnonzero(np.cumsum(np.bincount(group, np.maximum(gain, 0), len(values))) <= allowed_loss)
-    return None if allowed_loss <= 0 or not len(within) else float(-values[within[-1]])
+def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _habits(recommender: Recommender, config: PlanConfig) -> tuple[HabitPrior, HabitPrior]:

@@ -50,7 +50,7 @@ def read_plan_file(path: Path) -> LearnedPlan:
     try:
         document = msgspec.json.decode(path.read_bytes(), type=_Document)
         n_lists = len(document.lists)
-        if not n_lists == len(document.model.calibration.curves) == len(document.model.ask_below):
+        if not n_lists == len(document.model.calibration.curves) == len(document.model.rules):
             raise ConfigError("its lists are not those that were learned from")
         return LearnedPlan(parse_plan(document.config), document.lists, document.model)
     except OSError as error:

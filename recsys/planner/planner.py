@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys.core.request import RecommendedItem
 from recsys.core.schema import MESSAGE_EVENTS, SENT, TIMESTAMP
-from recsys.core.timestamps import MICROSECONDS
+from recsys.core.timestamps import MICROSECONDS, parse_iso
 from recsys.data.dataset import DAY_S
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.arbitration import NO_ITEM, CandidateLists, ChosenMessages, arbitrate
@@ -25,6 +25,7 @@ from recsys.planner.audience import consents
 from recsys.planner.config import PlanConfig
 from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
+from recsys.planner.later_reasons import later_text
 from recsys.planner.life_stages import life_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
@@ -51,6 +52,10 @@ PLAN_COLUMNS: Final[Mapping[str, pl.DataType]] = MappingProxyType(
     }
 )
 """Columns of a plan, one row per message."""
+
+
+NEVER: Final = int(np.iinfo(np.int64).max) // MICROSECONDS
+"""Expiry of a message that does not expire: seconds that still fit as microseconds."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +124,26 @@ class Planner:
         blocked = self._are_resting(lists.item_idx, mine)
         candidates = CandidateLists(lists.item_idx, probability, blocked)
         chosen = arbitrate(candidates, value, self.model.calibration.message_probability, rules_of(config))
-        times = self._send_times(user_ids, lists, chosen, mine)
-        chosen = chosen.take(times.kept)
-        return self._rows(user_ids, lists, chosen, times, channel)
+        version = self.recommender.version
+        items = [
+            lists.items(user, of, places, version)
+            for user, of, places in zip(chosen.user.tolist(), chosen.list_idx.tolist(), chosen.places, strict=True)
+        ]
+        expires_at = np.fromiter(map(expiry, items), np.int64, len(items))
+        times = self._send_times(user_ids, lists, chosen, expires_at, mine)
+        kept = np.flatnonzero(times.kept)
+        return self._rows(
+            user_ids, [items[n] for n in kept.tolist()], chosen.take(kept), expires_at[kept], times, channel
+        )
 
     def _wants(self, lists: ShopperLists, n: int, value: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return for whom a further list is likely to win a message."""
-        bound = self.model.ask_below[n]
-        if bound is None:
-            return np.ones(len(lists.item_idx), np.bool_)
-        calibration = self.model.calibration
+        """Return for whom a further list is likely to win a message: of whom nothing is known, it is the fallback."""
+        calibration, visits = self.model.calibration, lists.visits
+        is_known = np.bincount(visits.user, minlength=len(lists.item_idx)) > 0
         probability = calibration.item_probability(list_features(lists, self.as_of))
         last, _ = last_value(lists.item_idx, probability, calibration, value, self.config)
-        return last < bound
+        n_orders, days_since = visits.recent_orders(self.as_of), visits.days_since_order(self.as_of)
+        return np.asarray(is_known & self.model.rules[n].wants(last, n_orders, days_since))
 
     def _are_resting(self, item_idx: npt.NDArray[np.int32], mine: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Return which items were sent to the shopper within the last `item_days`."""
@@ -146,25 +158,35 @@ class Planner:
         return np.isin(asked, keys[rows >= 0]) & (item_idx != NO_ITEM)
 
     def _send_times(
-        self, user_ids: Sequence[str], lists: ShopperLists, chosen: ChosenMessages, mine: pl.DataFrame
+        self,
+        user_ids: Sequence[str],
+        lists: ShopperLists,
+        chosen: ChosenMessages,
+        expires_at: npt.NDArray[np.int64],
+        mine: pl.DataFrame,
     ) -> SendTimes:
         config, n_users = self.config, len(user_ids)
-        everyone = np.arange(n_users)
         now = np.full(n_users, self.as_of)
-        first_day = local_days(now, everyone, lists.timezones) + 1
+        everyone, zones = np.arange(n_users), lists.timezones
+        first_day = local_days(now, everyone, zones) + 1
         hours, weekdays = self._habits(user_ids, lists, mine)
-        first_weekday = (local_weekdays(now, everyone, lists.timezones) + 1) % N_WEEKDAYS
-        caps = (config.caps.messages_per_week, config.caps.messages_per_day)
-        days = choose_days(weekdays, first_weekday, self._sent_before(lists, mine, first_day), caps)
+        allowed, caps = config.hours.allowed(), config.caps
+        best = best_hours(hours, allowed)
+        ends = _last_days(expires_at, best, chosen.user, first_day, zones)
+        latest = np.full((n_users, caps.messages_per_week), -1)
+        latest[chosen.user, chosen.order] = ends
+        first_weekday = (local_weekdays(now, everyone, zones) + 1) % N_WEEKDAYS
+        before = self._sent_before(lists, mine, first_day)
+        days = choose_days(weekdays, first_weekday, before, (caps.messages_per_week, caps.messages_per_day), latest)
         day = days[chosen.user, chosen.order]
         kept = day >= 0
-        user, day = chosen.user[kept], day[kept]
-        allowed = config.hours.allowed()
-        best = best_hours(hours, allowed)[user]
+        user, day, ends = chosen.user[kept], day[kept], ends[kept]
         names = (f"{user_ids[u]} {d}" for u, d in zip(user.tolist(), (first_day[user] + day).tolist(), strict=True))
-        drawn = draw_hours(best, uniform_draws(f"hour {config.key}", names), allowed, config.hours.exploration)
-        at = _moments(first_day[user] + day, drawn.hour, user, lists.timezones)
-        return SendTimes(kept, at, drawn.propensity)
+        draws = uniform_draws(f"hour {config.key}", names)
+        drawn = draw_hours(best[user], draws, allowed, config.hours.exploration)
+        is_last = day == ends  # a random hour may be too late for it
+        hour, propensity = np.where(is_last, best[user], drawn.hour), np.where(is_last, 1.0, drawn.propensity)
+        return SendTimes(kept, _moments(first_day[user] + day, hour, user, zones), propensity)
 
     def _habits(self, user_ids: Sequence[str], lists: ShopperLists, mine: pl.DataFrame) -> tuple[Counts, Counts]:
         """Return the shares of hours and weekdays of each shopper, from visits and opens."""
@@ -192,43 +214,49 @@ class Planner:
     def _rows(
         self,
         user_ids: Sequence[str],
-        lists: ShopperLists,
+        items: Sequence[Sequence[RecommendedItem]],
         chosen: ChosenMessages,
+        expires_at: npt.NDArray[np.int64],
         times: SendTimes,
         channel: npt.NDArray[np.int64],
     ) -> pl.DataFrame:
-        config = self.config
+        config, version = self.config, self.recommender.version
         held_out = in_holdout(config.key, user_ids, config.holdout)
-        version = self.recommender.version
-        rows: list[tuple[Any, ...]] = []
-        figures = (chosen.probability, chosen.value, chosen.expected_value, times.at, times.propensity)
-        columns = (chosen.user, chosen.list_idx, *figures)
-        for n, (user, of, p, value, expected, at, propensity) in enumerate(
-            zip(*(column.tolist() for column in columns), strict=True)
-        ):
-            items = lists.items(user, of, chosen.places[n], version)
-            ids = [item.item_id for item in items]
-            rows.append(
-                (
-                    user_ids[user],
-                    at * MICROSECONDS,
-                    config.channels[channel[user]],
-                    self.lists[of],
-                    ids,
-                    [item.reasons[0].text for item in items],
-                    [item.reasons[0].text_zh for item in items],
-                    p,
-                    value,
-                    expected,
-                    _expiry(items, at + config.horizon_days * DAY_S) * MICROSECONDS,
-                    message_id(user_ids[user], self.lists[of], version, at // DAY_S, ids),
-                    bool(held_out[user]),
-                    propensity,
-                )
-            )
-        physical = {name: pl.Int64() if dtype == TIMESTAMP else dtype for name, dtype in PLAN_COLUMNS.items()}
-        frame = pl.DataFrame(rows, physical, orient="row")
-        return frame.with_columns(pl.col(name).cast(dtype) for name, dtype in PLAN_COLUMNS.items())
+        users, lists = [user_ids[n] for n in chosen.user.tolist()], [self.lists[n] for n in chosen.list_idx.tolist()]
+        ids = [[item.item_id for item in each] for each in items]
+        days = (times.at // DAY_S).tolist()
+        ahead = np.rint((times.at - self.as_of) / DAY_S).astype(int).tolist()
+        columns: dict[str, Any] = {
+            "user_id": users,
+            "send_at": times.at * MICROSECONDS,
+            "channel": [config.channels[n] for n in channel[chosen.user].tolist()],
+            "placement": lists,
+            "item_ids": ids,
+            "reasons": [
+                [later_text(item.reasons[0], later, "en") for item in each]
+                for each, later in zip(items, ahead, strict=True)
+            ],
+            "reasons_zh": [
+                [later_text(item.reasons[0], later, "zh") for item in each]
+                for each, later in zip(items, ahead, strict=True)
+            ],
+            "probability": chosen.probability,
+            "value": chosen.value,
+            "expected_value": chosen.expected_value,
+            "expires_at": np.minimum(expires_at, times.at + config.horizon_days * DAY_S) * MICROSECONDS,
+            "recommendation_id": [
+                message_id(user, name, version, day, item_ids)
+                for user, name, day, item_ids in zip(users, lists, days, ids, strict=True)
+            ],
+            "is_holdout": held_out[chosen.user],
+            "send_time_propensity": times.propensity,
+        }
+        return pl.DataFrame(
+            [
+                pl.Series(name, columns[name], pl.Int64 if dtype == TIMESTAMP else dtype).cast(dtype)
+                for name, dtype in PLAN_COLUMNS.items()
+            ]
+        )
 
 
 def message_id(user_id: str, placement: str, version: str, day: int, item_ids: Sequence[str]) -> str:
@@ -237,9 +265,30 @@ def message_id(user_id: str, placement: str, version: str, day: int, item_ids: S
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def _expiry(items: Sequence[RecommendedItem], latest: int) -> int:
-    """Return when a message is of no use any more: with its first item that expires, at the latest with the horizon."""
-    return latest
+def expiry(items: Iterable[RecommendedItem]) -> int:
+    """Return when the first item of a message expires, seconds since 1970; `NEVER` where none does."""
+    times = [item.expires_at for item in items if item.expires_at]
+    return min((int(parse_iso(time).timestamp()) for time in times), default=NEVER)
+
+
+def _last_days(
+    expires_at: npt.NDArray[np.int64],
+    best: npt.NDArray[np.int64],
+    user: npt.NDArray[np.int64],
+    first_day: npt.NDArray[np.int64],
+    timezones: Sequence[str],
+) -> npt.NDArray[np.int64]:
+    """Return the last day of the plan on which the shopper's best hour is before the message expires, -1 for none.
+
+    Messages that do not expire within the plan have a day after its last one.
+    """
+    found = np.full(len(user), N_WEEKDAYS)
+    ending = np.flatnonzero(expires_at != NEVER)
+    at, whose = expires_at[ending], user[ending]
+    day = local_days(at, whose, timezones) - first_day[whose]
+    is_late = local_hours(at, whose, timezones) <= best[whose]
+    found[ending] = np.clip(day - is_late, -1, N_WEEKDAYS)
+    return found
 
 
 def _moments(

@@ -114,7 +114,11 @@ def draw_hours(
 
 
 def choose_days(
-    weekday_shares: Counts, first_weekday: npt.NDArray[np.integer], sent: npt.NDArray[np.integer], caps: tuple[int, int]
+    weekday_shares: Counts,
+    first_weekday: npt.NDArray[np.integer],
+    sent: npt.NDArray[np.integer],
+    caps: tuple[int, int],
+    latest: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Choose the days of each shopper's messages: the likeliest weekdays that the caps leave.
 
@@ -123,6 +127,7 @@ def choose_days(
         first_weekday: (n_users,), weekday of the plan's first day.
         sent: (n_users, 7), messages on the seven days before the plan, the latest last.
         caps: messages in any seven days, and on one day.
+        latest: (n_users, per_week), the last day on which each message is of use; None for the last day of the plan.
 
     Returns:
         int64 (n_users, per_week), days of the plan, 0 to 6, for the best message first; -1 where a cap leaves none.
@@ -139,6 +144,8 @@ def choose_days(
         in_week = sums[:, 1 + N_WEEKDAYS :] - sums[:, 1 : 1 + N_WEEKDAYS]  # of the seven days that end on each day
         fullest = np.maximum.accumulate(in_week[:, ::-1], axis=1)[:, ::-1]  # of all such weeks that contain the day
         is_free = (fullest < per_week) & (load[:, N_WEEKDAYS:] < per_day)
+        if latest is not None:
+            is_free &= days <= latest[:, n, None]
         best = np.where(is_free, shares, -1.0).argmax(axis=1)
         has_day = is_free[users, best]
         chosen[has_day, n] = best[has_day]

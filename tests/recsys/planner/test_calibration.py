@@ -38,11 +38,25 @@ def test_one_kind_of_outcome_gives_finite_weights(y: list[bool]) -> None:
 
 
 def test_the_curve_by_hand() -> None:
-    curve = fit_curve((0.0,), np.array([0.3, 0.1, 0.2, 0.4]), np.array([False, False, True, True]))
+    raw = np.repeat([0.3, 0.1, 0.2, 0.4], 100)
+    bought = np.repeat([False, False, True, True], 100)
+    curve = fit_curve((0.0,), raw, bought)
     # blocks: {.1: 0}, {.2, .3: 1/2}, {.4: 1}, each shrunk by one message of the rate 1/2
     assert curve.raw == pytest.approx([0.1, 0.25, 0.4])
-    assert curve.probability == pytest.approx([0.25, 0.5, 0.75])
-    assert (curve.messages, curve.rate) == (4, 0.5)
+    assert curve.probability == pytest.approx([0.5 / 101, 0.5, 100.5 / 101])
+    assert (curve.messages, curve.rate) == (400, 0.5)
+
+
+@pytest.mark.parametrize("n_bought", [0, 1, 20])
+def test_a_few_purchases_change_all_odds_by_one_factor(n_bought: int) -> None:
+    raw = np.random.default_rng(0).uniform(0.01, 0.3, 1000)
+    curve = fit_curve((0.0,), raw, np.arange(1000) < n_bought)
+    p = Calibration(("a",), (curve,), 7).message_probability(raw[:, None])[:, 0]
+    assert p.mean() == pytest.approx((n_bought + 0.5) / 1001, rel=0.02)
+    assert (np.diff(p[np.argsort(raw)]) > 0).all(), "the order stays"
+    assert p.min() > 0
+    odds = p / (1 - p) / (raw / (1 - raw))
+    assert odds == pytest.approx(np.full(1000, odds[0]), rel=0.05)
 
 
 def test_the_curve_corrects_probabilities_that_are_too_high() -> None:

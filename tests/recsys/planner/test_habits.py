@@ -21,7 +21,8 @@ def history(*events: tuple[int, int, int, int]) -> UserHistory:
     """Events as time, basket, local hour and type."""
     time, basket, hour, kind = (np.array(column) for column in zip(*events, strict=True))
     n = np.zeros(len(time), np.int32)
-    return UserHistory(n, time, kind.astype(np.int8), basket.astype(np.int32), hour.astype(np.int8), n + np.float32(1))
+    one = np.ones(len(time), np.float32)
+    return UserHistory(n, time, kind.astype(np.int8), basket.astype(np.int32), hour.astype(np.int8), one, one)
 
 
 def test_visits_by_hand() -> None:

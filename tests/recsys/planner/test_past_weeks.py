@@ -9,9 +9,10 @@ import pytest
 
 from recsys.data.dataset import DAY_S
 from recsys.pipeline.recommender import Recommender
+from recsys.planner.asking import AskRule
 from recsys.planner.config import PlanConfig, parse_plan
 from recsys.planner.life_stages import N_STAGES
-from recsys.planner.past_weeks import PlanModel, _bound, fit_plan, n_places, purchases_between, rules_of
+from recsys.planner.past_weeks import PlanModel, fit_plan, n_places, purchases_between, rules_of
 from recsys.planner.planner import Planner
 from tests.recsys.planner.conftest import LISTS
 from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS
@@ -60,27 +61,16 @@ def test_a_shop_that_is_too_young_has_cautious_probabilities(recommender: Recomm
     assert 1 / (1 + np.exp(-curve.weights[0])) == pytest.approx(0.01, abs=0.001)
 
 
-def test_the_bound_loses_no_more_than_allowed() -> None:
-    last, gain = np.array([5.0, 3.0, 3.0, 1.0, 0.0]), np.array([0.1, 0.2, 0.2, 0.5, 4.0])
-    assert _bound(last, gain, 0.1) == 5.0
-    assert _bound(last, gain, 0.35) == 5.0, "shoppers of equal values stay together"
-    assert _bound(last, gain, 0.5) == 3.0
-    assert _bound(last, gain, 5.0) == 0.0, "nobody is asked"
-    assert _bound(last, gain, 0.05) is None
-    assert _bound(last, gain * 0, 0.0) is None
-    assert _bound(np.empty(0), np.empty(0), 1.0) is None
-
-
 def test_lists_that_rarely_win_are_not_made_for_all(recommender: Recommender, plan_config: PlanConfig) -> None:
     config = replace(plan_config, max_skipped_value=0.2)
     model = fit_plan(recommender, config, LISTS)
-    assert model.ask_below[0] is None
-    assert any(bound is not None for bound in model.ask_below[1:])
+    assert not model.rules[0].skipped
+    assert any(rule.skipped for rule in model.rules[1:])
     whole = Planner(recommender, plan_config, LISTS, model, recommender.data_end)
     some = replace(whole, config=config)
-    every = replace(whole, model=msgspec.structs.replace(model, ask_below=(None, None, None)))
+    every = replace(whole, model=msgspec.structs.replace(model, rules=(AskRule(),) * 3))
     fewer, all_lists = (each.plan(USERS_WITH_HISTORY) for each in (some, every))
-    unlikely = [name for name, bound in zip(LISTS, model.ask_below, strict=True) if bound is not None]
+    unlikely = [name for name, rule in zip(LISTS, model.rules, strict=True) if rule.skipped]
     counts = [plan.filter(pl.col("placement").is_in(unlikely)).height for plan in (fewer, all_lists)]
     assert counts[0] < counts[1]
     assert fewer["expected_value"].sum() > 0.7 * all_lists["expected_value"].sum()

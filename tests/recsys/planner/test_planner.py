@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from recsys.core.request import Request
+from recsys.core.request import RecommendedItem, Request
 from recsys.core.schema import MESSAGES
+from recsys.fitting.engine import Engine
+from recsys.planner import shopper_lists
 from recsys.planner.audience import plannable_users
 from recsys.planner.message_log import MessageLog
-from recsys.planner.planner import PLAN_COLUMNS, Planner
+from recsys.planner.past_weeks import fit_plan
+from recsys.planner.planner import NEVER, PLAN_COLUMNS, Planner, expiry
 from tests.shop import NEW_YORKER, SILENT_USER, TIMEZONE, USERS_WITH_HISTORY
 
 USERS = USERS_WITH_HISTORY
@@ -127,3 +132,57 @@ def test_who_opted_out_is_no_shopper_of_a_plan(planner: Planner) -> None:
     ids = plannable_users(planner.recommender.engine, None)
     assert "opted-out" not in ids
     assert set(USERS) <= set(ids)
+
+
+def test_further_lists_are_made_for_known_shoppers_alone(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    ask = shopper_lists.rank_batch
+
+    def counting(engine: Engine, requests: Iterable[Request], *rest: Any) -> Iterator[Any]:
+        asked.append([(request.placement, request.user_id) for request in requests])
+        return ask(engine, [Request(name, planner.as_of, 5, user_id=user) for name, user in asked[-1]], *rest)
+
+    monkeypatch.setattr(shopper_lists, "rank_batch", counting)
+    planner.plan(["nobody knows me", USERS[0]])
+    assert asked == [
+        [("buy_again", "nobody knows me"), ("buy_again", USERS[0])],
+        [("for_you", USERS[0])],
+        [("discover", USERS[0])],
+    ]
+
+
+def test_a_message_expires_with_its_first_item() -> None:
+    at = "2024-07-02T10:30:00Z"
+    plain = RecommendedItem("i", 1.0, 1, "due", ())
+    items = [plain, replace(plain, expires_at=at), replace(plain, expires_at="2024-07-02T16:00:00Z")]
+    assert expiry(items) == int(datetime(2024, 7, 2, 10, 30, tzinfo=UTC).timestamp())
+    assert expiry(items[:1]) == expiry([]) == NEVER
+
+
+def test_messages_are_sent_before_they_expire(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = planner.as_of + 3 * 86_400
+    monkeypatch.setattr("recsys.planner.planner.expiry", lambda items: ends)
+    plan = planner.plan(USERS)
+    assert len(plan)
+    assert (plan["send_at"].dt.epoch("s") < ends).all()
+    assert (plan["expires_at"].dt.epoch("s") == ends).all()
+    last_day = plan.filter(pl.col("send_time_propensity") == 1)
+    assert 0 < len(last_day) < len(plan), "on its last day a message has no random hour"
+    monkeypatch.setattr("recsys.planner.planner.expiry", lambda items: planner.as_of + 60)
+    assert planner.plan(USERS).is_empty()
+
+
+def test_moments_are_lists_of_a_plan(planner: Planner) -> None:
+    recommender, names = planner.recommender, ("replenishment_due", "cart_left", "for_you")
+    config = replace(planner.config, max_skipped_value=0.0)
+    found = replace(planner, config=config, lists=names, model=fit_plan(recommender, config, names)).plan(USERS)
+    due = found.filter(pl.col("placement") == "replenishment_due")
+    assert len(due) > 3
+    assert (found["send_at"] < found["expires_at"]).all()
+    horizon = pl.duration(days=config.horizon_days)
+    assert due.select((pl.col("expires_at") < pl.col("send_at") + horizon).any()).item(), "with the reason"
+    assert (
+        found.filter(pl.col("placement") == "for_you")
+        .select((pl.col("expires_at") == pl.col("send_at") + horizon).all())
+        .item()
+    )

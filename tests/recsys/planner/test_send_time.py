@@ -66,6 +66,13 @@ def test_days_are_the_likeliest_that_the_caps_leave() -> None:
     assert days[2].tolist() == [4, 1]
 
 
+def test_messages_that_expire_come_first_or_not_at_all() -> None:
+    shares = np.array([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.2]] * 2)
+    latest = np.array([[7, 1, 0], [-1, 7, 7]])
+    days = choose_days(shares, np.array([0, 0]), np.zeros((2, 7), np.int64), (3, 1), latest)
+    assert days.tolist() == [[2, 1, 0], [-1, 2, 1]]
+
+
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 2))
 def test_no_week_and_no_day_is_fuller_than_the_caps(seed: int, per_week: int, per_day: int) -> None:
     rng = np.random.default_rng(seed)

@@ -1,0 +1,38 @@
+"""Reasons in the words of the moment at which a message is sent: days count from then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from recsys.core.request import Reason
+from recsys.reasons.templates import BoundMessage
+
+GROWING: Final = ("days_ago", "overdue_days")
+"""Ends of the names of values that count the days since something."""
+
+SHRINKING: Final = ("due_in_days",)
+"""Ends of the names of values that count the days until something; they end at 0."""
+
+
+def later_text(reason: Reason, days: int, locale: str) -> str:
+    """Return the text of a reason as it reads some days later, if nothing else happens.
+
+    Args:
+        reason: as of the moment of its list.
+        days: from then, >= 0.
+        locale: such as `en`.
+    """
+    message = reason.message
+    if isinstance(message, BoundMessage):
+        message = BoundMessage(message.templates, message.name, _later(message.values, days))
+    return message.text(locale)
+
+
+def _later(values: Mapping[str, Any], days: int) -> dict[str, Any]:
+    def moved(name: str, value: Any) -> Any:
+        if name.endswith(GROWING):
+            return value + days
+        return max(value - days, 0) if name.endswith(SHRINKING) else value
+
+    return {name: moved(name, value) for name, value in values.items()}
