@@ -27,7 +27,7 @@ from training.demo_data import TIMEZONE, package_data, raw_tables
 
 ROOT: Final = Path(__file__).parents[1]
 COMMAND: Final = (sys.executable, "-c", "from cli.main import main; main()")
-N_HOUSEHOLDS: Final = 150
+N_HOUSEHOLDS: Final = 60
 PATIENCE_S: Final = 60.0
 
 Row = dict[str, Any]

@@ -18,6 +18,7 @@ from recsys.core.request import Request
 from recsys.core.topk import top_k
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
+from recsys.models.collaborative.ease import EASEConfig
 from recsys.models.content.hybrid import complete_factors
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
@@ -93,7 +94,7 @@ def split(demo_slice: Dataset) -> Split:
     past = demo_slice.until(cutoff)
     kept = demo_slice.events.timestamp >= cutoff
     config = small_config()
-    config = replace(config, als=replace(config.als, n_factors=32))
+    config = replace(config, als=replace(config.als, n_factors=32), ease=EASEConfig(n_items=1000))
     return Split(past, replace(demo_slice, events=demo_slice.events.take(kept)), fit_engine(past, config), cutoff)
 
 

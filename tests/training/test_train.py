@@ -10,6 +10,7 @@ import pytest
 from recsys.bundles.bundle import PARTIAL, read_manifest
 from recsys.bundles.registry import LOCK, activate, current_version, locked, previous_version, versions
 from recsys.core.errors import BundleError, ConfigError, DataError
+from recsys.fitting.engine import Engine
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
@@ -27,7 +28,14 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+@pytest.fixture
+def fitted(shop_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings take the fitted models of the same shop and settings: for tests of what the job does around the fit."""
+    monkeypatch.setattr(train_job, "fit_engine", lambda *_, **__: shop_engine)
+
+
 def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Path) -> None:
+    """Stages are told in order and timed."""
     told: list[tuple[str, float]] = []
     report = train_small(data, models, progress=lambda stage, share=0.0: told.append((stage, share)))
     assert report.is_new
@@ -37,11 +45,6 @@ def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Pat
     assert report.peak_memory_mb > 1
     of_pairs = [note for note in report.notes if "orders bought_together:" in note]
     assert list(report.notes) == of_pairs, "the invented shop teaches every model but the order of its few pairs"
-
-
-def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
-    told: list[tuple[str, float]] = []
-    report = train_small(data, models, progress=lambda stage, share=0.0: told.append((stage, share)))
     stages, shares = [stage for stage, _ in told], [share for _, share in told]
     assert stages == [*report.seconds, "done"]
     assert shares == sorted(shares)
@@ -49,6 +52,7 @@ def test_stages_are_told_in_order_and_timed(data: Path, models: Path) -> None:
     assert all(took >= 0 for took in report.seconds.values())
 
 
+@pytest.mark.usefixtures("fitted")
 def test_the_same_again_is_skipped_only_when_asked(data: Path, models: Path) -> None:
     first = train_small(data, models)
     again = train_small(data, models, later_s=1, if_changed=True)
@@ -71,18 +75,19 @@ def test_other_settings_code_or_a_broken_bundle_train_again(
     assert train_small(data, models, later_s=2, if_changed=True).is_new
 
 
+@pytest.mark.usefixtures("fitted")
 def test_a_failed_training_leaves_the_current_bundle(data: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = train_small(data, models).version
 
     def fail(*_: object) -> None:
         raise DataError("no")
 
-    monkeypatch.setattr(train_job, "find_data_gaps", fail)
-    with pytest.raises(DataError):
-        train_small(data, models, later_s=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_job, "find_data_gaps", fail)
+        with pytest.raises(DataError):
+            train_small(data, models, later_s=1)
     assert current_version(models) == before
     assert versions(models) == (before,)
-    monkeypatch.undo()
     assert train_small(data, models, later_s=2).is_new, "the lock is free again"
 
 
@@ -92,6 +97,7 @@ def test_a_folder_of_no_tables_is_refused(tmp_path: Path, models: Path) -> None:
     assert versions(models) == ()
 
 
+@pytest.mark.usefixtures("fitted")
 def test_what_a_killed_job_left_is_removed(data: Path, models: Path) -> None:
     half = models / f"{PARTIAL}20240101T000000Z-0123abcd-99"
     half.mkdir(parents=True)
@@ -109,6 +115,7 @@ def test_two_trainings_of_one_folder_do_not_race(data: Path, models: Path) -> No
         assert half.exists(), "what the other job is writing is left alone"
 
 
+@pytest.mark.usefixtures("fitted")
 def test_a_killed_job_lets_go_of_the_folder(data: Path, models: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from recsys.bundles.registry import locked\n"
@@ -130,6 +137,7 @@ def test_a_killed_job_lets_go_of_the_folder(data: Path, models: Path) -> None:
     assert (models / LOCK).exists()
 
 
+@pytest.mark.usefixtures("fitted")
 def test_old_bundles_go_but_never_the_current_or_the_one_before(data: Path, models: Path) -> None:
     made = [train_small(data, models, later_s=place, keep=9).version for place in range(4)]
     activate(models, made[0])

@@ -23,9 +23,10 @@ from training.growth.balance import BalancePeriod, customer_balance
 from training.growth.cohorts import Retention, retention
 from training.growth.config import GrowthConfig
 from training.growth.funnel import CartLoss, FunnelStep, cart_loss, funnel
-from training.growth.groups import GroupFigures, by_channel, by_placement
+from training.growth.groups import GroupFigures, by_channel, by_life_cycle, by_placement
 from training.growth.history import ShopHistory, read_history
 from training.growth.ledger import PartLedger, ledger
+from training.growth.life_cycles import StageFigures, stage_of_people, stages
 from training.growth.periods import UNITS, Observation, Unit
 from training.growth.repurchase import Repurchase, repurchase
 from training.growth.sales import SalesPeriod, sales_by_period, sales_of
@@ -74,7 +75,7 @@ class RetentionReport:
         by_channel: the same by the channel of the first order.
         balance: customers who came and left, by month.
         weekly_balance: the same by week.
-        life_cycles: number of people by life cycle; None without segments.
+        life_cycles: customers by stage at the end of the data; None without segments.
         alerts: figures beyond their limits.
     """
 
@@ -84,7 +85,7 @@ class RetentionReport:
     by_channel: dict[str, Repurchase]
     balance: tuple[BalancePeriod, ...]
     weekly_balance: tuple[BalancePeriod, ...]
-    life_cycles: dict[str, int] | None
+    life_cycles: tuple[StageFigures, ...] | None
     alerts: tuple[Alert, ...]
 
 
@@ -101,7 +102,7 @@ class GrowthReport:
         sales: sales by unit of time.
         channels: figures of the window by channel; none where no event has one.
         placements: the same by the placement that events name; none where no event names one.
-        life_cycles: the same by segment; None without segments.
+        life_cycles: the same by the stage that people had at the start of the window; None without segments.
         attribution: what lists sold, by placement; None without the live log.
         ledger: of the long tail and of new items.
         alerts: figures beyond their limits.
@@ -140,8 +141,10 @@ def retention_report(
 
     Raises:
         DataError: there is no event with a time.
+        BundleError: `models` has no bundle, or one of another release.
     """
     progress("reading the tables", 0.0)
+    recommender = Recommender.of_bundle(models) if models is not None else None
     history = read_history(data_dir, until)
     days, observed = history.active_days, history.observed
     progress("cohorts", 0.4)
@@ -155,7 +158,7 @@ def retention_report(
         by_channel=_by_first_channel(history),
         balance=balance,
         weekly_balance=customer_balance(days, observed, config.active_days, "week"),
-        life_cycles=None,
+        life_cycles=stages(recommender, history.moment(observed.end)),
         alerts=retention_alerts(config, list(cohorts.values()), balance),
     )
     progress("done", 1.0)
@@ -186,6 +189,7 @@ def growth_report(
     Raises:
         DataError: there is no event with a time.
         ConfigError: the live log does not exist, or a file of placements is wrong.
+        BundleError: `models` has no bundle, or one of another release.
     """
     progress("reading the tables", 0.0)
     recommender = Recommender.of_bundle(models, placements) if models is not None else None
@@ -199,6 +203,7 @@ def growth_report(
     progress("lists", 0.8)
     lists: Mapping[str, Placement] = recommender.placements if recommender is not None else PLACEMENTS
     head = _head(recommender) if recommender is not None else None
+    people = stage_of_people(recommender, history.moment(window.first))
     with _opened(log) as store:
         parts = ledger(history, window, config, lists, head=head, log=store)
         earned = attribution(store, config.attribution_days, history.timezone) if store is not None else None
@@ -211,7 +216,7 @@ def growth_report(
         sales=sales,
         channels=by_channel(history, window),
         placements=by_placement(history, window),
-        life_cycles=None,
+        life_cycles=by_life_cycle(history, window, people) if people is not None else None,
         attribution=earned,
         ledger=parts,
         alerts=growth_alerts(config, window, steps, carts, parts),

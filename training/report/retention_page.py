@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.growth.cohorts import Retention
+from training.growth.life_cycles import StageFigures
 from training.growth.periods import UNITS, Unit
 from training.growth.reports import RetentionReport
 from training.growth.repurchase import Repurchase
 from training.report.axis_charts import Curve, Layer, column_chart, line_chart
 from training.report.charts import Bar, HeatRow, bar_chart, heat_map
-from training.report.growth_page import Page, Section, Tile, page_of
-from training.report.svg import AMBER, BLUE, RED, SERIES, TEAL
+from training.report.growth_page import Grid, Page, Section, Tile, last_day, page_of
+from training.report.svg import BLUE, RED, SERIES, TEAL
 from training.report.words import Words
 
 MAX_ROWS: Final = 14
 MAX_COLUMNS: Final[dict[Unit, int]] = {"day": 14, "week": 13, "month": 12}
 MAX_AGES: Final = 27
+STAGE_COLUMNS: Final = ("people", "high_value", "slowing", "churn_probability", "lifetime_value")
 CURVE_DAYS: Final = 365
 SMALL: Final = 5
 """Fewer people than this are a small cohort."""
@@ -80,7 +82,7 @@ def _sections(report: RetentionReport, words: Words) -> Iterator[Section]:
         yield _balance(report, words)
         yield _churn(report, words)
     if report.life_cycles:
-        yield _life_cycles(report.life_cycles, words)
+        yield _life_cycles(report.life_cycles, report, words)
 
 
 def _cohorts(found: Retention, activity: str, words: Words) -> Section:
@@ -174,14 +176,25 @@ def _churn(report: RetentionReport, words: Words) -> Section:
     return Section("churn", title, svg, words("churn_caption"))
 
 
-def _life_cycles(counts: dict[str, int], words: Words) -> Section:
-    total, (largest, n_largest) = sum(counts.values()), max(counts.items(), key=lambda row: row[1])
+def _life_cycles(found: tuple[StageFigures, ...], report: RetentionReport, words: Words) -> Section:
+    total, largest = sum(each.people for each in found), found[0]
     bars = [
-        Bar(name, n / total, f"{words.percent(n / total)} · {n:,}", color=AMBER if name == largest else BLUE)
-        for name, n in sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+        Bar(words.stage(each.name), each.people / total, f"{words.percent(each.people / total)} · {each.people:,}")
+        for each in found
     ]
-    title = words("life_title", share=words.percent(n_largest / total), name=largest)
-    return Section("life-cycles", title, bar_chart(bars, title), words("life_caption"))
+    rows = tuple(_stage_row(each, words) for each in found)
+    columns = ("", *(words(f"col_{name}") for name in STAGE_COLUMNS))
+    title = words("life_title", share=words.percent(largest.people / total), name=words.stage(largest.name))
+    caption = words("life_caption", day=words.day(last_day(report.facts.observed.end)))
+    return Section("life-cycles", title, bar_chart(bars, title), caption, Grid(columns, rows))
+
+
+def _stage_row(found: StageFigures, words: Words) -> tuple[str, ...]:
+    churn, value = found.churn_probability, found.lifetime_value
+    return (
+        *(words.stage(found.name), f"{found.people:,}", f"{found.high_value:,}", f"{found.slowing:,}"),
+        *("" if churn is None else words.percent(churn), "" if value is None else words.number(value)),
+    )
 
 
 def _missing(report: RetentionReport, words: Words) -> Iterator[str]:

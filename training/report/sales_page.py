@@ -196,7 +196,7 @@ def _groups(name: str, groups: Sequence[GroupFigures], report: GrowthReport, wor
     total = sum(group.orders for group in groups)
     bars = [
         Bar(
-            group.name or words("no_name"),
+            _name(group, name, words),
             group.orders / total,
             f"{words.percent(group.orders / total)} · {group.orders:,}",
             color=BLUE if group.name else QUIET,
@@ -205,20 +205,24 @@ def _groups(name: str, groups: Sequence[GroupFigures], report: GrowthReport, wor
     ]
     best = max(groups, key=lambda group: group.orders)
     share = words.percent(best.orders / total)
-    title = words(f"{name}_title", name=best.name or words("no_name"), share=share)
-    rows = tuple(_group_row(group, words) for group in groups)
+    title = words(f"{name}_title", name=_name(best, name, words), share=share)
+    rows = tuple(_group_row(group, name, words) for group in groups)
     columns = ("", *(words(f"col_{column}") for column in GROUP_COLUMNS))
     caption = words(f"{name}_caption", days=report.facts.window.n_days)
     return Section(name, title, bar_chart(bars, title), caption, Grid(columns, rows))
 
 
-def _group_row(group: GroupFigures, words: Words) -> tuple[str, ...]:
+def _name(group: GroupFigures, kind: str, words: Words) -> str:
+    return (words.stage(group.name) if kind == "lives" else group.name) or words("no_name")
+
+
+def _group_row(group: GroupFigures, kind: str, words: Words) -> tuple[str, ...]:
     def money(value: float | None) -> str:
         return "" if value is None else words.number(value)
 
     returned = "" if group.returned is None else words.percent(group.returned.value)
     return (
-        *(group.name or words("no_name"), f"{group.people:,}", f"{group.buyers:,}"),
+        *(_name(group, kind, words), f"{group.people:,}", f"{group.buyers:,}"),
         *(words.percent(group.conversion.value), f"{group.orders:,}", money(group.revenue)),
         *(money(group.arpu), money(group.order_value), returned),
     )

@@ -85,6 +85,10 @@ class Words:
         """Return what people do in an event."""
         return self(f"activity_{name}")
 
+    def stage(self, name: str) -> str:
+        """Return the name of a stage of the life cycle."""
+        return self(f"stage_{name}") if f"stage_{name}" in catalog() else name
+
     def alert(self, alert: Alert) -> tuple[str, str]:
         """Return the sentence and the remedy of an alert."""
         place = {"place": alert.of, "unit": self(f"one_{alert.of}") if f"one_{alert.of}" in catalog() else alert.of}

@@ -61,7 +61,7 @@ def test_another_order_of_one_list_and_a_list_of_one_side_are_found(start: Start
     other = tmp_path / "other.toml"
     changed = "[placements.popular]\nrotation = 1.0\n\n[placements.own]\nextends = 'similar'\n"
     other.write_text(PLACEMENTS.read_text(encoding="utf-8") + changed, encoding="utf-8")
-    report = run([start(PLACEMENTS), start(other)], shop, options(10))
+    report = run([start(PLACEMENTS), start(other)], shop, options(6))
     assert not report.is_equal
     assert report.only_one_side == {"here": ["own"]}
     assert report.groups["popular"].different > 0

@@ -10,6 +10,7 @@ import pytest
 from tests.training.growth.planted import START, event, write_tables
 from tests.training.report.pages import stands_alone
 from training.growth.config import GrowthConfig
+from training.growth.life_cycles import StageFigures
 from training.growth.reports import RetentionReport, retention_report
 from training.report.growth_page import write_page
 from training.report.retention_page import retention_page
@@ -80,8 +81,13 @@ def test_a_till_without_people_has_an_empty_page(tmp_path: Path) -> None:
 
 
 def test_life_cycles_are_shown_where_they_are_known(report: RetentionReport) -> None:
-    page = retention_page(replace(report, life_cycles={"active": 30, "lost": 10}), Words("en"))
-    assert page.sections[-1].title == "75.0% of the customers are active"
+    found = (StageFigures("active", 30, 3, 1, 0.25, 900.0), StageFigures("new_week", 10, 0, 0, None, None))
+    section = retention_page(replace(report, life_cycles=found), Words("en")).sections[-1]
+    assert section.title == "75.0% of the customers are active"
+    assert section.table.rows == (
+        ("active", "30", "3", "1", "25.0%", "900"),
+        ("new, first week", "10", "0", "0", "", ""),
+    )
 
 
 def test_half_may_never_return(tmp_path: Path) -> None:
