@@ -21,6 +21,9 @@ Source = Annotated[
 ]
 Now = Annotated[str | None, typer.Option("--now", help="Present moment, RFC 3339.", show_default="the clock's")]
 
+GROCER, CHINESE = "grocer", "cn"
+"""The demo shops."""
+
 MAX_SHOWN = 20
 """Entries of the live log that are named; `--json` names all."""
 
@@ -32,12 +35,28 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def demo_data(out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("data/demo")) -> None:
-    """Write the demo shop's tables: one year of a grocer's baskets."""
+def demo_data(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write.", show_default="data/demo, or data/cn")
+    ] = None,
+    shop: Annotated[
+        str, typer.Option(help="grocer: one year of a real grocer's baskets; cn: a generated Chinese shop.")
+    ] = GROCER,
+    users: Annotated[int | None, typer.Option(help="Users of the generated shop.", show_default="4000")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the generated shop.", show_default="0")] = None,
+) -> None:
+    """Write the tables of a demo shop."""
+    if shop not in (GROCER, CHINESE):
+        raise ConfigError(f"--shop is {shop!r}, expected {GROCER} or {CHINESE}")
+    if shop == GROCER and (users is not None or seed is not None):
+        raise ConfigError(f"--users and --seed are for the generated shop: add --shop {CHINESE}")
+    from training.chinese_shop.shop import DEFAULT_USERS, ChineseShopConfig, build_chinese_shop
     from training.demo_data import build_demo
 
+    out = out or Path("data") / ("demo" if shop == GROCER else CHINESE)
+    config = ChineseShopConfig(DEFAULT_USERS if users is None else users, seed or 0)
     with progress() as on_progress:
-        is_new = build_demo(out, on_progress)
+        is_new = build_demo(out, on_progress) if shop == GROCER else build_chinese_shop(out, config, on_progress)
     show_lines([f"{out} {'is written' if is_new else 'is up to date'}"])
 
 

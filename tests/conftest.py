@@ -18,7 +18,9 @@ from recsys.core.errors import ConfigError
 from recsys.core.schema import TABLES
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.fitting.engine import Engine
+from recsys.fitting.fit import fit_models
 from recsys.ranking.fit import fit_engine
+from tests.chinese_shop import small_dataset, small_tables
 from tests.shop import ShopTables, build_shop, small_config
 from training.demo_data import TIMEZONE, package_data, raw_tables
 
@@ -69,6 +71,18 @@ def shop_models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
     manifest = write_bundle(shop_engine, models, Provenance(created_at, "shop", {}, ("invented",)))
     activate(models, manifest.version)
     return models
+
+
+@pytest.fixture(scope="session")
+def chinese_tables() -> dict[str, pl.DataFrame]:
+    """The frames of the generated Chinese shop; see `tests.chinese_shop`."""
+    return small_tables()
+
+
+@pytest.fixture(scope="session")
+def chinese_engine() -> Engine:
+    """All models but the rankers of the generated Chinese shop."""
+    return fit_models(small_dataset(), small_config())
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ PROTOCOL_NAMES: Final = (
     "cold_items",
     "cold_users",
     "sessions",
+    "item_sets",
 )
 """Keys of `recsys.evaluation.protocols.PROTOCOLS`."""
 

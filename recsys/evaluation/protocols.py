@@ -23,6 +23,7 @@ from recsys.evaluation.cold_start import (
     leave_users_out,
 )
 from recsys.evaluation.experiment import N_LISTED, Experiment, QuestionResults, draw, score_lists
+from recsys.evaluation.item_sets import evaluate_sets
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.sessions import (
     FIRST_ITEMS,
@@ -177,10 +178,29 @@ def sessions(experiment: Experiment) -> Iterator[QuestionResults]:
         yield QuestionResults(SESSION_PLACEMENTS, f"recall@20_n{n_items}", values, lists, asked.task)
 
 
+def item_sets(experiment: Experiment) -> Iterator[QuestionResults]:
+    """Evaluate the sets on later baskets: how many have a set as a whole, compared with random pairs."""
+    if not len(experiment.engine.item_sets):
+        raise InsufficientDataError("No items are together in more baskets than chance explains: there are no sets.")
+    by_basket = experiment.engine.copurchase.by_basket
+    task = tasks.several(experiment.dataset, experiment.window, by_user=not by_basket)
+    yield evaluate_sets(experiment, draw(_require_queries(task, "No basket of the window contains two items")))
+
+
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
     {
         protocol.__name__: protocol
-        for protocol in (next_basket, rolling, discovery, complements, time_of_day, cold_items, cold_users, sessions)
+        for protocol in (
+            next_basket,
+            rolling,
+            discovery,
+            complements,
+            time_of_day,
+            cold_items,
+            cold_users,
+            sessions,
+            item_sets,
+        )
     }
 )
 

@@ -114,6 +114,23 @@ def completion(dataset: Dataset, window: Window, rng: np.random.Generator) -> Ta
     )
 
 
+def several(dataset: Dataset, window: Window, *, by_user: bool = False) -> Task:
+    """Return the baskets of two or more items in the window, or the users with all that they bought in it."""
+    if not by_user:
+        baskets = _baskets(dataset, window, with_anonymous=True)
+        return baskets.take(np.diff(baskets.relevant.indptr) >= 2)
+    events = _target_events(dataset, window)
+    users, row = np.unique(events.user_idx, return_inverse=True)
+    task = Task(
+        user_idx=users.astype(np.int32),
+        as_of=np.full(len(users), window.start - 1, np.int64),
+        seed=np.full(len(users), ANONYMOUS, np.int32),
+        relevant=incidence(row, events.item_idx, (len(users), len(dataset.items))),
+        hour=np.full(len(users), -1, np.int8),
+    )
+    return task.take(np.diff(task.relevant.indptr) >= 2)
+
+
 def for_items(seeds: npt.NDArray[np.int32], window: Window, n_items: int) -> Task:
     """Ask for the list of each item at the start of the window, without known relevant items."""
     n = len(seeds)

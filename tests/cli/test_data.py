@@ -268,3 +268,25 @@ def test_the_demo_says_what_it_lacks(recsys: Run, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(demo_data, "PACKAGE", "no_such_package")
     said = recsys("demo-data", "--out", tmp_path / "demo")
     assert (said.code, "completejourney" in said.err) == (2, True)
+
+
+def test_the_generated_shop_is_written_once(recsys: Run, tmp_path: Path) -> None:
+    words = ("demo-data", "--shop", "cn", "--users", 30, "--seed", 5, "--out", tmp_path / "cn")
+    assert recsys(*words).out == f"{tmp_path / 'cn'} is written\n"
+    assert recsys(*words).out == f"{tmp_path / 'cn'} is up to date\n"
+    assert pl.read_parquet(tmp_path / "cn" / "users.parquet").height == 30
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--shop", "jp"], "--shop is 'jp', expected grocer or cn"),
+        (["--users", "30"], "--users and --seed are for the generated shop"),
+        (["--shop", "cn", "--users", "3"], "--users is 3, expected 10 to 200,000 users"),
+        (["--shop", "cn", "--seed", "-2"], "--seed is -2, expected 0 or more"),
+    ],
+)
+def test_demo_shops_that_do_not_exist_are_refused(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+    said = recsys("demo-data", *words, "--out", tmp_path / "x")
+    assert (said.code, told in said.err) == (2, True), said.err
+    assert not (tmp_path / "x").exists()

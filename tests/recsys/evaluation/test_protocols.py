@@ -14,6 +14,8 @@ from recsys.evaluation.experiment import Experiment, QuestionResults, draw
 from recsys.evaluation.methods import baseline_lists, recent_own_lists, served_lists
 from recsys.evaluation.protocols import PROTOCOLS, InsufficientDataError
 from recsys.evaluation.splits import Window, find_window
+from recsys.models.pairs.basket_pairs import group_baskets
+from recsys.models.pairs.item_sets import ItemSetConfig, fit_item_sets
 from tests.recsys.same import assert_same
 from tests.shop import small_config
 
@@ -204,3 +206,19 @@ def test_a_question_without_data_is_skipped_with_a_reason(
             told[name] = str(error)
     assert told.keys() == unfed
     assert any(words in sentence for sentence in told.values())
+
+
+def test_sets_are_evaluated_on_the_baskets_of_the_window(experiment: Experiment) -> None:
+    """The past of the shop is too short for sets by the defaults; lenient settings find some."""
+    with pytest.raises(InsufficientDataError, match="there are no sets"):
+        list(PROTOCOLS["item_sets"](experiment))
+    past = experiment.past.dataset
+    lenient = ItemSetConfig(min_support=2, min_lift=1.0, false_share=1.0)
+    sets = fit_item_sets(group_baskets(past, 100), experiment.engine.catalog, lenient)
+    (results,) = PROTOCOLS["item_sets"](replace(experiment, engine=replace(experiment.engine, item_sets=sets)))
+    task = tasks.several(experiment.dataset, experiment.window)
+    assert results.n_queries == len(task) > 0
+    for method in ("item_sets", "random_pairs"):
+        support = results.values[method]["set_support"]
+        assert len(support) == len(task)
+        assert ((support >= 0) & (support <= 1)).all()

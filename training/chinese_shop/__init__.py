@@ -1,0 +1,1 @@
+"""A generated Chinese shop whose effects are known: what is planted, and what is not."""
