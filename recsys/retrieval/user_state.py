@@ -104,6 +104,7 @@ class UserState:
             query.allowed,
             query.context,
             query.attributes,
+            query.occasions,
         )
 
     def keep_nearest(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> None:
