@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
@@ -12,6 +12,14 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from recsys.core.config.ranges import SINGLE, UNIQUE, NonNegativeFloat, NonNegativeInt, PositiveFloat, Share, Text
+from recsys.core.occasions import (
+    CLIMATE_OCCASIONS,
+    FESTIVAL_OCCASIONS,
+    LIFE_STAGES,
+    PLACE_OCCASIONS,
+    THEME_OCCASIONS,
+    Occasion,
+)
 from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT
 from recsys.core.windows import Window, read_bound
 
@@ -25,7 +33,7 @@ Weights = Annotated[Mapping[str, PositiveFloat], Meta(min_length=1)]
 Anchor = Literal["user", "item", "none", "any"]
 Lists = Literal["items", "sets"]
 Pool = Literal["all", "tail"]
-Own = Literal["keep", "drop", "not_yet_due"]
+Own = Literal["keep", "drop", "drop_types", "not_yet_due"]
 RankerName = Literal["", "next", "new"]
 BlendName = Literal["", "next", "new", "tail", "alike", "viewed"]
 
@@ -98,8 +106,9 @@ class Placement:
         pool: the items that may be listed: all, or the tail, outside the head with half of all purchases.
         only_complements: whether to leave out items of the seed's product type, which could replace it, and items that
             the seed is an accessory of.
-        own: `keep` for all items; `drop` for items that the user neither bought nor looked at; `not_yet_due` for items
-            that the user has not bought, or that are due again.
+        own: `keep` for all items; `drop` for items that the user neither bought nor looked at; `drop_types` for
+            those of categories that the user has not bought from; `not_yet_due` for items that the user has not
+            bought, or that are due again.
         rests: whether items that the user bought are left out as long as almost nobody buys them again, and all items
             of a type that the user has and that is bought once.
         trend_power: the blend's scores are multiplied by `trend^power`.
@@ -133,6 +142,7 @@ class Placement:
         valid_to: moment at which it closes; "" for no bound.
         weekdays: days on which it is open, 1 Monday to 7 Sunday; empty for all.
         hours: local hours in which it is open; empty for all.
+        occasions: of the source `occasion`.
     """
 
     name: str
@@ -170,6 +180,7 @@ class Placement:
     valid_to: str = ""
     weekdays: Annotated[tuple[Weekday, ...], Meta(extra={UNIQUE: True})] = ()
     hours: Annotated[tuple[LocalHour, ...], Meta(extra={UNIQUE: True})] = ()
+    occasions: tuple[Occasion, ...] = ()
 
     @cached_property
     def window(self) -> Window | None:
@@ -266,6 +277,11 @@ def _moment(source: str, anchor: Anchor = "user", *, rests: bool = False) -> Pla
     return Placement(source, anchor, {source: 1.0}, fallback="", may_be_empty=True, rests=rests)
 
 
+def _for(name: str, occasions: tuple[Occasion, ...]) -> Placement:
+    """The list of some occasions."""
+    return replace(_moment("occasion", rests=True), name=name, occasions=occasions)
+
+
 PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
     {
         placement.name: placement
@@ -333,6 +349,23 @@ PLACEMENTS: Final[Mapping[str, Placement]] = MappingProxyType(
             _moment("lapsed_favorites"),
             _moment("new_arrivals"),
             _moment("trending", "none"),
+            _moment("first_order"),
+            _for("festival", FESTIVAL_OCCASIONS),
+            _for("climate", CLIMATE_OCCASIONS),
+            _for("life_stage", LIFE_STAGES),
+            _for("nearby", PLACE_OCCASIONS),
+            _for("theme", THEME_OCCASIONS),
+            Placement(
+                "new_categories",
+                "user",
+                _NEW,
+                own="drop_types",
+                rests=True,
+                trend_power=0.5,
+                ranker="new",
+                blend="new",
+                evidence=("new_category",),
+            ),
         )
     }
 )

@@ -22,6 +22,7 @@ from recsys.data.offers import NO_KNOWN_OFFERS, Offers, OffersKey
 from recsys.data.past_terms import NO_PAST_TERMS, PastTermsOf
 from recsys.data.service_items import ServiceItemConfig, find_service_items
 from recsys.data.variants import ProductVariants, list_variants
+from recsys.filters.cache import FilterCache
 from recsys.fitting.blend import BlendConfig, Blends
 from recsys.fitting.ranker import NO_RANKER, Ranker, RankerConfig
 from recsys.models.collaborative.affinity import AffinityConfig, AffinityModel
@@ -30,6 +31,8 @@ from recsys.models.collaborative.ease import EASEConfig, EASEModel
 from recsys.models.content.content import ContentConfig, ContentModel
 from recsys.models.content.hybrid import HybridConfig, HybridModel
 from recsys.models.moments.config import MomentsConfig
+from recsys.models.moments.festival_lifts import NO_FESTIVAL_LIFTS, FestivalLifts
+from recsys.models.moments.first_orders import NO_FIRST_ORDERS, FirstOrders
 from recsys.models.moments.replenishment import NO_REPLENISHMENT, ReplenishmentModel
 from recsys.models.pairs.copurchase import CopurchaseConfig, CopurchaseModel
 from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetConfig, ItemSetModel
@@ -40,6 +43,9 @@ from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
 from recsys.search.vector_index import FlatIndex
 from recsys.segments.config import SegmentConfig
 from recsys.segments.table import NO_SEGMENTS, SegmentModel
+
+TAG_MASK_BYTES: Final = 8 * 2**20
+"""Memory for the masks of occasions."""
 
 OFFERED_BYTES: Final = 256 * 2**20
 """Memory for catalogs with the prices and availability of offers in place."""
@@ -188,6 +194,8 @@ class Engine:
     offers: Offers = NO_KNOWN_OFFERS
     item_sets: ItemSetModel = NO_ITEM_SETS
     replenishment: ReplenishmentModel = NO_REPLENISHMENT
+    festival_lifts: FestivalLifts = NO_FESTIVAL_LIFTS
+    first_orders: FirstOrders = NO_FIRST_ORDERS
 
     @cached_property
     def items(self) -> IdMap:
@@ -304,6 +312,11 @@ class Engine:
         if isinstance(updated_at, datetime):
             return updated_at.timestamp()
         return self.dataset_info.items_from or float(self.dataset_info.end)
+
+    @cached_property
+    def tag_masks(self) -> FilterCache:
+        """Masks of the items with the tags of occasions, kept until the catalog changes."""
+        return FilterCache(TAG_MASK_BYTES)
 
     @cached_property
     def past_terms(self) -> PastTermsOf:

@@ -22,6 +22,8 @@ from recsys.models.content.content import ContentModel
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar, reweighted
+from recsys.models.moments.festival_lifts import NO_FESTIVAL_LIFTS, fit_festival_lifts
+from recsys.models.moments.first_orders import NO_FIRST_ORDERS, fit_first_orders
 from recsys.models.moments.replenishment import NO_REPLENISHMENT, fit_replenishment
 from recsys.models.pairs.basket_pairs import group_baskets
 from recsys.models.pairs.copurchase import CopurchaseCounts, fit_copurchase
@@ -102,10 +104,11 @@ def fit_models(
     if not user_lists_only:
         progress("segments")
         segments = fit_segments(dataset, catalog, config.segments, np.random.default_rng(config.seed))
-    replenishment = NO_REPLENISHMENT
+    replenishment, lifts, first_orders = NO_REPLENISHMENT, NO_FESTIVAL_LIFTS, NO_FIRST_ORDERS
     if not user_lists_only:
-        progress("replenishment")
+        progress("moments")
         replenishment = fit_replenishment(history, repeat, dataset.target_event, now, config.moments.replenishment)
+        lifts, first_orders = fit_festival_lifts(dataset, catalog), fit_first_orders(dataset)
     progress("history and index")
     return Engine(
         config=config,
@@ -129,6 +132,8 @@ def fit_models(
         offers=Offers(dataset.offers),
         item_sets=item_sets,
         replenishment=replenishment,
+        festival_lifts=lifts,
+        first_orders=first_orders,
     )
 
 

@@ -320,6 +320,7 @@ class GrowingEngine:
             is_opted_out=base.is_opted_out,
             past_terms=self._past_terms,
             catalog_price=arrays["price"],
+            tag_masks=base.tag_masks,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.occasions import Occasion
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
@@ -41,6 +42,7 @@ class MomentQuery:
         allowed: bool (n_items,), items that may be listed; None for all.
         context: values of the request.
         attributes: returns those of the user.
+        occasions: those of the placement.
     """
 
     engine: Engine
@@ -52,6 +54,7 @@ class MomentQuery:
     allowed: npt.NDArray[np.bool_] | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     attributes: Callable[[], Mapping[str, Any]] = dict
+    occasions: tuple[Occasion, ...] = ()
 
     @property
     def config(self) -> MomentsConfig:

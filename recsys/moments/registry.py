@@ -9,6 +9,7 @@ from typing import Final
 from recsys.moments.found import MomentItems, MomentQuery
 from recsys.moments.habits import cart_left, lapsed_favorites, replenishment_due
 from recsys.moments.news import new_arrivals, trending
+from recsys.moments.occasions import first_order, occasions
 from recsys.moments.prices import back_in_stock, price_drop
 
 Moment = Callable[[MomentQuery], MomentItems]
@@ -22,6 +23,8 @@ MOMENTS: Final[Mapping[str, Moment]] = MappingProxyType(
         "lapsed_favorites": lapsed_favorites,
         "new_arrivals": new_arrivals,
         "trending": trending,
+        "occasion": occasions,
+        "first_order": first_order,
     }
 )
 """By source: the items that the moment has for a user."""

@@ -34,6 +34,7 @@ SHARED: Final = (
     "general_state",
     "past_terms",
     "catalog_price",
+    "tag_masks",
 )
 """Properties of an engine that do not depend on offers."""
 

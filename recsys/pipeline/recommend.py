@@ -13,6 +13,7 @@ from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
+from recsys.moments.registry import MOMENTS
 from recsys.pipeline.item_sets import describe_sets
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
@@ -106,7 +107,7 @@ def to_recommendations(
         RecommendedItem(ids[row], score, rank, source, why, propensity)
         for rank, (row, score, source, why, propensity) in enumerate(zip(*columns, strict=True), first)
     )
-    if state.asked_moments:
+    if not MOMENTS.keys().isdisjoint(source):
         items = _with_times(items, moment_times(state, ranking.item_idx, source))
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
     return Recommendations(

@@ -301,7 +301,7 @@ class Recommender:
         """Returns the list of one anonymous session at a moment in seconds since 1970; see `for_sessions`."""
         earlier, session = tuple(item_ids)[:-MAX_SEEDS], tuple(item_ids)[-MAX_SEEDS:]
         chosen = self.placements.get(placement)
-        hides = chosen is not None and (chosen.anchor == "item" or chosen.own == "drop")
+        hides = chosen is not None and (chosen.anchor == "item" or chosen.own in ("drop", "drop_types"))
         exclude = tuple(dict.fromkeys(earlier)) if hides else ()
         return self.recommend_for(Request(placement, as_of, limit, item_ids=session, exclude=exclude))
 

@@ -154,6 +154,7 @@ def resolve(
         is_open=placement.window is None or placement.window.is_open(local),
         context=request.context,
         attributes=attributes,
+        occasions=placement.occasions,
     )
     return UserState(engine, query)
 

@@ -181,6 +181,17 @@ def _tail(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     return reasons
 
 
+def _new_category(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """The type of each item, which the user has not bought yet; none for a user without purchases."""
+    if not len(context.state.own.item_idx):
+        return [NOTHING] * len(rows)
+    types = context.engine.catalog.item_type[rows].tolist()
+    return [
+        (context.reason("new_category", {"type": context.type_name(type_)}),) if type_ >= 0 else NOTHING
+        for type_ in types
+    ]
+
+
 REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]] = MappingProxyType(
     {
         "repeat": _again,
@@ -202,6 +213,7 @@ REASONS: Final[Mapping[str, Callable[[ReasonContext, Rows], list[ItemReasons]]]]
         "viewed_together": related.around_seed,
         "alternatives": related.around_seed,
         "tail": _tail,
+        "new_category": _new_category,
         **{name: of_moment(name) for name in MOMENTS},
     }
 )

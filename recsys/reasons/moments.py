@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys.moments.found import NEVER
+from recsys.moments.registry import MOMENTS
 from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
 from recsys.retrieval.user_state import UserState
 
@@ -43,7 +44,7 @@ def moment_times(state: UserState, rows: Rows, sources: list[str]) -> list[Times
         sources: for each item, the source that contributes most to it.
     """
     times: list[Times] = [(NEVER, NEVER)] * len(rows)
-    for name in {*sources} & state.asked_moments:
+    for name in {*sources} & MOMENTS.keys():
         found = state.moment(name)
         position = {row: n for n, row in enumerate(found.item_idx.tolist())}
         for n, (row, source) in enumerate(zip(rows.tolist(), sources, strict=True)):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from recsys.core.festivals import FESTIVALS
 from recsys.reasons.messages import DEFAULT_LOCALE, LOCALES, MESSAGES, Locale
 
 Value = float | int | str
@@ -102,6 +103,8 @@ FORMS: Final[Mapping[Locale, dict[str, Callable[[Any], str]]]] = MappingProxyTyp
             "days": _days,
             "every": _every,
             "date": str,
+            "in_days": lambda days: {0: "today", 1: "tomorrow"}.get(int(days), f"in {days} days"),
+            "occasion": lambda name: FESTIVALS[str(name)].titles["en"] if str(name) in FESTIVALS else str(name),
             "scope": lambda where: ", ".join(f"{key} {name}" for key, name in _named(where)),
             "did_it": lambda event: DID_IT.get(str(event), f"{PAST.get(str(event), 'noticed')} it"),
         },
@@ -112,6 +115,8 @@ FORMS: Final[Mapping[Locale, dict[str, Callable[[Any], str]]]] = MappingProxyTyp
             "days": lambda days: f"{float(days):.0f}天",
             "every": _every_zh,
             "date": _date_zh,
+            "in_days": lambda days: {0: "今天", 1: "明天"}.get(int(days), f"{days}天后"),
+            "occasion": lambda name: FESTIVALS[str(name)].titles["zh"] if str(name) in FESTIVALS else str(name),
             "scope": lambda where: "、".join(f"{SCOPE_KEYS_ZH[key]} {name}" for key, name in _named(where)),
             "do": lambda event: VERB_ZH.get(str(event), "留意"),
         },

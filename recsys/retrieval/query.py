@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from recsys.core.occasions import Occasion
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.retrieval.candidates import NO_CANDIDATES, Candidates
 
@@ -60,6 +61,7 @@ class Query:
         is_open: whether the moment is within the window of the placement.
         context: values of the request.
         attributes: returns those of the user; called only if something reads them.
+        occasions: those of the placement.
     """
 
     user_idx: int
@@ -79,6 +81,7 @@ class Query:
     is_open: bool = True
     context: Mapping[str, Any] = field(default_factory=dict)
     attributes: Callable[[], Mapping[str, Any]] = dict
+    occasions: tuple[Occasion, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,6 @@ class UserState:
         """What moments have found, by name; each is asked once."""
         return {}
 
-    @property
-    def asked_moments(self) -> frozenset[str]:
-        """The moments that were asked."""
-        return frozenset(self._moments)
-
     def moment(self, name: str) -> MomentItems:
         """Returns the items of a moment of `recsys.moments.registry`."""
         found = self._moments.get(name)
@@ -104,6 +99,7 @@ class UserState:
             query.allowed,
             query.context,
             query.attributes,
+            query.occasions,
         )
 
     def keep_nearest(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> None:

@@ -47,10 +47,21 @@ def _complements_seeds(placement: Placement, state: UserState, rows: Rows) -> Ma
 
 def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Neither bought nor seen before; or not bought, or due again, where the placement says so."""
-    if placement.own == "drop":
-        return ~np.isin(rows, state.query.history.item_idx)
+    if placement.own in ("drop", "drop_types"):
+        kept = ~np.isin(rows, state.query.history.item_idx)
+        return kept & ~_is_of_known_category(state, rows) if placement.own == "drop_types" else kept
     own = state.own
     return ~np.isin(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
+
+
+def _is_of_known_category(state: UserState, rows: Rows) -> Mask:
+    """Of a category that the user bought from, or of unknown category; the type, where its path has one level."""
+    catalog = state.engine.catalog
+    types, bought = catalog.item_type, state.own.item_idx
+    category = catalog.item_category
+    own_types, own_categories = types[bought], category[bought]
+    is_known = np.isin(types[rows], own_types) | (types[rows] < 0)
+    return is_known | ((category[rows] >= 0) & np.isin(category[rows], own_categories))
 
 
 def _is_kept(placement: Placement, state: UserState, rows: Rows) -> Mask:

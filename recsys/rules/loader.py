@@ -183,7 +183,8 @@ class _Placements:
         placement = replace(parent, name=name, **values)
         _check_values(placement, path, self._faults)
         hour, tail = ("hour",) * (placement.hour_power > 0), ("tail",) * (placement.pool == "tail")
-        return replace(placement, evidence=hour + tail)
+        new = ("new_category",) * (placement.own == "drop_types")
+        return replace(placement, evidence=hour + tail + new)
 
     def _with_fallbacks(self, name: str, placement: Placement) -> Placement:
         """Return the placement with its substitutes: the same rules with the sources of the fallbacks."""
@@ -231,6 +232,9 @@ def _check_values(placement: Placement, path: str, faults: Faults) -> None:
             faults.refuse(f"{path}.pins", values, f"each {key} once")
     _check_window(placement, path, faults)
     _check_list_of_sets(placement, path, faults)
+    for number, occasion in enumerate(placement.occasions):
+        if occasion.fault:
+            faults.messages.append(f"'{path}.occasions[{number}]': {occasion.fault}")
     total = sum(promotion.share for promotion in placement.promotions)
     if total > 1 + ROUNDING:
         faults.refuse(f"{path}.promotions", round(total, 9), "shares that add up to at most 1")

@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import TABLES
-from recsys.data.dataset import Dataset, build_dataset
+from recsys.data.dataset import DAY_S, Dataset, build_dataset
 from recsys.data.orders import OrderCounts
 from recsys.data.service_items import ServiceItem, ServiceItemConfig, find_service_items
 from recsys.rules.loader import read_placements
@@ -43,6 +43,7 @@ from training.doctor.measurements import (
     share,
     user_events,
 )
+from training.doctor.moments import grade_moments
 from training.ingest.event_names import listed, mapping_advice
 
 
@@ -77,6 +78,7 @@ class DoctorReport:
         examples: the first row or cell of each reason, by table.
         ids: ids that are probably not what they seem.
         feeds: the lists that the data supports, by model.
+        moments: the moment lists that it supports.
         placements: what to know of a file of placements: its weights that replace learned ones, and its rules that
             keep no item; None without a file.
     """
@@ -107,6 +109,7 @@ class DoctorReport:
     examples: dict[str, dict[str, str]]
     ids: IdHealth
     feeds: tuple[ModelFeasibility, ...]
+    moments: tuple[ModelFeasibility, ...] = ()
     placements: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,11 +173,16 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
         skipped=ingested.get("events", {}).get("skipped", {}),
         unknown_events=ingested.get("events", {}).get("unknown_events", {}),
         feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
+        moments=grade_moments(tables, repeats.pairs, _n_days(dataset)),
         emptied={name: table["emptied"] for name, table in ingested.items() if table.get("emptied")},
         examples={name: table["examples"] for name, table in ingested.items() if table.get("examples")},
         ids=measure_ids(tables, ingested),
         placements=None if placements is None else _check_placements(placements, data_dir, dataset, service_items),
     )
+
+
+def _n_days(dataset: Dataset) -> int:
+    return (dataset.end - int(dataset.events.timestamp[0])) // DAY_S + 1 if len(dataset.events) else 0
 
 
 def _check_placements(
@@ -257,7 +265,8 @@ def render(report: DoctorReport) -> str:
         "Problems": _render_findings(report),
         "Left out by ingest": _render_rejects(report),
         "Supported lists": [
-            f"{feed.grade:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}" for feed in report.feeds
+            f"{feed.grade:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}"
+            for feed in (*report.feeds, *report.moments)
         ],
     }
     if report.placements is not None:

@@ -29,6 +29,7 @@ STAGES = [
     "item sets",
     "sequences",
     "segments",
+    "moments",
     "history and index",
 ]
 

@@ -107,7 +107,7 @@ def test_what_is_built_in_can_be_overridden() -> None:
         ("limit", 1.5, "is 1.5, expected a whole number in [1, 100]"),
         ("max_per_category", -1, "expected a whole number >= 0"),
         ("ranker", "nexte", "expected one of '', 'new', 'next'"),
-        ("own", ["keep"], "expected one of 'drop', 'keep', 'not_yet_due'"),
+        ("own", ["keep"], "expected one of 'drop', 'drop_types', 'keep', 'not_yet_due'"),
         ("sources", {}, "expected a table of numbers with at least one entry"),
         (
             "sources",

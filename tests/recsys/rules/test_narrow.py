@@ -17,7 +17,11 @@ from tests.shop import at, dataset_of, moment, small_config
 N_ITEMS = 20_000
 N_USERS = 60
 SHARE = 0.005
-FILLED = [name for name in PLACEMENTS if name not in ("buy_again", "item_sets")]
+FILLED = [
+    name
+    for name, placement in PLACEMENTS.items()
+    if name not in ("buy_again", "item_sets") and not placement.may_be_empty and placement.own != "drop_types"
+]
 
 
 @pytest.fixture(scope="module")
