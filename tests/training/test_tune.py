@@ -8,12 +8,15 @@ import pytest
 
 from cli.tune import parse_settings
 from recsys.core.errors import ConfigError
+from recsys.fitting.blend import BlendConfig
 from tests.jobs import write_shop
 from tests.shop import ShopTables, small_config
 from training.config import read_config
 from training.tune import SPACE, Setting, TuneReport, check_settings, tune, with_values
 
-BASE = replace(small_config(), ranker=replace(small_config().ranker, enabled=False))
+BASE = replace(small_config(), ranker=replace(small_config().ranker, enabled=False), blend=BlendConfig(enabled=False))
+"""Nothing is learned from the past but by the search itself."""
+
 SOUGHT = {"repeat.decay_days": SPACE["repeat.decay_days"], "als.n_factors": Setting(4, 16)}
 HOLDOUT_DAYS = 14
 
