@@ -14,7 +14,7 @@ import polars as pl
 from recsys.core.errors import DataError
 from recsys.filters.compiler import compile_predicate
 from recsys.filters.parser import Node, parse
-from recsys.filters.scope import NOW_VALUE, Scope
+from recsys.filters.scope import NOW_VALUE, Scope, sample_segments
 from recsys.filters.values import Value, bound_value
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -110,6 +110,8 @@ def compile_filter(text: str, schema: Mapping[str, pl.DataType]) -> Filter:
     if any(node.op == "now" for node in _walk(root)):
         names.add((NOW_VALUE, "context", NOW_VALUE))
     depends_on = frozenset(name for name, _, _ in names)
+    if samples := sample_segments(depends_on):
+        compile_predicate(root, Scope(text, schema, samples))
     columns = frozenset(node.value for node in _walk(root) if node.op == "column")
     return Filter(text, schema, depends_on, columns, root, predicate, tuple(sorted(names)))
 

@@ -87,7 +87,12 @@ _RESERVED: Final = frozenset(
     | {"COPY", "EXECUTE", "SET", "PRAGMA", "CALL"}
 )
 _TIMESTAMPS: Final = frozenset({"DATE", "TIMESTAMP"})
-_SCOPES: Final = frozenset({"user", "context"})
+SCOPES: Final = frozenset({"user", "context"})
+SEGMENT: Final = "segment"
+"""Scope inside that of the user: `user.segment.NAME`."""
+
+NAME_EXAMPLES: Final = "expected user.NAME, user.segment.NAME, context.NAME or 0.5"
+
 _BEFORE_NOT: Final = frozenset({"", "(", ",", "AND", "OR", "NOT", "IS"})
 _AFTER_NOT: Final = frozenset({"IN", "LIKE", "ILIKE", "BETWEEN"})
 _INFIX: Final = frozenset({*SIGNS, "AND", "OR"} - {"(", ")", ".", "+", "-"})
@@ -275,7 +280,5 @@ def _check_position(text: str, before: Token, token: Token, after: Token) -> Non
         raise filter_error(text, token.at, "expected a value before AS and a type after it: CAST(stock AS NUMBER)")
     if token.symbol == ")" and before.symbol == "(":
         raise filter_error(text, before.at, "expected something in the parentheses")
-    if token.symbol == "." and not (before.symbol == after.symbol == "name" and before.value in _SCOPES):
-        raise filter_error(
-            text, before.at if before.symbol == "name" else token.at, "expected user.NAME, context.NAME or 0.5"
-        )
+    if token.symbol == "." and not (before.symbol == after.symbol == "name" and before.value in {*SCOPES, SEGMENT}):
+        raise filter_error(text, before.at if before.symbol == "name" else token.at, NAME_EXAMPLES)

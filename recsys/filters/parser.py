@@ -19,7 +19,19 @@ from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token as SqlToken
 from sqlglot.tokenizer_core import TokenType
 
-from recsys.filters.lexer import FUNCTIONS, MAX_DEPTH, MAX_NODES, SIGNS, WORDS, Token, filter_error, tokenize
+from recsys.filters.lexer import (
+    FUNCTIONS,
+    MAX_DEPTH,
+    MAX_NODES,
+    NAME_EXAMPLES,
+    SCOPES,
+    SEGMENT,
+    SIGNS,
+    WORDS,
+    Token,
+    filter_error,
+    tokenize,
+)
 
 _OPERATORS: Final[dict[type[exp.Expr], str]] = {
     exp.And: "AND",
@@ -166,8 +178,7 @@ class _Conversion:
             table = tree.args.get("table")
             if table is None:
                 return Node("column", name.at, value=name.value)
-            scope = self._token(table.this)
-            return Node(scope.value, scope.at, value=name.value)
+            return self._scoped(name, self._token(table.this), tree.args.get("db"))
         token = self._token(tree.this)
         if isinstance(tree, exp.Literal):
             return Node(token.symbol, token.at, value=token.value)
@@ -177,6 +188,15 @@ class _Conversion:
             wanted = str(least) if least == most else f"at least {least}"
             raise filter_error(self._text, token.at, f"{token.value}() with {len(args)} arguments: expected {wanted}")
         return Node(f"{token.value}()", token.at, args)
+
+    def _scoped(self, name: Token, scope: Token, outer: exp.Expr | None) -> Node:
+        """Return a value of the user or the context, or a segment of the user: `user.segment.NAME`."""
+        if outer is None and scope.value in SCOPES:
+            return Node(scope.value, scope.at, value=name.value)
+        user = self._token(outer.this) if outer is not None else scope
+        if (user.value, scope.value) != ("user", SEGMENT):
+            raise filter_error(self._text, user.at, NAME_EXAMPLES)
+        return Node(user.value, user.at, value=f"{SEGMENT}.{name.value}")
 
     def _token(self, number: object) -> Token:
         """Return the token of a sealed leaf, and remember its position for error messages."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -11,11 +11,13 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import FilterError
+from recsys.core.schema import SEGMENTS
 from recsys.filters.lexer import filter_error
 from recsys.filters.parser import Node
 from recsys.filters.values import (
     DTYPES,
     TIMESTAMP_EXAMPLES,
+    Scalar,
     TypedValue,
     Value,
     ValueType,
@@ -26,6 +28,9 @@ from recsys.filters.values import (
 
 NOW_VALUE: Final = "now()"
 """Name that the moment of a list is bound to; no key of a context can be read by it."""
+
+SEGMENT_PREFIX: Final = "user.segment."
+"""Prefix of the names of a user's segments."""
 
 MAX_DURATION_S: Final = 86_400.0 * 366_000
 
@@ -80,9 +85,37 @@ def _unknown_column(name: str, scope: Scope) -> str:
 
 
 def bound(node: Node, scope: Scope) -> TypedValue:
-    """Return a value of the user or the context; NULL if none is bound."""
+    """Return a value of the user or the context; NULL if none is bound.
+
+    Raises:
+        FilterError: there is no such segment.
+    """
     name = f"{node.op}.{node.value}"
+    if name.startswith(SEGMENT_PREFIX) and name.removeprefix(SEGMENT_PREFIX) not in SEGMENTS:
+        raise scope.fault(node.at, _unknown_segment(name.removeprefix(SEGMENT_PREFIX)))
     return constant_value(scope.values.get(name), node.at, name)
+
+
+def _unknown_segment(name: str) -> str:
+    near = get_close_matches(name.lower(), SEGMENTS, n=1) if len(name) <= SUGGESTED_UP_TO_CHARACTERS else []
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(SEGMENTS)}"
+    return f"unknown segment {name[:SUGGESTED_UP_TO_CHARACTERS]!r}: {hint}"
+
+
+def sample_segments(names: Iterable[str]) -> dict[str, Value]:
+    """Return a value of the right type for each segment among some names, to check the types of a filter.
+
+    Args:
+        names: such as `user.segment.life_cycle` and `user.tags`.
+    """
+    found: dict[str, Value] = {}
+    for name in names:
+        dtype = SEGMENTS.get(name.removeprefix(SEGMENT_PREFIX)) if name.startswith(SEGMENT_PREFIX) else None
+        if dtype is not None:
+            inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+            sample: Scalar = "" if inner == pl.String() else True if inner == pl.Boolean() else 0.0
+            found[name] = (sample,) if isinstance(dtype, pl.List) else sample
+    return found
 
 
 def now(node: Node, scope: Scope) -> TypedValue:

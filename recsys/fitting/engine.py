@@ -257,6 +257,11 @@ class Engine:
         return self.items_table.select(pl.col("created_at").dt.epoch("s").fill_null(0)).to_series().to_numpy()
 
     @cached_property
+    def list_price(self) -> npt.NDArray[np.float32]:
+        """List price of each item, float32 (n_items,), NaN for unknown."""
+        return self.items_table["list_price"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+
+    @cached_property
     def newest(self) -> npt.NDArray[np.int32]:
         """Items whose creation is known, the newest first, int32."""
         created = self.created_at_s

@@ -45,7 +45,9 @@ class LiveEvents:
         shop = base.dataset_info
         self._base, self._catalog, self._set_aside = base, catalog, set_aside
         self._identities, self._profiles = identities, profiles
-        self._encoder = EventEncoder(shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope)
+        self._encoder = EventEncoder(
+            shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope, base.segments.channels
+        )
         self._recent = RecentEvents(base.config.history.max_events)
 
     def apply(self, events: Sequence[StoredEvent]) -> dict[str, int]:
@@ -71,6 +73,16 @@ class LiveEvents:
             return self.apply(events[:half]) | self.apply(events[half:])
         self._recent.add(keys, encoded)
         return dict(zip(keys, encoded["seq"].tolist(), strict=True))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of all events, by their numbers; those of the bundle first."""
+        return self._encoder.channels
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The users with events."""
+        return self._recent.keys
 
     def of(self, key: str) -> EventBuffer | None:
         """Return the latest events of a user, None if there are none."""

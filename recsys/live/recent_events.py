@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
+from recsys.data.channels import MAX_CHANNELS, NO_CHANNEL
 from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 from recsys.data.orders import basket_number, receipt_of
@@ -30,6 +31,9 @@ EVENT_DTYPE: Final = np.dtype(
         ("rating_weight", np.float32),
         ("event_type", np.int8),
         ("hour", np.int8),
+        ("weekday", np.int8),
+        ("channel", np.int16),
+        ("price", np.float32),
         ("by_day", np.bool_),
         ("has_receipt", np.bool_),
         ("quantity", np.float32),
@@ -56,12 +60,26 @@ class EventEncoder:
         has_hours: whether the shop's times are finer than a day; hours are unknown if not.
         mean_rating: mean of the bundle's ratings, 0 without ratings.
         receipt_scope: as `recsys.data.orders.find_scope` found it.
+        channels: names of the bundle's channels; new ones get the next numbers.
     """
 
-    def __init__(self, timezone: str, has_hours: bool, mean_rating: float, receipt_scope: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        timezone: str,
+        has_hours: bool,
+        mean_rating: float,
+        receipt_scope: tuple[str, ...] = (),
+        channels: tuple[str, ...] = (),
+    ) -> None:
         self._timezone, self._has_hours = timezone, has_hours
         self._mean_rating, self._scope = mean_rating, receipt_scope
-        self._known: dict[tuple[str | None, float], tuple[int, str]] = {}
+        self._known: dict[tuple[str | None, float], tuple[int, str, int]] = {}
+        self._channels = {name: number for number, name in enumerate(channels)}
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all channels, by their numbers."""
+        return tuple(self._channels)
 
     def encode(
         self,
@@ -87,8 +105,8 @@ class EventEncoder:
         found["at"] = [event.at for event in events]
         moments = list(zip(timezones, (found["at"] // QUARTER_S).tolist(), strict=True))
         local = {moment: self._local(*moment) for moment in set(moments)}
-        hours, days = zip(*(local[moment] for moment in moments), strict=True) if events else ((), ())
-        found["hour"] = hours
+        hours, days, weekdays = zip(*(local[moment] for moment in moments), strict=True) if events else ((), (), ())
+        found["hour"], found["weekday"] = hours, weekdays
         found["seq"] = [event.seq for event in events]
         found["item_idx"], found["event_type"] = item_idx, event_type
         found["has_receipt"] = [body.basket_id is not None for body in bodies]
@@ -101,6 +119,8 @@ class EventEncoder:
             baskets[n] = self._receipt(events[n])
         found["basket_idx"] = [basket_number(basket) for basket in baskets]
         found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
+        found["price"] = [_price(body.price) for body in bodies]
+        found["channel"] = [NO_CHANNEL if body.channel is None else self._channel(body.channel) for body in bodies]
         found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
         return found
 
@@ -108,20 +128,27 @@ class EventEncoder:
         """Return the same events of the user of a key with the hours and days of another zone."""
         buffer = buffer.copy()
         for event in buffer:
-            event["hour"], day = self._local(timezone, float(event["at"] // QUARTER_S))
+            event["hour"], day, event["weekday"] = self._local(timezone, float(event["at"] // QUARTER_S))
             if event["by_day"]:
                 event["basket_idx"] = basket_number(f"day {day} {key}")
         return buffer
 
-    def _local(self, timezone: str | None, quarter: float) -> tuple[int, str]:
-        """Return the hour and day of a quarter of an hour, in which they are constant."""
+    def _channel(self, name: object) -> int:
+        """Return the number of a channel, -1 for one too many."""
+        if not isinstance(name, str) or (name not in self._channels and len(self._channels) >= MAX_CHANNELS):
+            return NO_CHANNEL
+        return self._channels.setdefault(name, len(self._channels))
+
+    def _local(self, timezone: str | None, quarter: float) -> tuple[int, str, int]:
+        """Return the hour, day and weekday of a quarter of an hour, in which they are constant."""
         known = self._known.get((timezone, quarter))
         if known is not None:
             return known
         if len(self._known) >= MAX_MOMENTS:
             self._known.clear()
         local = datetime.fromtimestamp(quarter * QUARTER_S, ZoneInfo(timezone or self._timezone))
-        found = self._known[timezone, quarter] = (local.hour if self._has_hours else NO_HOUR), local.date().isoformat()
+        hour, day = local.hour if self._has_hours else NO_HOUR, local.date().isoformat()
+        found = self._known[timezone, quarter] = hour, day, local.isoweekday()
         return found
 
     def _receipt(self, event: StoredEvent) -> str:
@@ -152,6 +179,11 @@ class RecentEvents:
     def __len__(self) -> int:
         """Return the number of users with events."""
         return len(self._packed)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The users with events."""
+        return tuple(self._packed)
 
     def add(self, keys: Sequence[str], events: EventBuffer) -> None:
         """Add events, each to that of its user."""
@@ -184,6 +216,11 @@ class RecentEvents:
     def _latest(self, packed: bytes | bytearray) -> EventBuffer:
         """Return the latest events in order, of a copy: a buffer that an array reads cannot grow."""
         return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
+
+
+def _price(price: object) -> float:
+    """Return a price of the log, NaN for one that is no number."""
+    return _float32(price) if isinstance(price, int | float) and abs(price) <= LARGEST_FLOAT32 else math.nan
 
 
 def _float32(number: float) -> float:

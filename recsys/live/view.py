@@ -33,11 +33,13 @@ from recsys.eventlog.store import (
 from recsys.fitting.engine import Engine
 from recsys.live.catalog_overlay import CatalogOverlay
 from recsys.live.live_events import LiveEvents
+from recsys.live.live_visits import KnownLines, bundle_visits, live_visits
 from recsys.live.older_changes import outdated_parts
 from recsys.live.recent_events import joined
 from recsys.live.set_aside import SetAsideEntries, SetAsideEntry
 from recsys.live.user_changes import UserChanges
 from recsys.live.user_profiles import UserProfiles
+from recsys.segments.visits import Visits, merge_visits
 
 NO_READ_YET: Final = -1
 
@@ -233,9 +235,7 @@ class LiveView:
             until: seconds since 1970.
             last_seq: number of the last entry of the log whose events count; all if None.
         """
-        keys = self.identities.aliases_of(key)
-        if len(keys) > 1:
-            keys = tuple(each for each in keys if not self.profiles.is_opted_out(each))
+        keys = self._keys_of(key)
         buffers = [buffer for each in keys if (buffer := self._events.of(each)) is not None]
         if last_seq is not None:
             buffers = [buffer[buffer["seq"] <= last_seq] for buffer in buffers]
@@ -244,6 +244,41 @@ class LiveView:
         end = int(np.iinfo(np.int64).max)
         history = joined([self._known(each, end) for each in keys], buffers, self._base.config.history.max_events)
         return history.take(slice(0, int(history.timestamp.searchsorted(until, side="right"))))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the sales channels of all events, by their numbers; those of the bundle first."""
+        return self._events.channels
+
+    def visits(self, key: str, until: int) -> Visits:
+        """Return the visits of a user under all merged ids at or before a moment, as the visits of one user.
+
+        Args:
+            key: the root of a chain of merges.
+            until: seconds since 1970.
+        """
+        keys = self._keys_of(key)
+        known = [bundle_visits(self._base, each, self.identities.erased_at(each)).until(until) for each in keys]
+        buffers = [buffer for each in keys if (buffer := self._events.of(each)) is not None]
+        live = [buffer[buffer["at"] < until + 1] for buffer in buffers]
+        if not any(map(len, live)):
+            return known[0] if len(known) == 1 else merge_visits(known)
+        lines = KnownLines([self._known(each, until) for each in keys], live, self.history(key, until))
+        return live_visits(self._base, known, lines)
+
+    @property
+    def changed_users(self) -> frozenset[str]:
+        """Roots of all users about whom the log has an event, a change, a merge or an erasure."""
+        identities = self.identities
+        merges = dict(zip(self._base.dataset_info.merged, self._base.dataset_info.merged_into, strict=True))
+        moved = {key for pair in identities.merges.items() ^ merges.items() for key in pair}
+        changed = {*self._events.keys, *self.profiles.changed, *identities.erasures, *moved}
+        return frozenset(map(identities.target, changed)) | moved
+
+    def _keys_of(self, key: str) -> tuple[str, ...]:
+        """Return all ids of a user, the root first, without those that opted out, if there are several."""
+        keys = self.identities.aliases_of(key)
+        return keys if len(keys) == 1 else tuple(each for each in keys if not self.profiles.is_opted_out(each))
 
     def has_user_changed(self, key: str, seq: int) -> bool:
         """Return whether an entry of the log after a number may be about a user, under any merged id.

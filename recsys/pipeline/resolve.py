@@ -24,6 +24,7 @@ from recsys.filters.scope import NOW_VALUE
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView, find_user
 from recsys.pipeline.offer_view import with_offers
+from recsys.pipeline.user_segments import UserAttributes
 from recsys.retrieval.query import NO_OVERRIDES, Mask, Query, Rows, RuleOverrides
 from recsys.retrieval.user_state import UserState
 from recsys.rules.masks import Attributes, Masks, exclude_rows, resolve_overrides
@@ -123,7 +124,7 @@ def resolve(
 
     @cache
     def attributes() -> Mapping[str, Any]:
-        return _attributes(engine, key, live)
+        return _attributes(engine, key, live, request.as_of)
 
     if engine.has_offers:
         engine = with_offers(engine, request.context, request.as_of, attributes)
@@ -173,7 +174,7 @@ def _narrow(
 
 def user_attributes(engine: Engine, request: Request, live: LiveView | None) -> Mapping[str, Any]:
     """Returns the attributes of a request's user, changes since the bundle included; empty for an unknown one."""
-    return _attributes(engine, _key(request, live), live)
+    return _attributes(engine, _key(request, live), live, request.as_of)
 
 
 def _key(request: Request, live: LiveView | None) -> str | None:
@@ -182,13 +183,14 @@ def _key(request: Request, live: LiveView | None) -> str | None:
     return key if live is None or key is None else live.identities.target(key)
 
 
-def _attributes(engine: Engine, key: str | None, live: LiveView | None) -> Mapping[str, Any]:
+def _attributes(engine: Engine, key: str | None, live: LiveView | None, now: int) -> Mapping[str, Any]:
     if key is None:
         return NOTHING
     if live is not None:
-        return live.profiles.of(key)
+        return UserAttributes(live.profiles.of(key), engine, key, now, live)
     row = engine.users.row(key)
-    return engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
+    columns = engine.users_table.row(row, named=True) if row != UNKNOWN else NOTHING
+    return UserAttributes(columns, engine, key, now)
 
 
 def _distinct_latest(rows: Rows) -> Rows:

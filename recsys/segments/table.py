@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.core.ids import UNKNOWN
 from recsys.core.schema import SEGMENTS
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
@@ -20,6 +22,7 @@ from recsys.segments.life_cycle import STAGES, life_cycle
 from recsys.segments.order_stats import OrderStats
 from recsys.segments.slowing import is_slowing
 from recsys.segments.value import (
+    RFM,
     ValueLimits,
     discount_share,
     fit_value_limits,
@@ -105,46 +108,87 @@ def fit_segments(dataset: Dataset, catalog: Catalog, config: SegmentConfig, rng:
     )
 
 
-def segment_table(model: SegmentModel, shoppers: Shoppers, channels: Sequence[str] = ()) -> pl.DataFrame:
+def segment_table(
+    model: SegmentModel, shoppers: Shoppers, channels: Sequence[str] = (), names: Collection[str] = tuple(SEGMENTS)
+) -> pl.DataFrame:
     """Compute the segments of users.
 
     Args:
         model: the shop's.
         shoppers: the users.
         channels: names of the channels of the visits; those of the model if empty.
+        names: the segments to compute, of `schema.SEGMENTS`.
 
     Returns:
-        One row per user: `user_id` and the columns of `schema.SEGMENTS`; null for what is not known.
+        One row per user: `user_id` and the segments; null for what is not known.
     """
-    config, stats = model.config, OrderStats(shoppers.visits.until(shoppers.now), shoppers.created_at, shoppers.now)
-    rfm = measure_rfm(stats, config.rfm.window_days)
-    scores = rfm_scores(rfm, model.limits)
-    repeat = model.churn.repeat_probability(stats)
-    stage = life_cycle(stats, config.life_cycle)
-    visits, min_visits = stats.visits, config.habits.min_visits
-    columns: dict[str, pl.Series] = {
-        "life_cycle": _named(stage, STAGES),
-        "is_high_value": _floats(is_high_value(stats, rfm, model.limits, config.value)),
-        "n_orders": pl.Series(stats.n_orders),
-        "average_order": _floats(stats.mean_order),
-        "rfm_recency": _floats(scores[0]),
-        "rfm_frequency": _floats(scores[1]),
-        "rfm_monetary": _floats(scores[2]),
-        "discount_share": _floats(discount_share(stats, model.limits)),
-        "interests": _interests(model, shoppers),
-        "habitual_hour": _codes(habitual(visits, visits.hour, N_HOURS, min_visits, circular=True)),
-        "habitual_weekday": _codes(habitual(visits, visits.weekday - 1, N_WEEKDAYS, min_visits), first=1),
-        "habitual_channel": _named(
-            habitual(visits, visits.channel, max(len(channels or model.channels), 1), min_visits),
-            tuple(channels or model.channels),
-        ),
-        "repeat_probability": _floats(repeat),
-        "churn_probability": _floats(1 - repeat),
-        "lifetime_value": _floats(model.churn.lifetime_value(stats)),
-        "is_slowing": _floats(is_slowing(stats, config.slowing)),
-    }
+    values = SegmentValues(model, shoppers, tuple(channels or model.channels))
     ids = pl.Series("user_id", shoppers.user_ids, dtype=pl.String)
-    return pl.DataFrame([ids, *(columns[name].cast(dtype).alias(name) for name, dtype in SEGMENTS.items())])
+    return pl.DataFrame([ids, *(values.column(name).cast(SEGMENTS[name]).alias(name) for name in names)])
+
+
+@dataclass(frozen=True)
+class SegmentValues:
+    """The segments of some users, each computed when it is asked for.
+
+    Attributes:
+        model: the shop's.
+        shoppers: the users.
+        channels: names of the channels of the visits.
+    """
+
+    model: SegmentModel
+    shoppers: Shoppers
+    channels: tuple[str, ...]
+
+    def column(self, name: str) -> pl.Series:
+        """Return one segment of all users."""
+        return COLUMNS[name](self)
+
+    @cached_property
+    def stats(self) -> OrderStats:
+        """Visits and orders up to the moment."""
+        return OrderStats(self.shoppers.visits.until(self.shoppers.now), self.shoppers.created_at, self.shoppers.now)
+
+    @cached_property
+    def rfm(self) -> RFM:
+        """Recency, frequency and money."""
+        return measure_rfm(self.stats, self.model.config.rfm.window_days)
+
+    @cached_property
+    def scores(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Scores of recency, frequency and money."""
+        return rfm_scores(self.rfm, self.model.limits)
+
+    @cached_property
+    def repeat_probability(self) -> Numbers:
+        """Probability of an order within the horizon."""
+        return self.model.churn.repeat_probability(self.stats)
+
+    def habit(self, values: npt.NDArray[np.integer], n_values: int, *, circular: bool = False) -> npt.NDArray[np.int64]:
+        """Return the most frequent value of each user's visits, -1 without a habit."""
+        return habitual(self.stats.visits, values, n_values, self.model.config.habits.min_visits, circular=circular)
+
+
+COLUMNS: Final[Mapping[str, Callable[[SegmentValues], pl.Series]]] = {
+    "life_cycle": lambda of: _named(life_cycle(of.stats, of.model.config.life_cycle), STAGES),
+    "is_high_value": lambda of: _floats(is_high_value(of.stats, of.rfm, of.model.limits, of.model.config.value)),
+    "n_orders": lambda of: pl.Series(of.stats.n_orders),
+    "average_order": lambda of: _floats(of.stats.mean_order),
+    "rfm_recency": lambda of: _floats(of.scores[0]),
+    "rfm_frequency": lambda of: _floats(of.scores[1]),
+    "rfm_monetary": lambda of: _floats(of.scores[2]),
+    "discount_share": lambda of: _floats(discount_share(of.stats, of.model.limits)),
+    "interests": lambda of: _interests(of.model, of.shoppers),
+    "habitual_hour": lambda of: _codes(of.habit(of.stats.visits.hour, N_HOURS, circular=True)),
+    "habitual_weekday": lambda of: _codes(of.habit(of.stats.visits.weekday - 1, N_WEEKDAYS), first=1),
+    "habitual_channel": lambda of: _named(of.habit(of.stats.visits.channel, max(len(of.channels), 1)), of.channels),
+    "repeat_probability": lambda of: _floats(of.repeat_probability),
+    "churn_probability": lambda of: _floats(1 - of.repeat_probability),
+    "lifetime_value": lambda of: _floats(of.model.churn.lifetime_value(of.stats)),
+    "is_slowing": lambda of: _floats(is_slowing(of.stats, of.model.config.slowing)),
+}
+"""How each segment is computed, by its name."""
 
 
 def created_seconds(created_at: pl.Series) -> Numbers:
@@ -154,28 +198,25 @@ def created_seconds(created_at: pl.Series) -> Numbers:
 
 def _interests(model: SegmentModel, shoppers: Shoppers) -> pl.Series:
     """Return the list of categories of each user; null for a user without any event."""
-    touches, n_users = shoppers.touches, len(shoppers.user_ids)
-    user, category = top_interests(touches, model.interests, model.config.habits, n_users)
-    names = pl.Series(model.interests.names, dtype=pl.String).gather(pl.Series(category, dtype=pl.UInt32))
-    lists = pl.DataFrame({"user": user, "name": names}).group_by("user", maintain_order=True).agg("name")
-    rows = pl.DataFrame({"user": np.arange(n_users, dtype=np.int64)})
-    found = rows.join(lists, on="user", how="left", maintain_order="left")["name"]
-    active = np.bincount(touches.user_idx, minlength=n_users) > 0
-    empty = pl.Series([[]], dtype=pl.List(pl.String))
-    return pl.select(pl.when(pl.Series(active)).then(pl.coalesce(found, empty))).to_series()
+    touches, n_users, config = shoppers.touches, len(shoppers.user_ids), model.config.habits
+    user, category = top_interests(touches, model.interests, config, n_users)
+    rank = np.arange(len(user)) - np.searchsorted(user, user, side="left")
+    ranked = np.full((config.n_interests, n_users), UNKNOWN, np.int64)
+    ranked[rank, user] = category
+    names = pl.DataFrame([_named(row, model.interests.names).alias(str(n)) for n, row in enumerate(ranked)])
+    is_active = pl.Series(np.bincount(touches.user_idx, minlength=n_users) > 0)
+    return names.select(pl.when(is_active).then(pl.concat_list(pl.all()).list.drop_nulls())).to_series()
 
 
 def _floats(values: Numbers) -> pl.Series:
-    return pl.Series(values.astype(np.float64)).fill_nan(None)
+    return pl.Series(values.astype(np.float64), nan_to_null=True)
 
 
 def _codes(values: npt.NDArray[np.int64], first: int = 0) -> pl.Series:
     """Return codes from 0 as numbers from `first`; null for -1."""
-    return pl.select(pl.when(pl.Series(values) >= 0).then(pl.Series(values) + first)).to_series()
+    return _floats(np.where(values >= 0, values + first, np.nan))
 
 
 def _named(values: npt.NDArray[np.integer], names: Sequence[str]) -> pl.Series:
     """Return the name of each code; null for -1."""
-    return pl.Series([*names, None], dtype=pl.String).gather(
-        pl.Series(np.where(values >= 0, values, len(names)), dtype=pl.UInt32)
-    )
+    return pl.Series([*names, None], dtype=pl.String)[np.where(values >= 0, values, len(names))]

@@ -108,9 +108,7 @@ class Visits:
 
     def of_users(self, rows: npt.NDArray[np.integer]) -> Visits:
         """Return the visits of some users, in the given order."""
-        counts = np.diff(self.indptr)[rows]
-        starts = np.repeat(self.indptr[rows] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        visits = starts + np.arange(int(counts.sum()))
+        visits, counts = rows_of(self.indptr, rows)
         columns = {name: column[visits] for name, column in vars(self).items() if name in COLUMNS}
         return Visits(indptr=_starts(counts), **columns)
 
@@ -175,21 +173,40 @@ def dataset_visits(dataset: Dataset, min_discount: float) -> Visits:
 
 def stack_visits(parts: list[Visits]) -> Visits:
     """Join the visits of several groups of users, one after the other."""
+    if not parts:
+        return no_visits(0)
     counts = [np.diff(part.indptr) for part in parts]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
     return Visits(indptr=_starts(np.concatenate(counts)), **columns)
 
 
 def merge_visits(parts: list[Visits]) -> Visits:
-    """Join the visits of one user, oldest first.
+    """Join the visits of one user, oldest first; parts of one basket become one visit.
 
     Args:
         parts: visits of one user each, under any of the user's ids.
     """
     joined = stack_visits(parts)
-    order = np.argsort(joined.at, kind="stable")
-    columns = {name: getattr(joined, name)[order] for name in COLUMNS}
-    return Visits(indptr=np.array([0, len(order)], np.int64), **columns)
+    joined = _sorted(joined, np.argsort(joined.at, kind="stable"))
+    baskets, first, visit = np.unique(joined.basket_idx, return_index=True, return_inverse=True)
+    if len(baskets) == len(joined):
+        return joined
+    price = _count(visit, len(first), np.nan_to_num(joined.order_price).astype(np.float64))
+    n_priced = _count(visit, len(first), joined.n_priced)
+    merged = replace(
+        _sorted(joined, first),
+        n_lines=_count(visit, len(first), joined.n_lines).astype(np.int32),
+        n_priced=n_priced.astype(np.int32),
+        n_discounted=_count(visit, len(first), joined.n_discounted).astype(np.int32),
+        order_price=np.where(n_priced > 0, price, np.nan).astype(np.float32),
+    )
+    return _sorted(merged, np.argsort(first))
+
+
+def _sorted(visits: Visits, rows: npt.NDArray[np.int64]) -> Visits:
+    """Return some visits of a single user, in the given order."""
+    columns = {name: getattr(visits, name)[rows] for name in COLUMNS}
+    return Visits(indptr=np.array([0, len(rows)], np.int64), **columns)
 
 
 def no_visits(n_users: int) -> Visits:
@@ -199,6 +216,20 @@ def no_visits(n_users: int) -> Visits:
 
 
 DTYPES: Final = (np.int64, np.int8, np.int8, np.int16, np.int32, np.int32, np.int32, np.int32, np.float32)
+
+
+def rows_of(
+    indptr: npt.NDArray[np.int64], groups: npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows of some groups of compressed sparse rows, one group after the other, and their numbers of rows.
+
+    >>> rows_of(np.array([0, 2, 2, 5]), np.array([2, 0]))
+    (array([2, 3, 4, 0, 1]), array([3, 2]))
+    """
+    first = indptr[groups]
+    counts = indptr[groups + 1] - first
+    before = np.cumsum(counts) - counts
+    return np.repeat(first - before, counts) + np.arange(int(counts.sum())), counts
 
 
 def _distinct(
@@ -212,7 +243,7 @@ def _distinct(
 
 
 def _count(
-    rows: npt.NDArray[np.int64], n: int, weights: npt.NDArray[np.float64] | None = None
+    rows: npt.NDArray[np.int64], n: int, weights: npt.NDArray[np.generic] | None = None
 ) -> npt.NDArray[np.float64]:
     return np.bincount(rows, weights, minlength=n).astype(np.float64)
 

@@ -19,6 +19,7 @@ from serving.api import (
     impressions,
     lists,
     personal_lists,
+    users,
     versions,
 )
 from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
@@ -224,6 +225,7 @@ OPERATIONS: Final = (
     *events.OPERATIONS,
     *impressions.OPERATIONS,
     *catalog.OPERATIONS,
+    *users.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,
     *experiments.OPERATIONS,

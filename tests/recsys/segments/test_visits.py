@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.segments.visits import COLUMNS, Lines, Visits, dataset_visits, group_visits, no_visits, stack_visits
+from recsys.segments.visits import (
+    COLUMNS,
+    Lines,
+    Visits,
+    dataset_visits,
+    group_visits,
+    no_visits,
+    rows_of,
+    stack_visits,
+)
 from tests.recsys.segments.histories import NOW, shop_of, visits_of
 
 AGES = st.lists(st.lists(st.floats(0, 500), max_size=6), min_size=1, max_size=6)
@@ -87,3 +96,12 @@ def test_a_shop_of_views_has_visits_without_orders() -> None:
     assert not views.is_order.any()
     assert orders.is_order.all()
     assert orders.n_discounted.tolist() == [1, 1, 1]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
+def test_rows_of_groups_are_those_of_slices(counts: list[int], data: st.DataObject) -> None:
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    groups = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=5))
+    rows, sizes = rows_of(indptr, np.array(groups, np.int64))
+    assert rows.tolist() == [row for group in groups for row in range(indptr[group], indptr[group + 1])]
+    assert sizes.tolist() == [counts[group] for group in groups]
