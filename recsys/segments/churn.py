@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
+from recsys.core.errors import ConfigError
 from recsys.data.dataset import DAY_S
 from recsys.segments.churn_evaluation import NOT_EVALUATED, ChurnEvaluation, evaluate_candidates
 from recsys.segments.config import ChurnConfig
@@ -100,6 +101,33 @@ def fit_churn(
         config: settings.
         rng: draws samples of buyers.
     """
+    model, past = _fit_value(visits, created_at, end, config, rng), list[PastMoment]()
+    if model.serves:
+        past = _past(visits, created_at, end, config)
+    if not _can_learn(past, config):
+        return model
+    chosen, evaluation = _choose(past, config, rng)
+    return replace(_serving(model, chosen, past, config, rng), evaluation=evaluation)
+
+
+def fit_candidate(
+    name: Candidate, visits: Visits, created_at: Numbers, end: int, config: ChurnConfig, rng: np.random.Generator
+) -> ChurnModel:
+    """Fit one of the candidates on all of the past, whether or not it predicts best; see `fit_churn`.
+
+    Raises:
+        ConfigError: the past is too short to learn from.
+    """
+    model, past = _fit_value(visits, created_at, end, config, rng), _past(visits, created_at, end, config)
+    if not _can_learn(past, config):
+        raise ConfigError(f"{name} cannot be fitted: the past is too short or has too few buyers")
+    return _serving(model, name, past, config, rng)
+
+
+def _fit_value(
+    visits: Visits, created_at: Numbers, end: int, config: ChurnConfig, rng: np.random.Generator
+) -> ChurnModel:
+    """Fit what needs no past moments: rates and prices; the unfitted model without orders before the last moment."""
     now = OrderStats(visits, created_at, end)
     if not (now.n_orders > 0).any():
         return ChurnModel()
@@ -109,15 +137,16 @@ def fit_churn(
     n, mean = _priced(now)
     kept = _sample(np.flatnonzero(n > 0), MAX_FITTED, rng)
     prices = fit_gamma_gamma(n[kept], mean[kept])
-    model = ChurnModel("mbg_nbd", config.horizon_days, config.lifetime_days, mbg_nbd, prices)
-    past = _past(visits, created_at, end, config)
-    if len(past) < 2 or not _can_learn(past, config):
-        return model
-    rates = [_fit_rates(past[n].stats, rng) for n in range(2)]
-    chosen, evaluation = _choose(past, rates, config, rng)
-    moments = past[:1] if chosen == "mbg_nbd" else past
-    logistic = _fit(chosen, moments, rates[0], config, rng)
-    return ChurnModel(chosen, config.horizon_days, config.lifetime_days, mbg_nbd, prices, logistic, evaluation)
+    return ChurnModel("mbg_nbd", config.horizon_days, config.lifetime_days, mbg_nbd, prices)
+
+
+def _serving(
+    model: ChurnModel, name: Candidate, past: list[PastMoment], config: ChurnConfig, rng: np.random.Generator
+) -> ChurnModel:
+    """Return the model with a candidate that is fitted on all past moments, the latest one included."""
+    moments = past[:1] if name == "mbg_nbd" else past
+    rates = _fit_rates(past[0].stats, rng) if name == "mbg_nbd" else MBGNBD()
+    return replace(model, serves=name, logistic=_fit(name, moments, rates, config, rng))
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,8 @@ def _past(visits: Visits, created_at: Numbers, end: int, config: ChurnConfig) ->
 
 def _can_learn(past: list[PastMoment], config: ChurnConfig) -> bool:
     """Return whether the latest moment and the earlier ones have enough buyers of both kinds."""
+    if len(past) < 2:
+        return False
     groups = past[0].has_ordered, np.concatenate([each.has_ordered for each in past[1:]]), past[1].has_ordered
     return all(
         len(group) >= config.min_buyers and MIN_PER_CLASS <= group.sum() <= len(group) - MIN_PER_CLASS
@@ -158,11 +189,10 @@ def _can_learn(past: list[PastMoment], config: ChurnConfig) -> bool:
     )
 
 
-def _choose(
-    past: list[PastMoment], rates: list[MBGNBD], config: ChurnConfig, rng: np.random.Generator
-) -> tuple[Candidate, ChurnEvaluation]:
+def _choose(past: list[PastMoment], config: ChurnConfig, rng: np.random.Generator) -> tuple[Candidate, ChurnEvaluation]:
     """Fit each candidate before the latest moment and compare them there."""
     latest, predicted = past[0], {}
+    rates = [_fit_rates(past[n].stats, rng) for n in range(2)]
     for name in CANDIDATES:
         earlier = past[1:2] if name == "mbg_nbd" else past[1:]
         model = _fit(name, earlier, rates[1], config, rng)
