@@ -71,7 +71,11 @@ def measure(options: argparse.Namespace) -> list[Result]:
         case, goals = name, {}
         if name == "chosen":
             case = f"chosen: {model.serves}"
-            values |= {"calibration_error": found.calibration_error, "churn_rate": found.churn_rate, "fit_cpu_s": seconds}
+            values |= {
+                "calibration_error": found.calibration_error,
+                "churn_rate": found.churn_rate,
+                "fit_cpu_s": seconds,
+            }
             goals = {"auc": (">=", MIN_AUC), "gain_low": (">=", 0.0), "fit_cpu_s": ("<=", MAX_SECONDS)}
         results.append(Result("churn", case, values, goals))
     return results

@@ -104,19 +104,19 @@ def _touches(engine: Engine, rows: npt.NDArray[np.integer], now: int) -> Touches
     user = np.repeat(np.arange(len(rows)), counts)
     kept = history.seconds[events] <= now - history.start_at
     events = events[kept]
-    return Touches(user[kept], history.item_idx[events], history.event_type[events])
+    return Touches(user[kept], engine.catalog.item_type[history.item_idx[events]], history.event_type[events])
 
 
 def _live_shoppers(live: LiveView, keys: list[str], now: int, names: Collection[str]) -> Shoppers:
     """Return what bundle and live log know about some users up to a moment."""
     histories = [live.history(key, now) if "interests" in names else NO_HISTORY for key in keys]
-    empty = np.empty(0, np.int64)
+    empty, item_type = np.empty(0, np.int64), live.engine.catalog.item_type
     return Shoppers(
         user_ids=keys,
         visits=stack_visits([live.visits(key, now) for key in keys]),
         touches=Touches(
             np.repeat(np.arange(len(keys)), [len(history) for history in histories]),
-            np.concatenate([*(history.item_idx for history in histories), empty.astype(np.int32)]),
+            np.concatenate([*(item_type[history.item_idx] for history in histories), empty.astype(np.int32)]),
             np.concatenate([*(history.event_type for history in histories), empty.astype(np.int8)]),
         ),
         created_at=np.array([_created(live.profiles.of(key)) for key in keys], np.float64),

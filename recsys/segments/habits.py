@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -28,13 +28,20 @@ class InterestModel:
 
     Attributes:
         names: path of each category, levels joined by " > ".
-        of_item: int32 (n_items,), category of each item, -1 for unknown.
+        of_type: int32 (n_types,), category of each product type.
         share: float64 (n_categories,), share of all weighted events.
     """
 
     names: tuple[str, ...] = ()
-    of_item: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    of_type: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     share: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    def categories(self, item_type: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Return the category of each product type, int32 (n,), -1 for an unknown type and one that is new."""
+        found = np.full(len(item_type), UNKNOWN, np.int32)
+        known = (item_type >= 0) & (item_type < len(self.of_type))
+        found[known] = self.of_type[item_type[known]]
+        return found
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,12 @@ class Touches:
 
     Attributes:
         user_idx: int, row of the user.
-        item_idx: int32, row of the item.
+        item_type: int32, product type of the item, -1 for unknown.
         event_type: int8.
     """
 
     user_idx: npt.NDArray[np.integer]
-    item_idx: npt.NDArray[np.int32]
+    item_type: npt.NDArray[np.int32]
     event_type: npt.NDArray[np.int8]
 
     @property
@@ -63,12 +70,11 @@ def fit_interests(touches: Touches, catalog: Catalog) -> InterestModel:
     labels = [name.rpartition(PATH_SEPARATOR)[0] or name for name in catalog.type_names]
     names = tuple(sorted(set(labels)))
     code = {name: number for number, name in enumerate(names)}
-    of_type = np.array([*(code[label] for label in labels), UNKNOWN], np.int32)
-    of_item = of_type[catalog.item_type]
-    category = of_item[touches.item_idx]
+    model = InterestModel(names, np.array([code[label] for label in labels], np.int32))
+    category = model.categories(touches.item_type)
     known = category >= 0
     count = np.bincount(category[known], touches.weight[known], minlength=len(names))
-    return InterestModel(names, of_item, count / max(count.sum(), 1e-12))
+    return replace(model, share=count / max(count.sum(), 1e-12))
 
 
 def top_interests(
@@ -88,9 +94,7 @@ def top_interests(
     Returns:
         The user of each interest, int64 ascending, and its category, int32, the highest score first.
     """
-    is_known = touches.item_idx < len(model.of_item)  # an item since the bundle has no category before the next one
-    category = np.full(len(touches.item_idx), UNKNOWN, np.int32)
-    category[is_known] = model.of_item[touches.item_idx[is_known]]
+    category = model.categories(touches.item_type)
     kept = category >= 0
     weight = touches.weight[kept]
     pair = touches.user_idx[kept].astype(np.int64) * max(len(model.names), 1) + category[kept]

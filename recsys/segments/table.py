@@ -96,7 +96,7 @@ def fit_segments(dataset: Dataset, catalog: Catalog, config: SegmentConfig, rng:
     stats = OrderStats(visits, created_at, dataset.end)
     has_discounts = bool(dataset.catalog["list_price"].is_not_null().any())
     events = dataset.events
-    touches = Touches(events.user_idx, events.item_idx, events.event_type)
+    touches = Touches(events.user_idx, catalog.item_type[events.item_idx], events.event_type)
     return SegmentModel(
         config=config,
         visits=visits,

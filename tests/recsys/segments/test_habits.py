@@ -37,9 +37,12 @@ CATALOG = _catalog([0, 1, 2, -1], ("Food > Tea > Green", "Food > Tea > Black", "
 
 
 def test_the_category_is_the_level_above_the_type() -> None:
-    model = fit_interests(_touches([(0, 0, PURCHASE), (1, 1, PURCHASE), (1, 2, VIEW), (1, 2, VIEW)]), CATALOG)
+    model = fit_interests(
+        _touches([(2, -1, PURCHASE), (0, 0, PURCHASE), (1, 1, PURCHASE), (1, 2, VIEW), (1, 2, VIEW)]), CATALOG
+    )
     assert model.names == ("Food > Tea", "Toys")
-    assert model.of_item.tolist() == [0, 0, 1, -1]
+    assert model.of_type.tolist() == [0, 0, 1]
+    assert model.categories(np.array([-1, 2, 3], np.int32)).tolist() == [-1, 1, -1]
     assert model.share.tolist() == pytest.approx([2 / 2.5, 0.5 / 2.5])
 
 
@@ -59,7 +62,7 @@ def test_the_best_categories_come_first_and_are_few() -> None:
     assert category.tolist() == [1, 3]
 
 
-def test_new_items_and_empty_models_have_no_interests() -> None:
+def test_new_types_and_empty_models_have_no_interests() -> None:
     for model in (InterestModel(), InterestModel(("a",), np.zeros(1, np.int32), np.ones(1))):
         user, category = top_interests(_touches([(0, 7, PURCHASE)] * 9), model, HabitConfig(), 1)
         assert (len(user), len(category)) == (0, 0)

@@ -26,7 +26,7 @@ def _fit(dataset: Dataset) -> SegmentModel:
 def shoppers_of(dataset: Dataset, model: SegmentModel) -> Shoppers:
     events = dataset.events
     events = events.take(events.user_idx >= 0)
-    touches = Touches(events.user_idx, events.item_idx, events.event_type)
+    touches = Touches(events.user_idx, read_catalog(dataset.catalog).item_type[events.item_idx], events.event_type)
     return Shoppers(
         dataset.users.ids, model.visits, touches, created_seconds(dataset.profiles["created_at"]), dataset.end
     )
@@ -101,7 +101,7 @@ def test_one_user_alone_is_a_row_of_the_table(shop_dataset: Dataset) -> None:
     for row in range(0, len(shop_dataset.users), 7):
         kept = shoppers.touches.user_idx == row
         touches = Touches(
-            np.zeros(kept.sum(), np.int64), shoppers.touches.item_idx[kept], shoppers.touches.event_type[kept]
+            np.zeros(kept.sum(), np.int64), shoppers.touches.item_type[kept], shoppers.touches.event_type[kept]
         )
         alone = Shoppers(
             [shoppers.user_ids[row]],
