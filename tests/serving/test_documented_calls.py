@@ -19,7 +19,9 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 HOST: Final = "http://127.0.0.1:8000"
 BLOCK: Final = re.compile(r"^```console\n(.*?)^```\n(?:```json\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-FREE: Final = {"values", "scores", "features", "removed", "titles", "metrics", "reasons", "remains", "interests", "tags"}
+FREE: Final = frozenset(
+    {"values", "scores", "features", "removed", "titles", "metrics", "reasons", "remains", "interests", "tags"}
+)
 """Fields whose content depends on the data."""
 
 ITEMS: Final = ("1082185", "1029743", "1098066", "826249", "1106523")
