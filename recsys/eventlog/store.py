@@ -103,7 +103,6 @@ class HistoryColumns(msgspec.Struct, frozen=True, gc=False):
     store: Any = None
     region: Any = None
     channel: Any = None
-    price: Any = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

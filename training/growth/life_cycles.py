@@ -37,7 +37,7 @@ def stages(recommender: Recommender | None, as_of: datetime) -> tuple[StageFigur
     """Count the users of each stage at a moment, the largest first; None without a bundle that has segments."""
     if recommender is None or not recommender.engine.segments.is_fitted:
         return None
-    known = recommender.segments(as_of).filter(pl.col(LIFE_CYCLE).is_not_null())
+    known = recommender.segments(as_of=as_of).filter(pl.col(LIFE_CYCLE).is_not_null())
     value = pl.col("lifetime_value")
     counted = known.group_by(LIFE_CYCLE).agg(
         pl.len(),
@@ -54,5 +54,5 @@ def stage_of_people(recommender: Recommender | None, as_of: datetime) -> pl.Data
     """Return `person`, as `history.person_of` numbers them, and `life_cycle` at a moment; None without segments."""
     if recommender is None or not recommender.engine.segments.is_fitted:
         return None
-    named = recommender.segments(as_of).with_columns(pl.lit(None, pl.String).alias("visitor_id"))
+    named = recommender.segments(as_of=as_of).with_columns(pl.lit(None, pl.String).alias("visitor_id"))
     return named.select(person_of(), LIFE_CYCLE)

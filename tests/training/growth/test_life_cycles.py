@@ -23,7 +23,7 @@ def recommender(shop_models: Path) -> Recommender:
 def test_every_user_is_in_one_stage(recommender: Recommender) -> None:
     as_of = datetime.fromtimestamp(recommender.data_end, UTC)
     found = stages(recommender, as_of)
-    table = recommender.segments(as_of).drop_nulls("life_cycle")
+    table = recommender.segments(as_of=as_of).drop_nulls("life_cycle")
     assert found is not None
     assert sum(each.people for each in found) == len(table)
     assert [each.people for each in found] == sorted((each.people for each in found), reverse=True)
