@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -95,6 +95,20 @@ class Replay:
     target_items: tuple[int, ...]
     shown: tuple[int, ...]
     support_rank: tuple[int, ...]
+
+
+class ReplayedOrder(NamedTuple):
+    """A list that was made again.
+
+    Attributes:
+        rows: of its items.
+        drawn_from: rows of all items in the order before the draw; None without a draw.
+        user_key: of the draw; "" for users without events.
+    """
+
+    rows: list[int]
+    drawn_from: list[int] | None
+    user_key: str
 
 
 def counterfactual(
@@ -201,38 +215,33 @@ def _random_lists(recommender: Recommender, store: EventStore, name: str) -> tup
 
 def _replay(recommender: Recommender, placement: Placement, changed: Placement, shown: LoggedList) -> Replay | str:
     """Both orders of one list, or why it is left out: the replay must show what the log has."""
-    if not _is_known(recommender, shown):
+    logged = _order(recommender, placement, shown)
+    if logged is not None and not logged.user_key:
         return "of users without events"
-    logged, target = (_order(recommender, each, shown) for each in (placement, changed))
-    if logged is None or target is None or logged[1] is None or list(shown.item_ids) != _ids(recommender, logged[0]):
+    if logged is None or logged.drawn_from is None or list(shown.item_ids) != _ids(recommender, logged.rows):
         return NOT_REPRODUCED
-    base = logged[1]
-    target_list, target_base = target
-    order = target_list if target_base is None else target_base
+    target = _order(recommender, changed, shown)
+    if target is None:
+        return NOT_REPRODUCED
+    base = logged.drawn_from
+    order = target.rows if target.drawn_from is None else target.drawn_from
     k = len(shown.item_ids)
     rank_of, target_rank = ({row: n for n, row in enumerate(rows, 1)} for rows in (base, order))
-    if not all(row in rank_of for row in logged[0]):
+    if not all(row in rank_of for row in logged.rows):
         return NOT_REPRODUCED  # it was filled with items that were not drawn
     return Replay(
-        tuple(rank_of[row] for row in logged[0]),
-        tuple(target_rank.get(row, 0) for row in logged[0]),
+        tuple(rank_of[row] for row in logged.rows),
+        tuple(target_rank.get(row, 0) for row in logged.rows),
         len(base),
         len(order),
         tuple(order[:k]),
-        tuple(logged[0]),
+        tuple(logged.rows),
         tuple(rank_of.get(row, 0) for row in order[:k]),
     )
 
 
-def _is_known(recommender: Recommender, shown: LoggedList) -> bool:
-    request = Request("popular", shown.at, **shown.user)  # type: ignore[arg-type]
-    return bool(resolve_request(recommender.current, request, live=recommender.live)[1].query.user_key)
-
-
-def _order(
-    recommender: Recommender, placement: Placement, shown: LoggedList
-) -> tuple[list[int], list[int] | None] | None:
-    """The rows of a list, and those of all items in the order before the draw, None without a draw."""
+def _order(recommender: Recommender, placement: Placement, shown: LoggedList) -> ReplayedOrder | None:
+    """The list that a placement gives for the moment of a logged one; None where the request is refused."""
     request = Request(
         placement.name,
         shown.at,
@@ -248,7 +257,8 @@ def _order(
         return None
     ranking = rank(resolved, state)
     before = next((each.before for each in ranking.records if each.stage == ROTATION_STAGE), None)
-    return ranking.item_idx.tolist(), None if before is None else before.tolist()
+    drawn_from = None if before is None else before.tolist()
+    return ReplayedOrder(ranking.item_idx.tolist(), drawn_from, state.query.user_key)
 
 
 def _as_arrays(

@@ -22,7 +22,7 @@ from recsys.rules.placement_registry import PlacementRegistry
 from training.counterfactual import MIN_LISTS, counterfactual
 
 RANDOM = replace(PLACEMENTS["popular"], rotation=0.6, limit=4)
-N_LISTS = 600
+N_LISTS = 400
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_lists_that_cannot_be_used_are_counted(
 
 
 def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, recommender: Recommender) -> None:
-    write(store, recommender, set())
+    write(store, recommender, set(), 120)
     ids = popular(recommender, 100)[40:44]
     far = replace(RANDOM, rotation=0.0, pins=tuple(Pin(item, rank) for rank, item in enumerate(ids, 1)))
     report = counterfactual(recommender, store, "popular", far)
@@ -140,12 +140,12 @@ def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, r
 
 
 def test_a_sample_of_many_lists_is_replayed(store: SqliteStore, recommender: Recommender) -> None:
-    write(store, recommender, set(popular(recommender, 2)), 300)
+    write(store, recommender, set(popular(recommender, 2)), 150)
     done: list[float] = []
     report = counterfactual(
-        recommender, store, "popular", RANDOM, max_lists=120, on_progress=lambda _, share=0.0: done.append(share)
+        recommender, store, "popular", RANDOM, max_lists=110, on_progress=lambda _, share=0.0: done.append(share)
     )
-    assert report.counts["used"] == 120
+    assert report.counts["used"] == 110
     assert done[-1] == 1
     logged, *others = report.estimates
     assert all(each.value == pytest.approx(logged.value) for each in others if each.estimator != "doubly_robust")

@@ -80,7 +80,7 @@ def test_as_of_is_between_1970_and_the_servers_clock(client: Client) -> None:
 
 
 def test_a_placement_must_exist_and_have_the_anchor(snapshot: Snapshot) -> None:
-    assert frozenset({"item", "user", "none"}) == ALL_ANCHORS
+    assert frozenset({"item", "user", "none", "any"}) == ALL_ANCHORS
     check_placement(snapshot, "similar", ALL_ANCHORS)
     for name in ("similar", "no such list", "x" * 1000):
         with pytest.raises(InvalidRequestError) as caught:
