@@ -95,12 +95,14 @@ def fit_churn(
     smallest log loss serves.
 
     Args:
-        visits: visits of all users.
+        visits: visits of all users; of many, a random sample is learned from.
         created_at: float64 (n_users,), seconds since 1970, NaN for unknown.
         end: last moment of the data, seconds since 1970.
         config: settings.
         rng: draws samples of buyers.
     """
+    users = _sample(np.arange(visits.n_users), config.max_users, rng)
+    visits, created_at = visits.of_users(users), created_at[users]
     model, past = _fit_value(visits, created_at, end, config, rng), list[PastMoment]()
     if model.serves:
         past = _past(visits, created_at, end, config)
@@ -146,7 +148,7 @@ def _serving(
     """Return the model with a candidate that is fitted on all past moments, the latest one included."""
     moments = past[:1] if name == "mbg_nbd" else past
     rates = _fit_rates(past[0].stats, rng) if name == "mbg_nbd" else MBGNBD()
-    return replace(model, serves=name, logistic=_fit(name, moments, rates, config, rng))
+    return replace(model, serves=name, logistic=_fit(name, moments, rates, config))
 
 
 @dataclass(frozen=True)
@@ -195,19 +197,16 @@ def _choose(past: list[PastMoment], config: ChurnConfig, rng: np.random.Generato
     rates = [_fit_rates(past[n].stats, rng) for n in range(2)]
     for name in CANDIDATES:
         earlier = past[1:2] if name == "mbg_nbd" else past[1:]
-        model = _fit(name, earlier, rates[1], config, rng)
+        model = _fit(name, earlier, rates[1], config)
         predicted[name] = model.probability(_inputs(name, latest.stats, rates[0], config.horizon_days))
     evaluation = evaluate_candidates({name: 1 - each for name, each in predicted.items()}, ~latest.has_ordered, rng)
     return CANDIDATES[CANDIDATES.index(evaluation.best)], evaluation
 
 
-def _fit(
-    name: Candidate, past: list[PastMoment], rates: MBGNBD, config: ChurnConfig, rng: np.random.Generator
-) -> LogisticModel:
+def _fit(name: Candidate, past: list[PastMoment], rates: MBGNBD, config: ChurnConfig) -> LogisticModel:
     inputs = np.concatenate([_inputs(name, each.stats, rates, config.horizon_days) for each in past])
     labels = np.concatenate([each.has_ordered for each in past])
-    rows = _sample(np.arange(len(labels)), config.max_rows, rng)
-    return fit_logistic(inputs[rows], labels[rows])
+    return fit_logistic(inputs, labels)
 
 
 def _inputs(name: Candidate, stats: OrderStats, rates: MBGNBD, horizon_days: float) -> Numbers:

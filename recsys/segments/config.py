@@ -113,14 +113,14 @@ class ChurnConfig:
         horizon_days: a user who does not order within this number of days churns.
         n_cutoffs: past moments whose buyers the models learn from; the latest one chooses the model.
         min_buyers: buyers without which nothing is learned from past moments.
-        max_rows: buyers of past moments that are learned from, a random sample of them.
+        max_users: users that are learned from, a random sample of all.
         lifetime_days: days whose expected orders make the lifetime value.
     """
 
     horizon_days: PositiveFloat = 28.0
     n_cutoffs: Annotated[int, Meta(ge=2, le=50)] = 6
     min_buyers: PositiveInt = 50
-    max_rows: PositiveInt = 200_000
+    max_users: PositiveInt = 100_000
     lifetime_days: PositiveFloat = 365.0
 
 

@@ -16,6 +16,9 @@ from recsys.segments.visits import Visits
 
 N_HOURS: Final = 24
 N_WEEKDAYS: Final = 7
+CELLS: Final = 4_000_000
+"""Counts of users and values that are kept at a time."""
+
 TOUCH_WEIGHT: Final = 0.25
 """Weight of an event that is no purchase."""
 
@@ -125,19 +128,15 @@ def habitual(
         circular: whether half of the visits at the values before and after count too, as for hours; of two values
             with equal counts the lower one wins.
     """
-    known = values >= 0
-    pair = visits.user_idx[known] * n_values + values[known]
-    pairs, count = np.unique(pair, return_counts=True)
-    user, value = pairs // n_values, pairs % n_values
-    n_visits = np.bincount(user, count, minlength=visits.n_users)
-    score = count.astype(np.float64)
-    if circular:
-        for step in (1, -1):
-            near = user * n_values + (value + step) % n_values
-            at = np.minimum(np.searchsorted(pairs, near), max(len(pairs) - 1, 0))
-            score += 0.5 * np.where(pairs[at] == near, count[at], 0) if len(pairs) else 0
-    order = np.lexsort((-value, score, user))  # the best of each user comes last
     found = np.full(visits.n_users, UNKNOWN, np.int64)
-    found[user[order]] = value[order]
-    found[n_visits < min_visits] = UNKNOWN
+    step = max(CELLS // n_values, 1)
+    for first in range(0, visits.n_users, step):
+        last = min(first + step, visits.n_users)
+        part = slice(int(visits.indptr[first]), int(visits.indptr[last]))
+        known = values[part] >= 0
+        cell = (visits.user_idx[part][known] - first) * n_values + values[part][known]
+        count = np.bincount(cell, minlength=(last - first) * n_values).reshape(-1, n_values)
+        near = np.roll(count, 1, axis=1) + np.roll(count, -1, axis=1) if circular else 0
+        best = np.where(count > 0, count + 0.5 * near, 0).argmax(axis=1)
+        found[first:last] = np.where(count.sum(axis=1) >= min_visits, best, UNKNOWN)
     return found

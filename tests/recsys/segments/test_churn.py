@@ -46,6 +46,17 @@ def test_users_who_stopped_are_found() -> None:
     assert model.evaluation.calibration_error < 0.05
 
 
+def test_a_sample_of_the_users_teaches_the_same() -> None:
+    ages, has_stopped = stopped_shop(1500, np.random.default_rng(7))
+    visits = visits_of(ages)
+    config, nothing = ChurnConfig(max_users=400), np.full(visits.n_users, np.nan)
+    model = fit_churn(visits, nothing, NOW, config, np.random.default_rng(0))
+    stats = _stats(visits)
+    buyers = stats.n_orders > 0
+    assert model.evaluation.n_buyers <= 400
+    assert roc_auc(1 - model.repeat_probability(stats)[buyers], has_stopped[buyers]) > 0.93
+
+
 def test_equal_users_of_whom_nobody_stopped_are_not_told_apart() -> None:
     rng = np.random.default_rng(8)
     visits = visits_of(poisson_ages(1500, np.full(1500, 0.1), DAYS, rng))
