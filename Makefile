@@ -31,7 +31,8 @@ train: $(VENV)/.run ## prepare the demo data and train, without serving
 	$(RECSYS) demo-data --out $(DATA)
 	$(RECSYS) train --data $(DATA) --models $(MODELS) --if-changed
 
-growth: train ## write what a growth team reads of the demo: the reports of retention and growth, and next week's push plan, beside DATA
+growth: train ## write what a growth team reads of the demo: segments, the reports of retention and growth, and next week's push plan, beside DATA
+	$(RECSYS) segments --models $(MODELS) --out $(DATA)-segments.parquet --report $(DATA)-segments.html
 	$(RECSYS) report retention --data $(DATA) --models $(MODELS) --out $(DATA)-retention.html --json $(DATA)-retention.json
 	$(RECSYS) report growth --data $(DATA) --models $(MODELS) --out $(DATA)-growth.html --json $(DATA)-growth.json
 	$(RECSYS) push plan --models $(MODELS) --data $(DATA) --out $(DATA)-plan
