@@ -48,7 +48,7 @@ def segments(
         require_page()
     recommender = Recommender.open(models, live_log=live_log)
     moment = parse_moment(as_of, "--as-of") if as_of else datetime.fromtimestamp(recommender.latest, UTC)
-    found = report_segments(recommender, recommender.segments(moment), moment.isoformat(), out)
+    found = report_segments(recommender, recommender.segments(as_of=moment), moment.isoformat(), out)
     if report is not None:
         write_page(found, report)
     show_json(found.to_dict()) if as_json else _show(found)

@@ -34,7 +34,7 @@ from recsys.pipeline.explain import Explanation, explain
 from recsys.pipeline.offer_view import offer_context_key
 from recsys.pipeline.recommend import RankedResult, recommend_with_trace
 from recsys.pipeline.resolve import user_attributes
-from recsys.pipeline.user_segments import all_segments
+from recsys.pipeline.user_segments import all_segments, segments_of
 from recsys.retrieval.audience import audience_scores
 from recsys.retrieval.block_search import BlockSearch
 from recsys.rules.loader import read_placements
@@ -358,13 +358,17 @@ class Recommender:
             )
         return lists
 
-    def segments(self, as_of: datetime | None = None) -> pl.DataFrame:
-        """Returns the segments of all users who did not opt out: `user_id` and the columns of `schema.SEGMENTS`.
+    def segments(self, user_ids: Iterable[str] | None = None, as_of: datetime | None = None) -> pl.DataFrame:
+        """Returns one row per user who did not opt out: `user_id` and the columns of `schema.SEGMENTS`.
 
         Args:
+            user_ids: the shop's ids, of which unknown ones have no row; all users if not given.
             as_of: an aware moment; that of the latest known event if not given.
         """
-        return all_segments(self.engine, self._moment(as_of), self.live)
+        moment = self._moment(as_of)
+        if user_ids is None:
+            return all_segments(self.engine, moment, self.live)
+        return segments_of(self.engine, checked_ids("user_ids", user_ids), moment, self.live)
 
     def examples(self) -> SampleIds:
         """Returns a user with a longer history than nine in ten, and the best seller."""

@@ -11,6 +11,7 @@ import pytest
 from recsys.core.errors import ConfigError
 from recsys.core.schema import SEGMENTS
 from recsys.pipeline.recommender import Recommender
+from tests.shop import USERS_WITH_HISTORY
 from training.segment_report import check_out, report_segments, write_segments
 
 ROWS = [
@@ -50,5 +51,10 @@ def test_other_endings_are_refused() -> None:
 
 def test_the_segments_of_a_bundle_follow_the_moment(shop_models: Path) -> None:
     recommender = Recommender.of_bundle(shop_models)
-    early = recommender.segments(datetime(2024, 3, 20, tzinfo=UTC))
+    early = recommender.segments(as_of=datetime(2024, 3, 20, tzinfo=UTC))
     assert set(early["life_cycle"].drop_nulls()) <= {"new_visitor", "new_week", "new_month"}
+    some = recommender.segments([USERS_WITH_HISTORY[3], "nobody", USERS_WITH_HISTORY[1]])
+    assert some["user_id"].to_list() == [USERS_WITH_HISTORY[3], USERS_WITH_HISTORY[1]]
+    whole = recommender.segments()
+    for user_id in some["user_id"]:
+        assert some.filter(user_id=user_id).equals(whole.filter(user_id=user_id))
