@@ -193,7 +193,7 @@ def _show_sets(sets: tuple[ItemSet, ...], recommender: Recommender) -> None:
             ", ".join(item.item_id for item in each.items),
             " + ".join(recommender.title(item.item_id) for item in each.items),
             each.support,
-            each.lift,
+            f"{each.lift:,.1f}",
             None if each.total_price is None else f"{each.total_price:,.2f}",
             "; ".join(reason.text for reason in each.reasons),
         )

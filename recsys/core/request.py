@@ -159,7 +159,7 @@ class ItemSet:
     Attributes:
         rank: 1 for the first set.
         score: what the sets are ordered by; comparable within one response only.
-        items: 2 to 4 items, those that the list is for included.
+        items: 2 to 4 items: those that the list is for, then the dearest first.
         support: number of baskets with all of them.
         lift: these baskets over the number that chance would give.
         total_price: sum of the prices, null where one is not known.

@@ -49,7 +49,7 @@ def rank_sets(placement: Placement, state: UserState) -> Ranking:
         state: the user and the query.
 
     Returns:
-        The items of the sets that are not seeds, with the set of each.
+        The items of the sets that are not seeds, the dearest of a set first, with the set of each.
     """
     query = state.query
     if not query.is_open or not len(state.engine.item_sets):
@@ -64,7 +64,7 @@ def rank_sets(placement: Placement, state: UserState) -> Ranking:
     sets = sets.take(kept)
     score = _scores(state, sets, None if is_best else wanted)
     first = _without_repeats(state, sets, np.argsort(-score, kind="stable"), query.limit + query.n_lookahead)
-    rows = sets.item_idx[first]
+    rows = _dearest_first(state, sets.item_idx[first])
     is_new = (rows != NO_ITEM) & ~np.isin(rows, query.seeds)
     number = np.nonzero(is_new)[0]
     source = BEST_SETS_SOURCE if is_best else SETS_SOURCE
@@ -93,7 +93,7 @@ def describe_sets(state: UserState, ranking: Ranking, reasons: Sequence[ItemReas
     found = []
     for rank, position in enumerate(np.sort(first).tolist(), 1):
         number = int(ranking.set_idx[position])
-        rows = engine.item_sets.item_idx[number]
+        rows = _dearest_first(state, engine.item_sets.item_idx[number][None])[0]
         rows = rows[rows != NO_ITEM]
         prices = [None if np.isnan(price) else float(str(price)) for price in engine.catalog.price[rows]]
         known = [price for price in prices if price is not None]
@@ -109,6 +109,14 @@ def describe_sets(state: UserState, ranking: Ranking, reasons: Sequence[ItemReas
             )
         )
     return tuple(found)
+
+
+def _dearest_first(state: UserState, rows: Rows) -> Rows:
+    """The items of each set in the order of the answer: those that the list is for, then by price, dearest first."""
+    price = np.nan_to_num(state.engine.catalog.price[rows], nan=-1.0)
+    price = np.where(np.isin(rows, state.query.seeds), np.inf, np.where(rows == NO_ITEM, -np.inf, price))
+    ordered: Rows = np.take_along_axis(rows, np.argsort(-price, axis=1, kind="stable"), axis=1)
+    return ordered
 
 
 @dataclass(frozen=True)

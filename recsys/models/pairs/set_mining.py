@@ -210,13 +210,13 @@ class _Lines:
         row = np.repeat(np.arange(self.by_basket.shape[0], dtype=np.int64), np.diff(self.by_basket.indptr))
         return row * len(self.rows) + self.by_basket.indices
 
-    def places_left(self, level: _Level) -> npt.NDArray[np.float32]:
-        """Return `Σ_b (|b| − |S|) / (L_s − Σ_i n_is)` of each set and stratum, float32 (n_sets, n_strata)."""
+    def places_left(self, level: _Level, block: slice) -> npt.NDArray[np.float32]:
+        """Return `Σ_b (|b| − |S|) / (L_s − Σ_i n_is)` of some sets and each stratum, float32 (n_sets, n_strata)."""
         free = sparse.csr_matrix(
             (self.size - level.size, (np.arange(len(self.size)), self.stratum)), (len(self.size), len(self.places))
         )
-        others = self.places - self.counts[level.items].sum(axis=1)
-        left: npt.NDArray[np.float32] = (level.members @ free).toarray() / np.maximum(others, 1)
+        others = self.places - self.counts[level.items[block]].sum(axis=1)
+        left: npt.NDArray[np.float32] = (level.members[block] @ free).toarray() / np.maximum(others, 1)
         return left.astype(np.float32)
 
     def by_chance(self, items: Rows) -> Floats:
@@ -304,15 +304,15 @@ def _grow(
 
 def _passing(lines: _Lines, level: _Level, limits: MiningLimits) -> _Growths:
     """Return the growths that pass the tests, as if every basket were of another buyer."""
-    left, size = lines.places_left(level), np.diff(lines.by_basket.indptr)
-    parts = []
-    for block in _blocks(np.asarray(level.members @ size.astype(np.float64)).ravel()):
+    size, parts = np.diff(lines.by_basket.indptr).astype(np.float64), []
+    for block in _blocks(np.asarray(level.members @ size).ravel() + len(lines.places)):
+        left = lines.places_left(level, block)
         counts = (level.members[block] @ lines.by_basket).tocoo()
         is_new = (counts.data >= limits.min_support) & ~(level.items[block][counts.row] == counts.col[:, None]).any(1)
         parent, column = counts.row[is_new].astype(np.int64) + block.start, counts.col[is_new].astype(np.int32)
         support, expected = counts.data[is_new].astype(np.float64), np.zeros(int(is_new.sum()))
         for part in _slices(len(parent), len(lines.places)):
-            expected[part] = np.einsum("ij,ij->i", left[parent[part]], lines.counts[column[part]])
+            expected[part] = np.einsum("ij,ij->i", left[parent[part] - block.start], lines.counts[column[part]])
         passes = support > limits.min_lift * expected
         passes[passes] = gammainc(support[passes], expected[passes]) <= limits.false_share
         parts.append(_Growths(parent, column, support, expected).take(passes))
