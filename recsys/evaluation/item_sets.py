@@ -39,7 +39,7 @@ MayJoin = Callable[[Rows, Rows], npt.NDArray[np.bool_]]
 
 
 def evaluate_sets(experiment: Experiment, baskets: Task) -> QuestionResults:
-    """Compute the mean share of baskets that have a set as a whole, and of those that have a random pair.
+    """Compute the mean number of baskets that have a set as a whole, and of those that have a random pair.
 
     A random pair is as popular as two items of its set: the first item is drawn among those of about the same
     popularity, and the second one so that the product of both popularities is that of the set's items.
@@ -49,8 +49,9 @@ def evaluate_sets(experiment: Experiment, baskets: Task) -> QuestionResults:
         baskets: later baskets of two or more items, or users with all that they bought later.
 
     Returns:
-        By basket, the mean over the sets; `set_support` of the first `MAX_SETS` sets, `set_support@20` of the first
-        ones, and `set_support_of_N` of sets of N items.
+        By basket, the share of the sets that it has, times the number of baskets, so that the mean is the mean support:
+        `set_support` of the first `MAX_SETS` sets, `set_support@20` of the first ones, and `set_support_of_N` of sets
+        of N items.
     """
     engine = experiment.engine
     sets, types = engine.item_sets, engine.catalog.item_type
@@ -63,9 +64,9 @@ def evaluate_sets(experiment: Experiment, baskets: Task) -> QuestionResults:
     values: dict[str, dict[str, Values]] = {"item_sets": {}, "random_pairs": {}}
     for name, chosen in groups.items():
         rows = sets.item_idx[chosen]
-        values["item_sets"][name] = contained_share(baskets.relevant, rows)
+        values["item_sets"][name] = contained_share(baskets.relevant, rows) * len(baskets)
         pairs = random_pairs(rows, engine.copurchase.n_baskets, differ, rng)
-        values["random_pairs"][name] = contained_share(baskets.relevant, pairs)
+        values["random_pairs"][name] = contained_share(baskets.relevant, pairs) * len(baskets)
     return QuestionResults(("item_sets",), PRIMARY, values, task=baskets)
 
 

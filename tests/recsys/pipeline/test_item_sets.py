@@ -12,11 +12,13 @@ from msgspec import UNSET
 
 from recsys.core.errors import ConfigError, RequestError
 from recsys.core.placements import PLACEMENTS, Placement
-from recsys.core.request import ItemSet, Recommendations, Request
+from recsys.core.request import ItemSet, Recommendations, Request, SetItem
 from recsys.core.schema import USERS
 from recsys.data.history import History
+from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.filters.filter import compile_filter
 from recsys.fitting.engine import Engine
+from recsys.live.view import LiveView
 from recsys.models.pairs.item_sets import MAX_SIZE, ItemSetModel
 from recsys.pipeline.explain import explain
 from recsys.pipeline.item_sets import BEST_SETS_SOURCE, PRICE_BOUND, SETS_SOURCE, WHOLE_SET
@@ -229,3 +231,33 @@ def test_a_list_outside_its_window_is_empty() -> None:
     closed = parse_placements({"placements": {"item_sets": {"hours": [3]}}}).placements
     found = ask(placements=closed)
     assert (found.items, found.sets, found.fallback_used) == ((), (), False)
+
+
+def test_live_changes_of_price_and_availability_count_at_once(shop_engine: Engine) -> None:
+    """The same bundle, before and after changes of the live log; a new item is in no set."""
+    live = LiveView(shop_engine)
+    request = Request("item_sets", shop_engine.dataset_info.end, 10)
+
+    def sets() -> tuple[ItemSet, ...]:
+        found = recommend_with_trace(live.engine, request, live=live).recommendations.sets
+        assert isinstance(found, tuple)
+        return found
+
+    def change(seq: int, item_id: str, body: dict[str, Any]) -> None:
+        at = float(shop_engine.dataset_info.end)
+        entry = LogEntry("item_patch", item_id, at, at, body)
+        live.apply([StoredEntry(shop_engine.dataset_info.store_seq + seq, entry)])
+
+    first = sets()[0]
+    total, price = first.total_price, first.items[0].price
+    assert total is not None
+    assert price is not None
+    change(1, first.items[0].item_id, {"price": price + 2.5})
+    assert sets()[0].total_price == pytest.approx(total + 2.5)
+    change(2, "brand new", {"title": "新品", "price": 5.0})
+    assert sets()[0].items == (SetItem(first.items[0].item_id, price + 2.5), *first.items[1:])
+    change(3, first.items[1].item_id, {"available": False})
+    gone = {item.item_id for item in first.items}
+    assert not any(gone == {item.item_id for item in each.items} for each in sets())
+    change(4, first.items[1].item_id, {"available": True})
+    assert sets()[0].support == first.support
