@@ -10,8 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import brentq, isotonic_regression
 from scipy.special import expit, logit
 
-N_FEATURES: Final = 6
+N_FEATURES: Final = 7
 MIN_SCORE: Final = 1e-6
+MIN_PRICE: Final = 1e-3
 MAX_PROBABILITY: Final = 0.99
 RIDGE: Final = 1.0
 N_STEPS: Final = 20
@@ -74,18 +75,25 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def features(
-    score: npt.NDArray[np.floating], n_orders: npt.NDArray[np.integer], days_since: npt.NDArray[np.floating]
+    score: npt.NDArray[np.floating],
+    price: npt.NDArray[np.floating],
+    n_orders: npt.NDArray[np.integer],
+    days_since: npt.NDArray[np.floating],
 ) -> npt.NDArray[np.float64]:
     """Describe the items of lists.
 
+    The price is among the features, as messages are chosen by probability × value: probabilities that are right on
+    average, and too high for expensive items, would choose these.
+
     Args:
         score: (n_users, n_lists, n_places), of the list; 0 beyond its end.
+        price: same shape, relative to the median of the catalog; 1 where it is not known.
         n_orders: (n_users,), orders in the four weeks before.
         days_since: (n_users,), days since the last order.
 
     Returns:
         float64 (n_users, n_lists, n_places, N_FEATURES): 1, ln score and its square, ln rank, ln(1 + orders),
-        ln(1 + days).
+        ln(1 + days), ln price.
     """
     log_score = np.log(np.maximum(score, MIN_SCORE)).astype(np.float64)
     shape = score.shape
@@ -96,6 +104,7 @@ def features(
         np.broadcast_to(np.log(np.arange(1, shape[2] + 1)), shape),
         np.broadcast_to(np.log1p(n_orders)[:, None, None], shape),
         np.broadcast_to(np.log1p(np.minimum(days_since, 365))[:, None, None], shape),
+        np.log(np.clip(price, MIN_PRICE, 1 / MIN_PRICE)),
     )
     return np.stack(columns, axis=-1)
 

@@ -28,7 +28,7 @@ from recsys.planner.habits import visits_of
 from recsys.planner.life_stages import N_STAGES, life_stages
 from recsys.planner.send_time import HabitPrior, fit_prior
 from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
-from recsys.planner.worth import item_values
+from recsys.planner.worth import item_values, relative_prices
 
 CHUNK = 500
 """Shoppers whose lists are in memory at a time."""
@@ -85,9 +85,17 @@ def rules_of(config: PlanConfig) -> ArbitrationRules:
     )
 
 
-def list_features(lists: ShopperLists, as_of: int) -> npt.NDArray[np.float64]:
-    """Describe the items of lists; see `calibration.features`."""
-    return features(lists.score, lists.visits.recent_orders(as_of), lists.visits.days_since_order(as_of))
+def list_features(lists: ShopperLists, as_of: int, price: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Describe the items of lists; see `calibration.features`.
+
+    Args:
+        lists: of some shoppers.
+        as_of: their moment, seconds since 1970.
+        price: of each item of the catalog, as of `relative_prices`.
+    """
+    visits = lists.visits
+    of_items = np.where(lists.item_idx >= 0, price[lists.item_idx], 1.0) if len(price) else np.ones(lists.score.shape)
+    return features(lists.score, of_items, visits.recent_orders(as_of), visits.days_since_order(as_of))
 
 
 def fit_plan(
@@ -127,7 +135,7 @@ def _past(
 ) -> Iterator[PastLists]:
     engine, horizon = recommender.engine, config.horizon_days * DAY_S
     searches: Searches = {}
-    n_done = 0
+    n_done, price = 0, relative_prices(recommender.current)
     moments = [recommender.data_end - week * horizon for week in range(1, config.calibration.weeks + 1)]
     samples = [(as_of, _sample(recommender, config, as_of)) for as_of in moments]
     total = sum(len(user_ids) for _, user_ids in samples)
@@ -139,7 +147,7 @@ def _past(
             keys = np.arange(len(part))[:, None, None] * engine.n_items + lists.item_idx
             yield PastLists(
                 lists.item_idx,
-                list_features(lists, as_of),
+                list_features(lists, as_of, price),
                 np.isin(keys, bought) & (lists.item_idx >= 0),
                 lists.visits.recent_orders(as_of).astype(np.float64),
                 lists.visits.days_since_order(as_of),

@@ -31,7 +31,7 @@ from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
 from recsys.planner.send_time import N_WEEKDAYS, Counts, best_hours, choose_days, draw_hours
 from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
-from recsys.planner.worth import item_values
+from recsys.planner.worth import item_values, relative_prices
 
 PLAN_COLUMNS: Final[Mapping[str, pl.DataType]] = MappingProxyType(
     {
@@ -120,7 +120,9 @@ class Planner:
             return self._wants(lists, n, value)
 
         lists = ask_lists(self.recommender, user_ids, self.lists, n_places(config), self.as_of, self.searches, wants)
-        probability = self.model.calibration.item_probability(list_features(lists, self.as_of))
+        probability = self.model.calibration.item_probability(
+            list_features(lists, self.as_of, relative_prices(self.recommender.current))
+        )
         blocked = self._are_resting(lists.item_idx, mine)
         candidates = CandidateLists(lists.item_idx, probability, blocked)
         chosen = arbitrate(candidates, value, self.model.calibration.message_probability, rules_of(config))
@@ -140,7 +142,9 @@ class Planner:
         """Return for whom a further list is likely to win a message: of whom nothing is known, it is the fallback."""
         calibration, visits = self.model.calibration, lists.visits
         is_known = np.bincount(visits.user, minlength=len(lists.item_idx)) > 0
-        probability = calibration.item_probability(list_features(lists, self.as_of))
+        probability = calibration.item_probability(
+            list_features(lists, self.as_of, relative_prices(self.recommender.current))
+        )
         last, _ = last_value(lists.item_idx, probability, calibration, value, self.config)
         n_orders, days_since = visits.recent_orders(self.as_of), visits.days_since_order(self.as_of)
         return np.asarray(is_known & self.model.rules[n].wants(last, n_orders, days_since))

@@ -38,6 +38,13 @@ def item_values(engine: Engine, name: ValueName) -> tuple[npt.NDArray[np.float64
     return np.ones(n_items), "orders"
 
 
+def relative_prices(engine: Engine) -> npt.NDArray[np.float64]:
+    """Return the price of each item ÷ the median price, float64 (n_items,); 1 where it is not known or not above 0."""
+    price = np.asarray(engine.catalog.price, np.float64)
+    known = np.isfinite(price) & (price > 0)
+    return np.where(known, price / np.median(price[known]), 1.0) if known.any() else np.ones(len(price))
+
+
 def _margins(engine: Engine) -> npt.NDArray[np.float64]:
     table = engine.items_table
     if MARGIN not in table.columns or not (table[MARGIN].dtype.is_numeric() or table[MARGIN].dtype == pl.Null):

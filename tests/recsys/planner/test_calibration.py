@@ -74,12 +74,13 @@ def test_the_curve_corrects_probabilities_that_are_too_high() -> None:
 
 def test_items_of_each_list_have_its_weights() -> None:
     score = np.array([[[0.5, 0.1], [0.5, 0.0]]])
-    x = features(score, np.array([3]), np.array([2.0]))
+    price = np.array([[[1.0, 4.0], [1.0, 1e9]]])
+    x = features(score, price, np.array([3]), np.array([2.0]))
     assert x.shape == (1, 2, 2, N_FEATURES)
-    assert x[0, 0, 1].tolist() == pytest.approx(
-        [1, np.log(0.1), np.log(0.1) ** 2 / 10, np.log(2), np.log(4), np.log(3)]
-    )
-    curves = (ListCurve((-1.0, 0, 0, 0, 0, 0)), ListCurve((50.0, 0, 0, 0, 0, 0)))
+    logs = np.log([0.1, 2, 4, 3, 4, 1000])
+    assert x[0, 0, 1].tolist() == pytest.approx([1, logs[0], logs[0] ** 2 / 10, *logs[1:5]])
+    assert x[0, 1, 1, -1] == pytest.approx(logs[5])
+    curves = (ListCurve((-1.0, 0, 0, 0, 0, 0, 0)), ListCurve((50.0, 0, 0, 0, 0, 0, 0)))
     p = Calibration(("a", "b"), curves, 7).item_probability(x)
     assert p[0, 0].tolist() == pytest.approx([1 / (1 + np.e)] * 2)
     assert p[0, 1].tolist() == [MAX_PROBABILITY] * 2

@@ -21,7 +21,7 @@ from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM, WEEKLY_SHOPPERS
 def test_what_is_learned(plan_model: PlanModel) -> None:
     calibration = plan_model.calibration
     assert calibration.lists == LISTS
-    assert [len(curve.weights) for curve in calibration.curves] == [6, 6, 6]
+    assert [len(curve.weights) for curve in calibration.curves] == [7, 7, 7]
     assert all(curve.messages > 20 for curve in calibration.curves)
     assert all(0 <= curve.rate <= 1 and np.isfinite(curve.weights).all() for curve in calibration.curves)
     assert np.array(plan_model.hours.shares).shape == (N_STAGES + 1, 24)

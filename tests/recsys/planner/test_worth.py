@@ -8,7 +8,7 @@ import pytest
 
 from recsys.core.errors import ConfigError
 from recsys.fitting.engine import Engine
-from recsys.planner.worth import item_values
+from recsys.planner.worth import item_values, relative_prices
 
 
 def with_margin(engine: Engine, *margins: float | None) -> Engine:
@@ -37,3 +37,12 @@ def test_values_that_do_not_exist_are_refused(shop_engine: Engine) -> None:
         item_values(shop_engine, "margin")
     nameless = replace(shop_engine, items_table=shop_engine.items_table.with_columns(margin=pl.lit("high")))
     assert item_values(nameless, "auto")[1] == "price"
+
+
+def test_prices_relative_to_the_median(shop_engine: Engine) -> None:
+    price = np.full(shop_engine.n_items, np.nan, np.float32)
+    price[:4] = 1.0, 2.0, 8.0, 0.0
+    found = relative_prices(replace(shop_engine, catalog=replace(shop_engine.catalog, price=price)))
+    assert found[:5].tolist() == [0.5, 1.0, 4.0, 1.0, 1.0]
+    nothing = replace(shop_engine.catalog, price=price * np.nan)
+    assert (relative_prices(replace(shop_engine, catalog=nothing)) == 1).all()
