@@ -10,10 +10,26 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tests.jobs import write_shop
+from tests.shop import ShopTables, small_config
+from training.evaluate import evaluate
+from training.evaluation_report import EvaluationReport
 from training.ingest.ingest import IngestConfig, InputFiles, ingest
 from training.ingest.reports import IngestReport
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def shop_data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The invented shop as a folder of tables; not to be written to."""
+    return write_shop(shop_tables, tmp_path_factory.mktemp("shop") / "data")
+
+
+@pytest.fixture(scope="session")
+def evaluated(shop_data: Path) -> EvaluationReport:
+    """The evaluation of the invented shop, with all that a report can have."""
+    return evaluate(shop_data, small_config(), with_curves=True)
 
 
 @pytest.fixture

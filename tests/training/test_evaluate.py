@@ -21,21 +21,22 @@ from training.ingest.ingest import IngestConfig, InputFiles, ingest
 QUICK = ("rolling", "complements", "time_of_day")
 
 
-@pytest.fixture(scope="module")
-def data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shop(shop_tables, tmp_path_factory.mktemp("shop") / "data")
+@pytest.fixture
+def data(shop_data: Path) -> Path:
+    return shop_data
 
 
-@pytest.fixture(scope="module")
-def report(data: Path) -> EvaluationReport:
-    return evaluate(data, small_config())
+@pytest.fixture
+def report(evaluated: EvaluationReport) -> EvaluationReport:
+    return evaluated
 
 
 def test_every_protocol_is_asked_and_timed(report: EvaluationReport) -> None:
-    assert set(report.skipped) == {"sessions"}, "the invented shop has no session of two moments"
+    absent = {"sessions": "no session of two moments", "item_sets": "no sets of items beyond chance"}
+    assert set(report.skipped) == set(absent), "the invented shop has none of them"
     figures = report.metrics()
-    assert list(figures) == [name for name in PROTOCOLS if name != "sessions"]
-    assert list(report.seconds) == ["reading the tables", "fitting", *PROTOCOLS]
+    assert list(figures) == [name for name in PROTOCOLS if name not in absent]
+    assert list(report.seconds) == ["reading the tables", "fitting", *PROTOCOLS, "curves"]
     for methods in figures.values():
         for found in methods.values():
             for name, interval in found.items():
@@ -146,7 +147,7 @@ def test_a_till_without_users_is_judged_by_what_it_has(shop_tables: ShopTables, 
     sources = InputFiles(**{name: tmp_path / f"{name}.parquet" for name in tables})
     ingest(sources, IngestConfig(timezone=TIMEZONE), tmp_path / "data", NOW)
     report = evaluate(tmp_path / "data", small_config())
-    assert report.skipped.keys() == set(PROTOCOLS) - {"complements"}
+    assert report.skipped.keys() == set(PROTOCOLS) - {"complements", "item_sets"}
     assert "popular" in report.metrics()["time_of_day"]
     assert "for_you" not in report.metrics()["time_of_day"]
     assert "complementary" in report.metrics()["complements"]

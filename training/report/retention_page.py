@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from recsys.core.metrics import Interval
 from training.growth.cohorts import Retention
 from training.growth.life_cycles import StageFigures
 from training.growth.periods import UNITS, Unit
@@ -21,6 +22,9 @@ MAX_COLUMNS: Final[dict[Unit, int]] = {"day": 14, "week": 13, "month": 12}
 MAX_AGES: Final = 27
 STAGE_COLUMNS: Final = ("people", "high_value", "slowing", "churn_probability", "lifetime_value")
 CURVE_DAYS: Final = 365
+VAGUE: Final = 0.2
+"""Width of an interval beyond which a share says little."""
+
 SMALL: Final = 5
 """Fewer people than this are a small cohort."""
 
@@ -50,6 +54,8 @@ def retention_page(report: RetentionReport, words: Words) -> Page:
 def _tiles(report: RetentionReport, words: Words) -> Iterator[Tile]:
     activity = words.event(report.facts.activity)
     yield Tile(words("tile_people"), f"{report.facts.n_people:,}", words("tile_people_note", activity=activity))
+    if not report.facts.is_recognized:
+        return
     if report.repurchase.n_people:
         rate = report.repurchase.rate.value
         yield Tile(words("tile_rate"), words.percent(rate), words("tile_rate_note", activity=activity))
@@ -70,11 +76,13 @@ def _tiles(report: RetentionReport, words: Words) -> Iterator[Tile]:
 
 
 def _sections(report: RetentionReport, words: Words) -> Iterator[Section]:
+    if not report.facts.is_recognized:
+        return
     for unit in reversed(UNITS):
         if report.cohorts[unit].starts:
             yield _cohorts(report.cohorts[unit], report.facts.activity, words)
     weekly = report.cohorts["week"]
-    if len(weekly.by_age) > 2:
+    if len(_known_ages(weekly)) > 1:
         yield _ages(weekly, report.facts.activity, words)
     if report.repurchase.curve:
         yield _curve(report, words)
@@ -108,7 +116,7 @@ def _cohorts(found: Retention, activity: str, words: Words) -> Section:
 
 
 def _ages(found: Retention, activity: str, words: Words) -> Section:
-    shares = found.by_age[1:MAX_AGES]
+    shares = _known_ages(found)
     ages = [float(age) for age in range(1, len(shares) + 1)]
     low, high = [each.low for each in shares], [each.high for each in shares]
     curve = Curve("", ages, [each.value for each in shares], BLUE, low, high)
@@ -117,6 +125,14 @@ def _ages(found: Retention, activity: str, words: Words) -> Section:
     title = words("age_title", **values)
     svg = line_chart([curve], title, x_labels=labels, y_format=words.tick)
     return Section("ages", title, svg, words("age_caption"))
+
+
+def _known_ages(found: Retention) -> list[Interval]:
+    """Return the shares from period 1 on, up to the last one that enough people tell of."""
+    shares = list(found.by_age[1:MAX_AGES])
+    while shares and shares[-1].high - shares[-1].low > VAGUE:
+        shares.pop()
+    return shares
 
 
 def _curve(report: RetentionReport, words: Words) -> Section:

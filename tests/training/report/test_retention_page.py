@@ -67,7 +67,9 @@ def test_ten_people_of_a_week_have_a_page(tmp_path: Path) -> None:
 def test_visits_of_sessions_are_told_as_such(tmp_path: Path) -> None:
     rows = [event("", "view_item", n, user_id=None, session_id=f"s{n}") for n in range(20)]
     report = retention_report(write_tables(tmp_path / "shop", rows), GrowthConfig())
-    missing = " ".join(retention_page(report, Words("en")).missing)
+    page = retention_page(report, Words("en"))
+    assert page.sections == (), "nobody can come back"
+    missing = " ".join(page.missing)
     assert "each session counts as a person" in missing
     assert "who comes back to look at something" in missing
 
