@@ -358,12 +358,12 @@ class Recommender:
             )
         return lists
 
-    def segments(self, user_ids: Iterable[str] | None = None, as_of: datetime | None = None) -> pl.DataFrame:
+    def segments(self, as_of: datetime | None = None, user_ids: Iterable[str] | None = None) -> pl.DataFrame:
         """Returns one row per user who did not opt out: `user_id` and the columns of `schema.SEGMENTS`.
 
         Args:
-            user_ids: the shop's ids, of which unknown ones have no row; all users if not given.
             as_of: an aware moment; that of the latest known event if not given.
+            user_ids: the shop's ids, of which unknown ones have no row; all users if not given.
         """
         moment = self._moment(as_of)
         if user_ids is None:

@@ -53,7 +53,7 @@ def test_the_segments_of_a_bundle_follow_the_moment(shop_models: Path) -> None:
     recommender = Recommender.of_bundle(shop_models)
     early = recommender.segments(as_of=datetime(2024, 3, 20, tzinfo=UTC))
     assert set(early["life_cycle"].drop_nulls()) <= {"new_visitor", "new_week", "new_month"}
-    some = recommender.segments([USERS_WITH_HISTORY[3], "nobody", USERS_WITH_HISTORY[1]])
+    some = recommender.segments(user_ids=[USERS_WITH_HISTORY[3], "nobody", USERS_WITH_HISTORY[1]])
     assert some["user_id"].to_list() == [USERS_WITH_HISTORY[3], USERS_WITH_HISTORY[1]]
     whole = recommender.segments()
     for user_id in some["user_id"]:
