@@ -117,7 +117,7 @@ class Workload:
 
     def calls(self, per_group: int, pages: Sequence[str]) -> list[Call]:
         """Return so many calls of every placement, of ranking, of explaining and of every page."""
-        placements = (*self._item_placements, *self._user_placements)
+        placements = tuple(dict.fromkeys((*self._item_placements, *self._user_placements)))
         made = [self._list(placement) for placement in placements for _ in range(per_group)]
         made += [self._rank() for _ in range(per_group)]
         made += [self._explain(placements[number % len(placements)]) for number in range(per_group)]

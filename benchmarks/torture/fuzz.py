@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -138,7 +139,8 @@ def _request(arena: Arena, method: str, path: str) -> tuple[str, str, bytes]:
     """Return a request that is nearly valid, with a changed body."""
     chosen = arena.random
     user, item = chosen.choice(arena.users), chosen.choice(arena.items)
-    path = path.format(user_id=quote(user, safe=""), item_id=quote(item, safe=""), page="home", version="v")
+    ids = {"user_id": quote(user, safe=""), "item_id": quote(item, safe=""), "page": "home", "version": "v"}
+    path = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], "any"), path)
     bodies: tuple[Any, ...] = (
         {
             "placement": chosen.choice(("for_you", "similar", "popular")),
@@ -149,6 +151,7 @@ def _request(arena: Arena, method: str, path: str) -> tuple[str, str, bytes]:
         {"events": [chosen.choice(EVENTS)]},
         {"price": 3.5, "available": False, "tags": ["a"], "attributes": {"colour": "red"}},
         {"from": "visitor"},
+        {"status": "running", "share": 0.1},
         {"impressions": [{"recommendation_id": "r", "placement": "for_you", "items": [{"item_id": item}]}]},
     )
     query = chosen.choice(

@@ -24,7 +24,12 @@ from recsys.models.content.content import fit_content
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar
+from recsys.models.moments.festival_lifts import fit_festival_lifts
+from recsys.models.moments.first_orders import fit_first_orders
+from recsys.models.moments.replenishment import fit_replenishment
+from recsys.models.pairs.basket_pairs import group_baskets
 from recsys.models.pairs.copurchase import fit_copurchase
+from recsys.models.pairs.item_sets import fit_item_sets
 from recsys.models.pairs.sequence import fit_sequence
 from recsys.models.temporal.popularity import fit_popularity
 from recsys.models.temporal.repeat import fit_repeat
@@ -82,6 +87,18 @@ FITS: Final[Mapping[str, Callable[[Dataset], Any]]] = {
     "segments": lambda dataset: fit_segments(
         dataset, read_catalog(dataset.catalog), CONFIG.segments, np.random.default_rng(0)
     ),
+    "item_sets": lambda dataset: fit_item_sets(
+        group_baskets(dataset, CONFIG.copurchase.max_basket), read_catalog(dataset.catalog), CONFIG.item_sets
+    ),
+    "replenishment": lambda dataset: fit_replenishment(
+        build_history(dataset, CONFIG.history),
+        fit_repeat(dataset, read_catalog(dataset.catalog), CONFIG.repeat),
+        dataset.target_event,
+        dataset.end,
+        CONFIG.moments.replenishment,
+    ),
+    "festival_lifts": lambda dataset: fit_festival_lifts(dataset, read_catalog(dataset.catalog)),
+    "first_orders": fit_first_orders,
     "catalog": lambda dataset: read_catalog(dataset.catalog),
 }
 

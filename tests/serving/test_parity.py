@@ -35,7 +35,7 @@ def test_the_servers_lists_equal_the_harness_lists(
     window = Window(shop_dataset.end - 28 * DAY_S, shop_dataset.end + 1)
     task = _task(placement, shop_dataset, window)
     lists = served_lists(shop_engine, task, placement, K)
-    assert (lists >= 0).any()
+    assert (lists >= 0).any() or PLACEMENTS[placement].may_be_empty
     for query, expected in enumerate(lists):
         answer = client.get(_path(task, query, placement, shop_engine))
         assert answer.status_code == 200
