@@ -29,8 +29,8 @@ def replenishment_due(query: MomentQuery) -> MomentItems:
     """Items that the user will probably buy again within the horizon, by that probability.
 
     Due is the last purchase plus the user's interval, which is shrunk to those of the item and its type; the spread is
-    that of `ReplenishmentModel.spread_days`. An item is listed from the horizon and a spread before it is due on, until
-    `LATEST_DUE` intervals since the last purchase, but not within `QUIET_DAYS` of it. The reason expires two spreads
+    that of `ReplenishmentModel.spread_days`. An item is listed from the horizon before it is due on, until `LATEST_DUE`
+    intervals since the last purchase, but not within `QUIET_DAYS` of it. The reason expires two spreads
     after the item was due.
     """
     own, model = query.own, query.engine.replenishment
@@ -74,7 +74,7 @@ def is_due(
     """
     interval, elapsed = own.interval_days.astype(np.float64), (now - own.last) / DAY_S
     chosen = is_candidate(repeat, own) & (probability >= model.config.min_probability)
-    chosen &= interval - elapsed <= model.config.horizon_days + model.spread_days(own)
+    chosen &= interval - elapsed <= model.config.horizon_days
     return chosen & (elapsed >= np.minimum(QUIET_DAYS, interval / 2)) & (elapsed <= LATEST_DUE * interval)
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from recsys.core.request import RecommendedItem
+from recsys.live.view import find_user
+from recsys.models.temporal.repeat import purchase_stats
+from recsys.moments.habits import is_due
 from tests.recsys.moments.moment_shop import NOW, LiveShop, asked, event, fitted, shop
 from tests.shop import DAY_S
 
@@ -16,6 +19,7 @@ WEEKS = [
     *(event("late", "soap", 7 * week + 9, "purchase") for week in range(8)),
     *(event("gone", "soap", 7 * week + 60, "purchase") for week in range(8)),
     *(event("just now", "soap", 14 * week + 0.5, "purchase") for week in range(5)),
+    *(event("wide", "soap", day, "purchase") for day in (10, 14, 70, 76, 140, 150)),
     event("once", "vase", 30, "purchase"),
 ]
 ENGINE = fitted(shop(WEEKS))
@@ -41,6 +45,17 @@ def test_a_weekly_rhythm_is_due_in_three_days() -> None:
     assert reason.text == f"due in 3 ± {spread}: bought 8 times, about every 7 days, last 4 days ago"
     assert reason.text_zh.startswith("预计3±")
     assert 0.2 <= float(reason.values["probability"]) <= 1
+
+
+def test_a_probable_item_is_not_due_before_its_time() -> None:
+    bought = find_user(ENGINE, "wide", NOW).history.of_type(ENGINE.dataset_info.target_event)
+    own = purchase_stats(ENGINE.repeat, bought, NOW)
+    model, certain = ENGINE.replenishment, np.ones(len(own.item_idx))
+    due_in = own.interval_days - (NOW - own.last) / DAY_S
+    assert model.config.horizon_days < due_in[0] < model.config.horizon_days + model.spread_days(own)[0]
+    assert not is_due(ENGINE.repeat, model, own, certain, NOW).any()
+    later = NOW + int((due_in[0] - model.config.horizon_days + 0.1) * DAY_S)
+    assert is_due(ENGINE.repeat, model, own, certain, later).all()
 
 
 def test_what_was_due_lately_says_so_and_what_was_due_long_ago_is_not_listed() -> None:
