@@ -74,15 +74,29 @@ def assign(
         Path | None,
         typer.Option(metavar="FILE", help="User ids, one per line.", show_default="standard input"),
     ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of bundles: its live log knows who opted out, and merged ids."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the variant of each user, empty for those outside; the server gives them the same."""
+    """Show the variant of each user, empty for those outside; with --models, the server gives them the same."""
     from recsys.experiments.assignment import variant_of
     from recsys.experiments.state import read_experiments
+    from recsys.pipeline.recommender import Recommender
+    from recsys.planner.audience import may_be_planned
 
     running = read_experiments(file).as_running(name)
+    known = None if models is None else Recommender.open(models)
     text = typer.get_text_stream("stdin").read() if users is None else users.read_text(encoding="utf-8")
-    rows = [(user, variant_of(running, user)) for user in text.splitlines() if user.strip()]
+
+    def variant(user: str) -> str:
+        if known is not None and not may_be_planned(known.engine, known.live, user):
+            return ""
+        root = user if known is None or known.live is None else known.live.identities.target(user)
+        return variant_of(running, root)
+
+    rows = [(user, variant(user)) for user in text.splitlines() if user.strip()]
     if as_json:
         show_json([{"user_id": user, "variant": variant} for user, variant in rows])
     else:

@@ -11,6 +11,7 @@ from recsys.experiments.assignment import variant_of
 from recsys.experiments.state import read_experiments
 from tests.cli.conftest import Run
 from tests.recsys.experiments.files import EXPERIMENTS, write_experiments
+from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
 
 
 @pytest.fixture
@@ -46,6 +47,22 @@ def test_assign_gives_what_the_server_gives(recsys: Run, file: Path, tmp_path: P
     said = json.loads(recsys("experiments", "assign", file, "calm", "--users", users, "--json").out)
     assert said == [{"user_id": user, "variant": variant_of(running, user)} for user in ("u1", "u2", "用户")]
     assert recsys("experiments", "assign", file, "calm", "--users", users).out.startswith("user_id\tvariant\nu1\t")
+
+
+def test_assign_leaves_out_who_opted_out(recsys: Run, file: Path, tmp_path: Path, shop_models: Path) -> None:
+    recsys("experiments", "start", file, "calm", "--share", 1)
+    users = tmp_path / "users.txt"
+    users.write_text(f"{OPTED_OUT}\n{USERS_WITH_HISTORY[0]}\nnobody-yet\n", encoding="utf-8")
+    said = json.loads(
+        recsys("experiments", "assign", file, "calm", "--users", users, "--models", shop_models, "--json").out
+    )
+    running = read_experiments(file).as_running("calm")
+    known = (USERS_WITH_HISTORY[0], "nobody-yet")
+    assert said == [
+        {"user_id": OPTED_OUT, "variant": ""},
+        *({"user_id": user, "variant": variant_of(running, user)} for user in known),
+    ]
+    assert all(each["variant"] for each in said[1:])
 
 
 def test_check_reads_the_lists_of_all_variants(recsys: Run, file: Path, tmp_path: Path) -> None:
