@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
@@ -113,9 +114,13 @@ def _words(language: str) -> Words:
 def _check(*paths: Path | None) -> None:
     from training.report.growth_page import require_pages
 
-    for path in paths:
-        if path is not None and not path.absolute().parent.is_dir():
+    for path in filter(None, paths):
+        if not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: its folder does not exist")
+        if path.is_dir():
+            raise ConfigError(f"{path} cannot be written: it is a folder; name a file")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise ConfigError(f"{path} cannot be written: the permission is missing")
     if paths[0] is not None:
         require_pages()
 

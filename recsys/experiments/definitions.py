@@ -173,6 +173,7 @@ SETTING_FIELDS: Final = fields_of(ExperimentSettings)
 TABLES: Final = ("holdout", "layers", "experiments")
 VARIANT_KEYS: Final = ("weight", "placements")
 DEFAULT_WEIGHT: Final = 1.0
+MAX_WEIGHT: Final = 1e6
 LONGEST_DAYS: Final = 36_500
 
 
@@ -254,8 +255,8 @@ def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinit
         if key not in VARIANT_KEYS:
             faults.unknown_key(f"{path}.{key}", value, VARIANT_KEYS)
     weight = table.get("weight", DEFAULT_WEIGHT)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-        faults.refuse(f"{path}.weight", weight, "a number > 0")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= MAX_WEIGHT:
+        faults.refuse(f"{path}.weight", weight, f"a number > 0, at most {MAX_WEIGHT:,.0f}")
         weight = DEFAULT_WEIGHT
     placements = _table(table, "placements", path, faults)
     for placement, changes in placements.items():

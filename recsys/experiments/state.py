@@ -6,7 +6,7 @@ The state is a JSON file beside the definitions, replaced as a whole, with one e
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -162,30 +162,40 @@ def change_state(
     change: Callable[[ExperimentBook], StateChange],
     check: Callable[[ExperimentBook], None] = lambda _: None,
 ) -> ExperimentBook:
-    """Apply one change, alone: other processes wait.
+    """Apply one change, alone; see `change_states`."""
+    return change_states(path, lambda _: (change,), check)
+
+
+def change_states(
+    path: Path,
+    plan: Callable[[ExperimentBook], Sequence[Callable[[ExperimentBook], StateChange]]],
+    check: Callable[[ExperimentBook], None] = lambda _: None,
+) -> ExperimentBook:
+    """Apply some changes, all or none of them: other processes wait.
 
     Args:
         path: the definitions.
-        change: returns the change for the current book.
+        plan: returns, for the current book, functions that each return a change for the book after those before.
         check: refuses the changed book before it is written.
 
     Returns:
         The changed book.
 
     Raises:
-        ConfigError: the change is refused, or a file cannot be read or written; nothing has changed.
+        ConfigError: a change is refused, or a file cannot be read or written; nothing has changed.
     """
     try:
         with path.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            book = read_experiments(path)
-            states = _with_change(book.states, change(book))
-            changed = ExperimentBook(book.file, states)
-            check(changed)
-            atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(states), indent=1) + b"\n")
+            before = book = read_experiments(path)
+            for change in plan(before):
+                book = ExperimentBook(book.file, _with_change(book.states, change(book)))
+            if book is not before:
+                check(book)
+                atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(book.states), indent=1) + b"\n")
     except OSError as error:
         raise ConfigError(f"{error.filename or path} cannot be read or written ({error.strerror})") from None
-    return changed
+    return book
 
 
 def _with_change(states: StateFile, change: StateChange) -> StateFile:

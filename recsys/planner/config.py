@@ -24,6 +24,9 @@ from recsys.core.errors import ConfigError
 from recsys.core.placements import Placement
 
 Hour = Annotated[int, Meta(ge=0, le=23)]
+DailyCount = Annotated[int, Meta(ge=1, le=24)]
+WeeklyCount = Annotated[int, Meta(ge=1, le=7 * 24)]
+PastWeeks = Annotated[int, Meta(ge=1, le=104)]
 Names = Annotated[tuple[Text, ...], Meta(extra={UNIQUE: True, SINGLE: True})]
 ValueName = Literal["auto", "margin", "price", "orders"]
 
@@ -51,9 +54,9 @@ class CapConfig:
         item_days: days within which no item is sent twice, on any channel.
     """
 
-    messages_per_week: PositiveInt = 3
-    messages_per_day: PositiveInt = 1
-    messages_per_list: PositiveInt = 2
+    messages_per_week: WeeklyCount = 3
+    messages_per_day: DailyCount = 1
+    messages_per_list: WeeklyCount = 2
     item_days: NonNegativeInt = 14
 
 
@@ -93,7 +96,7 @@ class CalibrationConfig:
     """
 
     users: PositiveInt = 1000
-    weeks: PositiveInt = 3
+    weeks: PastWeeks = 3
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import from_micros, utc_text
 from recsys.experiments.assignment import planned_shares
-from recsys.experiments.state import ExperimentBook, Status, change_state, read_experiments
+from recsys.experiments.state import ExperimentBook, Status, change_states, read_experiments
 from recsys.experiments.transitions import START_SHARE, Transition, promote, ramp, retire, start, stop
 from recsys.rules.variant_loader import check_lists
 from serving.http.body import Body
@@ -149,8 +149,8 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
         known = ", ".join(book.file.experiments) or "none"
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
-        for change in transitions(book, name, body, at):
-            book = change_state(path, change, partial(check_lists, settings.placements))
+        plan = partial(transitions, name=name, body=body, at=at)
+        book = change_states(path, plan, partial(check_lists, settings.placements))
     except ConfigError as error:
         raise HTTPException(409, f"the change is refused: {error}") from None
     return _info(book, name)

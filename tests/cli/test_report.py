@@ -50,6 +50,7 @@ def test_chinese(recsys: Run, data: Path, tmp_path: Path) -> None:
         (("--until", "2020-01-01"), "expected a day from 2026-03-02 on"),
         (("--out", "/none/page.html"), "its folder does not exist"),
         (("--alerts", "/none/alerts"), "its folder does not exist"),
+        (("--alerts", "/tmp"), "it is a folder; name a file"),
         (("--log", "none.sqlite"), "none.sqlite does not exist"),
         (("--placements", "none.toml"), "--placements needs --models"),
         (("--data", "/none"), "dataset.json is missing"),

@@ -62,6 +62,8 @@ def test_the_digest_changes_with_who_sees_what(changes: dict[str, Any]) -> None:
             "the control is what is served",
         ),
         ({"variants": {"control": {"weight": 0}, "b": {}}}, "'experiments.calm.variants.control.weight' is 0"),
+        ({"variants": {"control": {"weight": 10**400}, "b": {}}}, "a number > 0, at most 1,000,000"),
+        ({"variants": {"control": {"weight": 1e308}, "b": {}}}, "a number > 0, at most 1,000,000"),
         ({"variants": {"control": {"wieght": 1}, "b": {}}}, "do you mean 'experiments.calm.variants.control.weight'"),
         ({"variants": {"control": {}, "b": 3}}, "'experiments.calm.variants.b' is 3, expected a table"),
         ({"variants": {"control": {}, "b": {"placements": {"for_you": 3}}}}, "placements.for_you' is 3"),

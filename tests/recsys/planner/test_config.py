@@ -24,6 +24,8 @@ def test_an_empty_file_has_all_defaults(tmp_path: Path) -> None:
         ("value = 'profit'", "expected one of 'auto', 'margin', 'orders', 'price'"),
         ("channels = []", "'channels'"),
         ("[hours]\nquiet_from = 24", "'hours.quiet_from' is 24"),
+        ("[caps]\nmessages_per_week = 200000000", "'caps.messages_per_week' is 200000000"),
+        ("[calibration]\nweeks = 100000", "'calibration.weeks' is 100000"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -165,6 +165,8 @@ def test_a_put_is_followed_by_the_lists_and_repeats_without_effect(
         ("short", {"status": "running", "winner": "two"}, 409, "winner is 'two'"),
         ("short", {"status": "promoted", "winner": "two"}, 409, "it is draft"),
         ("short", {"status": "running", "share": 2}, 422, "share"),
+        ("short", {"status": "running", "retired": ["control"]}, 409, "'control' is no variant"),
+        ("short", {"status": "running", "share": 0.5, "retired": ["two", "nope"]}, 409, "'nope' is no variant"),
     ],
 )
 def test_wrong_changes_are_refused(
@@ -174,7 +176,7 @@ def test_wrong_changes_are_refused(
         answer = put(client, name, **body)
     assert answer.status_code == status
     assert message in answer.text
-    assert read_experiments(path).states.history == ()
+    assert read_experiments(path).states.history == (), "all of a call or nothing"
 
 
 def test_a_change_that_cannot_be_served_is_refused(shop_models: Path, tmp_path: Path) -> None:
