@@ -151,6 +151,14 @@ def _too_few(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verd
     missing = max(settings.min_shoppers - fewest, 1)
     left = max(settings.max_days - analysis.days, 1.0)
     days = max(math.ceil(min(missing / rate, left)), 1) if rate else math.ceil(left)
+    if not fewest:
+        return Verdict(
+            "go_on",
+            "",
+            days,
+            f"Go on: one variant has no shopper yet, and the first verdict needs {settings.min_shoppers:,} of each.",
+            f"继续：有一组还没有顾客，每组至少{settings.min_shoppers:,}人才能下结论。",
+        )
     return Verdict(
         "go_on",
         "",

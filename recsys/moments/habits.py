@@ -49,11 +49,21 @@ def replenishment_due(query: MomentQuery) -> MomentItems:
         "last_days_ago": (query.now - own.last) // DAY_S,
         "probability": np.round(probability, 3),
     }
-    message = np.where(whole < 0, "replenishment_overdue", "replenishment_due").astype(np.object_)
+    message = np.empty(len(whole), np.object_)
+    message[:] = [due_message(*each) for each in zip(whole.tolist(), values["spread_days"].tolist(), strict=True)]
     expires_at = due_at + np.maximum(2 * spread, 1) * DAY_S
     expires_at = np.maximum(expires_at, query.now + DAY_S)
     items = MomentItems.of(own.item_idx, probability, message, values, due_at, expires_at)
     return items.take(chosen).best(query.allowed)
+
+
+def due_message(due_in_days: int, spread_days: int) -> str:
+    """Return the message of an item that is due in some days, or was so long ago, with the spread of the rhythm.
+
+    A spread that is at least as long as the time is not stated: the item is due about then.
+    """
+    name = "replenishment_overdue" if due_in_days < 0 else "replenishment_due"
+    return name if spread_days < abs(due_in_days) else f"{name}_about"
 
 
 def is_due(

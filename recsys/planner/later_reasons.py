@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from recsys.core.request import Reason
+from recsys.moments.habits import due_message
 from recsys.reasons.templates import BoundMessage
 
 GROWING: Final = ("days_ago", "overdue_days")
 """Ends of the names of values that count the days since something."""
 
 SHRINKING: Final = ("due_in_days",)
-"""Ends of the names of values that count the days until something; they end at 0."""
+"""Ends of the names of values that count the days until something."""
+
+REPLENISHMENT: Final = "replenishment_"
+"""Begin of the messages that are others once the time has passed."""
 
 
 def later_text(reason: Reason, days: int, locale: str) -> str:
@@ -25,7 +29,10 @@ def later_text(reason: Reason, days: int, locale: str) -> str:
     """
     message = reason.message
     if isinstance(message, BoundMessage):
-        message = BoundMessage(message.templates, message.name, _later(message.values, days))
+        values, name = _later(message.values, days), message.name
+        if name.startswith(REPLENISHMENT):
+            name = due_message(values["due_in_days"], values["spread_days"])
+        message = BoundMessage(message.templates, name, values)
     return message.text(locale)
 
 
@@ -33,6 +40,6 @@ def _later(values: Mapping[str, Any], days: int) -> dict[str, Any]:
     def moved(name: str, value: Any) -> Any:
         if name.endswith(GROWING):
             return value + days
-        return max(value - days, 0) if name.endswith(SHRINKING) else value
+        return value - days if name.endswith(SHRINKING) else value
 
     return {name: moved(name, value) for name, value in values.items()}

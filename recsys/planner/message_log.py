@@ -69,6 +69,8 @@ def choose_channels(
 ) -> npt.NDArray[np.int64]:
     """Choose the channel of each shopper: the highest open rate `(opens + s·rate) / (sent + s)` of those with consent.
 
+    A channel on which nobody got a message has the rate of the worst: nothing is known in its favor.
+
     Args:
         log: of everyone.
         mine: the events of the shoppers, as `MessageLog.among` returns them.
@@ -80,7 +82,7 @@ def choose_channels(
     """
     n_users = len(has_consent)
     score = np.zeros((n_users, len(channels)))
-    default = max(log.open_rates.values(), default=0.0)
+    default = min(log.open_rates.values(), default=0.0)
     for n, channel in enumerate(channels):
         on_channel = mine.filter(pl.col("channel") == channel)
         n_sent, n_opened = (_per_user(on_channel.filter(pl.col("event") == name), n_users) for name in (SENT, OPENED))

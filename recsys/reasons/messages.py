@@ -57,6 +57,14 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
                 "due {overdue_days} ± {spread_days:days} ago: {did} {n_baskets:times}, {interval_days:every}, "
                 "last {last_days_ago:ago}"
             ),
+            "replenishment_due_about": (
+                "due about {due_in_days:in_days}: {did} {n_baskets:times}, {interval_days:every}, "
+                "last {last_days_ago:ago}"
+            ),
+            "replenishment_overdue_about": (
+                "due about {overdue_days:days} ago: {did} {n_baskets:times}, {interval_days:every}, "
+                "last {last_days_ago:ago}"
+            ),
             "cart_left": "in your cart since {last_days_ago:ago}",
             "lapsed_favorite": "you {did} it {n_baskets:times}, {interval_days:every}, but last {last_days_ago:ago}",
             "new_arrival": "new from {name}, which you like",
@@ -129,6 +137,12 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
                 "按规律{overdue_days}±{spread_days:days}前就该补货：您{do}过{n_baskets:times}，{interval_days:every}，"
                 "上次是{last_days_ago:ago}"
             ),
+            "replenishment_due_about": (
+                "大约{due_in_days:in_days}用完：您{do}过{n_baskets:times}，{interval_days:every}，上次是{last_days_ago:ago}"
+            ),
+            "replenishment_overdue_about": (
+                "大约{overdue_days:days}前就该补货：您{do}过{n_baskets:times}，{interval_days:every}，上次是{last_days_ago:ago}"
+            ),
             "cart_left": "{last_days_ago:ago}加入购物车，还没有结算",
             "lapsed_favorite": "您{do}过{n_baskets:times}，{interval_days:every}，但上次已是{last_days_ago:ago}",
             "new_arrival": "您喜欢的“{name}”有新品",
@@ -159,6 +173,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "due_a_second_time": "due_again",
         "replenishment_overdue": "replenishment_due",
+        "replenishment_due_about": "replenishment_due",
+        "replenishment_overdue_about": "replenishment_due",
         "new_in_type": "new_arrival",
         "festival_sold": "festival",
         "often_bought_together": "bought_together",

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -124,6 +124,10 @@ class DoctorReport:
         return plain
 
 
+ATTRIBUTED: Final = ("items", "users")
+"""Tables that may have columns of the shop's own, which lists of moments read."""
+
+
 def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | None = None) -> DoctorReport:
     """Examine a folder that `ingest` wrote.
 
@@ -239,12 +243,13 @@ def _path(data_dir: Path, name: str) -> Path:
 
 
 def _table(data_dir: Path, name: str) -> pl.DataFrame:
-    """Read the canonical columns of a table; a missing table has no rows."""
+    """Read a table: its canonical columns, of items and users the shop's own too; a missing table has no rows."""
     path = _path(data_dir, name)
     if not path.exists():
         return pl.DataFrame(schema=TABLES[name])
     try:
-        return pl.read_parquet(path, columns=list(TABLES[name]), glob=False)
+        table = pl.read_parquet(path, columns=None if name in ATTRIBUTED else list(TABLES[name]), glob=False)
+        return table.select(*TABLES[name], pl.exclude(*TABLES[name]))
     except (pl.exceptions.PolarsError, OSError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} cannot be read ({first}); write the folder again with `recsys ingest`") from None

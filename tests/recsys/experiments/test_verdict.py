@@ -46,6 +46,14 @@ def test_an_effect_that_is_too_small_is_stopped() -> None:
     assert "no variant can raise CTR by 15%" in found.text
 
 
+def test_no_number_of_days_is_guessed_without_shoppers() -> None:
+    settings, found = analysis(400, 0.2, 0.2)
+    empty = replace(found, shoppers=dict.fromkeys(found.shoppers, 0))
+    said = judge(settings, empty)
+    assert said.text == "Go on: one variant has no shopper yet, and the first verdict needs 200 of each."
+    assert said.text_zh == "继续：有一组还没有顾客，每组至少200人才能下结论。"
+
+
 def test_an_undecided_experiment_goes_on_for_a_number_of_days() -> None:
     found = verdict(4000, 0.2, 0.215)
     assert found.decision == "go_on"

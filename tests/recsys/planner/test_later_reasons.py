@@ -15,18 +15,18 @@ def test_days_count_from_the_message() -> None:
     assert values["last_days_ago"] == 1
 
 
-def test_days_until_end_at_none_and_other_messages_stay() -> None:
-    class Due:
-        parts = ()
+def test_what_was_due_is_overdue_later() -> None:
+    templates = templates_for("purchase", True, True)
+    values = {"due_in_days": 2, "overdue_days": -2, "spread_days": 1, "n_baskets": 4, "interval_days": 20.0}
+    reason = Reason("replenishment_due", BoundMessage(templates, "replenishment_due", values | {"last_days_ago": 18}))
+    habit = "bought 4 times, about every 20 days"
+    assert later_text(reason, 0, "en") == f"due in 2 ± 1 day: {habit}, last 18 days ago"
+    assert later_text(reason, 2, "en") == f"due about today: {habit}, last 20 days ago"
+    assert later_text(reason, 4, "en") == f"due 2 ± 1 day ago: {habit}, last 22 days ago"
+    assert later_text(reason, 3, "zh").startswith("大约1天前就该补货")
 
-        def render(self, name: str, locale: str, values: dict) -> str:
-            return f"{name} {values}"
 
-    message = BoundMessage(Due(), "due", {"due_in_days": 2, "overdue_days": 1, "interval_days": 7})  # type: ignore[arg-type]
-    assert (
-        later_text(Reason("due", message), 3, "en") == "due {'due_in_days': 0, 'overdue_days': 4, 'interval_days': 7}"
-    )
-
+def test_other_messages_stay() -> None:
     class Plain:
         def text(self, locale: str) -> str:
             return f"in {locale}"

@@ -46,3 +46,10 @@ def test_the_channel_is_that_of_the_opens_among_those_with_consent() -> None:
     assert chosen.tolist() == [1, 1, 0, -1], "b: everyone's opens are those of the mail"
     nothing = no_messages()
     assert choose_channels(nothing, nothing.among(users), ("push", "email"), agreed).tolist() == [0, 0, 0, -1]
+
+
+def test_a_channel_that_nobody_was_messaged_on_does_not_win_over_the_preferred_one() -> None:
+    sent = [event(user, "sent") for user in ("a", "b") for _ in range(10)]
+    log = log_of(*sent, event("b", "opened"))
+    chosen = choose_channels(log, log.among(["a", "b"]), ("push", "email"), np.ones((2, 2), np.bool_))
+    assert chosen.tolist() == [1, 0], "who never opened a push may like mail; who opened one stays"

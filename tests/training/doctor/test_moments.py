@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -7,7 +8,9 @@ import pytest
 
 from recsys.core.schema import EVENTS, ITEMS, OFFERS, USERS
 from tests.shop import at, table
+from training.doctor.doctor import run_doctor
 from training.doctor.moments import grade_moments
+from training.ingest.dataset_folder import write_folder
 
 
 def grades(
@@ -55,3 +58,12 @@ def test_what_each_list_needs() -> None:
     )
     assert {name for name, grade in found.items() if grade != "yes"} == {"price_drop", "nearby"}
     assert grades(repeat_pairs=3)["replenishment_due"] == "thin"
+
+
+def test_the_doctor_reads_the_columns_of_the_shops_own(tmp_path: Path) -> None:
+    users = table([{"user_id": "u"}], USERS).with_columns(child_birth_date=pl.lit("2024-01-01"))
+    items = table([{"item_id": "i", "tags": ["1段"]}], ITEMS)
+    events = table([{"user_id": "u", "item_id": "i", "event": "purchase", "timestamp": at(1)}], EVENTS)
+    write_folder({"events": events, "items": items, "users": users}, {}, "UTC", tmp_path / "shop")
+    found = {feed.lists[0]: feed.grade for feed in run_doctor(tmp_path / "shop").moments}
+    assert found["life_stage"] == "yes"
