@@ -174,12 +174,16 @@ def _unusable(placement: Placement, changed: Placement) -> tuple[str, str] | Non
             f"lists of {placement.name} are not drawn at random: give it a rotation, such as 0.3, and wait some days",
             f"{placement.name}没有随机轮换：请先设置rotation（例如0.3）并等待几天",
         )
-    for each, what, what_zh in ((placement, "present", "现有"), (changed, "changed", "新")):
+    ways = (
+        (placement, "present", "现有", "remove these rules while the log is collected", "收集日志期间请先去掉这些规则"),
+        (changed, "changed", "新", "only an experiment can measure it", "只能用实验来衡量"),
+    )
+    for each, what, what_zh, way, way_zh in ways:
         if each.rotation and (rules := _rules_after_draw(each)):
             return (
                 f"the {what} list is rearranged after the draw ({', '.join(rules)}), so the logged propensities are not"
-                " those of its positions: remove these rules while the log is collected",
-                f"{what_zh}列表在随机抽取后又被重排（{'、'.join(rules)}），日志中的概率不是位置的概率",
+                f" those of its positions: {way}",
+                f"{what_zh}列表在随机抽取后又被重排（{'、'.join(rules)}），日志中的概率不是位置的概率：{way_zh}",
             )
     return None
 
@@ -187,6 +191,18 @@ def _unusable(placement: Placement, changed: Placement) -> tuple[str, str] | Non
 def _rules_after_draw(placement: Placement) -> list[str]:
     names = ("diversity", "max_per_category", "tail_share", "promotions", "pins")
     return [name for name in names if getattr(placement, name)]
+
+
+COUNTS_ZH: Final = {
+    "of another bundle": "其他模型的",
+    "of another variant": "其他实验组的",
+    "not random": "非随机的",
+    "later pages, or of nobody": "后续页或无用户的",
+    "of users without events": "无行为用户的",
+    NOT_REPRODUCED: "无法重放的",
+    "used": "可用的",
+}
+"""Why lists are left out, in Chinese."""
 
 
 def _random_lists(recommender: Recommender, store: EventStore, name: str) -> tuple[list[LoggedList], Counter[str]]:
@@ -322,10 +338,11 @@ def _ids(recommender: Recommender, rows: list[int]) -> list[str]:
 
 def _too_few(name: str, placement: Placement, counts: Counter[str]) -> tuple[str, str]:
     shown = ", ".join(f"{count:,} {why}" for why, count in counts.items()) or "none"
+    shown_zh = "，".join(f"{COUNTS_ZH[why]}{count:,}个" for why, count in counts.items()) or "没有"
     return (
         f"the log has too few random lists of {name} that can be replayed ({shown}; expected at least {MIN_LISTS}, and"
         f" half of those tried): keep rotation = {placement.rotation:g} for some days with the present bundle",
-        f"日志中可重放的{name}随机列表太少（{shown}；至少需要{MIN_LISTS}个，且占一半以上）：请用现有模型继续轮换几天",
+        f"日志中可重放的{name}随机列表太少（{shown_zh}；至少需要{MIN_LISTS}个，且占一半以上）：请用现有模型继续轮换几天",
     )
 
 

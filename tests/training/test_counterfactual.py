@@ -19,7 +19,7 @@ from recsys.eventlog.store import LogEntry
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
 from recsys.rules.placement_registry import PlacementRegistry
-from training.counterfactual import MIN_LISTS, counterfactual
+from training.counterfactual import COUNTS_ZH, MIN_LISTS, counterfactual
 
 RANDOM = replace(PLACEMENTS["popular"], rotation=0.6, limit=4)
 N_LISTS = 400
@@ -127,6 +127,8 @@ def test_lists_that_cannot_be_used_are_counted(
     report = counterfactual(recommender, store, "popular", replace(RANDOM, rotation=0.0))
     assert report.counts[reason] == 8
     assert f"expected at least {MIN_LISTS}" in report.text
+    assert reason not in report.text_zh
+    assert f"{COUNTS_ZH[reason]}8个" in report.text_zh
 
 
 def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, recommender: Recommender) -> None:
