@@ -29,7 +29,7 @@ from recsys.planner.later_reasons import later_text
 from recsys.planner.life_stages import life_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
-from recsys.planner.send_time import N_WEEKDAYS, Counts, best_hours, choose_days, draw_hours
+from recsys.planner.send_time import N_WEEKDAYS, Counts, choose_days, draw_hours, ranked_hours
 from recsys.planner.shopper_lists import Searches, ShopperLists, ask_lists
 from recsys.planner.worth import item_values, relative_prices
 
@@ -175,7 +175,8 @@ class Planner:
         first_day = local_days(now, everyone, zones) + 1
         hours, weekdays = self._habits(user_ids, lists, mine)
         allowed, caps = config.hours.allowed(), config.caps
-        best = best_hours(hours, allowed)
+        by_place = ranked_hours(hours, allowed, caps.messages_per_day)
+        best = by_place[:, 0]
         ends = _last_days(expires_at, best, chosen.user, first_day, zones)
         latest = np.full((n_users, caps.messages_per_week), -1)
         latest[chosen.user, chosen.order] = ends
@@ -185,9 +186,12 @@ class Planner:
         day = days[chosen.user, chosen.order]
         kept = day >= 0
         user, day, ends = chosen.user[kept], day[kept], ends[kept]
-        names = (f"{user_ids[u]} {d}" for u, d in zip(user.tolist(), (first_day[user] + day).tolist(), strict=True))
+        place = places_of_day(user, day)
+        who = zip(user.tolist(), (first_day[user] + day).tolist(), place.tolist(), strict=True)
+        names = (f"{user_ids[u]} {d}" if not n else f"{user_ids[u]} {d} {n}" for u, d, n in who)
         draws = uniform_draws(f"hour {config.key}", names)
-        drawn = draw_hours(best[user], draws, allowed, config.hours.exploration)
+        own = by_place[user, np.minimum(place, caps.messages_per_day - 1)]
+        drawn = draw_hours(own, draws, allowed, config.hours.exploration)
         is_last = day == ends  # a random hour may be too late for it
         hour, propensity = np.where(is_last, best[user], drawn.hour), np.where(is_last, 1.0, drawn.propensity)
         return SendTimes(kept, _moments(first_day[user] + day, hour, user, zones), propensity)
@@ -261,6 +265,21 @@ class Planner:
                 for name, dtype in PLAN_COLUMNS.items()
             ]
         )
+
+
+def places_of_day(user: npt.NDArray[np.int64], day: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the place of each message among those of the same user and day, from 0 on, in their order.
+
+    >>> places_of_day(np.array([0, 0, 1, 0]), np.array([2, 2, 2, 3])).tolist()
+    [0, 1, 0, 0]
+    """
+    order = np.lexsort((day, user))
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = (np.diff(user[order]) != 0) | (np.diff(day[order]) != 0)
+    numbers = np.arange(len(order))
+    places = np.empty(len(order), np.int64)
+    places[order] = numbers - np.maximum.accumulate(np.where(is_first, numbers, 0))
+    return places
 
 
 def message_id(user_id: str, placement: str, version: str, day: int, item_ids: Sequence[str]) -> str:

@@ -73,9 +73,27 @@ def fit_prior(counts: Counts, segment: npt.NDArray[np.integer], n_segments: int 
 
 def best_hours(shares: Counts, allowed: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Return the allowed hour around which, within an hour before and after, most visits are expected, int64 (n,)."""
-    around = shares + np.roll(shares, 1, axis=1) + np.roll(shares, -1, axis=1)
+    return ranked_hours(shares, allowed, 1)[:, 0]
+
+
+def ranked_hours(shares: Counts, allowed: tuple[int, ...], n: int) -> npt.NDArray[np.int64]:
+    """Return the best hours for several messages of one day, each more than an hour from those before.
+
+    Args:
+        shares: (n_users, N_HOURS), expected shares of visits.
+        allowed: the hours, ascending.
+        n: number of hours; where the allowed ones are too near to each other, the first one is repeated.
+
+    Returns:
+        int64 (n_users, n), the best first.
+    """
     hours = np.array(allowed)
-    return np.asarray(hours[around[:, hours].argmax(axis=1)])
+    left = (shares + np.roll(shares, 1, axis=1) + np.roll(shares, -1, axis=1))[:, hours]
+    found = np.empty((len(shares), n), np.int64)
+    for place in range(n):
+        found[:, place] = hours[left.argmax(axis=1)]
+        left = np.where(np.abs(hours - found[:, place, None]) <= 1, -1.0, left)
+    return found
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,15 @@ def test_the_caps_hold(plan: pl.DataFrame, planner: Planner) -> None:
     assert ahead <= set(range(1, 8))
 
 
+def test_messages_of_one_day_go_at_different_hours(planner: Planner) -> None:
+    caps = replace(planner.config.caps, messages_per_day=2, messages_per_week=7, messages_per_list=7)
+    config = replace(planner.config, caps=caps, hours=replace(planner.config.hours, exploration=0.0))
+    found = replace(planner, config=config).plan(USERS)
+    by_day = found.group_by("user_id", pl.col("send_at").dt.date().alias("day")).len()
+    assert by_day["len"].max() == 2
+    assert found.select("user_id", "send_at").is_unique().all()
+
+
 def test_items_are_those_of_the_list_without_its_fallback(plan: pl.DataFrame, planner: Planner) -> None:
     row = plan.filter(pl.col("placement") == "discover").row(0, named=True)
     request = Request("discover", planner.as_of, 30, user_id=row["user_id"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.planner.send_time import HabitPrior, best_hours, choose_days, draw_hours, fit_prior
+from recsys.planner.send_time import HabitPrior, best_hours, choose_days, draw_hours, fit_prior, ranked_hours
 
 NOBODY = np.array([-1, -1])
 
@@ -43,6 +43,15 @@ def test_the_best_hour_is_within_an_hour_of_most_visits_and_allowed() -> None:
     shares[1, [9, 20]] = 0.4, 0.6
     assert best_hours(shares, tuple(range(24))).tolist() == [0, 19]
     assert best_hours(shares, (9, 10, 11, 22)).tolist() == [22, 9]
+
+
+def test_messages_of_one_day_are_apart() -> None:
+    shares = np.zeros((1, 24))
+    shares[0, [9, 10, 19, 14]] = 0.4, 0.3, 0.2, 0.1
+    assert ranked_hours(shares, tuple(range(8, 21)), 3)[0].tolist()[0] in (9, 10)
+    found = ranked_hours(shares, tuple(range(8, 21)), 4)[0]
+    assert np.diff(np.sort(found)).min() > 1
+    assert ranked_hours(shares, (9,), 2).tolist() == [[9, 9]], "one hour is all there is"
 
 
 def test_propensities_are_the_shares_of_the_hours() -> None:
