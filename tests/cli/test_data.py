@@ -278,7 +278,7 @@ def test_the_generated_shop_is_written_once(recsys: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--shop", "jp"], "--shop is 'jp', expected grocer or cn"),
         (["--users", "30"], "--users and --seed are for the generated shop"),
@@ -286,7 +286,7 @@ def test_the_generated_shop_is_written_once(recsys: Run, tmp_path: Path) -> None
         (["--shop", "cn", "--seed", "-2"], "--seed is -2, expected 0 or more"),
     ],
 )
-def test_demo_shops_that_do_not_exist_are_refused(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+def test_demo_shops_that_do_not_exist_are_refused(recsys: Run, tmp_path: Path, words: list[str], message: str) -> None:
     said = recsys("demo-data", *words, "--out", tmp_path / "x")
-    assert (said.code, told in said.err) == (2, True), said.err
+    assert (said.code, message in said.err) == (2, True), said.err
     assert not (tmp_path / "x").exists()

@@ -44,7 +44,7 @@ def test_json_has_sets_with_titles_and_an_item_finds_its_own(recsys: Run, shop_m
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--item", "no such item"], "'no such item' is unknown"),
         (["--placement", "for_you"], "--placement is 'for_you', expected a list of sets: item_sets"),
@@ -52,9 +52,9 @@ def test_json_has_sets_with_titles_and_an_item_finds_its_own(recsys: Run, shop_m
         (["--limit", "0"], "limit is 0, out of range"),
     ],
 )
-def test_what_cannot_be_served_is_refused(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:
+def test_what_cannot_be_served_is_refused(recsys: Run, shop_models: Path, words: list[str], message: str) -> None:
     said = recsys("item-sets", "--models", shop_models, *words)
-    assert (said.code, told in said.err) == (2, True), said.err
+    assert (said.code, message in said.err) == (2, True), said.err
 
 
 def test_an_item_without_sets_has_an_empty_list(recsys: Run, shop_models: Path) -> None:

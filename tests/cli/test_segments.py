@@ -17,10 +17,10 @@ def test_tables_and_json_count_the_same_users(recsys: Run, shop_models: Path) ->
     assert said.code == 0, said.err
     assert "life cycle" in said.out
     assert "churn (no order within 28 days) is predicted by" in said.out
-    told = json.loads(recsys("segments", "--models", shop_models, "--json").out)
-    assert sum(stage["n_users"] for stage in told["stages"]) == told["n_users"]
-    assert f"{told['n_users']:,} users" in said.out
-    assert told["churn"]["serves"]
+    found = json.loads(recsys("segments", "--models", shop_models, "--json").out)
+    assert sum(stage["n_users"] for stage in found["stages"]) == found["n_users"]
+    assert f"{found['n_users']:,} users" in said.out
+    assert found["churn"]["serves"]
 
 
 def test_files_have_a_row_per_user(recsys: Run, shop_models: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def fitted(shop_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Path) -> None:
-    """Stages are told in order and timed."""
+    """Stages come in order, and are timed."""
     told: list[tuple[str, float]] = []
     report = train_small(data, models, progress=lambda stage, share=0.0: told.append((stage, share)))
     assert report.is_new

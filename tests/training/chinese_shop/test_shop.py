@@ -48,9 +48,9 @@ def test_a_second_build_is_skipped_and_another_size_is_not(folder: Path) -> None
     assert build_chinese_shop(folder, replace(SMALL, n_users=61)) is True
 
 
-@pytest.mark.parametrize(("n_users", "seed", "told"), [(9, 0, "--users is 9"), (60, -1, "--seed is -1")])
-def test_sizes_are_bounded(n_users: int, seed: int, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+@pytest.mark.parametrize(("n_users", "seed", "message"), [(9, 0, "--users is 9"), (60, -1, "--seed is -1")])
+def test_sizes_are_bounded(n_users: int, seed: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         ChineseShopConfig(n_users, seed)
 
 

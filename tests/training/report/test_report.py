@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
@@ -14,46 +13,13 @@ from recsys.evaluation.curves import TAIL_DISCOUNTS, TradeoffPoint
 from recsys.evaluation.protocols import PROTOCOLS
 from tests.jobs import NOW
 from tests.shop import TIMEZONE, ShopTables, small_config
+from tests.training.report.pages import Reader
 from training.evaluate import evaluate
 from training.evaluation_report import EvaluationReport
 from training.ingest.ingest import IngestConfig, InputFiles, ingest
 from training.report.report import write_html
 
 HOSTILE = "<script>alert('$x^2$ & 饮料')</script>"
-LOADING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}
-
-
-class Reader(HTMLParser):
-    """What a browser would load, the ids it would find, the text it would show, and that all tags close."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in LOADING:
-                self.loaded.append(value or "")
-            if name == "id":
-                self.ids.append(value or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
 
 
 @pytest.fixture
