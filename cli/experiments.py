@@ -62,9 +62,9 @@ def check(file: File, placements: PlacementFile = None) -> None:
     """Check the file, the states, and the lists of all variants; filters are checked by the server."""
     from recsys.rules.variant_loader import read_with_experiments
 
-    registry = read_with_experiments(placements, file)
-    n_lists = 0 if registry.variants is None else len(registry.variants.variants)
-    show_lines([f"{file} is valid: its variants change {n_lists} lists"])
+    variants = read_with_experiments(placements, file).variants
+    lists = sorted({name for _, _, name in variants.variants}) if variants is not None else []
+    show_lines([f"{file} is valid: its variants change {', '.join(lists) or 'no list'}"])
 
 
 def assign(

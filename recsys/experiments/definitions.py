@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -172,9 +173,12 @@ HOLDOUT_FIELDS: Final = fields_of(PermanentHoldout)
 SETTING_FIELDS: Final = fields_of(ExperimentSettings)
 TABLES: Final = ("holdout", "layers", "experiments")
 VARIANT_KEYS: Final = ("weight", "placements")
+MAX_NAME_CHARS: Final = 64
 DEFAULT_WEIGHT: Final = 1.0
 MAX_WEIGHT: Final = 1e6
 LONGEST_DAYS: Final = 36_500
+
+_NAME: Final = re.compile(r"\w([\w .+-]*[\w.+-])?")
 
 
 def parse_experiments(document: Mapping[str, Any]) -> ExperimentFile:
@@ -199,6 +203,7 @@ def parse_experiments(document: Mapping[str, Any]) -> ExperimentFile:
     experiments = {}
     for name, table in _table(document, "experiments", "", faults).items():
         path = f"experiments.{name}"
+        _check_name(name, "experiments", faults)
         if name == HOLDOUT:
             faults.refuse(path, HOLDOUT, "another name: this one is that of the permanent holdout")
         elif isinstance(table, Mapping):
@@ -213,6 +218,7 @@ def _salts(layers: Mapping[str, Any], faults: Faults) -> dict[str, str]:
     salts = {}
     for name, layer in layers.items():
         path = f"layers.{name}"
+        _check_name(name, "layers", faults)
         if not isinstance(layer, Mapping) or set(layer) - {"salt"}:
             faults.refuse(path, layer, 'a table with the key salt, such as {salt = "2026"}')
         elif not isinstance(salt := layer.get("salt", name), str) or not salt:
@@ -248,6 +254,7 @@ def _experiment(
 
 
 def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinition:
+    _check_name(name, path.removesuffix(f".{name}"), faults)
     if not isinstance(table, Mapping):
         faults.refuse(path, table, f"a table, such as [{path}]")
         return VariantDefinition(name, DEFAULT_WEIGHT, {})
@@ -263,6 +270,16 @@ def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinit
         if not isinstance(changes, Mapping) or not changes:
             faults.refuse(f"{path}.placements.{placement}", changes, "a table of keys, such as {diversity = 0.3}")
     return VariantDefinition(name, float(weight), placements)
+
+
+def _check_name(name: str, path: str, faults: Faults) -> None:
+    """Refuse a name that calls, logs and files cannot all carry, or that people cannot tell from another one."""
+    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        faults.refuse(
+            f"a name in {path}",
+            name,
+            f"1 to {MAX_NAME_CHARS} letters, digits, spaces or any of '_.+-', a letter or a digit first: rename it",
+        )
 
 
 def _table(parent: Mapping[str, Any], key: str, path: str, faults: Faults) -> Mapping[str, Any]:

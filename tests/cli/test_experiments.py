@@ -66,7 +66,7 @@ def test_assign_leaves_out_who_opted_out(recsys: Run, file: Path, tmp_path: Path
 
 
 def test_check_reads_the_lists_of_all_variants(recsys: Run, file: Path, tmp_path: Path) -> None:
-    assert "its variants change 4 lists" in recsys("experiments", "check", file).out
+    assert "its variants change complementary, for_you\n" in recsys("experiments", "check", file).out
     write_experiments(tmp_path, EXPERIMENTS.replace("diversity = 0.3", "diversty = 0.3"))
     said = recsys("experiments", "check", file)
     assert said.code == 2

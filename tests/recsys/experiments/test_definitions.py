@@ -45,6 +45,34 @@ def test_the_digest_changes_with_who_sees_what(changes: dict[str, Any]) -> None:
     assert definition(max_days=7, primary="conversion").digest == definition().digest
 
 
+ODD_NAMES = ("", " ", "../../x", "a/b", "a\nb", "x" * 65, "abc\u202edef", "a\u200bb", "-a", "a\x00", "a:b", "a ", "😀")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("place", ["experiments", "layers", "experiments.calm.variants"])
+def test_names_that_not_everything_can_carry_are_refused(name: str, place: str) -> None:
+    calm = {"control": {}, "mixed": {"placements": {"for_you": {"limit": 3}}}}
+    tables: dict[str, Any] = {"layers": {}, "experiments": {"calm": {"variants": calm}}}
+    if place == "layers":
+        tables["layers"][name] = {"salt": "s"}
+    elif place == "experiments":
+        tables["experiments"][name] = {"variants": calm}
+    else:
+        calm[name] = {}
+    with pytest.raises(ConfigError) as error:
+        parse_experiments(tables)
+    found = str(error.value)
+    assert f"'a name in {place}' is {name!r}"[:60] in found
+    assert "expected 1 to 64 letters" in found
+    assert "rename it" in found
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize("name", ["calm", "双十一", "v1.2", "home page +20", "x" * 64, "_a"])
+def test_names_of_any_language_are_accepted(name: str) -> None:
+    assert definition(variants={"control": {}, name: {}}).variants[1].name == name
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
