@@ -67,12 +67,14 @@ class LoggedList:
         at: seconds since 1970.
         item_ids: in the order shown.
         user: its ids by column.
+        log_seq: number of the last entry of the log that it was made with; None if the log does not have it.
     """
 
     id: str
     at: int
     item_ids: tuple[str, ...]
     user: dict[str, str]
+    log_seq: int | None
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ def _random_lists(recommender: Recommender, store: EventStore, name: str) -> tup
             counts["later pages, or of nobody"] += 1
         else:
             ids = tuple(str(item.get("item_id")) for item in items)
-            found.append(LoggedList(entry.key, int(entry.at), ids, user))
+            found.append(LoggedList(entry.key, int(entry.at), ids, user, entry.made_with))
     return found, counts
 
 
@@ -262,6 +264,7 @@ def _order(recommender: Recommender, placement: Placement, shown: LoggedList) ->
         placement.name,
         shown.at,
         limit=len(shown.item_ids),
+        log_seq=shown.log_seq,
         variant=ListVariant(placement, {"replay": placement.name}),
         **shown.user,  # type: ignore[arg-type]
     )

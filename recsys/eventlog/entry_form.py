@@ -51,8 +51,11 @@ def _of_key(entry: LogEntry) -> str | None:
 
 def _of_impression(entry: LogEntry) -> str | None:
     items, shown = entry.body.get("items", []), entry.body.get("shown")
+    made_with: object = entry.made_with
     if not _is_list_of_objects(items):
         return _fault("items", items, "a list of objects")
+    if not isinstance(made_with, int | None):
+        return _fault("made_with", made_with, "the number of an entry")
     if shown is None:
         return None
     is_whole = _is_list_of_objects(shown) and all(

@@ -11,7 +11,7 @@ import msgspec
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
 from recsys.eventlog.sqlite_erasure import Tombstones
-from recsys.eventlog.sqlite_schema import LogRow, decode, entry_of, stored_entry
+from recsys.eventlog.sqlite_schema import MADE_WITH, LogRow, decode, entry_of, stored_entry
 from recsys.eventlog.store import AppendOutcome
 
 _NEW_MERGES: Final = (
@@ -124,5 +124,10 @@ def _repeated(row: LogRow, known: LogRow) -> AppendOutcome:
     """Return the outcome of a row whose digest another row has."""
     if (row.entry_type, row.key) != (known.entry_type, known.key):
         return "conflict"
-    is_same = known.body == row.body or _encode_sorted(decode(known.body)) == _encode_sorted(decode(row.body))
-    return "duplicate" if is_same else "conflict"
+    return "duplicate" if known.body == row.body or _content(known) == _content(row) else "conflict"
+
+
+def _content(row: LogRow) -> bytes:
+    body = decode(row.body)
+    body.pop(MADE_WITH, None)
+    return _encode_sorted(body)

@@ -52,6 +52,9 @@ encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+MADE_WITH: Final = "made_with"
+"""Key of the body under which the number of the same name is stored; it is no part of the content."""
+
 FIRST_PART: Final = "#1"
 """Ends the key of the first part of an event of several items."""
 
@@ -142,6 +145,8 @@ def row_of(entry: LogEntry, position: int) -> LogRow:
     entry_type, key, body = entry.entry_type, entry.key, entry.body
     if "received_at" in body:
         body = {name: value for name, value in body.items() if name != "received_at"}
+    if entry.made_with is not None:
+        body = {**body, MADE_WITH: entry.made_with}
     is_keyed = entry_type in KEYED
     user_id = body.get("user_id") if is_keyed else key if entry_type in USER_CHANGES else None
     visitor_id = body.get("visitor_id") if is_keyed else None
@@ -181,7 +186,9 @@ def stored_entry(row: tuple[int, EntryType, str | None, float, float, str]) -> S
     """Return the stored entry of columns `seq`, `kind`, `key`, `at`, `received_at` and `body`."""
     seq, entry_type, key, at, received_at, body = row
     try:
-        entry = LogEntry(entry_type, key, at, received_at, decode(body))
+        content = decode(body)
+        made_with = content.pop(MADE_WITH, None) if entry_type == "impression" else None
+        entry = LogEntry(entry_type, key, at, received_at, content, made_with=made_with)
         fault = fault_of(entry)
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         fault = str(error)

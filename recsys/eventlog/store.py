@@ -74,8 +74,8 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
         part: for one item of an event with several items, the event's `event_id` and the item's number, from 1. The
             parts of one event follow each other in a call and are all stored or all refused; another event with that
             id is a conflict. Readers do not return it.
-        made_with: for an impression, number of the last entry that its list was made with: it is `erased` if its user
-            was erased after that. Readers do not return it.
+        made_with: for an impression, number of the last entry that its list was made with, if known: it is `erased` if
+            its user was erased after that, and can be made again without later events. Not part of the content.
     """
 
     entry_type: EntryType

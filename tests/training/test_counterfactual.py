@@ -16,6 +16,7 @@ from recsys.core.placements import PLACEMENTS, Pin, Placement
 from recsys.core.request import Request
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
 from recsys.rules.placement_registry import PlacementRegistry
@@ -139,6 +140,31 @@ def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, r
     assert "has explored only" in report.text
     assert report.support < 0.9
     assert report.estimates == ()
+
+
+def test_lists_are_made_again_without_the_events_that_followed_in_the_same_second(
+    store: SqliteStore, recommender: Recommender
+) -> None:
+    random = replace(RANDOM, own="drop")
+    book = PlacementRegistry(MappingProxyType({**PLACEMENTS, "popular": random}))
+    live = LiveView(recommender.engine)
+    served = replace(recommender, book=book, live=live, log=store)
+    users = [user for user in recommender.engine.users.ids if has_events(recommender, user)]
+    for each in range(MIN_LISTS):
+        user, at = users[each % len(users)], recommender.data_end + each // len(users) * 86_400
+        found = served.recommend_for(Request("popular", at, limit=4, user_id=user))
+        items = [{"item_id": item.item_id, "propensity": item.propensity} for item in found.items]
+        body = {"placement": "popular", "model_version": recommender.version, "items": items, "user_id": user}
+        bought = {"event": "purchase", "item_id": found.items[0].item_id, "user_id": user}
+        store.append(
+            [
+                LogEntry("impression", f"r{each}", at, at, body, made_with=live.seq),
+                LogEntry("event", None, at, at, bought | {"recommendation_id": f"r{each}"}),
+            ]
+        )
+        served.catch_up()
+    report = counterfactual(served, store, "popular", replace(random, rotation=0.0))
+    assert report.counts == {"used": MIN_LISTS}
 
 
 def test_a_sample_of_many_lists_is_replayed(store: SqliteStore, recommender: Recommender) -> None:

@@ -43,6 +43,12 @@ def test_what_readers_rely_on_is_checked(
     assert found is None if fault is None else str(found).startswith(fault)
 
 
+def test_the_number_that_a_list_was_made_with_is_a_number() -> None:
+    wrong = LogEntry("impression", "r", 1.0, 1.0, {"items": []}, made_with="x")  # type: ignore[arg-type]
+    assert fault_of(wrong) == "made_with is 'x': expected the number of an entry"
+    assert fault_of(LogEntry("impression", "r", 1.0, 1.0, {"items": []}, made_with=0)) is None
+
+
 @pytest.mark.parametrize("time", ["noon", b"x", None, 1e300, -1e300, float("nan")])
 def test_times_are_seconds(time: Any) -> None:
     expected = f"is {str(time)!r}: expected seconds since 1970"

@@ -95,6 +95,14 @@ def test_entries_of_all_kinds_share_one_order(store: EventStore) -> None:
     assert store.read_after(store.last_seq(), 9) == []
 
 
+def test_a_list_has_the_number_that_it_was_made_with_beside_its_content(store: EventStore) -> None:
+    shown = msgspec.structs.replace(impression("r", "u", {"item_id": "tea"}), made_with=41)
+    assert store.append([shown]) == ["stored"]
+    assert everything(store)[0].entry == shown
+    reported = (msgspec.structs.replace(shown, made_with=other) for other in (None, 42))
+    assert store.append([*reported, impression("r", "u", {"item_id": "rice"})]) == ["duplicate"] * 2 + ["conflict"]
+
+
 def test_kinds_may_be_passed_over(store: EventStore) -> None:
     shown = [impression(f"r{n}", "u", {"item_id": "tea"}) for n in range(5)]
     store.append(
