@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_args
 
 import typer
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
 
-SCOPE_NAMES: Final = ("recommend", "events", "catalog", "admin")
-"""The names of `serving.runtime.auth.SCOPES`, which is slow to import."""
+SCOPE_NAMES: Final = ("recommend", "events", "catalog", "view", "merchandise", "operate", "admin")
+ROLE_NAMES: Final = ("viewer", "merchandiser", "operator")
+"""The names of `SCOPES` and `ROLES` in `serving.runtime.auth`, which is slow to import."""
+
+N = TypeVar("N")
 
 COLUMNS = ("key_id", "name", "scopes", "created_at")
 
@@ -33,13 +36,19 @@ def app() -> typer.Typer:
 
 def create(
     keys: KeysFile,
-    scopes: Annotated[str, typer.Option(help=f"What the key allows, with commas between: {', '.join(SCOPE_NAMES)}.")],
+    scopes: Annotated[
+        str, typer.Option(help=f"What the key allows, with commas between: {', '.join(SCOPE_NAMES)}.")
+    ] = "",
+    role: Annotated[
+        str,
+        typer.Option(help=f"What the key allows, by roles of people, with commas between: {', '.join(ROLE_NAMES)}."),
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the owner.")] = "",
 ) -> None:
-    """Create a key and print it once; only its digest is stored."""
+    """Create a key with scopes, roles or both, and print it once; only its digest is stored."""
     from serving.runtime.auth import new_key, read_keys, write_keys
 
-    wanted = [_scope(scope.strip()) for scope in scopes.split(",")]
+    wanted = wanted_scopes(scopes, role)
     known = read_keys(keys) if keys.exists() else ()
     key, secret = new_key(name, wanted, wall_clock())
     write_keys(keys, (*known, key))
@@ -75,10 +84,26 @@ def revoke(
     tell(f"key {key_id} is revoked")
 
 
-def _scope(text: str) -> Scope:
-    from serving.runtime.auth import Scope
+def wanted_scopes(scopes: str, roles: str) -> list[Scope]:
+    """Return the scopes that two lists of names, with commas between, ask for; each once.
 
-    for scope in get_args(Scope):
-        if scope == text:
-            return scope
-    raise ConfigError(f"--scopes has {text!r}, expected some of {', '.join(SCOPE_NAMES)}, with commas between")
+    Raises:
+        ConfigError: a name is unknown, or there is none.
+    """
+    from serving.runtime.auth import ROLES, Role, Scope
+
+    if not (scopes or roles):
+        known = f"some of {', '.join(SCOPE_NAMES)}, or a --role: {', '.join(ROLE_NAMES)}"
+        raise ConfigError(f"--scopes is empty, expected {known}")
+    wanted: dict[Scope, None] = {}
+    for name in filter(None, roles.split(",")):
+        wanted |= dict.fromkeys(ROLES[_named("--role", name.strip(), get_args(Role))])
+    wanted |= {_named("--scopes", name.strip(), get_args(Scope)): None for name in scopes.split(",") if scopes}
+    return list(wanted)
+
+
+def _named(option: str, text: str, known: tuple[N, ...]) -> N:
+    for name in known:
+        if name == text:
+            return name
+    raise ConfigError(f"{option} has {text!r}, expected some of {', '.join(map(str, known))}, with commas between")

@@ -215,7 +215,7 @@ OPERATIONS: Final = (
         "experiments",
         (ExperimentList,),
         failures=(409,),
-        scope="admin",
+        scope="view",
     ),
     Operation(
         "PUT",
@@ -225,7 +225,7 @@ OPERATIONS: Final = (
         "experiments",
         (ExperimentInfo,),
         failures=(404, 409),
-        scope="admin",
+        scope="merchandise",
         body=Body(WantedState),
     ),
 )

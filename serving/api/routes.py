@@ -17,6 +17,7 @@ from serving.api import (
     explain,
     identity,
     impressions,
+    keys,
     lists,
     personal_lists,
     users,
@@ -229,4 +230,5 @@ OPERATIONS: Final = (
     *identity.OPERATIONS,
     *versions.OPERATIONS,
     *experiments.OPERATIONS,
+    *keys.OPERATIONS,
 )

@@ -156,5 +156,6 @@ OPERATIONS: Final = (
         (UserProfile,),
         failures=(404, 503),
         scope="catalog",
+        also=("view",),
     ),
 )

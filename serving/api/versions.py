@@ -117,7 +117,7 @@ def _activate(models: Path, version: str) -> Activated:
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/v1/models", NoParameters, list_models, "models", (BundleList,), scope="admin"),
+    Operation("GET", "/v1/models", NoParameters, list_models, "models", (BundleList,), scope="view"),
     Operation(
         "POST",
         "/v1/models/{version}/activate",
@@ -126,6 +126,6 @@ OPERATIONS: Final = (
         "models",
         (Activated,),
         failures=(404, 409),
-        scope="admin",
+        scope="operate",
     ),
 )

@@ -79,13 +79,35 @@ def _operation(operation: Operation[Any], placements: Mapping[str, Placement], s
             **{str(status): _failure(status) for status in operation.statuses},
         },
     }
+    if operation.version_header:
+        _add_version(described, operation)
     if operation.body is not None:
         described["requestBody"] = _body(operation.body)
     if operation.scope is not None:
-        described["security"] = [{name: [operation.scope]} for name in SECURITY_SCHEMES]
+        scopes = (operation.scope, *operation.also)
+        described["security"] = [{name: [scope]} for scope in scopes for name in SECURITY_SCHEMES]
         if not with_keys:
             described["security"].append({})
     return described
+
+
+def _add_version(described: Json, operation: Operation[Any]) -> None:
+    """Add the header with the caller's version, and that with the version of the answer."""
+    is_change = operation.version_header == "If-Match"
+    what = "The ETag of what is changed." if is_change else "The ETag that the caller has."
+    text = {"type": "string"}
+    described["parameters"].append(
+        {
+            "name": operation.version_header,
+            "in": "header",
+            "required": is_change,
+            "description": what,
+            "schema": text,
+        }
+    )
+    described["responses"]["200"]["headers"] = {"ETag": {"description": "The version.", "schema": text}}
+    if not is_change:
+        described["responses"]["304"] = {"description": "The caller has this version."}
 
 
 def _body(body: Body[Any]) -> Json:

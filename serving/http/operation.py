@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from inspect import iscoroutinefunction
 from time import perf_counter
@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
+from serving.http.caller import Caller
 from serving.http.connection import HELD, IS_WANTED, PAUSE, RECEIVED_AT
 from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
@@ -29,9 +30,28 @@ from serving.runtime.list_queue import always
 MAX_URL_BYTES: Final = 24_576
 """All parameters of a call, percent-encoded: enough for the longest filter in any script; uvicorn has no limit."""
 
-Tag = Literal["recommendations", "events", "catalog", "users", "models", "experiments", "operations"]
+Tag = Literal[
+    "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
+]
+VersionHeader = Literal["", "If-Match", "If-None-Match"]
 
-Answer = bytes | AsyncIterator[bytes]
+
+@dataclass(frozen=True)
+class Reply:
+    """A response with headers of its own.
+
+    Attributes:
+        content: the body.
+        headers: in addition to those of every response.
+        status: the HTTP status.
+    """
+
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
+
+Answer = bytes | Reply | AsyncIterator[bytes]
 
 _SEGMENTS: Final = "recsys.segments"
 _PATH_NAME: Final = re.compile(r"{(\w+)}")
@@ -58,6 +78,10 @@ class Operation(Generic[P]):
         cached: returns the response where it is known already, from the app's context and the parameters; it runs in
             the event loop before `respond`.
         is_urgent: whether it does not wait behind lists.
+        also: scopes that suffice as well as `scope`.
+        takes_caller: whether `respond` gets the `Caller` as its last argument.
+        version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
+            given; `If-None-Match` for a read.
     """
 
     method: str
@@ -73,13 +97,17 @@ class Operation(Generic[P]):
     body: Body[Any] | None = None
     cached: Callable[[AppContext, P], bytes | None] | None = None
     is_urgent: bool = False
+    also: tuple[KeyScope, ...] = ()
+    takes_caller: bool = False
+    version_header: VersionHeader = ""
 
     @property
     def statuses(self) -> tuple[int, ...]:
         """Statuses of all failures, ascending; 401 and 403 occur only if keys are required."""
         of_keys = (401, 403) if self.scope else ()
         of_body = (408, 413, 415, 503) if self.body else ()
-        return tuple(sorted({414, 422, 431, *self.failures, *of_keys, *of_body}))
+        of_version = (409, 428) if self.version_header == "If-Match" else ()
+        return tuple(sorted({414, 422, 431, *self.failures, *of_keys, *of_body, *of_version}))
 
     @property
     def path_names(self) -> list[str]:
@@ -90,7 +118,7 @@ class Operation(Generic[P]):
     def _is_async(self) -> bool:
         return iscoroutinefunction(self.respond)
 
-    async def run(self, app_context: AppContext, scope: Scope, parameters: P, *body: Any) -> Answer:
+    async def run(self, app_context: AppContext, scope: Scope, parameters: P, *more: Any) -> Answer:
         """Return the response.
 
         Raises:
@@ -100,8 +128,8 @@ class Operation(Generic[P]):
         if self.cached is not None and (known := self.cached(app_context, parameters)) is not None:
             return known
         if self._is_async:
-            return await cast("Awaitable[Answer]", self.respond(app_context, parameters, *body))
-        job = partial(cast("Callable[..., Answer]", self.respond), app_context, parameters, *body)
+            return await cast("Awaitable[Answer]", self.respond(app_context, parameters, *more))
+        job = partial(cast("Callable[..., Answer]", self.respond), app_context, parameters, *more)
         is_wanted = scope.get(IS_WANTED, always)
         return await app_context.lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent)
 
@@ -186,22 +214,26 @@ class Route(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, answer, count and send; an exception on the way becomes a problem."""
         app_context = self._app_context
-        content: bytes | AsyncIterator[bytes] = b""
+        content: Answer = b""
         with CountedCall(app_context, scope.get(RECEIVED_AT)) as call:
             operation = self._operation(scope)
+            key = None
             if app_context.keys is not None and operation.scope is not None:
-                app_context.keys.check(scope["headers"], operation.scope)
+                key = app_context.keys.check(scope["headers"], operation.scope, *operation.also)
+            caller = (Caller.of(key, scope["headers"]),) if operation.takes_caller else ()
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             call.placement = getattr(parameters, "placement", None)
             if operation.body is None:
-                content = await operation.run(app_context, scope, parameters)
+                content = await operation.run(app_context, scope, parameters, *caller)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
                 body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
-                content = await operation.run(app_context, scope, parameters, body)
+                content = await operation.run(app_context, scope, parameters, body, *caller)
         if call.failure is None:
-            await send(_response_start(200, operation.media_type, content))
+            reply = content if isinstance(content, Reply) else Reply(b"")
+            content = content.content if isinstance(content, Reply) else content
+            await send(_response_start(reply.status, operation.media_type, content, reply.headers))
         else:
             problem, content = call.failure.problem, call.failure.body
             if call.failure.pause_s and PAUSE in scope:

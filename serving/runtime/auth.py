@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
@@ -22,10 +23,20 @@ from starlette.exceptions import HTTPException
 from recsys.core.errors import ConfigError
 from recsys.core.files import atomic_write, file_signature
 
-Scope = Literal["recommend", "events", "catalog", "admin"]
+Scope = Literal["recommend", "events", "catalog", "view", "merchandise", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 ADMIN: Final = "admin"
 """The scope that includes all others."""
+
+Role = Literal["viewer", "merchandiser", "operator"]
+ROLES: Final[Mapping[Role, tuple[Scope, ...]]] = MappingProxyType(
+    {
+        "viewer": ("recommend", "view"),
+        "merchandiser": ("recommend", "view", "merchandise"),
+        "operator": ("recommend", "view", "operate"),
+    }
+)
+"""The scopes of people's keys."""
 
 KEYS_SCHEMA_VERSION: Final = 1
 PREFIX: Final = "recsys_"
@@ -119,16 +130,16 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = file_signature(path)
-        self._scopes = _by_digest(read_keys(path))
-        if not self._scopes:
+        self._keys = _by_digest(read_keys(path))
+        if not self._keys:
             raise ConfigError(f"{path} contains no key: make one with `recsys keys create --keys {path}`")
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]], scope: Scope) -> None:
-        """Refuse a call without a valid key.
+    def check(self, headers: Iterable[tuple[bytes, bytes]], *scopes: Scope) -> Key:
+        """Return the key of a call; refuse a call without a valid one.
 
         Args:
             headers: of the request, their names in lower case.
-            scope: the scope that the call needs.
+            scopes: the call needs one of them.
 
         Raises:
             HTTPException: 401 without exactly one valid key, 403 if the key lacks the scope.
@@ -137,25 +148,26 @@ class KeyRing:
         if len(offered) != 1:
             what = "two different keys were sent" if offered else "no key was sent"
             raise _unknown(f"{what}: send one as `Authorization: Bearer …` or as `X-API-Key`")
-        granted = self._current().get(hashlib.sha256(offered.pop()).digest())
-        if granted is None:
+        key = self._current().get(hashlib.sha256(offered.pop()).digest())
+        if key is None:
             raise _unknown("the key is unknown or revoked: `recsys keys list` lists the valid ones", "invalid_token")
-        if scope not in granted and ADMIN not in granted:
-            challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+        if ADMIN not in key.scopes and not any(scope in key.scopes for scope in scopes):
+            challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scopes[0]}"'
             raise HTTPException(
-                403, f"the key lacks the scope {scope!r}: use one that has it", {"WWW-Authenticate": challenge}
+                403, f"the key lacks the scope {scopes[0]!r}: use one that has it", {"WWW-Authenticate": challenge}
             )
+        return key
 
-    def _current(self) -> Mapping[bytes, frozenset[str]]:
+    def _current(self) -> Mapping[bytes, Key]:
         signature = file_signature(self._path)
         if signature != self._seen:
             self._seen = signature
             try:
-                self._scopes = _by_digest(read_keys(self._path))
-                logger.info("%s has changed: %d keys are valid", self._path, len(self._scopes))
+                self._keys = _by_digest(read_keys(self._path))
+                logger.info("%s has changed: %d keys are valid", self._path, len(self._keys))
             except ConfigError as error:
                 logger.error("the earlier keys stay valid: %s", error)
-        return self._scopes
+        return self._keys
 
 
 def _offered(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
@@ -175,5 +187,5 @@ def _unknown(detail: str, error: str | None = None) -> HTTPException:
     return HTTPException(401, detail, {"WWW-Authenticate": challenge})
 
 
-def _by_digest(keys: Iterable[Key]) -> Mapping[bytes, frozenset[str]]:
-    return {bytes.fromhex(key.sha256): frozenset(key.scopes) for key in keys}
+def _by_digest(keys: Iterable[Key]) -> Mapping[bytes, Key]:
+    return {bytes.fromhex(key.sha256): key for key in keys}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.keys import SCOPE_NAMES
-from serving.runtime.auth import SCOPES, read_keys
+from cli.keys import ROLE_NAMES, SCOPE_NAMES
+from serving.runtime.auth import ROLES, SCOPES, read_keys
 from tests.cli.conftest import Run
 
 
@@ -42,7 +42,9 @@ def test_the_file_may_come_from_the_environment(recsys: Run, tmp_path: Path, mon
     ("words", "told"),
     [
         (["create", "--scopes", "root"], "'root'"),
-        (["create", "--scopes", ""], "expected some of recommend, events, catalog, admin"),
+        (["create", "--scopes", ""], "or a --role: viewer, merchandiser, operator"),
+        (["create", "--role", "boss"], "--role has 'boss', expected some of viewer, merchandiser, operator"),
+        (["create", "--scopes", "view,root"], "'root'"),
         (["list"], "does not exist"),
         (["revoke", "x"], "does not exist"),
     ],
@@ -55,3 +57,19 @@ def test_what_cannot_be_is_told(recsys: Run, tmp_path: Path, words: list[str], t
 
 def test_the_help_names_every_scope() -> None:
     assert SCOPE_NAMES == SCOPES
+    assert tuple(ROLES) == ROLE_NAMES
+
+
+def test_a_key_has_the_scopes_of_its_roles(recsys: Run, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    for given in (
+        ["--role", "viewer"],
+        ["--role", "merchandiser, operator"],
+        ["--role", "operator", "--scopes", "view,events"],
+    ):
+        assert recsys("keys", "create", "--keys", path, *given).code == 0
+    assert [key.scopes for key in read_keys(path)] == [
+        ("recommend", "view"),
+        ("recommend", "view", "merchandise", "operate"),
+        ("recommend", "view", "operate", "events"),
+    ]
