@@ -8,6 +8,7 @@ items and users are attributes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
@@ -17,6 +18,9 @@ import polars as pl
 DATASET_SCHEMA_VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
 MAX_COLUMN_NAME_CHARS: Final = 256
+
+MAX_AMOUNT: Final = 1e12
+"""The largest price, quantity or value that is accepted, so that sums and products of them stay finite."""
 
 _NO_COLUMN_NAME: Final = re.compile(r"\*|\^.*\$|.*[\x00-\x1f\x7f-\x9f].*", re.DOTALL)
 
@@ -124,6 +128,9 @@ MESSAGES: Final[dict[str, pl.DataType]] = {
 
 PERSONALIZATION: Final = "personalization"
 """Column of users; False for a user who opted out of lists that need a history."""
+
+CONSENT: Final = "consent_"
+"""Prefix of the users' columns with the consent to a channel of messages, such as `consent_push`: true or false."""
 
 REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "events": ("item_id", "event", "timestamp"),
@@ -246,6 +253,16 @@ def is_column_name(name: str) -> bool:
     ['color', '颜色', 'a*b']
     """
     return 1 <= len(name) <= MAX_COLUMN_NAME_CHARS and _NO_COLUMN_NAME.fullmatch(name) is None
+
+
+def typed_columns_of(table: str, names: Iterable[str]) -> dict[str, pl.DataType]:
+    """Return the columns of a table whose type is fixed: those of `TABLES`, and the given ones that are a consent.
+
+    >>> [name for name in typed_columns_of("users", ["consent_push", "color"]) if name not in USERS]
+    ['consent_push']
+    """
+    consents = (name for name in names if table == "users" and name.startswith(CONSENT) and is_column_name(name))
+    return TABLES[table] | dict.fromkeys(consents, pl.Boolean())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.errors import ConfigError
+from recsys.core.schema import MAX_AMOUNT
 from recsys.fitting.engine import Engine
 from recsys.planner.config import ValueName
 
@@ -17,7 +18,7 @@ MARGIN = "margin"
 def item_values(engine: Engine, name: ValueName) -> tuple[npt.NDArray[np.float64], ValueName]:
     """Return the value of each item, float64 (n_items,), >= 0, and what it is.
 
-    An item whose margin or price is not known has the mean of the others.
+    An item whose margin or price is not known, or beyond `MAX_AMOUNT`, has the mean of the others.
 
     Args:
         engine: the models over the current catalog.
@@ -31,8 +32,9 @@ def item_values(engine: Engine, name: ValueName) -> tuple[npt.NDArray[np.float64
     price = np.asarray(engine.catalog.price, np.float64)
     for kind, values in ((MARGIN, margin), ("price", price)):
         if name in (kind, "auto"):
-            if np.isfinite(values).any():
-                return np.maximum(np.where(np.isfinite(values), values, np.nanmean(values)), 0), kind  # type: ignore[return-value]
+            known = np.abs(values) <= MAX_AMOUNT
+            if known.any():
+                return np.maximum(np.where(known, values, values[known].mean()), 0), kind  # type: ignore[return-value]
             if name == kind:
                 raise ConfigError(f"value is {kind!r}, and no item has a {kind}: choose 'orders', or add the column")
     return np.ones(n_items), "orders"

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_ID_BYTES, MESSAGE_EVENTS, MESSAGES, WHO
+from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_AMOUNT, MAX_ID_BYTES, MESSAGE_EVENTS, MESSAGES, WHO
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds, utc_text
 from recsys.data.null_words import IS_WORD, is_null_word
 from recsys.data.orders import negative_as_refund
@@ -244,7 +244,11 @@ def _wrong_event(event: str) -> str | None:
 
 
 def _wrong_amount(number: float) -> str | None:
-    return "expected 0 or more" if number < 0 else None
+    return "expected 0 or more" if number < 0 else _wrong_size(number)
+
+
+def _wrong_size(number: float) -> str | None:
+    return f"expected at most {MAX_AMOUNT:.0e}" if abs(number) > MAX_AMOUNT else None
 
 
 def _wrong_position(position: int) -> str | None:
@@ -264,6 +268,7 @@ CHECKS: Final[dict[str, Check]] = {
     "event": _wrong_event,
     "quantity": _wrong_amount,
     "price": _wrong_amount,
+    "value": _wrong_size,
     "position": _wrong_position,
     "propensity": _wrong_propensity,
 }

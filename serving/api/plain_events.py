@@ -6,14 +6,13 @@ Most events of most shops are of this kind. All others, the invalid ones among t
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from recsys.core.schema import EVENT_NAMES, MAX_ID_BYTES, WHO
+from recsys.core.schema import EVENT_NAMES, MAX_AMOUNT, MAX_ID_BYTES, WHO
 from recsys.core.timestamps import utc_text
 from recsys.eventlog.store import LogEntry
 from serving.api.event_validation import TimestampBounds
@@ -21,7 +20,7 @@ from serving.api.event_validation import TimestampBounds
 SEPARATOR: Final = "|"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
-Amount = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 
 
 class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
@@ -35,10 +34,10 @@ class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     session_id: Text | None = None
     basket_id: Text | None = None
     event_id: Text | None = None
-    quantity: Annotated[float, Meta(gt=0, le=sys.float_info.max)] | None = None
+    quantity: Annotated[float, Meta(gt=0, le=MAX_AMOUNT)] | None = None
     price: Amount | None = None
     currency: Text | None = None
-    value: Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)] | None = None
+    value: Annotated[float, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)] | None = None
     channel: Text | None = None
     region: Text | None = None
     store: Text | None = None

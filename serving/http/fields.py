@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from recsys.core.request import MAX_LIMIT
-from recsys.core.schema import MAX_ID_BYTES
+from recsys.core.schema import MAX_AMOUNT, MAX_ID_BYTES
 from recsys.filters.lexer import MAX_CHARACTERS
 from recsys.pipeline.pagination import MAX_TOKEN_CHARS
 
@@ -44,7 +44,7 @@ PageToken = Annotated[
     str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS, extra={"expected": "the `next_page_token` of a response"})
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Price = Annotated[float, Meta(ge=0)]
+Price = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 MaxPrice = Annotated[float, Meta(gt=0)]
 Integer = Annotated[int, Meta(ge=-MAX_EXACT_INTEGER, le=MAX_EXACT_INTEGER)]
 Label = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.core.schema import EVENT_NAMES, EVENTS, ITEMS, PERSONALIZATION, USERS
+from recsys.core.schema import EVENT_NAMES, EVENTS, ITEMS, MAX_AMOUNT, PERSONALIZATION, USERS
 from recsys.data.dataset import MIN_TARGET_SHARE, TARGET_EVENTS, read_info
 from recsys.data.orders import ORDER_EVENTS, receipt, settle_orders
 from recsys.data.variants import resolve_products
@@ -173,7 +173,9 @@ def _lines(events: pl.LazyFrame, items: pl.DataFrame, timezone: str) -> tuple[pl
     usual = known.sort("count", "currency", descending=[True, False])["currency"]
     currency = usual[0] if len(usual) else ""
     is_usual = pl.col("currency").cast(pl.String).fill_null(currency) == currency
-    amount = pl.when(is_usual).then(pl.col("price") * pl.col("quantity").fill_null(1.0)).alias("amount")
+    quantity = pl.col("quantity").fill_null(1.0)
+    is_amount = pl.all_horizontal(each.is_between(0, MAX_AMOUNT) for each in (pl.col("price"), quantity))
+    amount = pl.when(is_usual & is_amount).then(pl.col("price") * quantity).alias("amount")
     names = ("person", "day", "timestamp", "order", "item_id", amount, "channel", "placement")
     return bought.select(names), currency, int(bought.select((~is_usual).sum()).item())
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.core.schema import MAX_ID_BYTES, REQUIRED
+from recsys.core.schema import MAX_AMOUNT, MAX_ID_BYTES, REQUIRED
 from training.ingest.text_ids import ID_COLUMNS
 
 DECISIVE: Final[dict[str, frozenset[str]]] = {
@@ -23,6 +23,7 @@ CONTROL: Final = r"\p{Cc}"
 BLANK: Final = "is blank"
 TOO_LONG: Final = f"is longer than {MAX_ID_BYTES} bytes of UTF-8"
 HAS_CONTROL: Final = "contains control characters"
+TOO_LARGE: Final = f"is beyond {MAX_AMOUNT:.0e}"
 AMOUNTS: Final = ("price", "list_price")
 
 Rules = list[tuple[pl.Expr, str]]
@@ -65,6 +66,7 @@ def _rules(name: str, dtype: pl.DataType) -> Rules:
     rules: Rules = []
     if dtype.is_float():
         rules += [(value.is_nan(), "is not a number (NaN)"), (value.is_infinite(), "is infinite")]
+        rules.append((value.abs() > MAX_AMOUNT, TOO_LARGE))
     if name in (*AMOUNTS, "position"):
         rules.append((value < 0, "is negative"))
     if name == "propensity":

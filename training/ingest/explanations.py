@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from recsys.core.schema import MAX_AMOUNT
 from training.ingest.casts import GOT
 from training.ingest.raw_table import Origin
 from training.ingest.time_formats import fitting_formats
@@ -20,7 +21,8 @@ MAX_SHOWN: Final = 60
 ACCEPTED: Final = (
     (r"is not a (whole )?number", "expected a number such as 7.90, 7,90 or 1.093,50 (--decimal point or comma)"),
     (r"is not above zero|is above one", "expected a number above 0 and up to 1"),
-    (r"is negative|is infinite", "expected a number from 0 on"),
+    (r"is beyond|is infinite", f"expected a number up to {MAX_AMOUNT:.0e}; it is left empty"),
+    (r"is negative", "expected a number from 0 on"),
     (
         UNPARSABLE,
         "expected a time such as 2024-05-01T08:00:00+08:00, or its format, such as --timestamp-format '%d.%m.%Y %H:%M'",
@@ -28,7 +30,7 @@ ACCEPTED: Final = (
     (r"is a local time that", "expected a time that the clocks of --timezone show"),
     (r"is before \d{4}", "expected a later time, or the --earliest of an older shop, or its --timestamp-format"),
     (r"is in the future", "expected a time up to now and --future-tolerance minutes"),
-    (r"is not true or false", "expected true, false, yes, no, 1, 0, in stock or out of stock; it counts as false"),
+    (r"is not true or false", "expected true, false, yes, no, 1, 0, or of `available` a stock; it counts as false"),
     (r"is not an IANA time zone", "expected a name such as Asia/Shanghai"),
     (r"is of type", "expected one text or number per row; export an order of several items as one row per item"),
     (r"lost its digits", "export the column as text, or the file as .xlsx, so that every digit is there"),

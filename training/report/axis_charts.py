@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from training.report.svg import GRID, INK, QUIET, RED, WIDTH, drawing, path, tag, text, text_width, ticks
@@ -41,11 +42,19 @@ class Curve:
 
 @dataclass(frozen=True)
 class Layer:
-    """One part of stacked columns: its name, color and a value per column; negative values go down."""
+    """One part of stacked columns: its name, color and a value per column; negative values go down.
+
+    A value that is not finite is not drawn.
+    """
 
     name: str
     color: str
     values: Sequence[float]
+
+    @property
+    def drawn(self) -> list[float]:
+        """The values, 0 where there is none to draw."""
+        return [value if math.isfinite(value) else 0.0 for value in self.values]
 
 
 def line_chart(
@@ -59,6 +68,7 @@ def line_chart(
 ) -> str:
     """Draw curves from 0 up, with a dashed limit where there is one."""
     top = TOP + (LEGEND_H if any(curve.name for curve in curves) else 0)
+    curves = [_finite(curve) for curve in curves]
     tops = [y for curve in curves for y in (*curve.y, *curve.high)]
     steps = ticks(max([*tops, limit[0] if limit else 0.0], default=1.0))
     xs = [x for curve in curves for x in curve.x] + [x for x, _ in x_labels]
@@ -88,9 +98,9 @@ def column_chart(
     layers: Sequence[Layer], names: Sequence[str], label: str, *, y_format: Format, height: float = PLOT_H
 ) -> str:
     """Draw one column per name, with the layers stacked up from 0, and down where they are negative."""
-    top = TOP + LEGEND_H
-    up = [sum(max(layer.values[place], 0.0) for layer in layers) for place in range(len(names))]
-    down = [sum(max(-layer.values[place], 0.0) for layer in layers) for place in range(len(names))]
+    top, stacked = TOP + LEGEND_H, [layer.drawn for layer in layers]
+    up = [sum(max(values[place], 0.0) for values in stacked) for place in range(len(names))]
+    down = [sum(max(-values[place], 0.0) for values in stacked) for place in range(len(names))]
     positive, negative = ticks(max(up, default=1.0)), ticks(max(down, default=0.0)) if any(down) else [0.0]
     step = max(positive[1], negative[1]) if len(negative) > 1 else positive[1]
     highest, lowest = _rounded(max(up, default=1.0), step), _rounded(max(down, default=0.0), step)
@@ -102,9 +112,9 @@ def column_chart(
     for place, name in enumerate(names):
         x = LEFT + place * width
         above = below = zero
-        for layer in layers:
-            tall = abs(layer.values[place]) * per_unit
-            is_up = layer.values[place] >= 0
+        for layer, values in zip(layers, stacked, strict=True):
+            tall = abs(values[place]) * per_unit
+            is_up = values[place] >= 0
             above, below, y = (above - tall, below, above - tall) if is_up else (above, below + tall, below)
             if tall > 0:
                 drawn.append(tag("rect", x=x + width * 0.16, y=y, width=width * 0.68, height=tall, fill=layer.color))
@@ -114,6 +124,14 @@ def column_chart(
     drawn.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=zero, y2=zero, stroke=INK, stroke_width=1))
     drawn.append(_legend([(layer.name, layer.color) for layer in layers if layer.name]))
     return drawing(top + height + 32, *drawn, label=label)
+
+
+def _finite(curve: Curve) -> Curve:
+    """Return a curve without the points that are not finite."""
+    columns = (curve.x, curve.y, *((curve.low, curve.high) if curve.low else ()))
+    points = [point for point in zip(*columns, strict=True) if all(map(math.isfinite, point))]
+    x, y, *band = zip(*points, strict=True) if points else ((),) * len(columns)
+    return replace(curve, x=x, y=y, low=band[0] if band else (), high=band[1] if band else ())
 
 
 def _rounded(value: float, step: float) -> float:

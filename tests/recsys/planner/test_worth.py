@@ -46,3 +46,9 @@ def test_prices_relative_to_the_median(shop_engine: Engine) -> None:
     assert found[:5].tolist() == [0.5, 1.0, 4.0, 1.0, 1.0]
     nothing = replace(shop_engine.catalog, price=price * np.nan)
     assert (relative_prices(replace(shop_engine, catalog=nothing)) == 1).all()
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan, 1e300])
+def test_an_odd_margin_has_the_mean_of_the_others(shop_engine: Engine, odd: float) -> None:
+    values, kind = item_values(with_margin(shop_engine, 2.0, odd, 4.0), "auto")
+    assert (kind, values[:4].tolist()) == ("margin", [2.0, 3.0, 4.0, 3.0])

@@ -109,3 +109,14 @@ def test_without_times_there_is_no_report(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match=r"run `recsys ingest --events FILE`"):
         read_history(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["price", "quantity"])
+@pytest.mark.parametrize("odd", [float("inf"), float("nan"), 1e300, -1.0])
+def test_an_amount_that_is_none_is_in_no_revenue(tmp_path: Path, column: str, odd: float) -> None:
+    rows = [
+        event(f"u{n}", "purchase", n, **({"price": 2.0, "quantity": 1.0} | ({column: odd} if n == 3 else {})))
+        for n in range(9)
+    ]
+    found = read_history(write_tables(tmp_path, rows))
+    assert found.lines["amount"].drop_nulls().to_list() == [2.0] * 8

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.core.schema import TABLES
+from recsys.core.schema import MAX_AMOUNT, TABLES
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 
 
@@ -17,6 +17,20 @@ def empty(name: str, dtype: pl.DataType, *values: Any) -> tuple[list[Any], list[
         pl.Series(name, values, dtype=dtype), pl.repeat(None, len(values), dtype=pl.String, eager=True)
     )
     return column.to_list(), problems.to_list()
+
+
+FLOATS = {
+    (table, name) for table, columns in TABLES.items() for name, dtype in columns.items() if dtype == pl.Float64()
+}
+
+
+@pytest.mark.parametrize("column", sorted({name for _, name in FLOATS}))
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300, -1e300, 1.01e12])
+def test_no_number_is_too_large_to_be_added_up(column: str, value: float) -> None:
+    kept, problems = empty(column, pl.Float64(), value, 0.5)
+    assert kept == [None, 0.5]
+    assert problems[0]
+    assert problems[1] is None
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,6 @@ def test_every_table_has_columns_that_decide() -> None:
 def test_kept_amounts_are_valid(values: list[float | None]) -> None:
     kept, problems = empty("price", pl.Float64(), *values)
     for value, stays, problem in zip(values, kept, problems, strict=True):
-        valid = value is not None and math.isfinite(value) and value >= 0
+        valid = value is not None and math.isfinite(value) and 0 <= value <= MAX_AMOUNT
         assert (stays == value) if valid else (stays is None)
         assert (problem is None) == (valid or value is None)

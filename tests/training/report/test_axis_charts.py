@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
+
+import pytest
 
 from training.report.axis_charts import Curve, Layer, column_chart, line_chart
 from training.report.svg import BLUE, RED
@@ -64,3 +67,12 @@ def test_names_of_many_columns_do_not_crowd_and_the_last_is_there() -> None:
 def test_columns_of_nothing() -> None:
     assert "<rect" not in column_chart([Layer("", BLUE, [0.0])], ["a"], "none", y_format=str)
     assert "<svg" in column_chart([], [], "none", y_format=str)
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan, 1e300, -1e300])
+def test_a_value_of_any_size_does_not_break_a_chart(odd: float) -> None:
+    columns = column_chart([Layer("a", BLUE, [1.0, odd]), Layer("b", RED, [odd, 2.0])], ["x", "y"], "c", y_format=str)
+    curves = [Curve("a", [0, 1, 2], [1.0, odd, 2.0], BLUE), Curve("b", [0, 1], [1.0, 2.0], RED, [0.0, odd], [2.0, 3.0])]
+    lines = line_chart(curves, "l", x_labels=[(0, "x")], y_format=str)
+    for svg in (columns, lines):
+        assert not re.search(r"\b(nan|inf)\b", re.sub("<text.*?</text>", "", svg))
