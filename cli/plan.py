@@ -81,8 +81,4 @@ def _show(report: PlanReport, out: Path) -> None:
         f"{out} is written by {report.model_version}, as of {moment}: {report.messages:,} messages of "
         f"{', '.join(report.lists)} for {report.shoppers:,} shoppers; {', '.join(filter(None, details))}"
     )
-    unrecorded = (
-        f"{channel}: no user has a consent_{channel}, so that the plan assumes the consent of all"
-        for channel in report.unrecorded_consent
-    )
-    show_lines([head, *unrecorded])
+    show_lines([head, *report.consent_rules])

@@ -83,6 +83,8 @@ def _lifespan(app_context: AppContext) -> Any:
             lambda: app_context.store
         )  # opened first: no event may be accepted that cannot be stored
         await asyncio.to_thread(app_context.watcher.refresh)  # a worker accepts calls once it has looked for a bundle
+        if (snapshot := app_context.watcher.current) is not None:
+            await asyncio.to_thread(app_context.plans.check, snapshot)
         running = (app_context.watcher, app_context.impressions, app_context.retention)
         tasks = [asyncio.create_task(each.run()) for each in running]
         yield

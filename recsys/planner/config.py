@@ -29,6 +29,7 @@ WeeklyCount = Annotated[int, Meta(ge=1, le=7 * 24)]
 PastWeeks = Annotated[int, Meta(ge=1, le=104)]
 Names = Annotated[tuple[Text, ...], Meta(extra={UNIQUE: True, SINGLE: True})]
 ValueName = Literal["auto", "margin", "price", "orders"]
+ConsentRule = Literal["auto", "opt_in", "opt_out"]
 
 LISTS: Final = (
     "buy_again",
@@ -106,6 +107,9 @@ class PlanConfig:
     Attributes:
         lists: placements for users that the messages are made of; without any, those of `LISTS` that exist.
         channels: channels, the preferred one first; a user's `consent_<channel>` decides whether it may be used.
+        consent: who may get messages on a channel: with `opt_in` the users whose `consent_<channel>` is true, with
+            `opt_out` all but those who have another value; `auto` is `opt_in` for the channels that the users table of
+            the bundle has a column of, else `opt_out`.
         items_per_message: largest number of items of a message.
         horizon_days: days within which a purchase counts for a message.
         holdout: share of shoppers who get no message, for as long as `key` stays the same.
@@ -119,6 +123,7 @@ class PlanConfig:
 
     lists: Names = ()
     channels: Annotated[tuple[Text, ...], Meta(min_length=1, extra={UNIQUE: True, SINGLE: True})] = ("push",)
+    consent: ConsentRule = "auto"
     items_per_message: Annotated[int, Meta(ge=1, le=20)] = 3
     horizon_days: PositiveInt = 7
     holdout: Share = 0.01

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from recsys.core.config.toml_reader import Faults
 from recsys.core.errors import ConfigError
 from recsys.core.files import atomic_write
+from recsys.core.ids import UNKNOWN
+from recsys.fitting.engine import Engine
+from recsys.pipeline.recommender import Recommender
+from recsys.planner.audience import check_channels
 from recsys.planner.config import PlanConfig, parse_plan
 from recsys.planner.past_weeks import PlanModel
+
+N_ITEMS: Final = 32
+MIN_KNOWN: Final = 0.5
+"""Share of a plan's best sellers that the bundle of the same shop has: items stay in it as long as their events."""
 
 
 class LearnedPlan(msgspec.Struct, frozen=True):
@@ -20,11 +29,13 @@ class LearnedPlan(msgspec.Struct, frozen=True):
         config: its settings.
         lists: names of its lists.
         model: what it has learned.
+        items: ids of items that sold most in the shop that it has learned from.
     """
 
     config: PlanConfig
     lists: tuple[str, ...]
     model: PlanModel
+    items: tuple[str, ...] = ()
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,11 +44,12 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, Any]
     lists: tuple[str, ...]
     model: PlanModel
+    items: tuple[str, ...] = ()
 
 
 def write_plan_file(path: Path, plan: LearnedPlan) -> None:
     """Write the file as a whole or not at all."""
-    document = _Document(msgspec.to_builtins(plan.config), plan.lists, plan.model)
+    document = _Document(msgspec.to_builtins(plan.config), plan.lists, plan.model, plan.items)
     atomic_write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
@@ -52,8 +64,40 @@ def read_plan_file(path: Path) -> LearnedPlan:
         n_lists = len(document.lists)
         if not n_lists == len(document.model.calibration.curves) == len(document.model.rules):
             raise ConfigError("its lists are not those that were learned from")
-        return LearnedPlan(parse_plan(document.config), document.lists, document.model)
+        return LearnedPlan(parse_plan(document.config), document.lists, document.model, document.items)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): `recsys push plan --out DIR` writes it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f"{path} is not a plan ({error}): `recsys push plan --out DIR` writes one") from None
+
+
+def best_sellers(engine: Engine) -> tuple[str, ...]:
+    """Return the ids of up to `N_ITEMS` items that sold most, by which a shop is recognized."""
+    return tuple(engine.items.ids[row] for row in engine.by_popularity[:N_ITEMS].tolist())
+
+
+def check_plan_fits(plan: LearnedPlan, recommender: Recommender) -> None:
+    """Check that a plan that has learned is one for an open bundle.
+
+    Raises:
+        ConfigError: a list does not exist, the plan was learned from another shop's items, or the bundle has the
+            consent to other channels only.
+    """
+    faults = Faults()
+    for_users = [name for name, placement in recommender.placements.items() if placement.anchor == "user"]
+    for position, name in enumerate(plan.lists):
+        if name not in for_users:
+            faults.unknown_name(f"lists[{position}]", name, for_users, "list for a user")
+    n_known = sum(recommender.engine.items.row(item_id) != UNKNOWN for item_id in plan.items)
+    if n_known < MIN_KNOWN * len(plan.items):
+        shown = ", ".join(plan.items[:3])
+        expected = (
+            f"the best sellers of the shop of {recommender.version}, which has {n_known} of these {len(plan.items)}"
+        )
+        faults.refuse("items", f"{shown}, …", expected)
+    check_channels(recommender.engine, plan.config, faults)
+    try:
+        faults.check()
+    except ConfigError as error:
+        remedy = "write it with `recsys push plan` and the models of this server"
+        raise ConfigError(f"the push plan is not for {recommender.version}: {error}; {remedy}") from None

@@ -108,7 +108,7 @@ class Planner:
 
     def _plan(self, user_ids: Sequence[str], value: npt.NDArray[np.float64]) -> pl.DataFrame:
         config, live = self.config, self.recommender.live
-        agreed = consents(self.recommender.engine, live, user_ids, config.channels)
+        agreed = consents(self.recommender.engine, live, user_ids, config)
         reachable = np.flatnonzero(agreed.any(axis=1))
         user_ids = [user_ids[n] for n in reachable.tolist()]
         mine = self.log.among(user_ids).filter(pl.col("timestamp").dt.epoch("s") <= self.as_of)

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 from starlette.exceptions import HTTPException
 
-from recsys.core.schema import ITEMS, USERS
+from recsys.core.schema import ITEMS, USERS, typed_columns_of
 from recsys.data.null_words import is_null_word
 from recsys.eventlog.store import EntryType, LogEntry
 from serving.api.attribute_types import wider_numbers, with_column_types
@@ -122,16 +122,25 @@ async def _fields(app_context: AppContext, fields: ItemFields | UserFields, *, k
     if isinstance(fields, ItemFields) and isinstance(fields.updated_at, datetime):
         past_second(app_context, "updated_at", fields.updated_at, int(app_context.clock.received_at()))
     body = given_fields(fields, ITEMS if is_item else USERS, keep_null)
-    snapshot = app_context.watcher.current
-    if snapshot is not None and body.get("attributes"):
-        engine, live = snapshot.recommender.engine, snapshot.recommender.live
-        table = engine.items_table if is_item else engine.users_table
-        added: dict[str, pl.DataType] = {}
-        if is_item and live is not None:
-            await asyncio.to_thread(app_context.watcher.up_to_date, snapshot)
-            added = wider_numbers(live.added_columns)
-        body["attributes"] = with_column_types(body["attributes"], added | dict(table.schema))
+    if body.get("attributes"):
+        columns = await _columns(app_context, is_item=is_item)
+        fixed = typed_columns_of("items" if is_item else "users", body["attributes"])
+        body["attributes"] = with_column_types(body["attributes"], columns | fixed)
     return body
+
+
+async def _columns(app_context: AppContext, *, is_item: bool) -> dict[str, pl.DataType]:
+    """Return the types of the columns that the tables and earlier changes have; none without a bundle."""
+    snapshot = app_context.watcher.current
+    if snapshot is None:
+        return {}
+    engine, live = snapshot.recommender.engine, snapshot.recommender.live
+    if not is_item:
+        return dict(engine.users_table.schema)
+    if live is None:
+        return dict(engine.items_table.schema)
+    await asyncio.to_thread(app_context.watcher.up_to_date, snapshot)
+    return wider_numbers(live.added_columns) | dict(engine.items_table.schema)
 
 
 async def log_change(app_context: AppContext, entry_type: EntryType, key: str, body: dict[str, Any]) -> ChangeAccepted:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from recsys.core.errors import RequestError
+from recsys.core.errors import ConfigError, RequestError
 from recsys.core.frames import rows_to_frame
 from recsys.core.schema import MESSAGES
 from recsys.eventlog.store import READ_BATCH, EventStore, is_message, row_of_message
+from recsys.planner.audience import channel_consents, plannable_users
 from recsys.planner.message_log import MessageLog
-from recsys.planner.plan_file import LearnedPlan, read_plan_file
+from recsys.planner.plan_file import LearnedPlan, check_plan_fits, read_plan_file
 from recsys.planner.planner import Planner
 from serving.runtime.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 PUSH_PLAN: Final = "push_plan"
 """Name of the plan where a call names a list."""
@@ -37,22 +41,39 @@ class Plans:
     def __init__(self, path: Path | None, open_log: Callable[[], EventStore]) -> None:
         self.plan: LearnedPlan | None = None if path is None else read_plan_file(path)
         self._open_log = open_log
+        self._checked = ("", "")
         self._seq = 0
         self._events = rows_to_frame((), MESSAGES)
         self._log = MessageLog.of(self._events)
+
+    def check(self, snapshot: Snapshot) -> str:
+        """Return why the plan does not fit a bundle, "" if it fits, and log this, or who may get messages, once."""
+        if self.plan is None or self._checked[0] == snapshot.version:
+            return self._checked[1]
+        recommender, fault = snapshot.recommender, ""
+        try:
+            check_plan_fits(self.plan, recommender)
+            users = plannable_users(recommender.engine, recommender.live)
+            found = channel_consents(recommender.engine, recommender.live, users, self.plan.config)
+            for each in found:
+                logger.info("push plan: %s", each.sentence(self.plan.config.consent))
+        except ConfigError as error:
+            fault = str(error)
+            logger.error("%s", fault)
+        self._checked = (snapshot.version, fault)
+        return fault
 
     def planner(self, snapshot: Snapshot, as_of: int) -> Planner:
         """Return the plan at a moment, with all messages that the live log has by now.
 
         Raises:
-            RequestError: the server has no plan, or a list of it does not exist any more.
+            RequestError: the server has no plan, or one that does not fit the bundle.
             StoreError: the live log cannot be read.
         """
         if self.plan is None:
             raise RequestError("placement", NO_PLAN)
-        gone = [name for name in self.plan.lists if name not in snapshot.recommender.placements]
-        if gone:
-            raise RequestError("placement", f"the push plan has the list {gone[0]!r}, which does not exist any more")
+        if fault := self.check(snapshot):
+            raise RequestError("placement", fault)
         self._catch_up()
         return Planner(snapshot.recommender, self.plan.config, self.plan.lists, self.plan.model, as_of, self._log)
 

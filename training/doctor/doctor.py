@@ -18,6 +18,7 @@ from recsys.data.orders import OrderCounts
 from recsys.data.service_items import ServiceItem, ServiceItemConfig, find_service_items
 from recsys.rules.loader import read_placements
 from recsys.rules.rule_effects import own_weights, rule_effects
+from training.doctor.consent import ConsentColumn, consent_lines, measure_consents
 from training.doctor.dataset_measurements import (
     BasketStats,
     RepeatStats,
@@ -79,6 +80,7 @@ class DoctorReport:
         ids: ids that are probably not what they seem.
         feeds: the lists that the data supports, by model.
         moments: the moment lists that it supports.
+        consents: consents to messages, by column of the users table.
         placements: what to know of a file of placements: its weights that replace learned ones, and its rules that
             keep no item; None without a file.
     """
@@ -110,6 +112,7 @@ class DoctorReport:
     ids: IdHealth
     feeds: tuple[ModelFeasibility, ...]
     moments: tuple[ModelFeasibility, ...] = ()
+    consents: tuple[ConsentColumn, ...] = ()
     placements: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,6 +181,7 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
         unknown_events=ingested.get("events", {}).get("unknown_events", {}),
         feeds=grade_models(_facts(dataset, items, days, baskets, repeats)),
         moments=grade_moments(tables, repeats.pairs, _n_days(dataset)),
+        consents=measure_consents(tables["users"]),
         emptied={name: table["emptied"] for name, table in ingested.items() if table.get("emptied")},
         examples={name: table["examples"] for name, table in ingested.items() if table.get("examples")},
         ids=measure_ids(tables, ingested),
@@ -274,6 +278,7 @@ def render(report: DoctorReport) -> str:
             for feed in (*report.feeds, *report.moments)
         ],
     }
+    sections["Consent to messages"] = consent_lines(report.consents, report.users)
     if report.placements is not None:
         sections["Placements"] = list(report.placements) or ["nothing to report"]
     return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, MESSAGE_EVENTS, TABLES, TIMESTAMP
+from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, MESSAGE_EVENTS, TIMESTAMP, typed_columns_of
 from recsys.data.null_words import IS_WORD, are_null_words, spelled
 from training.ingest.cells import BAD_CELLS, DECISIVE, bad_cells, empty_bad_cells
 from training.ingest.extended_json import unwrap_column
@@ -38,7 +38,10 @@ FALSE: Final = (
 BOOLEANS: Final = dict.fromkeys((*TRUE, "oui", "si", "sí", "是", "有"), True) | dict.fromkeys(
     (*FALSE, "discontinued", "non", "否", "无"), False
 )
-"""Words of true and false; a number is true if it is above zero."""
+"""Words of true and false; 1 and 0 are numbers of them."""
+
+STOCK: Final = "available"
+"""The column in which any number is a stock: true if it is above zero."""
 
 DEFAULTS: Final[dict[str, dict[str, bool]]] = {
     "items": {"available": True},
@@ -100,7 +103,7 @@ class TypedTable:
 
 
 def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
-    """Cast the columns of `recsys.core.schema`, and add the missing ones as nulls.
+    """Cast the columns of `recsys.core.schema.typed_columns_of`, and add the missing ones as nulls.
 
     Args:
         raw: the shop's rows under the standard column names, any dtypes.
@@ -115,7 +118,7 @@ def cast_table(raw: pl.DataFrame, table: str, rules: CastOptions) -> TypedTable:
     problems: list[pl.Series] = []
     notes: list[str] = []
     emptied = [pl.DataFrame(schema=BAD_CELLS)]
-    for name, dtype in TABLES[table].items():
+    for name, dtype in typed_columns_of(table, raw.columns).items():
         if name not in raw.columns:
             columns.append(pl.repeat(None, raw.height, dtype=dtype, eager=True).alias(name))
             continue
@@ -259,15 +262,21 @@ def _several_currencies(texts: pl.Series) -> tuple[str, ...]:
 
 
 def _cast_booleans(values: pl.Series) -> TypedColumn:
-    """Cast words and numbers: a stock above zero is true."""
+    """Cast words and numbers; in the column of the stock any number has a meaning, elsewhere only 1 and 0."""
     if values.dtype == pl.Boolean:
         return TypedColumn(values, _no_problems(values.len()))
     if values.dtype.is_numeric():
-        return TypedColumn(values > 0, _no_problems(values.len()))
-    text = _trimmed(_cast_texts(values).values).str.to_lowercase().str.replace(r"^https?://schema\.org/", "")
-    words = text.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
-    numbers = text.cast(pl.Float64, strict=False)
-    return _with_problem(text, words.zip_with(words.is_not_null(), numbers.fill_nan(None) > 0), "is not true or false")
+        raw, numbers, words = values, values.cast(pl.Float64, strict=False), None
+    else:
+        raw = _trimmed(_cast_texts(values).values).str.to_lowercase().str.replace(r"^https?://schema\.org/", "")
+        words = raw.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
+        numbers = raw.cast(pl.Float64, strict=False)
+    numbers = numbers.fill_nan(None)
+    if values.name != STOCK:
+        numbers = numbers.set(~numbers.is_in([0.0, 1.0]), None)
+    truths = numbers > 0
+    truths = truths if words is None else words.zip_with(words.is_not_null(), truths)
+    return _with_problem(raw, truths, "is not true or false")
 
 
 def _cast_lists(values: pl.Series, rules: CastOptions) -> TypedColumn:

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import REQUIRED, TABLES, WHO, is_column_name
+from recsys.core.schema import REQUIRED, TABLES, WHO, is_column_name, typed_columns_of
 from recsys.core.timestamps import EARLIEST_EVENT
 from recsys.data.null_words import IS_WORD, are_null_words
 from recsys.data.orders import negative_as_refunds
@@ -190,7 +190,7 @@ def validate_table(raw: RawTable, table: str, rules: ValidationRules) -> Validat
     kept = checked.kept
     if repeated.height:
         kept = kept.join(repeated, on=ROW, how="anti", maintain_order="left")
-    others = [name for name in named.columns if name not in TABLES[table]]
+    others = [name for name in named.columns if name not in typed_columns_of(table, named.columns)]
     attributes = [name for name in others if table in ATTRIBUTED and is_column_name(name)]
     extra = named.select(attributes)[kept[ROW]] if attributes else pl.DataFrame()
     extra, types = (extra, ()) if raw.has_types else typed_columns(extra, rules.casts.times, rules.casts.decimal)

@@ -9,13 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from recsys.bundles.registry import live_log_beside
+from recsys.core.config.toml_reader import Faults
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.timestamps import to_seconds
 from recsys.pipeline.recommender import Recommender
-from recsys.planner.audience import channels_without_consent, plannable_users
+from recsys.planner.audience import ChannelConsent, channel_consents, check_channels, plannable_users
 from recsys.planner.config import PlanConfig, chosen_lists, read_plan
 from recsys.planner.past_weeks import PlanModel, fit_plan
-from recsys.planner.plan_file import LearnedPlan, read_plan_file, write_plan_file
+from recsys.planner.plan_file import LearnedPlan, best_sellers, read_plan_file, write_plan_file
 from training.batch.formats import format_of
 from training.batch.ids import read_ids
 from training.batch.job import (
@@ -76,7 +77,9 @@ class PlanReport:
         without_message: shoppers for whom nothing is worth a message, or who agreed to no channel.
         refused: shoppers who opted out of personalization or were erased.
         shards, kept_shards: number of shards, and of those that an interrupted run had finished.
-        unrecorded_consent: channels without a column of consent: everyone may get messages there.
+        unrecorded_consent: channels without a column of consent in the users table.
+        consent: the rule of each channel, and the consents of its shoppers.
+        consent_rules: the same in words.
     """
 
     model_version: str
@@ -90,6 +93,8 @@ class PlanReport:
     shards: int
     kept_shards: int
     unrecorded_consent: tuple[str, ...]
+    consent: tuple[ChannelConsent, ...]
+    consent_rules: tuple[str, ...]
 
 
 def write_plan(
@@ -123,6 +128,9 @@ def write_plan(
     config = PlanConfig() if request.plan is None else read_plan(request.plan)
     recommender = Recommender.open(request.models, request.placements, request.live_log)
     lists = chosen_lists(config, recommender.placements)
+    faults = Faults()
+    check_channels(recommender.engine, config, faults)
+    faults.check()
     ids = _shoppers(recommender, request)
     settings = digest_of(repr(config), *(repr(recommender.placements[name]) for name in lists))
     inputs = RunInputs(
@@ -155,6 +163,7 @@ def write_plan(
     with progress("shoppers") as on_count:
         counts, n_kept = write_missing(run, options.writer(recommender), options, ids, batch, on_count)
     run.complete()
+    consent = channel_consents(recommender.engine, recommender.live, ids, config)
     return PlanReport(
         model_version=inputs.bundle,
         as_of=inputs.as_of,
@@ -166,7 +175,9 @@ def write_plan(
         refused=sum(each.erased for each in counts),
         shards=len(counts),
         kept_shards=n_kept,
-        unrecorded_consent=channels_without_consent(recommender.engine, recommender.live, config.channels),
+        unrecorded_consent=tuple(each.channel for each in consent if not each.is_recorded),
+        consent=consent,
+        consent_rules=tuple(each.sentence(config.consent) for each in consent),
     )
 
 
@@ -188,5 +199,5 @@ def _learned(
         return read_plan_file(path).model
     with progress("past lists") as on_count:
         model = fit_plan(recommender, config, lists, on_count)
-    write_plan_file(path, LearnedPlan(config, lists, model))
+    write_plan_file(path, LearnedPlan(config, lists, model, best_sellers(recommender.engine)))
     return model

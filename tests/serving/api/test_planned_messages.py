@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from recsys.pipeline.recommender import Recommender
@@ -92,3 +93,24 @@ def test_a_single_line_is_a_body(shop: Client) -> None:
     body = {"placement": "push_plan", "user_id": USER, "as_of": AS_OF}
     response = shop.request("POST", "/v1/batch", json=body)
     assert [each["user_id"] for each in json.loads(response.text)["messages"]][:1] == [USER]
+
+
+def test_a_plan_of_another_shop_is_refused_with_the_remedy(
+    shop_models: Path, tmp_path: Path, plan: tuple[LearnedPlan, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "plan.json"
+    write_plan_file(path, msgspec.structs.replace(plan[0], items=("x1", "x2")))
+    with client_of(shop_models, store=tmp_path / "store.sqlite", plan=path) as client:
+        (reply,) = ask(client, {"user_id": USER})
+        assert "the push plan is not for" in caplog.text
+    assert "'items' is 'x1, x2, …'" in json.dumps(reply["problem"], ensure_ascii=False)
+    assert "recsys push plan" in json.dumps(reply["problem"])
+
+
+def test_who_may_get_messages_is_logged(
+    shop_models: Path, tmp_path: Path, plan: tuple[LearnedPlan, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "serving")
+    with client_of(shop_models, store=tmp_path / "store.sqlite", plan=plan[1]) as client:
+        ask(client, {"user_id": USER}, {"user_id": USER})
+    assert caplog.text.count("push plan: push: to all") == 1

@@ -129,3 +129,13 @@ def test_a_value_of_any_type_in_any_column_costs_at_most_its_row(table: str, col
     found = validate_table(numbered(frame), table, ValidationRules(LATEST))
     assert found.kept.height + found.rejects.height + sum(found.skipped.values()) == 2
     assert all(found.reasons())
+
+
+def test_consents_are_true_false_or_empty_and_others_are_named() -> None:
+    given = ["yes", "no", None, "ja", "maybe", "1", "0"]
+    found = validate("users", *({"user_id": str(n), "consent_push": text} for n, text in enumerate(given)))
+    assert found.kept["consent_push"].to_list() == [True, False, None, True, False, True, False]
+    assert found.kept.columns.count("consent_push") == 1
+    assert found.emptied.select("column", "value").rows() == [("consent_push", "maybe")]
+    assert "it counts as false" in next(iter(found.examples.values()))
+    assert validate("items", {"item_id": "i", "consent_push": "maybe"}).kept["consent_push"].to_list() == ["maybe"]

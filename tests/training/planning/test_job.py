@@ -57,6 +57,7 @@ def test_a_plan_in_shards(request_: PlanRequest, tmp_path: Path) -> None:
     assert report.held_out == rows.filter("is_holdout")["user_id"].n_unique() > 5
     assert report.without_message == report.shoppers - rows["user_id"].n_unique()
     assert report.unrecorded_consent == ("push",)
+    assert (report.consent[0].rule, report.consent[0].without_value) == ("opt_out", report.shoppers)
     assert report.lists == ("buy_again", "for_you")
     assert json.loads((out / "run.json").read_text())["is_complete"]
     assert read_plan_file(out / "plan.json").lists == ("buy_again", "for_you")
