@@ -45,6 +45,10 @@ def serve(
         Path | None,
         typer.Option(help="File of API keys, as `recsys keys create` writes it.", show_default="no keys"),
     ] = None,
+    allowed_origins: Annotated[
+        str | None,
+        typer.Option(help="Origins whose pages may call the API, separated by commas.", show_default="none"),
+    ] = None,
 ) -> None:
     """Serve over HTTP until Ctrl-C; newer bundles are loaded without a pause.
 
@@ -55,7 +59,8 @@ def serve(
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    settings = load_settings(**given, store=store, placements=placements, experiments=experiments, keys=keys)
+    files = {"store": store, "placements": placements, "experiments": experiments, "keys": keys}
+    settings = load_settings(**given, **files, allowed_origins=allowed_origins)
     if settings.models.is_dir() and not versions(settings.models):
         tell(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"

@@ -29,7 +29,7 @@ TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (
 )
 """Tables of the settings file in the order of the page; the settings of the models are at its top level."""
 
-TYPES: Final = {int: "whole number", float: "number", str: "text"}
+TYPES: Final = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
 BOUNDS: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 HEAD: Final = """\

@@ -20,6 +20,7 @@ from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
 from serving.http.caller import Caller
 from serving.http.connection import HELD, IS_WANTED, PAUSE, RECEIVED_AT
+from serving.http.cors import OriginPolicy, is_preflight
 from serving.http.parameters import P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
@@ -34,6 +35,11 @@ Tag = Literal[
     "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
 ]
 VersionHeader = Literal["", "If-Match", "If-None-Match"]
+
+FOR_BROWSERS: Final[frozenset[tuple[KeyScope, Tag]]] = frozenset(
+    {("recommend", "recommendations"), ("events", "events")}
+)
+"""Scope and tag of the calls that pages of other origins may send."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,11 @@ class Operation(Generic[P]):
         of_body = (408, 413, 415, 503) if self.body else ()
         of_version = (409, 428) if self.version_header == "If-Match" else ()
         return tuple(sorted({414, 422, 431, *self.failures, *of_keys, *of_body, *of_version}))
+
+    @property
+    def is_for_browsers(self) -> bool:
+        """Whether pages of the allowed origins may send the call."""
+        return (self.scope, self.tag) in FOR_BROWSERS
 
     @property
     def path_names(self) -> list[str]:
@@ -195,6 +206,8 @@ class Route(BaseRoute):
         self.path = path
         self._operations = {operation.method: operation for operation in operations}
         self._app_context = app_context
+        self._for_browsers = [each.method for each in self._operations.values() if each.is_for_browsers]
+        self._origins = OriginPolicy(app_context.settings.allowed_origins if self._for_browsers else ())
         literals = map(re.escape, _PATH_NAME.split(path)[::2])
         self._pattern = re.compile("([^/]*)".join(literals).encode())
 
@@ -215,7 +228,11 @@ class Route(BaseRoute):
         """Read, answer, count and send; an exception on the way becomes a problem."""
         app_context = self._app_context
         content: Answer = b""
+        shared = self._origins.headers(scope["headers"])
         with CountedCall(app_context, scope.get(RECEIVED_AT)) as call:
+            if self._for_browsers and is_preflight(scope["method"], scope["headers"]):
+                await _send_empty(send, self._origins.preflight(scope["headers"], self._for_browsers))
+                return
             operation = self._operation(scope)
             key = None
             if app_context.keys is not None and operation.scope is not None:
@@ -233,12 +250,12 @@ class Route(BaseRoute):
         if call.failure is None:
             reply = content if isinstance(content, Reply) else Reply(b"")
             content = content.content if isinstance(content, Reply) else content
-            await send(_response_start(reply.status, operation.media_type, content, reply.headers))
+            await send(_response_start(reply.status, operation.media_type, content, {**reply.headers, **shared}))
         else:
             problem, content = call.failure.problem, call.failure.body
             if call.failure.pause_s and PAUSE in scope:
                 scope[PAUSE](call.failure.pause_s)
-            await send(_response_start(problem.status, PROBLEM, content, call.failure.headers))
+            await send(_response_start(problem.status, PROBLEM, content, {**call.failure.headers, **shared}))
         if isinstance(content, bytes):
             await send({"type": "http.response.body", "body": content})
             call.count()
@@ -279,6 +296,13 @@ def _response_start(
     if extra:
         headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
     return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+async def _send_empty(send: Send, headers: Mapping[str, str]) -> None:
+    """Send a 204."""
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 204, "headers": encoded})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recsys.bundles.registry import LIVE_LOG
 from recsys.core.errors import ConfigError
@@ -16,6 +17,8 @@ from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
 class Settings(BaseSettings):
@@ -44,6 +47,11 @@ class Settings(BaseSettings):
         None, description="File `plan.json` of a push plan, which lines of `POST /v1/batch` may then ask for."
     )
     keys: Path | None = Field(None, description="File of the callers' keys; if not given, no key is required.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, such as `https://shop.example`, whose pages may ask for lists and send events from the"
+        " browser; several are separated by commas.",
+    )
     host: str = Field(
         "127.0.0.1", description="Address to listen on; a loopback address only, unless there is a file of keys."
     )
@@ -151,6 +159,22 @@ class Settings(BaseSettings):
         description="Folder in which several workers add up their metrics; the server sets it, in the variable that"
         " prometheus-client reads.",
     )
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, origins: Any) -> Any:
+        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _refuse_patterns(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin: expected scheme, host and, where it is not the usual one, port, in"
+                    " lower case, such as https://shop.example"
+                )
+        return origins
 
     @field_validator("host")
     @classmethod

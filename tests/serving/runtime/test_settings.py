@@ -68,3 +68,19 @@ def test_the_variable_of_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert variable_of("port") == "RECSYS_PORT"
     monkeypatch.setenv(variable_of("metrics_dir"), "folder")
     assert load_settings().metrics_dir == Path("folder")
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_ALLOWED_ORIGINS", "https://shop.example, http://127.0.0.1:3000,")
+    assert load_settings().allowed_origins == ("https://shop.example", "http://127.0.0.1:3000")
+    assert load_settings(allowed_origins="http://[::1]:8080").allowed_origins == ("http://[::1]:8080",)
+    monkeypatch.delenv("RECSYS_ALLOWED_ORIGINS")
+    assert load_settings().allowed_origins == ()
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "shop.example", "https://shop.example/", "https://*.shop.example", "ftp://x", "https://U@x"]
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(repr(origin))} is not an origin: expected scheme"):
+        load_settings(allowed_origins=f"https://shop.example,{origin}")
