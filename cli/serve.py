@@ -34,7 +34,8 @@ def serve(
     placements: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the shop's lists, read again when it changes.", show_default="the built-in lists"
+            help="TOML file of the shop's lists, read again when it changes.",
+            show_default="placements.toml in the folder of bundles, else the built-in lists",
         ),
     ] = None,
     experiments: Annotated[

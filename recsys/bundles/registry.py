@@ -21,6 +21,9 @@ LOCK: Final = ".lock"
 LIVE_LOG: Final = "store.sqlite"
 """Name of the live log in the folder of bundles, unless the server is given another file."""
 
+PLACEMENTS_FILE: Final = "placements.toml"
+"""Name of the file of placements in the folder of bundles, unless another one is given."""
+
 MAX_NAME_BYTES: Final = 255
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -52,7 +55,16 @@ def readable_version(models: Path, file: str = CURRENT) -> str | None:
 
 def live_log_beside(models: Path) -> Path | None:
     """Return the live log in a folder of bundles, or in the one that a bundle's own folder is in; None without one."""
-    path = (models.absolute().parent if (models / MANIFEST).is_file() else models) / LIVE_LOG
+    return _beside(models, LIVE_LOG)
+
+
+def placements_beside(models: Path) -> Path | None:
+    """Return the file of placements in a folder of bundles, found as the live log is; None without one."""
+    return _beside(models, PLACEMENTS_FILE)
+
+
+def _beside(models: Path, name: str) -> Path | None:
+    path = (models.absolute().parent if (models / MANIFEST).is_file() else models) / name
     return path if path.is_file() else None
 
 

@@ -1,5 +1,10 @@
 """The family of errors; each message states the value found, what was expected and the remedy."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class RecsysError(Exception):
     """An error that this package raises on purpose."""
@@ -9,8 +14,31 @@ class DataError(RecsysError):
     """The shop's data cannot be used as it is."""
 
 
+@dataclass(frozen=True)
+class ConfigFault:
+    """One thing that is wrong with a file of settings.
+
+    Attributes:
+        field: its key in the file, "" for the whole file.
+        message: the value found, what is expected and the remedy.
+        value: the value found, cut if it is long; None if something is missing.
+    """
+
+    field: str
+    message: str
+    value: str | None = None
+
+
 class ConfigError(RecsysError):
-    """A setting is unknown, out of range or contradicts another setting."""
+    """A setting is unknown, out of range or contradicts another setting.
+
+    Attributes:
+        faults: what is wrong, one by one, where a file was read; else empty.
+    """
+
+    def __init__(self, message: str, faults: Iterable[ConfigFault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
 class BundleError(RecsysError):

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundles.bundle import MANIFEST, Manifest, read_bundle
-from recsys.bundles.registry import current_version, live_log_beside
+from recsys.bundles.registry import current_version, live_log_beside, placements_beside
 from recsys.core.errors import BundleError, RequestError, UnknownItemError
 from recsys.core.ids import UNKNOWN, checked_ids, not_text
 from recsys.core.placements import Placement
@@ -92,7 +92,7 @@ class Recommender:
 
         Args:
             models: the folder.
-            placements: a TOML file with the placements; the built-in ones if not given.
+            placements: a TOML file; if not given, the one in the folder of bundles, else the built-in placements.
             live_log: file of the live log; if not given, the one in the folder of bundles, if there is one.
 
         Raises:
@@ -100,7 +100,7 @@ class Recommender:
             ConfigError: naming everything that is wrong with the file of placements; `live_log` does not exist.
             StoreError: the live log cannot be opened or read.
         """
-        bundle = cls.of_bundle(models, placements)
+        bundle = cls.of_bundle(models, placements_beside(Path(models)) if placements is None else placements)
         path = live_log_beside(Path(models)) if live_log is None else Path(live_log)
         if path is None:
             return bundle

@@ -154,7 +154,7 @@ class _Placements:
             return PLACEMENTS[name]
         if parent is None:
             known = ", ".join(PLACEMENTS)
-            self._faults.messages.append(f"{path!r} is missing, expected the placement to extend, such as {known}")
+            self._faults.add(path, f"{path!r} is missing, expected the placement to extend, such as {known}")
         elif parent in (*self._open, name):
             self._faults.refuse(path, parent, "a placement that does not extend this one in turn")
         elif parent not in (*self._tables, *PLACEMENTS):
@@ -234,7 +234,7 @@ def _check_values(placement: Placement, path: str, faults: Faults) -> None:
     _check_list_of_sets(placement, path, faults)
     for number, occasion in enumerate(placement.occasions):
         if occasion.fault:
-            faults.messages.append(f"'{path}.occasions[{number}]': {occasion.fault}")
+            faults.add(f"{path}.occasions[{number}]", f"'{path}.occasions[{number}]': {occasion.fault}")
     total = sum(promotion.share for promotion in placement.promotions)
     if total > 1 + ROUNDING:
         faults.refuse(f"{path}.promotions", round(total, 9), "shares that add up to at most 1")

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from recsys.core.errors import ConfigError, FilterError
+from recsys.core.errors import ConfigError, ConfigFault, FilterError
 from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.filters.filter import compile_filter
 from recsys.rules.list_variants import ListVariants
@@ -31,7 +31,7 @@ class PlacementRegistry:
     pages: Mapping[str, Page] = field(default_factory=lambda: NO_PAGES)
     variants: ListVariants | None = None
 
-    def faults(self, schema: Mapping[str, pl.DataType]) -> list[str]:
+    def faults(self, schema: Mapping[str, pl.DataType]) -> list[ConfigFault]:
         """Returns the errors of the filters for a catalog with these columns; each names its key and the position."""
         found = []
         for path, placement in self._paths():
@@ -39,7 +39,7 @@ class PlacementRegistry:
                 try:
                     compile_filter(text, schema)
                 except FilterError as error:
-                    found.append(f"'{path}.{key}': {error}")
+                    found.append(ConfigFault(f"{path}.{key}", f"'{path}.{key}': {error}", text))
         return found
 
     def _paths(self) -> Iterator[tuple[str, Placement]]:
@@ -57,7 +57,7 @@ class PlacementRegistry:
             ConfigError: naming every filter that does not fit.
         """
         if found := self.faults(schema):
-            raise ConfigError("; ".join(found))
+            raise ConfigError("; ".join(fault.message for fault in found), found)
 
 
 BUILT_IN: Final = PlacementRegistry()

@@ -150,7 +150,7 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
         plan = partial(transitions, name=name, body=body, at=at)
-        book = change_states(path, plan, partial(check_lists, settings.placements))
+        book = change_states(path, plan, partial(check_lists, settings.placements_file))
     except ConfigError as error:
         raise HTTPException(409, f"the change is refused: {error}") from None
     return _info(book, name)

@@ -103,7 +103,9 @@ class BundleWatcher:
         self._telemetry = telemetry
         self._refusal: Refusal | None = None
         self._bundle_error: str | None = None
-        self._placement_file = PlacementFile(settings.placements, settings.experiments)
+        self._placement_file = PlacementFile(
+            settings.placements_path, settings.experiments, is_optional=settings.placements is None
+        )
         self.current: Snapshot | None = None
         self._caught_up: Snapshot | None = None
 
@@ -213,6 +215,16 @@ class BundleWatcher:
             self._is_behind = True
         self._telemetry.set_aside(live.n_set_aside)
         return not is_complete
+
+    @property
+    def placements_version(self) -> str:
+        """The version of the file of placements that is served."""
+        return self._placement_file.version
+
+    @property
+    def placements_error(self) -> str | None:
+        """Why the newest version of the file of placements is not served, None if it is."""
+        return _PATH.sub(r"\1", self._placement_file.last_error or "") or None
 
     @property
     def placements(self) -> Mapping[str, Placement]:

@@ -12,8 +12,9 @@ import polars as pl
 from recsys.bundles.bundle import TABLE_FILES
 from recsys.bundles.registry import current_version
 from recsys.core.errors import ConfigError, RecsysError
-from recsys.core.files import FileSignature, file_signature
+from recsys.core.files import FileSignature, file_digest, file_signature
 from recsys.data.row_changes import ATTRIBUTES, promote_dtype
+from recsys.drafts.history import NOTHING
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import ITEM_CHANGES
 from recsys.experiments.state import state_path
@@ -31,19 +32,21 @@ class PlacementFile:
     Args:
         path: the file of placements, None for the built-in lists.
         experiments: the file of experiments, None for none; its states are followed too.
+        is_optional: whether the file may be missing, for the built-in lists.
 
     Attributes:
         book: the placements of the last good version.
+        version: SHA-256 of the file of placements of that version, as hexadecimal text.
         last_error: why the newest version is not served, None if it is.
 
     Raises:
         ConfigError: names everything that is wrong with a file, except filters: those need a catalog.
     """
 
-    def __init__(self, path: Path | None, experiments: Path | None = None) -> None:
-        self._path, self._experiments = path, experiments
+    def __init__(self, path: Path | None, experiments: Path | None = None, *, is_optional: bool = False) -> None:
+        self._path, self._experiments, self._is_optional = path, experiments, is_optional
         self._seen = self._signature()
-        self.book = read_lists(path, experiments)
+        self.version, self.book = self._read()
         self.last_error: str | None = None
 
     def poll(self, schema: Mapping[str, pl.DataType] | None) -> bool:
@@ -60,7 +63,7 @@ class PlacementFile:
             return False
         self._seen = signature
         try:
-            self.book = read_lists(self._path, self._experiments, schema)
+            self.version, self.book = self._read(schema)
         except ConfigError as error:
             self.last_error = f"the newest placements are refused, the earlier ones are still served: {error}"
             logger.error("%s", self.last_error)
@@ -68,6 +71,13 @@ class PlacementFile:
         self.last_error = None
         logger.info("the placements of %s are being served", self._path or self._experiments)
         return True
+
+    def _read(self, schema: Mapping[str, pl.DataType] | None = None) -> tuple[str, PlacementRegistry]:
+        path = self._path
+        if path is None or (self._is_optional and not path.is_file()):
+            return NOTHING, read_lists(None, self._experiments, schema)
+        registry = read_lists(path, self._experiments, schema)
+        return file_digest(path), registry
 
     def _signature(self) -> tuple[FileSignature | None, ...]:
         paths = (
@@ -98,7 +108,8 @@ def check_placements(settings: Settings) -> None:
         ConfigError: names everything that is wrong with the file.
         StoreError: the live log cannot be opened.
     """
-    if settings.placements is None and settings.experiments is None:
+    placements = settings.placements_file
+    if placements is None and settings.experiments is None:
         return
     try:
         version = current_version(settings.models)
@@ -108,12 +119,12 @@ def check_placements(settings: Settings) -> None:
     except (RecsysError, OSError, pl.exceptions.PolarsError):
         schema = None  # a missing or broken bundle is reported when it is opened
     try:
-        read_lists(settings.placements, settings.experiments, schema)
+        read_lists(placements, settings.experiments, schema)
     except ConfigError:
         added = {} if schema is None else _added_columns(settings.store_path)
         if not added:
             raise
-        read_lists(settings.placements, settings.experiments, {**added, **(schema or {})})
+        read_lists(placements, settings.experiments, {**added, **(schema or {})})
 
 
 def _added_columns(path: Path) -> dict[str, pl.DataType]:

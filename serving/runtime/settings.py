@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from recsys.bundles.registry import LIVE_LOG
+from recsys.bundles.registry import LIVE_LOG, PLACEMENTS_FILE
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
@@ -35,8 +35,8 @@ class Settings(BaseSettings):
     )
     placements: Path | None = Field(
         None,
-        description="TOML file of the shop's placements, read again after each change; the built-in placements if not"
-        " given.",
+        description="TOML file of the shop's placements, read again after each change; if not given,"
+        f" `{PLACEMENTS_FILE}` in the folder of the bundles, and the built-in placements without that file.",
     )
     experiments: Path | None = Field(
         None,
@@ -211,6 +211,17 @@ class Settings(BaseSettings):
     def store_path(self) -> Path:
         """The file of the live log."""
         return self.models / LIVE_LOG if self.store is None else self.store
+
+    @property
+    def placements_path(self) -> Path:
+        """The file of placements, which need not exist if it is not given."""
+        return self.models / PLACEMENTS_FILE if self.placements is None else self.placements
+
+    @property
+    def placements_file(self) -> Path | None:
+        """The file of placements; None without one, for the built-in placements."""
+        is_missing = self.placements is None and not self.placements_path.is_file()
+        return None if is_missing else self.placements_path
 
 
 def load_settings(**given: Any) -> Settings:

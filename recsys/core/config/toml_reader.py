@@ -21,7 +21,7 @@ from recsys.core.config.ranges import (
     in_range,
     unwrap,
 )
-from recsys.core.errors import ConfigError
+from recsys.core.errors import ConfigError, ConfigFault
 
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_VALUE_CHARS: Final = 80
@@ -35,29 +35,43 @@ class Faults:
     """Collects everything that is wrong with one file, in its order.
 
     Attributes:
-        messages: one sentence per fault.
+        found: one entry per fault.
     """
 
     def __init__(self) -> None:
-        self.messages: list[str] = []
+        self.found: list[ConfigFault] = []
+
+    @property
+    def messages(self) -> list[str]:
+        """One sentence per fault."""
+        return [fault.message for fault in self.found]
+
+    def add(self, path: str, message: str) -> None:
+        """Record that something is missing or contradicts something else."""
+        self.found.append(ConfigFault(path, message))
 
     def refuse(self, path: str, value: Any, expected: str) -> None:
         """Record a value that is not valid."""
-        self.messages.append(f"{path!r} is {_shown(value)}, expected {expected}")
+        self._add_value(path, value, f"{path!r} is {_shown(value)}, expected {expected}")
 
     def unknown_key(self, path: str, value: Any, known: Iterable[str], what: str = "key") -> None:
         """Record a key that does not exist, with the nearest one of the same table."""
         table, _, name = path.rpartition(".")
-        self.messages.append(f"{path!r} ({_shown(value)}) is not a known {what}: {_remedy(name, known, table)}")
+        message = f"{path!r} ({_shown(value)}) is not a known {what}: {_remedy(name, known, table)}"
+        self._add_value(path, value, message)
 
     def unknown_name(self, path: str, name: Any, known: Iterable[str], what: str) -> None:
         """Record a value that names nothing, with the nearest name."""
-        self.messages.append(f"{path!r} is {_shown(name)}, which is not a known {what}: {_remedy(name, known)}")
+        message = f"{path!r} is {_shown(name)}, which is not a known {what}: {_remedy(name, known)}"
+        self._add_value(path, name, message)
+
+    def _add_value(self, path: str, value: Any, message: str) -> None:
+        self.found.append(ConfigFault(path, message, _shown(value)))
 
     def check(self) -> None:
-        """Raise a ConfigError with all messages, if there are any."""
-        if self.messages:
-            raise ConfigError("; ".join(self.messages))
+        """Raise a ConfigError with all faults, if there are any."""
+        if self.found:
+            raise ConfigError("; ".join(self.messages), self.found)
 
 
 def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
@@ -72,17 +86,32 @@ def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     """
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file") from None
+    return parse_toml(raw, str(path), parse)
+
+
+def parse_toml(raw: bytes, name: str, parse: Callable[[dict[str, Any]], T]) -> T:
+    """Parse the content of a TOML file.
+
+    Args:
+        raw: the content, at most `MAX_FILE_BYTES` long.
+        name: of the file, for messages.
+        parse: builds the result; its ConfigErrors get the name.
+
+    Raises:
+        ConfigError: the content is not TOML, or `parse` refuses it.
+    """
+    try:
         if len(raw) > MAX_FILE_BYTES:
             raise ConfigError(f"{len(raw)} bytes are too many: expected at most {MAX_FILE_BYTES}")
         return parse(tomllib.loads(raw.decode("utf-8-sig")))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+        raise ConfigError(f"{name} is not TOML: {error}") from None
     except RecursionError:
-        raise ConfigError(f"{path} is nested too deeply: expected a few levels") from None
+        raise ConfigError(f"{name} is nested too deeply: expected a few levels") from None
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{name}: {error}", error.faults) from None
 
 
 def read_fields(declared: Sequence[types.Field], table: Mapping[str, Any], path: str, faults: Faults) -> dict[str, Any]:
@@ -181,12 +210,12 @@ def _table(kind: types.DataclassType, value: Any, path: str, faults: Faults, def
     if not isinstance(value, Mapping):
         faults.refuse(path, value, expected_text(kind))
         return INVALID
-    n_before = len(faults.messages)
+    n_before = len(faults.found)
     found = read_fields(kind.fields, value, path, faults)
     for field in kind.fields:
         if field.required and field.name not in value:
-            faults.messages.append(f"{path!r} lacks {field.name!r}, expected {expected_text(kind)}")
-    if len(faults.messages) > n_before:
+            faults.add(f"{path}.{field.name}", f"{path!r} lacks {field.name!r}, expected {expected_text(kind)}")
+    if len(faults.found) > n_before:
         return INVALID
     return kind.cls(**found) if default is NODEFAULT else replace(default(), **found)
 

@@ -34,11 +34,14 @@ def test_every_filter_that_does_not_fit_is_named_by_its_key() -> None:
     two = replace(PLAIN, name="two", promotions=(Promotion("price <", 0.5),))
     faults = registry(one, two).faults(ITEMS)
     keys = ["'placements.one.filter'", "'placements.one.boosts[1].filter'", "'placements.two.promotions[0].filter'"]
-    assert [fault.split(": ")[0] for fault in faults] == keys
-    assert "colour" in faults[0]
+    assert [fault.message.split(": ")[0] for fault in faults] == keys
+    assert [f"'{fault.field}'" for fault in faults] == keys
+    assert [fault.value for fault in faults] == ["colour = 'red'", "brand < 9", "price <"]
+    assert "colour" in faults[0].message
     with pytest.raises(ConfigError) as raised:
         registry(one, two).check(ITEMS)
-    assert str(raised.value) == "; ".join(faults)
+    assert str(raised.value) == "; ".join(fault.message for fault in faults)
+    assert raised.value.faults == tuple(faults)
 
 
 def test_a_column_that_is_gone_is_found() -> None:

@@ -11,8 +11,11 @@ import httpx
 import pytest
 
 from recsys.core.errors import ConfigError
+from recsys.core.files import file_digest
+from recsys.drafts.history import NOTHING
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.rules.placement_registry import BUILT_IN
 from serving.app import create_app
 from serving.runtime.placement_file import PlacementFile, check_placements
 from serving.runtime.settings import load_settings
@@ -161,3 +164,29 @@ def test_items_that_sell_out_are_left_out_of_the_next_page(start: Callable[..., 
 def _ids(response: httpx.Response) -> list[str]:
     assert response.status_code == 200, response.text
     return [item["item_id"] for item in response.json()["items"]]
+
+
+def test_without_a_file_that_may_be_missing_the_built_in_lists_are_served(tmp_path: Path) -> None:
+    path = tmp_path / "placements.toml"
+    file = PlacementFile(path, is_optional=True)
+    assert ("mine" in file.book.placements, file.version) == (False, NOTHING)
+    _write(path, GOOD.format(limit=3))
+    assert file.poll(None)
+    assert (file.book.placements["mine"].limit, file.version) == (3, file_digest(path))
+    _write(path, GOOD.format(limit=300))
+    assert not file.poll(None)
+    assert file.version != file_digest(path), "it is the version that is served"
+    path.unlink()
+    assert file.poll(None)
+    assert (file.book, file.version) == (BUILT_IN, NOTHING)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        PlacementFile(path)
+
+
+def test_the_file_in_the_folder_of_bundles_is_found(tmp_path: Path) -> None:
+    settings = load_settings(models=tmp_path)
+    assert (settings.placements_path, settings.placements_file) == (tmp_path / "placements.toml", None)
+    _write(settings.placements_path, GOOD.format(limit=3))
+    assert settings.placements_file == settings.placements_path
+    missing = load_settings(models=tmp_path, placements=tmp_path / "other.toml")
+    assert missing.placements_file == missing.placements_path, "a file that is named and missing is an error"

@@ -1,0 +1,1 @@
+"""Drafts of placements: their files, their history, and what they would change."""
