@@ -193,6 +193,13 @@ EVENT_ALIASES: Final[dict[str, str]] = {
     "purchase-complete": "purchase",
     "add-to-cart": "add_to_cart",
     "remove-from-cart": "remove_from_cart",
+    # Shopify, standard events of web pixels
+    "collection_viewed": "view_item_list",
+    "product_viewed": "view_item",
+    "product_added_to_cart": "add_to_cart",
+    "product_removed_from_cart": "remove_from_cart",
+    "checkout_started": "begin_checkout",
+    "checkout_completed": "purchase",
 }
 
 OTHER_EVENTS: Final = (
@@ -229,12 +236,21 @@ OTHER_EVENTS: Final = (
     # Google Retail
     "home-page-view",
     "promotion-offered",
+    # Shopify
+    "cart_viewed",
+    "checkout_address_info_submitted",
+    "checkout_contact_info_submitted",
+    "checkout_shipping_info_submitted",
+    "page_viewed",
+    "payment_info_submitted",
+    "search_submitted",
     # Segment, calls that are not events
     "identify",
     "page",
     "screen",
     "group",
     "alias",
+    "merge",
 )
 """Names of the same specifications that the engine does not use, also where they carry items."""
 

@@ -19,7 +19,8 @@ from recsys.core.schema import EVENT_NAMES, EVENTS, MAX_AMOUNT, MAX_ID_BYTES, ME
 from recsys.core.timestamps import EARLIEST_EVENT, MICROSECONDS, from_micros, parse_micros, to_seconds, utc_text
 from recsys.data.null_words import IS_WORD, is_null_word
 from recsys.data.orders import negative_as_refund
-from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
+from recsys.data.payload_fields import ItemlessRow, RawEvent, UnreadNumber
+from recsys.data.payloads import parse_payload
 from recsys.eventlog.store import LogEntry
 from serving.http.fields import has_control_characters
 from serving.http.validation import MAX_FAULTS
@@ -40,8 +41,9 @@ ENTRY_COLUMNS: Final = frozenset({"event_id", "timestamp", "received_at"})
 WHOLE_REFUND: Final = ": a live refund names what it takes back, send one refund per item of the order"
 
 Check = Callable[[Any], str | None]
+Parse = Callable[[Any], list[RawEvent]]
 
-ID_FIELDS: Final = ("event_id", "messageId", "eventId")
+ID_FIELDS: Final = ("event_id", "messageId", "eventId", "id")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def entries_of(
     bounds: TimestampBounds,
     words: frozenset[str] = frozenset(),
     emptied: dict[str, FieldError] | None = None,
+    parse: Parse = parse_payload,
 ) -> list[LogEntry]:
     """Return the entries of one event, one per item.
 
@@ -74,12 +77,13 @@ def entries_of(
         bounds: the time of the call.
         words: spellings of the words that stand for an empty field.
         emptied: gets the fields that such a word was removed from.
+        parse: returns the rows of a payload.
 
     Raises:
         InvalidRequestError: names each field that is wrong; then nothing of the event may be stored.
     """
     try:
-        rows = parse_payload(payload)
+        rows = parse(payload)
     except DataError as error:
         field, _, message = str(error).partition(": ")
         raise InvalidRequestError([FieldError(shown(field), f"{shown(field)}: {message}")]) from None

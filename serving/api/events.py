@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from recsys.data.payloads import parse_payload
 from recsys.eventlog.store import AppendOutcome, LogEntry
 from serving.api.event_models import EVENT_SHAPES, EventBatch
-from serving.api.event_validation import TimestampBounds, entries_of, event_id_of
+from serving.api.event_validation import Parse, TimestampBounds, entries_of, event_id_of
 from serving.api.plain_events import plain_entry
 from serving.http.body import Body
 from serving.http.fields import NoParameters
@@ -94,34 +95,48 @@ async def take_events(app_context: AppContext, call: NoParameters, batch: EventB
     has the result of each event: one bad event does not affect the others. An `accepted` event survives a crash. The
     same `event_id` with the same content can be sent again; without one, an event is new each time.
     """
+    results = await store_events(app_context, batch.events)
+    refused = sum(bool(result.errors) for result in results)
+    return encode(EventResults(len(results) - refused, refused, results))
+
+
+async def store_events(
+    app_context: AppContext, payloads: Sequence[Any], parse: Parse = parse_payload
+) -> list[EventResult]:
+    """Validate and store events, each by itself, and return their results in the same order.
+
+    Args:
+        app_context: has the live log and the clock.
+        payloads: decoded JSON of any shape.
+        parse: returns the rows of a payload.
+    """
     now = app_context.now()
     settings = app_context.settings
     received_at = app_context.clock.received_at()
     bounds = TimestampBounds(now, now + settings.future_tolerance_seconds, received_at, settings.earliest_second)
     parsed: list[ParsedEvent] = []
     n_left = MAX_CALL_ENTRIES
-    for index, payload in enumerate(batch.events):
+    for index, payload in enumerate(payloads):
         if index % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
-        parsed.append(_parse(payload, bounds, n_left, app_context.null_words))
+        parsed.append(_parse(payload, bounds, n_left, app_context.null_words, parse))
         n_left -= len(parsed[-1].entries)
     entries = [entry for each in parsed for entry in each.entries]
     outcomes = iter(await app_context.stored(entries) if entries else ())
     results = [_result(each, [next(outcomes) for _ in each.entries]) for each in parsed]
     for status, count in Counter(result.status for result in results).items():
         app_context.telemetry.received(status, count)
-    refused = sum(bool(result.errors) for result in results)
-    return encode(EventResults(len(results) - refused, refused, results))
+    return results
 
 
-def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[str]) -> ParsedEvent:
+def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[str], parse: Parse) -> ParsedEvent:
     plain = plain_entry(payload, bounds, words) if n_left else None
     if plain is not None:
         return ParsedEvent(plain.key, [plain])
     event_id = event_id_of(payload)
     emptied: dict[str, FieldError] = {}
     try:
-        entries = entries_of(payload, bounds, words, emptied)
+        entries = entries_of(payload, bounds, words, emptied, parse)
     except InvalidRequestError as error:
         return ParsedEvent(event_id, [], (*error.errors, *emptied.values()))
     if len(entries) > n_left:

@@ -110,9 +110,25 @@ async def merge_user(app_context: AppContext, call: OneUser, merge: Merge) -> by
         found = shown(merge.from_id)
         message = f"from is {found!r}, the user's own id: expected another one"
         raise InvalidRequestError([FieldError("from", message, found)])
-    if await asyncio.to_thread(app_context.merges.closes_circle, merge.from_id, call.user_id):
-        raise HTTPException(409, circle_detail(merge.from_id, call.user_id))
-    return encode(await log_change(app_context, "merge", merge.from_id, {"into": call.user_id}))
+    return encode(await _log_merge(app_context, merge.from_id, call.user_id))
+
+
+async def merge_ids(app_context: AppContext, key: str, into: str) -> None:
+    """Merge an id into a user, unless it is merged into that user already; trackers say so at every visit.
+
+    Raises:
+        HTTPException: 409 if the merge would close a circle, or an erasure is newer.
+        InvalidRequestError: an id is a word for nothing.
+        StoreError: the merge is not stored.
+    """
+    if not await asyncio.to_thread(app_context.merges.is_merged, key, into):
+        await _log_merge(app_context, key, into)
+
+
+async def _log_merge(app_context: AppContext, key: str, into: str) -> ChangeAccepted:
+    if await asyncio.to_thread(app_context.merges.closes_circle, key, into):
+        raise HTTPException(409, circle_detail(key, into))
+    return await log_change(app_context, "merge", key, {"into": into})
 
 
 async def unmerge_user(app_context: AppContext, call: Unmerge) -> bytes:

@@ -12,6 +12,7 @@ from recsys.pipeline.pagination import next_page, read_token, start_token
 from serving.api import (
     batch,
     catalog,
+    collect,
     events,
     experiments,
     explain,
@@ -224,6 +225,7 @@ OPERATIONS: Final = (
     *explain.OPERATIONS,
     *batch.OPERATIONS,
     *events.OPERATIONS,
+    *collect.OPERATIONS,
     *impressions.OPERATIONS,
     *catalog.OPERATIONS,
     *users.OPERATIONS,

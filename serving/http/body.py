@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Generic, NoReturn, TypeVar
@@ -44,6 +44,8 @@ class Body(Generic[B]):
         tolerant: whether values that JSON's grammar allows and UTF-8 or a double does not (a lone surrogate, `1e999`)
             are left to the call, which validates one part at a time; else they make the whole body invalid.
         parts: structs that the schema of the body refers to by name.
+        schema: the JSON schema of the body, if it is not that of the struct.
+        required: whether a call without a body is refused.
     """
 
     struct: type[B]
@@ -51,6 +53,8 @@ class Body(Generic[B]):
     alternatives: tuple[str, ...] = ()
     tolerant: bool = False
     parts: tuple[type, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    required: bool = True
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[B]:
@@ -78,18 +82,7 @@ class Body(Generic[B]):
                 another media type or a compressed body.
             InvalidRequestError: names each field that is wrong.
         """
-        held = HeldBytes() if held is None else held
-        held.require(check_headers(headers, self.media_type, max_bytes))
-        try:
-            async with asyncio.timeout(seconds):
-                raw = await _received(receive, max_bytes, held)
-        except TimeoutError:
-            detail = (
-                f"the body was incomplete after {seconds:g} s, or less than {RATE_BYTES >> 10} KiB of it arrived within"
-                f" {RATE_S:g} s: send it faster, or in several calls"
-            )
-            raise HTTPException(408, detail, {"Connection": "close"}) from None
-        return self.decode(raw)
+        return self.decode(await received(headers, receive, self.media_type, max_bytes, seconds, held))
 
     def decode(self, raw: bytes) -> B:
         """Decode and validate a body.
@@ -108,13 +101,35 @@ class Body(Generic[B]):
     def _second_look(self, raw: bytes) -> B:
         """Find out what is wrong, and return the body if nothing is by the rules of a tolerant call."""
         try:
-            plain = _parsed(raw)
+            plain = parsed(raw)
             faults = find_faults(plain, self.struct, accepts=converts if self.tolerant else decodes)
         except RecursionError:
             raise _invalid("the body is nested too deeply: expected a few levels") from None
         if faults:
             raise InvalidRequestError(faults)
         return msgspec.convert(plain, self.struct)
+
+
+async def received(
+    headers: Headers, receive: Receive, media_type: str, max_bytes: int, seconds: float, held: HeldBytes | None = None
+) -> bytes:
+    """Receive the body of one request.
+
+    Raises:
+        CapacityError: the server holds too much for others.
+        HTTPException: 408, 413 or 415, as for every body.
+    """
+    held = HeldBytes() if held is None else held
+    held.require(check_headers(headers, media_type, max_bytes))
+    try:
+        async with asyncio.timeout(seconds):
+            return await _received(receive, max_bytes, held)
+    except TimeoutError:
+        detail = (
+            f"the body was incomplete after {seconds:g} s, or less than {RATE_BYTES >> 10} KiB of it arrived within"
+            f" {RATE_S:g} s: send it faster, or in several calls"
+        )
+        raise HTTPException(408, detail, {"Connection": "close"}) from None
 
 
 def check_headers(headers: Headers, media_type: str, max_bytes: int) -> int:
@@ -164,7 +179,7 @@ async def _received(receive: Receive, max_bytes: int, held: HeldBytes) -> bytes:
             return b"".join(parts)
 
 
-def _parsed(raw: bytes) -> Any:
+def parsed(raw: bytes) -> Any:
     """Parse JSON of any shape; numbers and texts may be those that only a tolerant call allows."""
     try:
         return json.loads(raw.decode(), parse_constant=_refuse_constant)

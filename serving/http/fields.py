@@ -59,6 +59,16 @@ class NoParameters(Parameters, frozen=True):
     """A call without parameters."""
 
 
+class OpenQuery(Parameters, frozen=True):
+    """A call whose query has names of another vendor, all of which are accepted.
+
+    Attributes:
+        query: percent-encoded, as it was sent.
+    """
+
+    query: str = ""
+
+
 def is_id(text: str) -> bool:
     r"""Return whether a text of at least one character can be an id: its bytes and its characters.
 

@@ -14,6 +14,7 @@ from msgspec import inspect
 from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from serving.http.body import JSON, Body
+from serving.http.fields import OpenQuery
 from serving.http.operation import Operation
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Problem
@@ -111,11 +112,13 @@ def _add_version(described: Json, operation: Operation[Any]) -> None:
 
 
 def _body(body: Body[Any]) -> Json:
-    content = {"schema": _ref(body.struct)}
-    return {"required": True, "content": dict.fromkeys((body.media_type, *body.alternatives), content)}
+    content = {"schema": _ref(body.struct) if body.schema is None else dict(body.schema)}
+    return {"required": body.required, "content": dict.fromkeys((body.media_type, *body.alternatives), content)}
 
 
 def _parameters(operation: Operation[Any], placements: Mapping[str, Placement], schema: Json) -> list[Json]:
+    if operation.parameters is OpenQuery:
+        return []
     names = operation.path_names
     parameters = [
         {
@@ -182,7 +185,9 @@ def _schemas(operations: Iterable[Operation[Any]]) -> Json:
     for operation in operations:
         types |= {operation.parameters, *operation.answer}
         if operation.body is not None:
-            types |= {operation.body.struct, *operation.body.parts}
+            types |= {*operation.body.parts}
+            if operation.body.schema is None:
+                types.add(operation.body.struct)
     ordered = sorted(types, key=lambda type_: type_.__name__)
     _, components = msgspec.json.schema_components(ordered, schema_hook=_schema_hook, ref_template=_REF)
     components = msgspec.json.decode(msgspec.json.encode(components))  # defaults are tuples

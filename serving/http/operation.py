@@ -21,7 +21,8 @@ from serving.http.body import JSON, Body
 from serving.http.caller import Caller
 from serving.http.connection import HELD, IS_WANTED, PAUSE, RECEIVED_AT
 from serving.http.cors import OriginPolicy, is_preflight
-from serving.http.parameters import P, ParameterReader
+from serving.http.fields import OpenQuery
+from serving.http.parameters import OpenQueryReader, P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
 from serving.runtime.app_context import AppContext
@@ -147,6 +148,8 @@ class Operation(Generic[P]):
     @cached_property
     def reader(self) -> ParameterReader[P]:
         """Reads the parameters."""
+        if self.parameters is OpenQuery:
+            return cast("ParameterReader[P]", OpenQueryReader(OpenQuery, ()))
         return ParameterReader(self.parameters, self.path_names)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from serving.http.fields import Parameters
+from serving.http.fields import OpenQuery, Parameters
 from serving.http.validation import MAX_FAULTS, find_faults, has_valid_ids, id_fields, missing
 from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 
@@ -137,6 +137,14 @@ class ParameterReader(Generic[P]):
             return FieldError(name, f"{name} is given twice: give it once", _decoded(raw))
         known, found = ", ".join(self._query.values()) or "none", _decoded(coded)
         return FieldError(found, f"unknown parameter {found!r}: this call takes {known}", _decoded(raw))
+
+
+class OpenQueryReader(ParameterReader[OpenQuery]):
+    """Reads a query whose names are those of another vendor."""
+
+    def read(self, segments: Sequence[bytes], query: bytes) -> OpenQuery:
+        """Return the query as it is; what it means is decided by the call."""
+        return OpenQuery(query.decode("latin-1"))
 
 
 def _decoded(raw: bytes) -> str:

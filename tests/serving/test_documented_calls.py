@@ -1,4 +1,4 @@
-"""The calls of docs/api.md work as written, and their answers have the documented fields."""
+"""The calls of docs/api.md and docs/adapters.md work as written, and their answers have the documented fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.serving.conftest import Client, client_of
 
 ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGES: Final = tuple((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "adapters.md"))
 HOST: Final = "http://127.0.0.1:8000"
 BLOCK: Final = re.compile(r"^```console\n(.*?)^```\n(?:```json\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 FREE: Final = frozenset(
@@ -38,8 +38,8 @@ class Call(NamedTuple):
     answer: Any
 
 
-def calls() -> Iterator[Call]:
-    for console, documented in BLOCK.findall(PAGE):
+def calls(page: str) -> Iterator[Call]:
+    for console, documented in BLOCK.findall(page):
         for command, output in commands(console):
             if "curl" in command:
                 yield call_of(command, documented or output)
@@ -86,12 +86,15 @@ def shape(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def answers(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Call, httpx.Response]]:
-    """Every documented call with its real answer, in the order of the page."""
-    store = tmp_path_factory.mktemp("documented") / "store.sqlite"
-    with client_of(shop_models, store=store, placements=ROOT / "docs" / "placements.toml") as client:
-        prepare(client)
-        version = client.get("/health/ready").json()["model_version"]
-        return [(call, send(client, call, version)) for call in calls()]
+    """Every documented call with its real answer, in the order of its page; each page has its own live log."""
+    answers: list[tuple[Call, httpx.Response]] = []
+    for page in PAGES:
+        store = tmp_path_factory.mktemp("documented") / "store.sqlite"
+        with client_of(shop_models, store=store, placements=ROOT / "docs" / "placements.toml") as client:
+            prepare(client)
+            version = client.get("/health/ready").json()["model_version"]
+            answers += [(call, send(client, call, version)) for call in calls(page)]
+    return answers
 
 
 def prepare(client: Client) -> None:
@@ -124,7 +127,8 @@ def test_answers_have_the_documented_fields(answers: list[tuple[Call, httpx.Resp
 
 def messages(answer: dict[str, Any]) -> list[Any]:
     """The texts of an answer that do not depend on the data."""
-    found = [answer.get("errors"), [result["errors"] for result in answer.get("results", [])]]
+    results = [(result["status"], result.get("errors", [])) for result in answer.get("results", [])]
+    found = [answer.get("errors"), results]
     remains = [(each["what"], each["until"]) for each in answer.get("remains", [])]
     return [*found, [texts for texts in remains if not texts[0].startswith("bundle ")]]
 

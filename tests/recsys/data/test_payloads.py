@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENTS
-from recsys.data.payloads import ItemlessRow, UnreadNumber, parse_payload
+from recsys.data.payload_fields import ItemlessRow, UnreadNumber
+from recsys.data.payloads import parse_payload
 
 GA4 = {
     "event_name": "purchase",
