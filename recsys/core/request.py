@@ -54,6 +54,7 @@ class Request:
         exclude: items that are not listed, nor variants of them.
         explain: whether the response has scores by source and the features of the ranker.
         variant: the variant of the list that experiments give to the user; None for the shop's own list.
+        fields: columns of the items table to return with each item.
     """
 
     placement: str
@@ -73,6 +74,7 @@ class Request:
     exclude: tuple[str, ...] = ()
     explain: bool = False
     variant: ListVariant | None = None
+    fields: tuple[str, ...] = ()
 
 
 class Reason:
@@ -127,6 +129,8 @@ class RecommendedItem:
             only where the placement has `rotation`.
         due_at: when the item is due, RFC 3339 in UTC; left out of JSON where there is no such time.
         expires_at: from when on its reason is no longer true; the same.
+        fields: the columns of the catalog that the request names, null where the item has no value; left out of JSON if
+            it names none.
     """
 
     item_id: str
@@ -137,6 +141,7 @@ class RecommendedItem:
     propensity: float = 1.0
     due_at: str | UnsetType = UNSET
     expires_at: str | UnsetType = UNSET
+    fields: dict[str, Any] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

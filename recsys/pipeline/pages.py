@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -37,18 +37,27 @@ def compose_page(recommender: Recommender, page: Page, request_of: RequestOf) ->
     Raises:
         RequestError: naming the field that is wrong.
     """
-    lists: list[RankedResult] = []
-    taken: tuple[str, ...] = ()
-    for name in page.placements:
-        request = request_of(name)
-        if recommender.placements[name].anchor == "item" and not request.item_ids:
-            continue
-        found = recommender.recommend_with_trace(replace(request, exclude=taken))
-        items = found.recommendations.items
-        taken = (*taken, *(item.item_id for item in items))
-        if items:
-            lists.append(found)
+    requests = map(request_of, page.placements)
+    fitting = (each for each in requests if each.item_ids or recommender.placements[each.placement].anchor != "item")
+    lists = [found for found in fill_lists(recommender, fitting) if found.recommendations.items]
     return sorted(lists, key=lambda found: personalization_share(found.recommendations), reverse=True)
+
+
+def fill_lists(recommender: Recommender, requests: Iterable[Request]) -> Iterator[RankedResult]:
+    """Yields the lists of some requests: each chooses among the items and products that no list before it took.
+
+    Args:
+        recommender: the open bundle.
+        requests: one per list, in the order in which they choose.
+
+    Raises:
+        RequestError: naming the field that is wrong.
+    """
+    taken: tuple[str, ...] = ()
+    for request in requests:
+        found = recommender.recommend_with_trace(replace(request, exclude=taken))
+        taken = (*taken, *(item.item_id for item in found.recommendations.items))
+        yield found
 
 
 def personalization_share(found: Recommendations) -> float:

@@ -199,7 +199,7 @@ def request_fingerprint(request: Request) -> str:
     text = "" if request.filter is None else request.filter.text
     settings = (request.diversity, request.tail_share, request.max_total_price)
     overrides = (text, sorted(request.context.items()), *settings)
-    whole = json.dumps([user, request.item_ids, overrides, request.exclude], default=str)
+    whole = json.dumps([user, request.item_ids, overrides, request.exclude, *request.fields], default=str)
     return blake2b(whole.encode(errors="surrogatepass"), digest_size=FINGERPRINT_BYTES).hexdigest()
 
 

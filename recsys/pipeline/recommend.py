@@ -14,6 +14,7 @@ from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
 from recsys.moments.registry import MOMENTS
+from recsys.pipeline.item_fields import item_fields
 from recsys.pipeline.item_sets import describe_sets
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
@@ -109,6 +110,9 @@ def to_recommendations(
     )
     if not MOMENTS.keys().isdisjoint(source):
         items = _with_times(items, moment_times(state, ranking.item_idx, source))
+    if query.fields:
+        values = item_fields(engine.items_table, ranking.item_idx, query.fields)
+        items = tuple(replace(item, fields=row) for item, row in zip(items, values, strict=True))
     n_head = int(engine.popularity.is_head[ranking.item_idx].sum())
     return Recommendations(
         placement=placement.name,

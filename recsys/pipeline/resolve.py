@@ -155,6 +155,7 @@ def resolve(
         context=request.context,
         attributes=attributes,
         occasions=placement.occasions,
+        fields=request.fields,
     )
     return UserState(engine, query)
 

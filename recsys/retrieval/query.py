@@ -62,6 +62,7 @@ class Query:
         context: values of the request.
         attributes: returns those of the user; called only if something reads them.
         occasions: those of the placement.
+        fields: columns of the items table to return with each item.
     """
 
     user_idx: int
@@ -82,6 +83,7 @@ class Query:
     context: Mapping[str, Any] = field(default_factory=dict)
     attributes: Callable[[], Mapping[str, Any]] = dict
     occasions: tuple[Occasion, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 from starlette.exceptions import HTTPException
 
+from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
-from recsys.pipeline.pages import compose_page
+from recsys.pipeline.pages import compose_page, fill_lists
 from recsys.pipeline.pagination import next_page, read_token, start_token
 from recsys.pipeline.recommend import RankedResult
 from recsys.pipeline.rerank_items import rerank_items
@@ -23,14 +24,17 @@ from serving.api.request_models import (
     ListRequest,
     PageRequest,
     RankRequest,
+    ShelvesRequest,
     as_of_or_now,
     check_placement,
     list_request,
+    returned_fields,
+    shelf_request,
 )
 from serving.http.body import Body
 from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation
-from serving.problems import shown
+from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import ANSWER, ResponseMeta, Time, encode, exposures_of, merge_json, moment
 from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import ImpressionPayload, impression_payload, user_columns
@@ -88,6 +92,20 @@ class PageResponse(msgspec.Struct, frozen=True):
     """
 
     page: str
+    as_of: Time
+    model_version: str
+    shelves: tuple[PageList, ...]
+
+
+class Shelves(msgspec.Struct, frozen=True):
+    """The lists of a page that the call described.
+
+    Attributes:
+        as_of: the moment that the response is for.
+        model_version: the bundle that the lists are from.
+        shelves: the lists, in the order of the call; a list may be empty.
+    """
+
     as_of: Time
     model_version: str
     shelves: tuple[PageList, ...]
@@ -186,17 +204,66 @@ def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest)
         known = ", ".join(recommender.book.pages) or "none"
         raise HTTPException(404, f"there is no page {shown(call.page)!r}: there are {known}")
     requests = {name: list_request(snapshot, body, name, as_of) for name in page.placements}
-    shelves = []
-    for found in compose_page(recommender, page, requests.__getitem__):
-        listed = found.recommendations
-        request = requests[listed.placement]
-        recommendation_id = new_recommendation_id(app_context, snapshot, request, listed, as_of, log=body.log)
-        fields = {each.name: getattr(listed, each.name) for each in dataclass_fields(Recommendations)}
-        titles = dict(recommender.placements[listed.placement].titles)
-        parts = score_breakdown(found) if body.explain else UNSET
-        fields |= {"recommendation_id": recommendation_id, "titles": titles, "experiments": exposures_of(request)}
-        shelves.append(PageList(**fields, explanations=parts))
-    return encode(PageResponse(page.name, moment(as_of), recommender.version, tuple(shelves)))
+    shelves = tuple(
+        _shelf(app_context, snapshot, requests[found.recommendations.placement], found, body)
+        for found in compose_page(recommender, page, requests.__getitem__)
+    )
+    return encode(PageResponse(page.name, moment(as_of), recommender.version, shelves))
+
+
+def fill_shelves(app_context: AppContext, call: NoParameters, body: ShelvesRequest) -> bytes:
+    """Fill several lists in one call, no item twice: a page that the call itself describes.
+
+    Each list chooses among the items, and variants of products, that no list before it took. The response has the lists
+    in the order of the call, empty ones too. A list that cannot be served is a 422 that names it, such as
+    `shelves[1].placement`.
+    """
+    snapshot = app_context.watcher.snapshot()
+    as_of = as_of_or_now(app_context, body.as_of)
+    fields = returned_fields(snapshot, body.fields)
+    requests = [replace(each, fields=fields) for each in _shelf_requests(snapshot, body, as_of)]
+    filled = zip(requests, fill_lists(snapshot.recommender, requests), strict=True)
+    shelves = tuple(_shelf(app_context, snapshot, request, found, body) for request, found in filled)
+    return encode(Shelves(moment(as_of), snapshot.recommender.version, shelves))
+
+
+def _shelf_requests(snapshot: Snapshot, body: ShelvesRequest, as_of: int) -> list[Request]:
+    """Return the library's requests.
+
+    Raises:
+        InvalidRequestError: names every list that cannot be served.
+    """
+    requests: list[Request] = []
+    faults: list[FieldError] = []
+    for number, shelf in enumerate(body.shelves):
+        try:
+            requests.append(shelf_request(snapshot, body, shelf, as_of))
+        except InvalidRequestError as error:
+            faults += (structs.replace(fault, field=f"shelves[{number}].{fault.field}") for fault in error.errors)
+        except RequestError as error:
+            faults.append(FieldError(f"shelves[{number}].{error.field}", str(error)))
+    if faults:
+        raise InvalidRequestError(faults)
+    return requests
+
+
+def _shelf(
+    app_context: AppContext,
+    snapshot: Snapshot,
+    request: Request,
+    found: RankedResult,
+    body: PageRequest | ShelvesRequest,
+) -> PageList:
+    """Return one list of a page, with an id of its own; with `log`, it is recorded as shown."""
+    listed = found.recommendations
+    recommendation_id = new_recommendation_id(app_context, snapshot, request, listed, request.as_of, log=body.log)
+    return PageList(
+        **{each.name: getattr(listed, each.name) for each in dataclass_fields(Recommendations)},
+        recommendation_id=recommendation_id,
+        titles=dict(snapshot.recommender.placements[listed.placement].titles),
+        explanations=score_breakdown(found) if isinstance(body, PageRequest) and body.explain else UNSET,
+        experiments=exposures_of(request),
+    )
 
 
 def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -> bytes:
@@ -269,6 +336,17 @@ OPERATIONS: Final = (
         failures=(404, 503),
         scope="recommend",
         body=Body(PageRequest),
+    ),
+    Operation(
+        "POST",
+        "/v1/pages",
+        NoParameters,
+        fill_shelves,
+        "recommendations",
+        (Shelves,),
+        failures=(503,),
+        scope="recommend",
+        body=Body(ShelvesRequest),
     ),
     Operation(
         "POST",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Final, get_args
 
 import msgspec
@@ -10,7 +12,11 @@ from msgspec import Meta
 from recsys.core.placements import Anchor, ListVariant
 from recsys.core.request import DEFAULT_LIMIT, Request
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
+from recsys.pipeline.resolve import find_placement
 from serving.http.fields import (
+    MAX_FIELDS,
+    FieldNames,
+    FieldText,
     Filter,
     Id,
     Integer,
@@ -30,6 +36,7 @@ from serving.runtime.impressions import unit_of
 from serving.runtime.snapshot import Snapshot
 
 MAX_SEED_ITEMS: Final = 100
+MAX_SHELVES: Final = 20
 MAX_CONTEXT: Final = 50
 MAX_CONTEXT_NAME: Final = 64
 ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset(get_args(Anchor))
@@ -89,6 +96,33 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
         )
 
 
+class ListQuery(ListParameters, frozen=True, kw_only=True):
+    """Parameters of a call that returns a list.
+
+    Attributes:
+        fields: columns of the catalog to return with each item, separated by commas, such as `title,price`.
+    """
+
+    fields: FieldText | None = None
+
+    def request(self, snapshot: Snapshot, as_of: int, item_ids: tuple[str, ...] = ()) -> Request:
+        """Return the library's request.
+
+        Raises:
+            RequestError: the filter is invalid, or a column may not be returned.
+        """
+        request = super().request(snapshot, as_of, item_ids)
+        return request if self.fields is None else replace(request, fields=self.field_names(snapshot))
+
+    def field_names(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Return the names of the columns.
+
+        Raises:
+            InvalidRequestError: a column may not be returned, or there are too many.
+        """
+        return () if self.fields is None else returned_fields(snapshot, self.fields.split(","))
+
+
 class UserContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Fields of every body that asks for items: the user, the moment and the context.
 
@@ -120,6 +154,7 @@ class PageRequest(UserContext, frozen=True, kw_only=True):
         tail_share: share of the positions for the long tail, instead of the placement's.
         limit: number of items; the placement's own number if not given.
         explain: whether to return the parts of the scores, and the ranker's features, in `explanations` of each list.
+        fields: columns of the catalog to return with each item, such as `title` and `price`.
     """
 
     item_ids: Annotated[list[Id], Meta(max_length=MAX_SEED_ITEMS)] = []
@@ -128,6 +163,35 @@ class PageRequest(UserContext, frozen=True, kw_only=True):
     tail_share: Share | None = None
     limit: Limit | None = None
     explain: bool = False
+    fields: FieldNames = []
+
+
+class ShelfRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One list of a page.
+
+    Attributes:
+        placement: the list.
+        item_ids: the item on the page, or the cart, or, for a user, the items just viewed; oldest first.
+        filter: which items may be listed, besides the placement's own filter (docs/filters.md).
+        limit: number of items; the placement's own number if not given.
+    """
+
+    placement: Name
+    item_ids: Annotated[list[Id], Meta(max_length=MAX_SEED_ITEMS)] = []
+    filter: Filter | None = None
+    limit: Limit | None = None
+
+
+class ShelvesRequest(UserContext, frozen=True, kw_only=True):
+    """The lists of a page, and the user that they are for.
+
+    Attributes:
+        shelves: the lists, in the order in which they choose their items.
+        fields: columns of the catalog to return with each item, such as `title` and `price`.
+    """
+
+    shelves: Annotated[list[ShelfRequest], Meta(min_length=1, max_length=MAX_SHELVES)]
+    fields: FieldNames = []
 
 
 class ListRequest(PageRequest, frozen=True, kw_only=True):
@@ -178,7 +242,54 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
         tail_share=body.tail_share,
         variant=variant,
         max_total_price=body.max_total_price if isinstance(body, ListRequest) else None,
+        fields=returned_fields(snapshot, body.fields),
     )
+
+
+def shelf_request(snapshot: Snapshot, body: ShelvesRequest, shelf: ShelfRequest, as_of: int) -> Request:
+    """Return the library's request for one list of a page that the call describes.
+
+    Raises:
+        InvalidRequestError: there is no such placement, or a column may not be returned.
+        RequestError: the filter is invalid, or the list needs an item.
+    """
+    check_placement(snapshot, shelf.placement, ALL_ANCHORS)
+    variant = variant_for(snapshot, shelf.placement, body.user_id, body.visitor_id, body.session_id)
+    request = Request(
+        placement=shelf.placement,
+        as_of=as_of,
+        limit=limit_of(snapshot, shelf.placement, shelf.limit, variant),
+        user_id=body.user_id,
+        item_ids=tuple(shelf.item_ids),
+        visitor_id=body.visitor_id,
+        session_id=body.session_id,
+        filter=snapshot.recommender.filter(shelf.filter),
+        context=body.context,
+        variant=variant,
+    )
+    find_placement(request, snapshot.recommender.placements)
+    return request
+
+
+def returned_fields(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of items that a call asks for, each once.
+
+    Raises:
+        InvalidRequestError: a column may not be returned, or there are too many.
+    """
+    given = tuple(dict.fromkeys(names))
+    if len(given) > MAX_FIELDS:
+        message = f"fields has {len(given)} names: expected at most {MAX_FIELDS}"
+        raise InvalidRequestError([FieldError("fields", message)])
+    for name in given:
+        if name not in snapshot.item_fields:
+            found, known = shown(name), ", ".join(snapshot.item_fields)
+            message = (
+                f"fields contains {found!r}: expected some of {known}; RECSYS_ITEM_FIELDS names the shop's own columns"
+                " that may be returned"
+            )
+            raise InvalidRequestError([FieldError("fields", message, found)])
+    return given
 
 
 def variant_for(

@@ -24,7 +24,7 @@ from serving.api import (
     users,
     versions,
 )
-from serving.api.request_models import ListParameters, as_of_or_now, check_placement, limit_of
+from serving.api.request_models import ListQuery, as_of_or_now, check_placement, limit_of
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
 from serving.http.operation import Operation
@@ -41,7 +41,7 @@ FOR_ITEM: Final[frozenset[Anchor]] = frozenset({"item", "any"})
 FOR_USER: Final[frozenset[Anchor]] = frozenset({"user", "none", "any"})
 
 
-class ItemList(ListParameters, frozen=True, kw_only=True):
+class ItemList(ListQuery, frozen=True, kw_only=True):
     """A list for an item.
 
     Attributes:
@@ -60,7 +60,7 @@ class ItemList(ListParameters, frozen=True, kw_only=True):
         return not (self.user_id or self.filter is not None or self.page_token or self.max_total_price)
 
 
-class UserList(ListParameters, frozen=True, kw_only=True):
+class UserList(ListQuery, frozen=True, kw_only=True):
     """A list for a user.
 
     Attributes:
@@ -127,7 +127,7 @@ def _answer_key(snapshot: Snapshot, call: ItemList, as_of: int, limit: int) -> A
         offers = recommender.offer_context_key(call.request(snapshot, as_of, (call.item_id,)))
     placement = recommender.placements.get(call.placement)
     period = MINUTE_S if placement is not None and placement.changes_by_minute else QUARTER_S
-    return AnswerKey(call.placement, call.item_id, limit, as_of // period, scope, offers)
+    return AnswerKey(call.placement, call.item_id, limit, as_of // period, scope, offers, call.field_names(snapshot))
 
 
 def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:

@@ -15,6 +15,9 @@ from recsys.filters.lexer import MAX_CHARACTERS
 from recsys.pipeline.pagination import MAX_TOKEN_CHARS
 
 MAX_NAME_CHARS: Final = 256
+MAX_FIELDS: Final = 16
+"""Columns of items that one call may ask for."""
+
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Integers up to this size are exact in every JSON parser."""
 
@@ -47,6 +50,10 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Price = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 MaxPrice = Annotated[float, Meta(gt=0)]
 Integer = Annotated[int, Meta(ge=-MAX_EXACT_INTEGER, le=MAX_EXACT_INTEGER)]
+FieldNames = Annotated[list[Name], Meta(max_length=MAX_FIELDS)]
+FieldText = Annotated[
+    str, Meta(max_length=MAX_FIELDS * (MAX_NAME_CHARS + 1), extra={"expected": "names separated by commas"})
+]
 Label = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
 """A short text that may be empty."""
 

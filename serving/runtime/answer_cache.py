@@ -34,6 +34,7 @@ class AnswerKey(NamedTuple):
         placement, item_id, limit: as requested.
         period: number of the quarter of an hour, of the minute for a list that changes by minutes.
         scope, offers: of the offers that apply.
+        fields: columns of items.
     """
 
     placement: str
@@ -42,6 +43,7 @@ class AnswerKey(NamedTuple):
     period: int
     scope: OfferScope = OfferScope()
     offers: OffersKey = ((), ())
+    fields: tuple[str, ...] = ()
 
 
 class PersonalKey(NamedTuple):

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         description="Origins, such as `https://shop.example`, whose pages may ask for lists and send events from the"
         " browser; several are separated by commas.",
     )
+    item_fields: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("image", "image_link", "image_url", "link", "url"),
+        description="The shop's own columns of items that lists may return with `fields`, besides those of the items"
+        " table, separated by commas. Lists can be read by everybody: leave out what shoppers should not see.",
+    )
     host: str = Field(
         "127.0.0.1", description="Address to listen on; a loopback address only, unless there is a file of keys."
     )
@@ -160,10 +165,10 @@ class Settings(BaseSettings):
         " prometheus-client reads.",
     )
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "item_fields", mode="before")
     @classmethod
-    def _split_origins(cls, origins: Any) -> Any:
-        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
+    def _split(cls, given: Any) -> Any:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
     @field_validator("allowed_origins")
     @classmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
+from recsys.core.schema import ITEMS
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender, SampleIds
 from serving.runtime.answer_cache import AnswerCache
@@ -49,6 +50,7 @@ class Snapshot:
         personal: encoded responses for users.
         examples: calls that work with it.
         log_seq: number of the last entry of the live log that a request can count on; None without a log.
+        item_fields: columns of items that lists may return.
     """
 
     version: str
@@ -57,6 +59,7 @@ class Snapshot:
     personal: AnswerCache
     examples: ExampleCalls
     log_seq: int | None = None
+    item_fields: tuple[str, ...] = field(default=tuple(ITEMS))
 
     def with_log_seq(self) -> Snapshot:
         """Return the snapshot with the number of the last entry of the log that its view has by now."""
@@ -74,7 +77,8 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     limit_threads(settings)
     live = LiveView(recommender.engine, in_background=True)
     recommender = replace(recommender, live=live)
-    return Snapshot(version, recommender, *new_caches(settings, live), ExampleCalls(recommender))
+    fields = (*ITEMS, *(name for name in settings.item_fields if name not in ITEMS))
+    return Snapshot(version, recommender, *new_caches(settings, live), ExampleCalls(recommender), item_fields=fields)
 
 
 def new_caches(settings: Settings, live: LiveView | None) -> tuple[AnswerCache, AnswerCache]:

@@ -8,7 +8,7 @@ from recsys.bundles.bundle import Manifest
 from recsys.core.placements import PLACEMENTS, Page
 from recsys.core.request import Recommendations, RecommendedItem, Request
 from recsys.fitting.engine import Engine
-from recsys.pipeline.pages import compose_page, personalization_share
+from recsys.pipeline.pages import compose_page, fill_lists, personalization_share
 from recsys.pipeline.recommender import Recommender
 from tests.shop import OPTED_OUT, PHONES, USERS_WITH_HISTORY, VARIANTS
 
@@ -62,3 +62,14 @@ def test_evidence_is_counted_among_the_first_five() -> None:
     assert personalization_share(shelf("als", "popular", "pinned", "repeat")) == 0.5
     assert personalization_share(shelf("als", "als", "als", "als", "popular", "als")) == 0.8
     assert personalization_share(shelf("popular_by_hour", "complementary")) == 0.5
+
+
+def test_lists_choose_in_their_order_and_keep_it(recommender: Recommender) -> None:
+    ask = asking(recommender.engine, USERS_WITH_HISTORY[5], (PHONES[0],))
+    names = ("popular", "complementary", "popular", "for_you")
+    found = [each.recommendations for each in fill_lists(recommender, map(ask, names))]
+    assert tuple(each.placement for each in found) == names
+    assert found[0].items == recommender.recommend_for(ask("popular")).items
+    listed = [VARIANTS.get(item.item_id, item.item_id) for each in found for item in each.items]
+    assert len(listed) == len(set(listed)) > 10
+    assert list(fill_lists(recommender, ())) == []

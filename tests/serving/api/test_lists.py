@@ -332,3 +332,113 @@ def test_sets_are_served_with_prices_and_under_a_bound(shop: Client) -> None:
     assert "sets" not in recommend(shop, placement="popular")
     refused = shop.get("/v1/users/u010/recommendations?placement=for_you&max_total_price=10")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "max_total_price")
+
+
+FIELDED = {
+    "GET item": lambda shop, fields: shop.get(f"/v1/items/phone-1/recommendations?fields={','.join(fields)}"),
+    "GET user": lambda shop, fields: shop.get(f"/v1/users/u010/recommendations?fields={','.join(fields)}"),
+    "POST list": lambda shop, fields: ask(shop, placement="for_you", user_id="u010", fields=fields),
+    "POST page": lambda shop, fields: ask(shop, "/v1/pages/home", user_id="u010", fields=fields),
+    "POST pages": lambda shop, fields: ask(shop, "/v1/pages", shelves=[{"placement": "popular"}], fields=fields),
+}
+
+
+def items_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for shelf in answer.get("shelves", [answer]) for item in shelf["items"]]
+
+
+@pytest.mark.parametrize("call", FIELDED.values(), ids=FIELDED)
+def test_every_list_returns_the_fields_that_a_call_names(shop: Client, call: Any) -> None:
+    table = shop.app.state.app_context.watcher.current.recommender.engine.items_table
+    titles = dict(table.select("item_id", "title").iter_rows())
+    for _ in range(2):  # made, then cached
+        items = items_of(call(shop, ["title", "image_link", "title"]).json())
+        assert items
+        assert [item["fields"] for item in items] == [
+            {"title": titles[item["item_id"]], "image_link": None} for item in items
+        ]
+        other = items_of(call(shop, ["price"]).json())
+        assert all(list(item["fields"]) == ["price"] for item in other)
+
+
+def test_items_have_no_fields_unless_they_are_named(shop: Client) -> None:
+    for path in ("/v1/items/phone-1/recommendations", "/v1/users/u010/recommendations"):
+        shop.get(f"{path}?fields=title")
+        assert all("fields" not in item for item in items_of(shop.get(path).json()))
+    assert all("fields" not in item for item in items_of(recommend(shop, placement="popular", fields=[])))
+
+
+WRONG_FIELDS = [(["cost"], "fields contains 'cost'"), ([""], "fields"), ([*"abcdefghijklmnopq"], "")]
+
+
+@pytest.mark.parametrize("call", FIELDED.values(), ids=FIELDED)
+@pytest.mark.parametrize(("fields", "message"), WRONG_FIELDS)
+def test_only_public_columns_are_returned(shop: Client, call: Any, fields: list[str], message: str) -> None:
+    answer = call(shop, fields)
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert all(error["field"].startswith("fields") for error in answer.json()["errors"])
+
+
+def test_a_shop_names_its_own_columns(shop_models: Path, tmp_path: Path) -> None:
+    with client_of(shop_models, store=tmp_path / "s.sqlite", item_fields="color") as client:
+        body = {"attributes": {"color": "青", "cost": 3}}
+        assert client.request("PATCH", "/v1/items/phone-1", json=body).status_code == 200
+        answer = ask(client, placement="popular", filter="item_id = 'phone-1'", fields=["color", "title"])
+        assert [item["fields"]["color"] for item in answer.json()["items"]] == ["青"]
+        assert ask(client, placement="popular", fields=["cost"]).status_code == 422
+
+
+def test_a_change_of_a_returned_field_is_in_the_next_answer(shop_models: Path, tmp_path: Path) -> None:
+    with client_of(shop_models, store=tmp_path / "s.sqlite") as client:
+        path = "/v1/items/phone-1/recommendations?fields=title"
+        first = client.get(path).json()["items"][0]
+        body = {"title": "<script>alert(1)</script>"}
+        client.request("PATCH", f"/v1/items/{quote(first['item_id'], safe='')}", json=body)
+        again = {item["item_id"]: item["fields"]["title"] for item in client.get(path).json()["items"]}
+        assert again[first["item_id"]] == body["title"]
+
+
+def test_later_pages_have_the_fields_of_the_first(shop: Client) -> None:
+    body: dict[str, Any] = {"placement": "popular", "limit": 3, "fields": ["title"]}
+    token = recommend(shop, **body)["next_page_token"]
+    later = recommend(shop, **body, page_token=token)
+    assert later["items"]
+    assert all(item["fields"]["title"] for item in later["items"])
+    assert "another" in refused(ask(shop, **body | {"fields": ["price"]}, page_token=token))
+
+
+def test_a_call_describes_the_lists_of_its_page(shop: Client) -> None:
+    shelves = [
+        {"placement": "similar", "item_ids": [PHONES[0]], "limit": 4},
+        {"placement": "complementary", "item_ids": [PHONES[0]], "filter": "price < 100"},
+        {"placement": "complementary", "item_ids": ["unknown"], "limit": 2},
+        {"placement": "for_you", "limit": 5},
+        {"placement": "for_you", "limit": 5},
+    ]
+    answer = ask(shop, "/v1/pages", shelves=shelves, user_id="u010").json()
+    assert set(answer) == {"as_of", "model_version", "shelves"}
+    assert [each["placement"] for each in answer["shelves"]] == [each["placement"] for each in shelves]
+    assert answer["shelves"][2]["missing_ids"] == ["unknown"]
+    listed = [item["item_id"] for item in items_of(answer)]
+    assert len(listed) == len(set(listed)) > 10
+    assert ids(answer["shelves"][0]) == ids(recommend(shop, **shelves[0], user_id="u010"))
+    assert len({each["recommendation_id"] for each in answer["shelves"]}) == 5
+
+
+def test_every_list_that_cannot_be_served_is_named(shop: Client) -> None:
+    shelves = [
+        {"placement": "none"},
+        {"placement": "popular"},
+        {"placement": "complementary"},
+        {"placement": "popular", "filter": "price <"},
+    ]
+    answer = ask(shop, "/v1/pages", shelves=shelves)
+    assert answer.status_code == 422
+    found = [error["field"] for error in answer.json()["errors"]]
+    assert found == ["shelves[0].placement", "shelves[2].item_ids", "shelves[3].filter"]
+
+
+@pytest.mark.parametrize("shelves", [[], [{"placement": "popular"}] * 21, [{"placement": "popular", "log": False}]])
+def test_the_lists_of_a_page_are_bounded(shop: Client, shelves: list[dict[str, Any]]) -> None:
+    assert ask(shop, "/v1/pages", shelves=shelves).status_code == 422
