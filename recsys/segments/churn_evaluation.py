@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+
+from recsys.core.metrics import auc
 
 N_BINS: Final = 10
 N_DRAWS: Final = 200
@@ -98,7 +99,7 @@ def evaluate_candidates(
         names=tuple(predicted),
         n_buyers=len(has_churned),
         churn_rate=float(has_churned.mean()),
-        auc=tuple(roc_auc(each, has_churned) for each in scores),
+        auc=tuple(auc(each[has_churned], each[~has_churned]) for each in scores),
         auc_low=tuple(np.quantile(drawn, 0.025, axis=0).tolist()),
         auc_high=tuple(np.quantile(drawn, 0.975, axis=0).tolist()),
         gain_low=tuple(np.quantile(gain, 0.025, axis=0).tolist()),
@@ -109,17 +110,6 @@ def evaluate_candidates(
         n_in_bin=tuple(bins[2].tolist()),
         calibration_error=float((np.abs(bins[0] - bins[1]) * bins[2]).sum() / len(has_churned)),
     )
-
-
-def roc_auc(scores: Numbers, labels: Labels) -> float:
-    """Return the probability that a positive has a higher score than a negative; ties count half.
-
-    >>> roc_auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))
-    0.875
-    """
-    n_positive = int(labels.sum())
-    ranks = rankdata(scores)[labels].sum()
-    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * (len(labels) - n_positive)))
 
 
 def mean_log_loss(probability: Numbers, labels: Labels) -> float:
@@ -154,6 +144,7 @@ def _drawn(scores: Numbers, labels: Labels, rng: np.random.Generator, n_draws: i
     found = []
     for _ in range(n_draws):
         rows = rng.integers(0, len(labels), len(labels))
-        if 0 < labels[rows].sum() < len(rows):
-            found.append([roc_auc(each[rows], labels[rows]) for each in scores])
+        positive, negative = rows[labels[rows]], rows[~labels[rows]]
+        if len(positive) and len(negative):
+            found.append([auc(each[positive], each[negative]) for each in scores])
     return np.array(found).reshape(-1, len(scores)) if found else np.full((1, len(scores)), np.nan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from recsys.segments.config import SlowingConfig
 from recsys.segments.order_stats import OrderStats, sums
@@ -27,5 +27,6 @@ def is_slowing(stats: OrderStats, config: SlowingConfig) -> npt.NDArray[np.float
     days = np.clip(known, 1.0, config.before_days)
     share = config.recent_days / (config.recent_days + days)
     is_half = n_recent / config.recent_days <= config.max_ratio * n_before / days
-    is_unlikely = binom.cdf(n_recent, n_recent + n_before, share) <= config.max_p_value
+    n_orders = (n_recent + n_before).astype(np.int64)
+    is_unlikely = bdtr(n_recent, n_orders, share) <= config.max_p_value
     return np.where(known > 0, (n_before > 0) & is_half & is_unlikely, np.nan)

@@ -27,6 +27,8 @@ from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
 Start = Callable[..., Server]
 TELL = "lambda ready: print(ready.model_version, *ready.examples, flush=True)"
 N_CONNECTIONS = 4
+NOT_NEEDED = {"scipy.stats", "scipy.interpolate", "matplotlib", "optuna", "typer", "jinja2"}
+"""Modules that only jobs use: each makes the start of a server longer, `scipy.stats` by a fifth."""
 
 
 def raw(server: Server, target: str) -> tuple[int, bytes]:
@@ -193,9 +195,12 @@ def test_a_server_under_nohup_ignores_the_end_of_its_terminal() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_port_in_use_is_one_clear_error(server: Server, shop_models: Path) -> None:
+def test_a_port_in_use_is_one_clear_error_and_no_module_of_the_jobs_is_imported(
+    server: Server, shop_models: Path
+) -> None:
+    watch = f"import atexit, sys; atexit.register(lambda: print(*{NOT_NEEDED} & set(sys.modules), end='')); "
     run = subprocess.run(
-        [sys.executable, "-c", MAIN.format(on_ready="print")],
+        [sys.executable, "-c", watch + MAIN.format(on_ready="print")],
         cwd=ROOT,
         env={"RECSYS_PORT": str(server.port), "RECSYS_MODELS": str(shop_models)},
         capture_output=True,

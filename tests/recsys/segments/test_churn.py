@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from recsys.core.metrics import auc
 from recsys.segments.churn import ChurnModel, fit_churn, past_moment
-from recsys.segments.churn_evaluation import roc_auc
 from recsys.segments.config import ChurnConfig
 from recsys.segments.order_stats import OrderStats
 from recsys.segments.visits import Visits
@@ -40,7 +40,7 @@ def test_users_who_stopped_are_found() -> None:
     model, stats = _fit(visits), _stats(visits)
     churn, buyers = 1 - model.repeat_probability(stats), stats.n_orders > 0
     assert model.serves in ("mbg_nbd", "logistic")
-    assert roc_auc(churn[buyers], has_stopped[buyers]) > 0.95
+    assert auc(churn[buyers & has_stopped], churn[buyers & ~has_stopped]) > 0.95
     assert np.nanmean(churn[has_stopped]) > 0.8
     assert np.nanmean(churn[~has_stopped]) < 0.3
     assert model.evaluation.calibration_error < 0.05
@@ -52,9 +52,9 @@ def test_a_sample_of_the_users_teaches_the_same() -> None:
     config, nothing = ChurnConfig(max_users=400), np.full(visits.n_users, np.nan)
     model = fit_churn(visits, nothing, NOW, config, np.random.default_rng(0))
     stats = _stats(visits)
-    buyers = stats.n_orders > 0
+    churn, buyers = 1 - model.repeat_probability(stats), stats.n_orders > 0
     assert model.evaluation.n_buyers <= 400
-    assert roc_auc(1 - model.repeat_probability(stats)[buyers], has_stopped[buyers]) > 0.93
+    assert auc(churn[buyers & has_stopped], churn[buyers & ~has_stopped]) > 0.93
 
 
 def test_equal_users_of_whom_nobody_stopped_are_not_told_apart() -> None:

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from recsys.segments.churn_evaluation import (
     NOT_EVALUATED,
     calibration_bins,
     evaluate_candidates,
     mean_log_loss,
-    roc_auc,
 )
-
-SCORED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=20).filter(
-    lambda rows: len({label for _, label in rows}) == 2
-)
-
-
-@given(SCORED)
-def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> None:
-    scores, labels = np.array([score for score, _ in rows], np.float64), np.array([label for _, label in rows])
-    pairs = [np.sign(high - low) for high in scores[labels] for low in scores[~labels]]
-    assert roc_auc(scores, labels) == pytest.approx((np.mean(pairs) + 1) / 2)
 
 
 def test_log_loss_of_certain_and_undecided_predictions() -> None:
