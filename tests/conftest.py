@@ -42,7 +42,7 @@ def log_levels() -> Iterator[None]:
 
 N_HOUSEHOLDS = 250
 HELD_OUT = timedelta(weeks=4)
-MIN_LINES = 10
+MIN_LINES = 20
 
 
 @pytest.fixture(scope="session")
