@@ -21,6 +21,7 @@ from serving.api import (
     keys,
     lists,
     personal_lists,
+    theme_products,
     users,
     versions,
 )
@@ -222,6 +223,7 @@ OPERATIONS: Final = (
     Operation("GET", "/metrics", NoParameters, metrics, media_type=telemetry.MEDIA_TYPE, scope="recommend"),
     Operation("GET", "/openapi.json", NoParameters, openapi),
     *lists.OPERATIONS,
+    *theme_products.OPERATIONS,
     *explain.OPERATIONS,
     *batch.OPERATIONS,
     *events.OPERATIONS,
