@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.schema import MESSAGES, OPENED, SENT
+from recsys.data.message_repeats import distinct_messages
 
 CHANNEL_STRENGTH = 10.0
 """Messages that everyone's open rate of a channel counts as."""
@@ -31,9 +32,8 @@ class MessageLog:
 
     @classmethod
     def of(cls, events: pl.DataFrame) -> MessageLog:
-        """Sort events of messages, of the tables and of the live log; one `event_id` counts once."""
-        distinct = pl.col("event_id").is_null() | pl.col("event_id").is_first_distinct()
-        events = events.select(*MESSAGES).filter(distinct).sort("user_id", maintain_order=True)
+        """Sort events of messages, of the tables and of the live log; what is reported twice counts once."""
+        events = distinct_messages(events.select(*MESSAGES)).sort("user_id", maintain_order=True)
         users = events.group_by("user_id", maintain_order=True).len()
         users = users.with_columns(start=pl.col("len").cum_sum() - pl.col("len"))
         n_sent, n_opened = (dict(_by_channel(events, name)) for name in (SENT, OPENED))

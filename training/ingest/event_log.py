@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys.core.schema import MESSAGES, PERSONALIZATION, TABLES, TIMESTAMP
 from recsys.core.timestamps import EARLIEST, MICROSECONDS, from_micros, to_micros
+from recsys.data.message_repeats import distinct_messages
 from recsys.data.null_words import spelled
 from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
@@ -208,7 +209,7 @@ def concat_logs(
     if "messages" in files:
         messages[0] = _without_erased(messages[0], identities)
     if messages:
-        tables["messages"] = _with_merged_ids(_distinct_events(pl.concat(messages)), users, identities)
+        tables["messages"] = distinct_messages(_with_merged_ids(pl.concat(messages), users, identities))
     if "users" in tables:
         merged = list(identities.merges)
         tables["users"] = users.filter(~pl.col("user_id").is_in(merged))

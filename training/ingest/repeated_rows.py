@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.core.schema import TABLES
+from recsys.data.message_repeats import message_repeats
 from recsys.data.orders import ORDER_EVENTS
 from training.ingest.checks import ROW
 
@@ -29,6 +30,10 @@ def repeated_rows(kept: pl.DataFrame, table: str, sources: pl.Series) -> pl.Data
         rows = kept.filter(~pl.col(key).is_last_distinct())
         return _reasoned(rows, f"{DUPLICATE} {key}: a later row replaces it")
     columns = [name for name in TABLES[table] if kept[name].null_count() < kept.height]
+    if table == "messages":
+        found = message_repeats(kept)
+        parts = (("by_event", "event_id"), ("by_message", "message_id"), ("by_row", "row"))
+        return pl.concat([_reasoned(kept.filter(found[name]), f"{DUPLICATE} {what}") for name, what in parts])
     if table == "offers":
         return _reasoned(_copies(kept, columns), f"{DUPLICATE} row")
     by_id = kept.filter(pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct())

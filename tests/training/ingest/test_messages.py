@@ -32,12 +32,26 @@ def test_messages_in_the_events_file_become_their_own_table(run: Any, events_fil
 
 
 def test_a_file_of_messages(run: Any, events_file: Write, good: dict[str, Any], tmp_path: Path) -> None:
-    rows = [SENT | {"item_ids": "a|b"}, SENT | {"event": "opened"}, SENT | {"user_id": None}, SENT]
+    rows = [SENT | {"item_ids": "a|b"}, SENT | {"event": "opened"}, SENT | {"user_id": None}, SENT | {"message_id": "n"}]
     path = tmp_path / "messages.csv"
     pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
     report, out = run(events=events_file([good]), messages=path)
     assert pl.read_parquet(out / "messages.parquet")["item_ids"].to_list() == [["a", "b"], None]
     assert report.tables["messages"].reasons == {"event is not a known name": 1, "user_id is empty": 1}
+
+
+def test_a_message_that_is_reported_twice_counts_once(
+    run: Any, events_file: Write, good: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "messages.csv"
+    without_id = {name: value for name, value in SENT.items() if name != "message_id"}
+    retried = SENT | {"timestamp": "2024-05-02T08:00:07Z", "received_at": "2024-05-02T08:00:08Z"}
+    again = without_id | {"received_at": "2024-05-02T08:00:09Z"}
+    rows = [SENT, without_id, retried, again, SENT | {"user_id": "v"}, CLICK]
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
+    report, out = run(events=events_file([good]), messages=path)
+    assert len(pl.read_parquet(out / "messages.parquet")) == 4
+    assert report.tables["messages"].reasons == {"duplicate message_id": 1, "duplicate row": 1}
 
 
 def test_times_of_messages_have_the_bounds_of_events(run: Any, events_file: Write, good: dict[str, Any]) -> None:
