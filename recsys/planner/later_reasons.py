@@ -1,8 +1,8 @@
-"""Reasons in the words of the moment at which a message is sent: days count from then."""
+"""The reason that a message states, in the words of the moment at which it is sent: days count from then."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from recsys.core.request import Reason
@@ -17,6 +17,20 @@ SHRINKING: Final = ("due_in_days",)
 
 REPLENISHMENT: Final = "replenishment_"
 """Begin of the messages that are others once the time has passed."""
+
+
+WEAK: Final = ("new", "niche", "hour", "popular")
+"""Codes of reasons that convince nobody as the only sentence about an item, the weakest first."""
+
+
+def convincing(reasons: Sequence[Reason]) -> Reason:
+    """Return the reason that a message states: the first that is not weak, else the least weak one.
+
+    Args:
+        reasons: of one item, at least one.
+    """
+    strong = (reason for reason in reasons if reason.code not in WEAK)
+    return next(strong, None) or max(reasons, key=lambda reason: WEAK.index(reason.code))
 
 
 def later_text(reason: Reason, days: int, locale: str) -> str:

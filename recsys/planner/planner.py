@@ -25,7 +25,7 @@ from recsys.planner.audience import consents
 from recsys.planner.config import PlanConfig
 from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
-from recsys.planner.later_reasons import later_text
+from recsys.planner.later_reasons import convincing, later_text
 from recsys.planner.life_stages import life_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
@@ -240,14 +240,8 @@ class Planner:
             "channel": [config.channels[n] for n in channel[chosen.user].tolist()],
             "placement": lists,
             "item_ids": ids,
-            "reasons": [
-                [later_text(item.reasons[0], later, "en") for item in each]
-                for each, later in zip(items, ahead, strict=True)
-            ],
-            "reasons_zh": [
-                [later_text(item.reasons[0], later, "zh") for item in each]
-                for each, later in zip(items, ahead, strict=True)
-            ],
+            "reasons": _texts(items, ahead, "en"),
+            "reasons_zh": _texts(items, ahead, "zh"),
             "probability": chosen.probability,
             "value": chosen.value,
             "expected_value": chosen.expected_value,
@@ -265,6 +259,14 @@ class Planner:
                 for name, dtype in PLAN_COLUMNS.items()
             ]
         )
+
+
+def _texts(items: Sequence[Sequence[RecommendedItem]], days: Sequence[int], locale: str) -> list[list[str]]:
+    """Return one sentence per item of each message that is sent after some days."""
+    return [
+        [later_text(convincing(item.reasons), later, locale) for item in of_message]
+        for of_message, later in zip(items, days, strict=True)
+    ]
 
 
 def places_of_day(user: npt.NDArray[np.int64], day: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,6 +18,7 @@ from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
+from recsys.moments.habits import LATEST_DUE
 from recsys.moments.registry import MOMENTS
 from recsys.reasons import related
 from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
@@ -26,6 +27,12 @@ from recsys.reasons.templates import Value
 from recsys.retrieval.user_state import UserState
 
 NOTABLE_LIFT: Final = 1.005
+
+FEW: Final = 0.05
+"""Largest share of shoppers that are few: only then an item is of a niche."""
+
+LATEST_SECOND_DUE: Final = 1.5
+"""Intervals since the only purchase of an item after which it is no longer due: the interval is that of others."""
 
 
 def reasons_for(
@@ -90,6 +97,7 @@ def _again(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
 
 
 def _due(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
+    """When each item is due again; what is long overdue is not due any more, but a habit that stopped."""
     own = context.state.own
     reasons: list[ItemReasons] = []
     for position in _own_positions(own, rows).tolist():
@@ -97,14 +105,21 @@ def _due(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
             reasons.append(NOTHING)
             continue
         n, last, interval = int(own.n_baskets[position]), int(own.last[position]), float(own.interval_days[position])
-        values: dict[str, Value] = {
-            "n_baskets": n,
-            "interval_days": round(interval, 1),
-            "last_days_ago": context.days_since(last),
-            "due_at": datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat(),
-        }
-        reasons.append((context.reason("due_again" if n > 1 else "due_a_second_time", values),))
+        reasons.append((context.reason(*_due_message(context, n, last, interval)),))
     return reasons
+
+
+def _due_message(context: ReasonContext, n: int, last: int, interval: float) -> tuple[str, dict[str, Value]]:
+    """The message about an item that was bought in `n` baskets, with its values."""
+    elapsed = (context.query.now - last) / DAY_S
+    values: dict[str, Value] = {"n_baskets": n, "last_days_ago": context.days_since(last)}
+    if n == 1 and elapsed > LATEST_SECOND_DUE * interval:
+        return "bought_before", values
+    values["interval_days"] = round(interval, 1)
+    if elapsed > LATEST_DUE * interval:
+        return "lapsed_favorite", values
+    values["due_at"] = datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat()
+    return "due_again" if n > 1 else "due_a_second_time", values
 
 
 def _similar_users(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
@@ -168,16 +183,16 @@ def _popular_by_hour(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
 
 
 def _tail(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
-    """The share of buyers of each item, and whether the user bought its type."""
+    """The share of buyers of each item, where they are few, and its type, where the user bought it."""
     popularity, types = context.engine.popularity, context.engine.catalog.item_type
     owned = set(types[context.state.own.item_idx].tolist())
     reasons: list[ItemReasons] = []
     for n, type_ in zip(popularity.n_buyers[rows].tolist(), types[rows].tolist(), strict=True):
-        niche = context.reason("niche", {"buyer_share": round(n / max(popularity.n_users, 1), 5)})
-        if type_ >= 0 and type_ in owned:
-            reasons.append((niche, context.reason("close_to_yours", {"type": context.type_name(type_)})))
-        else:
-            reasons.append((niche,))
+        share = n / max(popularity.n_users, 1)
+        niche = (context.reason("niche", {"buyer_share": round(share, 5)}),) if share <= FEW else NOTHING
+        is_close = type_ >= 0 and type_ in owned
+        close = (context.reason("close_to_yours", {"type": context.type_name(type_)}),) if is_close else NOTHING
+        reasons.append((*niche, *close))
     return reasons
 
 

@@ -8,6 +8,7 @@ from recsys.fitting.engine import Engine
 from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
+from recsys.reasons.evidence import FEW
 from tests.recsys.degenerate import DEGENERATE
 from tests.recsys.small_shops import CATALOG
 from tests.shop import CAMERAS, CARDS, CASES, PHONES, SHELVES, ShopTables, at, dataset_of, moment, small_config
@@ -55,8 +56,9 @@ def test_a_type_that_was_only_viewed_is_not_called_bought() -> None:
 
 def test_a_niche_share_is_a_share_of_those_who_buy() -> None:
     engine = fit_engine(DEGENERATE["no users, only baskets"], small_config())
-    for item in recommend(engine, Request("long_tail", engine.dataset_info.end, 10)).items:
-        assert 0 <= item.reasons[0].values["buyer_share"] <= 1
+    items = recommend(engine, Request("long_tail", engine.dataset_info.end, 10)).items
+    for reason in (reason for item in items for reason in item.reasons if reason.code == "niche"):
+        assert 0 <= reason.values["buyer_share"] <= FEW
 
 
 def test_two_lines_of_one_item_are_no_basket_of_two() -> None:

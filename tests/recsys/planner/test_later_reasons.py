@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from recsys.core.request import Reason
-from recsys.planner.later_reasons import later_text
+from recsys.planner.later_reasons import WEAK, convincing, later_text
+from recsys.reasons.messages import MESSAGES
 from recsys.reasons.templates import BoundMessage, templates_for
 
 
@@ -32,3 +33,12 @@ def test_other_messages_stay() -> None:
             return f"in {locale}"
 
     assert later_text(Reason("plain", Plain()), 3, "zh") == "in zh"
+
+
+def test_a_message_states_a_reason_that_convinces() -> None:
+    plain, niche, popular, close = (Reason(code, None) for code in ("new", "niche", "popular", "close_to_yours"))  # type: ignore[arg-type]
+    assert convincing([niche, close]) is close
+    assert convincing([close, niche]) is close
+    assert convincing([niche, popular]) is popular
+    assert convincing([plain]) is plain
+    assert {plain.code, niche.code, popular.code} < set(WEAK) <= {*MESSAGES["en"]}

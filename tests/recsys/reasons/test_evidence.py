@@ -15,7 +15,8 @@ from recsys.core.request import Reason, RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommend import recommend
 from recsys.pipeline.resolve import resolve
-from recsys.reasons.evidence import reasons_for
+from recsys.reasons.context import ReasonContext
+from recsys.reasons.evidence import FEW, _due_message, reasons_for
 from recsys.reasons.related import LOWEST_QUOTED_LIFT
 from recsys.retrieval.user_state import N_NEIGHBORS
 from tests.shop import (
@@ -96,6 +97,13 @@ def told(shop_engine: Engine) -> list[Told]:
         ).items
         for reason in item.reasons
     ]
+
+
+@pytest.fixture
+def context(shop_engine: Engine) -> ReasonContext:
+    request = Request("buy_again", shop_engine.dataset_info.end, 5, USERS_WITH_HISTORY[0])
+    state = resolve(shop_engine, request, PLACEMENTS["buy_again"])
+    return ReasonContext(shop_engine, state, state.query)
 
 
 def _of_code(told: list[Told], code: str) -> list[Told]:
@@ -240,6 +248,30 @@ def test_due_again_on_a_day_that_follows_from_the_figures(told: list[Told], shop
         assert float(reason.values["interval_days"]) == pytest.approx(due.astype(int), abs=1.1)
 
 
+@pytest.mark.parametrize(
+    ("n", "intervals", "name"),
+    [
+        (1, 0.9, "due_a_second_time"),
+        (1, 1.4, "due_a_second_time"),
+        (1, 1.6, "bought_before"),
+        (1, 9.0, "bought_before"),
+        (2, 1.6, "due_again"),
+        (5, 2.9, "due_again"),
+        (5, 3.1, "lapsed_favorite"),
+    ],
+)
+@pytest.mark.parametrize("interval", [2.0, 30.0, 120.0])
+def test_what_is_long_overdue_is_not_due(
+    n: int, intervals: float, name: str, interval: float, context: ReasonContext
+) -> None:
+    last = context.query.now - round(intervals * interval * DAY_S)
+    found, values = _due_message(context, n, last, interval)
+    assert found == name
+    assert ("due_at" in values) == name.startswith("due_")
+    for locale in ("en", "zh"):
+        assert context.templates.render(found, locale, values)
+
+
 def test_a_weekly_shopper_is_told_of_a_week(shop_engine: Engine) -> None:
     as_of = moment(108 + 7, 11)
     request = Request("buy_again", as_of, 40, WEEKLY_SHOPPERS[3])
@@ -258,6 +290,7 @@ def test_a_niche_is_the_share_of_shoppers_who_buy(told: list[Told], shop_engine:
         item, reason = one.item, one.reason
         share = facts.n_buyers(item.item_id) / shop_engine.popularity.n_users
         assert reason.values["buyer_share"] == pytest.approx(share, abs=1e-5)
+        assert share <= FEW
         assert f"{share:.1%}" in reason.text
 
 

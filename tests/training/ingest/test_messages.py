@@ -32,7 +32,12 @@ def test_messages_in_the_events_file_become_their_own_table(run: Any, events_fil
 
 
 def test_a_file_of_messages(run: Any, events_file: Write, good: dict[str, Any], tmp_path: Path) -> None:
-    rows = [SENT | {"item_ids": "a|b"}, SENT | {"event": "opened"}, SENT | {"user_id": None}, SENT | {"message_id": "n"}]
+    rows = [
+        SENT | {"item_ids": "a|b"},
+        SENT | {"event": "opened"},
+        SENT | {"user_id": None},
+        SENT | {"message_id": "n"},
+    ]
     path = tmp_path / "messages.csv"
     pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
     report, out = run(events=events_file([good]), messages=path)
