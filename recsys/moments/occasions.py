@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.occasions import Occasion
+from recsys.core.occasions import Occasion, OpenTimes
 from recsys.fitting.engine import Engine
 from recsys.moments.found import NEVER, MomentItems, MomentQuery, Values, no_items
 
@@ -21,18 +21,16 @@ def occasions(query: MomentQuery) -> MomentItems:
     """Items of the open occasions of the placement, each for the first occasion that it fits.
 
     An item fits by the occasion's tags; to a festival it fits too if it sold more before the last one, where the shop's
-    past goes back to it. The score is `share · lift · (1 + 4·t)`, with the item's share of sales, its lift (1 without
-    one), and the share `t` of its type in what the user likes. It is due on the day of the festival.
+    past goes back to it. Of several open stages of one date only the latest counts: a child is in one of them. The
+    score is `share · lift · (1 + 4·t)`, with the item's share of sales, its lift (1 without one), and the share `t` of
+    its type in what the user likes. It is due on the day of the festival.
     """
     engine = query.engine
     lift = np.zeros(engine.n_items)
     which = np.full(engine.n_items, -1, np.int64)
     times: list[tuple[int, int]] = []
     names: list[str] = []
-    for occasion in query.occasions:
-        found = occasion.open_times(query.local, query.context, query.attributes())
-        if found is None:
-            continue
+    for occasion, found in _open(query):
         fits = _lifts(engine, occasion)
         is_new = (fits > 0) & (which < 0)
         which[is_new], lift[is_new] = len(names), fits[is_new]
@@ -59,6 +57,21 @@ def occasions(query: MomentQuery) -> MomentItems:
     return MomentItems.of(rows, score, message.astype(np.object_), values, due, until).best(query.allowed)
 
 
+def _open(query: MomentQuery) -> list[tuple[Occasion, OpenTimes]]:
+    """The open occasions with their times, of the stages of one date only the one that began last."""
+    attributes = query.attributes()
+    opened = [(each, each.open_times(query.local, query.context, attributes)) for each in query.occasions]
+    latest: dict[str, int] = {}
+    for occasion, found in opened:
+        if found is not None and occasion.date:
+            latest[occasion.date] = max(latest.get(occasion.date, occasion.from_days), occasion.from_days)
+    return [
+        (occasion, found)
+        for occasion, found in opened
+        if found is not None and (not occasion.date or occasion.from_days == latest[occasion.date])
+    ]
+
+
 def first_order(query: MomentQuery) -> MomentItems:
     """Items that win customers, for those who have not ordered yet; items of types that they looked at come first."""
     model = query.engine.first_orders
@@ -71,15 +84,15 @@ def first_order(query: MomentQuery) -> MomentItems:
 
 def _lifts(engine: Engine, occasion: Occasion) -> npt.NDArray[np.float64]:
     """The lift of each item that fits an occasion, 0 for the others; 1 by tags alone."""
-    fits = _tagged(engine, occasion.tags).astype(np.float64)
+    fits = tagged(engine, occasion.tags).astype(np.float64)
     if occasion.festival:
         rows, lift = engine.festival_lifts.of(occasion.festival)
         fits[rows] = np.maximum(fits[rows], lift)
     return fits
 
 
-def _tagged(engine: Engine, tags: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """The items with any of some tags, or with any of them as a level of their category."""
+def tagged(engine: Engine, tags: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Return the items with any of some tags, or with any of them as a level of their category, bool (n_items,)."""
     quoted = ", ".join("'" + tag.replace("'", "''") + "'" for tag in tags)
     text = f"has_any(tags, {quoted}) OR category IN ({quoted})"
     return engine.tag_masks.mask(text, engine.items_table, engine.general_state)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 NO_ITEM: Final = -1
 
+ALL_STAGES: Final = -1
+"""All bits."""
+
 ToProbability = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """Calibrates the probabilities of messages, float64 (n_users, n_lists), one column per list."""
 
@@ -23,11 +26,14 @@ class CandidateLists:
         item_idx: int32 (n_users, n_lists, n_places), best first; `NO_ITEM` beyond the end of a list.
         probability: float64, same shape; that the shopper buys the item within the horizon, in [0, 1).
         is_blocked: bool, same shape; items that may not be sent.
+        stages: int64 (n_dates, n_users, n_lists, n_places), bits of the stages of life that an item fits, 0 for all;
+            no message has items of different stages of one date. None for items that all fit together.
     """
 
     item_idx: npt.NDArray[np.int32]
     probability: npt.NDArray[np.float64]
     is_blocked: npt.NDArray[np.bool_]
+    stages: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +93,9 @@ def arbitrate(
 ) -> ChosenMessages:
     """Choose messages greedily: of each shopper the one of the highest expected value, again and again.
 
-    A message has the first items of its list that may be sent and are in no message of the shopper yet. Expected values
-    only fall as items are taken, so the greedy choice is exact for one message, and within `1 − 1/e` of the best set
-    where the items of messages are substitutes (Nemhauser, Wolsey & Fisher 1978).
+    A message has the first items of its list that may be sent, fit together, and are in no message of the shopper yet.
+    Expected values only fall as items are taken, so the greedy choice is exact for one message, and within `1 − 1/e` of
+    the best set where the items of messages are substitutes (Nemhauser, Wolsey & Fisher 1978).
 
     Args:
         lists: of all shoppers.
@@ -107,7 +113,7 @@ def arbitrate(
     found: list[ChosenMessages] = []
     users = np.arange(n_users)
     for order in range(rules.n_messages if n_lists else 0):
-        chosen = free & (free.cumsum(axis=2) <= rules.n_items)
+        chosen = _first_fitting(free, lists.stages, rules.n_items)
         p = np.where(chosen, lists.probability, 0.0)
         raw = -np.expm1(np.log1p(-p).sum(axis=2))
         probability = to_probability(raw)
@@ -127,6 +133,24 @@ def arbitrate(
         left[picks] -= 1
         free[rows] &= ~_are_taken(lists.item_idx[rows], lists.item_idx[rows, of], places)
     return _joined(found, rules.n_items)
+
+
+def _first_fitting(
+    free: npt.NDArray[np.bool_], stages: npt.NDArray[np.int64] | None, n_items: int
+) -> npt.NDArray[np.bool_]:
+    """Return the first free items of each list that fit together, bool (n_users, n_lists, n_places)."""
+    if stages is None:
+        return free & (free.cumsum(axis=2) <= n_items)
+    chosen = np.zeros_like(free)
+    common = np.full((*stages.shape[:1], *free.shape[:2]), ALL_STAGES)
+    n_chosen = np.zeros(free.shape[:2], np.int64)
+    for place in range(free.shape[2]):
+        of_item = np.where(stages[..., place] == 0, ALL_STAGES, stages[..., place])
+        fits = free[..., place] & (n_chosen < n_items) & (common & of_item != 0).all(axis=0)
+        common = np.where(fits, common & of_item, common)
+        n_chosen += fits
+        chosen[..., place] = fits
+    return chosen
 
 
 def _places(chosen: npt.NDArray[np.bool_], n_items: int) -> npt.NDArray[np.int64]:

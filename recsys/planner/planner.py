@@ -27,6 +27,7 @@ from recsys.planner.draws import in_holdout, uniform_draws
 from recsys.planner.habits import local_days, local_hours, local_weekdays
 from recsys.planner.later_reasons import convincing, later_text
 from recsys.planner.life_stages import life_stages
+from recsys.planner.list_stages import list_stages
 from recsys.planner.message_log import MessageLog, choose_channels, no_messages
 from recsys.planner.past_weeks import CHUNK, PlanModel, last_value, list_features, n_places, rules_of
 from recsys.planner.send_time import N_WEEKDAYS, Counts, choose_days, draw_hours, ranked_hours
@@ -123,8 +124,10 @@ class Planner:
         probability = self.model.calibration.item_probability(
             list_features(lists, self.as_of, relative_prices(self.recommender.current))
         )
-        blocked = self._are_resting(lists.item_idx, mine)
-        candidates = CandidateLists(lists.item_idx, probability, blocked)
+        blocked, stages = self._are_resting(lists.item_idx, mine), list_stages(self.recommender, lists)
+        if stages is not None:
+            blocked |= stages.is_over
+        candidates = CandidateLists(lists.item_idx, probability, blocked, None if stages is None else stages.of_item)
         chosen = arbitrate(candidates, value, self.model.calibration.message_probability, rules_of(config))
         version = self.recommender.version
         items = [

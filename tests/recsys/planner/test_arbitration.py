@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
+from operator import and_
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,3 +115,32 @@ def test_equals_the_rule_by_loops(seed: int) -> None:
     assert as_tuples(found) == by_loops(asked, value, rules)
     sent = [(user, int(asked.item_idx[user, n, place])) for user, n, places in as_tuples(found) for place in places]
     assert len(sent) == len(set(sent)), "no item twice"
+
+
+def with_stages(asked: CandidateLists, *stages: list[int]) -> CandidateLists:
+    of_item = np.array(stages, np.int64)
+    return replace(asked, stages=np.where(asked.item_idx == NO_ITEM, 0, of_item[:, asked.item_idx]))
+
+
+def test_items_of_different_stages_are_not_in_one_message() -> None:
+    asked = lists([[[0, 1, 2, 3]]], [[[0.5, 0.4, 0.3, 0.2]]])
+    rules = ArbitrationRules(n_messages=3, n_per_list=3, n_items=3)
+    found = arbitrate(with_stages(asked, [1, 2, 0, 3]), np.ones(4), same, rules)
+    assert found.places.tolist() == [[0, 2, 3], [1, NO_ITEM, NO_ITEM]]
+    both = arbitrate(with_stages(asked, [1, 1, 0, 1], [0, 1, 1, 2]), np.ones(4), same, rules)
+    assert both.places.tolist() == [[0, 1, 2], [3, NO_ITEM, NO_ITEM]]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_items_of_every_message_have_a_stage_in_common(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    items = np.array([[rng.permutation(9)[:6] for _ in range(2)] for _ in range(3)], np.int32)
+    asked = CandidateLists(items, rng.uniform(0, 0.5, items.shape), rng.random(items.shape) < 0.2)
+    of_item = rng.integers(0, 8, 9)
+    found = arbitrate(with_stages(asked, of_item.tolist()), np.ones(9), same, ArbitrationRules(4, 2, 3))
+    for user, of, places in zip(found.user, found.list_idx, found.places, strict=True):
+        staged = [bits for bits in of_item[items[user, of, places[places != NO_ITEM]]] if bits]
+        assert reduce(and_, staged, -1) != 0
+    plain = arbitrate(asked, np.ones(9), same, ArbitrationRules(4, 2, 3))
+    free = arbitrate(with_stages(asked, [0] * 9), np.ones(9), same, ArbitrationRules(4, 2, 3))
+    assert all((vars(plain)[name] == vars(free)[name]).all() for name in vars(plain))
