@@ -26,7 +26,7 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
                 "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}, {lift:tenths} times chance"
             ),
             "often_bought_together": "{did} together with {title} {by} {n_together} of its {n_baskets} {unit}",
-            "item_set": "{did} together {by} {support} {unit}, {lift:times_chance} times chance",
+            "item_set": "{did} together {by} {support} {unit}, at least {lift:times_chance} times chance",
             "bought_by_same_users": "{did} by the same shoppers as {title}",
             "goes_with_type": "often {did} with {type}",
             "types_go_together": "{own_type} is often {did} with {type}",
@@ -107,7 +107,7 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
                 "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它，是随机情况的{lift:tenths}倍"
             ),
             "often_bought_together": "{do}了“{title}”的{n_baskets}{unit}中，有{n_together}{measure}也{do}了它",
-            "item_set": "有{support}{unit}一起{do}了它们，是随机情况的{lift:times_chance}倍",
+            "item_set": "有{support}{unit}一起{do}了它们，至少是随机情况的{lift:times_chance}倍",
             "bought_by_same_users": "{do}过“{title}”的顾客也{do}过它",
             "goes_with_type": "常与“{type}”一起{do}",
             "types_go_together": "“{own_type}”类商品常与“{type}”类商品一起{do}",

@@ -11,13 +11,18 @@ from msgspec import Meta
 
 from recsys.core.config.ranges import PositiveInt, PositiveShare
 from recsys.core.ids import NO_ITEM
-from recsys.data.catalog import Catalog
+from recsys.data.catalog import PATH_SEPARATOR, Catalog
 from recsys.models.pairs.basket_pairs import Baskets
 from recsys.models.pairs.copurchase import Veto
+from recsys.models.pairs.same_trip import SameTrip
 from recsys.models.pairs.set_mining import MinedSets, MiningLimits, Rows, mine_sets
 
 MAX_SIZE: Final = 4
 """Items of the largest sets."""
+
+MIN_SIBLING_LIFT: Final = 3.0
+"""How many times as often as the habits of the same shoppers explain two items of sibling types share baskets, in a
+set: peanut butter and jelly, frosting and cake mix do; two kinds of milk, or of bread, do not."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class ItemSetModel:
     Attributes:
         item_idx: int32 (n_sets, MAX_SIZE), ascending rows of items; `NO_ITEM` past the last one.
         support: int32 (n_sets,), baskets with all items; users where nearly everybody buys one item at a time.
-        lift: float32 (n_sets,), `support` over what chance would give; see `recsys.models.pairs.set_mining.mine_sets`.
-        surprise: float32 (n_sets,), > 0, natural logarithm of the lower end of the lift.
+        lift: float32 (n_sets,), > 1, a cautious estimate of `support` over what chance would give, see
+            `recsys.models.pairs.chance.cautious_lift`.
+        surprise: float32 (n_sets,), > 0, its natural logarithm.
         member: int32 (n_members,), the items of all sets, ascending.
         member_set: int32 (n_members,), the set of each of them.
     """
@@ -96,7 +102,9 @@ def fit_item_sets(
     """Mine the sets of a shop.
 
     No two items of a set are of one product type, variants of one product, or similar enough to replace each other
-    where a type is not known.
+    where a type is not known. Types of one category below the first level are siblings: their items often replace each
+    other too, and are in one set only if they share baskets much more often than the habits of the same shoppers
+    explain (`MIN_SIBLING_LIFT`).
 
     Args:
         baskets: baskets, or users where there are no baskets.
@@ -112,8 +120,13 @@ def fit_item_sets(
     if left_out is not None:
         is_left_out[left_out] = True
 
+    trips, parent = SameTrip.of(baskets), _categories(catalog)
+
     def may_join(first: Rows, second: Rows) -> npt.NDArray[np.bool_]:
-        return ~(is_left_out[first] | is_left_out[second] | _replaces(first, second, catalog, could_replace))
+        may = ~(is_left_out[first] | is_left_out[second] | _replaces(first, second, catalog, could_replace))
+        siblings = np.flatnonzero(may & (parent[first] == parent[second]) & (parent[first] >= 0))
+        may[siblings] = trips.lift(first[siblings], second[siblings]) >= MIN_SIBLING_LIFT
+        return may
 
     limits = MiningLimits(
         config.max_size, config.min_support, config.min_lift, config.false_share, config.per_item, config.n_sets
@@ -128,8 +141,8 @@ def _pooled(mined: list[MinedSets]) -> ItemSetModel:
     padding = ((0, 0), (0, MAX_SIZE))
     item_idx = np.concatenate([np.pad(each.items, padding, constant_values=NO_ITEM)[:, :MAX_SIZE] for each in mined])
     support = np.concatenate([each.support for each in mined])
-    lift = np.concatenate([each.lift for each in mined])
-    surprise = np.log(np.concatenate([each.least_lift for each in mined]))
+    lift = np.concatenate([each.cautious_lift for each in mined])
+    surprise = np.log(lift)
     order = np.lexsort((*item_idx.T[::-1], -support * surprise))
     item_idx = np.ascontiguousarray(item_idx[order])
     number, column = np.nonzero(item_idx != NO_ITEM)
@@ -143,6 +156,16 @@ def _pooled(mined: list[MinedSets]) -> ItemSetModel:
         member[by_item],
         number[by_item].astype(np.int32),
     )
+
+
+def _categories(catalog: Catalog) -> npt.NDArray[np.int64]:
+    """Return the number of the category above the type of each item, int64; -1 without one below the first level."""
+    paths = [name.split(PATH_SEPARATOR)[:-1] for name in catalog.type_names]
+    names = [PATH_SEPARATOR.join(path) if len(path) > 1 else None for path in paths]
+    number = {name: n for n, name in enumerate(dict.fromkeys(names)) if name is not None}
+    of_type = np.array([*(-1 if name is None else number[name] for name in names), -1], np.int64)
+    found: npt.NDArray[np.int64] = of_type[catalog.item_type]
+    return found
 
 
 def _replaces(first: Rows, second: Rows, catalog: Catalog, could_replace: Veto | None) -> npt.NDArray[np.bool_]:

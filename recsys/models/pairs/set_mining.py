@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import gammainc, gammaincinv
+from scipy.special import gammainc
 
 from recsys.core.topk import top_k
 from recsys.data.incidence import incidence
 from recsys.models.pairs.basket_pairs import Baskets
+from recsys.models.pairs.chance import ERROR_RATE, cautious_lift, is_no_chance, lowest_mean
 
 Rows = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -28,9 +29,6 @@ N_SIZES: Final = 6
 BASKETS_PER_STRATUM: Final = 40
 """Periods and classes of sizes, and the fewest baskets of one of each on average: a pair's own baskets, which are among
 them, then are a few percent of what chance is taken to give."""
-
-ERROR_RATE: Final = 0.05
-"""Probability that the lower end of the interval of one lift is above the true value."""
 
 
 @dataclass(frozen=True)
@@ -62,44 +60,13 @@ class MinedSets:
         items: int32 (n, size), ascending rows of items.
         support: int64 (n,), baskets with all items.
         lift: float64 (n,), `support` over the number of baskets that would have all of them by chance.
-        least_lift: float64 (n,), the lower end of its interval.
+        cautious_lift: float64 (n,), > 1, see `chance.cautious_lift`.
     """
 
     items: Rows
     support: npt.NDArray[np.int64]
     lift: Floats
-    least_lift: Floats
-
-
-def lowest_mean(count: Floats, error_rate: float) -> Floats:
-    """Return the lower end of a one-sided interval of a Poisson mean (Garwood 1936), of the shape of `count`.
-
-    >>> lowest_mean(np.array([0.0, 1, 5]), 0.05).round(3)
-    array([0.   , 0.051, 1.97 ])
-    """
-    low: Floats = np.where(count > 0, gammaincinv(np.maximum(count, 1e-9), error_rate), 0.0)
-    return low
-
-
-def is_no_chance(p_value: Floats, n_tests: float, false_share: float) -> npt.NDArray[np.bool_]:
-    """Return which of some tests are significant, with an expected share of false ones among them.
-
-    Args:
-        p_value: float64 (n,), those that may be significant.
-        n_tests: number of all tests, >= n.
-        false_share: in (0, 1].
-
-    Reference:
-        Benjamini & Hochberg (1995), Controlling the False Discovery Rate, JRSS B.
-
-    >>> is_no_chance(np.array([0.001, 0.045, 0.02, 0.2]), 4, 0.05).tolist()
-    [True, False, True, False]
-    """
-    ordered = np.sort(p_value)
-    below = np.flatnonzero(ordered * n_tests <= false_share * np.arange(1, len(ordered) + 1))
-    limit = ordered[below[-1]] if len(below) else -1.0
-    significant: npt.NDArray[np.bool_] = p_value <= limit
-    return significant
+    cautious_lift: Floats
 
 
 def mine_sets(
@@ -116,8 +83,9 @@ def mine_sets(
     is the probability that there is any set. The lower end of the mean of `n` has to be above `min_lift · E`, too. One
     buyer's baskets are no independent evidence: `n` counts as `n' = (Σ_u n_u)² / Σ_u n_u²` baskets (Kish 1965).
 
-    The best sets have the largest `l · ln(l / E₀)`, with the lower end `l` of `n` at 5 % and the number `E₀` of baskets
-    that would have the whole set by chance: how much they surprise, times how often.
+    The best sets have the largest `l · ln(lift)`, with the lower end `l` of `n` at 5 % and the `cautious_lift` over the
+    number `E₀` of baskets that would have the whole set by chance, which has to be above 1: how much they surprise,
+    times how often.
 
     Args:
         baskets: the baskets.
@@ -296,10 +264,10 @@ def _grow(
     is_set = low > limits.min_lift * np.maximum(expected, by_chance)
     n_possible = len(level.items) * len(lines.rows) / (level.size + 1)
     is_set &= is_no_chance(gammainc(n_effective, expected / of_one), n_possible, limits.false_share)
-    lift, least = (each / np.maximum(by_chance, 1e-300) for each in (found.support, low))
-    rows = np.flatnonzero(is_set)
-    rows = rows[_best(items[rows], low[rows] * np.log(least[rows]), limits)]
-    return MinedSets(items[rows], found.support[rows].astype(np.int64), lift[rows], least[rows]), members[rows]
+    lift, cautious = found.support / np.maximum(by_chance, 1e-300), cautious_lift(n_effective, by_chance / of_one)
+    rows = np.flatnonzero(is_set & (cautious > 1))
+    rows = rows[_best(items[rows], low[rows] * np.log(cautious[rows]), limits)]
+    return MinedSets(items[rows], found.support[rows].astype(np.int64), lift[rows], cautious[rows]), members[rows]
 
 
 def _passing(lines: _Lines, level: _Level, limits: MiningLimits) -> _Growths:

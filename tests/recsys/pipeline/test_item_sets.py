@@ -84,8 +84,8 @@ def test_a_set_has_its_counts_live_prices_and_a_reason() -> None:
     assert [(item.item_id, item.price) for item in found.items] == [("d", 90.0), ("h", 5.0)]
     assert found.total_price == 95.0
     assert [reason.code for reason in found.reasons] == ["item_set"]
-    assert found.reasons[0].text == "bought together in 12 baskets, 8.0 times chance"
-    assert found.reasons[0].text_zh == "有12个订单一起买了它们，是随机情况的8.0倍"
+    assert found.reasons[0].text == "bought together in 12 baskets, at least 8.0 times chance"
+    assert found.reasons[0].text_zh == "有12个订单一起买了它们，至少是随机情况的8.0倍"
     unknown = [each for each in ask().sets or () if each.items[-1].item_id == "g"]
     assert unknown[0].total_price is None
     assert unknown[0].items[1].price is None

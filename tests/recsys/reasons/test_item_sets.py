@@ -19,7 +19,7 @@ def test_items_of_one_set_share_its_reason() -> None:
     ]
     assert found[0][0] is found[1][0]
     assert found[0][0].values == {"support": 20, "lift": 30.0}
-    assert found[0][0].text == "bought together in 20 baskets, 30 times chance"
+    assert found[0][0].text == "bought together in 20 baskets, at least 30 times chance"
     assert found[2][0].values == {"support": 12, "lift": 8.0}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import sparse
 
 from recsys.core.ids import NO_ITEM
 from recsys.data.catalog import Catalog
@@ -46,7 +47,8 @@ def test_planted_sets_are_found_best_first(baskets: Baskets) -> None:
     assert model.item_idx.shape == (len(model), MAX_SIZE)
     assert (np.diff(model.support * model.surprise) <= 1e-3).all()
     assert (np.exp(model.surprise) > CONFIG.min_lift).all()
-    assert (model.lift > np.exp(model.surprise)).all()
+    assert np.exp(model.surprise) == pytest.approx(model.lift, rel=1e-5)
+    assert (model.lift < model.support + 1).all(), "few baskets are no evidence of a large lift"
 
 
 def test_sets_are_found_by_any_of_their_items(baskets: Baskets) -> None:
@@ -77,6 +79,23 @@ def test_content_decides_where_a_type_is_unknown(baskets: Baskets) -> None:
     )
     assert (20, 90) not in found, "90 could replace it"
     assert (30, 70, 110) in found
+
+
+@pytest.mark.parametrize(
+    ("path", "is_kept"), [("Food > Milk > {}", False), ("Food > {}", True), ("{} > Milk > {}", True)]
+)
+def test_siblings_are_in_one_set_only_if_their_shoppers_do_not_explain_it(path: str, is_kept: bool) -> None:
+    """Of 200 shoppers 20 buy each of two items on a third of their trips, at random; the others buy neither."""
+    rng = np.random.default_rng(0)
+    user = np.tile(np.arange(200), 20).astype(np.int32)
+    lines = rng.random((4000, N_ITEMS)) < 0.03
+    lines[:, [20, 90]] = (rng.random((4000, 2)) < 0.35) & (user < 20)[:, None]
+    lines[:, [30, 70]] = rng.random((4000, 1)) < 0.02
+    habits = Baskets(sparse.csr_matrix(lines.astype(np.float32)), np.arange(4000), user)
+    names = tuple(path.format(n, n) for n in range(N_ITEMS))
+    found = sets_of(fit_item_sets(habits, catalog(type_names=names), CONFIG))
+    assert ((20, 90) in found) == is_kept
+    assert (30, 70) in found, "they are needed on the same trip"
 
 
 def test_items_that_are_no_products_are_in_no_set(baskets: Baskets) -> None:
