@@ -13,8 +13,6 @@ from cli.output import show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     from recsys.core.placements import Placement
-    from recsys.pipeline.recommender import Recommender
-    from recsys.rules.rule_effects import RuleEffect
 
 COLUMNS: Final = ("placement", "for", "sources", "order", "limit", "rules", "fallback")
 
@@ -39,13 +37,15 @@ def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) 
     What each filter, promotion and pin keeps is reported. Nothing kept is not an error: pinned items that may not be
     listed are replaced by the next ones.
     """
+    from recsys.drafts.check import effects_of, order_of
     from recsys.pipeline.recommender import Recommender
     from recsys.rules.rule_effects import UNKNOWN_ITEM, own_weights
 
     recommender = Recommender.open(models, placements=file)
     placements = list(recommender.placements.values())
-    effects = [effect for each in placements for effect in _effects(recommender, each)]
-    own, orders = own_weights(placements), {each.name: _order(recommender, each) for each in placements}
+    engine, latest = recommender.current, recommender.latest
+    effects = [effect for each in placements for effect in effects_of(each, engine, latest)]
+    own, orders = own_weights(placements), {each.name: order_of(each, engine) for each in placements}
     if as_json:
         rows = [dict(zip(COLUMNS, _row(each, orders[each.name]), strict=True)) | _values(each) for each in placements]
         pages = {page.name: list(page.placements) for page in recommender.book.pages.values()}
@@ -63,31 +63,6 @@ def check(file: File, models: Models = DEFAULT_MODELS, as_json: AsJson = False) 
     show_lines([f"page {page.name}: {', '.join(page.placements)}" for page in recommender.book.pages.values()])
     show_lines(effect.sentence() for effect in effects)
     show_lines(own.values())
-
-
-def _effects(recommender: Recommender, placement: Placement) -> list[RuleEffect]:
-    from datetime import UTC, datetime
-
-    import numpy as np
-
-    from recsys.rules.rule_effects import rule_effects
-
-    engine, now = recommender.current, datetime.fromtimestamp(recommender.latest, UTC)
-    listable = engine.listable[placement.pool]
-    everything = np.ones(engine.n_items, np.bool_)
-    return rule_effects(placement, engine.items_table, everything if listable is None else listable, now)
-
-
-def _order(recommender: Recommender, placement: Placement) -> str:
-    """Return what orders a list for users: the best order of the shop's past, else the weights of the file."""
-    if placement.anchor != "user":
-        return ""
-    learned = getattr(recommender.current.blends, placement.blend, None) if placement.blend else None
-    if learned is not None and learned.is_fitted:
-        return str(learned.order)
-    if placement.ranker and getattr(recommender.current.rankers, placement.ranker).is_fitted:
-        return "ranker"
-    return "weights of the file" if placement.has_own_weights else "placement weights"
 
 
 def _values(placement: Placement) -> dict[str, bool | float | str]:

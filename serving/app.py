@@ -85,7 +85,7 @@ def _lifespan(app_context: AppContext) -> Any:
         await asyncio.to_thread(app_context.watcher.refresh)  # a worker accepts calls once it has looked for a bundle
         if (snapshot := app_context.watcher.current) is not None:
             await asyncio.to_thread(app_context.plans.check, snapshot)
-        running = (app_context.watcher, app_context.impressions, app_context.retention)
+        running = (app_context.watcher, app_context.impressions, app_context.retention, app_context.schedule)
         tasks = [asyncio.create_task(each.run()) for each in running]
         yield
         for task in tasks:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from recsys.core.errors import StoreError
 from recsys.core.files import FileSignature, file_signature, sync_entry
 from recsys.drafts.records import AuditEntry, ChangeNote
 
@@ -30,14 +31,17 @@ class AuditLog:
         """Return all entries, the oldest first.
 
         Raises:
-            OSError: the file exists and cannot be read.
+            StoreError: the file exists and cannot be read.
         """
         signature = file_signature(self._path)
         if signature is None:
             return ()
         if signature != self._seen:
-            self._entries = tuple(filter(None, map(_entry, self._path.read_bytes().split(b"\n"))))
-            self._seen = signature
+            try:
+                lines = self._path.read_bytes().split(b"\n")
+            except OSError as error:
+                raise StoreError(f"{self._path} cannot be read ({error.strerror})") from error
+            self._entries, self._seen = tuple(filter(None, map(_entry, lines))), signature
         return self._entries
 
     def next_entry(self, note: ChangeNote, action: str, subject: str, before: str = "", after: str = "") -> AuditEntry:

@@ -64,11 +64,12 @@ class PlacementHistory:
 
     Args:
         path: the file; it need not exist.
+        folder: has the folder of the history; that of the file if not given.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
-        self.folder = path.with_name(f"{path.stem}.history")
+        self.folder = (path.parent if folder is None else folder) / f"{path.stem}.history"
         self.audit = AuditLog(self.folder / "audit.jsonl")
         self._seen: object = ""
         self._known: dict[Path, tuple[FileSignature | None, Draft]] = {}

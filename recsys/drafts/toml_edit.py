@@ -40,10 +40,13 @@ def with_tables(text: str, changes: Changes) -> str:
         ConfigError: the text is not TOML or has one of these tables in a form that cannot be edited; a value is None.
     """
     before = parsed(text)
-    for top, tables in changes.items():
-        for name, table in tables.items():
-            if before.get(top, {}).get(name) != table:
-                text = _with_table(text, top, name, table)
+    try:
+        for top, tables in changes.items():
+            for name, table in tables.items():
+                if before.get(top, {}).get(name) != table:
+                    text = _with_table(text, top, name, table)
+    except RecursionError:
+        raise ConfigError("a table is nested too deeply: expected a few levels") from None
     expected, after = with_values(before, changes), None
     with suppress(ConfigError):
         after = parsed(text)

@@ -17,7 +17,9 @@ from recsys.experiments.assignment import planned_shares
 from recsys.experiments.state import ExperimentBook, Status, change_states, read_experiments
 from recsys.experiments.transitions import START_SHARE, Transition, promote, ramp, retire, start, stop
 from recsys.rules.variant_loader import check_lists
+from serving.api.changes import note_of
 from serving.http.body import Body
+from serving.http.caller import Caller
 from serving.http.fields import Label, Name, NoParameters, Parameters
 from serving.http.operation import Operation
 from serving.problems import shown
@@ -130,7 +132,7 @@ async def list_experiments(app_context: AppContext, call: NoParameters) -> bytes
     return encode(ExperimentList(tuple(_info(book, name) for name in book.file.experiments), tuple(history)))
 
 
-async def put_experiment(app_context: AppContext, call: OneExperiment, body: WantedState) -> bytes:
+async def put_experiment(app_context: AppContext, call: OneExperiment, body: WantedState, caller: Caller) -> bytes:
     """Start, ramp, stop or promote an experiment, or retire variants; all workers follow in about a second.
 
     A call that is repeated changes nothing. 404 if there is no such experiment, 409 if the change is refused: shoppers
@@ -140,7 +142,10 @@ async def put_experiment(app_context: AppContext, call: OneExperiment, body: Wan
     if path is None:
         raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
     at = utc_text(from_micros(app_context.clock.now() * 1e6))
-    return encode(await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at))
+    changed = await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at)
+    note = note_of(app_context, caller, body.why)
+    await asyncio.to_thread(app_context.history.record, note, f"experiment_{body.status}", call.experiment)
+    return encode(changed)
 
 
 def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> ExperimentInfo:
@@ -224,8 +229,9 @@ OPERATIONS: Final = (
         put_experiment,
         "experiments",
         (ExperimentInfo,),
-        failures=(404, 409),
+        failures=(404, 409, 503),
         scope="merchandise",
+        takes_caller=True,
         body=Body(WantedState),
     ),
 )

@@ -10,9 +10,12 @@ from recsys.data.offers import NO_CONTEXT_VALUE, OfferScope
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import next_page, read_token, start_token
 from serving.api import (
+    audit,
     batch,
     catalog,
     collect,
+    draft_effects,
+    drafts,
     events,
     experiments,
     explain,
@@ -21,6 +24,7 @@ from serving.api import (
     keys,
     lists,
     personal_lists,
+    placements,
     theme_products,
     users,
     versions,
@@ -235,4 +239,8 @@ OPERATIONS: Final = (
     *versions.OPERATIONS,
     *experiments.OPERATIONS,
     *keys.OPERATIONS,
+    *placements.OPERATIONS,
+    *drafts.OPERATIONS,
+    *draft_effects.OPERATIONS,
+    *audit.OPERATIONS,
 )

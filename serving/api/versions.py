@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from recsys.bundles.bundle import read_manifest
 from recsys.bundles.registry import activate, readable_version, versions
 from recsys.core.errors import BundleError
+from serving.api.changes import note_of
+from serving.http.caller import Caller
 from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation
 from serving.problems import shown
@@ -83,12 +85,15 @@ async def list_models(app_context: AppContext, call: NoParameters) -> bytes:
     return encode(BundleList(current, serving, bundles))
 
 
-async def activate_model(app_context: AppContext, call: OneVersion) -> bytes:
+async def activate_model(app_context: AppContext, call: OneVersion, caller: Caller) -> bytes:
     """Make a bundle the active one, after a check of all its files; all workers serve it in about a second.
 
     404 if there is no such bundle, 409 if it is incomplete: then nothing changes.
     """
-    return encode(await asyncio.to_thread(_activate, app_context.settings.models, call.version))
+    done = await asyncio.to_thread(_activate, app_context.settings.models, call.version)
+    note = note_of(app_context, caller)
+    await asyncio.to_thread(app_context.history.record, note, "model_activated", call.version)
+    return encode(done)
 
 
 def _bundle_list(models: Path) -> tuple[str | None, tuple[BundleInfo, ...]]:
@@ -125,7 +130,8 @@ OPERATIONS: Final = (
         activate_model,
         "models",
         (Activated,),
-        failures=(404, 409),
+        failures=(404, 409, 503),
         scope="operate",
+        takes_caller=True,
     ),
 )

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from recsys.core.errors import StoreError
 from recsys.data.null_words import spellings
+from recsys.drafts.history import PlacementHistory
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
@@ -18,6 +19,7 @@ from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
+from serving.runtime.draft_schedule import DraftSchedule
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.merges import MergeLog
@@ -44,6 +46,8 @@ class AppContext:
         plans: the push plan.
         lists: the thread that makes lists.
         retention: removes old entries from the live log.
+        history: the file of placements with its drafts, versions and audit log.
+        schedule: activates drafts whose time has come.
         id_generator: makes the ids of responses.
     """
 
@@ -57,6 +61,8 @@ class AppContext:
     plans: Plans
     lists: ListQueue
     retention: Retention
+    history: PlacementHistory
+    schedule: DraftSchedule
     page_key: bytes = field(repr=False)
     id_generator: IdGenerator
 
@@ -78,6 +84,7 @@ class AppContext:
         watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True))
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
         retention = Retention(settings, open_log, lambda: app_context.now())
+        history = PlacementHistory(settings.placements_path, settings.store_path.parent)
         app_context = cls(
             settings,
             clock,
@@ -89,6 +96,8 @@ class AppContext:
             Plans(settings.plan, open_log),
             lists,
             retention,
+            history,
+            DraftSchedule(settings, history, clock, watcher.catalog_schema),
             page_key_of(settings),
             IdGenerator(clock.received_at),
         )
@@ -102,6 +111,11 @@ class AppContext:
             StoreError: it cannot be opened.
         """
         return open_store(self.settings)
+
+    @cached_property
+    def comparing(self) -> asyncio.Lock:
+        """Held while a draft is compared with what is served."""
+        return asyncio.Lock()
 
     @cached_property
     def null_words(self) -> frozenset[str]:

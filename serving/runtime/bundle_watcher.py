@@ -13,6 +13,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+import polars as pl
+
 from recsys.bundles.registry import CURRENT, current_version, versions
 from recsys.core.errors import RecsysError, StoreError
 from recsys.core.placements import Placement
@@ -215,6 +217,10 @@ class BundleWatcher:
             self._is_behind = True
         self._telemetry.set_aside(live.n_set_aside)
         return not is_complete
+
+    def catalog_schema(self) -> Mapping[str, pl.DataType] | None:
+        """Return the columns of the catalog that is served, None before the first good bundle."""
+        return self.current.recommender.current.items_table.schema if self.current else None
 
     @property
     def placements_version(self) -> str:
