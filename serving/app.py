@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.api.routes import OPERATIONS, described
+from serving.console.site import STATIC, ConsoleRoute
 from serving.http.operation import Operation, Route, find_route
 from serving.problems import MEDIA_TYPE, failure_of
 from serving.runtime.app_context import AppContext
@@ -62,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     for operation in OPERATIONS:
         by_path[operation.path].append(operation)
     app.router.routes.extend(Route(path, each, app_context) for path, each in by_path.items())
+    app.router.routes += [STATIC, ConsoleRoute(app_context)]
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Exception, _problem)
     app.state.app_context = app_context

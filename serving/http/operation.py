@@ -217,14 +217,14 @@ class Route(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match any method, so that the error for a wrong one can name all right ones."""
         if scope["type"] == "http":
-            found = self.segments(_raw_path(scope))
+            found = self.segments(raw_path(scope))
             if found is not None:
                 return Match.FULL, {_SEGMENTS: found}
         return Match.NONE, {}
 
-    def segments(self, raw_path: bytes) -> tuple[bytes, ...] | None:
+    def segments(self, sent: bytes) -> tuple[bytes, ...] | None:
         """Return the parameters of a path, percent-encoded; None if it is another path."""
-        found = self._pattern.fullmatch(raw_path)
+        found = self._pattern.fullmatch(sent)
         return None if found is None else found.groups()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -282,9 +282,9 @@ class Route(BaseRoute):
 
 def find_route(routes: Iterable[BaseRoute], scope: Scope) -> Route | None:
     """Return the first of our routes with the path of an HTTP request; its parameters are added to the scope."""
-    raw_path = _raw_path(scope)
+    sent = raw_path(scope)
     for route in routes:
-        if isinstance(route, Route) and (segments := route.segments(raw_path)) is not None:
+        if isinstance(route, Route) and (segments := route.segments(sent)) is not None:
             scope[_SEGMENTS] = segments
             return route
     return None
@@ -308,7 +308,8 @@ async def _send_empty(send: Send, headers: Mapping[str, str]) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _raw_path(scope: Scope) -> bytes:
+def raw_path(scope: Scope) -> bytes:
+    """Return the path of a request as it was sent, percent-encoded."""
     raw: bytes | None = scope.get("raw_path")
     if raw is None:  # the ASGI specification does not require it of servers
         raw = quote(scope["path"]).encode()

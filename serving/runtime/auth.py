@@ -148,7 +148,7 @@ class KeyRing:
         if len(offered) != 1:
             what = "two different keys were sent" if offered else "no key was sent"
             raise _unknown(f"{what}: send one as `Authorization: Bearer …` or as `X-API-Key`")
-        key = self._current().get(hashlib.sha256(offered.pop()).digest())
+        key = self.find(offered.pop())
         if key is None:
             raise _unknown("the key is unknown or revoked: `recsys keys list` lists the valid ones", "invalid_token")
         if ADMIN not in key.scopes and not any(scope in key.scopes for scope in scopes):
@@ -157,6 +157,14 @@ class KeyRing:
                 403, f"the key lacks the scope {scopes[0]!r}: use one that has it", {"WWW-Authenticate": challenge}
             )
         return key
+
+    def find(self, secret: bytes) -> Key | None:
+        """Return a key by itself, None if it is unknown or revoked."""
+        return self._current().get(hashlib.sha256(secret).digest())
+
+    def by_id(self, key_id: str) -> Key | None:
+        """Return a key by its id, None if it is unknown or revoked."""
+        return next((key for key in self._current().values() if key.key_id == key_id), None)
 
     def _current(self) -> Mapping[bytes, Key]:
         signature = file_signature(self._path)

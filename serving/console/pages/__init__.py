@@ -1,0 +1,17 @@
+"""All pages of the console."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from serving.console.pages import explore, growth, lists, models, today, try_it
+from serving.console.view import Page
+
+PAGES: Final[tuple[Page, ...]] = (
+    *today.PAGES,
+    *lists.PAGES,
+    *explore.PAGES,
+    *growth.PAGES,
+    *models.PAGES,
+    *try_it.PAGES,
+)
