@@ -99,8 +99,11 @@ class ListDifference:
         n_changed: number of them whose lists differ in items or order.
         n_exchanged: number of them whose lists differ in items.
         kept_share: mean share of the items of a list that stay in it.
-        served, drafted: what the lists show, now and by the draft.
-        items, brands, categories: those whose places change most, the largest gain first.
+        served: what the lists show now.
+        drafted: what they show by the draft.
+        items: those whose places change most, the largest gain first.
+        brands: the same for brands.
+        categories: the same for categories.
     """
 
     placement: str

@@ -50,7 +50,8 @@ class AuditEntry(msgspec.Struct, frozen=True):
         action: what was done, such as `draft_created` or `placements_activated`.
         subject: what it was done to: the id of a draft, the file of placements, a bundle, an experiment.
         reason: for people.
-        before, after: versions of the placements where the action changed them, else "".
+        before: version of the placements before the action, if it changed them, else "".
+        after: the version after it, else "".
     """
 
     seq: int

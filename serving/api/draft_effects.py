@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Annotated, Final
 
@@ -91,6 +92,22 @@ class PreviewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     limit: Limit | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewedList(Recommendations):
+    """A list that does not count as shown.
+
+    Attributes:
+        titles: titles of the list by language.
+    """
+
+    titles: dict[str, str]
+
+    @classmethod
+    def of(cls, listed: Recommendations, titles: Mapping[str, str]) -> PreviewedList:
+        """Return a list with its titles."""
+        return cls(**{each.name: getattr(listed, each.name) for each in fields(Recommendations)}, titles=dict(titles))
+
+
 class DraftPreview(msgspec.Struct, frozen=True):
     """A list by a draft, beside the list that is served.
 
@@ -106,8 +123,8 @@ class DraftPreview(msgspec.Struct, frozen=True):
 
     as_of: Time
     model_version: str
-    drafted: Recommendations | None
-    served: Recommendations | None
+    drafted: PreviewedList | None
+    served: PreviewedList | None
     entered: tuple[str, ...]
     left: tuple[str, ...]
     titles: dict[str, str]
@@ -251,12 +268,13 @@ def _preview(
     )
 
 
-def _list(snapshot: Snapshot, body: PreviewRequest, as_of: int) -> Recommendations | None:
-    if body.placement not in snapshot.recommender.placements:
+def _list(snapshot: Snapshot, body: PreviewRequest, as_of: int) -> PreviewedList | None:
+    placement = snapshot.recommender.placements.get(body.placement)
+    if placement is None:
         return None
-    fields = {name: getattr(body, name) for name in body.__struct_fields__}
-    request = list_request(snapshot, ListRequest(**fields, log=False), body.placement, as_of)
-    return snapshot.recommender.recommend_for(request)
+    given = {name: getattr(body, name) for name in body.__struct_fields__}
+    request = list_request(snapshot, ListRequest(**given, log=False), body.placement, as_of)
+    return PreviewedList.of(snapshot.recommender.recommend_for(request), placement.titles)
 
 
 async def _difference(

@@ -47,6 +47,17 @@ class Caller:
             return cls(LOCAL, "", SCOPES, match, none_match)
         return cls(key.name or key.key_id, key.key_id, key.scopes, match, none_match)
 
+    def require_any_version(self) -> None:
+        """Refuse a change that names no version.
+
+        Raises:
+            HTTPException: 428.
+        """
+        if self.if_match is None:
+            raise HTTPException(
+                428, f"the version is missing: send the ETag of what is changed in the header {IF_MATCH}"
+            )
+
     def require_version(self, present: str, what: str) -> None:
         """Refuse a change of something else than the present version.
 
@@ -57,9 +68,8 @@ class Caller:
         Raises:
             HTTPException: 428 without a version, 409 if it is another one.
         """
-        if self.if_match is None:
-            raise HTTPException(428, f"the version of {what} is missing: send its ETag in the header {IF_MATCH}")
-        if present not in self.if_match and "*" not in self.if_match:
+        self.require_any_version()
+        if not {present, "*"} & set(self.if_match or ()):
             detail = (
                 f'{what} has changed in the meantime, its version is "{present}": read it again, then repeat the call'
             )

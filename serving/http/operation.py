@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from recsys.core.placements import Anchor
 from serving.http.body import JSON, Body
-from serving.http.caller import Caller
+from serving.http.caller import IF_MATCH, Caller
 from serving.http.connection import HELD, IS_WANTED, PAUSE, RECEIVED_AT
 from serving.http.cors import OriginPolicy, is_preflight
 from serving.http.fields import OpenQuery
@@ -88,7 +88,7 @@ class Operation(Generic[P]):
         also: scopes that suffice as well as `scope`.
         takes_caller: whether `respond` gets the `Caller` as its last argument.
         version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
-            given; `If-None-Match` for a read.
+            given; `If-None-Match` for a read. With it, `respond` takes the caller.
     """
 
     method: str
@@ -240,16 +240,19 @@ class Route(BaseRoute):
             key = None
             if app_context.keys is not None and operation.scope is not None:
                 key = app_context.keys.check(scope["headers"], operation.scope, *operation.also)
-            caller = (Caller.of(key, scope["headers"]),) if operation.takes_caller else ()
+            caller = Caller.of(key, scope["headers"]) if operation.takes_caller else None
+            if caller is not None and operation.version_header == IF_MATCH:
+                caller.require_any_version()
+            more = () if caller is None else (caller,)
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             call.placement = getattr(parameters, "placement", None)
             if operation.body is None:
-                content = await operation.run(app_context, scope, parameters, *caller)
+                content = await operation.run(app_context, scope, parameters, *more)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
                 body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
-                content = await operation.run(app_context, scope, parameters, body, *caller)
+                content = await operation.run(app_context, scope, parameters, body, *more)
         if call.failure is None:
             reply = content if isinstance(content, Reply) else Reply(b"")
             content = content.content if isinstance(content, Reply) else content

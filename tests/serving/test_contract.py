@@ -16,6 +16,9 @@ EXAMPLES = 20
 CONFIG = """
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 428, 429, 431, "5xx"]
+
+[checks.missing_required_header]
+expected-statuses = [401, 428]
 """
 """Parameters that are too long are refused before they are read: with 414, or 431 for all of the head."""
 
