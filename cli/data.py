@@ -116,6 +116,13 @@ def ingest_tables(
     ] = None,
     category_separator: Annotated[str | None, typer.Option(help="Text between the levels of a category.")] = None,
     tag_separators: Annotated[str | None, typer.Option(help="Characters that each end a tag.")] = None,
+    items_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Format of the items files: plain, or a product export: shopify, woocommerce, magento, merchant.",
+            show_default="recognized by the columns",
+        ),
+    ] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="Largest share of rejected rows, 0 to 1.")] = None,
     future_tolerance: Annotated[float | None, typer.Option(help="Minutes that an event may be in the future.")] = None,
     earliest: Annotated[
@@ -161,6 +168,7 @@ def ingest_tables(
         "decimal": decimal,
         "real_words": tuple(real_word) if real_word else None,
         "tag_separators": tag_separators,
+        "items_format": items_format,
         "max_reject_share": max_reject_share,
         "future_tolerance": future_tolerance,
         "earliest": earliest,

@@ -17,6 +17,7 @@ from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, names_instead
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
 from recsys.data.null_words import spelled
+from training.exports.formats import ItemsFormat, as_items
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.catalog_state import CatalogConfig, find_catalog_state
 from training.ingest.csv_reader import CsvHeader
@@ -87,6 +88,8 @@ class IngestConfig:
         real_words: words such as `null` that are ids or values of this shop; elsewhere they stand for an empty cell.
         max_bad_cell_share: largest share of an optional column's filled cells that may be unreadable.
         tag_separators: characters that each end a tag; without it the column's own of `|`, `;`, `、` and `,`.
+        items_format: format of the items files: `plain` for the columns of the items table, `shopify`, `woocommerce`,
+            `magento` or `merchant` (Google Merchant Center) for a product export; `auto` recognizes it by the columns.
     """
 
     timezone: str | None = None
@@ -106,6 +109,7 @@ class IngestConfig:
     real_words: tuple[str, ...] = ()
     max_bad_cell_share: Share = 0.5
     tag_separators: str | None = None
+    items_format: ItemsFormat = "auto"
 
 
 def ingest(
@@ -142,9 +146,10 @@ def ingest(
     rules = _rules(config, now)
     n_steps = 2 * len(paths) + 1
     raw: dict[str, RawTable] = {}
+    said: dict[str, tuple[str, ...]] = {}
     for step, (table, files) in enumerate(paths.items()):
         progress(f"reading {table}", step / n_steps)
-        raw[table] = _read_files(files, table, config)
+        raw[table], said[table] = _read_files(files, table, config, now)
     _check_columns(raw, config)
     validated: dict[str, ValidationResult] = {}
     raw = split_messages(raw, config.columns)
@@ -170,7 +175,10 @@ def ingest(
         kept = concat_logs(kept, logged, identities, () if log is None else log.new_offers(kept))
         _require_rows(kept, sources)
     progress("writing", (n_steps - 1) / n_steps)
-    reports = {table: table_report(part, state.notes.get(table, ())) for table, part in validated.items()}
+    reports = {
+        table: table_report(part, (*said.get(table, ()), *state.notes.get(table, ())))
+        for table, part in validated.items()
+    }
     reports |= {f"{table} of the live log": table_report(part) for table, part in from_log.items()}
     emptied = pl.concat(
         [pl.DataFrame(schema=EMPTIED), *(part.emptied for part in (*validated.values(), *from_log.values()))]
@@ -195,13 +203,26 @@ def ingest(
     return IngestReport(info, reports, {stored.seq: str(stored.entry.body["reason"]) for stored in unreadable})
 
 
-def _read_files(paths: Sequence[Path], table: str, config: IngestConfig) -> RawTable:
+def _read_files(
+    paths: Sequence[Path], table: str, config: IngestConfig, now: datetime
+) -> tuple[RawTable, tuple[str, ...]]:
+    """Return the rows of the files of one table, and what is to be said about how they were read."""
     header = CsvHeader(config.csv_columns.get(table, ()), config.trust_header)
     aliases = aliases_of(config.event_names)
     parts = [read_table(path, table, config.encoding, header, aliases, config.sheet) for path in paths]
+    notes: list[str] = []
+    if table == "items":
+        exports = [as_items(part, _items_format(part, config), now.date()) for part in parts]
+        parts, notes = [part for part, _ in exports], [note for _, found in exports for note in found]
     if len(parts) > 1:
         parts = with_lists(parts, config.columns, _casts(config))
-    return concat_parts(parts, ", ".join(map(str, paths)))
+    return concat_parts(parts, ", ".join(map(str, paths))), tuple(notes)
+
+
+def _items_format(part: RawTable, config: IngestConfig) -> ItemsFormat:
+    """Return the format of an items file; one whose `item_id` is mapped is not recognized as an export."""
+    is_mapped = any(config.columns.get(name) == "item_id" for name in part.frame.columns)
+    return "plain" if is_mapped and config.items_format == "auto" else config.items_format
 
 
 def rejects_beside(out: Path) -> Path:

@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.schema import EVENT_ALIASES
+from training.exports.feed_xml import read_feed
 from training.ingest.csv_reader import FIRST_LINE, CsvHeader, read_csv
 from training.ingest.json_reader import read_json, table_of_objects
 from training.ingest.raw_table import Origin, RawTable, concat_parts, concat_pieces, first_line, numbered
@@ -29,6 +30,7 @@ KINDS: Final = {
     ".xlsm": "spreadsheet",
     ".xls": "spreadsheet",
     ".ods": "spreadsheet",
+    ".xml": "feed",
 }
 PAYLOAD_COLUMNS: Final = frozenset({"event_name", "eventType", "properties", "event_params", "productDetails"})
 
@@ -45,9 +47,9 @@ def read_table(
 
     Args:
         path: Parquet (`.parquet`), CSV (`.csv`, `.tsv`, `.txt`; the separator is the most frequent one in the
-            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`), or a spreadsheet (`.xlsx`, `.xlsm`,
-            `.xls`, `.ods`); CSV and JSON also as `.gz`. A short row of a CSV file lacks its last fields. In a folder,
-            names that begin with `_` or `.` are skipped.
+            header), JSON Lines or a JSON array (`.jsonl`, `.ndjson`, `.json`), a spreadsheet (`.xlsx`, `.xlsm`,
+            `.xls`, `.ods`), or a product feed (`.xml`, items only); CSV, JSON and XML also as `.gz`. A short row of a
+            CSV file lacks its last fields. In a folder, names that begin with `_` or `.` are skipped.
         table: a key of `recsys.core.schema.TABLES`; payloads are expanded in events only.
         encoding: encoding of CSV and JSON; it is never guessed.
         header: where the column names of CSV files come from.
@@ -112,6 +114,8 @@ def _read_file(
             return _read_parquet(path, table, aliases)
         if kind == "spreadsheet":
             return read_spreadsheet(path, sheet, header)
+        if kind == "feed":
+            return read_feed(path, table)
         pieces = text_pieces(path, encoding, is_csv=kind == "csv")
         if kind == "json":
             return read_json(path.name, pieces, table, aliases)

@@ -1,0 +1,1 @@
+"""Product exports of shop systems, as rows of the items table."""
