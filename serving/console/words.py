@@ -27,7 +27,7 @@ class Words:
 
     language: Language
 
-    def __call__(self, key: str, **values: object) -> str:
+    def __call__(self, key: str, /, **values: object) -> str:
         """Return a sentence of the catalog with its values."""
         return catalog()[key][self.language].format(**values)
 

@@ -15,7 +15,9 @@ async def all_lists(view: View) -> Content:
     """Build the page of all lists."""
     recommender = view.api.app_context.watcher.snapshot().recommender
     found = recommender.placements.values()
-    return {"placements": sorted(found, key=lambda each: (each.anchor != "user", each.anchor, each.name))}
+    drafts = (await view.api.get("/v1/drafts"))["drafts"] if view.api.allows("view") else []
+    ordered = sorted(found, key=lambda each: (each.anchor != "user", each.anchor, each.name))
+    return {"placements": ordered, "drafts": drafts, "can_change": view.api.allows("merchandise")}
 
 
 async def one_list(view: View) -> Content:
@@ -48,6 +50,7 @@ async def one_list(view: View) -> Content:
     best = max((abs(each["score"]) for each in listed), default=1.0) or 1.0
     return {
         "placement": placement,
+        "can_change": view.api.allows("merchandise"),
         "found": found,
         "best": best,
         "items": shown_items(recommender, [each["item_id"] for each in listed] + [item_id]),
