@@ -13,6 +13,7 @@ from serving.api import (
     audit,
     batch,
     catalog,
+    catalog_search,
     collect,
     draft_effects,
     drafts,
@@ -243,4 +244,5 @@ OPERATIONS: Final = (
     *drafts.OPERATIONS,
     *draft_effects.OPERATIONS,
     *audit.OPERATIONS,
+    *catalog_search.OPERATIONS,
 )

@@ -15,6 +15,7 @@ from recsys.drafts.history import PlacementHistory
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
+from recsys.retrieval.catalog_search import ItemSearch
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher
@@ -26,7 +27,7 @@ from serving.runtime.merges import MergeLog
 from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
-from serving.runtime.snapshot import limit_threads
+from serving.runtime.snapshot import Snapshot, limit_threads
 from serving.runtime.telemetry import Telemetry
 
 
@@ -121,6 +122,19 @@ class AppContext:
     def null_words(self) -> frozenset[str]:
         """The spellings of words that stand for nothing."""
         return spellings(real=self.settings.real_words)
+
+    def item_search(self, snapshot: Snapshot) -> ItemSearch:
+        """Return the search of a bundle's items; it is built when a bundle is searched for the first time."""
+        search = self._searches.get(snapshot.version)
+        if search is None:
+            search = ItemSearch.of(snapshot.recommender.engine)
+            self._searches.clear()
+            self._searches[snapshot.version] = search
+        return search
+
+    @cached_property
+    def _searches(self) -> dict[str, ItemSearch]:
+        return {}
 
     def close(self) -> None:
         """End the thread, let go of the bundle, store the entries that wait, and close the live log if it is open."""
