@@ -14,9 +14,9 @@ from recsys.core.request import RecommendedItem, Request
 from recsys.fitting.engine import Engine
 from recsys.live.reachability import FOREVER, is_erased
 from recsys.live.view import LiveView
+from recsys.pipeline.catalog_search import ItemSearch, users_with_prefix
 from recsys.pipeline.item_fields import item_fields
 from recsys.pipeline.recommender import Recommender
-from recsys.retrieval.catalog_search import ItemSearch, users_with_prefix
 from serving.api.request_models import as_of_or_now
 from serving.http.fields import Id, Limit, Parameters, Timestamp, is_id
 from serving.http.operation import Operation

@@ -14,8 +14,8 @@ from recsys.data.null_words import spellings
 from recsys.drafts.history import PlacementHistory
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.pipeline.catalog_search import ItemSearch
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
-from recsys.retrieval.catalog_search import ItemSearch
 from serving.responses import IdGenerator
 from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher

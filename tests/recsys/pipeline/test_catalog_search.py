@@ -13,8 +13,8 @@ from recsys.core.ids import SESSION
 from recsys.eventlog.store import LogEntry, StoredEntry
 from recsys.fitting.engine import Engine
 from recsys.live.view import LiveView
-from recsys.retrieval import catalog_search
-from recsys.retrieval.catalog_search import ItemSearch, folded, users_with_prefix
+from recsys.pipeline import catalog_search
+from recsys.pipeline.catalog_search import ItemSearch, folded, users_with_prefix
 
 WORDS = st.lists(
     st.sampled_from(["手机", "星辰", "case", "CASE", "咖啡", "味", "phone", "2", "ｐhone", "x", "-", "纸"]), max_size=3
