@@ -20,7 +20,19 @@ PAGES: Final = tuple((ROOT / "docs" / name).read_text(encoding="utf-8") for name
 HOST: Final = "http://127.0.0.1:8000"
 BLOCK: Final = re.compile(r"^```console\n(.*?)^```\n(?:```json\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 FREE: Final = frozenset(
-    {"values", "scores", "features", "removed", "titles", "metrics", "reasons", "remains", "interests", "tags"}
+    {
+        "values",
+        "scores",
+        "features",
+        "removed",
+        "titles",
+        "metrics",
+        "reasons",
+        "remains",
+        "interests",
+        "tags",
+        "fields",
+    }
 )
 """Fields whose content depends on the data."""
 
