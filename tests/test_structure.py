@@ -13,7 +13,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MAPPED: Final = ("recsys", "training", "serving", "cli", "benchmarks")
-FOLDERS: Final = (*MAPPED, "tests", "scripts", "deploy", "docs", "models", ".ci", ".github")
+FOLDERS: Final = (*MAPPED, "tests", "scripts", "clients", "deploy", "docs", "models", ".ci", ".github")
 MAX_LINES: Final = 400
 WORDS_OF_A_REGISTRY: Final = re.compile(r"pypi\.|pythonhosted|index-url|/simple\b|mirrors?\.\w+\.")
 
