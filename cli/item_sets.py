@@ -87,4 +87,4 @@ def item_sets(
     if as_json:
         show_json(to_plain(answer, request.as_of, recommender))
     else:
-        show_list(answer, request.as_of, recommender)
+        show_list(answer, request.as_of, recommender, max_total_price)

@@ -154,8 +154,10 @@ def _check_anchor(placement: Placement | None, user: str | None, seeds: tuple[st
         )
 
 
-def show_list(answer: Recommendations, seconds: int, recommender: Recommender) -> None:
-    """Show the facts of a list, and its items or sets as a table."""
+def show_list(
+    answer: Recommendations, seconds: int, recommender: Recommender, max_total_price: float | None = None
+) -> None:
+    """Show the facts of a list, and its items or sets as a table; without any set, the largest price is named."""
     local = datetime.fromtimestamp(seconds, ZoneInfo(answer.timezone))
     facts = [
         f"{answer.placement} by {answer.model_version}",
@@ -166,7 +168,7 @@ def show_list(answer: Recommendations, seconds: int, recommender: Recommender) -
     ]
     show_lines(["; ".join(filter(None, facts))])
     if isinstance(answer.sets, tuple):
-        _show_sets(answer.sets, recommender)
+        _show_sets(answer.sets, recommender, max_total_price)
         return
     rows = [
         (
@@ -185,7 +187,7 @@ def show_list(answer: Recommendations, seconds: int, recommender: Recommender) -
         show_lines(["the list is empty: no item is known for it"])
 
 
-def _show_sets(sets: tuple[ItemSet, ...], recommender: Recommender) -> None:
+def _show_sets(sets: tuple[ItemSet, ...], recommender: Recommender, max_total_price: float | None) -> None:
     """Show sets, one per row."""
     rows = [
         (
@@ -202,7 +204,8 @@ def _show_sets(sets: tuple[ItemSet, ...], recommender: Recommender) -> None:
     if rows:
         show_table(("rank", "items", "titles", "support", "lift", "total price", "reasons"), rows)
     else:
-        show_lines(["the list is empty: no set is known for it"])
+        bound = "" if max_total_price is None else f" that costs at most {max_total_price:g} (--max-total-price)"
+        show_lines([f"the list is empty: no set is known for it{bound}"])
 
 
 def to_plain(answer: Recommendations, seconds: int, recommender: Recommender) -> dict[str, Any]:

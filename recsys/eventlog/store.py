@@ -335,12 +335,13 @@ def row_of_message(entry: LogEntry) -> Mapping[str, Any]:
 def rows_of(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of the events table for an entry, with times in microseconds.
 
-    Of the events of messages, a click is one of its item's, if it names the item; the others are not about an item.
+    Of the events of messages, a click is one of its item's, if it names the item; the others are not about an item. It
+    has no channel: that of a message is none in which the shop sells.
     """
     times = {"timestamp": _micros(entry.at), "received_at": _micros(entry.received_at)}
     if is_message(entry):
         if entry.body["event"] == CLICKED and entry.body.get("item_id") is not None:
-            yield entry.body | times | {"event_id": entry.key, "event": CLICK_EVENT}
+            yield entry.body | times | {"event_id": entry.key, "event": CLICK_EVENT, "channel": None}
     elif entry.entry_type == "event":
         yield entry.body | times | {"event_id": entry.key}
     elif entry.entry_type == "impression" and any(entry.body.get(name) is not None for name in WHO):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
+from recsys.core.schema import CLICKED
 from recsys.data.channels import MAX_CHANNELS, NO_CHANNEL
 from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
@@ -123,7 +124,10 @@ class EventEncoder:
         found["basket_idx"] = [basket_number(basket) for basket in baskets]
         found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
         found["price"] = [_price(body.price) for body in bodies]
-        found["channel"] = [NO_CHANNEL if body.channel is None else self._channel(body.channel) for body in bodies]
+        found["channel"] = [
+            NO_CHANNEL if body.channel is None or body.event == CLICKED else self._channel(body.channel)
+            for body in bodies
+        ]
         found["item_price"] = 0 if prices is None else prices
         found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
         return found

@@ -60,3 +60,10 @@ def test_what_cannot_be_served_is_refused(recsys: Run, shop_models: Path, words:
 def test_an_item_without_sets_has_an_empty_list(recsys: Run, shop_models: Path) -> None:
     said = recsys("item-sets", "--models", shop_models, "--item", "orphan-1")
     assert said.out.splitlines()[1] == "the list is empty: no set is known for it"
+
+
+def test_a_price_that_no_set_costs_is_named(recsys: Run, shop_models: Path) -> None:
+    said = recsys("item-sets", "--models", shop_models, "--max-total-price", "1e-300")
+    assert said.out.splitlines()[-1] == (
+        "the list is empty: no set is known for it that costs at most 1e-300 (--max-total-price)"
+    )

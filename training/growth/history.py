@@ -84,7 +84,7 @@ def read_history(data_dir: Path, until: date | None = None) -> ShopHistory:
         until: the last complete day; None to find it.
 
     Raises:
-        DataError: there is no event with a time.
+        DataError: there is no event with a time, or all are of people who opted out.
         ConfigError: `until` is before the data.
     """
     info = read_info(data_dir)
@@ -95,7 +95,12 @@ def read_history(data_dir: Path, until: date | None = None) -> ShopHistory:
     opted_out = users.filter(pl.col(PERSONALIZATION).eq_missing(False)).select("user_id")
     scanned = _with_columns(pl.scan_parquet(path))
     if len(opted_out):
-        scanned = scanned.join(opted_out.lazy(), on="user_id", how="anti")
+        everybody, scanned = scanned, scanned.join(opted_out.lazy(), on="user_id", how="anti")
+        if not len(scanned.head(1).collect()) and len(everybody.head(1).collect()):
+            raise DataError(
+                f"all events of {path} are of users with personalization false ({len(opted_out):,}), who are in no "
+                "report: correct the column personalization of the users table if that is not so"
+            )
     counts = _counts(scanned, path)
     is_recognized = bool(
         scanned.select(pl.any_horizontal(pl.col("user_id", "visitor_id").is_not_null()).any()).collect().item()

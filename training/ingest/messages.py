@@ -40,6 +40,8 @@ def split_messages(raw: Mapping[str, RawTable], columns: Mapping[str, str]) -> d
 def with_clicks(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Add the clicks of messages, whose item is known, to the events as `CLICK_EVENT`.
 
+    They have no channel: that of a message is none in which the shop sells.
+
     Args:
         tables: validated rows, by table.
     """
@@ -48,7 +50,7 @@ def with_clicks(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     clicks = tables["messages"].filter(pl.col("event") == CLICKED, pl.col("item_id").is_not_null())
     if clicks.is_empty():
         return dict(tables)
-    rows = clicks.with_columns(event=pl.lit(CLICK_EVENT))
+    rows = clicks.with_columns(event=pl.lit(CLICK_EVENT)).drop("channel")
     columns = [
         pl.col(name) if name in rows.columns else pl.lit(None, dtype).alias(name) for name, dtype in EVENTS.items()
     ]

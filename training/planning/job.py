@@ -185,6 +185,11 @@ def _shoppers(recommender: Recommender, request: PlanRequest) -> list[str]:
     if request.users is not None:
         return read_ids(request.users, "user")
     ids = plannable_users(recommender.engine, recommender.live)
+    if not ids and (n_users := len(recommender.engine.users)):
+        raise DataError(
+            f"all {n_users:,} users of the bundle opted out of personalization or were erased, so that a plan is for "
+            "nobody: correct the column personalization of the users table if that is not so"
+        )
     if not ids:
         raise DataError("the bundle has no shopper who can be planned: train it with events that have a user_id")
     return ids

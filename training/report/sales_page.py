@@ -160,7 +160,8 @@ def _revenue(periods: Sequence[SalesPeriod], unit: Unit, words: Words, currency:
     else:
         title = words("revenue_title_all", value=words.amount(latest.revenue or 0.0, currency), month=month)
     svg = column_chart(layers, names, title, y_format=words.number)
-    return Section("revenue", title, svg, words("revenue_caption") + (f" {currency}." if currency else ""))
+    unit_of_money = words("in_currency", currency=currency) if currency else ""
+    return Section("revenue", title, svg, words("revenue_caption") + unit_of_money)
 
 
 def _split(whole: Sequence[float], new: Sequence[float | None], words: Words) -> list[Layer]:

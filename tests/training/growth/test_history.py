@@ -120,3 +120,11 @@ def test_an_amount_that_is_none_is_in_no_revenue(tmp_path: Path, column: str, od
     ]
     found = read_history(write_tables(tmp_path, rows))
     assert found.lines["amount"].drop_nulls().to_list() == [2.0] * 8
+
+
+def test_where_all_opted_out_this_is_said(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, [event("u", "purchase", day) for day in range(3)])
+    users = pl.DataFrame([{"user_id": "u", "personalization": False}])
+    users.write_parquet(folder / "users.parquet")
+    with pytest.raises(DataError, match=r"are of users with personalization false \(1\)"):
+        read_history(folder)

@@ -87,9 +87,10 @@ def test_a_mapped_column_is_found() -> None:
 
 def test_only_clicks_with_an_item_are_events() -> None:
     assert with_clicks({"items": pl.DataFrame()}).keys() == {"items"}
-    row = {"user_id": "u", "event": "message_opened", "item_id": "i"}
+    row = {"user_id": "u", "event": "message_opened", "item_id": "i", "channel": "push"}
     messages = pl.DataFrame([row, row | {"event": "message_clicked", "item_id": None}], schema=MESSAGES)
     assert "events" not in with_clicks({"messages": messages})
     clicked = with_clicks({"messages": messages.with_columns(event=pl.lit("message_clicked"))})["events"]
     assert clicked.schema == pl.Schema(EVENTS)
     assert clicked.select("user_id", "item_id", "event").rows() == [("u", "i", "select_item")]
+    assert clicked["channel"].to_list() == [None], "a message is no channel that the shop sells in"

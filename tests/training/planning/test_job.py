@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.core.errors import ConfigError
+from recsys.core.errors import ConfigError, DataError
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from recsys.planner.plan_file import read_plan_file
@@ -120,3 +120,11 @@ def test_wrong_calls_are_refused(request_: PlanRequest, tmp_path: Path) -> None:
     (other / "precious.txt").touch()
     with pytest.raises(ConfigError, match=r"precious\.txt"):
         write_plan(request_, other, BATCH)
+
+
+def test_where_all_opted_out_this_is_said(
+    request_: PlanRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.planning.job.plannable_users", lambda engine, live: [])
+    with pytest.raises(DataError, match=r"all \d+ users of the bundle opted out of personalization or were erased"):
+        write_plan(request_, tmp_path / "out", BATCH)
