@@ -10,6 +10,7 @@ from typing import Final
 from recsys.core.placements import Placement
 from recsys.core.request import Request
 from recsys.eventlog.identities import user_key
+from recsys.moments.registry import MOMENTS
 from recsys.pipeline.offer_view import NO_SCOPE
 from recsys.pipeline.pagination import request_fingerprint, start_token
 from serving.responses import ResponseMeta, encode, exposures_of, merge_json, moment
@@ -53,14 +54,16 @@ def _keep(snapshot: Snapshot, request: Request, item_ids: list[str], answer: Cac
         end = (key.minute + 1) * MINUTE_S - 1
         answer = answer._replace(span=live.quiet_span(key.user, request.as_of, end))
     named = snapshot.recommender.current.items.rows((*request.item_ids, *item_ids)).tolist()
-    snapshot.personal.put(key, answer._replace(rows=tuple(row for row in named if row >= 0)), state)
+    placement = _placement(snapshot, request)
+    answer = answer._replace(
+        rows=tuple(row for row in named if row >= 0), follows_catalog=placement is not None and _is_of_moment(placement)
+    )
+    snapshot.personal.put(key, answer, state)
 
 
 def _key(snapshot: Snapshot, request: Request) -> PersonalKey | None:
     """Return the key of a request, None for one whose list may be another one each time."""
-    recommender = snapshot.recommender
-    changed = None if request.variant is None else request.variant.placement
-    placement = recommender.placements.get(request.placement) if changed is None else changed
+    recommender, placement = snapshot.recommender, _placement(snapshot, request)
     if not snapshot.personal.is_enabled or placement is None or _is_random(placement) or request.explain:
         return None
     return PersonalKey(
@@ -72,6 +75,16 @@ def _key(snapshot: Snapshot, request: Request) -> PersonalKey | None:
         recommender.offer_context_key(request) if recommender.has_offers else NO_SCOPE,
         () if request.variant is None else tuple(sorted(request.variant.exposures.items())),
     )
+
+
+def _placement(snapshot: Snapshot, request: Request) -> Placement | None:
+    changed = None if request.variant is None else request.variant.placement
+    return snapshot.recommender.placements.get(request.placement) if changed is None else changed
+
+
+def _is_of_moment(placement: Placement) -> bool:
+    """Return whether a list is of what has just changed, such as a price."""
+    return not MOMENTS.keys().isdisjoint(placement.sources) or any(map(_is_of_moment, placement.substitutes))
 
 
 def _is_random(placement: Placement) -> bool:

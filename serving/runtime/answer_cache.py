@@ -78,6 +78,8 @@ class CachedAnswer(NamedTuple):
         span: the times from the first to before the second of which the user's history is the same; of a response for
             a user only.
         log_seq: number of the last entry of the live log that it was made with; of a response for a user only.
+        follows_catalog: whether any change of the catalog makes it outdated at once, as of a list of what has just
+            changed.
     """
 
     body: bytes
@@ -86,6 +88,7 @@ class CachedAnswer(NamedTuple):
     rows: tuple[int, ...] = ()
     span: tuple[float, float] = (-math.inf, math.inf)
     log_seq: int | None = None
+    follows_catalog: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -118,9 +121,9 @@ class _Kept(NamedTuple):
 class AnswerCache:
     """Responses of one bundle; each new bundle has a new cache.
 
-    A response that names a changed item is never returned, nor one for a user about whom anything has changed. Another
-    one may be up to `MAX_STALE_S` old while changes keep coming: an item that is new, cheaper or back in stock joins
-    such a list that much later.
+    A response that names a changed item is never returned, nor one for a user about whom anything has changed, nor a
+    list of moments after any change of the catalog. Another one may be up to `MAX_STALE_S` old while changes keep
+    coming: an item that is new, cheaper or back in stock joins such a list that much later.
 
     Any thread may use it.
 
@@ -173,8 +176,10 @@ class AnswerCache:
             now = self._clock()
             if now - self._moved_at >= MAX_STALE_S:
                 self._oldest_version, self._moved_at = version, now
-            is_outdated = state.version < self._oldest_version or self._live.has_changed(
-                kept.answer.rows, state.position
+            is_outdated = (
+                kept.answer.follows_catalog
+                or state.version < self._oldest_version
+                or self._live.has_changed(kept.answer.rows, state.position)
             )
         if isinstance(key, PersonalKey) and key.user is not None:
             is_outdated = is_outdated or self._live.has_user_changed(key.user, state.seq)

@@ -218,6 +218,20 @@ def test_other_changes_of_the_catalog_count_within_a_second(shop: Shop) -> None:
     assert shop.is_made(lambda: shop.get(limit=1))
 
 
+@pytest.mark.parametrize("placement", ["price_drop", "back_in_stock", "new_arrivals"])
+def test_a_list_of_moments_misses_no_change_of_the_catalog(shop: Shop, placement: str) -> None:
+    item_id = shop.get()["items"][0]["item_id"]
+
+    def listed() -> None:
+        shop.get(placement=placement)
+
+    listed()
+    assert not shop.is_made(listed)
+    for price in (11, 12, 13):
+        send(shop.client, "PATCH", f"/v1/items/{item_id}", {"price": price})
+        assert shop.is_made(listed)
+
+
 def test_an_event_counts_from_its_own_second_on(shop: Shop) -> None:
     """Events of the future, by the tolerance for clocks, and questions of an earlier second of the same minute."""
     shop.view(user_id=USER, timestamp=shop.now + 10)

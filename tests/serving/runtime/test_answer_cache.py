@@ -85,3 +85,17 @@ def test_an_answer_that_names_a_changed_item_is_never_returned() -> None:
     assert cache.get(key("b")) is not None
     now[0] = MAX_STALE_S
     assert cache.get(key("b")) is None, "no answer misses a change for longer"
+
+
+def test_a_list_of_what_has_changed_is_made_again_after_any_change() -> None:
+    live, now = Changes(), [0.0]
+    cache = AnswerCache(100_000, cast(LiveView, live), lambda: now[0])
+    live.change(9)
+    assert cache.get(key("a")) is None
+    moment = answer_of(10)._replace(rows=(3,), follows_catalog=True)
+    for change in range(100, 120):
+        cache.put(key("a"), moment, cache.state())
+        cache.put(key("b"), answer_of(10)._replace(rows=(3,)), cache.state())
+        assert cache.get(key("a")) is not None
+        live.change(change)
+        assert cache.get(key("a")) is None
