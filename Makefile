@@ -24,8 +24,8 @@ help: ## list the targets
 system:
 	@scripts/check_system.sh $(PYTHON)
 
-demo: growth ## train on the demo data, report on it and serve it on 127.0.0.1 (PORT=8000) until Ctrl-C
-	$(RECSYS) serve --models $(MODELS) --host 127.0.0.1 --port $(PORT) --clock data
+demo: growth ## train on the demo data, report on it and serve it on 127.0.0.1 (PORT=8000) with a demo shop, until Ctrl-C
+	$(RECSYS) serve --models $(MODELS) --host 127.0.0.1 --port $(PORT) --clock data --demo-shop
 
 train: $(VENV)/.run ## prepare the demo data and train, without serving
 	$(RECSYS) demo-data --out $(DATA)

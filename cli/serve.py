@@ -50,6 +50,10 @@ def serve(
         str | None,
         typer.Option(help="Origins whose pages may call the API, separated by commas.", show_default="none"),
     ] = None,
+    demo_shop: Annotated[
+        bool | None,
+        typer.Option("--demo-shop", help="Serve a small shop made of the catalog at /demo-shop.", show_default="no"),
+    ] = None,
 ) -> None:
     """Serve over HTTP until Ctrl-C; newer bundles are loaded without a pause.
 
@@ -61,7 +65,7 @@ def serve(
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
     files = {"store": store, "placements": placements, "experiments": experiments, "keys": keys}
-    settings = load_settings(**given, **files, allowed_origins=allowed_origins)
+    settings = load_settings(**given, **files, allowed_origins=allowed_origins, demo_shop=demo_shop)
     if settings.models.is_dir() and not versions(settings.models):
         tell(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -19,7 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from serving.api.routes import OPERATIONS, described
 from serving.console.site import STATIC, ConsoleRoute
+from serving.demo_shop.site import DemoShop
 from serving.http.operation import Operation, Route, find_route
+from serving.http.static import StaticFolder
 from serving.problems import MEDIA_TYPE, failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.settings import Settings
@@ -27,6 +30,9 @@ from serving.runtime.snapshot import limit_threads
 
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI would look for OpenTelemetry at every request; the metrics are at `/metrics`."""
+
+
+WIDGET: Final = Path(__file__).parent / "web"
 
 
 class ShopApp(FastAPI):
@@ -64,6 +70,10 @@ def create_app(settings: Settings) -> FastAPI:
         by_path[operation.path].append(operation)
     app.router.routes.extend(Route(path, each, app_context) for path, each in by_path.items())
     app.router.routes += [STATIC, ConsoleRoute(app_context)]
+    widget = StaticFolder("/widget/", WIDGET, is_shared=True)
+    app.router.routes.append(widget)
+    if settings.demo_shop:
+        app.router.routes.extend(DemoShop(app_context, widget.url("rec-list.js")).routes())
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Exception, _problem)
     app.state.app_context = app_context

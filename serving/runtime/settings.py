@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         description="Origins, such as `https://shop.example`, whose pages may ask for lists and send events from the"
         " browser; several are separated by commas.",
     )
+    demo_shop: bool = Field(
+        False, description="Whether `/demo-shop` is a small shop made of the catalog and the widget; not with keys."
+    )
     item_fields: Annotated[tuple[str, ...], NoDecode] = Field(
         ("image", "image_link", "image_url", "link", "url"),
         description="The shop's own columns of items that lists may return with `fields`, besides those of the items"
@@ -196,6 +199,12 @@ class Settings(BaseSettings):
     def _refuse_unreadable_time(cls, text: str) -> str:
         parse_iso(text, UTC)
         return text
+
+    @model_validator(mode="after")
+    def _refuse_shop_with_keys(self) -> Self:
+        if self.demo_shop and self.keys is not None:
+            raise ValueError("the demo shop calls the API without a key: leave out 'demo_shop' or 'keys'")
+        return self
 
     @model_validator(mode="after")
     def _refuse_body_without_room(self) -> Self:

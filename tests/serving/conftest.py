@@ -45,6 +45,10 @@ class Client:
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)
 
+    def forget(self) -> None:
+        """Forget the cookies of earlier answers."""
+        self._client.cookies.clear()
+
     def close(self) -> None:
         self._runner.run(self._client.aclose())
         self._runner.close()

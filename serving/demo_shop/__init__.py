@@ -1,0 +1,1 @@
+"""A small shop made of the catalog and the widget."""
