@@ -4,6 +4,7 @@ const SEEN_SHARE = 0.5; // of an item's area, for SEEN_MS: then it is seen
 const SEEN_MS = 1000;
 const TIMEOUT_MS = 3000;
 const LIMIT = 8;
+const MAX_LIMIT = 100;
 const STORED_AS = "rec-visitor";
 const SHOWN = ["title", "price", "list_price", "currency"];
 const NAME = /\{([^{}]+)\}/g;
@@ -70,7 +71,7 @@ export function ids() {
 /** The columns that a text with `{names}` needs. */
 export const namesIn = (text) => Array.from((text ?? "").matchAll(NAME), ([, name]) => name);
 
-/** The address that `/p/{item_id}` makes of an item; none without a value, or if it is no web address. */
+/** The web address that `/p/{item_id}` makes of an item, if any. */
 export function addressOf(template, item, base = document.baseURI) {
   const values = { ...item.fields, item_id: item.item_id };
   const names = namesIn(template);
@@ -105,6 +106,15 @@ export function textOf(item, name, language, currency) {
   return Array.isArray(value) ? value.join(", ") : `${value ?? ""}`;
 }
 
+/** The ids of a JSON array. */
+export function idsIn(text) {
+  try {
+    return [JSON.parse(text || "[]")].flat().map(String);
+  } catch {
+    return [text];
+  }
+}
+
 /** The call that fills several lists. */
 export const pageBody = (lists) => ({
   shelves: lists.map((list) => list.wish()),
@@ -134,7 +144,7 @@ function post(path, body, options) {
   return fetch(urlOf(path), { method: "POST", headers, body: JSON.stringify(body), ...options });
 }
 
-/** Send what outlives the page: as a beacon, which has no key and sends cookies, or as fetch does it. */
+/** Send what outlives the page; a beacon has no key. */
 function sendOff(path, body) {
   const data = new Blob([JSON.stringify(body)], { type: "application/json" });
   const isOwn = !setting("key") && urlOf(path).origin === location.origin;
@@ -143,7 +153,7 @@ function sendOff(path, body) {
 
 const eventOf = (event, item_id, details) => ({ events: [{ event, item_id, event_id: newId(), ...ids(), ...details }] });
 
-/** Report what a visitor does, such as `track("add_to_cart", "42")`; returns whether it is stored. */
+/** Report an event; returns whether it is stored. */
 export async function track(event, itemId, details) {
   if (!isGranted()) return false;
   try {
@@ -154,7 +164,7 @@ export async function track(event, itemId, details) {
   }
 }
 
-/** Fill all lists of the page again, in one call. */
+/** Fill all lists again. */
 export const refresh = () => Promise.all([...document.querySelectorAll("rec-list")].map((list) => list.load()));
 
 let waiting;
@@ -173,12 +183,14 @@ function fillWaiting() {
 }
 
 async function fill(lists) {
-  const fail = (those, why) => those.forEach((list) => list.fail(why));
+  const turns = new Map(lists.map((list) => [list, list.turn]));
+  const isLatest = (list) => list.turn === turns.get(list);
+  const fail = (those, why) => those.filter(isLatest).forEach((list) => list.fail(why));
   try {
     const signal = AbortSignal.timeout(setting("timeout") ?? TIMEOUT_MS);
     const answer = await post("/v1/pages", pageBody(lists), { signal });
     const body = await answer.json();
-    if (answer.ok) return lists.forEach((list, n) => list.show(body.shelves[n]));
+    if (answer.ok) return lists.forEach((list, n) => isLatest(list) && list.show(body.shelves[n]));
     const refused = new Set((body.errors ?? []).map(({ field }) => lists[/^shelves\[(\d+)/.exec(field)?.[1]]));
     const others = lists.filter((list) => !refused.has(list));
     if (refused.has(undefined) || !refused.size || !others.length) return fail(lists, body);
@@ -191,7 +203,7 @@ async function fill(lists) {
 
 const onPage = new Set();
 
-/** Report the lists of which something was seen, each once; without consent they wait for it. */
+/** Report what was seen of each list, once; it waits for consent. */
 function report(lists = onPage) {
   const seen = [...lists].filter((list) => list.seen.size && !list.isReported);
   if (!seen.length || !isGranted()) return;
@@ -254,6 +266,7 @@ export class RecList extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ["placement", "item", "items", "filter", "limit"];
 
   shelf; // what is shown
+  turn = 0; // of the latest call
   seen = new Set(); // ids of its items
   #clicked = new Set();
   #card;
@@ -265,7 +278,7 @@ export class RecList extends (globalThis.HTMLElement ?? Object) {
   }
 
   get limit() {
-    return Number(this.getAttribute("limit") ?? LIMIT);
+    return Math.min(Math.max(parseInt(this.getAttribute("limit")) || LIMIT, 1), MAX_LIMIT);
   }
 
   connectedCallback() {
@@ -283,15 +296,15 @@ export class RecList extends (globalThis.HTMLElement ?? Object) {
     if (this.isConnected && this.shadowRoot) this.load();
   }
 
-  /** Fill the list again, together with all lists that ask at the same time. */
   load() {
+    this.turn++;
     this.ariaBusy = "true";
     return join(this);
   }
 
   wish() {
     const [placement, item, items, filter] = ["placement", "item", "items", "filter"].map((name) => this.getAttribute(name));
-    return { placement, limit: this.limit, item_ids: item ? [item] : JSON.parse(items || "[]"), ...(filter && { filter }) };
+    return { placement, limit: this.limit, item_ids: item ? [item] : idsIn(items), ...(filter && { filter }) };
   }
 
   fields() {
@@ -310,7 +323,7 @@ export class RecList extends (globalThis.HTMLElement ?? Object) {
     return this.#end("ready", "rec-load", shelf);
   }
 
-  /** Show what is inside the element, unless it shows a list; the page below does not move. */
+  /** Show what is inside, unless a list is shown; nothing moves. */
   fail(why) {
     if (this.getAttribute("state") === "ready" && this.shelf.items.length) return this.#end("ready", "rec-error", why);
     this.style.minHeight = `${this.offsetHeight}px`;

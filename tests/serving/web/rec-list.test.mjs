@@ -14,7 +14,7 @@ globalThis.document = {
 globalThis.location = new URL("https://shop.example/products/");
 globalThis.localStorage = {};
 
-const { addressOf, forget, ids, money, namesIn, pageBody, seenList, setting, textOf, track } = await import(
+const { addressOf, forget, ids, idsIn, money, namesIn, pageBody, seenList, setting, textOf, track } = await import(
   "../../../serving/web/rec-list.js"
 );
 
@@ -64,6 +64,15 @@ test("texts are those of the catalog, or of the reason", () => {
   assert.equal(of("tags"), "a, b");
   assert.equal(of("rank"), "1");
   assert.equal(of("missing"), "");
+});
+
+test("ids are texts, whatever a page writes", () => {
+  assert.deepEqual(idsIn('["42", "a,b"]'), ["42", "a,b"]);
+  assert.deepEqual(idsIn("[42, 7]"), ["42", "7"]);
+  assert.deepEqual(idsIn("42"), ["42"]);
+  assert.deepEqual(idsIn("a b"), ["a b"]);
+  assert.deepEqual(idsIn(null), []);
+  assert.deepEqual(idsIn(""), []);
 });
 
 test("a setting is the page's", () => {

@@ -356,6 +356,44 @@ def test_one_misspelled_list_does_not_empty_the_page(shop: Shop, opened: Callabl
     assert len(shop.calls("/v1/pages")) == 2
 
 
+def test_a_change_of_an_attribute_fills_the_list_again(shop: Shop, opened: Callable[..., Page]) -> None:
+    page = opened(shop.write('<rec-list placement="complementary" item="phone-1" limit="3"></rec-list>'))
+    assert states(page) == ["ready"]
+    late: list[Any] = []
+    page.route("**/v1/pages", lambda route: late.append(route) if not late else route.continue_())
+    page.evaluate("document.querySelector('rec-list').setAttribute('item', 'phone-3')")
+    assert wait_until(lambda: page.evaluate("1") and late)
+    page.evaluate(
+        """() => {
+          const list = document.querySelector("rec-list");
+          list.setAttribute("item", "camera-1");
+          list.setAttribute("limit", "2");
+        }"""
+    )
+    assert states(page) == ["ready"]
+    assert wait_until(lambda: len(titles(page)) == 2)
+    shown = titles(page)
+    late[0].continue_()
+    page.wait_for_timeout(500)
+    assert titles(page) == shown, "an answer that comes late is not shown"
+    asked = [call["shelves"][0] for call in shop.calls("/v1/pages")]
+    assert [(each["item_ids"], each["limit"]) for each in asked] == [
+        (["phone-1"], 3),
+        (["phone-3"], 3),
+        (["camera-1"], 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ['limit="-1"', 'limit="1e9"', 'limit="many"', 'items="[1"', "items='{}'", 'filter="a <"']
+)
+def test_a_wrong_attribute_harms_no_other_list(shop: Shop, opened: Callable[..., Page], wrong: str) -> None:
+    page = opened(
+        shop.write(f'<rec-list placement="popular" {wrong}></rec-list><rec-list placement="popular"></rec-list>')
+    )
+    assert wait_until(lambda: states(page)[1] == "ready")
+
+
 def test_texts_and_links_of_the_catalog_run_no_script(shop: Shop, opened: Callable[..., Page]) -> None:
     body = {
         "title": EVIL,
