@@ -23,7 +23,7 @@ COPY --from=build /opt/recsys /opt/recsys
 COPY --chmod=0755 deploy/nightly.sh /usr/local/bin/recsys-nightly
 ENV PATH=/opt/recsys/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/var/cache/recsys
 USER recsys
-RUN python -c "import recsys.pipeline.recommender"
+RUN python -m recsys.kernels.precompile
 VOLUME ["/models", "/data"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

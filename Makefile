@@ -42,6 +42,7 @@ evaluate: train ## evaluate the lists on the last four weeks of the demo, agains
 		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet --html $(DATA)-$(WINDOW).html
 
 test: $(VENV)/.dev ## run all tests and doctests, with branch coverage and its floor
+	$(VENV)/bin/python -m recsys.kernels.precompile
 	$(VENV)/bin/python -m pytest $(TESTS) --cov
 	$(VENV)/bin/python scripts/test_ratio.py
 
