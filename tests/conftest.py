@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import Phase, settings
+from threadpoolctl import threadpool_limits
 
 from cli.app import INFORMATIVE
 from recsys.bundles.bundle import Provenance, write_bundle
@@ -30,6 +33,16 @@ settings.register_profile("search", deadline=None, max_examples=500)
 phases = (Phase.explicit, Phase.generate)
 settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=25, phases=phases, database=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads() -> Iterator[None]:
+    """One thread of linear algebra in each process of pytest-xdist: several would wait for those of the others.
+
+    Without pytest-xdist, and in the servers and commands that tests start, there is one per processor, as for users.
+    """
+    with threadpool_limits(1) if "PYTEST_XDIST_WORKER" in os.environ else nullcontext():
+        yield
 
 
 @pytest.fixture(autouse=True)

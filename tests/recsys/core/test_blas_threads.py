@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -17,6 +20,12 @@ def n_threads() -> set[int]:
 
 
 def test_blocks_that_overlap_restore_what_was() -> None:
+    """In a process of its own, which has a thread per processor."""
+    code = f"from {__name__} import overlap; overlap()"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
+
+
+def overlap() -> None:
     assert np.ones((2, 2)).sum() == 4, "a library of linear algebra is loaded"
     may_end, has_begun = threading.Event(), threading.Event()
 
