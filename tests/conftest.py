@@ -25,6 +25,7 @@ from recsys.fitting.fit import fit_models
 from recsys.ranking.fit import fit_engine
 from tests.chinese_shop import small_dataset, small_tables
 from tests.shop import ShopTables, build_shop, small_config
+from training import train as train_job
 from training.demo_data import TIMEZONE, package_data, raw_tables
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
@@ -84,6 +85,12 @@ def shop_models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
     manifest = write_bundle(shop_engine, models, Provenance(created_at, "shop", {}, ("invented",)))
     activate(models, manifest.version)
     return models
+
+
+@pytest.fixture
+def fitted(shop_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings take the fitted models of the same shop and settings: for tests of what the job does around the fit."""
+    monkeypatch.setattr(train_job, "fit_engine", lambda *_, **__: shop_engine)
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def test_training_without_data_is_a_wrong_call(recsys: Run) -> None:
     assert (said.code, "--data" in said.err) == (2, True)
 
 
+@pytest.mark.usefixtures("fitted")
 def test_models_are_listed_activated_and_rolled_back(recsys: Run, data: Path, models: Path) -> None:
     (old,) = versions(models)
     new = train_small(data, models, later_s=60).version
@@ -132,6 +133,7 @@ def age(folder: Path) -> str:
     return "has schema version 0"
 
 
+@pytest.mark.usefixtures("fitted")
 @pytest.mark.parametrize("harm", [alter, truncate, lose, age])
 def test_a_bundle_that_is_not_whole_is_refused_and_the_old_one_stays(
     recsys: Run, data: Path, models: Path, harm: object

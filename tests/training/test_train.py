@@ -10,7 +10,6 @@ import pytest
 from recsys.bundles.bundle import PARTIAL, read_manifest
 from recsys.bundles.registry import LOCK, activate, current_version, locked, previous_version, versions
 from recsys.core.errors import BundleError, ConfigError, DataError
-from recsys.fitting.engine import Engine
 from recsys.pipeline.recommender import Recommender
 from tests.jobs import NOW, train_small, write_shop
 from tests.shop import ShopTables, small_config
@@ -26,12 +25,6 @@ def data(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
-
-
-@pytest.fixture
-def fitted(shop_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings take the fitted models of the same shop and settings: for tests of what the job does around the fit."""
-    monkeypatch.setattr(train_job, "fit_engine", lambda *_, **__: shop_engine)
 
 
 def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Path) -> None:
