@@ -132,7 +132,8 @@ class Workload:
         for item_id in self._live_items:
             yield Call("changes", "item", "PATCH", f"/v1/items/{quote(item_id, safe='')}", body=self._patch())
         category = rng.sample(shop.categories, min(2, len(shop.categories)))
-        new = {"title": "a new item", "category": category, "price": 1.5, "available": True}
+        words = rng.sample(shop.words, min(4, len(shop.words)))  # of other items, so that some are similar to it
+        new = {"title": " ".join(words) or "a new item", "category": category, "price": 1.5, "available": True}
         yield Call("changes", "new item", "PUT", f"/v1/items/{NEW_ITEM}", body=new)
         bought = {"event_id": "new-1", "item_id": NEW_ITEM, "event": "view_item", "user_id": self._live_users[0]}
         seen = [bought | {"timestamp": shop.end.isoformat()}]

@@ -92,6 +92,8 @@ def test_calls_are_of_every_kind_and_state_their_moment(shop: Shop) -> None:
 def test_changes_are_of_every_kind(shop: Shop) -> None:
     changes = list(Workload(shop, ["similar"], ["for_you"], 0).changes())
     assert {call.method for call in changes} == {"POST", "PUT", "PATCH", "DELETE"}
+    (new,) = (call.body or {} for call in changes if call.kind == "new item")
+    assert set(new["title"].split()) & set(shop.words), "nothing is similar to it, so that waiting for that is in vain"
     patched = {name for call in changes if call.kind == "item" for name in call.body or {}}
     assert {"available", "price", "offers"} <= patched
 
