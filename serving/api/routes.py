@@ -26,6 +26,7 @@ from serving.api import (
     lists,
     personal_lists,
     placements,
+    stats,
     theme_products,
     users,
     versions,
@@ -244,5 +245,6 @@ OPERATIONS: Final = (
     *drafts.OPERATIONS,
     *draft_effects.OPERATIONS,
     *audit.OPERATIONS,
+    *stats.OPERATIONS,
     *catalog_search.OPERATIONS,
 )

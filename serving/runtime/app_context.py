@@ -23,6 +23,7 @@ from serving.runtime.clock import Clock
 from serving.runtime.draft_schedule import DraftSchedule
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
+from serving.runtime.list_stats import ListStats
 from serving.runtime.merges import MergeLog
 from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
@@ -112,6 +113,11 @@ class AppContext:
             StoreError: it cannot be opened.
         """
         return open_store(self.settings)
+
+    @cached_property
+    def stats(self) -> ListStats:
+        """Counts of lists by day."""
+        return ListStats(lambda: self.store)
 
     @cached_property
     def comparing(self) -> asyncio.Lock:
