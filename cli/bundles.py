@@ -77,9 +77,10 @@ def roll_back(models: Models = DEFAULT_MODELS) -> None:
 
 def _describe(models: Path, version: str) -> dict[str, Any]:
     from recsys.bundles.bundle import read_manifest
-    from recsys.bundles.registry import PREVIOUS, readable_version
+    from recsys.bundles.registry import PREVIOUS, pinned, readable_version
 
-    roles = {readable_version(models): "current", readable_version(models, PREVIOUS): "previous"}
+    served = {readable_version(models): "current", readable_version(models, PREVIOUS): "previous"}
+    roles: dict[str | None, str] = {**dict.fromkeys(pinned(models), "in an experiment"), **served}
     described: dict[str, Any] = {"version": version, "is": roles.get(version, "")}
     try:
         manifest = read_manifest(models / version)

@@ -170,6 +170,7 @@ def counterfactual(
     from dataclasses import replace
 
     from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.state import read_experiments
     from recsys.pipeline.recommender import Recommender
     from recsys.rules.variant_loader import read_with_experiments
     from training.counterfactual import counterfactual as estimate
@@ -177,6 +178,9 @@ def counterfactual(
     recommender = Recommender.open(models, live_log=store)
     book = read_with_experiments(placements, file, recommender.current.items_table.schema)
     recommender = replace(recommender, book=book)
+    definition = read_experiments(file).definition(name).variant(variant)
+    if definition is not None and definition.bundle:
+        raise ConfigError(f"{variant!r} is the bundle {definition.bundle}: only the experiment itself can measure it")
     found = {} if book.variants is None else book.variants.variants
     changed = {list_: placement for (each, key, list_), placement in found.items() if (each, key) == (name, variant)}
     if not changed:

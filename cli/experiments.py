@@ -23,6 +23,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experim
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
 Variant = Annotated[str, typer.Argument(metavar="VARIANT", help="Name of the variant.")]
 Why = Annotated[str, typer.Option(help="The reason, for the history.")]
+Bundles = Annotated[
+    Path | None,
+    typer.Option("--models", metavar="DIR", help="Folder of bundles, for an experiment whose variants name some."),
+]
 Share = Annotated[float, typer.Option(help="Share of the shoppers of its part of the layer, in (0, 1].")]
 
 
@@ -103,11 +107,18 @@ def assign(
         show_lines(["user_id\tvariant", *(f"{user}\t{variant}" for user, variant in rows)])
 
 
-def start(file: File, name: Name, share: Share = 0.1, placements: PlacementFile = None, why: Why = "") -> None:
+def start(
+    file: File,
+    name: Name,
+    share: Share = 0.1,
+    placements: PlacementFile = None,
+    models: Bundles = None,
+    why: Why = "",
+) -> None:
     """Start an experiment with a share of its shoppers."""
     from recsys.experiments import transitions
 
-    _apply(file, placements, lambda at: transitions.start(name, at, share, why))
+    _apply(file, placements, lambda at: transitions.start(name, at, share, why), models)
 
 
 def ramp(file: File, name: Name, share: Share, placements: PlacementFile = None, why: Why = "") -> None:
@@ -138,22 +149,29 @@ def promote(file: File, name: Name, variant: Variant, placements: PlacementFile 
     _apply(file, placements, lambda at: transitions.promote(name, variant, at, why))
 
 
-def undo(file: File, placements: PlacementFile = None, why: Why = "") -> None:
+def undo(file: File, placements: PlacementFile = None, models: Bundles = None, why: Why = "") -> None:
     """Take the last change back; repeated, the one before it."""
     from recsys.experiments import transitions
 
-    _apply(file, placements, lambda at: transitions.undo(at, why))
+    _apply(file, placements, lambda at: transitions.undo(at, why), models)
 
 
-def _apply(file: Path, placements: Path | None, change: Callable[[str], Transition]) -> None:
-    """Apply a change, unless the lists of the new state cannot be served."""
+def _apply(
+    file: Path, placements: Path | None, change: Callable[[str], Transition], models: Path | None = None
+) -> None:
+    """Apply a change, unless the lists or bundles of the new state cannot be served."""
+    from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES, admit_bundles
     from recsys.core.timestamps import utc_text
     from recsys.experiments.state import change_state
     from recsys.rules.variant_loader import check_lists
+    from serving.runtime.settings import load_settings
 
-    book = change_state(
-        file, change(utc_text(wall_clock().replace(microsecond=0))), lambda book: check_lists(placements, book)
-    )
+    def check(before: ExperimentBook, after: ExperimentBook) -> None:
+        check_lists(placements, after)
+        limit = MAX_VARIANT_BUNDLES if models is None else load_settings(models=models).max_variant_bundles
+        admit_bundles(models, before, after, limit)
+
+    book = change_state(file, change(utc_text(wall_clock().replace(microsecond=0))), check)
     last = book.states.history[-1]
     state = last.after
     tell(f"{last.experiment}: {last.command} done; it is {state.status} with {state.share:.0%} of its shoppers")

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,9 @@ from recsys.core.files import atomic_write
 
 CURRENT: Final = "CURRENT"
 PREVIOUS: Final = "PREVIOUS"
+PINNED: Final = "PINNED"
+"""Names the versions that running experiments need, one per line."""
+
 LOCK: Final = ".lock"
 LIVE_LOG: Final = "store.sqlite"
 """Name of the live log in the folder of bundles, unless the server is given another file."""
@@ -86,6 +89,33 @@ def activate(models: Path, version: str) -> None:
     atomic_write(models / CURRENT, f"{version}\n")
 
 
+def pinned(models: Path) -> tuple[str, ...]:
+    """Return the versions that running experiments need, in the order of their names.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    try:
+        return tuple(sorted(set((models / PINNED).read_text(encoding="utf-8").split())))
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{models / PINNED} cannot be read ({error}): remove it") from None
+
+
+def pin(models: Path, needed: Iterable[str]) -> None:
+    """Replace the versions that running experiments need: `prune` keeps them.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    names = sorted(set(needed))
+    if names:
+        atomic_write(models / PINNED, "".join(f"{name}\n" for name in names))
+    else:
+        (models / PINNED).unlink(missing_ok=True)
+
+
 def rollback(models: Path) -> str:
     """Activate the version that was current before this one; return its name.
 
@@ -125,7 +155,7 @@ def sweep(models: Path) -> None:
 
 
 def prune(models: Path, keep: int) -> tuple[str, ...]:
-    """Remove all but the latest bundles; the current and the previous version always stay.
+    """Remove all but the latest bundles; the current, the previous and the pinned versions always stay.
 
     Args:
         models: the folder, locked.
@@ -134,7 +164,7 @@ def prune(models: Path, keep: int) -> tuple[str, ...]:
     Returns:
         The removed versions, the oldest first.
     """
-    kept = {current_version(models), previous_version(models), *versions(models)[-keep:]}
+    kept = {current_version(models), previous_version(models), *versions(models)[-keep:], *pinned(models)}
     removed = tuple(version for version in versions(models) if version not in kept)
     for version in removed:
         partial = models / f"{PARTIAL}{version}"

@@ -226,10 +226,12 @@ class ListVariant:
     Attributes:
         placement: its definition; None for that of the shop.
         exposures: the user's variant by experiment, as it is logged; not empty.
+        bundle: version of the bundle that answers the user; "" for the current one.
     """
 
     placement: Placement | None
     exposures: Mapping[str, str]
+    bundle: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ class RunningExperiment:
     holdout: PermanentHoldout
     retired: tuple[str, ...] = ()
 
+    @property
+    def bundles(self) -> frozenset[str]:
+        """Versions of the bundles that its shoppers' calls are answered by, besides the current one."""
+        variants = self.definition.variants
+        return frozenset(each.bundle for each in variants if each.bundle and each.name not in self.retired)
+
 
 def uniform_of(salt: str, unit_id: str) -> float:
     """Return a number in [0, 1) for a shopper: uniform over shoppers, and independent between salts.

@@ -76,11 +76,13 @@ class VariantDefinition:
         name: its name.
         weight: its part of the experiment's shoppers, relative to the others.
         placements: changed keys by placement, as in the file of placements.
+        bundle: version of the bundle that answers all calls of its shoppers; "" for the current one.
     """
 
     name: str
     weight: float
     placements: Mapping[str, Mapping[str, Any]]
+    bundle: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,17 @@ class ExperimentDefinition:
         return frozenset(name for variant in self.variants for name in variant.placements)
 
     @property
+    def bundles(self) -> frozenset[str]:
+        """Versions of the bundles that variants name; with any, the experiment is about all lists."""
+        return frozenset(variant.bundle for variant in self.variants if variant.bundle)
+
+    @property
     def digest(self) -> str:
         """Digest of all that decides who sees what; it may not change while the experiment runs."""
         variants = [(each.name, each.weight, each.placements) for each in self.variants]
-        whole = [self.name, self.salt, list(self.settings.part), variants]
+        whole: list[Any] = [self.name, self.salt, list(self.settings.part), variants]
+        if self.bundles:
+            whole.append([each.bundle for each in self.variants])
         return sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def variant(self, name: str) -> VariantDefinition | None:
@@ -172,7 +181,7 @@ def holdout_definition(holdout: PermanentHoldout) -> ExperimentDefinition:
 HOLDOUT_FIELDS: Final = fields_of(PermanentHoldout)
 SETTING_FIELDS: Final = fields_of(ExperimentSettings)
 TABLES: Final = ("holdout", "layers", "experiments")
-VARIANT_KEYS: Final = ("weight", "placements")
+VARIANT_KEYS: Final = ("weight", "placements", "bundle")
 MAX_NAME_CHARS: Final = 64
 DEFAULT_WEIGHT: Final = 1.0
 MAX_WEIGHT: Final = 1e6
@@ -249,6 +258,10 @@ def _experiment(
     elif variants[0].placements:
         changed = dict(variants[0].placements)
         faults.refuse(f"{path}.variants.{CONTROL}.placements", changed, "none: the control is what is served anyway")
+    if settings.promote_winner and any(each.bundle for each in variants):
+        faults.refuse(
+            f"{path}.promote_winner", True, "false: a bundle becomes the current one with `recsys models activate`"
+        )
     salt = f"layer {salts.get(settings.layer, settings.layer)}" if settings.layer else f"experiment {name}"
     return ExperimentDefinition(name, settings, tuple(variants), salt)
 
@@ -269,7 +282,11 @@ def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinit
     for placement, changes in placements.items():
         if not isinstance(changes, Mapping) or not changes:
             faults.refuse(f"{path}.placements.{placement}", changes, "a table of keys, such as {diversity = 0.3}")
-    return VariantDefinition(name, float(weight), placements)
+    bundle = table.get("bundle", "")
+    if not isinstance(bundle, str) or ("bundle" in table and not _NAME.fullmatch(bundle)):
+        faults.refuse(f"{path}.bundle", bundle, "the name of a bundle, as `recsys models list` prints it")
+        bundle = ""
+    return VariantDefinition(name, float(weight), placements, bundle)
 
 
 def _check_name(name: str, path: str, faults: Faults) -> None:

@@ -160,7 +160,7 @@ def read_experiments(path: Path) -> ExperimentBook:
 def change_state(
     path: Path,
     change: Callable[[ExperimentBook], StateChange],
-    check: Callable[[ExperimentBook], None] = lambda _: None,
+    check: Callable[[ExperimentBook, ExperimentBook], None] = lambda before, after: None,
 ) -> ExperimentBook:
     """Apply one change, alone; see `change_states`."""
     return change_states(path, lambda _: (change,), check)
@@ -169,14 +169,14 @@ def change_state(
 def change_states(
     path: Path,
     plan: Callable[[ExperimentBook], Sequence[Callable[[ExperimentBook], StateChange]]],
-    check: Callable[[ExperimentBook], None] = lambda _: None,
+    check: Callable[[ExperimentBook, ExperimentBook], None] = lambda before, after: None,
 ) -> ExperimentBook:
     """Apply some changes, all or none of them: other processes wait.
 
     Args:
         path: the definitions.
         plan: returns, for the current book, functions that each return a change for the book after those before.
-        check: refuses the changed book before it is written.
+        check: refuses the changed book, given the one before, before it is written.
 
     Returns:
         The changed book.
@@ -191,7 +191,7 @@ def change_states(
             for change in plan(before):
                 book = ExperimentBook(book.file, _with_change(book.states, change(book)))
             if book is not before:
-                check(book)
+                check(before, book)
                 atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(book.states), indent=1) + b"\n")
     except OSError as error:
         raise ConfigError(f"{error.filename or path} cannot be read or written ({error.strerror})") from None

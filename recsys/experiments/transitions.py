@@ -72,6 +72,12 @@ def promote(name: str, variant: str, at: str, why: str = "") -> Transition:
     def change(book: ExperimentBook) -> StateChange:
         state = _state(book, name, ("running", "stopped"), "promote a variant of")
         _check_variant(book, name, variant)
+        chosen = book.definition(name).variant(variant)
+        if chosen is not None and chosen.bundle:
+            raise ConfigError(
+                f"cannot promote {variant!r}: it is the bundle {chosen.bundle}; make that the current one with `recsys"
+                f" models activate {chosen.bundle}`, then stop {name!r}"
+            )
         digest = book.definition(name).digest
         return _changed(name, "promote", at, why, state, status="promoted", ended_at=at, winner=variant, digest=digest)
 
@@ -135,7 +141,8 @@ def _check_overlap(book: ExperimentBook, name: str) -> None:
     """Refuse two experiments for one shopper and list."""
     new = book.definition(name)
     for other in (running.definition for running in book.running()):
-        both = ", ".join(sorted(new.placements & other.placements))
+        has_bundles = bool(new.bundles or other.bundles)
+        both = "all lists" if has_bundles else ", ".join(sorted(new.placements & other.placements))
         if other.salt != new.salt:
             if both:
                 raise ConfigError(

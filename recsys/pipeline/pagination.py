@@ -46,6 +46,7 @@ FINGERPRINT_BYTES: Final = 8
 SEAL_BYTES: Final = 16
 KEY_BYTES: Final = 32
 FIELD: Final = "page_token"
+FOREIGN: Final = "is not a token of this server, or was altered"
 Seq = Annotated[int, Meta(ge=-1, lt=2**62)]
 Seconds = Annotated[int, Meta(ge=0, lt=2**40)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -239,25 +240,26 @@ def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> st
     return _as_text(seal.digest(packed) + packed)
 
 
+def token_version(token: str, seal: PageSeal) -> str:
+    """Returns the version of the bundle of a token's first page, which its other pages must be from.
+
+    Raises:
+        RequestError: naming `page_token` if it was not written with this key, was altered, or is too old.
+    """
+    return _opened(token, seal)[0].version
+
+
 def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageState:
     """Returns the content of a token; see `write_token`. Items that are no longer known are left out.
 
     Raises:
         RequestError: naming `page_token` if it was not written with this key, was altered, or is too old.
     """
+    fields, body = _opened(token, seal)
     try:
-        raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
-        digest, packed = raw[:SEAL_BYTES], raw[SEAL_BYTES:]
-        is_canonical = _as_text(raw) == token  # decoding ignores the unused bits of the last character, and other signs
-        if not is_canonical or not compare_digest(digest, seal.digest(packed)):
-            raise ValueError
-        head, _, body = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
-        fields = msgspec.json.decode(head, type=TokenHead)
         ranking = _read_ranking(fields, body, recommender)
-    except (ValueError, IndexError, zlib.error):
-        raise _refused("is not a token of this server, or was altered") from None
-    if seal.now - fields.issued_at > MAX_AGE_S:
-        raise _refused(f"has expired: it is valid for {MAX_AGE_S // 3600} hours")
+    except (ValueError, IndexError):
+        raise _refused(FOREIGN) from None
     return PageState(
         fields.version,
         fields.placement,
@@ -268,6 +270,23 @@ def read_token(token: str, recommender: Recommender, seal: PageSeal) -> PageStat
         fields.log_seq,
         fields.is_start,
     )
+
+
+def _opened(token: str, seal: PageSeal) -> tuple[TokenHead, bytes]:
+    """Returns the head of a token and its arrays, unread."""
+    try:
+        raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        digest, packed = raw[:SEAL_BYTES], raw[SEAL_BYTES:]
+        is_canonical = _as_text(raw) == token  # decoding ignores the unused bits of the last character, and other signs
+        if not is_canonical or not compare_digest(digest, seal.digest(packed)):
+            raise ValueError
+        head, _, body = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
+        fields = msgspec.json.decode(head, type=TokenHead)
+    except (ValueError, zlib.error):
+        raise _refused(FOREIGN) from None
+    if seal.now - fields.issued_at > MAX_AGE_S:
+        raise _refused(f"has expired: it is valid for {MAX_AGE_S // 3600} hours")
+    return fields, body
 
 
 def _as_text(raw: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -46,7 +46,7 @@ def read_with_experiments(
 
 
 def check_lists(placements: Path | None, book: ExperimentBook) -> None:
-    """Refuse a state of experiments whose lists cannot be served.
+    """Refuse a state of experiments whose lists cannot be served, whatever their bundles.
 
     Raises:
         ConfigError: with everything that is wrong, except in filters.
@@ -84,11 +84,13 @@ def registry_of(document: Mapping[str, Any], book: ExperimentBook) -> PlacementR
     placements = _parse({**document, "placements": tables})
     variants = {key: replace(placements[hidden], name=key[2]) for hidden, key in keys.items()}
     served = {name: replace(placements[hidden], name=name) for name, hidden in promoted.items()}
+    running = book.running()
     lists = ListVariants(
-        _by_placement(book.running()),
+        _by_placement(each for each in running if not each.definition.bundles),
         MappingProxyType(variants),
         MappingProxyType({name: original.placements[name] for name in served}),
         book.file.holdout,
+        tuple(each for each in running if each.definition.bundles),
     )
     return PlacementRegistry(MappingProxyType({**original.placements, **served}), original.pages, lists)
 
@@ -103,7 +105,7 @@ def _winners(book: ExperimentBook) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _by_placement(running: tuple[RunningExperiment, ...]) -> Mapping[str, tuple[RunningExperiment, ...]]:
+def _by_placement(running: Iterable[RunningExperiment]) -> Mapping[str, tuple[RunningExperiment, ...]]:
     found: dict[str, list[RunningExperiment]] = defaultdict(list)
     for experiment in running:
         for name in experiment.definition.placements:

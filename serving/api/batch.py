@@ -192,8 +192,8 @@ async def recommend_batch(
 
     The results come in the order of the request, one per line, as soon as they are made: `answer`, or `problem` for a
     line that is wrong, which does not affect the others. With the placement `push_plan`, a line has the `messages` of
-    the user by the server's push plan. All lists of a call are from one model. A body of `application/json` is a single
-    line, and if it is wrong the call fails. The lists do not count as shown until
+    the user by the server's push plan. All lists of a call are from the models that are served at its start. A body of
+    `application/json` is a single line, and if it is wrong the call fails. The lists do not count as shown until
     `POST /v1/impressions` reports that they were sent.
     """
     snapshot_of = app_context.watcher.snapshot

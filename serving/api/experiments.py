@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
+from recsys.bundles.variant_bundles import admit_bundles
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import from_micros, utc_text
 from recsys.experiments.assignment import planned_shares
@@ -63,11 +64,13 @@ class VariantInfo(msgspec.Struct, frozen=True):
         variant: its name.
         share: its part of the experiment's shoppers; 0 once it is retired.
         placements: changed keys by placement.
+        bundle: the bundle that answers its shoppers, null for the current one.
     """
 
     variant: str
     share: float
     placements: dict[str, Any]
+    bundle: str | None
 
 
 class ExperimentInfo(msgspec.Struct, frozen=True):
@@ -136,7 +139,7 @@ async def put_experiment(app_context: AppContext, call: OneExperiment, body: Wan
     """Start, ramp, stop or promote an experiment, or retire variants; all workers follow in about a second.
 
     A call that is repeated changes nothing. 404 if there is no such experiment, 409 if the change is refused: shoppers
-    only come in, and a part of a layer has one experiment.
+    only come in, a part of a layer has one experiment, and bundles must be whole.
     """
     path = app_context.settings.experiments
     if path is None:
@@ -155,10 +158,16 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
         plan = partial(transitions, name=name, body=body, at=at)
-        book = change_states(path, plan, partial(check_lists, settings.placements_file))
+        book = change_states(path, plan, partial(_check, settings))
     except ConfigError as error:
         raise HTTPException(409, f"the change is refused: {error}") from None
     return _info(book, name)
+
+
+def _check(settings: Settings, before: ExperimentBook, after: ExperimentBook) -> None:
+    """Refuse what cannot be served."""
+    check_lists(settings.placements_file, after)
+    admit_bundles(settings.models, before, after, settings.max_variant_bundles)
 
 
 def transitions(book: ExperimentBook, name: str, body: WantedState, at: str) -> list[Transition]:
@@ -195,7 +204,10 @@ def _info(book: ExperimentBook, name: str) -> ExperimentInfo:
     shares = planned_shares(definition, state.retired)
     variants = (
         VariantInfo(
-            each.name, shares.get(each.name, 0.0), {key: dict(changes) for key, changes in each.placements.items()}
+            each.name,
+            shares.get(each.name, 0.0),
+            {key: dict(changes) for key, changes in each.placements.items()},
+            each.bundle or None,
         )
         for each in definition.variants
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from recsys.core.errors import UnknownItemError
 from recsys.pipeline.explain import FeatureContribution, SourceRank
-from serving.api.request_models import ALL_ANCHORS, ListParameters, as_of_or_now, check_placement
+from serving.api.request_models import ALL_ANCHORS, ListParameters, answering, as_of_or_now, check_placement
 from serving.http.fields import Id, Name
 from serving.http.operation import Operation
 from serving.problems import FieldError, InvalidRequestError
@@ -69,7 +69,7 @@ def explain_item(app_context: AppContext, call: ExplainParams) -> bytes:
 
     An unknown item is a 404.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), call.user_ids)
     recommender = snapshot.recommender
     check_placement(snapshot, call.placement, ALL_ANCHORS)
     if recommender.placements[call.placement].anchor == "item" and call.seed_id is None:

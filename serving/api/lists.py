@@ -25,11 +25,13 @@ from serving.api.request_models import (
     PageRequest,
     RankRequest,
     ShelvesRequest,
+    answering,
     as_of_or_now,
     check_placement,
     list_request,
     returned_fields,
     shelf_request,
+    variant_for,
 )
 from serving.http.body import Body
 from serving.http.fields import Name, NoParameters, Parameters
@@ -134,6 +136,7 @@ class RankedItems(msgspec.Struct, frozen=True):
         model_version: the bundle that the order is from.
         items: all items, each once, best first; unknown ones are last.
         missing_ids: items that the bundle does not know.
+        experiments: the user's variant by experiment; only in an experiment of bundles.
     """
 
     recommendation_id: str
@@ -141,6 +144,7 @@ class RankedItems(msgspec.Struct, frozen=True):
     model_version: str
     items: tuple[RankedItem, ...]
     missing_ids: tuple[str, ...]
+    experiments: dict[str, str] | UnsetType = UNSET
 
 
 def recommend_items(app_context: AppContext, call: NoParameters, body: ListRequest) -> bytes:
@@ -152,11 +156,12 @@ def recommend_items(app_context: AppContext, call: NoParameters, body: ListReque
 
 
 def list_response(app_context: AppContext, snapshot: Snapshot, body: ListRequest) -> bytes:
-    """Return the encoded list that a body asks for.
+    """Return the encoded list that a body asks for, from the bundle of the user's variant.
 
     Raises:
         RecsysError: names the field that is wrong.
     """
+    snapshot = answering(app_context, snapshot, body.user_ids, body.page_token)
     as_of = as_of_or_now(app_context, body.as_of)
     check_placement(snapshot, body.placement, ALL_ANCHORS)
     request = list_request(snapshot, body, body.placement, as_of)
@@ -196,7 +201,7 @@ def fill_page_of_shop(app_context: AppContext, call: OnePage, body: PageRequest)
 
     404 if the file of placements has no such page. Lists for an item are left out without `item_ids`.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), body.user_ids)
     as_of = as_of_or_now(app_context, body.as_of)
     recommender = snapshot.recommender
     page = recommender.book.pages.get(call.page)
@@ -218,7 +223,7 @@ def fill_shelves(app_context: AppContext, call: NoParameters, body: ShelvesReque
     in the order of the call, empty ones too. A list that cannot be served is a 422 that names it, such as
     `shelves[1].placement`.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), body.user_ids)
     as_of = as_of_or_now(app_context, body.as_of)
     fields = returned_fields(snapshot, body.fields)
     requests = [replace(each, fields=fields) for each in _shelf_requests(snapshot, body, as_of)]
@@ -272,9 +277,10 @@ def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -
     An id that is repeated counts once. No other item is left out: items that are sold out have a rank too, and unknown
     ones are last.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), body.user_ids)
     as_of = as_of_or_now(app_context, body.as_of)
     recommender = snapshot.recommender
+    variant = variant_for(snapshot, RANKED, body.user_ids)
     request = Request(
         placement="",
         as_of=as_of,
@@ -283,17 +289,21 @@ def rank_items(app_context: AppContext, call: NoParameters, body: RankRequest) -
         visitor_id=body.visitor_id,
         session_id=body.session_id,
         context=body.context,
+        variant=variant,
     )
     ranked = rerank_items(recommender, request)
     items = tuple(RankedItem(item_id, score, rank) for rank, (item_id, score) in enumerate(ranked, 1))
     rows = recommender.current.items.rows(item.item_id for item in items).tolist()
     missing = tuple(item.item_id for item, row in zip(items, rows, strict=True) if row == UNKNOWN)
     recommendation_id = app_context.id_generator.next()
-    payload = ImpressionPayload(RANKED, recommender.version, fallback_used=False, items=msgspec.Raw(encode(items)))
+    experiments = None if variant is None else dict(variant.exposures)
+    raw = msgspec.Raw(encode(items))
+    payload = ImpressionPayload(RANKED, recommender.version, fallback_used=False, items=raw, experiments=experiments)
     if body.log:
-        user_ids = user_columns(recommender.live, request)
+        user_ids = user_columns(snapshot.users, request)
         app_context.impressions.record(recommendation_id, as_of, payload, user_ids, snapshot.log_seq)
-    return encode(RankedItems(recommendation_id, moment(as_of), recommender.version, items, missing))
+    exposures = exposures_of(request)
+    return encode(RankedItems(recommendation_id, moment(as_of), recommender.version, items, missing, exposures))
 
 
 def new_recommendation_id(
@@ -308,7 +318,7 @@ def new_recommendation_id(
     """Return a new `recommendation_id` for a list; with `log`, record that the list is shown."""
     recommendation_id = app_context.id_generator.next()
     if log:
-        user_ids = user_columns(snapshot.recommender.live, request)
+        user_ids = user_columns(snapshot.users, request)
         payload = impression_payload(listed, request.variant)
         app_context.impressions.record(recommendation_id, shown_at, payload, user_ids, snapshot.log_seq)
     return recommendation_id

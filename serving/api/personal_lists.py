@@ -96,7 +96,7 @@ def _response(
 ) -> bytes:
     recommendation_id = app_context.id_generator.next()
     if log:
-        user_ids = user_columns(snapshot.recommender.live, request)
+        user_ids = user_columns(snapshot.users, request)
         app_context.impressions.record(recommendation_id, request.as_of, answer.payload, user_ids, answer.log_seq)
     meta = ResponseMeta(recommendation_id, moment(request.as_of), answer.token, exposures_of(request))
     return merge_json(meta, answer.body)

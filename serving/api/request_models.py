@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from recsys.core.placements import Anchor, ListVariant
 from recsys.core.request import DEFAULT_LIMIT, Request
+from recsys.pipeline.pagination import token_version
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
 from recsys.pipeline.resolve import find_placement
 from serving.http.fields import (
@@ -40,6 +41,9 @@ MAX_SHELVES: Final = 20
 MAX_CONTEXT: Final = 50
 MAX_CONTEXT_NAME: Final = 64
 ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset(get_args(Anchor))
+
+UserIds = tuple[str | None, str | None, str | None]
+"""`user_id`, `visitor_id` and `session_id` of a call."""
 
 ContextEntry = Integer | float | bool | Label
 ContextValue = ContextEntry | Annotated[list[ContextEntry], Meta(max_length=MAX_CONTEXT)] | None
@@ -75,6 +79,11 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
     channel: Name | None = None
     log: bool = True
 
+    @property
+    def user_ids(self) -> UserIds:
+        """The ids of the user."""
+        return self.user_id, None, None
+
     def request(self, snapshot: Snapshot, as_of: int, item_ids: tuple[str, ...] = ()) -> Request:
         """Return the library's request.
 
@@ -82,7 +91,7 @@ class ListParameters(Parameters, frozen=True, kw_only=True):
             RequestError: the filter is invalid.
         """
         places = (("region", self.region), ("store", self.store), ("channel", self.channel))
-        variant = variant_for(snapshot, self.placement, self.user_id)
+        variant = variant_for(snapshot, self.placement, self.user_ids)
         return Request(
             placement=self.placement,
             as_of=as_of,
@@ -141,6 +150,11 @@ class UserContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     as_of: Timestamp | None = None
     context: Context = {}
     log: bool = True
+
+    @property
+    def user_ids(self) -> UserIds:
+        """The ids of the user."""
+        return self.user_id, self.visitor_id, self.session_id
 
 
 class PageRequest(UserContext, frozen=True, kw_only=True):
@@ -227,7 +241,7 @@ def list_request(snapshot: Snapshot, body: PageRequest, placement: str, as_of: i
     Raises:
         RequestError: the filter is invalid.
     """
-    variant = variant_for(snapshot, placement, body.user_id, body.visitor_id, body.session_id)
+    variant = variant_for(snapshot, placement, body.user_ids)
     return Request(
         placement=placement,
         as_of=as_of,
@@ -254,7 +268,7 @@ def shelf_request(snapshot: Snapshot, body: ShelvesRequest, shelf: ShelfRequest,
         RequestError: the filter is invalid, or the list needs an item.
     """
     check_placement(snapshot, shelf.placement, ALL_ANCHORS)
-    variant = variant_for(snapshot, shelf.placement, body.user_id, body.visitor_id, body.session_id)
+    variant = variant_for(snapshot, shelf.placement, body.user_ids)
     request = Request(
         placement=shelf.placement,
         as_of=as_of,
@@ -292,18 +306,48 @@ def returned_fields(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]
     return given
 
 
-def variant_for(
-    snapshot: Snapshot,
-    placement: str,
-    user_id: str | None,
-    visitor_id: str | None = None,
-    session_id: str | None = None,
-) -> ListVariant | None:
-    """Return the variant of a list that experiments give to a user; None for nobody, and for who has opted out."""
+def answering(
+    app_context: AppContext, snapshot: Snapshot, user_ids: UserIds, page_token: str | None = None
+) -> Snapshot:
+    """Return the bundle that answers a call, up to date with the live log.
+
+    It is that of the user's variant, for nobody in particular the current one; later pages stay with that of the first.
+
+    Args:
+        app_context: follows the live log.
+        snapshot: the current bundle, with those of experiments beside it.
+        user_ids: the user of the call.
+        page_token: of the page before, None for a first page.
+
+    Raises:
+        RequestError: the token was not written by this server.
+    """
+    if not snapshot.others:
+        return snapshot
+    if page_token is None:
+        version = bundle_for(snapshot, user_ids)
+    else:
+        version = token_version(page_token, app_context.page_seal())
+    other = snapshot.others.get(version)
+    return snapshot if other is None else app_context.watcher.up_to_date(other)
+
+
+def bundle_for(snapshot: Snapshot, user_ids: UserIds) -> str:
+    """Return the version of the bundle of a user's variant, "" for the current one."""
+    variants = snapshot.recommender.book.variants
+    return "" if variants is None else variants.bundle_of(unit_of(snapshot.users, *user_ids))
+
+
+def variant_for(snapshot: Snapshot, placement: str, user_ids: UserIds) -> ListVariant | None:
+    """Return the variant of a list that experiments give to a user.
+
+    None for nobody, for who has opted out, and on later pages of a list from before the user had another bundle.
+    """
     variants = snapshot.recommender.book.variants
     if variants is None:
         return None
-    return variants.choose(placement, unit_of(snapshot.recommender.live, user_id, visitor_id, session_id))
+    variant = variants.choose(placement, unit_of(snapshot.users, *user_ids))
+    return variant if variant is not None and snapshot.answers(variant.bundle) else None
 
 
 def limit_of(snapshot: Snapshot, placement: str, given: int | None, variant: ListVariant | None = None) -> int:

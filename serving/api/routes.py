@@ -31,7 +31,14 @@ from serving.api import (
     users,
     versions,
 )
-from serving.api.request_models import ListQuery, as_of_or_now, check_placement, limit_of
+from serving.api.request_models import (
+    ListQuery,
+    answering,
+    as_of_or_now,
+    bundle_for,
+    check_placement,
+    limit_of,
+)
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
 from serving.http.operation import Operation
@@ -85,7 +92,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
 
     An item that the bundle does not know is a 404. Without `user_id` and `filter` the list is the same for everybody.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), call.user_ids, call.page_token)
     recommender = snapshot.recommender
     as_of = as_of_or_now(app_context, call.as_of)
     limit = limit_of(snapshot, call.placement, call.limit)
@@ -142,7 +149,7 @@ def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
 
     A user that the bundle does not know is not an error: the response is the fallback list, with `fallback_used`.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), call.user_ids, call.page_token)
     as_of = as_of_or_now(app_context, call.as_of)
     check_placement(snapshot, call.placement, FOR_USER)
     recommender = snapshot.recommender
@@ -163,6 +170,10 @@ def cached_for_user(app_context: AppContext, call: UserList) -> bytes | None:
     placement = snapshot.recommender.placements.get(call.placement)
     if placement is None or placement.anchor not in FOR_USER:
         return None
+    other = snapshot.others.get(bundle_for(snapshot, call.user_ids)) if snapshot.others else None
+    if other is not None and not app_context.watcher.is_current(other):
+        return None
+    snapshot = other or snapshot
     request = call.request(snapshot, as_of_or_now(app_context, call.as_of))
     return personal_lists.cached_page(app_context, snapshot, request, log=call.log)
 

@@ -16,7 +16,7 @@ from recsys.core.errors import UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.fitting.engine import Engine
 from serving.api.lists import new_recommendation_id
-from serving.api.request_models import ListParameters, as_of_or_now
+from serving.api.request_models import ListParameters, answering, as_of_or_now
 from serving.http.fields import MAX_EXACT_INTEGER, Id, Parameters
 from serving.http.operation import Operation
 from serving.responses import Time, encode
@@ -138,7 +138,7 @@ def theme_products(app_context: AppContext, call: ThemeCall) -> bytes:
     `related` is the placement `similar`, `complementary` the placement of that name. An unknown product is a 404.
     Prices are those of the catalog, without offers.
     """
-    snapshot = app_context.watcher.snapshot()
+    snapshot = answering(app_context, app_context.watcher.snapshot(), (call.user_id, None, None))
     recommender, engine = snapshot.recommender, snapshot.recommender.current
     anchor = _item_of(engine, call.product_id)
     as_of = as_of_or_now(app_context, None)

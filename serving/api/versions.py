@@ -57,11 +57,13 @@ class BundleList(msgspec.Struct, frozen=True):
     Attributes:
         current: the active one, null before the first.
         serving: the one that this process serves, null before the first; it follows `current` in about a second.
+        serving_variants: those that this process serves beside it, for variants of experiments.
         models: all of them, the oldest first.
     """
 
     current: str | None
     serving: str | None
+    serving_variants: tuple[str, ...]
     models: tuple[BundleInfo, ...]
 
 
@@ -82,7 +84,8 @@ async def list_models(app_context: AppContext, call: NoParameters) -> bytes:
     snapshot = app_context.watcher.current
     serving = None if snapshot is None else snapshot.version
     current, bundles = await asyncio.to_thread(_bundle_list, app_context.settings.models)
-    return encode(BundleList(current, serving, bundles))
+    beside = () if snapshot is None else tuple(sorted(snapshot.others))
+    return encode(BundleList(current, serving, beside, bundles))
 
 
 async def activate_model(app_context: AppContext, call: OneVersion, caller: Caller) -> bytes:

@@ -1,4 +1,4 @@
-"""The bundle that is being served, and its replacement by a newer one without a pause."""
+"""The bundles that are being served, and the replacement of the current one by a newer one without a pause."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import asyncio
 import gc
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
-from recsys.bundles.registry import CURRENT, current_version, versions
-from recsys.core.errors import RecsysError, StoreError
+from recsys.bundles.registry import CURRENT, current_version, pin, pinned, versions
+from recsys.core.errors import BundleError, RecsysError, StoreError
 from recsys.core.placements import Placement
 from recsys.core.request import Request
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
+from recsys.rules.list_variants import ListVariants
+from recsys.rules.placement_registry import PlacementRegistry
 from serving.problems import NotReadyError
+from serving.runtime.bundle_loader import BundleLoader
 from serving.runtime.clock import Clock
 from serving.runtime.memory import release_freed_memory
 from serving.runtime.placement_file import PlacementFile
-from serving.runtime.settings import Settings
-from serving.runtime.snapshot import Snapshot, new_caches, open_snapshot, warm_up
+from serving.runtime.settings import Settings, variable_of
+from serving.runtime.snapshot import Snapshot
 from serving.runtime.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 NO_PLACEMENTS: Mapping[str, Placement] = MappingProxyType({})
-MAX_RETRY_S = 60.0
 
 STEP_ENTRIES = 256
 """Entries of the log that are applied at once while it is followed: bounds how long requests wait."""
@@ -54,15 +55,6 @@ OpenLog = Callable[[], EventStore]
 """Returns the live log of this process."""
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A bundle that could not be opened; it is tried again, at growing intervals, because it may be repaired."""
-
-    version: str
-    wait_s: float
-    retry_at: float
-
-
 RunJob = Callable[[Callable[[], bool]], Awaitable[bool]]
 """Runs a job somewhere and returns its result."""
 
@@ -73,7 +65,7 @@ async def run_here(job: Callable[[], bool]) -> bool:
 
 
 class BundleWatcher:
-    """Keeps the current snapshot and follows `CURRENT` to newer ones.
+    """Keeps the current snapshot, with those of experiments beside it, and follows `CURRENT` to newer ones.
 
     Args:
         settings: as started.
@@ -103,21 +95,23 @@ class BundleWatcher:
         self._is_behind = self._is_broken = False
         self._clock = clock
         self._telemetry = telemetry
-        self._refusal: Refusal | None = None
+        self._loader = BundleLoader(settings, telemetry, partial(self._catch_up, limit=None))
         self._bundle_error: str | None = None
+        self._variant_error: str | None = None
         self._placement_file = PlacementFile(
             settings.placements_path, settings.experiments, is_optional=settings.placements is None
         )
         self.current: Snapshot | None = None
-        self._caught_up: Snapshot | None = None
+        self._served_book: PlacementRegistry | None = None
+        self._caught_up: dict[str, Snapshot] = {}
 
     @property
     def last_error(self) -> str | None:
-        """Why the newest bundle, or the newest file of placements, is not being served; None if both are.
+        """Why the newest bundle, one of an experiment, or the newest file of placements is not being served, or None.
 
         It names no folder of the machine: everybody may read it.
         """
-        text = "; ".join(filter(None, (self._bundle_error, self._placement_file.last_error)))
+        text = "; ".join(filter(None, (self._bundle_error, self._variant_error, self._placement_file.last_error)))
         return _PATH.sub(r"\1", text) or None
 
     def snapshot(self) -> Snapshot:
@@ -140,16 +134,20 @@ class BundleWatcher:
         Only the event loop may call it: the log is read once for all requests of one turn.
         """
         current = self.current
-        if current is None or current is self._caught_up:
-            return current
-        live = current.recommender.live
+        return current if current is not None and self.is_current(current) else None
+
+    def is_current(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot has all entries of the live log; see `snapshot_if_current`."""
+        if self._caught_up.get(snapshot.version) is snapshot:
+            return True
+        live = snapshot.recommender.live
         try:
             if live is not None and self._open_log is not None and not live.is_current(self._open_log()):
-                return None
+                return False
         except StoreError:
-            return None  # `snapshot` says what is wrong
-        self._skip_until_end_of_turn(current)
-        return current
+            return False  # `snapshot` says what is wrong
+        self._skip_until_end_of_turn(snapshot)
+        return True
 
     def check_lists(self) -> Snapshot:
         """Return what is being served, after making one list from it.
@@ -189,11 +187,11 @@ class BundleWatcher:
         They were all read from their sockets before it, and the end of the turn is queued behind them: an entry that
         was acknowledged before a caller sent its request cannot be missed.
         """
-        self._caught_up = snapshot
+        self._caught_up[snapshot.version] = snapshot
         asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        self._caught_up = None
+        self._caught_up.clear()
 
     def _catch_up(self, snapshot: Snapshot, limit: int | None = REQUEST_ENTRIES) -> bool:
         """Read the new entries of the log; if it cannot be read, the entries known so far are still used.
@@ -215,7 +213,8 @@ class BundleWatcher:
             if not self._is_behind:
                 logger.exception("the live log cannot be read, lists are made without its newest entries: %s", error)
             self._is_behind = True
-        self._telemetry.set_aside(live.n_set_aside)
+        if snapshot.assigned_by is None:
+            self._telemetry.set_aside(live.n_set_aside)
         return not is_complete
 
     def catalog_schema(self) -> Mapping[str, pl.DataType] | None:
@@ -255,8 +254,8 @@ class BundleWatcher:
         while True:
             is_behind = False
             try:
-                if self.current is not None:
-                    is_behind = await self._run_job(partial(self._catch_up, self.current, STEP_ENTRIES))
+                for snapshot in () if self.current is None else self.current.served:
+                    is_behind |= await self._run_job(partial(self._catch_up, snapshot, STEP_ENTRIES))
             except Exception as error:
                 logger.exception("the live log could not be followed: %s", error)
             await asyncio.sleep(0 if is_behind else FOLLOW_S)
@@ -264,47 +263,90 @@ class BundleWatcher:
     async def _settle(self) -> None:
         """Compute the content of changed items in a thread, so that requests are answered meanwhile."""
         while True:
-            live = None if self.current is None else self.current.recommender.live
-            if live is not None and not live.is_settled:
+            for snapshot in () if self.current is None else self.current.served:
+                live = snapshot.recommender.live
                 try:
-                    await asyncio.to_thread(live.settle)
+                    if live is not None and not live.is_settled:
+                        await asyncio.to_thread(live.settle)
                 except Exception as error:
                     logger.exception("the content of changed items could not be computed: %s", error)
             await asyncio.sleep(SETTLE_S)
 
     def refresh(self) -> None:
-        """Serve what is new: the bundle that `CURRENT` names, and the file of placements."""
-        if self.current is None and self._placement_file.poll(None):
-            self._refusal = None  # the file may have been the reason for the refusal
+        """Serve what is new: the bundle that `CURRENT` names, the file of placements, bundles of experiments."""
+        if self.current is None and self._placement_file.poll():
+            self._loader.forget()  # the file may have been the reason for a refusal
         self._refresh_bundle()
         current = self.current
-        if current is None or not self._placement_file.poll(current.recommender.current.items_table.schema):
+        if current is None:
             return
-        recommender = replace(current.recommender, book=self._placement_file.book)
-        cache, personal = new_caches(self._settings, recommender.live)
-        self.current = replace(current, recommender=recommender, cache=cache, personal=personal)
+        if self._placement_file.poll([each.recommender.current.items_table.schema for each in current.served]):
+            self._loader.forget()
+        self._refresh_others(current)
 
     def _refresh_bundle(self) -> None:
         """Open, warm and serve the bundle that `CURRENT` names, unless it is already served or was just refused."""
         version, problem = self._wanted()
-        if version is None or (self.current and version == self.current.version):
-            self._refusal, self._bundle_error = None, problem
+        current, variants = self.current, self._variants()
+        self._loader.forget(keep={version or "", *(variants.bundles if variants else ())})
+        if version is None or (current and version == current.version):
+            self._bundle_error = problem
             return
-        if self._refusal and version == self._refusal.version and time.monotonic() < self._refusal.retry_at:
+        others = dict(current.others) if current else {}
+        snapshot = others.pop(version, None) or self._loader.open(version, self._placement_file.book)
+        if snapshot is None:
+            self._bundle_error = self._loader.reason(version)
             return
+        if current:
+            others[current.version] = current  # until it is known that no experiment needs it
+        self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
+        self._bundle_error = problem
+        self._serve(snapshot, others)
+        logger.info("bundle %s is being served", version)
+
+    def _refresh_others(self, current: Snapshot) -> None:
+        """Serve the bundles that variants of running experiments name beside the current one, and no others."""
+        variants = self._variants()
+        wanted = variants.bundles if variants else frozenset[str]()
+        others = {version: each for version, each in current.others.items() if version in wanted}
+        for version in sorted(wanted - {current.version, *others}):
+            opened = self._loader.open(version, self._placement_file.book)
+            if opened is not None:
+                others[version] = opened
+                logger.info("bundle %s is being served for variants of experiments", version)
+        if others.keys() != current.others.keys() or self._placement_file.book is not self._served_book:
+            self._serve(current, others)
+        refused = (self._loader.reason(version) for version in sorted(wanted - {current.version, *others}))
+        problems = [*(f"{reason}; its experiment waits for it" for reason in refused), self._excess(), self._pin()]
+        self._variant_error = "; ".join(filter(None, problems)) or None
+
+    def _variants(self) -> ListVariants | None:
+        """The lists of experiments, without those that would need more bundles than may be served."""
+        variants = self._placement_file.book.variants
+        return None if variants is None else variants.within(self._settings.max_variant_bundles)
+
+    def _excess(self) -> str | None:
+        """Why experiments are not served, None if no other reason than their bundles keeps them."""
+        every, served = self._placement_file.book.variants, self._variants()
+        if every is None or served is None or every is served:
+            return None
+        waiting = ", ".join(each.definition.name for each in every.bundled if each not in served.bundled)
+        return (
+            f"experiments {waiting} are not served: all running ones name {len(every.bundles)} bundles, and"
+            f" {variable_of('max_variant_bundles')} is {self._settings.max_variant_bundles}"
+        )
+
+    def _pin(self) -> str | None:
+        """Keep the bundles of running experiments from clean-up; return why that is not possible."""
+        variants = self._placement_file.book.variants
+        if variants is None:
+            return None
         try:
-            snapshot = open_snapshot(self._settings, version)
-            gc.freeze()  # a long log causes many collections, which would traverse the whole bundle
-            self._catch_up(snapshot, None)  # before it is served: the first read may take long
-            if snapshot.recommender.live is not None:
-                snapshot.recommender.live.settle()
-            book = self._placement_file.book
-            book.check(snapshot.recommender.current.items_table.schema)
-            snapshot = replace(snapshot, recommender=replace(snapshot.recommender, book=book))
-            warm_up(snapshot.recommender)
-            self._serve(snapshot, problem)
-        except Exception as error:  # no fault of a new bundle may stop the old one
-            self._refuse(version, error)
+            if set(pinned(self._settings.models)) != variants.bundles:
+                pin(self._settings.models, variants.bundles)
+        except (BundleError, OSError) as error:
+            return f"the bundles of experiments cannot be kept from clean-up: {error}"
+        return None
 
     def _wanted(self) -> tuple[str | None, str | None]:
         """Return the version that `CURRENT` names, and why it names none that can be read.
@@ -321,27 +363,17 @@ class BundleWatcher:
             known = versions(self._settings.models)
             return self.current.version if self.current else (known[-1] if known else None), str(error)
 
-    def _serve(self, snapshot: Snapshot, problem: str | None) -> None:
-        self._clock.start(snapshot.recommender.data_end, activated_at(self._settings))
-        self._refusal, self._bundle_error = None, problem
-        self.current = snapshot
+    def _serve(self, current: Snapshot, others: Mapping[str, Snapshot]) -> None:
+        """Serve bundles with the newest lists, without the experiments that wait for a bundle."""
+        book, variants = self._placement_file.book, self._variants()
+        self._served_book = book
+        if variants is not None:
+            served = variants.served_by({current.version, *others})
+            book = book if served is book.variants else replace(book, variants=served)
+        beside = {version: each.with_book(self._settings, book) for version, each in others.items()}
+        self.current = current.with_book(self._settings, book).beside(beside)
         gc.freeze()  # else a full collection traverses the whole bundle and delays all requests
         release_freed_memory()
-        self._telemetry.opened("served")
-        logger.info("bundle %s is being served", snapshot.version)
-
-    def _refuse(self, version: str, error: Exception) -> None:
-        known = isinstance(error, RecsysError)
-        wait_s = self._settings.poll_seconds
-        if self._refusal and self._refusal.version == version:
-            wait_s = min(2 * self._refusal.wait_s, MAX_RETRY_S)
-        self._refusal = Refusal(version, wait_s, time.monotonic() + wait_s)
-        reason = (
-            str(error) if known else f"{type(error).__name__} while it was opened; the server's log has the traceback"
-        )
-        self._bundle_error = f"bundle {version} is refused: {reason}"
-        self._telemetry.opened("refused")
-        logger.error("%s", self._bundle_error, exc_info=None if known else error)
 
 
 def activated_at(settings: Settings) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -49,11 +49,11 @@ class PlacementFile:
         self.version, self.book = self._read()
         self.last_error: str | None = None
 
-    def poll(self, schema: Mapping[str, pl.DataType] | None) -> bool:
+    def poll(self, schemas: Sequence[Mapping[str, pl.DataType]] = ()) -> bool:
         """Read a newer version of the file, if there is one, and serve it if it is good.
 
         Args:
-            schema: columns of the catalog, to check the filters; None to check them later.
+            schemas: columns of the catalog of each bundle, to check the filters; none to check them later.
 
         Returns:
             Whether `book` has changed.
@@ -63,7 +63,7 @@ class PlacementFile:
             return False
         self._seen = signature
         try:
-            self.version, self.book = self._read(schema)
+            (self.version, self.book), *_ = [self._read(schema) for schema in schemas or (None,)]
         except ConfigError as error:
             self.last_error = f"the newest placements are refused, the earlier ones are still served: {error}"
             logger.error("%s", self.last_error)

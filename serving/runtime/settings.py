@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recsys.bundles.registry import LIVE_LOG, PLACEMENTS_FILE
+from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 
@@ -42,6 +43,13 @@ class Settings(BaseSettings):
         None,
         description="TOML file of the shop's experiments, read again after each change of it or of its states; no"
         " experiments if not given.",
+    )
+    max_variant_bundles: int = Field(
+        MAX_VARIANT_BUNDLES,
+        ge=0,
+        le=16,
+        description="Bundles that the variants of all running experiments may name together; each takes as much memory"
+        " as the current one.",
     )
     plan: Path | None = Field(
         None, description="File `plan.json` of a push plan, which lines of `POST /v1/batch` may then ask for."

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
 from threadpoolctl import threadpool_limits
 
+from recsys.bundles.bundle import read_manifest
 from recsys.core.schema import ITEMS
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender, SampleIds
+from recsys.rules.placement_registry import PlacementRegistry
 from serving.runtime.answer_cache import AnswerCache
 from serving.runtime.settings import Settings
 
 WARM_UP_ROUNDS: Final = 3
+NO_OTHERS: Final[Mapping[str, Snapshot]] = MappingProxyType({})
 
 
 class ExampleCalls:
@@ -51,6 +56,9 @@ class Snapshot:
         examples: calls that work with it.
         log_seq: number of the last entry of the live log that a request can count on; None without a log.
         item_fields: columns of items that lists may return.
+        others: of the current bundle, by version those that are served beside it for variants of experiments.
+        assigned_by: of such another bundle, the live view of the current one, which decides who is in which variant;
+            None for the current bundle.
     """
 
     version: str
@@ -60,6 +68,37 @@ class Snapshot:
     examples: ExampleCalls
     log_seq: int | None = None
     item_fields: tuple[str, ...] = field(default=tuple(ITEMS))
+    others: Mapping[str, Snapshot] = field(default_factory=lambda: NO_OTHERS, repr=False)
+    assigned_by: LiveView | None = field(default=None, repr=False)
+
+    @property
+    def users(self) -> LiveView | None:
+        """The live view that knows who is who and who has opted out, the same for all bundles; None without a log."""
+        return self.recommender.live if self.assigned_by is None else self.assigned_by
+
+    @property
+    def served(self) -> Iterator[Snapshot]:
+        """This bundle and the others."""
+        yield self
+        yield from self.others.values()
+
+    def answers(self, bundle: str) -> bool:
+        """Return whether this is the bundle that a variant names, "" for the current one."""
+        return bundle == self.version or (not bundle and self.assigned_by is None)
+
+    def beside(self, others: Mapping[str, Snapshot]) -> Snapshot:
+        """Return this snapshot as the current one, with others beside it."""
+        users = self.recommender.live
+        beside = {version: replace(each, others=NO_OTHERS, assigned_by=users) for version, each in others.items()}
+        return replace(self, others=MappingProxyType(beside), assigned_by=None)
+
+    def with_book(self, settings: Settings, book: PlacementRegistry) -> Snapshot:
+        """Return the snapshot with other lists, and with empty caches if they are not the same."""
+        if self.recommender.book is book:
+            return self
+        recommender = replace(self.recommender, book=book)
+        cache, personal = new_caches(settings, recommender.live)
+        return replace(self, recommender=recommender, cache=cache, personal=personal)
 
     def with_log_seq(self) -> Snapshot:
         """Return the snapshot with the number of the last entry of the log that its view has by now."""
@@ -73,7 +112,9 @@ def open_snapshot(settings: Settings, version: str) -> Snapshot:
     Raises:
         BundleError: the bundle is missing, altered or of another schema version.
     """
-    recommender = Recommender.of_bundle(settings.models / version)
+    folder = settings.models / version
+    read_manifest(folder)  # a folder without one would be taken for a folder of bundles
+    recommender = Recommender.of_bundle(folder)
     limit_threads(settings)
     live = LiveView(recommender.engine, in_background=True)
     recommender = replace(recommender, live=live)

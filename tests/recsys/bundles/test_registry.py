@@ -12,11 +12,14 @@ from recsys.bundles.registry import (
     CURRENT,
     LIVE_LOG,
     LOCK,
+    PINNED,
     PREVIOUS,
     activate,
     current_version,
     live_log_beside,
     locked,
+    pin,
+    pinned,
     previous_version,
     prune,
     rollback,
@@ -134,6 +137,29 @@ def test_prune_keeps_the_latest_the_current_and_the_previous(
     assert prune(tmp_path, keep) == removed
     assert versions(tmp_path) == tuple(name for name in "abcde" if name not in removed)
     assert not list(tmp_path.glob(f"{PARTIAL}*"))
+
+
+def test_prune_keeps_what_running_experiments_need(tmp_path: Path) -> None:
+    _folders(tmp_path, *"abcde")
+    assert pinned(tmp_path) == ()
+    pin(tmp_path, ["b", "d", "b", "gone"])
+    assert pinned(tmp_path) == ("b", "d", "gone")
+    assert prune(tmp_path, 1) == ("a", "c")
+    pin(tmp_path, [])
+    assert not (tmp_path / PINNED).exists()
+    assert prune(tmp_path, 1) == ("b", "d")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_nothing_is_pruned_while_it_is_not_known_what_is_needed(tmp_path: Path, content: bytes | None) -> None:
+    _folders(tmp_path, *"abc")
+    if content is None:
+        (tmp_path / PINNED).mkdir()
+    else:
+        (tmp_path / PINNED).write_bytes(content)
+    with pytest.raises(BundleError, match="PINNED cannot be read"):
+        prune(tmp_path, 1)
+    assert versions(tmp_path) == ("a", "b", "c")
 
 
 def test_sweep_removes_incomplete_bundles_alone(tmp_path: Path) -> None:

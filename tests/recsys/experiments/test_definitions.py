@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from recsys.core.errors import ConfigError
-from recsys.experiments.definitions import Guardrail, parse_experiments
+from recsys.experiments.assignment import RunningExperiment
+from recsys.experiments.definitions import Guardrail, PermanentHoldout, parse_experiments
 from tests.recsys.experiments.files import EXPERIMENTS, definition
 
 
@@ -26,6 +28,16 @@ def test_a_file_is_read_with_its_defaults() -> None:
     assert tail.variant("less") is None
 
 
+def test_variants_name_bundles() -> None:
+    found = definition(variants={"control": {"bundle": "v1"}, "b": {"bundle": "v2", "weight": 2}, "c": {}})
+    assert [each.bundle for each in found.variants] == ["v1", "v2", ""]
+    assert found.bundles == {"v1", "v2"}
+    assert definition().bundles == frozenset()
+    running = RunningExperiment(found, 1.0, PermanentHoldout())
+    assert running.bundles == {"v1", "v2"}
+    assert replace(running, retired=("b",)).bundles == {"v1"}
+
+
 def test_the_control_comes_first_wherever_it_is_written() -> None:
     found = definition(variants={"b": {"placements": {"for_you": {"limit": 3}}}, "control": {}})
     assert [each.name for each in found.variants] == ["control", "b"]
@@ -38,6 +50,7 @@ def test_the_control_comes_first_wherever_it_is_written() -> None:
         {"variants": {"control": {"weight": 2}, "mixed": {"placements": {"for_you": {"diversity": 0.3}}}}},
         {"variants": {"control": {}, "mixed": {"placements": {"for_you": {"diversity": 0.4}}}}},
         {"variants": {"control": {}, "other": {"placements": {"for_you": {"diversity": 0.3}}}}},
+        {"variants": {"control": {}, "mixed": {"placements": {"for_you": {"diversity": 0.3}}, "bundle": "v1"}}},
     ],
 )
 def test_the_digest_changes_with_who_sees_what(changes: dict[str, Any]) -> None:
@@ -97,6 +110,16 @@ def test_names_of_any_language_are_accepted(name: str) -> None:
         ({"variants": {"control": {}, "b": {"placements": {"for_you": 3}}}}, "placements.for_you' is 3"),
         ({"variants": 3}, "'experiments.calm.variants' is 3, expected a table"),
         ({"guardrails": [{"metric": "ctr", "margin": 0}]}, "margin"),
+        (
+            {"variants": {"control": {}, "b": {"bundle": ""}}},
+            "'experiments.calm.variants.b.bundle' is '', expected the",
+        ),
+        ({"variants": {"control": {}, "b": {"bundle": "../x"}}}, "b.bundle' is '../x', expected the name of a bundle"),
+        ({"variants": {"control": {"bundle": 3}, "b": {}}}, "control.bundle' is 3, expected the name of a bundle"),
+        (
+            {"promote_winner": True, "variants": {"control": {}, "b": {"bundle": "v1"}}},
+            "'experiments.calm.promote_winner' is True, expected false: a bundle becomes the current one with",
+        ),
     ],
 )
 def test_faults_are_named(changes: dict[str, Any], message: str) -> None:

@@ -67,10 +67,10 @@ def test_a_refused_change_leaves_the_file(tmp_path: Path) -> None:
     change_state(path, start("calm", AT))
     before = state_path(path).read_bytes()
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise ConfigError("no")
 
-    for change, check in ((ramp("calm", AT, 0.05), lambda _: None), (ramp("calm", AT, 0.5), refuse)):
+    for change, check in ((ramp("calm", AT, 0.05), lambda *_: None), (ramp("calm", AT, 0.5), refuse)):
         with pytest.raises(ConfigError):
             change_state(path, change, check)
     assert state_path(path).read_bytes() == before

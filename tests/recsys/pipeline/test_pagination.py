@@ -28,6 +28,7 @@ from recsys.pipeline.pagination import (
     page_state,
     read_token,
     start_token,
+    token_version,
     write_token,
 )
 from recsys.pipeline.recommend import RankedResult
@@ -325,6 +326,16 @@ def test_any_bytes_are_refused(shop_engine: Engine, content: bytes, seal: bytes)
     for raw in (content, seal + content, SEAL.digest(content) + content, SEAL.digest(zlib.compress(content)) + content):
         with pytest.raises(RequestError, match="page_token"):
             read_token(urlsafe_b64encode(raw).decode(), recommender, SEAL)
+
+
+def test_a_token_names_its_bundle(shop_engine: Engine) -> None:
+    recommender = open_over(shop_engine)
+    token = sealed(HEAD, ROW)
+    assert token_version(token, SEAL) == read_token(token, recommender, SEAL).version
+    with pytest.raises(RequestError, match="is not a token of this server"):
+        token_version(f"{token}A", SEAL)
+    with pytest.raises(RequestError, match="has expired"):
+        token_version(token, replace(SEAL, now=SEAL.now + MAX_AGE_S + 1))
 
 
 def test_tokens_of_another_key_and_old_ones_are_refused(shop_engine: Engine) -> None:

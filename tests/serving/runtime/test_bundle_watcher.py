@@ -7,7 +7,6 @@ import shutil
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -88,14 +87,14 @@ def test_a_refused_bundle_is_tried_again_at_growing_intervals(
     own_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher, now = watcher_of(own_models), 0.0
-    monkeypatch.setattr("serving.runtime.bundle_watcher.time.monotonic", lambda: now)
+    monkeypatch.setattr("serving.runtime.bundle_loader.time.monotonic", lambda: now)
     tries: list[float] = []
 
     def fail(*_: object) -> None:
         tries.append(now)
         raise ValueError("of no family")
 
-    monkeypatch.setattr("serving.runtime.bundle_watcher.open_snapshot", fail)
+    monkeypatch.setattr("serving.runtime.bundle_loader.open_snapshot", fail)
     for tick in range(400):
         now = tick / 100
         watcher.refresh()
@@ -115,8 +114,8 @@ def test_a_repaired_bundle_is_served(own_models: Path) -> None:
     watcher.refresh()
     assert watcher.current is None
     manifest.write_bytes(whole)
-    assert watcher._refusal is not None
-    watcher._refusal = replace(watcher._refusal, retry_at=0.0)
+    assert watcher.last_error is not None
+    watcher._loader.forget()
     watcher.refresh()
     assert watcher.snapshot().version == version
 

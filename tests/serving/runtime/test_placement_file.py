@@ -118,8 +118,8 @@ def test_a_file_is_only_read_when_it_changes(tmp_path: Path, monkeypatch: pytest
     _write(path, GOOD.format(limit=3))
     follower = PlacementFile(path)
     monkeypatch.setattr("serving.runtime.placement_file.read_placements", lambda *_: pytest.fail("it is the same"))
-    assert not follower.poll(None)
-    assert not PlacementFile(None).poll(None)
+    assert not follower.poll()
+    assert not PlacementFile(None).poll()
 
 
 def test_two_workers_continue_each_others_pages_while_events_arrive(
