@@ -13,10 +13,11 @@ from cli.options import AsJson, PlacementFile, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
 
 if TYPE_CHECKING:
+    from recsys.experiments.definitions import ExperimentDefinition
     from recsys.experiments.state import ExperimentBook
     from recsys.experiments.transitions import Transition
 
-COLUMNS: Final = ("experiment", "status", "share", "layer", "variants", "lists", "primary", "started", "winner")
+COLUMNS: Final = ("experiment", "status", "share", "layer", "variants", "changes", "primary", "started", "winner")
 HISTORY: Final = ("at", "command", "experiment", "why")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
@@ -64,11 +65,24 @@ def list_experiments(file: File, as_json: AsJson = False) -> None:
 
 def check(file: File, placements: PlacementFile = None) -> None:
     """Check the file, the states, and the lists of all variants; filters are checked by the server."""
+    from recsys.experiments.state import read_experiments
+    from recsys.planner.plan_variants import check_plans
     from recsys.rules.variant_loader import read_with_experiments
 
-    variants = read_with_experiments(placements, file).variants
-    lists = sorted({name for _, _, name in variants.variants}) if variants is not None else []
-    show_lines([f"{file} is valid: its variants change {', '.join(lists) or 'no list'}"])
+    read_with_experiments(placements, file)
+    book = read_experiments(file)
+    check_plans(book)
+    changed = sorted({what for each in book.file.experiments.values() for what in changed_by(each)})
+    show_lines([f"{file} is valid: its variants change {', '.join(changed) or 'nothing'}"])
+
+
+def changed_by(definition: ExperimentDefinition) -> list[str]:
+    """Return what the variants of an experiment change: lists, bundles and the push plan."""
+    return [
+        *sorted(definition.placements),
+        *(f"bundle {version}" for version in sorted(definition.bundles)),
+        *["push plan"] * definition.has_plans,
+    ]
 
 
 def assign(
@@ -163,11 +177,13 @@ def _apply(
     from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES, admit_bundles
     from recsys.core.timestamps import utc_text
     from recsys.experiments.state import change_state
+    from recsys.planner.plan_variants import check_plans
     from recsys.rules.variant_loader import check_lists
     from serving.runtime.settings import load_settings
 
     def check(before: ExperimentBook, after: ExperimentBook) -> None:
         check_lists(placements, after)
+        check_plans(after)
         limit = MAX_VARIANT_BUNDLES if models is None else load_settings(models=models).max_variant_bundles
         admit_bundles(models, before, after, limit)
 
@@ -181,7 +197,7 @@ def _row(book: ExperimentBook, name: str) -> tuple[object, ...]:
     definition, state = book.definition(name), book.state(name)
     gone = dict.fromkeys(state.retired, " (retired)")
     variants = ", ".join(f"{each.name}{gone.get(each.name, '')}" for each in definition.variants)
-    lists = ", ".join(sorted(definition.placements))
+    lists = ", ".join(changed_by(definition))
     settings = definition.settings
     shown = (settings.layer or None, variants, lists, settings.primary, state.started_at or None, state.winner or None)
     return (name, state.status, state.share, *shown)

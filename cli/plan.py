@@ -56,6 +56,10 @@ def plan(
     ] = True,
     placements: PlacementFile = None,
     live_log: LiveLogBeside = None,
+    experiments: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file of experiments, whose running ones may change the plan."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan each shopper's messages for the seven local days after the day of the moment."""
@@ -63,7 +67,7 @@ def plan(
     from training.planning import PlanRequest, write_plan
 
     moment = parse_moment(as_of, "--as-of") if as_of else None
-    request = PlanRequest(models, plan_file, users, data, moment, placements, live_log)
+    request = PlanRequest(models, plan_file, users, data, moment, placements, live_log, experiments)
     batch = BatchPlan(workers, shard_size, format_, resume)
     report = write_plan(request, out, batch, count_progress)
     show_json(asdict(report)) if as_json else _show(report, out)
@@ -81,4 +85,8 @@ def _show(report: PlanReport, out: Path) -> None:
         f"{out} is written by {report.model_version}, as of {moment}: {report.messages:,} messages of "
         f"{', '.join(report.lists)} for {report.shoppers:,} shoppers; {', '.join(filter(None, details))}"
     )
-    show_lines([head, *report.consent_rules])
+    variants = [
+        f"{name}: " + ", ".join(f"{variant} {n:,} shoppers with messages" for variant, n in found.items())
+        for name, found in report.variants.items()
+    ]
+    show_lines([head, *variants, *report.consent_rules])

@@ -77,12 +77,14 @@ class VariantDefinition:
         weight: its part of the experiment's shoppers, relative to the others.
         placements: changed keys by placement, as in the file of placements.
         bundle: version of the bundle that answers all calls of its shoppers; "" for the current one.
+        plan: changed settings of the push plan.
     """
 
     name: str
     weight: float
     placements: Mapping[str, Mapping[str, Any]]
     bundle: str = ""
+    plan: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,19 @@ class ExperimentDefinition:
         return frozenset(variant.bundle for variant in self.variants if variant.bundle)
 
     @property
+    def has_plans(self) -> bool:
+        """Whether a variant changes the push plan."""
+        return any(variant.plan for variant in self.variants)
+
+    @property
     def digest(self) -> str:
         """Digest of all that decides who sees what; it may not change while the experiment runs."""
         variants = [(each.name, each.weight, each.placements) for each in self.variants]
         whole: list[Any] = [self.name, self.salt, list(self.settings.part), variants]
         if self.bundles:
             whole.append([each.bundle for each in self.variants])
+        if self.has_plans:
+            whole.append({"plans": [each.plan for each in self.variants]})
         return sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def variant(self, name: str) -> VariantDefinition | None:
@@ -181,7 +190,10 @@ def holdout_definition(holdout: PermanentHoldout) -> ExperimentDefinition:
 HOLDOUT_FIELDS: Final = fields_of(PermanentHoldout)
 SETTING_FIELDS: Final = fields_of(ExperimentSettings)
 TABLES: Final = ("holdout", "layers", "experiments")
-VARIANT_KEYS: Final = ("weight", "placements", "bundle")
+VARIANT_KEYS: Final = ("weight", "placements", "bundle", "plan")
+PERMANENT_OF_PLAN: Final = ("holdout", "key")
+"""Settings of a push plan that no variant may change: the plan's own holdout is permanent."""
+
 MAX_NAME_CHARS: Final = 64
 DEFAULT_WEIGHT: Final = 1.0
 MAX_WEIGHT: Final = 1e6
@@ -255,13 +267,13 @@ def _experiment(
     if len(variants) < 2 or variants[0].name != CONTROL:
         names = [each.name for each in variants]
         faults.refuse(f"{path}.variants", names, f"{CONTROL!r} and at least one other variant")
-    elif variants[0].placements:
-        changed = dict(variants[0].placements)
-        faults.refuse(f"{path}.variants.{CONTROL}.placements", changed, "none: the control is what is served anyway")
-    if settings.promote_winner and any(each.bundle for each in variants):
-        faults.refuse(
-            f"{path}.promote_winner", True, "false: a bundle becomes the current one with `recsys models activate`"
-        )
+    else:
+        for key, changed in (("placements", variants[0].placements), ("plan", variants[0].plan)):
+            if changed:
+                expected = "none: the control is what is served anyway"
+                faults.refuse(f"{path}.variants.{CONTROL}.{key}", dict(changed), expected)
+    if settings.promote_winner and any(each.bundle or each.plan for each in variants):
+        faults.refuse(f"{path}.promote_winner", True, "false: only changes of placements can be promoted")
     salt = f"layer {salts.get(settings.layer, settings.layer)}" if settings.layer else f"experiment {name}"
     return ExperimentDefinition(name, settings, tuple(variants), salt)
 
@@ -286,7 +298,11 @@ def _variant(name: str, table: Any, path: str, faults: Faults) -> VariantDefinit
     if not isinstance(bundle, str) or ("bundle" in table and not _NAME.fullmatch(bundle)):
         faults.refuse(f"{path}.bundle", bundle, "the name of a bundle, as `recsys models list` prints it")
         bundle = ""
-    return VariantDefinition(name, float(weight), placements, bundle)
+    plan = _table(table, "plan", path, faults)
+    for key in PERMANENT_OF_PLAN:
+        if key in plan:
+            faults.refuse(f"{path}.plan.{key}", plan[key], "none: it is the same for all shoppers, set it in the plan")
+    return VariantDefinition(name, float(weight), placements, bundle, plan)
 
 
 def _check_name(name: str, path: str, faults: Faults) -> None:

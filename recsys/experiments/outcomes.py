@@ -12,7 +12,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.frames import rows_to_frame
 from recsys.core.ids import SESSION
-from recsys.core.schema import EVENTS, TIMESTAMP
+from recsys.core.schema import CLICKED, EVENTS, SENT, TIMESTAMP
 from recsys.data.orders import settle_orders
 from recsys.eventlog.identities import Identities, user_key
 from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries, rows_of
@@ -162,24 +162,27 @@ def _under_roots(rows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
 
 
 def _kept_rows(entry: LogEntry) -> Iterator[Mapping[str, Any]]:
-    is_kept = entry.entry_type == "event" and entry.body.get("event") in KEPT_EVENTS
+    is_kept = entry.entry_type == "event" and entry.body.get("event") in (*KEPT_EVENTS, CLICKED)
     return rows_of(entry) if is_kept else iter(())
 
 
 def _exposures(entry: LogEntry, experiment: str) -> Iterator[dict[str, Any]]:
-    if entry.entry_type != "impression":
-        return
-    variant = (entry.body.get("experiments") or {}).get(experiment)
-    key = user_key(*(entry.body.get(name) for name in ("user_id", "visitor_id", "session_id")))
-    if variant is not None and key is not None:
-        items = [item.get("item_id") for item in entry.body.get("items", ())]
-        yield {
-            "unit_id": key,
-            "variant": variant,
-            "timestamp": round(entry.at * 1e6),
+    """Yield a list that was shown, or a message that was sent, with a variant of the experiment."""
+    body = entry.body
+    if entry.entry_type == "impression":
+        variant = (body.get("experiments") or {}).get(experiment)
+        shown = {
             "recommendation_id": entry.key,
-            "item_ids": items,
+            "item_ids": [item.get("item_id") for item in body.get("items", ())],
         }
+    elif entry.entry_type == "event" and body.get("event") == SENT and body.get("experiment") == experiment:
+        variant = body.get("variant")
+        shown = {"recommendation_id": body.get("recommendation_id"), "item_ids": list(body.get("item_ids") or ())}
+    else:
+        return
+    key = user_key(*(body.get(name) for name in ("user_id", "visitor_id", "session_id")))
+    if variant is not None and key is not None:
+        yield {"unit_id": key, "variant": variant, "timestamp": round(entry.at * 1e6), **shown}
 
 
 def _clicks(own: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:

@@ -78,6 +78,11 @@ def promote(name: str, variant: str, at: str, why: str = "") -> Transition:
                 f"cannot promote {variant!r}: it is the bundle {chosen.bundle}; make that the current one with `recsys"
                 f" models activate {chosen.bundle}`, then stop {name!r}"
             )
+        if chosen is not None and chosen.plan:
+            raise ConfigError(
+                f"cannot promote {variant!r}: it changes the push plan; copy its settings into the file of the plan,"
+                f" then stop {name!r}"
+            )
         digest = book.definition(name).digest
         return _changed(name, "promote", at, why, state, status="promoted", ended_at=at, winner=variant, digest=digest)
 
@@ -142,7 +147,8 @@ def _check_overlap(book: ExperimentBook, name: str) -> None:
     new = book.definition(name)
     for other in (running.definition for running in book.running()):
         has_bundles = bool(new.bundles or other.bundles)
-        both = "all lists" if has_bundles else ", ".join(sorted(new.placements & other.placements))
+        lists = ["all lists"] if has_bundles else sorted(new.placements & other.placements)
+        both = ", ".join(lists + ["the push plan"] * (new.has_plans and other.has_plans))
         if other.salt != new.salt:
             if both:
                 raise ConfigError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -30,12 +31,19 @@ class LearnedPlan(msgspec.Struct, frozen=True):
         lists: names of its lists.
         model: what it has learned.
         items: ids of items that sold most in the shop that it has learned from.
+        variants: the same for variants that change the plan, by experiment and variant.
     """
 
     config: PlanConfig
     lists: tuple[str, ...]
     model: PlanModel
     items: tuple[str, ...] = ()
+    variants: Mapping[str, Mapping[str, LearnedPlan]] = {}
+
+    @property
+    def every(self) -> tuple[LearnedPlan, ...]:
+        """The plan and its variants."""
+        return (self, *(plan for plans in self.variants.values() for plan in plans.values()))
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,12 +53,29 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lists: tuple[str, ...]
     model: PlanModel
     items: tuple[str, ...] = ()
+    variants: dict[str, dict[str, _Document]] = {}
+
+    @classmethod
+    def of(cls, plan: LearnedPlan) -> Self:
+        """Return the document of a plan."""
+        variants = {name: {key: cls.of(each) for key, each in plans.items()} for name, plans in plan.variants.items()}
+        return cls(msgspec.to_builtins(plan.config), plan.lists, plan.model, plan.items, variants)  # type: ignore[arg-type]
+
+    def plan(self) -> LearnedPlan:
+        """Return the plan.
+
+        Raises:
+            ConfigError: a setting is invalid, or the lists are not those that were learned from.
+        """
+        if not len(self.lists) == len(self.model.calibration.curves) == len(self.model.rules):
+            raise ConfigError("its lists are not those that were learned from")
+        variants = {name: {key: each.plan() for key, each in plans.items()} for name, plans in self.variants.items()}
+        return LearnedPlan(parse_plan(self.config), self.lists, self.model, self.items, variants)
 
 
 def write_plan_file(path: Path, plan: LearnedPlan) -> None:
     """Write the file as a whole or not at all."""
-    document = _Document(msgspec.to_builtins(plan.config), plan.lists, plan.model, plan.items)
-    atomic_write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    atomic_write(path, msgspec.json.format(msgspec.json.encode(_Document.of(plan)), indent=1))
 
 
 def read_plan_file(path: Path) -> LearnedPlan:
@@ -60,11 +85,7 @@ def read_plan_file(path: Path) -> LearnedPlan:
         ConfigError: it cannot be read, or does not contain a plan.
     """
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=_Document)
-        n_lists = len(document.lists)
-        if not n_lists == len(document.model.calibration.curves) == len(document.model.rules):
-            raise ConfigError("its lists are not those that were learned from")
-        return LearnedPlan(parse_plan(document.config), document.lists, document.model, document.items)
+        return msgspec.json.decode(path.read_bytes(), type=_Document).plan()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): `recsys push plan --out DIR` writes it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as error:
@@ -85,7 +106,7 @@ def check_plan_fits(plan: LearnedPlan, recommender: Recommender) -> None:
     """
     faults = Faults()
     for_users = [name for name, placement in recommender.placements.items() if placement.anchor == "user"]
-    for position, name in enumerate(plan.lists):
+    for position, name in enumerate(dict.fromkeys(name for each in plan.every for name in each.lists)):
         if name not in for_users:
             faults.unknown_name(f"lists[{position}]", name, for_users, "list for a user")
     n_known = sum(recommender.engine.items.row(item_id) != UNKNOWN for item_id in plan.items)
@@ -95,7 +116,8 @@ def check_plan_fits(plan: LearnedPlan, recommender: Recommender) -> None:
             f"the best sellers of the shop of {recommender.version}, which has {n_known} of these {len(plan.items)}"
         )
         faults.refuse("items", f"{shown}, …", expected)
-    check_channels(recommender.engine, plan.config, faults)
+    for each in plan.every:
+        check_channels(recommender.engine, each.config, faults)
     try:
         faults.check()
     except ConfigError as error:

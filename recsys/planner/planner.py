@@ -50,6 +50,8 @@ PLAN_COLUMNS: Final[Mapping[str, pl.DataType]] = MappingProxyType(
         "recommendation_id": pl.String(),
         "is_holdout": pl.Boolean(),
         "send_time_propensity": pl.Float64(),
+        "experiment": pl.String(),
+        "variant": pl.String(),
     }
 )
 """Columns of a plan, one row per message."""
@@ -86,6 +88,7 @@ class Planner:
         as_of: the moment, seconds since 1970.
         log: what happened to earlier messages.
         searches: keeps decoded vectors from one call to the next.
+        experiment, variant: that the shoppers are in; None for none.
     """
 
     recommender: Recommender
@@ -95,6 +98,8 @@ class Planner:
     as_of: int
     log: MessageLog = field(default_factory=no_messages)
     searches: Searches = field(default_factory=dict, repr=False)
+    experiment: str | None = None
+    variant: str | None = None
 
     def plan(self, user_ids: Sequence[str]) -> pl.DataFrame:
         """Return the messages of some shoppers, `PLAN_COLUMNS`, in the order of the shoppers, the best first.
@@ -255,6 +260,8 @@ class Planner:
             ],
             "is_holdout": held_out[chosen.user],
             "send_time_propensity": times.propensity,
+            "experiment": [self.experiment] * len(users),
+            "variant": [self.variant] * len(users),
         }
         return pl.DataFrame(
             [

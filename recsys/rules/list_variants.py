@@ -23,6 +23,7 @@ class ListVariants:
         originals: by placement that a winner has changed, its definition without the winners.
         holdout: shoppers who get the originals.
         bundled: experiments whose variants name bundles, in the order of the file; they are about all lists.
+        planned: experiments whose variants change the push plan; see `recsys.planner.plan_variants`.
     """
 
     running: Mapping[str, tuple[RunningExperiment, ...]]
@@ -30,6 +31,7 @@ class ListVariants:
     originals: Mapping[str, Placement]
     holdout: PermanentHoldout
     bundled: tuple[RunningExperiment, ...] = ()
+    planned: tuple[RunningExperiment, ...] = ()
 
     @property
     def bundles(self) -> frozenset[str]:

@@ -91,6 +91,7 @@ def registry_of(document: Mapping[str, Any], book: ExperimentBook) -> PlacementR
         MappingProxyType({name: original.placements[name] for name in served}),
         book.file.holdout,
         tuple(each for each in running if each.definition.bundles),
+        tuple(each for each in running if each.definition.has_plans),
     )
     return PlacementRegistry(MappingProxyType({**original.placements, **served}), original.pages, lists)
 

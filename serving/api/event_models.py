@@ -84,6 +84,8 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
         item_ids: the items of a message that was sent.
         item_id: the item that was clicked.
         propensity: probability of the hour at which it was sent.
+        experiment: as in the plan: the message is an exposure to it.
+        variant: as in the plan.
         event_id: identifies the event if it is sent again.
         received_at: time at which the shop received the event.
     """
@@ -98,6 +100,8 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
     item_ids: list[Id] | None = None
     item_id: Id | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    experiment: Id | None = None
+    variant: Id | None = None
     event_id: Id | None = None
     received_at: Timestamp | None = None
 

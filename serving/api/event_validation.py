@@ -282,6 +282,8 @@ MESSAGE_CHECKS: Final[dict[str, Check]] = {
     **{name: _wrong_message_text if dtype == pl.String() else _valid for name, dtype in MESSAGES.items()},
     "item_ids": _wrong_items,
     "propensity": _wrong_propensity,
+    "experiment": _wrong_message_text,
+    "variant": _wrong_message_text,
 }
 """The same for the events of messages."""
 

@@ -17,6 +17,7 @@ from recsys.core.timestamps import from_micros, utc_text
 from recsys.experiments.assignment import planned_shares
 from recsys.experiments.state import ExperimentBook, Status, change_states, read_experiments
 from recsys.experiments.transitions import START_SHARE, Transition, promote, ramp, retire, start, stop
+from recsys.planner.plan_variants import check_plans
 from recsys.rules.variant_loader import check_lists
 from serving.api.changes import note_of
 from serving.http.body import Body
@@ -65,12 +66,14 @@ class VariantInfo(msgspec.Struct, frozen=True):
         share: its part of the experiment's shoppers; 0 once it is retired.
         placements: changed keys by placement.
         bundle: the bundle that answers its shoppers, null for the current one.
+        plan: changed settings of the push plan.
     """
 
     variant: str
     share: float
     placements: dict[str, Any]
     bundle: str | None
+    plan: dict[str, Any]
 
 
 class ExperimentInfo(msgspec.Struct, frozen=True):
@@ -167,6 +170,7 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
 def _check(settings: Settings, before: ExperimentBook, after: ExperimentBook) -> None:
     """Refuse what cannot be served."""
     check_lists(settings.placements_file, after)
+    check_plans(after)
     admit_bundles(settings.models, before, after, settings.max_variant_bundles)
 
 
@@ -208,6 +212,7 @@ def _info(book: ExperimentBook, name: str) -> ExperimentInfo:
             shares.get(each.name, 0.0),
             {key: dict(changes) for key, changes in each.placements.items()},
             each.bundle or None,
+            dict(each.plan),
         )
         for each in definition.variants
     )

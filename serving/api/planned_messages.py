@@ -36,6 +36,8 @@ class PlannedMessage(msgspec.Struct, frozen=True):
         recommendation_id: send it with later events, for attribution.
         is_holdout: true: do not send it.
         send_time_propensity: probability of the hour.
+        experiment: that the shopper is in with the plan, null for none; send it with `message_sent`.
+        variant: of the shopper in it, null for none; send it with `message_sent`.
     """
 
     user_id: str
@@ -52,6 +54,8 @@ class PlannedMessage(msgspec.Struct, frozen=True):
     recommendation_id: str
     is_holdout: bool
     send_time_propensity: float
+    experiment: str | None
+    variant: str | None
 
 
 def is_plan(snapshot: Snapshot, body: ListRequest) -> bool:
@@ -64,7 +68,7 @@ def messages_response(app_context: AppContext, snapshot: Snapshot, body: ListReq
 
     Raises:
         InvalidRequestError: there is no user, or a field that a plan does not have.
-        RequestError: the server has no plan.
+        RequestError: the server has no plan, or none for the user's variant.
     """
     faults = [] if body.user_id else [FieldError("user_id", "user_id is missing: a push plan is for a user")]
     faults += [
@@ -75,7 +79,7 @@ def messages_response(app_context: AppContext, snapshot: Snapshot, body: ListReq
     if faults or body.user_id is None:
         raise InvalidRequestError(faults)
     as_of = as_of_or_now(app_context, body.as_of)
-    planner = app_context.plans.planner(snapshot, as_of)
+    planner = app_context.plans.planner(snapshot, as_of, body.user_id)
     recommender = snapshot.recommender
     user_ids = [body.user_id] if may_be_planned(recommender.engine, recommender.live, body.user_id) else []
     return encode([PlannedMessage(**row) for row in planner.plan(user_ids).to_dicts()])

@@ -16,6 +16,7 @@ from recsys.eventlog.store import READ_BATCH, EventStore, is_message, row_of_mes
 from recsys.planner.audience import channel_consents, plannable_users
 from recsys.planner.message_log import MessageLog
 from recsys.planner.plan_file import LearnedPlan, check_plan_fits, read_plan_file
+from recsys.planner.plan_variants import planners
 from recsys.planner.planner import Planner
 from serving.runtime.snapshot import Snapshot
 
@@ -63,11 +64,11 @@ class Plans:
         self._checked = (snapshot.version, fault)
         return fault
 
-    def planner(self, snapshot: Snapshot, as_of: int) -> Planner:
-        """Return the plan at a moment, with all messages that the live log has by now.
+    def planner(self, snapshot: Snapshot, as_of: int, user_id: str) -> Planner:
+        """Return the plan of a user's variant at a moment, with all messages that the live log has by now.
 
         Raises:
-            RequestError: the server has no plan, or one that does not fit the bundle.
+            RequestError: the server has no plan, one that does not fit the bundle, or none for the variant.
             StoreError: the live log cannot be read.
         """
         if self.plan is None:
@@ -75,7 +76,12 @@ class Plans:
         if fault := self.check(snapshot):
             raise RequestError("placement", fault)
         self._catch_up()
-        return Planner(snapshot.recommender, self.plan.config, self.plan.lists, self.plan.model, as_of, self._log)
+        recommender = snapshot.recommender
+        running = () if recommender.book.variants is None else recommender.book.variants.planned
+        try:
+            return planners(recommender, self.plan, running, as_of, self._log).of(user_id)
+        except ConfigError as error:
+            raise RequestError("placement", str(error)) from None
 
     def _catch_up(self) -> None:
         """Read the new events of messages; the first time, of the whole log."""

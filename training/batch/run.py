@@ -60,6 +60,7 @@ class ShardCounts(msgspec.Struct, frozen=True):
         erased: users who were erased; they have no list.
         messages: messages of a push plan.
         held_out: users of the holdout who would have had some.
+        variants: users with messages to be sent, by experiment and variant.
     """
 
     shard: int
@@ -69,6 +70,7 @@ class ShardCounts(msgspec.Struct, frozen=True):
     erased: int
     messages: int = 0
     held_out: int = 0
+    variants: dict[str, dict[str, int]] = {}
 
 
 class Run:

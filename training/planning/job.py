@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from recsys.bundles.registry import live_log_beside
-from recsys.core.config.toml_reader import Faults
+from recsys.core.config.toml_reader import Faults, read_toml
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.timestamps import to_seconds
+from recsys.experiments.assignment import RunningExperiment
+from recsys.experiments.state import read_experiments
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.audience import ChannelConsent, channel_consents, check_channels, plannable_users
 from recsys.planner.config import PlanConfig, chosen_lists, read_plan
-from recsys.planner.past_weeks import PlanModel, fit_plan
+from recsys.planner.past_weeks import fit_plan
 from recsys.planner.plan_file import LearnedPlan, best_sellers, read_plan_file, write_plan_file
+from recsys.planner.plan_variants import PlanKey, variant_plans
 from training.batch.formats import format_of
 from training.batch.ids import read_ids
 from training.batch.job import (
@@ -29,7 +32,7 @@ from training.batch.job import (
     resumed,
     write_missing,
 )
-from training.batch.run import MESSAGES, PLAN, Run, RunInputs, clear, prepared
+from training.batch.run import MESSAGES, PLAN, Run, RunInputs, ShardCounts, clear, prepared
 from training.planning.shards import PlanOptions
 
 ShowCount = Callable[[str], AbstractContextManager[OnCount]]
@@ -52,6 +55,7 @@ class PlanRequest:
         as_of: aware moment of the lists; None for that of an interrupted run, else of the latest known event.
         placements: file of placements; None for the built-in ones.
         live_log: file of the live log; None for the one in the folder of bundles, if there is one.
+        experiments: file of experiments, whose running ones may change the plan; None for none.
     """
 
     models: Path
@@ -61,6 +65,7 @@ class PlanRequest:
     as_of: datetime | None = None
     placements: Path | None = None
     live_log: Path | None = None
+    experiments: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class PlanReport:
         unrecorded_consent: channels without a column of consent in the users table.
         consent: the rule of each channel, and the consents of its shoppers.
         consent_rules: the same in words.
+        variants: shoppers with messages, those of the holdout left out, by experiment and variant.
     """
 
     model_version: str
@@ -95,6 +101,7 @@ class PlanReport:
     unrecorded_consent: tuple[str, ...]
     consent: tuple[ChannelConsent, ...]
     consent_rules: tuple[str, ...]
+    variants: dict[str, dict[str, int]]
 
 
 def write_plan(
@@ -127,12 +134,18 @@ def write_plan(
         raise ConfigError(f"{out} is a file: name a folder for the shards of the plan")
     config = PlanConfig() if request.plan is None else read_plan(request.plan)
     recommender = Recommender.open(request.models, request.placements, request.live_log)
-    lists = chosen_lists(config, recommender.placements)
+    running, plans = _variants(request)
+    every = {each: chosen_lists(each, recommender.placements) for each in (config, *plans.values())}
+    lists = every[config]
     faults = Faults()
-    check_channels(recommender.engine, config, faults)
+    for each in every:
+        check_channels(recommender.engine, each, faults)
     faults.check()
     ids = _shoppers(recommender, request)
-    settings = digest_of(repr(config), *(repr(recommender.placements[name]) for name in lists))
+    used = dict.fromkeys(name for names in every.values() for name in names)
+    settings = digest_of(
+        repr(config), *(repr(recommender.placements[name]) for name in used), *map(repr, (*running, *plans.items()))
+    )
     inputs = RunInputs(
         bundle=recommender.version,
         placement=settings,
@@ -148,16 +161,15 @@ def write_plan(
     if not batch.resumes and folder.is_dir():
         clear(folder)
     run = prepared(folder, inputs)
-    model = _learned(run, recommender, config, lists, progress)
+    learned = _learned(run, recommender, every, config, plans, progress)
     log_path = request.live_log or live_log_beside(request.models)
     options = PlanOptions(
         bundle_folder(request.models, recommender),
         request.placements,
         log_path,
         request.data,
-        config,
-        lists,
-        model,
+        learned,
+        running,
         inputs.as_of,
     )
     with progress("shoppers") as on_count:
@@ -178,6 +190,7 @@ def write_plan(
         unrecorded_consent=tuple(each.channel for each in consent if not each.is_recorded),
         consent=consent,
         consent_rules=tuple(each.sentence(config.consent) for each in consent),
+        variants=_counted(counts, plans),
     )
 
 
@@ -195,14 +208,48 @@ def _shoppers(recommender: Recommender, request: PlanRequest) -> list[str]:
     return ids
 
 
+def _variants(request: PlanRequest) -> tuple[tuple[RunningExperiment, ...], dict[PlanKey, PlanConfig]]:
+    """Return the running experiments that change the plan, and the plan of each of their variants."""
+    if request.experiments is None:
+        return (), {}
+    book = read_experiments(request.experiments)
+    running = tuple(each for each in book.running() if each.definition.has_plans)
+    plan = {} if request.plan is None else read_toml(request.plan, dict)
+    plans = {
+        (each.definition.name, name): config
+        for each in running
+        for name, config in variant_plans(plan, each.definition).items()
+    }
+    return running, plans
+
+
 def _learned(
-    run: Run, recommender: Recommender, config: PlanConfig, lists: tuple[str, ...], progress: ShowCount
-) -> PlanModel:
+    run: Run,
+    recommender: Recommender,
+    every: Mapping[PlanConfig, tuple[str, ...]],
+    config: PlanConfig,
+    plans: Mapping[PlanKey, PlanConfig],
+    progress: ShowCount,
+) -> LearnedPlan:
     """Return what an interrupted run has learned, else learn it and keep it beside the shards."""
     path = run.folder / PLAN
     if path.is_file():
-        return read_plan_file(path).model
+        return read_plan_file(path)
     with progress("past lists") as on_count:
-        model = fit_plan(recommender, config, lists, on_count)
-    write_plan_file(path, LearnedPlan(config, lists, model, best_sellers(recommender.engine)))
-    return model
+        models = {each: fit_plan(recommender, each, lists, on_count) for each, lists in every.items()}
+    variants: dict[str, dict[str, LearnedPlan]] = {}
+    for (experiment, variant), each in plans.items():
+        variants.setdefault(experiment, {})[variant] = LearnedPlan(each, every[each], models[each])
+    items = best_sellers(recommender.engine)
+    learned = LearnedPlan(config, every[config], models[config], items, variants)
+    write_plan_file(path, learned)
+    return learned
+
+
+def _counted(counts: Sequence[ShardCounts], plans: Iterable[PlanKey]) -> dict[str, dict[str, int]]:
+    """Return the shoppers with messages by experiment and variant."""
+    found: dict[str, dict[str, int]] = {}
+    for experiment, variant in plans:
+        n_shoppers = sum(each.variants.get(experiment, {}).get(variant, 0) for each in counts)
+        found.setdefault(experiment, {})[variant] = n_shoppers
+    return found

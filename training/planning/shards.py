@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from recsys.core.errors import DataError
@@ -14,12 +15,13 @@ from recsys.core.files import replacing
 from recsys.core.schema import MESSAGES
 from recsys.core.timestamps import MICROSECONDS, from_micros
 from recsys.eventlog.store import messages_table
+from recsys.experiments.assignment import RunningExperiment
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.audience import may_be_planned
-from recsys.planner.config import PlanConfig
 from recsys.planner.message_log import MessageLog
-from recsys.planner.past_weeks import PlanModel
-from recsys.planner.planner import Planner
+from recsys.planner.plan_file import LearnedPlan
+from recsys.planner.plan_variants import VariantPlanners, planners
+from recsys.planner.planner import PLAN_COLUMNS
 from training.batch.run import ShardCounts
 from training.batch.shards import Shard
 
@@ -32,10 +34,10 @@ class PlanWriter:
     """Plans shards, and writes them.
 
     Attributes:
-        planner: of all shards.
+        planners: of all shards.
     """
 
-    planner: Planner
+    planners: VariantPlanners
 
     def write(self, shard: Shard) -> ShardCounts:
         """Write the file of a shard, completely or not at all, after reading the live log.
@@ -43,10 +45,10 @@ class PlanWriter:
         Raises:
             DataError: a shopper cannot be planned; the message names the shopper.
         """
-        self.planner.recommender.catch_up()
+        self.planners.base.recommender.catch_up()
         reached = [id_ for id_ in shard.ids if not self.is_erased(id_)]
         try:
-            rows = self.planner.plan(reached)
+            rows = self._plan(reached)
         except Exception:
             self._name_failing(reached)
             raise
@@ -60,18 +62,33 @@ class PlanWriter:
             erased=len(shard.ids) - len(reached),
             messages=len(rows),
             held_out=rows.filter("is_holdout")["user_id"].n_unique(),
+            variants=_shoppers_by_variant(rows),
         )
+
+    def _plan(self, user_ids: list[str]) -> pl.DataFrame:
+        """Return the messages of some shoppers, each by the plan of the own variant, in the order of the shoppers."""
+        rows = pl.concat(
+            [
+                pl.DataFrame(schema=PLAN_COLUMNS),
+                *(planner.plan(group) for planner, group in self.planners.groups(user_ids)),
+            ]
+        )
+        if not self.planners.variants:
+            return rows
+        place = {user_id: n for n, user_id in enumerate(user_ids)}
+        order = np.argsort([place[user_id] for user_id in rows["user_id"]], kind="stable")
+        return rows[order]
 
     def is_erased(self, id_: str) -> bool:
         """Return whether a user was erased or opted out of personalization."""
-        recommender = self.planner.recommender
+        recommender = self.planners.base.recommender
         return not may_be_planned(recommender.engine, recommender.live, id_)
 
     def _name_failing(self, user_ids: list[str]) -> None:
         """Raise an error that names the shopper that a shard fails for."""
         for user_id in user_ids:
             try:
-                self.planner.plan([user_id])
+                self._plan([user_id])
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise DataError(f"no messages can be planned for user {user_id!r} ({reason})") from error
@@ -86,9 +103,8 @@ class PlanOptions:
         placements: file of placements; None for the built-in ones.
         live_log: the file to read; None for none.
         data: folder of tables with earlier messages; None for none.
-        config: the plan.
-        lists: names of its lists.
-        model: what the plan has learned.
+        plan: the plan, with what it has learned.
+        running: experiments whose variants change the plan.
         as_of: its moment, seconds since 1970.
     """
 
@@ -96,9 +112,8 @@ class PlanOptions:
     placements: Path | None
     live_log: Path | None
     data: Path | None
-    config: PlanConfig
-    lists: tuple[str, ...]
-    model: PlanModel
+    plan: LearnedPlan
+    running: tuple[RunningExperiment, ...]
     as_of: int
 
     def open(self) -> PlanWriter:
@@ -112,7 +127,7 @@ class PlanOptions:
     def writer(self, recommender: Recommender) -> PlanWriter:
         """Return a writer with an open bundle."""
         log = read_messages(recommender, self.data, self.as_of)
-        return PlanWriter(Planner(recommender, self.config, self.lists, self.model, self.as_of, log))
+        return PlanWriter(planners(recommender, self.plan, self.running, self.as_of, log))
 
 
 def read_messages(recommender: Recommender, data: Path | None, as_of: int) -> MessageLog:
@@ -133,6 +148,16 @@ def read_messages(recommender: Recommender, data: Path | None, as_of: int) -> Me
     if recommender.log is not None:
         frames.append(messages_table(recommender.log).filter(is_recent))
     return MessageLog.of(pl.concat(frames))
+
+
+def _shoppers_by_variant(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Return the number of shoppers who are to be sent messages, by experiment and variant."""
+    sent = rows.filter(~pl.col("is_holdout"), pl.col("variant").is_not_null())
+    counted = sent.group_by("experiment", "variant").agg(pl.col("user_id").n_unique())
+    found: dict[str, dict[str, int]] = {}
+    for experiment, variant, n_shoppers in counted.rows():
+        found.setdefault(experiment, {})[variant] = n_shoppers
+    return found
 
 
 def write_messages(rows: pl.DataFrame, suffix: str, path: Path) -> None:

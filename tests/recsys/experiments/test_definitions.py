@@ -51,6 +51,12 @@ def test_the_control_comes_first_wherever_it_is_written() -> None:
         {"variants": {"control": {}, "mixed": {"placements": {"for_you": {"diversity": 0.4}}}}},
         {"variants": {"control": {}, "other": {"placements": {"for_you": {"diversity": 0.3}}}}},
         {"variants": {"control": {}, "mixed": {"placements": {"for_you": {"diversity": 0.3}}, "bundle": "v1"}}},
+        {
+            "variants": {
+                "control": {},
+                "mixed": {"placements": {"for_you": {"diversity": 0.3}}, "plan": {"value": "price"}},
+            }
+        },
     ],
 )
 def test_the_digest_changes_with_who_sees_what(changes: dict[str, Any]) -> None:
@@ -117,8 +123,14 @@ def test_names_of_any_language_are_accepted(name: str) -> None:
         ({"variants": {"control": {}, "b": {"bundle": "../x"}}}, "b.bundle' is '../x', expected the name of a bundle"),
         ({"variants": {"control": {"bundle": 3}, "b": {}}}, "control.bundle' is 3, expected the name of a bundle"),
         (
+            {"variants": {"control": {"plan": {"caps": {}}}, "b": {}}},
+            "control.plan' is {'caps': {}}, expected none: the control is what is served anyway",
+        ),
+        ({"variants": {"control": {}, "b": {"plan": 3}}}, "'experiments.calm.variants.b.plan' is 3, expected a table"),
+        ({"variants": {"control": {}, "b": {"plan": {"key": "x"}}}}, "b.plan.key' is 'x', expected none: it is the"),
+        (
             {"promote_winner": True, "variants": {"control": {}, "b": {"bundle": "v1"}}},
-            "'experiments.calm.promote_winner' is True, expected false: a bundle becomes the current one with",
+            "'experiments.calm.promote_winner' is True, expected false: only changes of placements can be promoted",
         ),
     ],
 )

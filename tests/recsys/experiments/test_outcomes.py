@@ -55,6 +55,22 @@ def test_clicks_count_once_per_item_of_a_list_and_only_with_its_id(store: Sqlite
     assert (found["u"]["impressions"], found["u"]["clicks"], found["u"]["lists"]) == (2, 1, 1)
 
 
+def test_a_message_that_was_sent_is_an_exposure_and_its_clicks_count(store: SqliteStore) -> None:
+    sent = {"event": "message_sent", "user_id": "u", "item_ids": ["a", "b"], "recommendation_id": "m1"}
+    clicked = {"event": "message_clicked", "user_id": "u", "item_id": "a", "recommendation_id": "m1"}
+    found = table(
+        store,
+        LogEntry("event", None, T, T, sent | {"experiment": "calm", "variant": "more"}),
+        LogEntry("event", None, T + 1, T + 1, clicked | {"experiment": "calm", "variant": "more"}),
+        LogEntry("event", None, T, T, sent | {"user_id": "v"}),
+        LogEntry("event", None, T, T, sent | {"user_id": "w", "experiment": "other", "variant": "more"}),
+        event("purchase", "a", T + DAY, user_id="u", price=3.0, basket_id="b"),
+    )
+    assert found.keys() == {"u"}
+    assert found["u"]["variant"] == "more"
+    assert (found["u"]["impressions"], found["u"]["clicks"], found["u"]["orders"]) == (2, 1, 1)
+
+
 def test_orders_count_from_the_first_exposure_and_those_before_are_covariates(store: SqliteStore) -> None:
     found = table(
         store,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from recsys.experiments.assignment import variant_of
+from recsys.experiments.outcomes import read_experiment_log
+from recsys.experiments.state import change_state, read_experiments
+from recsys.experiments.transitions import start
 from recsys.pipeline.recommender import Recommender
 from recsys.planner.config import parse_plan
 from recsys.planner.past_weeks import fit_plan
 from recsys.planner.plan_file import LearnedPlan, write_plan_file
 from recsys.planner.planner import PLAN_COLUMNS, Planner
 from serving.api.batch import NDJSON
+from tests.recsys.experiments.files import write_experiments
 from tests.serving.conftest import Client, client_of
 from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
 
@@ -68,6 +74,41 @@ def test_sent_messages_count(shop: Client) -> None:
     (after,) = ask(shop, {"user_id": USER})
     listed = {item for message in after["messages"] for item in message["item_ids"]}
     assert not listed & set(sent["item_ids"])
+
+
+def test_the_plan_is_that_of_the_variant_and_a_sent_message_is_an_exposure(
+    shop_models: Path, tmp_path: Path, plan: tuple[LearnedPlan, Path]
+) -> None:
+    text = "[experiments.one.variants]\ncontrol = {}\none = {plan = {caps = {messages_per_week = 1}}}\n"
+    file, (learned, plain) = write_experiments(tmp_path, text), plan
+    config = replace(learned.config, caps=replace(learned.config.caps, messages_per_week=1))
+    alone = LearnedPlan(learned.config, LISTS, learned.model)
+    variants = {"one": {"control": alone, "one": LearnedPlan(config, LISTS, learned.model)}}
+    path = tmp_path / "plan.json"
+    write_plan_file(path, msgspec.structs.replace(learned, variants=variants))
+    change_state(file, start("one", AS_OF, 1.0))
+    given = {"store": tmp_path / "store.sqlite", "experiments": file}
+    with client_of(shop_models, plan=plain, **given) as client:
+        (refused,) = ask(client, {"user_id": USER})
+        assert "has nothing for variant" in json.dumps(refused["problem"])
+    with client_of(shop_models, plan=path, **given) as client:
+        found = {user: ask(client, {"user_id": user})[0]["messages"] for user in USERS_WITH_HISTORY[:12]}
+        running = read_experiments(file).as_running("one")
+        for user, messages in found.items():
+            assert {(each["experiment"], each["variant"]) for each in messages} == {("one", variant_of(running, user))}
+            assert (len(messages) == 1) == (variant_of(running, user) == "one")
+        names = ("user_id", "channel", "placement", "item_ids", "recommendation_id", "experiment", "variant")
+        sent = [
+            {"event": "message_sent", "timestamp": AS_OF} | {name: each[name] for name in names}
+            for messages in found.values()
+            for each in messages
+        ]
+        reply = client.request("POST", "/v1/events", json={"events": sent}).json()
+        assert reply["accepted"] == len(sent)
+        exposures = read_experiment_log(client.app.state.app_context.store, "one").exposures
+        assert set(exposures.select("unit_id", "variant").rows()) == {
+            (user, variant_of(running, user)) for user in found
+        }
 
 
 def test_who_opted_out_has_none(shop: Client) -> None:

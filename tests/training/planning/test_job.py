@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +13,12 @@ import pytest
 from recsys.core.errors import ConfigError, DataError
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.experiments.assignment import variant_of
+from recsys.experiments.state import change_state, read_experiments
+from recsys.experiments.transitions import ramp, start
 from recsys.planner.plan_file import read_plan_file
 from recsys.planner.planner import PLAN_COLUMNS
+from tests.recsys.experiments.files import write_experiments
 from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
 from training.batch import BatchPlan
 from training.planning import PlanRequest, write_plan
@@ -110,6 +115,56 @@ def test_messages_of_the_log_count(request_: PlanRequest, tmp_path: Path) -> Non
         store.append([LogEntry("event", "m", at, at, body)])
     write_plan(request, tmp_path / "after", BATCH)
     assert not set(read(tmp_path / "after")["item_ids"].explode()) & set(first["item_ids"])
+
+
+EXPERIMENT = """
+[experiments.more.variants]
+control = {}
+five = {plan = {caps = {messages_per_week = 5, messages_per_list = 5}, lists = "buy_again"}}
+"""
+
+
+def test_each_shopper_is_planned_by_the_own_variant(request_: PlanRequest, tmp_path: Path) -> None:
+    path = write_experiments(tmp_path, EXPERIMENT)
+    change_state(path, start("more", "2026-11-01T00:00:00Z", 0.7))
+    request = replace(request_, experiments=path)
+    report = write_plan(request, tmp_path / "out", BATCH)
+    rows = read(tmp_path / "out")
+    running = read_experiments(path).as_running("more")
+    assert rows["variant"].fill_null("").to_list() == [variant_of(running, user) for user in rows["user_id"]]
+    assert set(rows["experiment"]) == {"more", None}
+    sent = rows.filter(~pl.col("is_holdout"))
+    assert report.variants == {
+        "more": {name: sent.filter(pl.col("variant") == name)["user_id"].n_unique() for name in ("control", "five")}
+    }
+    write_plan(request_, tmp_path / "base", BATCH)
+    changed = tmp_path / "five.toml"
+    changed.write_text(
+        SETTINGS.replace('["buy_again", "for_you"]', '"buy_again"')
+        + "[caps]\nmessages_per_week = 5\nmessages_per_list = 5\n"
+    )
+    write_plan(replace(request_, plan=changed), tmp_path / "five", BATCH)
+    planned_alone = {"": read(tmp_path / "base"), "five": read(tmp_path / "five")}
+    for name, alone in ((None, ""), ("control", ""), ("five", "five")):
+        mine = rows.filter(pl.col("variant").eq_missing(name))
+        expected = planned_alone[alone].filter(pl.col("user_id").is_in(mine["user_id"].implode()))
+        assert len(mine)
+        assert mine.drop("experiment", "variant").equals(expected.drop("experiment", "variant"))
+
+
+def test_an_interrupted_plan_of_variants_goes_on_with_what_it_has_learned(
+    request_: PlanRequest, tmp_path: Path
+) -> None:
+    path = write_experiments(tmp_path, EXPERIMENT)
+    change_state(path, start("more", "2026-11-01T00:00:00Z", 0.7))
+    request, out = replace(request_, experiments=path), tmp_path / "out"
+    with pytest.raises(InterruptionError):
+        write_plan(request, out, BATCH, lambda what: stopping(what, 40))
+    assert write_plan(request, out, BATCH).kept_shards == 2
+    write_plan(request, tmp_path / "whole", BatchPlan(n_processes=2, shard_size=20))
+    assert read(out).equals(read(tmp_path / "whole"))
+    change_state(path, ramp("more", "2026-11-02T00:00:00Z", 0.9))
+    assert write_plan(request, out, BATCH).kept_shards == 0, "other shoppers are in it"
 
 
 def test_wrong_calls_are_refused(request_: PlanRequest, tmp_path: Path) -> None:
