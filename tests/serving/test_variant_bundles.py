@@ -142,6 +142,12 @@ def test_pages_orders_and_explanations_are_of_the_same_bundle(running: Client, t
         ranked = post(running, "/v1/rank", user_id=user, item_ids=list(PHONES))
         assert (ranked["model_version"], variant(ranked)) == (version, name)
         assert impressions(running)[-1]["experiments"] == {"newer": name}
+        theme = f"/recommendations/products.json?product_id={PHONES[0]}&intent=complementary&user_id={user}"
+        assert running.get(theme).status_code == 200
+        assert (impressions(running)[-1]["model_version"], impressions(running)[-1]["experiments"]) == (
+            version,
+            {"newer": name},
+        )
         explained = running.get(f"/v1/explain?user_id={user}&item_id={PHONES[0]}").json()
         request = Request("for_you", watcher(running).current.recommender.data_end, user_id=user)
         expected = Recommender.of_bundle(two.models / version).explain(request, PHONES[0])
