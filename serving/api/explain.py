@@ -8,7 +8,8 @@ import msgspec
 
 from recsys.core.errors import UnknownItemError
 from recsys.pipeline.explain import FeatureContribution, SourceRank
-from serving.api.request_models import ALL_ANCHORS, ListParameters, answering, as_of_or_now, check_placement
+from serving.api.request_models import ALL_ANCHORS, ListParameters, as_of_or_now, check_placement
+from serving.api.user_variants import answering
 from serving.http.fields import Id, Name
 from serving.http.operation import Operation
 from serving.problems import FieldError, InvalidRequestError

@@ -25,14 +25,13 @@ from serving.api.request_models import (
     PageRequest,
     RankRequest,
     ShelvesRequest,
-    answering,
     as_of_or_now,
     check_placement,
     list_request,
     returned_fields,
     shelf_request,
-    variant_for,
 )
+from serving.api.user_variants import answering, variant_for
 from serving.http.body import Body
 from serving.http.fields import Name, NoParameters, Parameters
 from serving.http.operation import Operation

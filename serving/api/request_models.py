@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from recsys.core.placements import Anchor, ListVariant
 from recsys.core.request import DEFAULT_LIMIT, Request
-from recsys.pipeline.pagination import token_version
 from recsys.pipeline.rerank_items import MAX_RERANK_ITEMS
 from recsys.pipeline.resolve import find_placement
+from serving.api.user_variants import UserIds, variant_for
 from serving.http.fields import (
     MAX_FIELDS,
     FieldNames,
@@ -33,7 +33,6 @@ from serving.http.fields import (
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import moment
 from serving.runtime.app_context import AppContext
-from serving.runtime.impressions import unit_of
 from serving.runtime.snapshot import Snapshot
 
 MAX_SEED_ITEMS: Final = 100
@@ -41,9 +40,6 @@ MAX_SHELVES: Final = 20
 MAX_CONTEXT: Final = 50
 MAX_CONTEXT_NAME: Final = 64
 ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset(get_args(Anchor))
-
-UserIds = tuple[str | None, str | None, str | None]
-"""`user_id`, `visitor_id` and `session_id` of a call."""
 
 ContextEntry = Integer | float | bool | Label
 ContextValue = ContextEntry | Annotated[list[ContextEntry], Meta(max_length=MAX_CONTEXT)] | None
@@ -304,50 +300,6 @@ def returned_fields(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]
             )
             raise InvalidRequestError([FieldError("fields", message, found)])
     return given
-
-
-def answering(
-    app_context: AppContext, snapshot: Snapshot, user_ids: UserIds, page_token: str | None = None
-) -> Snapshot:
-    """Return the bundle that answers a call, up to date with the live log.
-
-    It is that of the user's variant, for nobody in particular the current one; later pages stay with that of the first.
-
-    Args:
-        app_context: follows the live log.
-        snapshot: the current bundle, with those of experiments beside it.
-        user_ids: the user of the call.
-        page_token: of the page before, None for a first page.
-
-    Raises:
-        RequestError: the token was not written by this server.
-    """
-    if not snapshot.others:
-        return snapshot
-    if page_token is None:
-        version = bundle_for(snapshot, user_ids)
-    else:
-        version = token_version(page_token, app_context.page_seal())
-    other = snapshot.others.get(version)
-    return snapshot if other is None else app_context.watcher.up_to_date(other)
-
-
-def bundle_for(snapshot: Snapshot, user_ids: UserIds) -> str:
-    """Return the version of the bundle of a user's variant, "" for the current one."""
-    variants = snapshot.recommender.book.variants
-    return "" if variants is None else variants.bundle_of(unit_of(snapshot.users, *user_ids))
-
-
-def variant_for(snapshot: Snapshot, placement: str, user_ids: UserIds) -> ListVariant | None:
-    """Return the variant of a list that experiments give to a user.
-
-    None for nobody, for who has opted out, and on later pages of a list from before the user had another bundle.
-    """
-    variants = snapshot.recommender.book.variants
-    if variants is None:
-        return None
-    variant = variants.choose(placement, unit_of(snapshot.users, *user_ids))
-    return variant if variant is not None and snapshot.answers(variant.bundle) else None
 
 
 def limit_of(snapshot: Snapshot, placement: str, given: int | None, variant: ListVariant | None = None) -> int:

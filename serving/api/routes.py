@@ -33,12 +33,11 @@ from serving.api import (
 )
 from serving.api.request_models import (
     ListQuery,
-    answering,
     as_of_or_now,
-    bundle_for,
     check_placement,
     limit_of,
 )
+from serving.api.user_variants import answering, bundle_for
 from serving.http.fields import Id, Name, NoParameters, PageToken
 from serving.http.openapi import document
 from serving.http.operation import Operation

@@ -16,7 +16,8 @@ from recsys.core.errors import UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.fitting.engine import Engine
 from serving.api.lists import new_recommendation_id
-from serving.api.request_models import ListParameters, answering, as_of_or_now
+from serving.api.request_models import ListParameters, as_of_or_now
+from serving.api.user_variants import answering
 from serving.http.fields import MAX_EXACT_INTEGER, Id, Parameters
 from serving.http.operation import Operation
 from serving.responses import Time, encode
