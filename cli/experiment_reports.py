@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,7 @@ def register(commands: typer.Typer) -> None:
     commands.command("apply")(apply)
     commands.command("power")(power)
     commands.command("counterfactual")(counterfactual)
+    commands.command("simulate")(simulate)
 
 
 def analyze(
@@ -198,6 +200,48 @@ def counterfactual(
         if report.estimates:
             show_table(ESTIMATES, [_estimate_row(each, report.refused) for each in report.estimates])
         show_lines([report.text, report.text_zh])
+
+
+def simulate(
+    file: File,
+    name: Name,
+    store: Annotated[
+        Path, typer.Option(metavar="FILE", help="A log of made-up shoppers alone, made if it is missing.")
+    ],
+    days: Annotated[int, typer.Option(min=1, max=366, help="Days to add.")] = 7,
+    shoppers_per_day: Annotated[int, typer.Option(min=1, max=100_000, help="New shoppers per day.")] = 2000,
+    ctr: Annotated[float, typer.Option(min=0.0, max=1.0, help="Click probability of an item in the control.")] = 0.05,
+    lift: Annotated[
+        list[str] | None, typer.Option(metavar="VARIANT=LIFT", help="Relative effect of a variant, such as b=0.15.")
+    ] = None,
+) -> None:
+    """Add days of made-up shoppers to a log, to learn the analysis or to try an experiment's settings."""
+    from recsys.eventlog.sqlite import SqliteStore
+    from recsys.experiments.state import read_experiments
+    from training.simulated_experiment import simulate_days
+
+    running = read_experiments(file).as_running(name)
+    if not running.share:
+        raise ConfigError(f"{name!r} has no shoppers yet: start it with `recsys experiments start {file} {name}`")
+    rates = _rates(running.definition, ctr, lift or ())
+    with closing(SqliteStore(store)) as log:
+        n_days = simulate_days(log, running, days, shoppers_per_day, rates)
+    show_lines([f"{store} has {n_days} days of made-up shoppers, the last {days} with {running.share:.0%} in {name}"])
+
+
+def _rates(definition: ExperimentDefinition, ctr: float, lifts: Iterable[str]) -> dict[str, float]:
+    """Return the click probability of each variant."""
+    rates = dict.fromkeys((each.name for each in definition.variants), ctr)
+    for text in lifts:
+        variant, _, effect = text.rpartition("=")
+        try:
+            rates[variant] = ctr * (1 + float(effect))
+        except ValueError:
+            rates[variant] = math.nan
+        if len(rates) > len(definition.variants) or not 0 <= rates[variant] <= 1:
+            names = " or ".join(f"{each.name}=0.15" for each in definition.variants)
+            raise ConfigError(f"--lift is {text!r}: expected {names}, for click probabilities from 0 to 1")
+    return rates
 
 
 def _estimate_row(estimate: PolicyEstimate, refused: dict[str, str]) -> tuple[object, ...]:
