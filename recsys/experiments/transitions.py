@@ -146,8 +146,9 @@ def _check_overlap(book: ExperimentBook, name: str) -> None:
     """Refuse two experiments for one shopper and list."""
     new = book.definition(name)
     for other in (running.definition for running in book.running()):
-        has_bundles = bool(new.bundles or other.bundles)
-        lists = ["all lists"] if has_bundles else sorted(new.placements & other.placements)
+        lists = sorted(new.placements & other.placements)
+        if any(one.bundles and (two.bundles or two.placements) for one, two in ((new, other), (other, new))):
+            lists = ["all lists"]
         both = ", ".join(lists + ["the push plan"] * (new.has_plans and other.has_plans))
         if other.salt != new.salt:
             if both:

@@ -120,3 +120,37 @@ def test_a_variant_is_valued_before_it_serves(recsys: Run, shop_models: Path, tm
     assert "No estimate: lists of popular are not drawn at random" in refused.out
     unknown = recsys("experiments", "counterfactual", file, "calm", "plan", "--models", shop_models, "--store", store)
     assert "'calm' has no variant 'plan' that changes a list: there are calm plain" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--lift", "mixd=0.1"), "--lift is 'mixd=0.1': expected control=0.15 or mixed=0.15"),
+        (("--lift", "mixed"), "--lift is 'mixed': expected control=0.15 or mixed=0.15"),
+        (("--lift", "mixed=many"), "--lift is 'mixed=many'"),
+        (("--lift", "mixed=99"), "for click probabilities from 0 to 1"),
+        (("--lift", "mixed=nan"), "for click probabilities from 0 to 1"),
+        (("--ctr", "nan"), "Invalid value for '--ctr'"),
+    ],
+)
+def test_a_simulation_names_what_is_wrong(
+    recsys: Run, file: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    said = recsys("experiments", "simulate", file, "calm", "--store", tmp_path / "s.sqlite", *words)
+    assert said.code == 2
+    assert message in said.err
+    assert not (tmp_path / "s.sqlite").exists()
+
+
+def test_a_draft_has_no_shoppers_to_simulate(recsys: Run, tmp_path: Path) -> None:
+    draft = write_experiments(tmp_path, TEXT)
+    said = recsys("experiments", "simulate", draft, "calm", "--store", tmp_path / "s.sqlite")
+    assert (said.code, "start it with `recsys experiments start" in said.err) == (2, True)
+
+
+def test_no_log_can_say_what_another_bundle_would_earn(recsys: Run, tmp_path: Path, shop_models: Path) -> None:
+    file = write_experiments(tmp_path, '[experiments.new.variants]\ncontrol = {}\nb = {bundle = "v2"}\n')
+    store = tmp_path / "store.sqlite"
+    SqliteStore(store).close()
+    said = recsys("experiments", "counterfactual", file, "new", "b", "--store", store, "--models", shop_models)
+    assert (said.code, "only the experiment itself can measure it" in said.err) == (2, True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from recsys.bundles.registry import current_version, pinned
 from recsys.experiments.assignment import variant_of
 from recsys.experiments.state import read_experiments
 from tests.cli.conftest import Run
@@ -81,3 +83,35 @@ def test_wrong_calls(recsys: Run, file: Path) -> None:
     assert recsys("experiments", "ramp", file, "calm", "--share", 0.5).code == 2
     assert recsys("experiments", "list", file.parent / "none.toml").code == 2
     assert "nothing to undo" in recsys("experiments", "undo", file).err
+
+
+def test_variants_may_be_bundles_and_plans(recsys: Run, tmp_path: Path, shop_models: Path) -> None:
+    models = Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
+    version = current_version(models) or ""
+    file = write_experiments(
+        tmp_path,
+        f'[experiments.new.variants]\ncontrol = {{}}\nb = {{bundle = "{version}"}}\n'
+        "[experiments.five.variants]\ncontrol = {}\nb = {plan = {caps = {messages_per_week = 5}}}\n",
+    )
+    assert f"its variants change bundle {version}, push plan\n" in recsys("experiments", "check", file).out
+    refused = recsys("experiments", "start", file, "new")
+    assert refused.code == 2
+    assert "its variants name bundles; give their folder with --models" in refused.err
+    assert recsys("experiments", "start", file, "new", "--models", models).code == 0
+    assert pinned(models) == (version,)
+    promoted = recsys("experiments", "promote", file, "new", "b")
+    assert f"recsys models activate {version}" in promoted.err
+    assert recsys("experiments", "start", file, "five").code == 0
+    assert "copy its settings into the file of the plan" in recsys("experiments", "promote", file, "five", "b").err
+    changes = {each["experiment"]: each["changes"] for each in json.loads(listed(recsys, file))["experiments"]}
+    assert changes == {"new": f"bundle {version}", "five": "push plan"}
+    described = json.loads(recsys("models", "list", "--models", models, "--json").out)
+    assert [each["is"] for each in described] == ["current"]
+    write_experiments(tmp_path, "[experiments.six.variants]\ncontrol = {}\nb = {plan = {cap = {}}}\n")
+    (tmp_path / "experiments.state.json").unlink()
+    assert "do you mean 'caps'" in recsys("experiments", "check", file).err
+    assert recsys("experiments", "start", file, "six").code == 2
+
+
+def listed(recsys: Run, file: Path) -> str:
+    return recsys("experiments", "list", file, "--json").out

@@ -105,3 +105,48 @@ def test_undo_of_a_stop_is_refused_where_another_took_the_place(tmp_path: Path) 
     path = write_experiments(tmp_path, "[experiments.x]\n" + two + "[experiments.y]\n" + two)
     apply(path, start("x", AT), stop("x", AT), start("y", AT), undo(AT), undo(AT))
     assert [each.definition.name for each in read_experiments(path).running()] == ["x"]
+
+
+KINDS = {
+    "bundle": '{bundle = "v1"}',
+    "other_bundle": '{bundle = "v2"}',
+    "list": "{placements.popular = {limit = 3}}",
+    "plan": "{plan = {value = 'price'}}",
+    "other_plan": "{plan = {value = 'orders'}}",
+    "nothing": "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("bundle", "list", "all lists"),
+        ("list", "bundle", "all lists"),
+        ("bundle", "other_bundle", "all lists"),
+        ("bundle", "plan", None),
+        ("plan", "list", None),
+        ("plan", "other_plan", "the push plan"),
+        ("nothing", "bundle", None),
+    ],
+)
+def test_what_two_experiments_of_different_layers_may_change(
+    tmp_path: Path, first: str, second: str, what: str | None
+) -> None:
+    tables = (f"[experiments.{name}.variants]\ncontrol = {{}}\nb = {KINDS[name]}\n" for name in (first, second))
+    path = write_experiments(tmp_path, "".join(tables))
+    apply(path, start(first, AT))
+    if what is None:
+        apply(path, start(second, AT))
+        return
+    with pytest.raises(ConfigError, match=f"it changes {what}, as does the running '{first}' of another layer"):
+        apply(path, start(second, AT))
+
+
+def test_bundles_and_plans_are_not_promoted(tmp_path: Path) -> None:
+    tables = (f"[experiments.{name}.variants]\ncontrol = {{}}\nb = {KINDS[name]}\n" for name in ("bundle", "plan"))
+    path = write_experiments(tmp_path, "".join(tables))
+    apply(path, start("bundle", AT), start("plan", AT))
+    with pytest.raises(ConfigError, match=r"make that the current one with `recsys models activate v1`, then stop"):
+        apply(path, promote("bundle", "b", AT))
+    with pytest.raises(ConfigError, match="copy its settings into the file of the plan, then stop 'plan'"):
+        apply(path, promote("plan", "b", AT))
