@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -431,22 +434,25 @@ def test_lists_are_whole_while_bundles_are_swapped_under_load(
     stopped = threading.Event()
 
     def ask() -> None:
-        number = 0
-        while not stopped.is_set():
-            user = USERS[number % len(USERS)]
-            answer = server.get(f"/v1/users/{user}/recommendations?as_of=2024-07-01T08:00:00Z").json()
+        for user in itertools.cycle(USERS):
+            if stopped.is_set():
+                return
+            answer = (
+                server.get(f"/v1/users/{user}/recommendations?as_of=2024-07-01T08:00:00Z").raise_for_status().json()
+            )
             found.append((user, variant(answer), answer["model_version"], tuple(item_ids(answer))))
-            number += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for version in (newer, two.current, newer):
-        activate(two.models, version)
-        server.wait("/v1/models", until=lambda reply, version=version: reply.json()["serving"] == version)
-    stopped.set()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        for version in (newer, two.current, newer):
+            n_before = len(found)
+            activate(two.models, version)
+            deadline = time.monotonic() + 60
+            while version not in {each[2] for each in found[n_before:]} and time.monotonic() < deadline:
+                time.sleep(0.02)
+        stopped.set()
+    for each in asking:
+        each.result()
     assert {(name, version) for _, name, version, _ in found} <= {
         ("control", two.current),
         ("control", newer),
