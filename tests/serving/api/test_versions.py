@@ -61,4 +61,5 @@ def test_bundles_are_listed_and_activated_where_current_names_none(own_models: P
 
 def test_no_bundles(tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
-        assert client.get("/v1/models").json() == {"current": None, "serving": None, "models": []}
+        nothing = {"current": None, "serving": None, "serving_variants": [], "models": []}
+        assert client.get("/v1/models").json() == nothing
