@@ -59,7 +59,8 @@ def _show(report: SegmentReport) -> None:
     rows = [
         (
             *(each.life_cycle, each.n_users, f"{each.share:.1%}", each.n_high_value, each.n_slowing),
-            *(each.churn_probability, each.lifetime_value),
+            None if each.churn_probability is None else f"{each.churn_probability:.1%}",
+            None if each.lifetime_value is None else f"{each.lifetime_value:,.0f}",
         )
         for each in report.stages
     ]

@@ -18,7 +18,6 @@ from recsys.core.topk import is_among
 from recsys.data.dataset import DAY_S
 from recsys.models.temporal.repeat import PurchaseStats
 from recsys.models.temporal.timeofday import HOURS_A_DAY
-from recsys.moments.habits import LATEST_DUE
 from recsys.moments.registry import MOMENTS
 from recsys.reasons import related
 from recsys.reasons.context import NOTHING, ItemReasons, ReasonContext, Rows
@@ -31,8 +30,10 @@ NOTABLE_LIFT: Final = 1.005
 FEW: Final = 0.05
 """Largest share of shoppers that are few: only then an item is of a niche."""
 
-LATEST_SECOND_DUE: Final = 1.5
-"""Intervals since the only purchase of an item after which it is no longer due: the interval is that of others."""
+FEW_BASKETS: Final = 2
+LATEST_DUE: Final = (1.5, 2.0)
+"""Intervals since the last purchase after which an item is not said to be due any more: of an item that was bought in
+at most `FEW_BASKETS`, whose interval is that of others or a single one, and of one with a rhythm."""
 
 
 def reasons_for(
@@ -113,11 +114,11 @@ def _due_message(context: ReasonContext, n: int, last: int, interval: float) -> 
     """The message about an item that was bought in `n` baskets, with its values."""
     elapsed = (context.query.now - last) / DAY_S
     values: dict[str, Value] = {"n_baskets": n, "last_days_ago": context.days_since(last)}
-    if n == 1 and elapsed > LATEST_SECOND_DUE * interval:
-        return "bought_before", values
+    if elapsed > LATEST_DUE[n > FEW_BASKETS] * interval:
+        if n <= FEW_BASKETS:
+            return "bought_before", values
+        return "lapsed_favorite", values | {"interval_days": round(interval, 1)}
     values["interval_days"] = round(interval, 1)
-    if elapsed > LATEST_DUE * interval:
-        return "lapsed_favorite", values
     values["due_at"] = datetime.fromtimestamp(last + interval * DAY_S, UTC).date().isoformat()
     return "due_again" if n > 1 else "due_a_second_time", values
 

@@ -54,9 +54,12 @@ class GroupFigures:
 
 
 def by_channel(history: ShopHistory, window: Observation) -> tuple[GroupFigures, ...]:
-    """Return the figures by the channel of the events; none where no event has one."""
+    """Return the figures by the channel of the events; none where no event has one.
+
+    Events without a channel are a group if there are orders among them; clicks in messages, for one, have none.
+    """
     found = _figures(history, window, history.during(window), history.lines.lazy(), CHANNEL)
-    return found if any(group.name for group in found) else ()
+    return tuple(group for group in found if group.name or group.orders) if any(group.name for group in found) else ()
 
 
 def by_placement(history: ShopHistory, window: Observation) -> tuple[GroupFigures, ...]:

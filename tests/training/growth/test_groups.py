@@ -17,7 +17,7 @@ def test_planted_channels(tmp_path: Path) -> None:
     rows += [event(f"w{n}", "purchase", n, channel="web", price=1.0) for n in (0, 1, 8, 9)]
     rows.append(event("x", "view_item", 40))
     history = read_history(write_tables(tmp_path, rows))
-    web, app, nameless = by_channel(history, history.observed.last(28))
+    web, app = by_channel(history, history.observed.last(28))
     assert (web.name, web.people, web.buyers, web.conversion.value, web.orders, web.revenue) == (
         "web",
         10,
@@ -29,7 +29,12 @@ def test_planted_channels(tmp_path: Path) -> None:
     assert web.returned is not None
     assert web.returned.value == 0.5, "of four who bought before, two bought again"
     assert (app.name, app.arpu, app.order_value, app.returned) == ("app", 10.0, 10.0, None)
-    assert (nameless.name, nameless.people, nameless.orders) == ("", 1, 0)
+    rows.append(event("y", "purchase", 41, price=2.0))
+    history = read_history(write_tables(tmp_path / "more", rows))
+    *_, nameless = by_channel(history, history.observed.last(28))
+    assert (nameless.name, nameless.people, nameless.orders) == ("", 2, 1), (
+        "without a channel only where there are orders"
+    )
 
 
 def test_without_channels_there_are_no_groups(tmp_path: Path) -> None:
