@@ -23,6 +23,7 @@ from benchmarks.torture.attack import Arena, Outcome, rounds
 from recsys.bundles.registry import LIVE_LOG
 from recsys.core.errors import RecsysError
 from recsys.core.timestamps import parse_iso, parse_micros
+from recsys.data.collected import hits_of, payloads_of
 from recsys.data.payloads import parse_payload
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal, read_token
 from recsys.pipeline.recommender import Recommender
@@ -53,7 +54,9 @@ EVENTS: Final = (
     },
     {"type": "track", "event": "Order Completed", "properties": {"products": [{"product_id": "tea"}]}, "userId": "u"},
     {"eventType": "detail-page-view", "visitorId": "v", "productDetails": [{"product": {"id": "tea"}}]},
+    {"name": "product_viewed", "id": "e", "clientId": "v", "data": {"productVariant": {"product": {"id": "tea"}}}},
 )
+HIT: Final = "v=2&cid=9.8&_p=1&_s=2&en=purchase&ep.transaction_id=T&pr1=idtea~pr3.5~qt2"
 CSV: Final = b'event,item_id,user_id,timestamp\npurchase,"tea, green",u,2024-05-01\nview_item,cup,u,2024-05-02\n'
 JSON_LINES: Final = b"".join(json.dumps(event).encode() + b"\n" for event in EVENTS[:2])
 
@@ -69,6 +72,8 @@ def parsers(arena: Arena, seconds: float) -> Outcome:
         ("time", lambda: _or_value_error(parse_iso, changed(chosen, chosen.choice(TIMES)))),
         ("number or time", lambda: _or_value_error(parse_micros, changed(chosen, chosen.choice(TIMES)))),
         ("page token", lambda: read_token(changed(chosen, chosen.choice(tokens)), recommender, seal)),
+        ("collected", lambda: payloads_of(changed_json(chosen, {"batch": list(EVENTS)}))),
+        ("hits", lambda: hits_of(changed(chosen, HIT), changed(chosen, HIT))),
         ("payload", lambda: parse_payload(changed_json(chosen, chosen.choice(EVENTS)))),
         ("event", lambda: entries_of(changed_json(chosen, chosen.choice(EVENTS)), bounds)),
         ("CSV", lambda: _read_file(room / "events.csv", changed_bytes(chosen, CSV))),

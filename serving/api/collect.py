@@ -26,7 +26,7 @@ from serving.api.event_validation import event_id_of
 from serving.api.events import store_events
 from serving.api.identity import merge_ids
 from serving.http.caller import Caller
-from serving.http.fields import OpenQuery, is_id
+from serving.http.fields import MAX_EXACT_INTEGER, OpenQuery, is_id
 from serving.http.operation import Operation
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import encode
@@ -99,7 +99,8 @@ def _shape(payload: Any, call: CollectCall) -> Shape | None:
 
 
 def _name(payload: Any, shape: Shape | None) -> str | None:
-    return None if shape is None else event_name(payload, shape)
+    name = None if shape is None else event_name(payload, shape)
+    return None if name is None else shown(name)
 
 
 async def _merged(app_context: AppContext, caller: Caller, payload: Any, ignored: CollectResult) -> CollectResult:
@@ -124,12 +125,22 @@ async def _merged(app_context: AppContext, caller: Caller, payload: Any, ignored
 
 
 def _is_id(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and is_id(value))
+    if isinstance(value, str):
+        return is_id(value) and value.encode(errors="replace").decode() == value  # no half of a surrogate pair
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_EXACT_INTEGER
 
 
 def _fault(name: str, value: Any) -> FieldError:
-    found = shown(str(value))
+    found = shown(_text(value))
     return FieldError(name, f"{name} is {found!r}: expected an id of 1 to 256 bytes without control characters", found)
+
+
+def _text(value: Any) -> str:
+    """Return a value as text, also an integer of more digits than Python writes."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of very many digits"
 
 
 def _counted(results: list[CollectResult]) -> CollectResults:

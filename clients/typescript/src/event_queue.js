@@ -52,7 +52,10 @@ export class EventQueue {
       const events = this.take();
       this.send(events, { keepalive: true }).then(
         (results) => this.settle(events, results),
-        () => this.putBack(events),
+        () => {
+          this.putBack(events);
+          this.schedule(this.flushMs);
+        },
       );
     }
   }
@@ -98,7 +101,7 @@ export class EventQueue {
     const events = [];
     let bytes = 0;
     while (events.length < this.batchSize && this.waiting.length > 0) {
-      bytes += JSON.stringify(this.waiting[0]).length;
+      bytes += new TextEncoder().encode(JSON.stringify(this.waiting[0])).length;
       if (events.length > 0 && bytes > KEEPALIVE_BYTES) break;
       events.push(this.waiting.shift());
     }

@@ -144,6 +144,16 @@ def test_what_is_no_event_of_e_commerce_is_ignored(shop: Client, payload: Any) -
     assert stored(shop) == []
 
 
+@pytest.mark.parametrize("name", ["\ud800", "x" * 100_000, "a\nb\0", ""])
+def test_odd_names_are_ignored_or_refused(shop: Client, name: str) -> None:
+    body = json.dumps(
+        [{"name": name, "params": {}, "client_id": "v"}, {"type": "track", "event": name, "properties": {}}]
+    )
+    answer = post(shop, body)
+    assert answer["accepted"] == 0
+    assert all(len(result["event"] or "") < 300 for result in answer["results"])
+
+
 def test_a_bad_event_is_refused_and_the_others_are_kept(shop: Client) -> None:
     bad = {**SEGMENT, "messageId": "m2", "properties": {"products": [{"product_id": "tea", "price": -1}]}}
     late = {**SEGMENT, "messageId": "m3", "timestamp": "2999-01-01T00:00:00Z"}
@@ -180,6 +190,9 @@ def test_identify_merges_the_visitor_once(shop: Client) -> None:
     assert statuses(post(shop, {"type": "identify", "userId": "u", "anonymousId": "u"})) == ["ignored"]
     wrong = post(shop, {"type": "identify", "userId": "u\n", "anonymousId": ["v"]})
     assert [error["field"] for error in wrong["results"][0]["errors"]] == ["anonymousId", "userId"]
+    for odd in ("\ud800", 10**400, 1.5, True, {}, "x" * 300):
+        answer = post(shop, {"type": "identify", "userId": odd, "anonymousId": "v"})
+        assert statuses(answer) == ["rejected"], odd
     word = post(shop, {"type": "identify", "userId": "undefined", "anonymousId": "v"})
     assert statuses(word) == ["rejected"]
     assert len(stored(shop)) == 2
