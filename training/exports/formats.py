@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal
@@ -97,9 +97,8 @@ def as_items(raw: RawTable, items_format: ItemsFormat, today: date) -> tuple[Raw
             f"{raw.origins[0].name} is not a product export of {known.system}: it lacks {', '.join(missing)}"
             f" (columns found: {', '.join(raw.frame.columns)}); choose another --items-format, or export in English"
         )
-    exported = known.items_of(
-        list(zip(raw.rows.to_list(), map(_cells, raw.frame.iter_rows(named=True)), strict=True)), today
-    )
+    rows = zip(raw.rows.to_list(), _rows(raw.frame), strict=True)
+    exported = known.items_of(list(rows), today)
     numbers = pl.Series([number for number, _ in exported.items], dtype=pl.UInt32)
     table = RawTable(_frame([item for _, item in exported.items]), numbers, raw.broken, raw.origins, has_types=False)
     how = "recognized by its columns" if items_format == "auto" else "as the option says"
@@ -114,9 +113,18 @@ def _name(column: str) -> str:
     return column.strip().lower().removeprefix(PREFIX)
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    texts = ((_name(name), "" if value is None else str(value).strip()) for name, value in row.items())
-    return {name: text for name, text in texts if text}
+def _rows(frame: pl.DataFrame) -> Iterator[ExportRow]:
+    """Yield the filled cells of each row."""
+    names = [_name(name) for name in frame.columns]
+    for row in zip(*map(_texts, frame.get_columns()), strict=True):
+        yield {name: text for name, text in zip(names, row, strict=True) if text}
+
+
+def _texts(column: pl.Series) -> list[str | None]:
+    """Return cells as texts without blanks around them; lists and objects, which exports of JSON have, as Python's."""
+    if column.dtype.is_nested():
+        return [None if value is None else str(value) for value in column.to_list()]
+    return column.cast(pl.String).str.strip_chars().to_list()
 
 
 def _frame(items: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

@@ -110,6 +110,22 @@ def test_a_feed_is_read_beside_a_table(run: Run, tmp_path: Path) -> None:
     assert items["9"]["tags"] == ["a", "b"]
 
 
+def test_columns_may_have_types(run: Run, tmp_path: Path) -> None:
+    row = {
+        "id": 7,
+        "title": "Tea",
+        "link": "x",
+        "price": 3.5,
+        "availability": "in_stock",
+        "more": [{"a": 1}],
+        "gtin": None,
+    }
+    (tmp_path / "products.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    _, out = run(IngestConfig(), items=tmp_path / "products.jsonl")
+    (item,) = pl.read_parquet(out / "items.parquet").to_dicts()
+    assert (item["item_id"], item["price"], item["available"]) == ("7", 3.5, True)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_any_texts_give_one_row_per_item(name: str) -> None:
     names = [column if isinstance(column, str) else column[0] for column in FORMATS[name].columns]
