@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,11 +73,13 @@ def serve(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"
             f" `recsys train --models {settings.models}` has made one"
         )
-    run(settings, _announce)
+    run(settings, partial(_announce, pages=("/demo-shop",) if settings.demo_shop else ()))
 
 
-def _announce(ready: Ready) -> None:
+def _announce(ready: Ready, pages: Sequence[str] = ()) -> None:
     tell(f"\n{ready.model_version} is served on {ready.url}; Ctrl-C stops it.{' Try:' * bool(ready.examples)}\n")
     for url in ready.examples:
         tell(f"  curl '{url}'")
+    for page in pages:
+        tell(f"  open {ready.url}{page} in a browser")
     tell("")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -75,9 +74,9 @@ def find_products(recommender: Recommender, item_ids: Iterable[str]) -> list[Pro
 
 def departments(items_table: pl.DataFrame) -> tuple[str, ...]:
     """Return the largest categories of a catalog, of the broadest level."""
-    categories = items_table["category"]
-    counts = Counter(path[0] for path in categories.drop_nulls().to_list() if path and path[0])
-    return tuple(name for name, _ in counts.most_common(N_DEPARTMENTS))
+    broadest = items_table["category"].list.first().drop_nulls().alias("name")
+    counts = broadest.filter(broadest != "").value_counts().sort("count", "name", descending=[True, False])
+    return tuple(counts["name"].head(N_DEPARTMENTS))
 
 
 def picture(product: Product) -> str:

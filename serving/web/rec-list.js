@@ -13,7 +13,7 @@ const STYLE = `
 :host { display: block }
 :host([hidden]), [hidden] { display: none }
 :host([state=hollow]) { visibility: hidden }
-h2 { margin: 0 0 .5rem; min-height: 1.3em; font: 600 1.25rem/1.3 inherit }
+h2 { margin: 0 0 .5rem; min-height: 1.3em; font-size: 1.25rem; line-height: 1.3 }
 ul { display: grid; grid: auto / auto-flow var(--rec-card-width, 10rem); gap: var(--rec-gap, 1rem);
   overflow-x: auto; scrollbar-width: thin; margin: 0; padding: .25rem; list-style: none }
 li { min-width: 0 }

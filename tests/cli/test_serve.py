@@ -16,6 +16,8 @@ from tests.ports import free_port
         (["--port", "70000"], "70000"),
         (["--clock", "sundial"], "sundial"),
         (["--workers", "0"], "workers"),
+        (["--allowed-origins", "https://shop.example,*"], "'*' is not an origin"),
+        (["--demo-shop", "--keys", "nowhere.json"], "the demo shop calls the API without a key"),
         (["--keys", "nowhere.json"], "`recsys keys create"),
         (["--host", "0.0.0.0", "--keys", "nowhere.json"], "`recsys keys create"),
         (["--store", "/proc/nowhere/store.sqlite"], "another file with `--store PATH`"),

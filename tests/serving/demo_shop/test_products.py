@@ -33,8 +33,8 @@ def test_an_item_without_a_title_has_its_id(recommender: Recommender) -> None:
 
 
 def test_departments_are_the_largest_categories() -> None:
-    paths = [["a", "x"], ["b"], ["a"], None, [], ["c", "a"], ["c"], ["c"]]
-    assert departments(pl.DataFrame({"category": paths})) == ("c", "a", "b")
+    paths = [["a", "x"], ["b"], ["a"], None, [], ["c", "a"], ["c"], ["c"], [""], [""], ["d"], [None, "a"]]
+    assert departments(pl.DataFrame({"category": paths})) == ("c", "a", "b", "d")
     many = pl.DataFrame({"category": [[str(n)] for n in range(40)]})
     assert len(departments(many)) == 10
 

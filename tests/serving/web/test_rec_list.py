@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -177,6 +178,20 @@ def test_the_module_is_small_and_has_no_dependency() -> None:
     assert b"\nimport " not in source
     for sink in (b"innerHTML", b"outerHTML", b"insertAdjacentHTML", b"document.write", b"eval("):
         assert sink not in source
+
+
+def test_every_setting_attribute_and_part_is_documented() -> None:
+    source = WIDGET.read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "widget.md").read_text(encoding="utf-8")
+    settings = {*re.findall(r'setting\("(\w+)"\)', source), "region", "store", "channel"}
+    attributes = {*re.findall(r'(?:get|has)Attribute\("(\w+)"\)', source), "placement", "item", "items", "filter"} - {
+        "state"
+    }
+    parts = set(re.findall(r'make\("\w+", "([\w-]+)"', source))
+    assert len(settings) > 8
+    assert {name for name in settings if f"`data-rec-{name}" not in page} == set()
+    assert {name for name in attributes if f"| `{name}` |" not in page} == set()
+    assert {name for name in parts if f"`{name}`" not in page} == set()
 
 
 def test_the_parts_of_the_module_in_node() -> None:
