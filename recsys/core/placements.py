@@ -24,6 +24,8 @@ from recsys.core.request import DEFAULT_LIMIT, MAX_LIMIT
 from recsys.core.windows import Window, read_bound
 
 MAX_LISTS_PER_PAGE: Final = 20
+MAX_RULES: Final = 100
+"""Boosts, and promotions, of one list: each is evaluated for every request."""
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 Weekday = Annotated[int, Meta(ge=1, le=7)]
@@ -164,9 +166,9 @@ class Placement:
     evidence: tuple[str, ...] = field(default=())
     substitutes: tuple[Placement, ...] = ()
     filter: str = ""
-    boosts: tuple[Boost, ...] = ()
+    boosts: Annotated[tuple[Boost, ...], Meta(max_length=MAX_RULES)] = ()
     pins: tuple[Pin, ...] = ()
-    promotions: tuple[Promotion, ...] = ()
+    promotions: Annotated[tuple[Promotion, ...], Meta(max_length=MAX_RULES)] = ()
     diversity: Share = 0.0
     max_per_category: NonNegativeInt = 0
     freshness: Freshness = field(default_factory=Freshness)

@@ -19,7 +19,7 @@ from recsys.filters.filter import compile_filter
 from recsys.fitting.engine import Engine
 from recsys.rules.loader import parse_placements
 from recsys.rules.placement_registry import PlacementRegistry
-from recsys.rules.rule_effects import RuleEffect, rule_effects
+from recsys.rules.rule_effects import RuleEffect, each_effect
 from recsys.rules.variant_loader import registry_of
 
 Schema = Mapping[str, pl.DataType]
@@ -114,8 +114,8 @@ def changes_between(before: PlacementRegistry, after: PlacementRegistry) -> list
     return found
 
 
-def effects_of(placement: Placement, engine: Engine, latest: int) -> list[RuleEffect]:
-    """Count what each filter, promotion and pin of a list keeps of a catalog.
+def effects_of(placement: Placement, engine: Engine, latest: int) -> Iterator[RuleEffect]:
+    """Count what each filter, promotion and pin of a list keeps of a catalog, one after the other.
 
     Args:
         placement: the list; its filters fit the catalog.
@@ -125,7 +125,7 @@ def effects_of(placement: Placement, engine: Engine, latest: int) -> list[RuleEf
     listable = engine.listable[placement.pool]
     everything = np.ones(engine.n_items, np.bool_)
     now = datetime.fromtimestamp(latest, UTC)
-    return rule_effects(placement, engine.items_table, everything if listable is None else listable, now)
+    yield from each_effect(placement, engine.items_table, everything if listable is None else listable, now)
 
 
 def order_of(placement: Placement, engine: Engine) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.ids import UNKNOWN
-from recsys.core.request import Recommendations, Request
+from recsys.core.request import Request
 from recsys.fitting.engine import Engine
 from recsys.live.reachability import unreachable_users
 from recsys.pipeline.recommender import Recommender
@@ -41,12 +41,17 @@ class ListPair:
 
     Attributes:
         placement: its name.
-        served, drafted: the lists; None where the definitions have no such list.
+        served: ids of its items now; none where there is no such list.
+        drafted: ids of its items by the draft.
+        is_served_fallback: whether it is a fallback now.
+        is_drafted_fallback: whether it is one by the draft.
     """
 
     placement: str
-    served: Recommendations | None
-    drafted: Recommendations | None
+    served: tuple[str, ...]
+    drafted: tuple[str, ...]
+    is_served_fallback: bool = False
+    is_drafted_fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,20 +167,22 @@ def compare_lists(
     """
     for name in names:
         for user_id, item_id in zip(sample.user_ids, sample.item_ids, strict=True):
-            lists = (_list_of(each(), name, user_id, item_id, as_of, limit) for each in (served, drafted))
-            yield ListPair(name, *lists)
+            old, new = (_list_of(each(), name, user_id, item_id, as_of, limit) for each in (served, drafted))
+            yield ListPair(name, old[0], new[0], old[1], new[1])
 
 
 def _list_of(
     recommender: Recommender, name: str, user_id: str, item_id: str, as_of: int, limit: int | None
-) -> Recommendations | None:
+) -> tuple[tuple[str, ...], bool]:
+    """Return the ids of the items of a list, and whether it is a fallback."""
     placement = recommender.placements.get(name)
     if placement is None:
-        return None
+        return (), False
     is_for_item = placement.anchor == "item"
     length = placement.limit if limit is None else limit
     request = Request(name, as_of, length, user_id=user_id or None, item_ids=(item_id,) if is_for_item else ())
-    return recommender.recommend_for(request)
+    found = recommender.recommend_for(request)
+    return tuple(item.item_id for item in found.items), found.fallback_used
 
 
 def differences_of(pairs: Iterable[ListPair], engine: Engine, as_of: int) -> list[ListDifference]:
@@ -189,7 +196,7 @@ def differences_of(pairs: Iterable[ListPair], engine: Engine, as_of: int) -> lis
 
 
 def _difference(name: str, pairs: Sequence[ListPair], engine: Engine, is_new: npt.NDArray[np.bool_]) -> ListDifference:
-    ids = [(_ids(pair.served), _ids(pair.drafted)) for pair in pairs]
+    ids = [(pair.served, pair.drafted) for pair in pairs]
     kept = [len({*old} & {*new}) / len({*old}) for old, new in ids if old]
     served, drafted = Counter(_flat(old for old, _ in ids)), Counter(_flat(new for _, new in ids))
     items = _changes(served, drafted)
@@ -201,15 +208,15 @@ def _difference(name: str, pairs: Sequence[ListPair], engine: Engine, is_new: np
         sum(old != new for old, new in ids),
         sum({*old} != {*new} for old, new in ids),
         float(np.mean(kept)) if kept else 1.0,
-        _figures(served, [pair.served for pair in pairs], engine, is_new),
-        _figures(drafted, [pair.drafted for pair in pairs], engine, is_new),
+        _figures(served, sum(pair.is_served_fallback for pair in pairs), len(pairs), engine, is_new),
+        _figures(drafted, sum(pair.is_drafted_fallback for pair in pairs), len(pairs), engine, is_new),
         titled,
         *groups,
     )
 
 
 def _figures(
-    shown: Counter[str], lists: Sequence[Recommendations | None], engine: Engine, is_new: npt.NDArray[np.bool_]
+    shown: Counter[str], n_fallback: int, n_lists: int, engine: Engine, is_new: npt.NDArray[np.bool_]
 ) -> ExposureFigures:
     rows = engine.item_rows(list(shown))
     weight = np.fromiter(shown.values(), np.float64, len(shown))[rows != UNKNOWN]
@@ -219,14 +226,13 @@ def _figures(
     price = np.asarray(engine.catalog.price[rows], np.float64)
     is_priced = np.isfinite(price)
     mean = float(np.average(price[is_priced], weights=weight[is_priced])) if is_priced.any() else None
-    n_fallback = sum(each.fallback_used for each in lists if each is not None)
     return ExposureFigures(
         int(weight.sum()),
         len(rows),
         1 - tail if len(rows) else 0.0,
         tail,
         float(weight[is_new[rows]].sum() / total),
-        n_fallback / max(len(lists), 1),
+        n_fallback / n_lists,
         mean,
     )
 
@@ -257,10 +263,6 @@ def _changes(served: Counter[str], drafted: Counter[str]) -> tuple[GroupChange, 
     changed = [name for loss, name in changes if loss]
     named = changed if len(changed) <= 2 * MAX_GROUPS else changed[:MAX_GROUPS] + changed[-MAX_GROUPS:]
     return tuple(GroupChange(name, name, served[name], drafted[name]) for name in named)
-
-
-def _ids(listed: Recommendations | None) -> tuple[str, ...]:
-    return () if listed is None else tuple(item.item_id for item in listed.items)
 
 
 def _flat(lists: Iterable[tuple[str, ...]]) -> Iterator[str]:

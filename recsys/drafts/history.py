@@ -219,16 +219,17 @@ class PlacementHistory:
                     " ones (`rebase`), then look at it again"
                 )
             check_text(draft.text.encode())
-            return self._replace(draft.text.encode(), "placements_activated", note, draft_id)
+            return self._replace(draft.base, draft.text.encode(), "placements_activated", note, draft_id)
 
     def replace(
         self, text: bytes, check: Callable[[str], object], check_text: CheckText, action: str, note: ChangeNote
     ) -> AuditEntry:
         """Replace the file by another text; `check` gets the present version."""
         with self._locked(note.at):
-            check(self.version())
+            before = self.version()
+            check(before)
             check_text(text)
-            return self._replace(text, action, note)
+            return self._replace(before, text, action, note)
 
     def activate_due(self, now: int, check_text: CheckText, at: str) -> list[AuditEntry]:
         """Activate the drafts whose time has come, the earliest first; one that cannot be is a draft again.
@@ -255,22 +256,25 @@ class PlacementHistory:
     def _activate_scheduled(self, draft: Draft, check_text: CheckText, at: str) -> list[AuditEntry]:
         note = ChangeNote(draft.changed_by, at, reason=draft.reason)
         try:
-            text = self.rebased(draft).text.encode()
-            check_text(text)
+            draft = self.rebased(draft)
+            check_text(draft.text.encode())
+            return [self._replace(draft.base, draft.text.encode(), "placements_scheduled", note, draft.draft_id)]
         except (ConfigError, DraftConflictError, UnknownVersionError) as error:
             note = ChangeNote(BY_SCHEDULE, at, reason=str(error))
             self._keep(draft.changed(note, status="draft", activate_at=None, problem=str(error)))
             self._append(note, "schedule_failed", draft.draft_id)
             return []
-        return [self._replace(text, "placements_scheduled", note, draft.draft_id)]
 
     def record(self, note: ChangeNote, action: str, subject: str) -> None:
         """Write down a change of something else, such as the activation of a bundle."""
         with self._locked(note.at):
             self._append(note, action, subject)
 
-    def _replace(self, text: bytes, action: str, note: ChangeNote, draft_id: str = "") -> AuditEntry:
-        before, after = self.version(), digest(text)
+    def _replace(self, before: str, text: bytes, action: str, note: ChangeNote, draft_id: str = "") -> AuditEntry:
+        """Replace the file of a version; an editor that knows no lock may have been faster."""
+        if self.version() != before:
+            raise DraftConflictError("the file was edited by hand in this moment: look at it, then repeat the call")
+        after = digest(text)
         self._keep_version(text)
         entry = self.audit.next_entry(note, action, draft_id or self.path.name, before, after)
         atomic_write(self._pending_path, msgspec.json.encode(PendingChange(entry, draft_id)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -62,7 +62,14 @@ class RuleEffect:
 def rule_effects(
     placement: Placement, items: pl.DataFrame, is_listable: npt.NDArray[np.bool_], now: datetime | None = None
 ) -> list[RuleEffect]:
-    """Count what each filter, promotion and pin of a placement keeps.
+    """Return what each filter, promotion and pin of a placement keeps; see `each_effect`."""
+    return list(each_effect(placement, items, is_listable, now))
+
+
+def each_effect(
+    placement: Placement, items: pl.DataFrame, is_listable: npt.NDArray[np.bool_], now: datetime | None = None
+) -> Iterator[RuleEffect]:
+    """Count what each filter, promotion and pin of a placement keeps, one after the other.
 
     Args:
         placement: the list; its filters fit the columns of `items`.
@@ -72,21 +79,18 @@ def rule_effects(
     """
     known: dict[str, datetime] = {} if now is None else {NOW_VALUE: now}
     n_listable = int(is_listable.sum())
-    allowed, effects = is_listable, []
+    allowed = is_listable
     for key, text in placement.filters:
         compiled = compile_filter(text, items.schema)
         kept = compiled.mask(items, context=known) & allowed
         if key == "filter":
             allowed = kept
         needs = tuple(sorted(compiled.depends_on - known.keys()))
-        effects.append(RuleEffect(placement.name, key, text, int(kept.sum()), n_listable, needs))
+        yield RuleEffect(placement.name, key, text, int(kept.sum()), n_listable, needs)
     row_of = dict(zip(items["item_id"], range(items.height), strict=True)) if placement.pins else {}
     for number, pin in enumerate(placement.pins):
         why = _why_not(row_of.get(pin.item_id), is_listable, allowed)
-        effects.append(
-            RuleEffect(placement.name, f"pins[{number}]", pin.item_id, int(why == KEPT), n_listable, (), why)
-        )
-    return effects
+        yield RuleEffect(placement.name, f"pins[{number}]", pin.item_id, int(why == KEPT), n_listable, (), why)
 
 
 def _why_not(row: int | None, is_listable: npt.NDArray[np.bool_], allowed: npt.NDArray[np.bool_]) -> str:

@@ -192,11 +192,10 @@ async def check_draft(app_context: AppContext, call: OneDraft) -> bytes:
     placements = list(book.placements.values())
     recommender = snapshot.recommender
     engine, latest = recommender.current, app_context.now()
-    steps = (effects_of(each, engine, latest) for each in placements if each.has_rules)
-    effects, is_complete = await in_turns(app_context.lists, steps, CHECK_S)
+    steps = chain.from_iterable(effects_of(each, engine, latest) for each in placements if each.has_rules)
+    rules, is_complete = await in_turns(app_context.lists, steps, CHECK_S)
     changes = tuple(changes_between(recommender.book, book))
-    rules = tuple(chain.from_iterable(effects))
-    return encode(DraftCheck(True, (), changes, rules, own_weights(placements), is_complete))
+    return encode(DraftCheck(True, (), changes, tuple(rules), own_weights(placements), is_complete))
 
 
 async def preview_draft(app_context: AppContext, call: OneDraft, body: PreviewRequest) -> bytes:

@@ -46,6 +46,19 @@ def test_tables_of_a_wrong_form_have_no_filters(text: str) -> None:
         lists_of_text(text.encode(), "x", None, ITEMS)
 
 
+@pytest.mark.parametrize("key", ["boosts", "promotions"])
+def test_rules_are_bounded_as_each_request_pays_for_them(key: str) -> None:
+    value = "factor = 2" if key == "boosts" else "share = 0"
+
+    def text(n: int) -> bytes:
+        rules = ", ".join([f'{{filter = "price < 3", {value}}}'] * n)
+        return f'[placements.a]\nextends = "for_you"\n{key} = [{rules}]'.encode()
+
+    assert len(getattr(lists_of_text(text(100), "x").placements["a"], key)) == 100
+    with pytest.raises(ConfigError, match="0 to 100 entries"):
+        lists_of_text(text(101), "x")
+
+
 def test_a_text_without_its_experiments_is_refused(tmp_path: Path) -> None:
     path = write_experiments(
         tmp_path,

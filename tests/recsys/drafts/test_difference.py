@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.core.request import Recommendations, RecommendedItem, Request
+from recsys.core.request import Recommendations, Request
 from recsys.drafts.check import lists_of_text
 from recsys.drafts.difference import ListPair, compare_lists, differences_of, sample_shoppers
 from recsys.fitting.engine import Engine
@@ -22,17 +22,16 @@ def recommender(shop_models: object) -> Recommender:
     return Recommender.open(str(shop_models))
 
 
-def listed(*item_ids: str, fallback_used: bool = False) -> Recommendations:
-    items = tuple(RecommendedItem(item_id, 1.0, rank, "als", ()) for rank, item_id in enumerate(item_ids, 1))
-    return Recommendations("home", "v", items, fallback_used, (), 0.0, 0, "UTC")
+def ids(listed: Recommendations) -> tuple[str, ...]:
+    return tuple(item.item_id for item in listed.items)
 
 
 def test_sums_by_hand(shop_engine: Engine) -> None:
     pairs = [
-        ListPair("home", listed(PHONES[0], CASES[0]), listed(CASES[0], PHONES[0])),
-        ListPair("home", listed(PHONES[0], CASES[0]), listed(PHONES[0], CASES[1])),
-        ListPair("home", listed(PHONES[0]), listed(PHONES[0])),
-        ListPair("other", None, listed(PHONES[3], fallback_used=True)),
+        ListPair("home", (PHONES[0], CASES[0]), (CASES[0], PHONES[0])),
+        ListPair("home", (PHONES[0], CASES[0]), (PHONES[0], CASES[1])),
+        ListPair("home", (PHONES[0],), (PHONES[0],)),
+        ListPair("other", (), (PHONES[3],), is_drafted_fallback=True),
     ]
     home, other = differences_of(pairs, shop_engine, AS_OF)
     assert (home.placement, home.n_lists, home.n_changed, home.n_exchanged) == ("home", 3, 2, 1)
@@ -73,12 +72,10 @@ def test_lists_are_those_that_requests_get(recommender: Recommender) -> None:
     pairs = list(compare_lists(lambda: recommender, lambda: drafted, ["for_you", "mine"], sample, AS_OF))
     assert Counter(pair.placement for pair in pairs) == {"for_you": 6, "mine": 6}
     first, last = pairs[0], pairs[-1]
-    assert first.served == recommender.recommend_for(Request("for_you", AS_OF, user_id=sample.user_ids[0]))
-    assert first.drafted is not None
-    assert len(first.drafted.items) == 3
-    assert last.served is None
-    assert last.drafted == drafted.recommend_for(
-        Request("mine", AS_OF, 4, user_id=sample.user_ids[-1], item_ids=(sample.item_ids[-1],))
-    )
+    assert first.served == ids(recommender.recommend_for(Request("for_you", AS_OF, user_id=sample.user_ids[0])))
+    assert len(first.drafted) == 3
+    assert last.served == ()
+    asked = Request("mine", AS_OF, 4, user_id=sample.user_ids[-1], item_ids=(sample.item_ids[-1],))
+    assert last.drafted == ids(drafted.recommend_for(asked))
     shorter = list(compare_lists(lambda: recommender, lambda: drafted, ["mine"], sample, AS_OF, 2))
-    assert {len(pair.drafted.items) for pair in shorter if pair.drafted} == {2}
+    assert {len(pair.drafted) for pair in shorter} == {2}

@@ -138,6 +138,18 @@ def test_a_draft_of_an_earlier_version_is_not_activated(history: PlacementHistor
     assert history.path.read_text(encoding="utf-8") == OTHER + "# more\n"
 
 
+def test_an_edit_by_hand_during_an_activation_is_not_lost(history: PlacementHistory) -> None:
+    history.begin(ID, "t", NOTE, OTHER)
+
+    def edit(_: bytes) -> None:
+        history.path.write_text("# in between", encoding="utf-8")
+
+    with pytest.raises(DraftConflictError, match="edited by hand"):
+        history.activate(ID, free, edit, NOTE)
+    assert history.path.read_text(encoding="utf-8") == "# in between"
+    assert history.draft(ID).text == OTHER
+
+
 def test_the_same_table_changed_twice_is_a_conflict(history: PlacementHistory) -> None:
     history.begin(ID, "t", NOTE, OTHER)
     history.path.write_text(TEXT.replace("limit = 3", "limit = 5"), encoding="utf-8")
