@@ -20,18 +20,19 @@ KINDS: Final = ("complementary", "similar", "bought_together", "viewed_together"
 N_NEIGHBORS: Final = 8
 N_LISTED: Final = 8
 N_HISTORY: Final = 40
+N_FOUND: Final = 20
 
 
 async def explore(view: View) -> Content | Redirect:
-    """Build the page that looks for items and users."""
-    recommender = view.api.app_context.watcher.snapshot().recommender
+    """Build the page that looks for items and users; an exact id leads to its own page."""
     asked = view.value("q")
-    if asked and recommender.knows_item(asked):
+    items = await view.api.get("/v1/items", q=asked, limit=N_FOUND)
+    users = await view.api.get("/v1/users", q=asked, limit=N_FOUND)
+    if asked and any(each["item_id"] == asked for each in items["items"]):
         return Redirect(f"items/{quote(asked, safe='')}")
-    if asked and asked in recommender.engine.users.ids:
+    if asked and any(each["user_id"] == asked for each in users["users"]):
         return Redirect(f"users/{quote(asked, safe='')}")
-    sample = recommender.examples()
-    return {"q": asked, "sample": sample, "items": shown_items(recommender, [sample.item_id])}
+    return {"q": asked, "found": items, "users": users["users"]}
 
 
 async def one_item(view: View) -> Content:

@@ -18,6 +18,13 @@ def test_a_user_who_is_not_known_has_no_page(browser: Browser) -> None:
     assert browser.get("/users/nobody").status_code == 404
 
 
+def test_words_find_items_and_the_beginning_of_an_id_finds_users(browser: Browser) -> None:
+    sample = browser.sample
+    text = browser.get(f"/explore?q={quote(sample.user_id[:-1], safe='')}").text
+    assert f'href="/console/users/{quote(sample.user_id, safe="")}"' in text
+    assert 'href="/console/items/' in browser.get("/explore").text
+
+
 def test_why_an_item_is_listed_or_not(browser: Browser) -> None:
     sample = browser.sample
     item, user = (quote(each, safe="") for each in (sample.item_id, sample.user_id))
