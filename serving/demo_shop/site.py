@@ -77,15 +77,15 @@ class DemoShop:
         department = request.query_params.get("department")
         known = self._departments[1]
         chosen = department if department in known else None
-        value = (chosen or "").replace("'", "''")
-        condition = f"category = '{value}'" if chosen else None
+        condition = f"category = {quoted(chosen)}" if chosen else None
         return self._page(request, "home.jinja", departments=known, department=chosen, filter=condition)
 
     async def _product(self, request: Request) -> Response:
         found = find_products((await self._snapshot()).recommender, [request.path_params["item_id"]])
         if not found:
             return self._page(request, "message.jinja", 404, message=self._text(request)["missing"])
-        return self._page(request, "product.jinja", product=found[0])
+        others = f"item_id <> {quoted(found[0].item_id)}"
+        return self._page(request, "product.jinja", product=found[0], others=others)
 
     async def _picture(self, request: Request) -> Response:
         found = find_products((await self._snapshot()).recommender, [request.path_params["item_id"]])
@@ -175,6 +175,15 @@ def _basket_cookie(basket: list[str]) -> str:
 
 def _set_cookie(response: Response, name: str, value: str) -> None:
     response.set_cookie(name, value, max_age=30 * 86_400, path=HOME, httponly=True, samesite="lax")
+
+
+def quoted(text: str) -> str:
+    """Return a text as filters write it.
+
+    >>> quoted("men's")
+    "'men''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
 
 
 def money(price: float | None, currency: str | None) -> str:

@@ -74,6 +74,7 @@ def test_every_page_is_complete_in_both_languages(shop: Client, path: str, langu
     tags = Tags(page.text)
     assert tags.all("html")[0]["lang"] == {"en": "en", "zh": "zh-CN"}[language]
     assert all(each["type"] == "module" and each["src"] for each in tags.all("script"))
+    assert len(tags.all("h1")) == 1
     assert not tags.all("style")
     assert not [attrs for _, attrs in tags.tags if any(name.startswith("on") or name == "style" for name in attrs)]
     assert tags.all("rec-list")
@@ -104,6 +105,11 @@ def test_a_product_page_asks_for_what_goes_with_it(shop: Client) -> None:
         ("similar", WEEKLY_ITEM),
         ("for_you", None),
     ]
+    shelf = {"placement": "for_you", "filter": lists[2]["filter"], "limit": 100}
+    answer = shop.request("POST", "/v1/pages", json={"shelves": [shelf]}).json()
+    listed = [item["item_id"] for item in answer["shelves"][0]["items"]]
+    assert listed
+    assert WEEKLY_ITEM not in listed
 
 
 def test_a_department_filters_its_lists(shop: Client) -> None:
