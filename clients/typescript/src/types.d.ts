@@ -38,6 +38,8 @@ export interface BundleList {
   current: string | null;
   /** the one that this process serves, null before the first; it follows `current` in about a second. */
   serving: string | null;
+  /** those that this process serves beside it, for variants of experiments. */
+  serving_variants: Array<string>;
   /** all of them, the oldest first. */
   models: Array<BundleInfo>;
 }
@@ -352,6 +354,10 @@ export interface MessageEvent {
   item_id?: string | null;
   /** probability of the hour at which it was sent. */
   propensity?: number | null;
+  /** as in the plan: the message is an exposure to it. */
+  experiment?: string | null;
+  /** as in the plan. */
+  variant?: string | null;
   /** identifies the event if it is sent again. */
   event_id?: string | null;
   /** time at which the shop received the event. */
@@ -440,6 +446,8 @@ export interface RankedItems {
   items: Array<RankedItem>;
   /** items that the bundle does not know. */
   missing_ids: Array<string>;
+  /** the user's variant by experiment; only in an experiment of bundles. */
+  experiments?: Record<string, string>;
 }
 
 /** A bundle is being served. */
@@ -812,6 +820,10 @@ export interface VariantInfo {
   share: number;
   /** changed keys by placement. */
   placements: Record<string, unknown>;
+  /** the bundle that answers its shoppers, null for the current one. */
+  bundle: string | null;
+  /** changed settings of the push plan. */
+  plan: Record<string, unknown>;
 }
 
 export interface Calls {

@@ -59,11 +59,13 @@ class BundleList:
     Attributes:
         current: the active one, null before the first.
         serving: the one that this process serves, null before the first; it follows `current` in about a second.
+        serving_variants: those that this process serves beside it, for variants of experiments.
         models: all of them, the oldest first.
     """
 
     current: str | None
     serving: str | None
+    serving_variants: list[str]
     models: list[BundleInfo]
 
 
@@ -429,6 +431,7 @@ class RankedItems:
         model_version: the bundle that the order is from.
         items: all items, each once, best first; unknown ones are last.
         missing_ids: items that the bundle does not know.
+        experiments: the user's variant by experiment; only in an experiment of bundles.
     """
 
     recommendation_id: str
@@ -436,6 +439,7 @@ class RankedItems:
     model_version: str
     items: list[RankedItem]
     missing_ids: list[str]
+    experiments: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -802,11 +806,15 @@ class VariantInfo:
         variant: its name.
         share: its part of the experiment's shoppers; 0 once it is retired.
         placements: changed keys by placement.
+        bundle: the bundle that answers its shoppers, null for the current one.
+        plan: changed settings of the push plan.
     """
 
     variant: str
     share: float
     placements: dict[str, Any]
+    bundle: str | None
+    plan: dict[str, Any]
 
 
 class Event(TypedDict, total=False):
@@ -921,6 +929,8 @@ class MessageEvent(TypedDict, total=False):
         item_ids: the items of a message that was sent.
         item_id: the item that was clicked.
         propensity: probability of the hour at which it was sent.
+        experiment: as in the plan: the message is an exposure to it.
+        variant: as in the plan.
         event_id: identifies the event if it is sent again.
         received_at: time at which the shop received the event.
     """
@@ -935,6 +945,8 @@ class MessageEvent(TypedDict, total=False):
     item_ids: list[str] | None
     item_id: str | None
     propensity: float | None
+    experiment: str | None
+    variant: str | None
     event_id: str | None
     received_at: datetime | str | None
 
