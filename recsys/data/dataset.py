@@ -233,7 +233,7 @@ def build_dataset(
         is_catalog_complete: whether items of the events that are not in `items` are unavailable.
     """
     items = items.unique("item_id", keep="last", maintain_order=True)
-    events = _without_opted_out(events, users).sort("timestamp", maintain_order=True)
+    events = _sorted_by_time(_without_opted_out(events, users))
     events, n_product_events = resolve_products(events, items)
     try:
         events, orders = settle_orders(events, timezone)
@@ -351,6 +351,11 @@ def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -
         return zoned.with_columns(local.alias("local")).drop("timezone")
     except pl.exceptions.ComputeError as error:
         raise ConfigError(f"timezone: {error}; expected an IANA name such as 'Asia/Shanghai'") from error
+
+
+def _sorted_by_time(events: pl.DataFrame) -> pl.DataFrame:
+    """Return the events by time, those of one moment in their order; a copy only where they are not sorted already."""
+    return events if events["timestamp"].is_sorted() else events.sort("timestamp", maintain_order=True)
 
 
 def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:

@@ -41,6 +41,12 @@ MIN_AMBIGUOUS: Final = 2
 MAX_ORDER_DAYS: Final = 2
 """Days over which the lines of one order may be spread."""
 
+LINE_COLUMNS: Final = (
+    *("event", "event_id", "received_at", "timestamp", "item_id", "basket_id", "quantity", "price"),
+    *("user_id", "visitor_id", "session_id", "store", "region", "channel"),
+)
+"""Columns of events that say what was bought, and by whom."""
+
 _ROW: Final = "order row"
 _ORDER: Final = "order"
 _WHO: Final = "order person"
@@ -93,7 +99,8 @@ def settle_orders(events: pl.DataFrame, timezone: str = "UTC") -> tuple[pl.DataF
         The events in their order, and what was left out.
     """
     is_line = pl.col("event").is_in(ORDER_EVENTS)
-    lines = events.with_row_index(_ROW).filter(is_line).with_columns(_person().alias(_WHO))
+    narrow = events.select(*LINE_COLUMNS).with_row_index(_ROW)
+    lines = narrow.filter(is_line).with_columns(_person().alias(_WHO))
     if lines.is_empty():
         return events, OrderCounts()
     scope = find_scope(lines, timezone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -9,13 +11,15 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.kernels.pair_sums import Sums, sum_pairs
+from recsys.kernels.scratch import positions_table
 from recsys.models.pairs.basket_pairs import PairCounts
 
 GAP_DAYS: Final = 180.0
 """Time between two purchases at which the weight of the pair has fallen to 0.71."""
 
-BLOCK_PAIRS: Final = 10_000_000
-"""Pairs that are summed at a time; bounds the memory."""
+BLOCK_PAIRS: Final = 4_000_000
+"""Pairs of a block of items, about, before those of several users are one; bounds the memory of a thread."""
 
 
 def count_user_pairs(dataset: Dataset, max_items: int, is_wanted: npt.NDArray[np.bool_], evidence: float) -> PairCounts:
@@ -40,7 +44,7 @@ def count_user_pairs(dataset: Dataset, max_items: int, is_wanted: npt.NDArray[np
     bought = bought.take(size[bought.user_idx] <= max_items)
     user_weight = evidence / np.log2(1 + np.maximum(size, 1))
     of_item = np.bincount(bought.item_idx, user_weight[bought.user_idx], n_items)
-    weight, count = _sum_pairs(bought, user_weight, is_wanted, max_items)
+    weight, count = _sum_pairs(bought, user_weight, is_wanted)
     total = float(user_weight[np.unique(bought.user_idx)].sum())
     return PairCounts(
         weight=weight,
@@ -62,42 +66,32 @@ def _first_purchases(dataset: Dataset) -> Events:
 
 
 def _sum_pairs(
-    bought: Events, user_weight: npt.NDArray[np.float64], is_wanted: npt.NDArray[np.bool_], max_items: int
+    bought: Events, user_weight: npt.NDArray[np.float64], is_wanted: npt.NDArray[np.bool_]
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Sum the weights and the numbers of pairs, float32 and int32 CSR of the same sparsity."""
+    """Sum the weights and the numbers of pairs, float32 and int32 CSR of the same sparsity, in blocks of items."""
     n_items = len(is_wanted)
-    weight, count = (
-        sparse.csr_matrix((n_items, n_items), dtype=np.float32),
-        sparse.csr_matrix((n_items, n_items), dtype=np.int32),
+    user_idx, item_idx = bought.user_idx.astype(np.int32), bought.item_idx.astype(np.int32)
+    user_starts = _starts(user_idx, len(user_weight))
+    lines = (_starts(item_idx, n_items), np.argsort(item_idx, kind="stable"), user_starts, user_idx, item_idx)
+    n_pairs = np.bincount(item_idx, np.diff(user_starts)[user_idx] - 1, n_items)[is_wanted]
+    wanted = np.flatnonzero(is_wanted).astype(np.int32)
+    blocks = np.split(wanted, np.flatnonzero(np.diff(np.cumsum(n_pairs) // BLOCK_PAIRS)) + 1)
+
+    def sum_block(rows: npt.NDArray[np.int32]) -> Sums:
+        return sum_pairs(rows, *lines, bought.timestamp, user_weight, GAP_DAYS * DAY_S, positions_table(n_items))
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        parts = list(pool.map(sum_block, blocks))
+    size = np.zeros(n_items + 1, np.int64)
+    size[wanted + 1] = np.concatenate([np.diff(starts) for starts, *_ in parts])
+    indptr = np.cumsum(size)
+    found, weight, count = (np.concatenate(columns) for columns in list(zip(*parts, strict=True))[1:])
+    shape = (n_items, n_items)
+    return sparse.csr_matrix((weight, found, indptr), shape=shape), sparse.csr_matrix(
+        (count, found, indptr), shape=shape
     )
-    blocks: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]] = []
-    n_pairs = 0
-    for step in range(1, max_items):
-        first = np.flatnonzero(bought.user_idx[step:] == bought.user_idx[:-step])
-        if not len(first):
-            break
-        gap = (bought.timestamp[first + step] - bought.timestamp[first]) / DAY_S
-        of_pair = (user_weight[bought.user_idx[first]] / np.sqrt(1 + gap / GAP_DAYS)).astype(np.float32)
-        for one, other in ((first, first + step), (first + step, first)):
-            row, column = bought.item_idx[one], bought.item_idx[other]
-            kept = is_wanted[row]
-            blocks.append((row[kept], column[kept], of_pair[kept]))
-            n_pairs += int(kept.sum())
-        if n_pairs >= BLOCK_PAIRS:
-            weight, count = _added(weight, count, blocks)
-            blocks, n_pairs = [], 0
-    return _added(weight, count, blocks) if blocks else (weight, count)
 
 
-def _added(
-    weight: sparse.csr_matrix,
-    count: sparse.csr_matrix,
-    blocks: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]],
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    row, column, of_pair = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    more = sparse.csr_matrix((of_pair, (row, column)), shape=weight.shape)
-    number = sparse.csr_matrix((np.ones(len(row), np.int32), (row, column)), shape=weight.shape)
-    weight, count = (weight + more).tocsr(), (count + number).tocsr()
-    weight.sort_indices()
-    count.sort_indices()
-    return weight, count
+def _starts(labels: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.int64]:
+    """Return where the lines of each label begin, int64 (n + 1,), and end."""
+    return np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n))]).astype(np.int64)
