@@ -13,7 +13,6 @@ from serving.api.routes import FOR_ITEM
 from serving.console.items import shown_items
 from serving.console.view import Content, Page, Redirect, View
 
-N_SHOWN: Final = 10
 N_GROUPS: Final = 5
 """Items, brands and categories that gain most and that lose most."""
 
@@ -70,7 +69,7 @@ async def save(view: View) -> Redirect:
 async def preview(view: View) -> Content:
     """Build a list by the draft beside the list that is served."""
     placement = view.value("list", "for_you")
-    body: dict[str, Any] = {"placement": placement, "limit": N_SHOWN}
+    body: dict[str, Any] = {"placement": placement}
     if view.value("user"):
         body["user_id"] = view.value("user")
     if view.value("item"):

@@ -40,11 +40,9 @@ def test_no_part_of_a_session_can_be_changed(keys: KeyRing, position: int) -> No
     assert read_session(".".join(parts), keys, 1.0) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", ".", "..", "a.b.c", "é.1.x", f"{KEY.key_id}.1.é", "1" * 1000, f"{KEY.key_id}.-1.x"]
-)
+@pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "é.1.x", "{key}.1.é", "1" * 1000, "{key}.-1.x"])
 def test_what_is_no_session_is_none(keys: KeyRing, text: str) -> None:
-    assert read_session(text, keys, 0.0) is None
+    assert read_session(text.replace("{key}", KEY.key_id), keys, 0.0) is None
 
 
 def test_a_form_belongs_to_one_session_of_one_key() -> None:
