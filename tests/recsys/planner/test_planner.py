@@ -38,7 +38,9 @@ def moment(planner: Planner, days: float) -> datetime:
 
 def test_rows_are_messages_with_everything(plan: pl.DataFrame) -> None:
     assert plan.schema == pl.Schema(PLAN_COLUMNS)
-    assert plan.null_count().transpose().to_series().sum() == 0
+    in_experiment = ["experiment", "variant"]
+    assert plan.drop(in_experiment).null_count().transpose().to_series().sum() == 0
+    assert plan[in_experiment[0]].null_count() == plan[in_experiment[1]].null_count() == len(plan)
     assert plan["user_id"].unique(maintain_order=True).to_list() == [u for u in USERS if u in set(plan["user_id"])]
     assert plan["user_id"].n_unique() > 0.9 * len(USERS)
     assert plan["recommendation_id"].n_unique() == len(plan)

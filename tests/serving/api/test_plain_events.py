@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.core.schema import EVENT_NAMES, EVENTS, WHO
 from recsys.data.null_words import spellings
+from recsys.data.payloads import parse_payload
 from serving.api.event_validation import TimestampBounds, entries_of
 from serving.api.plain_events import PlainEvent, plain_entry
 
@@ -103,8 +104,8 @@ def test_a_call_stores_plain_events_without_the_general_way() -> None:
     with patch("serving.api.events.entries_of") as general:
         from serving.api.events import _parse
 
-        parsed = _parse(FULL, BOUNDS, 1, WORDS)
+        parsed = _parse(FULL, BOUNDS, 1, WORDS, parse_payload)
         assert (parsed.event_id, len(parsed.entries)) == ("e", 1)
         general.assert_not_called()
-        _parse(FULL, BOUNDS, 0, WORDS)
+        _parse(FULL, BOUNDS, 0, WORDS, parse_payload)
         general.assert_called_once()
