@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from msgspec import Meta
 
 from recsys.core.errors import UnknownItemError
@@ -156,13 +155,11 @@ def theme_products(app_context: AppContext, call: ThemeCall) -> bytes:
 
 
 def _item_of(engine: Engine, product_id: str) -> str:
-    """Return the item of a product: itself, else the first variant of the group that can be bought."""
-    if engine.item_row(product_id) != UNKNOWN:
-        return product_id
-    variants = engine.items_table.filter(pl.col("item_group_id") == product_id).sort("available", descending=True)
-    if variants.is_empty():
+    """Return the item of a product: itself, else a variant of the group that can be bought."""
+    row = engine.item_row(product_id)
+    if row == UNKNOWN:
         raise UnknownItemError(product_id)
-    return str(variants["item_id"][0])
+    return engine.items.ids[row]
 
 
 def _product(engine: Engine, row: int, tracking: Mapping[str, str]) -> ThemeProduct:

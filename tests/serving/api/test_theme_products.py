@@ -114,3 +114,11 @@ def test_wrong_calls_are_refused(shop: Client, query: str, status: int, field: s
     assert response.status_code == status, response.text
     errors = response.json().get("errors") or []
     assert [error["field"] for error in errors if field] == ([] if field is None else [field])
+
+
+def test_products_are_found_after_a_change_of_the_catalog(shop: Client) -> None:
+    item = quote(PHONES[1], safe="")
+    assert shop.request("PATCH", f"/v1/items/{item}", json={"price": 1.0}).status_code == 200
+    group = VARIANTS.get(PHONES[0], PHONES[0])
+    assert ask(shop, group)["products"]
+    assert shop.get(f"{PATH}?product_id=nothing").status_code == 404
