@@ -27,7 +27,7 @@ from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
 Start = Callable[..., Server]
 TELL = "lambda ready: print(ready.model_version, *ready.examples, flush=True)"
 N_CONNECTIONS = 4
-NOT_NEEDED = {"scipy.stats", "scipy.interpolate", "matplotlib", "optuna", "typer", "jinja2"}
+NOT_NEEDED = {"scipy.stats", "scipy.interpolate", "matplotlib", "optuna", "typer"}
 """Modules that only jobs use: each makes the start of a server longer, `scipy.stats` by a fifth."""
 
 
