@@ -142,6 +142,16 @@ def read_experiments(path: Path) -> ExperimentBook:
         ConfigError: a file cannot be read or is invalid, or a definition was changed while its experiment runs.
     """
     book = ExperimentBook(read_toml(path, parse_experiments), _read_states(state_path(path)))
+    _check_definitions(path, book)
+    return book
+
+
+def _check_definitions(path: Path, book: ExperimentBook) -> None:
+    """Check that what runs or was promoted is defined, and as it was at its start.
+
+    Raises:
+        ConfigError: naming the first experiment that is not.
+    """
     for name, state in book.states.experiments.items():
         if state.status not in LIVE:
             continue
@@ -154,7 +164,6 @@ def read_experiments(path: Path) -> ExperimentBook:
                 f"{path}: experiment {name!r} is {state.status}, but its variants, weights, part or layer have changed:"
                 " a shopper would move between variants; restore them, and define a new experiment for the change"
             )
-    return book
 
 
 def change_state(
@@ -191,6 +200,10 @@ def change_states(
             for change in plan(before):
                 book = ExperimentBook(book.file, _with_change(book.states, change(book)))
             if book is not before:
+                try:
+                    _check_definitions(path, book)
+                except ConfigError as error:
+                    raise ConfigError(f"nothing has changed, since afterwards this would be wrong: {error}") from None
                 check(before, book)
                 atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(book.states), indent=1) + b"\n")
     except OSError as error:

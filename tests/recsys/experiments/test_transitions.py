@@ -49,6 +49,21 @@ def test_undo_takes_back_one_change_after_the_other(path: Path) -> None:
         apply(path, undo(AT))
 
 
+@pytest.mark.parametrize("change", [("calm", "other"), ("diversity", "tail_share")])
+@pytest.mark.parametrize("is_promoted", [False, True])
+def test_undo_brings_nothing_back_whose_definition_has_changed(
+    path: Path, change: tuple[str, str], is_promoted: bool
+) -> None:
+    """Else every later command, and the start of a server, would be refused."""
+    apply(path, start("calm", AT), *((promote("calm", "mixed", AT),) if is_promoted else ()), stop("calm", AT))
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change))
+    with pytest.raises(ConfigError):
+        change_state(path, undo(AT))
+    assert read_experiments(path).state("calm").status == "stopped"
+
+
 def test_what_was_undone_can_be_done_again(path: Path) -> None:
     book = apply(path, start("calm", AT), stop("calm", AT), undo(AT), promote("calm", "mixed", AT))
     assert book.state("calm").winner == "mixed"
