@@ -41,8 +41,8 @@ def cautious_lift(count: Floats, expected: Floats) -> Floats:
         DuMouchel (1999), Bayesian Data Mining in Large Frequency Tables, The American Statistician, with the prior
         `Gamma(1, 1)` instead of a fitted one.
 
-    >>> cautious_lift(np.array([5.0, 5, 500]), np.array([0.0, 1e-4, 50])).round(2)
-    array([2.61, 2.61, 9.1 ])
+    >>> cautious_lift(np.array([5.0, 5, 500]), np.array([0.0, 1e-4, 50])).round(1)
+    array([2.6, 2.6, 9.1])
     """
     found: Floats = gammaincinv(count + PRIOR_BASKETS, ERROR_RATE) / (expected + PRIOR_BASKETS)
     return found
