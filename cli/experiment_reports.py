@@ -304,12 +304,17 @@ def _effect_row(effect: MetricEffect) -> tuple[object, ...]:
         effect.variant,
         effect.control,
         effect.treatment,
-        f"{effect.lift:+.1%}",
-        f"{effect.low:+.1%} to {effect.high:+.1%}",
-        f"{effect.p_value:.2g}",
-        f"{effect.fixed_low:+.1%} to {effect.fixed_high:+.1%}",
+        _known("{:+.1%}", effect.lift),
+        _known("{:+.1%} to {:+.1%}", effect.low, effect.high),
+        _known("{:.2g}", effect.p_value),
+        _known("{:+.1%} to {:+.1%}", effect.fixed_low, effect.fixed_high),
         f"{-effect.variance_reduction:.0%}" if effect.variance_reduction else None,
     )
+
+
+def _known(form: str, *values: float) -> str | None:
+    """Write numbers; None, blank in tables, where one is not defined, as an effect on a control without any."""
+    return None if any(map(math.isnan, values)) else form.format(*values)
 
 
 def _look_row(definition: ExperimentDefinition, day: int, look: DailyLook) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from recsys.core.config.ranges import PositiveFloat, PositiveInt, PositiveShare, Share, Text
+from recsys.core.config.ranges import PositiveInt, PositiveShare, Share, Text
 from recsys.core.config.toml_reader import Faults, fields_of, read_fields
 
 CONTROL: Final = "control"
@@ -25,7 +25,11 @@ WINNERS: Final = "winners"
 """The variant of shoppers outside the holdout, who get the promoted winners; the holdout is its control."""
 
 MetricName = Literal["ctr", "conversion", "revenue_per_shopper", "average_order"]
-ErrorRate = Annotated[float, Meta(gt=0, le=0.5)]
+ErrorRate = Annotated[float, Meta(ge=1e-6, le=0.5)]
+RelativeEffect = Annotated[float, Meta(ge=1e-4, le=10)]
+LONGEST_DAYS: Final = 36_500
+Days = Annotated[int, Meta(ge=1, le=LONGEST_DAYS)]
+Shoppers = Annotated[int, Meta(ge=1, le=10**9)]
 Power = Annotated[float, Meta(ge=0.5, lt=1)]
 
 
@@ -109,11 +113,11 @@ class ExperimentSettings:
     layer: str = ""
     part: Annotated[tuple[Share, ...], Meta(min_length=2, max_length=2)] = (0.0, 1.0)
     primary: MetricName = "ctr"
-    minimum_effect: PositiveFloat = 0.05
+    minimum_effect: RelativeEffect = 0.05
     alpha: ErrorRate = 0.05
     power: Power = 0.8
-    max_days: PositiveInt = 42
-    min_shoppers: PositiveInt = 200
+    max_days: Days = 42
+    min_shoppers: Shoppers = 200
     guardrails: tuple[Guardrail, ...] = ()
     retire: RetireRule = field(default_factory=RetireRule)
     promote_winner: bool = False
@@ -197,7 +201,6 @@ PERMANENT_OF_PLAN: Final = ("holdout", "key")
 MAX_NAME_CHARS: Final = 64
 DEFAULT_WEIGHT: Final = 1.0
 MAX_WEIGHT: Final = 1e6
-LONGEST_DAYS: Final = 36_500
 
 _NAME: Final = re.compile(r"\w([\w .+-]*[\w.+-])?")
 
