@@ -214,7 +214,7 @@ def test_other_changes_of_the_catalog_count_within_a_second(shop: Shop) -> None:
     deadline = time.monotonic() + 20
     while not live.is_settled and time.monotonic() < deadline:
         time.sleep(0.02)
-    now += MAX_STALE_S
+    now += 2 * MAX_STALE_S  # one alone may be less by the last digit
     assert shop.is_made(lambda: shop.get(limit=1))
 
 
