@@ -35,7 +35,7 @@ def simulate_days(
     """Write the next days of an experiment to a log of made-up shoppers; the same calls write the same.
 
     New shoppers come every day and see one list of ten items. They click on each with the probability of their variant,
-    a third bought in the weeks before, and a tenth buys, whatever the variant: by habits with a gamma distribution.
+    a third bought in the weeks before, and a tenth buys, in every variant alike: by habits with a gamma distribution.
 
     Args:
         store: the log; empty, or written by this.

@@ -46,7 +46,7 @@ def read_with_experiments(
 
 
 def check_lists(placements: Path | None, book: ExperimentBook) -> None:
-    """Refuse a state of experiments whose lists cannot be served, whatever their bundles.
+    """Refuse a state of experiments whose lists cannot be served with any bundle.
 
     Raises:
         ConfigError: with everything that is wrong, except in filters.

@@ -59,7 +59,7 @@ class Api:
             version: of what the person has seen, for a call that changes it.
 
         Raises:
-            HTTPException: 403 if the key lacks the scope, and whatever the call raises.
+            HTTPException: 403 if the key lacks the scope, and the errors of the call.
             RecsysError: what is wrong with the call.
         """
         operation = _operations()[method, path]

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from recsys.core.ids import UNKNOWN
 from recsys.pipeline.recommender import Recommender
+from serving.api.theme_products import FIELDS
 
-PICTURE_COLUMNS: Final = ("image", "image_url", "image_link")
+PICTURE_COLUMNS: Final = FIELDS["image"]
 HIDDEN: Final = frozenset({"item_id", "title", *PICTURE_COLUMNS})
 
 

@@ -120,6 +120,8 @@ class Call:
     async def _page(self, path: str, method: str, form: Mapping[str, str]) -> Response:
         page, segments = _find(path, method)
         view = self._view(segments, form if method == "POST" else self._query)
+        if not view.api.allows("view"):
+            raise HTTPException(403, "the key lacks the scope 'view': sign in with the key of a person")
         content = await page.build(view)
         if isinstance(content, Redirect):
             return _redirect(f"{ROOT}/{content.path}")

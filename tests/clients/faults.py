@@ -1,4 +1,4 @@
-"""A proxy before a real server that fails as it is told to."""
+"""A proxy before a real server, which fails in the ways that a test names."""
 
 from __future__ import annotations
 

@@ -8,15 +8,12 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 
-from recsys.core.errors import UnknownItemError
 from recsys.core.schema import EVENT_NAMES
 from recsys.pipeline.recommender import Recommender
-from serving.api.routes import FOR_ITEM
 from serving.console.items import shown_items
 from serving.console.view import Content, Page, Redirect, View
 from serving.responses import moment
 
-KINDS: Final = ("complementary", "similar", "bought_together", "viewed_together")
 N_NEIGHBORS: Final = 8
 N_LISTED: Final = 8
 N_HISTORY: Final = 40
@@ -38,17 +35,10 @@ async def explore(view: View) -> Content | Redirect:
 async def one_item(view: View) -> Content:
     """Build the page of an item: its facts, and its neighbors of each kind with their evidence."""
     recommender = view.api.app_context.watcher.snapshot().recommender
-    (item_id,) = view.segments
-    if not recommender.knows_item(item_id):
-        raise UnknownItemError(item_id)
-    kinds = [
-        name for name in KINDS if name in recommender.placements and recommender.placements[name].anchor in FOR_ITEM
-    ]
-    found = {}
-    for kind in kinds:
-        asked: dict[str, Any] = {"item_id": item_id, "placement": kind, "limit": N_NEIGHBORS, "log": "false"}
-        found[kind] = await view.api.get("/v1/items/{item_id}/recommendations", **asked)
-    ids = [item_id, *(each["item_id"] for answer in found.values() for each in answer["items"])]
+    described = await view.api.get("/v1/items/{item_id}", item_id=view.segments[0], limit=N_NEIGHBORS)
+    item_id, neighbors = described["item_id"], described["neighbors"]
+    found = {kind: {"items": items} for kind, items in neighbors.items()}
+    ids = [item_id, *(each["item_id"] for items in neighbors.values() for each in items)]
     return {"item_id": item_id, "found": found, "items": shown_items(recommender, ids), "best": _best(found)}
 
 

@@ -25,7 +25,7 @@ async def growth(view: View) -> Content:
     snapshot = view.api.app_context.watcher.snapshot()
     table = await asyncio.to_thread(_segments, snapshot.recommender, view.api.app_context.clock.now())
     experiments = await view.api.get("/v1/experiments") if view.api.app_context.settings.experiments else None
-    return {"cycle": table, "experiments": experiments, "can_change": view.api.allows("admin")}
+    return {"cycle": table, "experiments": experiments, "can_change": view.api.allows("merchandise")}
 
 
 async def change(view: View) -> Redirect:

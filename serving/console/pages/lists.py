@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from serving.api.routes import FOR_ITEM
+from serving.api.request_models import ALL_ANCHORS, check_placement
 from serving.console.items import shown_items
 from serving.console.view import Content, Page, View
 
@@ -15,49 +15,37 @@ async def all_lists(view: View) -> Content:
     """Build the page of all lists."""
     recommender = view.api.app_context.watcher.snapshot().recommender
     found = recommender.placements.values()
-    drafts = (await view.api.get("/v1/drafts"))["drafts"] if view.api.allows("view") else []
+    drafts = (await view.api.get("/v1/drafts"))["drafts"]
     ordered = sorted(found, key=lambda each: (each.anchor != "user", each.anchor, each.name))
     return {"placements": ordered, "drafts": drafts, "can_change": view.api.allows("merchandise")}
 
 
 async def one_list(view: View) -> Content:
-    """Build the page of one list: its settings, and what it lists for somebody or something."""
-    recommender = view.api.app_context.watcher.snapshot().recommender
+    """Build the page of one list: what it lists for somebody or something."""
+    snapshot = view.api.app_context.watcher.snapshot()
+    recommender = snapshot.recommender
     (name,) = view.segments
-    placement = recommender.placements.get(name)
-    if placement is None:
-        await view.api.get("/v1/users/{user_id}/recommendations", user_id="x", placement=name)
-    assert placement is not None
-    sample = recommender.examples()
+    check_placement(snapshot, name, ALL_ANCHORS)
+    placement, sample = recommender.placements[name], recommender.examples()
     user_id, item_id = view.value("user"), view.value("item")
-    is_for_item = placement.anchor == "item"
-    if is_for_item and not item_id:
+    if placement.anchor == "item" and not item_id:
         item_id = sample.item_id
     if not (user_id or item_id):
         user_id = sample.user_id
-    as_of = view.value("as_of") or None
-    if placement.anchor in FOR_ITEM and item_id:
-        found = await view.api.get(
-            "/v1/items/{item_id}/recommendations", item_id=item_id, placement=name, user_id=user_id or None,
-            as_of=as_of, limit=N_SHOWN, log="false", filter=view.value("filter") or None,
-        )  # fmt: skip
-    else:
-        found = await view.api.get(
-            "/v1/users/{user_id}/recommendations", user_id=user_id or "-", placement=name, as_of=as_of,
-            limit=N_SHOWN, log="false", filter=view.value("filter") or None,
-        )  # fmt: skip
+    asked = {"user_id": user_id, "as_of": view.value("as_of"), "filter": view.value("filter")}
+    body: dict[str, Any] = {key: value for key, value in asked.items() if value}
+    body |= {"placement": name, "limit": N_SHOWN, "log": False, "item_ids": [item_id] if item_id else []}
+    found = await view.api.call("POST", "/v1/recommendations", {}, body)
     listed = found["items"]
-    best = max((abs(each["score"]) for each in listed), default=1.0) or 1.0
     return {
         "placement": placement,
         "can_change": view.api.allows("merchandise"),
         "found": found,
-        "best": best,
-        "items": shown_items(recommender, [each["item_id"] for each in listed] + [item_id]),
+        "best": max((abs(each["score"]) for each in listed), default=1.0) or 1.0,
+        "items": shown_items(recommender, [each["item_id"] for each in listed]),
         "user_id": user_id,
         "item_id": item_id,
-        "is_for_item": is_for_item,
-        "as_of": as_of or "",
+        "as_of": view.value("as_of"),
         "filter": view.value("filter"),
     }
 

@@ -15,7 +15,7 @@ async def models(view: View) -> Content:
         "found": found,
         "bundles": list(reversed(found["models"])),
         "manifest": manifest,
-        "can_activate": view.api.allows("admin"),
+        "can_activate": view.api.allows("operate"),
     }
 
 

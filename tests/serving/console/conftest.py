@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from recsys.pipeline.recommender import SampleIds
-from serving.runtime.auth import SCOPES, Scope, new_key, write_keys
+from serving.runtime.auth import ROLES, SCOPES, Scope, new_key, write_keys
 from tests.serving.conftest import Client, client_of
 
 HOST = {"Host": "127.0.0.1:8000"}
@@ -64,7 +64,7 @@ class Guarded:
 
 @pytest.fixture
 def guarded(own_models: Path, tmp_path: Path) -> Iterator[Guarded]:
-    scopes: dict[str, tuple[Scope, ...]] = {"all": SCOPES, "admin": ("admin",), "events": ("events",)}
+    scopes: dict[str, tuple[Scope, ...]] = {**ROLES, "all": SCOPES, "admin": ("admin",), "events": ("events",)}
     made = {name: new_key(name, each, datetime(2026, 1, 1, tzinfo=UTC)) for name, each in scopes.items()}
     write_keys(tmp_path / "keys.json", [key for key, _ in made.values()])
     with client_of(own_models, keys=tmp_path / "keys.json") as client:

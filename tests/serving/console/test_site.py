@@ -127,6 +127,21 @@ def test_a_bundle_is_activated_by_those_who_may(guarded: Guarded, own_models: Pa
     assert events.get("/models").status_code == 403
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_a_key_of_a_shop_page_sees_nothing(guarded: Guarded, path: str) -> None:
+    assert guarded.signed_in("events").get(path).status_code == 403
+
+
+def test_people_see_the_buttons_of_their_role(guarded: Guarded, own_models: Path, shop_engine: Engine) -> None:
+    write_another(shop_engine, own_models)
+    buttons = {"/models": "/activate", "/lists": "/drafts"}
+    for role, seen in (("viewer", []), ("merchandiser", ["/lists"]), ("operator", ["/models"])):
+        person = guarded.signed_in(role)
+        pages = {path: person.get(path) for path in buttons}
+        assert all(reply.status_code == 200 for reply in pages.values())
+        assert [path for path, action in buttons.items() if f'{action}"' in pages[path].text] == seen
+
+
 @pytest.mark.parametrize(
     ("target", "inside"),
     [("/console/x?a=b", True), ("/console", True), ("//evil", False), ("/consoles", False), ("/console/\\evil", False)],
