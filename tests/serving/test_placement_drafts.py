@@ -19,19 +19,25 @@ def test_the_example_works_as_printed(start: Callable[..., Server], own_models: 
     server = start(own_models)
     server.wait()
     run = subprocess.run(
-        ["bash", "-euc", script.replace("http://127.0.0.1:8000", server.url).replace("curl", "curl --noproxy '*'")],
+        [
+            "bash",
+            "-euxc",
+            script.replace("http://127.0.0.1:8000", server.url).replace("curl -s", "curl -sS --noproxy '*'"),
+        ],
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
+    seen = f"{run.stdout}\n{run.stderr}"
     decoder, rest, answers = json.JSONDecoder(), run.stdout, []
     while rest:
         answer, end = decoder.raw_decode(rest)
         answers.append(answer)
         rest = rest[end:]
     check, preview, difference, back, audit = answers
-    assert (check["is_valid"], check["changes"][0]["name"]) == (True, "for_you")
+    assert check.get("is_valid"), f"{seen}\nthe server's output is {server.stop()}"
+    assert check["changes"][0]["name"] == "for_you"
     assert preview["drafted"]["items"]
     assert (difference["is_complete"], difference["lists"][0]["placement"]) == (True, "for_you")
     assert back["previous"] == audit["entries"][1]["after"]
