@@ -29,14 +29,15 @@ T = TypeVar("T")
 
 
 class FirstFactors:
-    """The item factors of the first of several fits, which the later ones of a large shop begin with.
+    """The item factors of an earlier fit, the one of most events, which the later ones of a large shop begin with.
 
     The hold-outs of a shop and the whole differ by few events, and the settings that are tried change the factors
-    little.
+    little. The very first are those of a sample of the users.
     """
 
     def __init__(self) -> None:
         self._factors: Factors | None = None
+        self._n_events = 0
 
     def of(self, dataset: Dataset, config: ALSConfig) -> Factors | None:
         """Return the factors that a fit begins with, None for random ones."""
@@ -44,10 +45,10 @@ class FirstFactors:
         is_near = first is not None and first.shape == (len(dataset.items), config.n_factors)
         return first if is_near and len(dataset.events) >= LARGE_EVENTS else None
 
-    def keep(self, factors: Factors) -> None:
-        """Keep the factors of a fit, unless there was one before."""
-        if self._factors is None:
-            self._factors = factors
+    def keep(self, dataset: Dataset, factors: Factors) -> None:
+        """Keep the factors of a fit, unless there was one of as many events before."""
+        if len(dataset.events) > self._n_events:
+            self._factors, self._n_events = factors, len(dataset.events)
 
 
 class FitCache:
@@ -57,7 +58,7 @@ class FitCache:
         dataset: the shop.
         now: moment from which ages count, seconds since 1970.
         content: the content of the catalog, where another fit has it already.
-        first: the factors of the first of several fits.
+        first: the factors of an earlier fit.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class FitCache:
         def fit() -> ALSModel:
             start = self.first.of(self.dataset, config.als)
             model = fit_user_factors(self.dataset, config.als, np.random.default_rng(config.seed), start)
-            self.first.keep(model.item_factors)
+            self.first.keep(self.dataset, model.item_factors)
             return model
 
         return self._once(config.als, fit)

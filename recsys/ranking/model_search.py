@@ -62,6 +62,7 @@ class Setting:
         measure: returns the metric of each past task, float64 (n,), of a model with a configuration.
         factors: other values than the configured one, as factors of it.
         values: other values, as they are.
+        grows: whether it is weighed against counts, so that it stands for less where there are fewer users.
     """
 
     path: tuple[str, str]
@@ -69,6 +70,7 @@ class Setting:
     measure: Measure
     factors: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
+    grows: bool = False
 
     def value(self, config: EngineConfig) -> float:
         """Return the value in a configuration."""
@@ -87,7 +89,7 @@ class Setting:
 
 
 def learn_settings(
-    models: FitCache, tasks: PastTasks, config: EngineConfig, rng: np.random.Generator
+    models: FitCache, tasks: PastTasks, config: EngineConfig, rng: np.random.Generator, share: float = 1.0
 ) -> tuple[EngineConfig, LearnedSettings]:
     """Try other values of some settings, and keep those whose interval of the gain is above 0.
 
@@ -96,6 +98,7 @@ def learn_settings(
         tasks: what they are asked; at most `MAX_REQUESTS` and `MAX_BASKETS` count.
         config: the configured settings.
         rng: source of the draws.
+        share: share of the shop's users that the hold-out has.
 
     Returns:
         The settings, and what was tried and gained; a setting with fewer than `MIN_TASKS` tasks stays.
@@ -106,11 +109,11 @@ def learn_settings(
     for setting in SETTINGS:
         before, name = setting.value(config), ".".join(setting.path)
         best, best_gain, best_range = before, 0.0, (0.0, 0.0)
-        base = setting.measure(models, tasks, config)
+        base = setting.measure(models, tasks, _for_share(config, share))
         if len(base) < MIN_TASKS:
             continue
         for value in setting.others(config):
-            gain = setting.measure(models, tasks, setting.put(config, value)) - base
+            gain = setting.measure(models, tasks, _for_share(setting.put(config, value), share)) - base
             low, high = gain_interval(gain, config.blend.confidence, rng)
             if low > 0 and float(gain.mean()) > best_gain:
                 best, best_gain, best_range = value, float(gain.mean()), (low, high)
@@ -120,6 +123,14 @@ def learn_settings(
         return config, LearnedSettings()
     names, configured, chosen, metrics, gains, lows, highs = zip(*rows, strict=True)
     return config, LearnedSettings(names, configured, chosen, metrics, gains, lows, highs, len(tasks.requests))
+
+
+def _for_share(config: EngineConfig, share: float) -> EngineConfig:
+    """Return the settings that stand for the same among a share of the users."""
+    for setting in SETTINGS:
+        if setting.grows and share < 1:
+            config = setting.put(config, setting.value(config) * share)
+    return config
 
 
 def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -199,7 +210,7 @@ SETTINGS: Final = (
     Setting(("als", "regularization"), "ndcg@20", ndcg_of(_als_scores), factors=(3.0,)),
     Setting(("als", "half_life_days"), "ndcg@20", ndcg_of(_als_scores), values=(LONG_DAYS,)),
     Setting(("ease", "content_weight"), "ndcg@20", ndcg_of(_ease_scores), values=(0.0, 1.0)),
-    Setting(("ease", "regularization"), "ndcg@20", ndcg_of(_ease_scores), factors=(2.5, 0.4)),
+    Setting(("ease", "regularization"), "ndcg@20", ndcg_of(_ease_scores), factors=(2.5, 0.4), grows=True),
     Setting(
         ("popularity", "half_life_days"),
         "ndcg@20",
@@ -207,7 +218,7 @@ SETTINGS: Final = (
         factors=(4.0,),
         values=(LONG_DAYS,),
     ),
-    Setting(("copurchase", "item_shrinkage"), "hit_rate@10", _hits_together, factors=(0.1, 0.3, 3.0)),
+    Setting(("copurchase", "item_shrinkage"), "hit_rate@10", _hits_together, factors=(0.1, 0.3, 3.0), grows=True),
     Setting(("copurchase", "momentum_power"), "hit_rate@10", _hits_together, values=(0.0,)),
 )
 """The settings that are learned, in order."""

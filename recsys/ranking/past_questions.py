@@ -20,6 +20,7 @@ from recsys.ranking.item_orders import LISTS, ItemKind, compare_item_lists, draw
 from recsys.ranking.model_search import PastTasks, learn_settings
 from recsys.ranking.pair_orders import PastPairs, ask_pairs
 from recsys.ranking.questions import Questions, answer_requests, join_questions
+from recsys.ranking.user_sample import sample_users
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,20 @@ def _ask_the_past(
 def _learn_settings(
     cut: Holdout, cache: FitCache, config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
-    """Learn the settings of the models on the earliest hold-out; on half of the users where it is the only one."""
+    """Learn the settings of the models on the earliest hold-out; on half of the users where it is the only one.
+
+    A large shop learns them from a sample of its users, whose factors its own fits begin with.
+    """
+    sample = sample_users(cut, rng)
+    if sample.share < 1:
+        cut, cache = sample.cut, FitCache(sample.cut.known, sample.cut.now, cache.content(config), cache.first)
     requests = past_requests(cut, build_history(cut.known, config.history), config.ranker, rng)
     by_basket = cache.copurchase_counts(config).by_basket
     baskets = draw_baskets(cut, config.ranker.max_baskets, rng, by_basket=by_basket)
     if not cut.is_cutoff:
         requests = requests[: len(requests) // 2]
         baskets = baskets.take(np.arange(len(baskets)) % 2 == 0)
-    return learn_settings(cache, PastTasks(requests, baskets), config, rng)
+    return learn_settings(cache, PastTasks(requests, baskets), config, rng, sample.share)
 
 
 def _compare_item_lists(engine: Engine, cut: Holdout, rng: np.random.Generator) -> dict[ItemKind, Blend]:

@@ -1,0 +1,53 @@
+"""A sample of users of a large shop, on which its settings are learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from recsys.data.dataset import Events
+from recsys.fitting.fit_cache import LARGE_EVENTS
+from recsys.ranking.holdout import Holdout
+
+SAMPLE_EVENTS: Final = LARGE_EVENTS // 2
+"""Events that the sample of a large shop has, on average."""
+
+
+@dataclass(frozen=True)
+class UserSample:
+    """A hold-out of some users.
+
+    Attributes:
+        cut: the hold-out; users outside the sample have no events in it, items and users keep their rows.
+        share: share of the users, 0 to 1.
+    """
+
+    cut: Holdout
+    share: float
+
+
+def sample_users(cut: Holdout, rng: np.random.Generator) -> UserSample:
+    """Draw users of a large shop, each with all its events; a smaller shop is returned as it is.
+
+    Anonymous events are drawn by basket.
+
+    Args:
+        cut: the hold-out of the shop.
+        rng: source of the draws; none is made for a smaller shop.
+    """
+    known = cut.known
+    if len(known.events) < LARGE_EVENTS:
+        return UserSample(cut, 1.0)
+    share = SAMPLE_EVENTS / len(known.events)
+    is_drawn = rng.random(len(known.users)) < share
+    n_baskets = max(int(events.basket_idx.max(initial=-1)) for events in (known.events, cut.answers)) + 1
+    is_basket_drawn = rng.random(n_baskets + 1) < share
+
+    def drawn(events: Events) -> Events:
+        by_user = is_drawn[np.maximum(events.user_idx, 0)]
+        return events.take(np.where(events.user_idx >= 0, by_user, is_basket_drawn[events.basket_idx]))
+
+    of_sample = replace(cut, known=replace(known, events=drawn(known.events)), answers=drawn(cut.answers))
+    return UserSample(of_sample, share)
