@@ -80,7 +80,7 @@ def analyze(
         return
     if looks:
         show_table(LOOKS, [_look_row(definition, day, look) for day, look in enumerate(looks, 1)])
-    _show(analysis, verdict)
+    _show(definition, analysis, verdict)
 
 
 def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone: Zone = "UTC") -> None:
@@ -156,6 +156,16 @@ def power(
         ]
     )
     show_table(POWERS, rows)
+    longest = definition.settings.max_days
+    if not any(isinstance(row[2], int) and row[2] <= longest for row in rows):
+        show_lines(
+            [
+                f"With no share of shoppers is a lift of {lift:+.1%} found within the {longest} days of max_days: raise"
+                " minimum_effect or max_days, or choose a metric that varies less.",
+                f"无论多少顾客参与，{longest}天（max_days）内都无法发现{lift:+.1%}的提升："
+                "请调高minimum_effect或max_days，或选择波动更小的指标。",
+            ]
+        )
 
 
 def counterfactual(
@@ -286,7 +296,7 @@ def _given_baseline(
     return MetricBaseline(metric, math.nan if rate is None else rate, spread, 0.0, shoppers_per_day, 0.0)
 
 
-def _show(analysis: ExperimentAnalysis, verdict: Verdict) -> None:
+def _show(definition: ExperimentDefinition, analysis: ExperimentAnalysis, verdict: Verdict) -> None:
     counts = ", ".join(f"{name} {count:,}" for name, count in analysis.shoppers.items())
     show_lines(
         [
@@ -294,6 +304,9 @@ def _show(analysis: ExperimentAnalysis, verdict: Verdict) -> None:
             f" variants; planned shares p = {analysis.sample_ratio_p:.2g}"
         ]
     )
+    for name, count in analysis.others.items():
+        why = "is retired" if definition.variant(name) else "is not in the file of experiments"
+        tell(f"{count:,} shoppers do not count: their variant {name!r} {why}")
     show_table(EFFECTS, [_effect_row(each) for each in analysis.effects])
     show_lines([verdict.text, verdict.text_zh])
 
@@ -323,7 +336,7 @@ def _look_row(definition: ExperimentDefinition, day: int, look: DailyLook) -> tu
     best = max(found, key=lambda each: -math.inf if math.isnan(each.lift) else each.lift, default=None)
     shown = ("", "", "") if best is None else _effect_row(best)[4:7]
     days = "" if look.verdict.days is None else f", about {look.verdict.days} d"
-    what = f"{look.verdict.decision} {look.verdict.variant}".strip() + days
+    what = f"{look.verdict.decision.replace('_', ' ')} {look.verdict.variant}".strip() + days
     return (day, sum(look.analysis.shoppers.values()), *shown, what)
 
 

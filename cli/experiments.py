@@ -69,9 +69,9 @@ def check(file: File, placements: PlacementFile = None) -> None:
     from recsys.planner.plan_variants import check_plans
     from recsys.rules.variant_loader import read_with_experiments
 
-    read_with_experiments(placements, file)
+    lists = read_with_experiments(placements, file)
     book = read_experiments(file)
-    check_plans(book)
+    check_plans(book, lists.placements)
     changed = sorted({what for each in book.file.experiments.values() for what in changed_by(each)})
     show_lines([f"{file} is valid: its variants change {', '.join(changed) or 'nothing'}"])
 
@@ -182,8 +182,7 @@ def _apply(
     from serving.runtime.settings import load_settings
 
     def check(before: ExperimentBook, after: ExperimentBook) -> None:
-        check_lists(placements, after)
-        check_plans(after)
+        check_plans(after, check_lists(placements, after).placements)
         limit = MAX_VARIANT_BUNDLES if models is None else load_settings(models=models).max_variant_bundles
         admit_bundles(models, before, after, limit)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,7 @@ class ExperimentAnalysis:
         crossed: number of shoppers who saw several variants.
         sample_ratio_p: p-value of the planned shares, valid at any look.
         effects: of the variants that are left, metric by metric.
+        others: number of shoppers by variant that is not compared: retired, or not in the definition.
     """
 
     experiment: str
@@ -75,6 +76,7 @@ class ExperimentAnalysis:
     crossed: int
     sample_ratio_p: float
     effects: tuple[MetricEffect, ...]
+    others: dict[str, int] = field(default_factory=dict)
 
     def effect(self, metric: str, variant: str) -> MetricEffect | None:
         """Return the effect of a variant on a metric; None if a group has too few shoppers to compare."""
@@ -116,7 +118,9 @@ def analyze_experiment(
         ]
     crossed = int(shoppers["has_crossed"].sum()) if shoppers.height else 0
     ratio_p = float(sample_ratio_p(list(counts.values()), list(shares.values())))
-    return ExperimentAnalysis(definition.name, days, counts, crossed, ratio_p, tuple(effects))
+    left = shoppers.filter(~pl.col("variant").is_in(list(shares)))
+    others = dict(left.group_by("variant").len().sort("variant").iter_rows())
+    return ExperimentAnalysis(definition.name, days, counts, crossed, ratio_p, tuple(effects), others)
 
 
 def columns_of(shoppers: pl.DataFrame, metric: MetricName) -> npt.NDArray[np.float64]:

@@ -60,8 +60,10 @@ def judge(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verdict
         return _wrong_shares(analysis)
     primary = [each for each in analysis.effects if each.metric == settings.primary]
     known = [each for each in primary if not math.isnan(each.lift)]
-    if min(analysis.shoppers.values()) < settings.min_shoppers or not known:
+    if min(analysis.shoppers.values()) < settings.min_shoppers:
         return _too_few(settings, analysis)
+    if not known:
+        return _not_defined(settings, analysis)
     best = max(known, key=lambda each: each.lift)
     for effect in sorted(known, key=lambda each: -each.lift):
         if _is_better(settings, effect) and _is_harmless(settings, analysis, effect.variant):
@@ -166,6 +168,22 @@ def _too_few(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verd
         f"Go on for about {_days(days)}: the smallest variant has {fewest:,} shoppers, and the first verdict needs"
         f" {settings.min_shoppers:,} of each.",
         f"继续约{days}天：人数最少的一组只有{fewest:,}人，每组至少{settings.min_shoppers:,}人才能下结论。",
+    )
+
+
+def _not_defined(settings: ExperimentSettings, analysis: ExperimentAnalysis) -> Verdict:
+    """There are enough shoppers, but the metric of a group is 0, so that no lift is defined."""
+    name, name_zh = NAMES[settings.primary]
+    if analysis.days >= settings.max_days:
+        text = f"Stop: after {analysis.days:.0f} days a group still has no {name} above 0, so that no lift is defined."
+        return Verdict("stop", "", None, text, f"停止：{analysis.days:.0f}天后仍有一组的{name_zh}为0，无法计算提升。")
+    days = max(math.ceil(settings.max_days - analysis.days), 1)
+    return Verdict(
+        "go_on",
+        "",
+        days,
+        f"Go on for at most {_days(days)}: {name} of a group is 0 so far, so that no lift is defined.",
+        f"继续最多{days}天：有一组的{name_zh}目前为0，无法计算提升。",
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recsys.core.errors import ConfigError
+from recsys.core.placements import Placement
 from recsys.experiments.assignment import OUTSIDE, RunningExperiment, variant_of
 from recsys.experiments.definitions import ExperimentDefinition
 from recsys.experiments.state import ExperimentBook
 from recsys.pipeline.recommender import Recommender
-from recsys.planner.config import PlanConfig, parse_plan
+from recsys.planner.config import PlanConfig, chosen_lists, parse_plan
 from recsys.planner.message_log import MessageLog
 from recsys.planner.plan_file import LearnedPlan
 from recsys.planner.planner import Planner
@@ -22,34 +23,43 @@ PlanKey = tuple[str, str]
 OUTSIDE_OF_ALL: PlanKey = ("", "")
 
 
-def variant_plans(plan: Mapping[str, Any], definition: ExperimentDefinition) -> dict[str, PlanConfig]:
+def variant_plans(
+    plan: Mapping[str, Any], definition: ExperimentDefinition, placements: Mapping[str, Placement]
+) -> dict[str, PlanConfig]:
     """Return the settings of each variant's plan: those of the plan, with the changed ones in their place.
 
     Args:
         plan: the parsed file of the plan.
         definition: of the experiment.
+        placements: the lists that exist, by name.
 
     Raises:
-        ConfigError: a changed setting is unknown, of the wrong type or out of range.
+        ConfigError: a changed setting is unknown, of the wrong type or out of range, or a list does not exist.
     """
     found = {}
     for variant in definition.variants:
         try:
-            found[variant.name] = parse_plan(merged(plan, variant.plan))
+            config = parse_plan(merged(plan, variant.plan))
+            chosen_lists(config, placements)
+            found[variant.name] = config
         except ConfigError as error:
             path = f"experiments.{definition.name}.variants.{variant.name}.plan"
             raise ConfigError(f"{path}: {error}") from None
     return found
 
 
-def check_plans(book: ExperimentBook) -> None:
+def check_plans(book: ExperimentBook, placements: Mapping[str, Placement]) -> None:
     """Check the settings of all variants that change the push plan, as far as they do not depend on the plan.
 
+    Args:
+        book: the experiments.
+        placements: the lists that exist, by name.
+
     Raises:
-        ConfigError: a setting is unknown, of the wrong type or out of range.
+        ConfigError: a setting is unknown, of the wrong type or out of range, or a list does not exist.
     """
     for definition in book.file.experiments.values():
-        variant_plans({}, definition)
+        variant_plans({}, definition, placements)
 
 
 def merged(plan: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,13 +45,13 @@ def read_with_experiments(
     return registry
 
 
-def check_lists(placements: Path | None, book: ExperimentBook) -> None:
-    """Refuse a state of experiments whose lists cannot be served with any bundle.
+def check_lists(placements: Path | None, book: ExperimentBook) -> PlacementRegistry:
+    """Refuse a state of experiments whose lists cannot be served with any bundle; return the lists.
 
     Raises:
         ConfigError: with everything that is wrong, except in filters.
     """
-    registry_of({} if placements is None else read_toml(placements, dict), book)
+    return registry_of({} if placements is None else read_toml(placements, dict), book)
 
 
 def registry_of(document: Mapping[str, Any], book: ExperimentBook) -> PlacementRegistry:

@@ -169,8 +169,7 @@ def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) 
 
 def _check(settings: Settings, before: ExperimentBook, after: ExperimentBook) -> None:
     """Refuse what cannot be served."""
-    check_lists(settings.placements_file, after)
-    check_plans(after)
+    check_plans(after, check_lists(settings.placements_file, after).placements)
     admit_bundles(settings.models, before, after, settings.max_variant_bundles)
 
 

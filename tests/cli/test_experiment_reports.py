@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
 from recsys.experiments.state import read_experiments
 from recsys.pipeline.recommender import Recommender
 from tests.cli.conftest import Run
@@ -50,6 +51,15 @@ def test_an_analysis_ends_with_a_verdict(recsys: Run, file: Path, store: Path) -
     assert {each["metric"] for each in found["analysis"]["effects"]} >= {"ctr", "conversion"}
 
 
+def test_shoppers_of_a_variant_that_the_file_lacks_are_counted(recsys: Run, file: Path, store: Path) -> None:
+    sent = {"event": "message_sent", "user_id": "u", "item_ids": ["a"], "experiment": "calm", "variant": "mixd"}
+    with closing(SqliteStore(store)) as log:
+        log.append([LogEntry("event", None, 1.79e9, 1.79e9, sent)])
+    said = recsys("experiments", "analyze", file, "calm", "--store", store)
+    assert said.code == 0, said.err
+    assert "1 shoppers do not count: their variant 'mixd' is not in the file of experiments" in said.err
+
+
 def test_a_look_back(recsys: Run, file: Path, store: Path) -> None:
     words = ("experiments", "analyze", file, "calm", "--store", store)
     early = json.loads(recsys(*words, "--until", "2026-11-01T10:00:00Z", "--json").out)
@@ -73,6 +83,10 @@ def test_power_from_the_log_and_from_given_figures(recsys: Run, file: Path, stor
     said = recsys("experiments", "power", file, "calm", "--shoppers-per-day", 3000, "--rate", 0.1, "--effect", 0.5)
     assert said.code == 0, said.err
     assert "a lift of +50.0% is to be found with 80%" in said.out
+    assert "With no share" not in said.out
+    said = recsys("experiments", "power", file, "calm", "--shoppers-per-day", 3, "--rate", 0.1)
+    assert "With no share of shoppers is a lift of" in said.out
+    assert "内都无法发现" in said.out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from recsys.bundles.registry import live_log_beside
 from recsys.core.config.toml_reader import Faults, read_toml
 from recsys.core.errors import ConfigError, DataError
+from recsys.core.placements import Placement
 from recsys.core.timestamps import to_seconds
 from recsys.experiments.assignment import RunningExperiment
 from recsys.experiments.state import read_experiments
@@ -134,9 +135,9 @@ def write_plan(
         raise ConfigError(f"{out} is a file: name a folder for the shards of the plan")
     config = PlanConfig() if request.plan is None else read_plan(request.plan)
     recommender = Recommender.open(request.models, request.placements, request.live_log)
-    running, plans = _variants(request)
-    every = {each: chosen_lists(each, recommender.placements) for each in (config, *plans.values())}
-    lists = every[config]
+    lists = chosen_lists(config, recommender.placements)
+    running, plans = _variants(request, recommender.placements)
+    every = {config: lists, **{each: chosen_lists(each, recommender.placements) for each in plans.values()}}
     faults = Faults()
     for each in every:
         check_channels(recommender.engine, each, faults)
@@ -208,7 +209,9 @@ def _shoppers(recommender: Recommender, request: PlanRequest) -> list[str]:
     return ids
 
 
-def _variants(request: PlanRequest) -> tuple[tuple[RunningExperiment, ...], dict[PlanKey, PlanConfig]]:
+def _variants(
+    request: PlanRequest, placements: Mapping[str, Placement]
+) -> tuple[tuple[RunningExperiment, ...], dict[PlanKey, PlanConfig]]:
     """Return the running experiments that change the plan, and the plan of each of their variants."""
     if request.experiments is None:
         return (), {}
@@ -218,7 +221,7 @@ def _variants(request: PlanRequest) -> tuple[tuple[RunningExperiment, ...], dict
     plans = {
         (each.definition.name, name): config
         for each in running
-        for name, config in variant_plans(plan, each.definition).items()
+        for name, config in variant_plans(plan, each.definition, placements).items()
     }
     return running, plans
 

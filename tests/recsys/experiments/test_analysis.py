@@ -53,6 +53,7 @@ def test_the_primary_metric_alone_is_adjusted_for_the_variants() -> None:
     assert adjusted.low < alone.low
     assert one.effect("ctr", "b") is None
     assert list(one.shoppers) == ["control", "a"]
+    assert (both.others, one.others) == ({}, {"b": both.shoppers["b"]})
 
 
 def test_without_clicks_or_shoppers_nothing_is_claimed() -> None:

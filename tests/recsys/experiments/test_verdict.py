@@ -84,7 +84,17 @@ def test_few_shoppers_have_no_verdict() -> None:
     assert found.decision == "go_on"
     assert "the first verdict needs 200 of each" in found.text
     assert verdict(0, 0.1, 0.9).decision == "go_on"
-    assert verdict(3000, 0.0, 0.0).decision == "go_on"
+
+
+def test_enough_shoppers_without_a_click_do_not_lack_shoppers() -> None:
+    found = verdict(3000, 0.0, 0.0)
+    assert found.decision == "go_on"
+    assert found.text.startswith("Go on for at most 29 days: CTR of a group is 0 so far")
+    assert "点击率目前为0" in found.text_zh
+    late = verdict(3000, 0.0, 0.0, max_days=10)
+    assert late.decision == "stop"
+    assert "a group still has no CTR above 0" in late.text
+    assert late.text_zh.startswith("停止：14天后")
 
 
 def test_wrong_shares_stop_everything() -> None:

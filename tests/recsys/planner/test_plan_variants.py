@@ -19,9 +19,11 @@ from recsys.planner.message_log import no_messages
 from recsys.planner.past_weeks import PlanModel
 from recsys.planner.plan_file import LearnedPlan, read_plan_file, write_plan_file
 from recsys.planner.plan_variants import check_plans, planners, variant_plans
+from recsys.rules.loader import parse_placements
 from tests.recsys.experiments.files import book_of, definition
 from tests.recsys.planner.conftest import LISTS
 
+BUILT_IN = parse_placements({}).placements
 MORE = {"control": {}, "more": {"plan": {"caps": {"messages_per_week": 5}}}}
 
 
@@ -30,7 +32,7 @@ def running(share: float = 1.0) -> RunningExperiment:
 
 
 def test_a_variant_changes_single_settings_of_the_plan() -> None:
-    plans = variant_plans({"value": "price", "caps": {"item_days": 9}}, definition(variants=MORE))
+    plans = variant_plans({"value": "price", "caps": {"item_days": 9}}, definition(variants=MORE), BUILT_IN)
     assert plans["control"] == PlanConfig(value="price", caps=replace(PlanConfig().caps, item_days=9))
     assert plans["more"].caps == replace(plans["control"].caps, messages_per_week=5)
     assert plans["more"].value == "price"
@@ -42,14 +44,16 @@ def test_a_variant_changes_single_settings_of_the_plan() -> None:
         ({"caps": {"messages_per_week": 0}}, "variants.b.plan: 'caps.messages_per_week' is 0, expected"),
         ({"cap": {}}, "variants.b.plan: 'cap' ({}) is not a known key: do you mean 'caps'"),
         ({"caps": 3}, "'caps' is 3, expected a table"),
+        ({"lists": ["for_yu"]}, "variants.b.plan: 'lists[0]' is 'for_yu'"),
+        ({"lists": ["similar"]}, "variants.b.plan: 'lists[0]' is 'similar'"),
     ],
 )
 def test_faults_are_named_before_the_start(plan: dict[str, Any], message: str) -> None:
     book = book_of(experiments={"calm": {"variants": {"control": {}, "b": {"plan": plan}}}})
     with pytest.raises(ConfigError) as error:
-        check_plans(book)
+        check_plans(book, BUILT_IN)
     assert message in str(error.value)
-    check_plans(book_of(experiments={"calm": {"variants": MORE}}))
+    check_plans(book_of(experiments={"calm": {"variants": MORE}}), BUILT_IN)
 
 
 @pytest.fixture
