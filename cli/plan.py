@@ -82,11 +82,15 @@ def _show(report: PlanReport, out: Path) -> None:
         f"{report.kept_shards:,} of {report.shards:,} shards are from an interrupted run" if report.kept_shards else "",
     ]
     head = (
-        f"{out} is written by {report.model_version}, as of {moment}: {report.messages:,} messages of "
-        f"{', '.join(report.lists)} for {report.shoppers:,} shoppers; {', '.join(filter(None, details))}"
+        f"{out} is written by {report.model_version}, as of {moment}: {report.messages:,} messages for "
+        f"{report.shoppers:,} shoppers; {', '.join(filter(None, details))}"
     )
+    found = report.messages_by_list
+    lists = [f"messages: {', '.join(f'{name} {n:,}' for name, n in found.items() if n) or 'none'}"]
+    if empty := [name for name, n in found.items() if not n]:
+        lists.append(f"no message: {', '.join(empty)} (no shopper has an item there, or another list is worth more)")
     variants = [
         f"{name}: " + ", ".join(f"{variant} {n:,} shoppers with messages" for variant, n in found.items())
         for name, found in report.variants.items()
     ]
-    show_lines([head, *variants, *report.consent_rules])
+    show_lines([head, *lists, *variants, *report.consent_rules])

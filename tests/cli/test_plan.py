@@ -14,7 +14,8 @@ def test_a_plan_is_written_and_summed_up(recsys: Run, shop_models: Path, tmp_pat
     words = ("push", "plan", "--models", shop_models, "--plan", plan, "--users", users, "--out", tmp_path / "out")
     said = recsys(*words)
     assert said.code == 0, said.err
-    assert "messages of buy_again for 4 shoppers" in said.out
+    assert "messages for 4 shoppers" in said.out
+    assert "messages: buy_again " in said.out
     assert "1 opted out or were erased" in said.out
     assert "push: to all 4 shoppers, of whom none refused (the users table has no column consent_push)" in said.out
     report = json.loads(recsys(*words, "--json").out)

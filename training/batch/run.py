@@ -61,6 +61,7 @@ class ShardCounts(msgspec.Struct, frozen=True):
         messages: messages of a push plan.
         held_out: users of the holdout who would have had some.
         variants: users with messages to be sent, by experiment and variant.
+        lists: messages of a push plan by list.
     """
 
     shard: int
@@ -71,6 +72,7 @@ class ShardCounts(msgspec.Struct, frozen=True):
     messages: int = 0
     held_out: int = 0
     variants: dict[str, dict[str, int]] = {}
+    lists: dict[str, int] = {}
 
 
 class Run:

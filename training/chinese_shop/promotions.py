@@ -54,9 +54,13 @@ class Promotions:
         return chosen
 
     def offers_table(self) -> pl.DataFrame:
-        """Return the offers table of the shop: one row per item and week, for every region, store and channel."""
+        """Return the offers table of the shop: one row per item and week, for every region, store and channel.
+
+        The promotions of the last week go on for another one after the end of the data, as a shop knows them ahead.
+        """
         week, item = np.nonzero(self.is_on)
         start = START + week * WEEK_S
+        end = start + WEEK_S * np.where(week == N_WEEKS - 1, 2, 1)
 
         def moments(seconds: Seconds) -> pl.Series:
             return pl.Series(seconds * 1_000_000).cast(pl.Datetime("us", "UTC"))
@@ -66,7 +70,7 @@ class Promotions:
                 "item_id": np.array(self.goods.ids)[item],
                 "price": self.price(item, start),
                 "valid_from": moments(start),
-                "valid_to": moments(start + WEEK_S),
+                "valid_to": moments(end),
             }
         )
 

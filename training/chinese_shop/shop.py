@@ -39,6 +39,10 @@ VIEWED: Final = 0.6
 BROWSED: Final = 0.5
 CARTED: Final = 0.5
 LEFT_IN_CART: Final = 0.1
+LOST_CARTS: Final = 0.12
+"""Carts that nobody pays for, per line of an order; a cart has one item."""
+
+MIN_LOST_DAYS: Final = 3
 OWN_CHANNEL: Final = 0.75
 STORES: Final = 3
 OLD_DAYS: Final = 500
@@ -108,7 +112,7 @@ def chinese_tables(config: ChineseShopConfig) -> dict[str, pl.DataFrame]:
     purchases, wishes = draw_orders(Shop(goods, promotions, shoppers, rng))
     users = users_table(shoppers, rng)
     return {
-        "events": _events(goods, promotions, shoppers, purchases, wishes, rng),
+        "events": _events(goods, promotions, shoppers, purchases, wishes, rng, np.random.default_rng((config.seed, 1))),
         "items": items_table(goods, promotions),
         "users": users,
         "offers": promotions.offers_table(),
@@ -143,8 +147,9 @@ def _events(
     purchases: Lines,
     wishes: Lines,
     rng: np.random.Generator,
+    lost_rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Return purchases with what came before them: views, carts, wishes, and views of other items."""
+    """Return purchases with what came before them: views, carts, wishes, views of other items; and lost carts."""
     order, lines = _distinct(purchases)
     n = len(lines.user)
     channel = _channels(shoppers, lines.user, order, rng)
@@ -172,8 +177,25 @@ def _events(
     for name, later in (("view_item", -60), ("add_to_wishlist", 0)):
         shown = pl.DataFrame({"event": [name] * len(wishes.user), **wished}).with_columns(pl.col("at") + later)
         parts.append(shown.with_columns(pl.Series("channel", np.array(CHANNELS)[shoppers.channel[wishes.user]])))
-    events = pl.concat(parts).filter(pl.col("at") >= START).sort("at", "user", "item", "event")
+    parts += _lost_carts(shoppers, goods, lines, int(order.max(initial=0)), lost_rng)
+    is_inside = pl.col("at").is_between(START, END, closed="left")
+    events = pl.concat(parts).filter(is_inside).sort("at", "user", "item", "event")
     return _named(events, goods, promotions, shoppers)
+
+
+def _lost_carts(
+    shoppers: Shoppers, goods: Goods, lines: Lines, n_orders: int, rng: np.random.Generator
+) -> list[pl.DataFrame]:
+    """Return visits some days around an order that end with an item in the cart, each a session of its own."""
+    drawn = np.flatnonzero(rng.random(len(lines.user)) < LOST_CARTS)
+    user, n = lines.user[drawn], len(drawn)
+    away = rng.integers(MIN_LOST_DAYS, 3 * MIN_LOST_DAYS, n) * rng.choice((-1, 1), n) * DAY_S
+    visit = {"user": user, "item": _same_group(goods, lines.item[drawn], rng), "at": lines.at[drawn] + away}
+    visit |= {"order": n_orders + 1 + np.arange(n), "channel": np.array(CHANNELS)[shoppers.channel[user]]}
+    names = pl.DataFrame({"event": ["view_item", "add_to_cart"]})
+    later = pl.when(pl.col("event") == "add_to_cart").then(60).otherwise(0)
+    shown = names.join(pl.DataFrame(visit), how="cross").with_columns(pl.col("at") + later)
+    return [shown.select("event", "user", "item", "at", "order", "channel")]
 
 
 def _named(events: pl.DataFrame, goods: Goods, promotions: Promotions, shoppers: Shoppers) -> pl.DataFrame:

@@ -87,6 +87,8 @@ class PlanReport:
         consent: the rule of each channel, and the consents of its shoppers.
         consent_rules: the same in words.
         variants: shoppers with messages, those of the holdout left out, by experiment and variant.
+        messages_by_list: messages of each list, of the plan and of its variants; 0 if no shopper has an item on the
+            list, or another list is always worth more.
     """
 
     model_version: str
@@ -103,6 +105,7 @@ class PlanReport:
     consent: tuple[ChannelConsent, ...]
     consent_rules: tuple[str, ...]
     variants: dict[str, dict[str, int]]
+    messages_by_list: dict[str, int]
 
 
 def write_plan(
@@ -192,6 +195,7 @@ def write_plan(
         consent=consent,
         consent_rules=tuple(each.sentence(config.consent) for each in consent),
         variants=_counted(counts, plans),
+        messages_by_list={name: sum(each.lists.get(name, 0) for each in counts) for name in used},
     )
 
 

@@ -63,6 +63,7 @@ class PlanWriter:
             messages=len(rows),
             held_out=rows.filter("is_holdout")["user_id"].n_unique(),
             variants=_shoppers_by_variant(rows),
+            lists=dict(rows.group_by("placement").len().iter_rows()),
         )
 
     def _plan(self, user_ids: list[str]) -> pl.DataFrame:

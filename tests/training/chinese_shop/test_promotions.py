@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from training.chinese_shop.catalog import build_goods
@@ -19,6 +20,16 @@ def test_prices_fall_for_a_week_by_the_planted_factor() -> None:
     offers = PROMOTIONS.offers_table()
     assert offers.height == PROMOTIONS.is_on.sum()
     assert offers["price"][0] == PROMOTIONS.price(row, at)[0]
+
+
+def test_promotions_of_the_last_week_go_on_after_the_data() -> None:
+    offers = PROMOTIONS.offers_table()
+    last = offers["valid_from"].dt.epoch("s") == START + (N_WEEKS - 1) * WEEK_S
+    assert offers.filter(last).height == PROMOTIONS.is_on[-1].sum() > 0
+    assert (offers.filter(last)["valid_to"].dt.epoch("s") == START + (N_WEEKS + 1) * WEEK_S).all()
+    assert (
+        offers.filter(~last).select(pl.col("valid_to") - pl.col("valid_from")).to_series().dt.total_days() == 7
+    ).all()
 
 
 def test_promoted_goods_are_those_of_some_groups() -> None:

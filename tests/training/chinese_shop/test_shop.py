@@ -75,6 +75,15 @@ def test_events_tell_how_a_purchase_came_about(chinese_tables: dict[str, pl.Data
     assert 0.05 < prices.select((pl.col("price") < pl.col("list_price")).mean()).item() < 0.5
 
 
+def test_some_carts_are_lost(chinese_tables: dict[str, pl.DataFrame]) -> None:
+    events = chinese_tables["events"]
+    put = events.filter(event="add_to_cart")
+    paid = events.filter(event="purchase")["session_id"].unique()
+    lost = put.filter(~pl.col("session_id").is_in(paid.implode()))
+    assert 0.1 < lost.height / put.height < 0.4
+    assert lost["basket_id"].null_count() == lost.height
+
+
 def test_planted_sets_are_found_and_household_goods_are_in_none(chinese_engine: Engine) -> None:
     goods, sets = build_goods(), chinese_engine.item_sets
     ids = chinese_engine.items.ids
