@@ -9,13 +9,20 @@ from msgspec import UNSET, Meta, UnsetType
 
 from recsys.core.config.toml_reader import MAX_FILE_BYTES
 from recsys.drafts.records import AuditEntry, Draft, DraftStatus
-from serving.http.fields import Name, Parameters, Timestamp
+from serving.http.fields import LINE_PATTERN, Name, Parameters, Timestamp
 from serving.responses import Time, moment
 
 MAX_REASON_CHARS: Final = 2000
 MAX_TABLES: Final = 1000
 
-ReasonText = Annotated[str, Meta(max_length=MAX_REASON_CHARS)]
+ReasonText = Annotated[
+    str,
+    Meta(
+        max_length=MAX_REASON_CHARS,
+        pattern=LINE_PATTERN,
+        extra={"expected": f"a text of up to {MAX_REASON_CHARS} characters without control characters"},
+    ),
+]
 TomlText = Annotated[str, Meta(max_length=MAX_FILE_BYTES)]
 Tables = Annotated[dict[Name, dict[str, Any] | None], Meta(max_length=MAX_TABLES)]
 

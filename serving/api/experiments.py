@@ -22,7 +22,7 @@ from recsys.rules.variant_loader import check_lists
 from serving.api.changes import note_of
 from serving.http.body import Body
 from serving.http.caller import Caller
-from serving.http.fields import Label, Name, NoParameters, Parameters
+from serving.http.fields import Line, Name, NoParameters, Parameters
 from serving.http.operation import Operation
 from serving.problems import shown
 from serving.responses import encode
@@ -55,7 +55,7 @@ class WantedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: Annotated[float, Meta(gt=0, le=1)] | None = None
     winner: Name | None = None
     retired: tuple[Name, ...] = ()
-    why: Label = ""
+    why: Line = ""
 
 
 class VariantInfo(msgspec.Struct, frozen=True):
@@ -148,23 +148,25 @@ async def put_experiment(app_context: AppContext, call: OneExperiment, body: Wan
     if path is None:
         raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
     at = utc_text(from_micros(app_context.clock.now() * 1e6))
-    changed = await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at)
-    note = note_of(app_context, caller, body.why)
-    await asyncio.to_thread(app_context.history.record, note, f"experiment_{body.status}", call.experiment)
-    return encode(changed)
+    book, is_changed = await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at)
+    if is_changed:
+        note = note_of(app_context, caller, body.why)
+        await asyncio.to_thread(app_context.history.record, note, f"experiment_{body.status}", call.experiment)
+    return encode(_info(book, call.experiment))
 
 
-def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> ExperimentInfo:
+def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> tuple[ExperimentBook, bool]:
+    """Change the state of an experiment; return the experiments, and whether anything has changed."""
     book = _read(path)
     if name not in book.file.experiments:
         known = ", ".join(book.file.experiments) or "none"
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
         plan = partial(transitions, name=name, body=body, at=at)
-        book = change_states(path, plan, partial(_check, settings))
+        after = change_states(path, plan, partial(_check, settings))
     except ConfigError as error:
-        raise HTTPException(409, f"the change is refused: {error}") from None
-    return _info(book, name)
+        raise HTTPException(409, f"the change is refused: {_without_folder(path, error)}") from None
+    return after, len(after.states.history) > len(book.states.history)
 
 
 def _check(settings: Settings, before: ExperimentBook, after: ExperimentBook) -> None:
@@ -199,7 +201,12 @@ def _read(path: Path) -> ExperimentBook:
     try:
         return read_experiments(path)
     except ConfigError as error:
-        raise HTTPException(409, f"the file of experiments is refused: {error}") from None
+        raise HTTPException(409, f"the file of experiments is refused: {_without_folder(path, error)}") from None
+
+
+def _without_folder(path: Path, error: ConfigError) -> str:
+    """Return the text of an error with the name of the file only: callers need not know the server's folders."""
+    return str(error).replace(f"{path.parent}/", "")
 
 
 def _info(book: ExperimentBook, name: str) -> ExperimentInfo:

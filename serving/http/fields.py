@@ -21,6 +21,9 @@ MAX_FIELDS: Final = 16
 MAX_EXACT_INTEGER: Final = 1 << 53
 """Integers up to this size are exact in every JSON parser."""
 
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""Pattern of texts without control characters of ASCII or Latin-1."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Id = Annotated[
@@ -29,7 +32,7 @@ Id = Annotated[
         min_length=1,
         max_length=MAX_ID_BYTES,
         extra={"expected": f"an id of 1 to {MAX_ID_BYTES} bytes of UTF-8 without control characters", "is_id": True},
-        extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+        extra_json_schema={"pattern": LINE_PATTERN},
     ),
 ]
 """An id of the shop; `is_id` checks what msgspec cannot."""
@@ -56,6 +59,16 @@ FieldText = Annotated[
 ]
 Label = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
 """A short text that may be empty."""
+
+Line = Annotated[
+    str,
+    Meta(
+        max_length=MAX_NAME_CHARS,
+        pattern=LINE_PATTERN,
+        extra={"expected": f"a text of up to {MAX_NAME_CHARS} characters without control characters"},
+    ),
+]
+"""A short text that may be empty, for logs that people read in a terminal."""
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -195,3 +195,25 @@ def test_a_change_that_cannot_be_served_is_refused(shop_models: Path, tmp_path: 
 def test_without_a_file_there_are_none(client: Client) -> None:
     assert client.get("/v1/experiments").json() == {"experiments": [], "history": []}
     assert put(client, status="running").status_code == 404
+
+
+def test_only_changes_are_audited_and_reasons_are_lines(running: Client) -> None:
+    def audited() -> int:
+        return len(running.get("/v1/audit").json()["entries"])
+
+    before = audited()
+    assert put(running, status="running").status_code == 200
+    assert audited() == before, "nothing has changed"
+    assert put(running, status="running", retired=["two"], why="clear loser").status_code == 200
+    assert audited() == before + 1
+    refused = put(running, status="stopped", why="over\x1b[2J")
+    assert refused.status_code == 422
+    assert "without control characters" in refused.json()["detail"]
+
+
+def test_refusals_do_not_name_the_folders_of_the_server(running: Client, path: Path) -> None:
+    path.write_text("experiments = 3")
+    refused = put(running, status="stopped")
+    assert refused.status_code == 409
+    assert str(path.parent) not in refused.text
+    assert path.name in refused.text
