@@ -76,14 +76,12 @@ def retention_alerts(
 
 
 def append_alerts(path: Path, alerts: Iterable[dict[str, Any]]) -> None:
-    """Append one line of JSON per alert, all or none of them, durably.
+    """Append one line of JSON per alert, all or none of them, durably; without any, the file exists all the same.
 
     Writers of one file wait for each other, and a line is never mixed with that of another one. A write that fails
     leaves the file as it was.
     """
     lines = "".join(json.dumps(alert, ensure_ascii=False) + "\n" for alert in alerts).encode()
-    if not lines:
-        return
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

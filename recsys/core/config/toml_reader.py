@@ -258,7 +258,7 @@ def _mapping(kind: types.DictType, value: Any, path: str, faults: Faults) -> Any
 def _remedy(name: Any, known: Iterable[str], table: str = "") -> str:
     names = list(known)
     nearest = get_close_matches(str(name), names, n=1)
-    return f"do you mean {join(table, nearest[0])!r}?" if nearest else f"known are {', '.join(names)}"
+    return f"do you mean {join(table, nearest[0])!r}?" if nearest else f"known are {', '.join(names) or 'none'}"
 
 
 def _shown(value: Any) -> str:
