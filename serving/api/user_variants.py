@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from recsys.core.placements import ListVariant
+from recsys.eventlog.identities import user_key
+from recsys.live.reachability import is_erased
+from recsys.live.view import LiveView
 from recsys.pipeline.pagination import token_version
 from serving.runtime.app_context import AppContext
 from serving.runtime.impressions import unit_of
@@ -41,16 +44,23 @@ def answering(
 def bundle_for(snapshot: Snapshot, user_ids: UserIds) -> str:
     """Return the version of the bundle of a user's variant, "" for the current one."""
     variants = snapshot.recommender.book.variants
-    return "" if variants is None else variants.bundle_of(unit_of(snapshot.users, *user_ids))
+    return "" if variants is None else variants.bundle_of(_shopper(snapshot.users, user_ids))
 
 
 def variant_for(snapshot: Snapshot, placement: str, user_ids: UserIds) -> ListVariant | None:
     """Return the variant of a list that experiments give to a user.
 
-    None for nobody, for who has opted out, and on later pages of a list from before the user had another bundle.
+    None for nobody, for who has opted out or was erased, and on later pages of a list from before the user had another
+    bundle.
     """
     variants = snapshot.recommender.book.variants
     if variants is None:
         return None
-    variant = variants.choose(placement, unit_of(snapshot.users, *user_ids))
+    variant = variants.choose(placement, _shopper(snapshot.users, user_ids))
     return variant if variant is not None and snapshot.answers(variant.bundle) else None
+
+
+def _shopper(live: LiveView | None, user_ids: UserIds) -> str | None:
+    """Return the root of a user's merged ids; None for nobody, and for who has opted out or was erased."""
+    key = user_key(*user_ids)
+    return None if key is None or is_erased(live, key) else unit_of(live, *user_ids)

@@ -92,10 +92,12 @@ def test_a_visitor_keeps_the_variant_of_the_id_that_it_is_merged_into(running: C
     assert variant(for_you(running, visitor_id="v")) == variant(for_you(running, user_id=user))
 
 
-def test_nobody_and_who_has_opted_out_are_in_no_experiment(running: Client) -> None:
+def test_nobody_and_who_has_opted_out_or_was_erased_are_in_no_experiment(running: Client) -> None:
     assert "experiments" not in for_you(running)
     running.request("PUT", f"/v1/users/{USERS[0]}", json={"personalization": False})
     assert "experiments" not in for_you(running, user_id=USERS[0])
+    assert running.request("DELETE", f"/v1/users/{USERS[1]}").status_code == 200
+    assert "experiments" not in for_you(running, user_id=USERS[1]), "erased"
 
 
 def test_pages_name_the_variant_of_each_list(shop_models: Path, path: Path, tmp_path: Path) -> None:
