@@ -46,7 +46,7 @@ class RankerConfig:
 
     Attributes:
         enabled: whether rankers are trained; without them the blend orders every list.
-        n_cutoffs: moments of the past that examples are taken from.
+        n_cutoffs: moments of the past that examples are taken from; shops of 5 million events or more take one.
         step_days: days from one cut-off to the next.
         horizon_days: days after a cut-off whose purchases are the positives.
         max_shoppers: users drawn at each cut-off.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset, Events
 from recsys.data.history import History, UserHistory, known_prices, last_items
+from recsys.fitting.fit_cache import LARGE_EVENTS
 from recsys.fitting.ranker import RankerConfig
 
 SPAN_IN_HORIZONS: Final = 7
@@ -75,9 +76,9 @@ class Holdout:
 def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) -> tuple[Holdout, ...]:
     """Cut the past at a few moments, or by user where that leaves too few requests.
 
-    Every cut-off has its answers within the horizon after it, a part of the time that the data spans. Shops
-    whose users are active in single bursts, or whose clock gives the order only, hide the last events of each user
-    instead.
+    Every cut-off has its answers within the horizon after it, a part of the time that the data spans. A large shop
+    (`LARGE_EVENTS`) is cut once, as every cut takes about the time of a training and one has users enough. Shops whose
+    users are active in single bursts, or whose clock gives the order only, hide the last events of each user instead.
 
     Args:
         dataset: the shop up to `now`.
@@ -93,7 +94,9 @@ def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) ->
         return ()
     span = now - int(events.timestamp[0])
     horizon = min(config.horizon_days * DAY_S, span // SPAN_IN_HORIZONS)
-    found = [_cut(dataset, moment, horizon) for moment in _moments(now, span, horizon, config)] if horizon else []
+    n_cutoffs = 1 if len(events) >= LARGE_EVENTS else config.n_cutoffs
+    moments = _moments(now, span, horizon, n_cutoffs, config.step_days)
+    found = [_cut(dataset, moment, horizon) for moment in moments] if horizon else []
     n_requests = sum(_count_requests(holdout) for holdout in found)
     if n_requests < config.min_queries or is_order_only(dataset):
         rng = np.random.default_rng(seed)
@@ -107,10 +110,10 @@ def _n_draws(dataset: Dataset, config: RankerConfig) -> int:
     return N_DRAWS if len(dataset.users) < config.max_shoppers else 1
 
 
-def _moments(now: int, span: int, horizon: int, config: RankerConfig) -> Iterator[int]:
-    step = min(config.step_days * DAY_S, horizon)
+def _moments(now: int, span: int, horizon: int, n_cutoffs: int, step_days: int) -> Iterator[int]:
+    step = min(step_days * DAY_S, horizon)
     earliest = now - span + horizon
-    for number in range(config.n_cutoffs):
+    for number in range(n_cutoffs):
         moment = now - horizon - step * number
         if moment >= earliest and step:
             yield moment

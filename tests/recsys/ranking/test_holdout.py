@@ -11,6 +11,7 @@ import pytest
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.data.history import HistoryConfig, build_history
 from recsys.fitting.ranker import RankerConfig
+from recsys.ranking import holdout
 from recsys.ranking.holdout import Holdout, PastRequest, holdouts, is_order_only, leave_last_out, past_requests
 from tests.shop import at, dataset_of, moment
 
@@ -55,6 +56,13 @@ def test_cutoffs_have_their_answers_within_the_horizon() -> None:
         assert cut.known.events.timestamp.max() < cut.now
         assert cut.answers.timestamp.min() >= cut.now
         assert cut.answers.timestamp.max() < cut.now + cut.horizon
+
+
+def test_a_large_shop_is_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdout, "LARGE_EVENTS", 1)
+    dataset = busy_shop()
+    (cut,) = holdouts(dataset, dataset.end, CONFIG)
+    assert (cut.is_cutoff, dataset.end - cut.now) == (True, 10 * DAY_S)
 
 
 def test_the_horizon_is_a_part_of_a_short_history() -> None:
