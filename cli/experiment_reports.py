@@ -222,7 +222,8 @@ def simulate(
     shoppers_per_day: Annotated[int, typer.Option(min=1, max=100_000, help="New shoppers per day.")] = 2000,
     ctr: Annotated[float, typer.Option(min=0.0, max=1.0, help="Click probability of an item in the control.")] = 0.05,
     lift: Annotated[
-        list[str] | None, typer.Option(metavar="VARIANT=LIFT", help="Relative effect of a variant, such as b=0.15.")
+        list[str] | None,
+        typer.Option(metavar="VARIANT=LIFT", help="Effect of a variant on the primary metric, such as b=0.15."),
     ] = None,
 ) -> None:
     """Add days of made-up shoppers to a log, to learn the analysis or to try an experiment's settings."""
@@ -233,25 +234,32 @@ def simulate(
     running = read_experiments(file).as_running(name)
     if not running.share:
         raise ConfigError(f"{name!r} has no shoppers yet: start it with `recsys experiments start {file} {name}`")
-    rates = _rates(running.definition, ctr, lift or ())
+    primary = running.definition.settings.primary
+    lifts = _lifts(running.definition, lift or (), 1 / ctr - 1 if primary == "ctr" and ctr else math.inf)
+    rates = {name: ctr * (1 + each) if primary == "ctr" else ctr for name, each in lifts.items()}
+    spending = {
+        name: (1.0, 1 + each) if primary == "average_order" else (1 + each, 1.0)
+        for name, each in lifts.items()
+        if primary != "ctr"
+    }
     with closing(SqliteStore(store)) as log:
-        n_days = simulate_days(log, running, days, shoppers_per_day, rates)
+        n_days = simulate_days(log, running, days, shoppers_per_day, rates, spending)
     show_lines([f"{store} has {n_days} days of made-up shoppers, the last {days} with {running.share:.0%} in {name}"])
 
 
-def _rates(definition: ExperimentDefinition, ctr: float, lifts: Iterable[str]) -> dict[str, float]:
-    """Return the click probability of each variant."""
-    rates = dict.fromkeys((each.name for each in definition.variants), ctr)
-    for text in lifts:
+def _lifts(definition: ExperimentDefinition, texts: Iterable[str], largest: float) -> dict[str, float]:
+    """Return the effect of each variant on the primary metric."""
+    lifts = dict.fromkeys((each.name for each in definition.variants), 0.0)
+    for text in texts:
         variant, _, effect = text.rpartition("=")
         try:
-            rates[variant] = ctr * (1 + float(effect))
+            lifts[variant] = float(effect)
         except ValueError:
-            rates[variant] = math.nan
-        if len(rates) > len(definition.variants) or not 0 <= rates[variant] <= 1:
+            lifts[variant] = math.nan
+        if len(lifts) > len(definition.variants) or not -1 <= lifts[variant] <= largest or math.isinf(lifts[variant]):
             names = " or ".join(f"{each.name}=0.15" for each in definition.variants)
-            raise ConfigError(f"--lift is {text!r}: expected {names}, for click probabilities from 0 to 1")
-    return rates
+            raise ConfigError(f"--lift is {text!r}: expected {names}, at least -1, for click probabilities up to 1")
+    return lifts
 
 
 def _estimate_row(estimate: PolicyEstimate, refused: dict[str, str]) -> tuple[object, ...]:

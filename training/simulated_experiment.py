@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -30,12 +31,13 @@ def simulate_days(
     n_days: int,
     shoppers_per_day: int,
     ctr: Mapping[str, float],
+    spending: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     seed: int = 11,
 ) -> int:
     """Write the next days of an experiment to a log of made-up shoppers; the same calls write the same.
 
     New shoppers come every day and see one list of ten items. They click on each with the probability of their variant,
-    a third bought in the weeks before, and a tenth buys, in every variant alike: by habits with a gamma distribution.
+    a third bought in the weeks before, and a tenth buys, by habits with a gamma distribution.
 
     Args:
         store: the log; empty, or written by this.
@@ -43,6 +45,7 @@ def simulate_days(
         n_days: days to add, >= 1.
         shoppers_per_day: new shoppers of all kinds, those outside the experiment too.
         ctr: probability of a click on an item, by variant.
+        spending: factors of the probability of an order and of its amount, by variant; 1 for those left out.
         seed: of the draws.
 
     Returns:
@@ -53,7 +56,7 @@ def simulate_days(
     """
     first = _days(store)
     for day in range(first, first + n_days):
-        entries = list(_day(experiment, day, shoppers_per_day, ctr, np.random.default_rng((seed, day))))
+        entries = list(_day(experiment, day, shoppers_per_day, ctr, spending, np.random.default_rng((seed, day))))
         for start in range(0, len(entries), BATCH):
             store.append(entries[start : start + BATCH])
     return first + n_days
@@ -71,7 +74,12 @@ def _days(store: EventStore) -> int:
 
 
 def _day(
-    experiment: RunningExperiment, day: int, n_shoppers: int, ctr: Mapping[str, float], rng: np.random.Generator
+    experiment: RunningExperiment,
+    day: int,
+    n_shoppers: int,
+    ctr: Mapping[str, float],
+    spending: Mapping[str, tuple[float, float]],
+    rng: np.random.Generator,
 ) -> Iterator[LogEntry]:
     name = experiment.definition.name
     for n in range(n_shoppers):
@@ -88,8 +96,10 @@ def _day(
         yield LogEntry("impression", list_id, at, at, body)
         for item in np.flatnonzero(rng.random(N_ITEMS) < ctr[variant]).tolist():
             yield _event("view_item", shopper, at + 9 * item + 1, f"item-{item}", recommendation_id=list_id)
-        if rng.random() < habit / 10:
-            yield _event("purchase", shopper, at + 600, basket_id=f"new-{day}-{n}", price=round(20 * habit, 2))
+        more_orders, more_spent = spending.get(variant, (1.0, 1.0))
+        if rng.random() < habit / 10 * more_orders:
+            price = round(20 * habit * more_spent, 2)
+            yield _event("purchase", shopper, at + 600, basket_id=f"new-{day}-{n}", price=price)
 
 
 def _event(event: str, shopper: str, at: float, item_id: str = "item-0", **fields: str | float) -> LogEntry:

@@ -10,6 +10,7 @@ import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.experiments.outcomes import read_experiment_log, shopper_table
 from recsys.experiments.state import read_experiments
 from recsys.pipeline.recommender import Recommender
 from tests.cli.conftest import Run
@@ -142,8 +143,8 @@ def test_a_variant_is_valued_before_it_serves(recsys: Run, shop_models: Path, tm
         (("--lift", "mixd=0.1"), "--lift is 'mixd=0.1': expected control=0.15 or mixed=0.15"),
         (("--lift", "mixed"), "--lift is 'mixed': expected control=0.15 or mixed=0.15"),
         (("--lift", "mixed=many"), "--lift is 'mixed=many'"),
-        (("--lift", "mixed=99"), "for click probabilities from 0 to 1"),
-        (("--lift", "mixed=nan"), "for click probabilities from 0 to 1"),
+        (("--lift", "mixed=99"), "for click probabilities up to 1"),
+        (("--lift", "mixed=nan"), "for click probabilities up to 1"),
         (("--ctr", "nan"), "Invalid value for '--ctr'"),
     ],
 )
@@ -154,6 +155,27 @@ def test_a_simulation_names_what_is_wrong(
     assert said.code == 2
     assert message in said.err
     assert not (tmp_path / "s.sqlite").exists()
+
+
+@pytest.mark.parametrize(("primary", "moved"), [("revenue_per_shopper", "orders"), ("average_order", "revenue")])
+def test_a_lift_is_one_of_the_primary_metric(recsys: Run, tmp_path: Path, primary: str, moved: str) -> None:
+    path = write_experiments(tmp_path, TEXT.replace("min_shoppers", f"primary = '{primary}'\nmin_shoppers"))
+    recsys("experiments", "start", path, "calm", "--share", 1)
+    store = tmp_path / "s.sqlite"
+    words = ("--days", 1, "--shoppers-per-day", 3000, "--lift", "mixed=1", "--ctr", 1)
+    said = recsys("experiments", "simulate", path, "calm", "--store", store, *words)
+    assert said.code == 0, said.err
+    with closing(SqliteStore(store)) as log:
+        table = shopper_table(read_experiment_log(log, "calm"))
+    sums = {
+        str(name): part.select("clicks", "impressions", "orders", "revenue").sum().to_dicts()[0]
+        for (name,), part in table.group_by("variant")
+    }
+    ratio = (sums["mixed"][moved] / len(table.filter(variant="mixed"))) / (
+        sums["control"][moved] / len(table.filter(variant="control"))
+    )
+    assert 1.5 < ratio < 2.6
+    assert all(each["clicks"] == each["impressions"] for each in sums.values())
 
 
 def test_a_draft_has_no_shoppers_to_simulate(recsys: Run, tmp_path: Path) -> None:
