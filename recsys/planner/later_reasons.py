@@ -34,7 +34,7 @@ def convincing(reasons: Sequence[Reason]) -> Reason:
 
 
 def later_text(reason: Reason, days: int, locale: str) -> str:
-    """Return the text of a reason as it reads some days later, if nothing else happens.
+    """Return the text of a reason for the shopper, as it reads some days later, if nothing else happens.
 
     Args:
         reason: as of the moment of its list.
@@ -46,7 +46,7 @@ def later_text(reason: Reason, days: int, locale: str) -> str:
         values, name = _later(message.values, days), message.name
         if name.startswith(REPLENISHMENT):
             name = due_message(values["due_in_days"], values["spread_days"])
-        message = BoundMessage(message.templates, name, values)
+        return BoundMessage(message.templates, name, values).shopper_text(locale)
     return message.text(locale)
 
 

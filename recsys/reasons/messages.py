@@ -65,7 +65,7 @@ MESSAGES: Final[Mapping[Locale, Mapping[str, str]]] = MappingProxyType(
                 "due about {overdue_days:days} ago: {did} {n_baskets:times}, {interval_days:every}, "
                 "last {last_days_ago:ago}"
             ),
-            "cart_left": "in your cart since {last_days_ago:ago}",
+            "cart_left": "put in your cart {last_days_ago:ago}",
             "lapsed_favorite": "you {did} it {n_baskets:times}, {interval_days:every}, but last {last_days_ago:ago}",
             "new_arrival": "new from {name}, which you like",
             "new_in_type": "new in {name}, which you like",

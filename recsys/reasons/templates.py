@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from string import Formatter
 from types import MappingProxyType
@@ -12,6 +12,10 @@ import msgspec
 
 from recsys.core.festivals import FESTIVALS
 from recsys.reasons.messages import DEFAULT_LOCALE, LOCALES, MESSAGES, Locale
+from recsys.reasons.shopper_messages import SHOPPER_MESSAGES
+
+SHOPPER: Final = "shopper."
+"""Begin of the names of texts for shoppers."""
 
 Value = float | int | str
 """A value that a message states."""
@@ -180,6 +184,11 @@ class BoundMessage(msgspec.Struct, frozen=True):
         """Returns the text in a locale of `LOCALES`."""
         return self.templates.render(self.name, locale, self.values)
 
+    def shopper_text(self, locale: str = DEFAULT_LOCALE) -> str:
+        """Returns the text for the shopper, which is the same one where the catalog has no other."""
+        name = f"{SHOPPER}{self.name}"
+        return self.templates.render(name if name in self.templates.parts[locale] else self.name, locale, self.values)
+
 
 @lru_cache(maxsize=64)
 def templates_for(target_event: str, by_basket: bool, names_users: bool) -> MessageTemplates:
@@ -215,11 +224,15 @@ def templates_for(target_event: str, by_basket: bool, names_users: bool) -> Mess
         {
             locale: {
                 name: _parsed(text, words[locale], FORMS[locale] | {"takers": takers[locale]})
-                for name, text in MESSAGES[locale].items()
+                for name, text in (*MESSAGES[locale].items(), *_to_shoppers(locale))
             }
             for locale in LOCALES
         },
     )
+
+
+def _to_shoppers(locale: Locale) -> Iterator[tuple[str, str]]:
+    return ((f"{SHOPPER}{name}", text) for name, text in SHOPPER_MESSAGES[locale].items())
 
 
 def _parsed(text: str, words: Mapping[str, str], forms: Mapping[str, Callable[[Any], str]]) -> tuple[Part, ...]:

@@ -87,7 +87,7 @@ def test_a_cart_that_was_left_is_listed_until_it_is_emptied_or_bought() -> None:
     live.event("u", "soap", 1.7, "remove_from_cart")
     assert live.ids("cart_left", "u") == ["vase", "lamp"]
     item = live.ask("cart_left", "u").items[1]
-    assert item.reasons[0].text == "in your cart since 2 days ago"
+    assert item.reasons[0].text == "put in your cart 2 days ago"
     assert item.reasons[0].text_zh == "2天前加入购物车，还没有结算"
     assert moment(item.expires_at) == NOW + 12 * DAY_S
     live.event("u", "vase", 0.1, "purchase", basket_id="b")
