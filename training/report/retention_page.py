@@ -201,7 +201,11 @@ def _life_cycles(found: tuple[StageFigures, ...], report: RetentionReport, words
     rows = tuple(_stage_row(each, words) for each in found)
     columns = ("", *(words(f"col_{name}") for name in STAGE_COLUMNS))
     title = words("life_title", share=words.percent(largest.people / total), name=words.stage(largest.name))
-    caption = words("life_caption", day=words.day(last_day(report.facts.observed.end)))
+    caption = words(
+        "life_caption",
+        day=words.day(last_day(report.facts.observed.end)),
+        days=report.facts.config.active_days,
+    )
     return Section("life-cycles", title, bar_chart(bars, title), caption, Grid(columns, rows))
 
 

@@ -85,7 +85,7 @@ def test_a_till_without_people_has_an_empty_page(tmp_path: Path) -> None:
 def test_life_cycles_are_shown_where_they_are_known(report: RetentionReport) -> None:
     found = (StageFigures("active", 30, 3, 1, 0.25, 900.0), StageFigures("new_week", 10, 0, 0, None, None))
     section = retention_page(replace(report, life_cycles=found), Words("en")).sections[-1]
-    assert section.title == "75.0% of the customers are active"
+    assert section.title == "75.0% of the people are in the stage: active"
     assert section.table.rows == (
         ("active", "30", "3", "1", "25.0%", "900"),
         ("new, first week", "10", "0", "0", "", ""),
