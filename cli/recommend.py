@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from training.batch.ids import Subject
 
 TOO_LITTLE: Final[dict[Anchor, str]] = {
-    "item": "nothing is known about this item for such a list",
-    "user": "too little is known about this user",
+    "item": "the sources of the list have nothing for this item at this moment",
+    "user": "the sources of the list have nothing for this user at this moment",
     "none": "nothing is known yet",
-    "any": "too little is known about this user or item",
+    "any": "the sources of the list have nothing for this user or item at this moment",
 }
 """Why a list is the fallback, by the anchor of the placement."""
 

@@ -15,7 +15,7 @@ def test_the_best_sets_are_a_table(recsys: Run, shop_models: Path) -> None:
     said = recsys("item-sets", "--models", shop_models)
     head, columns, *rows = said.out.splitlines()
     assert head.startswith("item_sets by ")
-    assert "fallback: too little is known about this user or item" in head
+    assert "fallback: the sources of the list have nothing for this user or item" in head
     assert columns.split() == ["rank", "items", "titles", "support", "lift", "total", "price", "reasons"]
     assert rows
     assert all(" + " in row and "bought together in " in row for row in rows)

@@ -39,13 +39,13 @@ def test_json_is_the_answer_with_titles(recsys: Run, shop_models: Path) -> None:
 def test_strangers_get_the_fallback_and_it_is_said(recsys: Run, shop_models: Path) -> None:
     said = recsys("recommend", "--models", shop_models, "--user", "nobody", "--placement", "discover")
     assert said.code == 0
-    assert "fallback: too little is known about this user" in said.out.splitlines()[0]
+    assert "fallback: the sources of the list have nothing for this user" in said.out.splitlines()[0]
 
 
 def test_the_fallback_of_an_item_speaks_of_the_item(recsys: Run, shop_models: Path) -> None:
     said = recsys("recommend", "--models", shop_models, "--item", CARDS[0])
     assert said.code == 0
-    assert "fallback: nothing is known about this item" in said.out.splitlines()[0], (
+    assert "fallback: the sources of the list have nothing for this item" in said.out.splitlines()[0], (
         "cards follow, nothing follows them"
     )
 
