@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from recsys.core.ids import UNKNOWN, IdMap
 from recsys.data.dataset import Events
 from recsys.fitting.fit_cache import LARGE_EVENTS
 from recsys.ranking.holdout import Holdout
 
-SAMPLE_EVENTS: Final = LARGE_EVENTS // 2
+SAMPLE_EVENTS: Final = 1_500_000
 """Events that the sample of a large shop has, on average."""
 
 
@@ -20,7 +21,7 @@ class UserSample:
     """A hold-out of some users.
 
     Attributes:
-        cut: the hold-out; users outside the sample have no events in it, items and users keep their rows.
+        cut: the hold-out, of these users alone; items keep their rows.
         share: share of the users, 0 to 1.
     """
 
@@ -42,12 +43,19 @@ def sample_users(cut: Holdout, rng: np.random.Generator) -> UserSample:
         return UserSample(cut, 1.0)
     share = SAMPLE_EVENTS / len(known.events)
     is_drawn = rng.random(len(known.users)) < share
+    drawn_rows = np.flatnonzero(is_drawn)
+    row_of = np.full(len(known.users), UNKNOWN, np.int32)
+    row_of[drawn_rows] = np.arange(len(drawn_rows))
     n_baskets = max(int(events.basket_idx.max(initial=-1)) for events in (known.events, cut.answers)) + 1
     is_basket_drawn = rng.random(n_baskets + 1) < share
 
     def drawn(events: Events) -> Events:
+        if not len(known.users):
+            return events.take(is_basket_drawn[events.basket_idx])
         by_user = is_drawn[np.maximum(events.user_idx, 0)]
-        return events.take(np.where(events.user_idx >= 0, by_user, is_basket_drawn[events.basket_idx]))
+        kept = events.take(np.where(events.user_idx >= 0, by_user, is_basket_drawn[events.basket_idx]))
+        return replace(kept, user_idx=np.where(kept.user_idx >= 0, row_of[kept.user_idx], np.int32(UNKNOWN)))
 
-    of_sample = replace(cut, known=replace(known, events=drawn(known.events)), answers=drawn(cut.answers))
-    return UserSample(of_sample, share)
+    users = IdMap(tuple(known.users.ids[row] for row in drawn_rows.tolist()))
+    of_sample = replace(known, users=users, profiles=known.profiles[drawn_rows], events=drawn(known.events))
+    return UserSample(replace(cut, known=of_sample, answers=drawn(cut.answers)), share)

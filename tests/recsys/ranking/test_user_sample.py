@@ -45,12 +45,17 @@ def test_users_are_drawn_whole_with_their_answers(cut: Holdout) -> None:
     known, answers = sample.cut.known.events, sample.cut.answers
     assert sample.share == pytest.approx(0.5, abs=0.01)
     assert 0.3 < len(known) / len(cut.known.events) < 0.7
-    drawn = np.unique(known.user_idx[known.user_idx >= 0])
-    assert len(known) == np.isin(cut.known.events.user_idx, drawn).sum() + (known.user_idx < 0).sum()
-    both = np.intersect1d(answers.user_idx, np.unique(cut.known.events.user_idx))
-    assert np.isin(both[both >= 0], drawn).all()
-    assert len(answers) < len(cut.answers)
-    assert sample.cut.known.users is cut.known.users
+    users = sample.cut.known.users
+    assert 0 < len(users) < len(cut.known.users)
+    assert sample.cut.known.profiles["user_id"].to_list() == list(users.ids)
+    for all_events, some in ((cut.known.events, known), (cut.answers, answers)):
+        events_of = dict.fromkeys(users.ids, 0)
+        for row in all_events.user_idx[all_events.user_idx >= 0].tolist():
+            if (user := cut.known.users.ids[row]) in events_of:
+                events_of[user] += 1
+        found = np.bincount(some.user_idx[some.user_idx >= 0], minlength=len(users))
+        assert dict(zip(users.ids, found.tolist(), strict=True)) == events_of
+    assert 0 < len(answers) < len(cut.answers)
 
 
 @pytest.mark.usefixtures("small_sizes")
