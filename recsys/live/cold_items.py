@@ -280,7 +280,7 @@ class ColdItems:
         fitted, others = pool[is_as_fitted], pool[~is_as_fitted]
         of_others = self._features_of(others, fresh)
         rows = np.where(some < n, some, UNKNOWN)
-        known = similarity.scores(fitted, rows, features)
+        known = similarity.scores(similarity.pool(fitted), rows, features)
         cosine = np.asarray((features @ of_others.T).todense(), np.float32)
         both = _has_content(features)[:, None] & _has_content(of_others)
         none = np.zeros_like(cosine)

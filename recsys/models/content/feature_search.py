@@ -89,9 +89,10 @@ def _quality(similarity: Similarity, pool: Rows, asked: Rows) -> npt.NDArray[np.
     user_items, item_users = similarity.user_items, similarity.item_users
     n_buyers, n_users = similarity.n_buyers, max(user_items.shape[0], 1)
     found = np.zeros((len(asked), 2))
+    items = similarity.pool(pool)
     for start in range(0, len(asked), 64):
         rows = asked[start : start + 64]
-        for at, (item, scores) in enumerate(zip(rows, similarity.scores(pool, rows, as_new=True), strict=True), start):
+        for at, (item, scores) in enumerate(zip(rows, similarity.scores(items, rows, as_new=True), strict=True), start):
             listed = pool[top_k(scores, N_LISTED)]
             of_item, of_listed = item_users[[item]].indices, item_users[listed]
             row = np.repeat(np.arange(len(listed)), np.diff(of_listed.indptr))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -40,6 +44,29 @@ BLOCK_SIZE: Final = 8192
 FEW: Final = 16
 N_RETRIEVED: Final = 4
 """Pools beyond `MAX_POOL` are narrowed to `N_RETRIEVED` times the list's length, by the embedding."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Items that may be listed, with what the scores of all other items need of them.
+
+    Attributes:
+        rows: int64 (n,), rows of the items.
+        features: float32 CSR (n_features, n), their features.
+        buyers: float32 CSR (n_users, n), their buyers, weighted by the items' rarity.
+        sources: float32 CSR (n, n_users), at most `MAX_SOURCES` of their buyers.
+        demand: float32 (n,), their demand.
+        is_sold: bool (n,), whether they have buyers.
+        has_features: bool (n,), whether they have features.
+    """
+
+    rows: Rows
+    features: sparse.csr_matrix
+    buyers: sparse.csr_matrix
+    sources: sparse.csr_matrix
+    demand: Scores
+    is_sold: npt.NDArray[np.bool_]
+    has_features: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -89,17 +116,26 @@ class Similarity:
         kept.data **= np.float32(1 / FAN_POWER)
         return kept
 
-    @cached_property
-    def _has_features(self) -> npt.NDArray[np.bool_]:
-        return np.diff(self.features.indptr) > 0
+    def pool(self, rows: Rows) -> Pool:
+        """Return items that may be listed, int64 (n,), for any number of calls of `scores`."""
+        of_rows = self.features[rows]
+        return Pool(
+            rows,
+            of_rows.T.tocsr(),
+            self.item_users[rows].T.tocsr(),
+            self._sources[rows],
+            self.demand[rows],
+            self.n_buyers[rows] > 0,
+            np.diff(of_rows.indptr) > 0,
+        )
 
     def scores(
-        self, pool: Rows, rows: Rows, features: sparse.csr_matrix | None = None, *, as_new: bool = False
+        self, pool: Pool, rows: Rows, features: sparse.csr_matrix | None = None, *, as_new: bool = False
     ) -> Scores:
         """Score the items of a pool as the similar items of others.
 
         Args:
-            pool: int64 (n,), rows of the items to list.
+            pool: the items to list, n of them.
             rows: int64 (m,), rows of the items whose lists these are; -1 for one that is not in the catalog.
             features: float32 CSR (m, n_features), their features; those of the catalog if not given.
             as_new: whether to leave the items' own buyers out of account.
@@ -108,11 +144,11 @@ class Similarity:
             float32 (m, n), in [0, 1]; 0 for the item itself, and for pairs without common content or buyers.
         """
         features = self.features[rows] if features is None else features
-        cosine = np.asarray((features @ self.features[pool].T).todense(), np.float32)
+        cosine = np.asarray((features @ pool.features).todense(), np.float32)
         common = self._common(cosine, pool, rows, as_new=as_new)
-        known = (np.diff(features.indptr) > 0)[:, None] & self._has_features[pool]
-        score = self.blend(cosine, common, self.demand[pool], known)
-        score[rows[:, None] == pool] = 0
+        known = (np.diff(features.indptr) > 0)[:, None] & pool.has_features
+        score = self.blend(cosine, common, pool.demand, known)
+        score[rows[:, None] == pool.rows] = 0
         return score
 
     def blend(self, cosine: Scores, common: Scores, demand: Scores, known: npt.NDArray[np.bool_]) -> Scores:
@@ -128,28 +164,27 @@ class Similarity:
         tau = np.float32(self.config.same_type_share)
         return np.where(score > 0, (1 - tau) * score + tau * is_same_type, 0).astype(np.float32)
 
-    def _common(self, cosine: Scores, pool: Rows, rows: Rows, *, as_new: bool) -> Scores:
+    def _common(self, cosine: Scores, pool: Pool, rows: Rows, *, as_new: bool) -> Scores:
         """Buyers in common, float32 (m, n), in [0, 1]: those of the items and those of their relatives."""
-        of_pool = self.item_users[pool].T.tocsr()
         own = np.where(rows >= 0, rows, 0)
         n_own = np.where((rows >= 0) & (not as_new), self.n_buyers[own], 0)
-        mine = _of_best(self._sources[own], of_pool)
-        theirs = _of_best(self._fans(cosine, pool, rows), of_pool)
+        mine = _of_best(self._sources[own], pool.buyers)
+        theirs = _of_best(self._fans(cosine, pool, rows), pool.buyers)
         n = n_own[:, None].astype(np.float32)
         return shrink(n * mine, n, theirs, self.config.warm_buyers).astype(np.float32)
 
-    def _fans(self, cosine: Scores, pool: Rows, rows: Rows) -> sparse.csr_matrix:
+    def _fans(self, cosine: Scores, pool: Pool, rows: Rows) -> sparse.csr_matrix:
         """How much each user buys of the relatives of the items, float32 CSR (m, n_users), in [0, 1]."""
-        is_source = (self.n_buyers[pool] > 0) & (rows[:, None] != pool)
-        near = np.where(is_source & (cosine > MIN_LENGTH), cosine + np.float32(TIE) * self.demand[pool], 0)
-        n_relatives = min(self.config.n_relatives, len(pool))
+        is_source = pool.is_sold & (rows[:, None] != pool.rows)
+        near = np.where(is_source & (cosine > MIN_LENGTH), cosine + np.float32(TIE) * pool.demand, 0)
+        n_relatives = min(self.config.n_relatives, len(pool.rows))
         best = (
             np.argpartition(near, -n_relatives, axis=1)[:, -n_relatives:] if n_relatives else np.empty((len(near), 0))
         )
         weight = np.take_along_axis(near, best.astype(np.int64), axis=1) ** self.config.relative_power
         ends = np.arange(len(near) + 1) * n_relatives
         relatives = sparse.csr_matrix((weight.ravel(), best.ravel(), ends), shape=near.shape)
-        fans = (relatives @ self._sources[pool]).tocsr()
+        fans = (relatives @ pool.sources).tocsr()
         fans.eliminate_zeros()
         largest = np.maximum(fans.max(axis=1).toarray().ravel(), 1e-30) if fans.nnz else np.ones(len(near))
         fans.data = (fans.data / np.repeat(largest, np.diff(fans.indptr))) ** np.float32(FAN_POWER)
@@ -212,26 +247,32 @@ def list_similar(
     n_items, width = len(catalog.item_type), similarity.config.n_similar
     idx, score = np.full((n_items, width), NO_ITEM, np.int32), np.zeros((n_items, width), np.float32)
     types = catalog.item_type
-    for rows, pool in _chunks(similarity, embedding, catalog, wanted):
-        same = (types[rows][:, None] == types[pool]) & (types[rows][:, None] >= 0)
+
+    def fill(pool: Pool, rows: Rows) -> None:
+        same = (types[rows][:, None] == types[pool.rows]) & (types[rows][:, None] >= 0)
         scores = similarity.with_type(similarity.scores(pool, rows), same).ravel()
-        starts = np.arange(len(rows) + 1) * len(pool)
-        best, ends = top_of_groups(scores, np.arange(scores.size) % max(len(pool), 1), starts, width)
+        n = max(len(pool.rows), 1)
+        starts = np.arange(len(rows) + 1) * len(pool.rows)
+        best, ends = top_of_groups(scores, np.arange(scores.size) % n, starts, width)
         row, place = np.repeat(rows, np.diff(ends)), np.arange(len(best)) - np.repeat(ends[:-1], np.diff(ends))
-        idx[row, place], score[row, place] = pool[best % max(len(pool), 1)], scores[best]
+        idx[row, place], score[row, place] = pool.rows[best % n], scores[best]
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        for parts, listed in _chunks(similarity, embedding, catalog, wanted):
+            pool = similarity.pool(listed)
+            deque(threads.map(fill, repeat(pool), parts), maxlen=0)
     return idx, score
 
 
 def _chunks(
     similarity: Similarity, embedding: npt.NDArray[np.float32], catalog: Catalog, wanted: Rows | None
-) -> Iterator[tuple[Rows, Rows]]:
-    """Yield rows with the pool that their lists are taken from."""
+) -> Iterator[tuple[list[Rows], Rows]]:
+    """Yield parts of rows with the pool that their lists are taken from."""
     for rows, pool in pools(catalog, similarity.config.n_similar, wanted):
         if len(pool) > MAX_POOL:
-            yield from _retrieved(similarity, embedding, rows)
-            continue
-        for start in range(0, len(rows), CHUNK_SIZE):
-            yield rows[start : start + CHUNK_SIZE], pool
+            yield from (([few], near) for few, near in _retrieved(similarity, embedding, rows))
+        else:
+            yield np.split(rows, np.arange(CHUNK_SIZE, len(rows), CHUNK_SIZE)), pool
 
 
 def pools(catalog: Catalog, n_similar: int, chosen: Rows | None = None) -> Iterator[tuple[Rows, Rows]]:

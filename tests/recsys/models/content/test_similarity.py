@@ -71,7 +71,7 @@ def _reference(similarity: Similarity, i: int) -> dict[int, float]:
 def test_scores_equal_the_formula(seed: int, n_items: int) -> None:
     similarity, _ = _shop(seed, n_items, HybridConfig())
     everything = np.arange(n_items)
-    scores = similarity.scores(everything, everything)
+    scores = similarity.scores(similarity.pool(everything), everything)
     assert (scores >= 0).all()
     assert (scores <= 1 + 1e-6).all()
     for i in range(n_items):
@@ -86,7 +86,7 @@ def test_lists_are_a_full_sort_of_the_scores_with_the_weight_of_the_type(seed: i
     similarity, catalog = _shop(seed, n_items, config)
     embedding = _unit(np.random.default_rng(seed).standard_normal((n_items, 3)))
     idx, score = list_similar(similarity, embedding, catalog)
-    scores, types = similarity.scores(np.arange(n_items), np.arange(n_items)), catalog.item_type
+    scores, types = similarity.scores(similarity.pool(np.arange(n_items)), np.arange(n_items)), catalog.item_type
     for i in range(n_items):
         same = (types == types[i]) & (types[i] >= 0)
         blended = (1 - config.same_type_share) * scores[i] + config.same_type_share * same
@@ -168,7 +168,7 @@ def test_the_buyers_of_popular_items_are_sampled_evenly(limit: int, monkeypatch:
     assert counts.tolist() == [limit, min(3, limit), 0, limit]
     kept = similarity._sources[0].indices
     assert np.diff(kept).max() - np.diff(kept).min() <= 1
-    assert np.isfinite(similarity.scores(np.arange(4), np.arange(4))).all()
+    assert np.isfinite(similarity.scores(similarity.pool(np.arange(4)), np.arange(4))).all()
 
 
 def test_large_categories_are_searched_within() -> None:
