@@ -91,13 +91,15 @@ def find_service_items(dataset: Dataset, config: ServiceItemConfig) -> tuple[Ser
     category = dataset.catalog["category"].list.drop_nulls().list.len().fill_null(0).to_numpy() > 0
     bought = dataset.target_events.item_idx
     has_categories = len(bought) > 0 and float(category[bought].mean()) >= config.min_categorized
-    names = dataset.catalog.select(pl.coalesce("title", "item_id")).to_series()
-    named = np.array([_is_named(name) for name in names], np.bool_)
+    forced = np.isin(ids, np.array(config.always, np.str_))
+    is_open = (~category & (share > 0)) | forced
+    names = dataset.catalog.select(pl.coalesce("title", "item_id")).to_series().filter(pl.Series(is_open))
+    named = np.zeros(len(ids), np.bool_)
+    named[is_open] = [_is_named(name) for name in names]
     common, varies = share >= config.min_basket_share, np.nan_to_num(ratio) >= config.min_price_ratio
     uncategorized = ~category & has_categories
     found = ~category & (share > 0) & config.detect
     found &= (named & (common | varies | uncategorized)) | (uncategorized & common & varies)
-    forced = np.isin(ids, np.array(config.always, np.str_))
     found = (found & ~np.isin(ids, np.array(config.never, np.str_))) | forced
     order = np.flatnonzero(found)[np.argsort(-share[found], kind="stable")]
     return tuple(
