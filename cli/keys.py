@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
 
-SCOPE_NAMES: Final = ("recommend", "events", "catalog", "view", "merchandise", "operate", "admin")
+SCOPE_NAMES: Final = ("recommend", "browse", "events", "catalog", "view", "merchandise", "operate", "admin")
 ROLE_NAMES: Final = ("viewer", "merchandiser", "operator")
 """The names of `SCOPES` and `ROLES` in `serving.runtime.auth`, which is slow to import."""
 

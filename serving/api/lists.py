@@ -38,6 +38,7 @@ from serving.http.operation import Operation
 from serving.problems import FieldError, InvalidRequestError, shown
 from serving.responses import ANSWER, ResponseMeta, Time, encode, exposures_of, merge_json, moment
 from serving.runtime.app_context import AppContext
+from serving.runtime.auth import BROWSE
 from serving.runtime.impressions import ImpressionPayload, impression_payload, user_columns
 from serving.runtime.snapshot import Snapshot
 
@@ -333,6 +334,7 @@ OPERATIONS: Final = (
         (*ANSWER, ExplainedRecommendations),
         failures=(503,),
         scope="recommend",
+        also=(BROWSE,),
         body=Body(ListRequest),
     ),
     Operation(
@@ -344,6 +346,7 @@ OPERATIONS: Final = (
         (PageResponse,),
         failures=(404, 503),
         scope="recommend",
+        also=(BROWSE,),
         body=Body(PageRequest),
     ),
     Operation(
@@ -355,6 +358,7 @@ OPERATIONS: Final = (
         (Shelves,),
         failures=(503,),
         scope="recommend",
+        also=(BROWSE,),
         body=Body(ShelvesRequest),
     ),
     Operation(
@@ -366,6 +370,7 @@ OPERATIONS: Final = (
         (RankedItems,),
         failures=(503,),
         scope="recommend",
+        also=(BROWSE,),
         body=Body(RankRequest),
     ),
 )

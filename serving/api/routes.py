@@ -45,6 +45,7 @@ from serving.responses import ANSWER, Alive, Readiness, ResponseMeta, encode, me
 from serving.runtime import telemetry
 from serving.runtime.answer_cache import QUARTER_S, AnswerKey, CachedAnswer
 from serving.runtime.app_context import AppContext
+from serving.runtime.auth import BROWSE
 from serving.runtime.impressions import impression_payload
 from serving.runtime.snapshot import Snapshot
 
@@ -220,6 +221,7 @@ OPERATIONS: Final = (
         failures=(404, 503),
         anchors=FOR_ITEM,
         scope="recommend",
+        also=(BROWSE,),
         cached=cached_for_item,
     ),
     Operation(

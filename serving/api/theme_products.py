@@ -21,6 +21,7 @@ from serving.http.fields import MAX_EXACT_INTEGER, Id, Parameters
 from serving.http.operation import Operation
 from serving.responses import Time, encode
 from serving.runtime.app_context import AppContext
+from serving.runtime.auth import BROWSE
 
 Intent = Literal["related", "complementary"]
 
@@ -254,5 +255,6 @@ OPERATIONS: Final = (
         (ThemeProducts,),
         failures=(404, 503),
         scope="recommend",
+        also=(BROWSE,),
     ),
 )

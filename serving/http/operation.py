@@ -26,6 +26,7 @@ from serving.http.parameters import OpenQueryReader, P, ParameterReader
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Failure, failure_of
 from serving.runtime.app_context import AppContext
+from serving.runtime.auth import ADMIN, BROWSE, Key
 from serving.runtime.auth import Scope as KeyScope
 from serving.runtime.list_queue import always
 
@@ -129,6 +130,19 @@ class Operation(Generic[P]):
     @cached_property
     def _is_async(self) -> bool:
         return iscoroutinefunction(self.respond)
+
+    def check_user(self, key: Key | None, given: object) -> None:
+        """Refuse parameters or a body with a user to a key that everybody can read.
+
+        Raises:
+            HTTPException: 403.
+        """
+        if key is None or BROWSE not in self.also or not {self.scope, ADMIN}.isdisjoint(key.scopes):
+            return
+        if getattr(given, "user_id", None) is not None:
+            raise HTTPException(
+                403, f"the key has the scope {BROWSE!r}, whose calls name no user: send visitor_id or session_id"
+            )
 
     async def run(self, app_context: AppContext, scope: Scope, parameters: P, *more: Any) -> Answer:
         """Return the response.
@@ -246,12 +260,14 @@ class Route(BaseRoute):
             more = () if caller is None else (caller,)
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             call.placement = getattr(parameters, "placement", None)
+            operation.check_user(key, parameters)
             if operation.body is None:
                 content = await operation.run(app_context, scope, parameters, *more)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
                 body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
+                operation.check_user(key, body)
                 content = await operation.run(app_context, scope, parameters, body, *more)
         if call.failure is None:
             reply = content if isinstance(content, Reply) else Reply(b"")

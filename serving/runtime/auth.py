@@ -23,10 +23,13 @@ from starlette.exceptions import HTTPException
 from recsys.core.errors import ConfigError
 from recsys.core.files import atomic_write, file_signature
 
-Scope = Literal["recommend", "events", "catalog", "view", "merchandise", "operate", "admin"]
+Scope = Literal["recommend", "browse", "events", "catalog", "view", "merchandise", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 ADMIN: Final = "admin"
 """The scope that includes all others."""
+
+BROWSE: Final = "browse"
+"""The scope of keys that everybody can read: lists for items, visitors and sessions, never for a user."""
 
 Role = Literal["viewer", "merchandiser", "operator"]
 ROLES: Final[Mapping[Role, tuple[Scope, ...]]] = MappingProxyType(

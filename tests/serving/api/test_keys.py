@@ -15,6 +15,7 @@ from tests.serving.conftest import Client, client_of
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GROUPS: dict[str, tuple[Scope, ...]] = {**ROLES, "admin": ("admin",), "shop": ("recommend", "events"), "all": SCOPES}
+GROUPS["page"] = ("browse", "events")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,40 @@ def test_keys_are_listed_without_secrets(guarded: Client, secrets: dict[str, str
     assert [key["name"] for key in answer.json()["keys"]] == list(GROUPS)
     assert "sha256" not in answer.text
     assert not any(secret in answer.text for secret in secrets.values())
+
+
+USER_CALLS = (
+    ("POST", "/v1/recommendations", {"placement": "for_you"}),
+    ("POST", "/v1/pages", {"shelves": [{"placement": "popular"}]}),
+    ("POST", "/v1/rank", {"item_ids": ["i01"]}),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), USER_CALLS)
+def test_a_key_that_everybody_can_read_gets_no_list_of_a_user(
+    guarded: Client, secrets: dict[str, str], method: str, path: str, body: dict[str, object]
+) -> None:
+    def ask(group: str, **who: str) -> int:
+        headers = {"X-API-Key": secrets[group]}
+        return guarded.request(method, path, json=body | who, headers=headers).status_code
+
+    assert ask("page", user_id="u001") == 403
+    assert ask("page", visitor_id="v") != 403
+    assert ask("shop", user_id="u001") != 403
+    assert ask("admin", user_id="u001") != 403
+    assert ask("page", visitor_id="v") == ask("shop", visitor_id="v")
+
+
+def test_lists_of_users_need_another_key(guarded: Client, secrets: dict[str, str]) -> None:
+    headers = {"X-API-Key": secrets["page"]}
+    refused = guarded.request("GET", "/v1/users/u001/recommendations", headers=headers)
+    assert refused.status_code == 403
+    assert guarded.request("POST", "/v1/batch", headers=headers, content=b"{}").status_code == 403
+    query = "/recommendations/products.json?product_id=i01&user_id=u001"
+    said = guarded.request("GET", query, headers=headers)
+    assert (said.status_code, "whose calls name no user" in said.text) == (403, True)
+    item = guarded.get("/openapi.json").json()["paths"]["/v1/items/{item_id}/recommendations"]["get"]
+    assert {"bearer": ["browse"]} in item["security"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
