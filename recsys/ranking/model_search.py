@@ -166,8 +166,8 @@ def _ndcg(score: npt.NDArray[np.float32], request: PastRequest, *, lists_known: 
     if not lists_known:
         score = score.copy()
         score[known] = -np.inf
-    best = top_k(score, K)
-    hits = np.isin(best[score[best] > 0], relevant)
+    positive = np.flatnonzero(score > 0)
+    hits = np.isin(positive[top_k(score[positive], K)], relevant)
     discount = 1 / np.log2(np.arange(2, K + 2))
     return float(discount[: len(hits)][hits].sum() / discount[: min(K, len(relevant))].sum())
 
