@@ -39,7 +39,7 @@ from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetConfig, ItemSetMo
 from recsys.models.pairs.sequence import SequenceConfig, SequenceModel
 from recsys.models.temporal.popularity import PopularityConfig, PopularityModel
 from recsys.models.temporal.repeat import RepeatConfig, RepeatModel
-from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel
+from recsys.models.temporal.timeofday import SalesByBucket, TimeOfDayConfig, TimeOfDayModel
 from recsys.search.vector_index import FlatIndex
 from recsys.segments.config import SegmentConfig
 from recsys.segments.table import NO_SEGMENTS, SegmentModel
@@ -287,6 +287,11 @@ class Engine:
         """All items, best-selling first, int32 (n_items,)."""
         share = self.popularity.share
         return np.lexsort((np.arange(len(share)), -share)).astype(np.int32)
+
+    @cached_property
+    def sales_by_bucket(self) -> SalesByBucket:
+        """The items that sell in each part of the day."""
+        return SalesByBucket(self.popularity.share, self.timeofday.lift)
 
     @cached_property
     def user_timezones(self) -> tuple[str | None, ...]:

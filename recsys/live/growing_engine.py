@@ -306,6 +306,7 @@ class GrowingEngine:
             items=ExtendedIdMap(ids, base.items, changes.rows, changes.deleted),
             titles=ExtendedSequence.texts(base.titles, changes.added, changes.n_items, self._titles),
             by_popularity=arrays["by_popularity"],
+            sales_by_bucket=base.sales_by_bucket,  # new items have no sales, and nothing changes those of others
             is_tail=arrays["is_tail"],
             share_in_type=arrays["share_in_type"],
             created_at_s=arrays["created_at_s"],

@@ -27,6 +27,7 @@ SHARED: Final = (
     "is_tail",
     "share_in_type",
     "by_popularity",
+    "sales_by_bucket",
     "created_at_s",
     "newest",
     "user_timezones",

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.core.topk import is_among, top_k
+from recsys.core.topk import is_among
 from recsys.kernels.candidates import sum_lists
 from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
@@ -102,12 +102,8 @@ def popular_source(state: UserState) -> Scored:
 def popular_by_hour_source(state: UserState) -> Scored:
     """Best sellers at this hour: `P(item) · lift(item | part of the day)`."""
     engine, query = state.engine, state.query
-    score = engine.popularity.share * engine.timeofday.lift[:, query.bucket]
-    if query.allowed is not None:
-        score = np.where(query.allowed, score, 0)
-    best = top_k(score, N_PER_SOURCE)
-    best = best[score[best] > 0]
-    return best.astype(np.int32), score[best].astype(np.float32)
+    best = _first_allowed(engine.sales_by_bucket.best(query.bucket), query.allowed, N_PER_SOURCE)
+    return best, engine.sales_by_bucket.score(query.bucket, best)
 
 
 def bought_together_source(state: UserState) -> Scored:

@@ -61,6 +61,33 @@ class TimeOfDayModel:
         return starts[bucket], (starts[(bucket + 1) % len(starts)] - 1) % HOURS_A_DAY
 
 
+class SalesByBucket:
+    """The items that sell in each part of the day; each order is made when it is first asked for.
+
+    Args:
+        share: float64 (n_items,), share of the sales.
+        lift: float32 (n_items, n_buckets), see `TimeOfDayModel`.
+    """
+
+    def __init__(self, share: npt.NDArray[np.floating], lift: npt.NDArray[np.float32]) -> None:
+        self._share = share
+        self._lift = lift
+        self._orders: dict[int, npt.NDArray[np.int32]] = {}
+
+    def score(self, bucket: int, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Return `P(item) · lift(item | bucket)` of some items, float32, of the shape of `rows`."""
+        return np.asarray(self._share[rows] * self._lift[rows, bucket], np.float32)
+
+    def best(self, bucket: int) -> npt.NDArray[np.int32]:
+        """Return all items with a score above 0, int32, the best first, equal ones by row."""
+        order = self._orders.get(bucket)
+        if order is None:
+            score = self._share * self._lift[:, bucket]
+            sold = np.flatnonzero(score > 0)
+            order = self._orders[bucket] = sold[np.argsort(-score[sold], kind="stable")].astype(np.int32)
+        return order
+
+
 def bucket_of_hour(config: TimeOfDayConfig) -> npt.NDArray[np.int8]:
     """Map each local hour to its part of the day, int8 (24,).
 

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from recsys.core.topk import top_k
 from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import Engine
-from recsys.models.temporal.timeofday import TimeOfDayConfig, TimeOfDayModel, bucket_of_hour, fit_timeofday
+from recsys.models.temporal.timeofday import (
+    SalesByBucket,
+    TimeOfDayConfig,
+    TimeOfDayModel,
+    bucket_of_hour,
+    fit_timeofday,
+)
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import SHELVES, at, dataset_of, moment
 
@@ -83,3 +90,17 @@ def test_breakfast_sells_in_the_morning_and_snacks_in_the_evening(shop_engine: E
     for shelf in ("crisps", "chocolate", "nuts"):
         rows = items.rows(SHELVES[shelf].ids)
         assert lift[rows, 3].min() > 1.2 > 0.8 > lift[rows, 0].max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_a_bucket_is_that_of_sales_times_lift(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    share = rng.integers(0, 4, 50) / 60
+    lift = rng.choice(np.array([0.5, 1, 2], np.float32), (50, 3))
+    sales = SalesByBucket(share, lift)
+    for bucket in range(3):
+        score = share * lift[:, bucket]
+        expected = top_k(score, int((score > 0).sum()))
+        assert sales.best(bucket).tolist() == expected.tolist()
+        assert sales.best(bucket) is sales.best(bucket), "made once"
+        np.testing.assert_allclose(sales.score(bucket, sales.best(bucket)), score[expected], rtol=1e-6)
