@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from recsys.bundles.bundle import (
     Manifest,
     Provenance,
@@ -28,6 +30,7 @@ from recsys.ranking.fit import fit_engine
 from training.choices import DEFAULT_KEEP
 from training.config import parse_config
 from training.data_gaps import find_data_gaps
+from training.data_report import report_data
 from training.gate import GateConfig, GateResult, compare, skipped
 from training.new_data import judge_data, refuse_collapse
 
@@ -121,11 +124,16 @@ def train(
         current = _current(models)
         if current is not None and not accept_shrink:
             refuse_collapse(_rows(dataset), current, gate)
+        stages("examining the data")
+        data_report = msgspec.json.encode(report_data(data_dir, dataset))
         gate_result = _run_gate(dataset, current, config, gate, activate_worse, stages)
         engine = fit_engine(dataset, config, progress=stages)
         if gate.enabled and gate_result.decision in ("passed", "skipped") and current is not None:
             gate_result = _with_data(gate_result, dataset, engine, current, gate, activate_worse)
-        manifest = _write(engine, dataset, models, now, gate_result, stages)
+        stages("writing the bundle")
+        metrics = _measured(dataset, engine, gate_result) | {"gate_settings": asdict(gate), "seconds": stages.seconds}
+        provenance = Provenance(now, dataset.fingerprint, metrics, find_data_gaps(dataset, engine), data_report)
+        manifest = write_bundle(engine, models, provenance)
         stages("activating")
         if gate_result.decision != "refused":
             activate(models, manifest.version)
@@ -195,23 +203,6 @@ def _run_gate(
     return compare(dataset, before, config, gate, activate_worse=activate_worse, progress=stages)
 
 
-def _write(
-    engine: Engine, dataset: Dataset, models: Path, now: datetime, gate_result: GateResult, stages: Progress
-) -> Manifest:
-    stages("writing the bundle")
-    provenance = Provenance(
-        created_at=now,
-        data_fingerprint=dataset.fingerprint,
-        metrics={
-            "rows": _rows(dataset),
-            "gate": gate_result.to_dict(),
-            **_learned(engine),
-        },
-        notes=find_data_gaps(dataset, engine),
-    )
-    return write_bundle(engine, models, provenance)
-
-
 def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest | None:
     """Return the manifest of the current bundle, if another training would give the same bundle."""
     wanted = (read_info(data_dir).fingerprint, config_fingerprint(config), code_fingerprint())
@@ -224,6 +215,11 @@ def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest |
         return None
     found = (manifest.data_fingerprint, manifest.config_fingerprint, manifest.code_fingerprint)
     return manifest if found == wanted else None
+
+
+def _measured(dataset: Dataset, engine: Engine, gate_result: GateResult) -> dict[str, Any]:
+    """Return what the manifest states of the training."""
+    return {"rows": _rows(dataset), "gate": gate_result.to_dict(), **_learned(engine)}
 
 
 def _learned(engine: Engine) -> dict[str, Any]:

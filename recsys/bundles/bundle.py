@@ -34,6 +34,9 @@ SEAL: Final = "sha256"
 PARTIAL: Final = ".partial-"
 """Prefix of folders that are being written or removed."""
 
+DATA_REPORT: Final = "data_report.json"
+"""File with what is known of the data; see `recsys.bundles.data_report`. A bundle may lack it."""
+
 INDEX: Final = "index.faiss"
 OFFERS: Final = "offers."
 """Prefix of the names of the offers' files; a bundle without offers has none of them."""
@@ -96,12 +99,14 @@ class Provenance:
         data_fingerprint: digest of the tables.
         metrics: offline metrics.
         notes: limits of the data.
+        data_report: JSON of what is known of the data, empty for none.
     """
 
     created_at: datetime
     data_fingerprint: str
     metrics: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    data_report: bytes = b""
 
 
 def write_bundle(engine: Engine, models: Path, provenance: Provenance) -> Manifest:
@@ -234,6 +239,8 @@ def _write_files(engine: Engine, folder: Path, version: str, provenance: Provena
     for name, file in RANKER_FILES.items():
         (folder / file).write_text(parts.values.pop(name), encoding="utf-8")
     engine.index.write(folder / INDEX)
+    if provenance.data_report:
+        (folder / DATA_REPORT).write_bytes(provenance.data_report)
     manifest = Manifest(
         schema_version=BUNDLE_SCHEMA_VERSION,
         version=version,

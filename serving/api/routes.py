@@ -13,6 +13,7 @@ from serving.api import (
     audit,
     batch,
     catalog,
+    catalog_map,
     catalog_search,
     collect,
     draft_effects,
@@ -28,6 +29,7 @@ from serving.api import (
     placements,
     stats,
     theme_products,
+    trainings,
     users,
     versions,
 )
@@ -251,6 +253,7 @@ OPERATIONS: Final = (
     *users.OPERATIONS,
     *identity.OPERATIONS,
     *versions.OPERATIONS,
+    *trainings.OPERATIONS,
     *experiments.OPERATIONS,
     *keys.OPERATIONS,
     *placements.OPERATIONS,
@@ -259,4 +262,5 @@ OPERATIONS: Final = (
     *audit.OPERATIONS,
     *stats.OPERATIONS,
     *catalog_search.OPERATIONS,
+    *catalog_map.OPERATIONS,
 )

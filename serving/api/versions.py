@@ -112,10 +112,15 @@ def _described(models: Path, version: str, is_current: bool) -> BundleInfo:
     return BundleInfo(version, manifest.created_at, is_current, manifest.metrics, tuple(manifest.notes), None)
 
 
-def _activate(models: Path, version: str) -> Activated:
+def check_version(models: Path, version: str) -> None:
+    """Raise a 404 for a bundle that does not exist."""
     if version not in versions(models):
         known = ", ".join(versions(models)) or "none"
         raise HTTPException(404, f"there is no bundle {shown(version)!r}: there are {known}")
+
+
+def _activate(models: Path, version: str) -> Activated:
+    check_version(models, version)
     before = readable_version(models)
     try:
         activate(models, version)

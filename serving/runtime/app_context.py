@@ -14,6 +14,7 @@ from recsys.data.null_words import spellings
 from recsys.drafts.history import PlacementHistory
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.pipeline.catalog_map import CatalogMap
 from recsys.pipeline.catalog_search import ItemSearch
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
 from serving.responses import IdGenerator
@@ -140,6 +141,19 @@ class AppContext:
 
     @cached_property
     def _searches(self) -> dict[str, ItemSearch]:
+        return {}
+
+    def catalog_map(self, snapshot: Snapshot) -> CatalogMap:
+        """Return the map of a bundle's items; it is made when it is asked for for the first time."""
+        found = self._maps.get(snapshot.version)
+        if found is None:
+            found = CatalogMap.of(snapshot.recommender.engine)
+            self._maps.clear()
+            self._maps[snapshot.version] = found
+        return found
+
+    @cached_property
+    def _maps(self) -> dict[str, CatalogMap]:
         return {}
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys.bundles.bundle import PARTIAL, read_manifest
+from recsys.bundles.data_report import read_data_report
 from recsys.bundles.registry import LOCK, activate, current_version, locked, previous_version, versions
 from recsys.core.errors import BundleError, ConfigError, DataError
 from recsys.pipeline.recommender import Recommender
@@ -34,7 +35,13 @@ def test_a_training_ends_in_a_current_bundle_that_serves(data: Path, models: Pat
     assert report.is_new
     assert current_version(models) == report.version
     assert Recommender.open(models).recommend(["u010"])[0]
-    assert report.rows == read_manifest(models / report.version).metrics["rows"]
+    manifest = read_manifest(models / report.version)
+    assert report.rows == manifest.metrics["rows"]
+    assert manifest.metrics["seconds"].items() <= report.seconds.items()
+    assert manifest.metrics["gate_settings"]["max_shrink"] == 0.5
+    data_report = read_data_report(models / report.version, manifest)
+    assert data_report is not None
+    assert {table.name: table.kept for table in data_report.tables}["items"] > 0
     assert report.peak_memory_mb > 1
     of_pairs = [note for note in report.notes if "orders bought_together:" in note]
     assert list(report.notes) == of_pairs, "the invented shop teaches every model but the order of its few pairs"

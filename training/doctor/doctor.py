@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -127,17 +127,16 @@ class DoctorReport:
         return plain
 
 
-ATTRIBUTED: Final = ("items", "users")
-"""Tables that may have columns of the shop's own, which lists of moments read."""
-
-
-def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | None = None) -> DoctorReport:
+def run_doctor(
+    data_dir: Path, now: datetime | None = None, placements: Path | None = None, dataset: Dataset | None = None
+) -> DoctorReport:
     """Examine a folder that `ingest` wrote.
 
     Args:
         data_dir: the folder of tables.
         now: aware present moment; events after it are in the future. None counts none.
         placements: a file of placements to check against the catalog.
+        dataset: content of the folder if it was read already.
 
     Returns:
         The report; a folder with items only has no events.
@@ -150,9 +149,9 @@ def run_doctor(data_dir: Path, now: datetime | None = None, placements: Path | N
     timezone, is_complete = str(described.get("timezone", "UTC")), bool(described.get("is_catalog_complete"))
     tables = {name: _table(data_dir, name) for name in TABLES}
     events, items = tables["events"], tables["items"]
-    report = data_dir / "report.json"
-    ingested = _json_file(report) if report.exists() else {}
-    dataset = build_dataset(events, items, tables["users"], timezone=timezone, is_catalog_complete=is_complete)
+    ingested = _json_file(report) if (report := data_dir / "report.json").exists() else {}
+    if dataset is None:
+        dataset = build_dataset(events, items, tables["users"], timezone=timezone, is_catalog_complete=is_complete)
     goal = target_event_name(dataset)
     service_items = find_service_items(dataset, ServiceItemConfig())
     days, baskets, repeats = measure_days(events, timezone), measure_baskets(dataset), measure_repeats(dataset)
@@ -252,7 +251,7 @@ def _table(data_dir: Path, name: str) -> pl.DataFrame:
     if not path.exists():
         return pl.DataFrame(schema=TABLES[name])
     try:
-        table = pl.read_parquet(path, columns=None if name in ATTRIBUTED else list(TABLES[name]), glob=False)
+        table = pl.read_parquet(path, columns=None if name in ("items", "users") else list(TABLES[name]), glob=False)
         return table.select(*TABLES[name], pl.exclude(*TABLES[name]))
     except (pl.exceptions.PolarsError, OSError) as error:
         first = (str(error).splitlines() or [""])[0]
@@ -271,7 +270,7 @@ def render(report: DoctorReport) -> str:
     sections = {
         "Content": _render_contents(report),
         "Days": _render_days(report),
-        "Problems": _render_findings(report),
+        "Problems": findings(report) or ["nothing"],
         "Left out by ingest": _render_rejects(report),
         "Supported lists": [
             f"{feed.grade:<4}  {', '.join(feed.lists)} ({feed.model}): {feed.why}"
@@ -315,9 +314,10 @@ def _render_days(report: DoctorReport) -> list[str]:
     return lines + [f"no events: {first} to {last}" for first, last in days.gaps]
 
 
-def _render_findings(report: DoctorReport) -> list[str]:
+def findings(report: DoctorReport) -> list[str]:
+    """Write what is unusual, one sentence per finding."""
     catalogue, clock, bots = report.catalogue, report.clock, report.bots
-    findings = (
+    counts = (
         (catalogue.without_content, f"{catalogue.without_content:.1%} of the items have no content"),
         (
             catalogue.orphan_items,
@@ -344,11 +344,10 @@ def _render_findings(report: DoctorReport) -> list[str]:
         (clock.future, f"{counted(clock.future, 'event')} in the future"),
         (bots.suspects, f"{counted(bots.suspects, 'suspected bot')} ({counted(bots.events, 'event')})"),
     )
-    lines = [line for found, line in findings if found] + _render_orders(report.orders)
+    lines = [line for found, line in counts if found] + _render_orders(report.orders)
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
     lines += [_render_service(item) for item in report.service_items]
-    lines += report.ids.lines()
-    return lines or ["nothing"]
+    return lines + report.ids.lines()
 
 
 def _render_orders(orders: OrderCounts) -> list[str]:

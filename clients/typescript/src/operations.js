@@ -25,6 +25,7 @@ export const OPERATIONS = {
   unmergeUser: {"method": "DELETE", "path": "/v1/users/{user_id}/merge", "query": ["from"], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   listModels: {"method": "GET", "path": "/v1/models", "query": [], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   activateModel: {"method": "POST", "path": "/v1/models/{version}/activate", "query": [], "hasBody": false, "isOpen": false, "isSafe": false, "isList": false},
+  getTraining: {"method": "GET", "path": "/v1/models/{version}/training", "query": [], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   listExperiments: {"method": "GET", "path": "/v1/experiments", "query": [], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   putExperiment: {"method": "PUT", "path": "/v1/experiments/{experiment}", "query": [], "hasBody": true, "isOpen": false, "isSafe": true, "isList": false},
 };

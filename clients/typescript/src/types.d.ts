@@ -82,6 +82,16 @@ export interface CollectResults {
   results: Array<CollectResult>;
 }
 
+/** The data of a training, as `recsys ingest` and `recsys doctor` see it. */
+export interface DataReport {
+  /** by table; empty for a folder without a report of the ingest. */
+  tables: Array<IngestedTable>;
+  /** what the doctor finds unusual, one sentence each. */
+  findings: Array<string>;
+  /** what the data supports. */
+  lists: Array<SupportedLists>;
+}
+
 /** The receipt of an erasure. */
 export interface ErasureResult {
   /** the user. */
@@ -314,6 +324,32 @@ export interface GA4Payload {
   client_id?: string | number | null;
 }
 
+/** One table as the ingest read it. */
+export interface IngestedTable {
+  /** of the table. */
+  name: string;
+  /** rows of the input. */
+  rows: number;
+  /** rows that the models may use. */
+  kept: number;
+  /** rows left out because another one is equal or replaces them. */
+  duplicates?: number;
+  /** rows left out because they break a rule. */
+  rejected?: number;
+  /** events that are not about an item, by name. */
+  skipped?: Record<string, number>;
+  /** RFC 3339 time of the first kept row; empty for a table without times. */
+  first?: string;
+  /** RFC 3339 time of the last one. */
+  last?: string;
+  /** why rows were left out, the most frequent reason first. */
+  reasons?: Array<RejectReason>;
+  /** why cells of kept rows were emptied, the most frequent reason first. */
+  emptied?: Array<RejectReason>;
+  /** how ambiguous columns were read. */
+  notes?: Array<string>;
+}
+
 /** Items of different product types that are bought together. */
 export interface ItemSet {
   /** 1 for the first set. */
@@ -528,6 +564,26 @@ export interface RecommendedItem {
   fields?: Record<string, unknown>;
 }
 
+/** Rows, or cells, that break one rule. */
+export interface RejectReason {
+  /** the rule. */
+  reason: string;
+  /** number of rows; of cells, for those that were emptied. */
+  count: number;
+  /** the value of the first and what is accepted, empty if unknown. */
+  example?: string;
+  /** the first rows; none for cells. */
+  samples?: Array<RejectedRow>;
+}
+
+/** A row that the ingest left out. */
+export interface RejectedRow {
+  /** its file and line, else the number of the row. */
+  place: string;
+  /** the row as JSON, cut if it is long. */
+  content: string;
+}
+
 /** Copies that an erasure does not remove. */
 export interface RemainingCopies {
   /** where data of the user is still stored; no list is made from it. */
@@ -690,6 +746,18 @@ export interface StateChangeInfo {
   why: string;
 }
 
+/** Lists of one model, and whether the data supports them. */
+export interface SupportedLists {
+  /** names of the lists. */
+  lists: Array<string>;
+  /** name of the model. */
+  model: string;
+  /** `yes`, `thin` or `no`. */
+  grade: string;
+  /** one sentence. */
+  why: string;
+}
+
 /** A product, with the fields of Shopify's that the catalog has. */
 export interface ThemeProduct {
   /** the group of variants, else the item; a number if it consists of digits. */
@@ -752,6 +820,36 @@ export interface ThemeVariant {
   compare_at_price: number | null;
   /** whether it can be bought. */
   available: boolean;
+}
+
+/** A training. */
+export interface TrainingRecord {
+  /** the bundle. */
+  version: string;
+  /** time of its creation, RFC 3339. */
+  created_at: string;
+  /** number of events, users and items. */
+  rows: Record<string, number>;
+  /** time of each stage, in order; empty for a bundle that does not record it. */
+  seconds: Record<string, number>;
+  /** whether the new bundle was found worse than the one before, and the figures. */
+  gate: Record<string, unknown>;
+  /** what the gate allows; empty for a bundle that does not record it. */
+  gate_settings: Record<string, unknown>;
+  /** held-out metrics of each learned order. */
+  rankers: Record<string, unknown>;
+  /** what orders each list and why, one sentence each. */
+  orders: Array<string>;
+  /** metrics of all orders that were compared for each list, and the weights of the sources. */
+  blends: Record<string, unknown>;
+  /** settings of the models that were learned, with their gains. */
+  settings: Record<string, unknown>;
+  /** the model of users who leave. */
+  churn: Record<string, unknown>;
+  /** what could not be learned from the data. */
+  notes: Array<string>;
+  /** tables, rejected rows by reason and findings of the doctor; null for a bundle that does not record them. */
+  data: DataReport | null;
 }
 
 /** What is known about a user. */
@@ -875,6 +973,8 @@ export interface Calls {
   listModels(given?: {}, options?: CallOptions): Promise<BundleList>;
   /** Make a bundle the active one, after a check of all its files; all workers serve it in about a second. */
   activateModel(given: { version: string }, options?: CallOptions): Promise<Activated>;
+  /** Return what a bundle records: its data with rejected rows, the times, the gate, and what was learned. */
+  getTraining(given: { version: string }, options?: CallOptions): Promise<TrainingRecord>;
   /** List all experiments with their states, and the history of changes; none without a file of experiments. */
   listExperiments(given?: {}, options?: CallOptions): Promise<ExperimentList>;
   /** Start, ramp, stop or promote an experiment, or retire variants; all workers follow in about a second. */

@@ -28,6 +28,7 @@ from recsys_client.models import (
     ShelfRequest,
     Shelves,
     ThemeProducts,
+    TrainingRecord,
     UserProfile,
 )
 
@@ -594,6 +595,12 @@ class AsyncCalls:
         """Make a bundle the active one, after a check of all its files; all workers serve it in about a second."""
         return await self.send(
             Call("POST", "/v1/models/{version}/activate", Activated, {"version": version}, {}, None, is_safe=False)
+        )
+
+    async def get_training(self, version: str) -> TrainingRecord:
+        """Return what a bundle records: its data with rejected rows, the times, the gate, and what was learned."""
+        return await self.send(
+            Call("GET", "/v1/models/{version}/training", TrainingRecord, {"version": version}, {}, None, is_safe=True)
         )
 
     async def list_experiments(self) -> ExperimentList:

@@ -124,6 +124,21 @@ class CollectResults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """The data of a training, as `recsys ingest` and `recsys doctor` see it.
+
+    Attributes:
+        tables: by table; empty for a folder without a report of the ingest.
+        findings: what the doctor finds unusual, one sentence each.
+        lists: what the data supports.
+    """
+
+    tables: list[IngestedTable]
+    findings: list[str]
+    lists: list[SupportedLists]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErasureResult:
     """The receipt of an erasure.
 
@@ -327,6 +342,37 @@ class FieldError:
     field: str
     message: str
     value: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestedTable:
+    """One table as the ingest read it.
+
+    Attributes:
+        name: of the table.
+        rows: rows of the input.
+        kept: rows that the models may use.
+        duplicates: rows left out because another one is equal or replaces them.
+        rejected: rows left out because they break a rule.
+        skipped: events that are not about an item, by name.
+        first: RFC 3339 time of the first kept row; empty for a table without times.
+        last: RFC 3339 time of the last one.
+        reasons: why rows were left out, the most frequent reason first.
+        emptied: why cells of kept rows were emptied, the most frequent reason first.
+        notes: how ambiguous columns were read.
+    """
+
+    name: str
+    rows: int
+    kept: int
+    duplicates: int | None = None
+    rejected: int | None = None
+    skipped: dict[str, int] | None = None
+    first: str | None = None
+    last: str | None = None
+    reasons: list[RejectReason] | None = None
+    emptied: list[RejectReason] | None = None
+    notes: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -544,6 +590,36 @@ class RecommendedItem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RejectReason:
+    """Rows, or cells, that break one rule.
+
+    Attributes:
+        reason: the rule.
+        count: number of rows; of cells, for those that were emptied.
+        example: the value of the first and what is accepted, empty if unknown.
+        samples: the first rows; none for cells.
+    """
+
+    reason: str
+    count: int
+    example: str | None = None
+    samples: list[RejectedRow] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedRow:
+    """A row that the ingest left out.
+
+    Attributes:
+        place: its file and line, else the number of the row.
+        content: the row as JSON, cut if it is long.
+    """
+
+    place: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemainingCopies:
     """Copies that an erasure does not remove.
 
@@ -651,6 +727,23 @@ class StateChangeInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SupportedLists:
+    """Lists of one model, and whether the data supports them.
+
+    Attributes:
+        lists: names of the lists.
+        model: name of the model.
+        grade: `yes`, `thin` or `no`.
+        why: one sentence.
+    """
+
+    lists: list[str]
+    model: str
+    grade: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThemeProduct:
     """A product, with the fields of Shopify's that the catalog has.
 
@@ -728,6 +821,42 @@ class ThemeVariant:
     price: int | None
     compare_at_price: int | None
     available: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """A training.
+
+    Attributes:
+        version: the bundle.
+        created_at: time of its creation, RFC 3339.
+        rows: number of events, users and items.
+        seconds: time of each stage, in order; empty for a bundle that does not record it.
+        gate: whether the new bundle was found worse than the one before, and the figures.
+        gate_settings: what the gate allows; empty for a bundle that does not record it.
+        rankers: held-out metrics of each learned order.
+        orders: what orders each list and why, one sentence each.
+        blends: metrics of all orders that were compared for each list, and the weights of the sources.
+        settings: settings of the models that were learned, with their gains.
+        churn: the model of users who leave.
+        notes: what could not be learned from the data.
+        data: tables, rejected rows by reason and findings of the doctor; null for a bundle that does not record
+            them.
+    """
+
+    version: str
+    created_at: str
+    rows: dict[str, int]
+    seconds: dict[str, float]
+    gate: dict[str, Any]
+    gate_settings: dict[str, Any]
+    rankers: dict[str, Any]
+    orders: list[str]
+    blends: dict[str, Any]
+    settings: dict[str, Any]
+    churn: dict[str, Any]
+    notes: list[str]
+    data: DataReport | None
 
 
 @dataclass(frozen=True, kw_only=True)
