@@ -70,5 +70,5 @@ class Page:
     method: Literal["GET", "POST"] = "GET"
 
 
-TABS: Final = ("today", "lists", "explore", "growth", "models", "try")
+TABS: Final = ("today", "lists", "explore", "growth", "data", "models", "try")
 """Names of the tabs, in order."""

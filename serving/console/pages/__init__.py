@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from serving.console.pages import drafts, explore, growth, lists, models, today, try_it
+from serving.console.pages import catalog_map, data, drafts, explore, growth, lists, models, today, try_it
 from serving.console.view import Page
 
 PAGES: Final[tuple[Page, ...]] = (
@@ -12,7 +12,9 @@ PAGES: Final[tuple[Page, ...]] = (
     *lists.PAGES,
     *drafts.PAGES,
     *explore.PAGES,
+    *catalog_map.PAGES,
     *growth.PAGES,
+    *data.PAGES,
     *models.PAGES,
     *try_it.PAGES,
 )

@@ -120,6 +120,41 @@ const WRITERS = {
   },
 };
 
+// The arrow keys move from a point of a map to the nearest one in their direction.
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function middle(link) {
+  const point = link.querySelector("circle");
+  return [point.cx.baseVal.value, point.cy.baseVal.value];
+}
+
+for (const map of document.querySelectorAll("svg.map")) {
+  map.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    const here = event.target.closest("a");
+    if (!step || !here) {
+      return;
+    }
+    event.preventDefault();
+    const [x, y] = middle(here);
+    let nearest = null;
+    let least = Infinity;
+    for (const link of map.querySelectorAll("a")) {
+      const [dx, dy] = [middle(link)[0] - x, middle(link)[1] - y];
+      const ahead = dx * step[0] + dy * step[1];
+      const aside = Math.abs(dx * step[1]) + Math.abs(dy * step[0]);
+      if (ahead > 0 && ahead + 2 * aside < least) {
+        [nearest, least] = [link, ahead + 2 * aside];
+      }
+    }
+    if (nearest) {
+      here.setAttribute("tabindex", "-1");
+      nearest.setAttribute("tabindex", "0");
+      nearest.focus();
+    }
+  });
+}
+
 const form = document.getElementById("try");
 if (form) {
   tryCalls(form);

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from serving.console.charts import BAR, bar, sparkline
+from serving.console.charts import BAR, HEIGHT, MARGIN, WIDTH, Point, bar, scatter, sparkline
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,15 @@ def test_a_line_skips_what_is_not_finite_and_escapes_its_label() -> None:
     assert drawn[0].text == "a <b>"
     assert [point.split(",")[0] for point in drawn[1].attrib["points"].split()] == ["0.0", "106.7"]
     assert sparkline([], "x") == sparkline([math.nan], "x") == ""
+
+
+def test_points_are_links_with_titles_inside_the_map() -> None:
+    corners = [Point(0, 0, 3, 0, "<low>", "items/a%2Fb"), Point(1, 1, 9, 8, "high", "items/c")]
+    drawn = ElementTree.fromstring(scatter(corners, "/console", "a <map>"))
+    assert drawn.attrib["aria-label"] == "a <map>"
+    assert [(link.attrib["href"], link.attrib["tabindex"], link[0].text) for link in drawn] == [
+        ("/console/items/a%2Fb", "0", "<low>"),
+        ("/console/items/c", "-1", "high"),
+    ]
+    places = [(float(link[1].attrib["cx"]), float(link[1].attrib["cy"])) for link in drawn]
+    assert places == [(MARGIN, HEIGHT - MARGIN), (WIDTH - MARGIN, MARGIN)]

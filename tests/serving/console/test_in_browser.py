@@ -15,7 +15,7 @@ from serving.runtime.auth import ROLES, new_key, write_keys
 from tests.browser import started
 from tests.serving.conftest import Server
 
-PAGES: Final = ("", "lists", "lists/for_you", "explore", "growth", "models", "try", "audit")
+PAGES: Final = ("", "lists", "lists/for_you", "explore", "map", "growth", "data", "models", "try", "audit")
 SIZES: Final = {"desktop": (1280, 900), "phone": (390, 844)}
 SCREENSHOTS: Final = os.environ.get("RECSYS_SCREENSHOTS")
 """A folder for pictures of the pages, if they should be kept."""
@@ -135,4 +135,19 @@ def test_words_find_an_item_while_they_are_written(browser: Browser, shop: Serve
     visit.page.locator("input[name=q]").press_sequentially("zzzz")
     visit.page.wait_for_function("text => document.querySelector('#found').innerText !== text", arg=before)
     assert "Nothing found for zzzz" in visit.page.locator("#found").inner_text()
+    assert visit.faults == []
+
+
+def test_the_arrow_keys_move_on_the_map(browser: Browser, shop: Server, secret: str) -> None:
+    visit = Visit(browser, shop, "desktop", "en-US")
+    visit.sign_in(secret)
+    visit.page.goto(f"{visit.root}/map")
+    point = "document.activeElement.querySelector('circle').cx.baseVal.value"
+    visit.page.locator("svg.map a[tabindex='0']").focus()
+    before = visit.page.evaluate(point)
+    visit.page.keyboard.press("ArrowRight" if before < 450 else "ArrowLeft")
+    assert visit.page.evaluate(point) != before
+    assert visit.page.locator("svg.map a[tabindex='0']").count() == 1
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_url("**/console/items/*")
     assert visit.faults == []

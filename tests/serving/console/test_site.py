@@ -14,7 +14,18 @@ from serving.console.site import MAX_FORM_BYTES, STATIC, _inside
 from tests.serving.console.conftest import Browser, Guarded
 from tests.serving.runtime.test_bundle_watcher import write_another
 
-PAGES = ("", "/lists", "/lists/for_you", "/lists/complementary", "/explore", "/growth", "/models", "/try")
+PAGES = (
+    "",
+    "/lists",
+    "/lists/for_you",
+    "/lists/complementary",
+    "/explore",
+    "/map",
+    "/growth",
+    "/data",
+    "/models",
+    "/try",
+)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
