@@ -12,6 +12,7 @@ import polars as pl
 
 from recsys.bundles.data_report import DataReport, IngestedTable, RejectedRow, RejectReason, SupportedLists
 from recsys.data.dataset import Dataset
+from recsys.fitting.fit_cache import LARGE_EVENTS
 from training.doctor.doctor import findings, run_doctor
 from training.ingest.casts import GOT
 
@@ -21,11 +22,12 @@ MAX_REASONS: Final = 20
 MAX_SAMPLES: Final = 3
 MAX_CHARS: Final = 400
 SEPARATOR: Final = "; "
+NOT_EXAMINED: Final = "not examined at the training, as there are so many events: `recsys doctor` does it"
 OF_LOG: Final = " of the live log"
 
 
 def report_data(data_dir: Path, dataset: Dataset) -> DataReport:
-    """Return what the ingest counted and left out, and what the doctor finds.
+    """Return what the ingest counted and left out, and, unless the shop is large, what the doctor finds.
 
     Args:
         data_dir: the folder that `recsys ingest` wrote.
@@ -34,6 +36,8 @@ def report_data(data_dir: Path, dataset: Dataset) -> DataReport:
     Raises:
         DataError: a table cannot be read.
     """
+    if len(dataset.events) >= LARGE_EVENTS:
+        return DataReport(_tables(data_dir), (NOT_EXAMINED,), ())
     found = run_doctor(data_dir, dataset=dataset)
     unnamed = replace(found, bots=replace(found.bots, busiest=()))
     lists = (SupportedLists(feed.lists, feed.model, feed.grade, feed.why) for feed in (*found.feeds, *found.moments))

@@ -98,3 +98,11 @@ def test_the_table_of_rejects_may_be_empty(tmp_path: Path) -> None:
     assert pl.read_parquet(data / "rejects.parquet").is_empty()
     (table,) = report_data(data, load_dataset(data)).tables
     assert (table.reasons, table.rejected) == ((), 0)
+
+
+def test_a_large_shop_is_not_examined(shop_tables: ShopTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data_report.LARGE_EVENTS", 1)
+    data = write_shop(shop_tables, tmp_path / "data")
+    report = report_data(data, load_dataset(data))
+    assert report.lists == ()
+    assert "recsys doctor" in report.findings[0]
