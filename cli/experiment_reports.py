@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from recsys.experiments.baseline import MetricBaseline
     from recsys.experiments.counterfactual import PolicyEstimate
     from recsys.experiments.definitions import ExperimentDefinition
+    from recsys.experiments.looks import DailyLook
     from recsys.experiments.verdict import Verdict
-    from training.experiments import DailyLook
 
 EFFECTS: Final = ("metric", "variant", "control", "treatment", "lift", "at any look", "p", "one look", "variance")
 LOOKS: Final = ("day", "shoppers", "lift", "at any look", "p", "verdict")
@@ -62,8 +62,9 @@ def analyze(
 ) -> None:
     """Compare each variant with the control, and say in one sentence what to do."""
     from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.looks import daily_looks, look_at
     from recsys.experiments.state import read_experiments
-    from training.experiments import daily_looks, load_log, look_at
+    from training.experiments import load_log
 
     book = read_experiments(file)
     definition, retired = book.definition(name), book.state(name).retired
@@ -87,10 +88,11 @@ def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone:
     """Analyze a running experiment and do what its rules say: retire losers, promote a winner; `undo` takes it back."""
     from recsys.core.timestamps import utc_text
     from recsys.eventlog.sqlite import open_log
+    from recsys.experiments.looks import look_at
     from recsys.experiments.outcomes import shopper_table
     from recsys.experiments.rules import rule_changes
     from recsys.experiments.state import change_state, read_experiments
-    from training.experiments import load_log, look_at
+    from training.experiments import load_log
 
     book = read_experiments(file)
     definition, state = book.definition(name), book.state(name)

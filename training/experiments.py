@@ -1,9 +1,7 @@
-"""The jobs of experiments: analysis of the live log, the rules, and the plan from the shop's past."""
+"""The jobs of experiments: the live log with older tables, and the plan from the shop's past."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,29 +10,12 @@ from recsys.core.errors import ConfigError
 from recsys.data.dataset import read_info
 from recsys.eventlog.identities import Identities
 from recsys.eventlog.store import EventStore
-from recsys.experiments.analysis import ExperimentAnalysis, analyze_experiment
 from recsys.experiments.baseline import MetricBaseline, measure_baseline, past_as_log
 from recsys.experiments.definitions import ExperimentDefinition
 from recsys.experiments.outcomes import ExperimentLog, actions_of, read_experiment_log, shopper_table
 from recsys.experiments.state import ExperimentBook
-from recsys.experiments.verdict import Verdict, judge
 
 EVENTS_FILE = "events.parquet"
-
-
-@dataclass(frozen=True)
-class DailyLook:
-    """The analysis at one moment.
-
-    Attributes:
-        until: the moment.
-        analysis: effects.
-        verdict: what to do.
-    """
-
-    until: datetime
-    analysis: ExperimentAnalysis
-    verdict: Verdict
 
 
 def load_log(store: EventStore, experiment: str, data: Path | None = None, timezone: str = "UTC") -> ExperimentLog:
@@ -60,30 +41,6 @@ def load_log(store: EventStore, experiment: str, data: Path | None = None, timez
             " the log of that server"
         )
     return log
-
-
-def look_at(
-    definition: ExperimentDefinition, log: ExperimentLog, retired: tuple[str, ...] = ()
-) -> tuple[ExperimentAnalysis, Verdict]:
-    """Return the analysis of a log and the verdict.
-
-    Args:
-        definition: variants, metrics and rules.
-        log: exposures and outcomes.
-        retired: variants that are no longer compared.
-    """
-    analysis = analyze_experiment(definition, shopper_table(log), log.days, retired)
-    return analysis, judge(definition.settings, analysis)
-
-
-def daily_looks(definition: ExperimentDefinition, log: ExperimentLog, retired: tuple[str, ...] = ()) -> list[DailyLook]:
-    """Return the analysis at the end of each day since the first exposure, the last one of all."""
-    first, last = log.exposures["timestamp"][0], log.exposures["timestamp"][-1]
-    looks = []
-    for day in range(1, int(log.days) + 2):
-        until = min(first + timedelta(days=day), last + timedelta(seconds=1))
-        looks.append(DailyLook(until, *look_at(definition, log.until(until), retired)))
-    return looks
 
 
 def baseline_from_tables(data: Path, definition: ExperimentDefinition) -> MetricBaseline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,12 @@ STAGE_OF: Final = {event: stage for stage, events in STAGES.items() for event in
 ListDay = tuple[date, str]
 """A local day, and a placement; "" for all events of the shop."""
 
+Group = tuple[str, str]
+"""A kind of groups of items, such as `brand`, and the name of one group."""
+
+GroupsOf = Callable[[str, float], Sequence[Group]]
+"""Returns the groups of an item, by its id, at a moment, in seconds since 1970."""
+
 
 @dataclass
 class DayCounts:
@@ -36,6 +42,7 @@ class DayCounts:
         carts: items that were put in a cart.
         purchases: items that were purchased.
         revenue: price times quantity of these purchases, by currency; "" for none.
+        groups: impressions, clicks, carts and purchases by group of the items, under the stage and the group.
     """
 
     lists: int = 0
@@ -44,6 +51,12 @@ class DayCounts:
     carts: int = 0
     purchases: int = 0
     revenue: Counter[str] = field(default_factory=Counter)
+    groups: Counter[tuple[str, Group]] = field(default_factory=Counter)
+
+
+def no_groups(item_id: str, at: float) -> Sequence[Group]:
+    """Return none."""
+    return ()
 
 
 class ListDays:
@@ -53,15 +66,17 @@ class ListDays:
 
     Args:
         timezone: IANA zone of the shop.
+        groups_of: the groups of an item when its list was shown; may be replaced.
 
     Attributes:
+        groups_of: as given.
         seq: number of the last entry that is counted.
         unmatched: events whose list is not among the latest `MAX_LISTS`.
     """
 
-    def __init__(self, timezone: str) -> None:
-        self._zone = ZoneInfo(timezone)
-        self._lists: OrderedDict[str, ListDay] = OrderedDict()
+    def __init__(self, timezone: str, groups_of: GroupsOf = no_groups) -> None:
+        self._zone, self.groups_of = ZoneInfo(timezone), groups_of
+        self._lists: OrderedDict[str, tuple[ListDay, float]] = OrderedDict()
         self._early: OrderedDict[str, list[Mapping[str, Any]]] = OrderedDict()
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._counts: defaultdict[ListDay, DayCounts] = defaultdict(DayCounts)
@@ -90,17 +105,19 @@ class ListDays:
         return {key: counts for key, counts in sorted(self._counts.items()) if first <= key[0] <= last}
 
     def _add_list(self, entry: LogEntry) -> None:
-        placement, n_items = str(entry.body.get("placement") or ""), len(entry.body.get("items", ()))
+        placement, items = str(entry.body.get("placement") or ""), entry.body.get("items", ())
+        shown = [("impressions", group) for item in items for group in self.groups_of(item["item_id"], entry.at)]
         for recommendation_id, at in impressions(entry):
             key = self._day(at), placement
             counts = self._counts[key]
             counts.lists += 1
-            counts.impressions += n_items
+            counts.impressions += len(items)
+            counts.groups.update(shown)
             if recommendation_id is not None:
-                self._lists[recommendation_id] = key
+                self._lists[recommendation_id] = key, at
                 for body in self._early.pop(recommendation_id, ()):
                     self.unmatched -= 1
-                    self._count(key, recommendation_id, body)
+                    self._count(key, at, recommendation_id, body)
         while len(self._lists) > MAX_LISTS:
             self._lists.popitem(last=False)
 
@@ -108,21 +125,22 @@ class ListDays:
         list_id, body = entry.body.get("recommendation_id"), entry.body
         if list_id is None or body.get("item_id") is None or body.get("event") not in STAGE_OF:
             return
-        key = self._lists.get(list_id)
-        if key is not None:
-            self._count(key, list_id, body)
+        shown = self._lists.get(list_id)
+        if shown is not None:
+            self._count(*shown, list_id, body)
             return
         self.unmatched += 1
         self._early.setdefault(list_id, []).append(body)  # lists are written a moment after they are shown
         if len(self._early) > MAX_EARLY:
             self._early.popitem(last=False)
 
-    def _count(self, key: ListDay, list_id: str, body: Mapping[str, Any]) -> None:
+    def _count(self, key: ListDay, at: float, list_id: str, body: Mapping[str, Any]) -> None:
         counts, stage = self._counts[key], STAGE_OF[body["event"]]
         once = list_id, body["item_id"], stage
         if once not in self._seen:
             self._seen[once] = None
             setattr(counts, stage, getattr(counts, stage) + 1)
+            counts.groups.update((stage, group) for group in self.groups_of(body["item_id"], at))
             if len(self._seen) > MAX_LISTS:
                 self._seen.popitem(last=False)
         if stage == "purchases" and body.get("price") is not None:

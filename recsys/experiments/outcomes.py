@@ -12,6 +12,7 @@ import polars as pl
 from recsys.core.errors import ConfigError
 from recsys.core.frames import rows_to_frame
 from recsys.core.ids import SESSION
+from recsys.core.progress import Progress, silent
 from recsys.core.schema import CLICKED, EVENTS, SENT, TIMESTAMP
 from recsys.data.orders import settle_orders
 from recsys.eventlog.identities import Identities, user_key
@@ -78,6 +79,9 @@ def read_experiment_log(
     timezone: str = "UTC",
     tables: pl.DataFrame | None = None,
     merges: Mapping[str, str] | None = None,
+    *,
+    batch: int = READ_BATCH,
+    on_progress: Progress = silent,
 ) -> ExperimentLog:
     """Read the exposures to an experiment, and what shoppers did, under the roots of their merged ids.
 
@@ -87,16 +91,19 @@ def read_experiment_log(
         timezone: IANA zone of the shop, where receipt numbers restart every day.
         tables: older events, the columns of `recsys.core.schema.EVENTS`; those before the log's first event count.
         merges: merges of the tables.
+        batch: entries to read at a time.
+        on_progress: is told the share that is read, after each batch; what it raises ends the reading.
     """
-    identities = Identities(merges)
+    identities, last = Identities(merges), store.last_seq()
     exposures = [rows_to_frame((), EXPOSURES)]
     events = [rows_to_frame((), EVENTS)]
-    for entries in read_entries(store, READ_BATCH):
-        batch = [stored.entry for stored in entries]
-        for entry in batch:
+    for stored in read_entries(store, batch, last):
+        entries = [each.entry for each in stored]
+        for entry in entries:
             identities.apply(entry)
-        exposures.append(rows_to_frame((row for each in batch for row in _exposures(each, experiment)), EXPOSURES))
-        events.append(rows_to_frame((row for each in batch for row in _kept_rows(each)), EVENTS))
+        exposures.append(rows_to_frame((row for each in entries for row in _exposures(each, experiment)), EXPOSURES))
+        events.append(rows_to_frame((row for each in entries for row in _kept_rows(each)), EVENTS))
+        on_progress("read", stored[-1].seq / last if stored else 1.0)
     logged = pl.concat(events)
     if tables is not None:
         older = tables.filter(pl.col("event").is_in(KEPT_EVENTS))

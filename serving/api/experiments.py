@@ -133,7 +133,7 @@ async def list_experiments(app_context: AppContext, call: NoParameters) -> bytes
     path = app_context.settings.experiments
     if path is None:
         return encode(ExperimentList((), ()))
-    book = await asyncio.to_thread(_read, path)
+    book = await asyncio.to_thread(read_book, path)
     history = (StateChangeInfo(each.at, each.command, each.experiment, each.why) for each in book.states.history)
     return encode(ExperimentList(tuple(_info(book, name) for name in book.file.experiments), tuple(history)))
 
@@ -157,7 +157,7 @@ async def put_experiment(app_context: AppContext, call: OneExperiment, body: Wan
 
 def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> tuple[ExperimentBook, bool]:
     """Change the state of an experiment; return the experiments, and whether anything has changed."""
-    book = _read(path)
+    book = read_book(path)
     if name not in book.file.experiments:
         known = ", ".join(book.file.experiments) or "none"
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
@@ -197,7 +197,12 @@ def transitions(book: ExperimentBook, name: str, body: WantedState, at: str) -> 
     return changes + [retire(name, each, at, body.why) for each in body.retired if each not in state.retired]
 
 
-def _read(path: Path) -> ExperimentBook:
+def read_book(path: Path) -> ExperimentBook:
+    """Return definitions and states.
+
+    Raises:
+        HTTPException: 409 if a file is refused.
+    """
     try:
         return read_experiments(path)
     except ConfigError as error:

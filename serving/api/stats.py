@@ -94,7 +94,7 @@ async def get_stats(app_context: AppContext, call: StatsQuery) -> bytes:
     snapshot = app_context.watcher.snapshot()
     recommender, now = snapshot.recommender, app_context.clock.now()
     timezone = recommender.engine.dataset_info.timezone
-    found, unmatched, is_complete = await asyncio.to_thread(app_context.stats.days, timezone, now, call.days)
+    found, unmatched, is_complete = await asyncio.to_thread(app_context.stats.days, recommender, now, call.days)
     return encode(
         ShopStats(
             now=moment(now),

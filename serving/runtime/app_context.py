@@ -22,6 +22,7 @@ from serving.runtime.auth import KeyRing
 from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.draft_schedule import DraftSchedule
+from serving.runtime.experiment_looks import ExperimentLooks
 from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.list_stats import ListStats
@@ -119,6 +120,11 @@ class AppContext:
     def stats(self) -> ListStats:
         """Counts of lists by day."""
         return ListStats(lambda: self.store)
+
+    @cached_property
+    def experiments(self) -> ExperimentLooks:
+        """The course of each experiment."""
+        return ExperimentLooks(lambda: self.store)
 
     @cached_property
     def comparing(self) -> asyncio.Lock:

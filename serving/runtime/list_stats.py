@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from recsys.evaluation.item_groups import Brands, ItemGroups, counted_brands
 from recsys.evaluation.list_days import DayCounts, ListDay, ListDays
 from recsys.eventlog.store import EventStore
+from recsys.pipeline.recommender import Recommender
 
 BATCH: Final = 1000
 MAX_S: Final = 1.0
@@ -26,12 +28,19 @@ class ListStats:
         self._open_log = open_log
         self._lock = threading.Lock()
         self._days: ListDays | None = None
+        self._brands: tuple[str, Brands] | None = None
 
-    def days(self, timezone: str, until: int, n_days: int) -> tuple[dict[ListDay, DayCounts], int, bool]:
+    def groups(self, recommender: Recommender) -> ItemGroups:
+        """Return the groups of the items of a bundle with all changes; its brands are kept."""
+        if self._brands is None or self._brands[0] != recommender.version:
+            self._brands = recommender.version, counted_brands(recommender.engine)
+        return ItemGroups(recommender.current, self._brands[1])
+
+    def days(self, recommender: Recommender, until: int, n_days: int) -> tuple[dict[ListDay, DayCounts], int, bool]:
         """Return the counts of the latest days.
 
         Args:
-            timezone: IANA zone of the shop.
+            recommender: the bundle with the shop's time zone; items get the groups that they have in it.
             until: a moment of the last day, seconds since 1970.
             n_days: number of days.
 
@@ -41,9 +50,11 @@ class ListStats:
         Raises:
             StoreError: the log cannot be read.
         """
+        groups = self.groups(recommender)
         with self._lock:
             if self._days is None:
-                self._days = ListDays(timezone)
+                self._days = ListDays(recommender.engine.dataset_info.timezone, groups)
+            self._days.groups_of = groups
             days, log, end = self._days, self._open_log(), time.monotonic() + MAX_S
             is_complete = False
             while not is_complete and time.monotonic() < end:

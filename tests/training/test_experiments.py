@@ -1,4 +1,4 @@
-"""Jobs of experiments: the log with older tables, daily looks, and the past as a baseline."""
+"""Jobs of experiments: the log with older tables, and the past as a baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys.experiments.transitions import start
 from tests.recsys.experiments.files import definition, write_experiments
 from tests.recsys.experiments.simulated_month import write_month
 from tests.shop import ShopTables
-from training.experiments import baseline_from_tables, daily_looks, load_log
+from training.experiments import baseline_from_tables, load_log
 from training.ingest.dataset_folder import write_folder
 
 AT = "2026-11-01T00:00:00Z"
@@ -38,15 +38,6 @@ def shop_data(shop_tables: ShopTables, tmp_path: Path) -> Path:
     ]
     write_folder({"events": shop_tables.events.with_columns(missing)}, {}, "Asia/Shanghai", tmp_path / "shop")
     return tmp_path / "shop"
-
-
-def test_daily_looks_grow_to_the_whole(store: Path) -> None:
-    with closing(SqliteStore(store)) as log:
-        found = load_log(log, "calm")
-    looks = daily_looks(definition(), found)
-    totals = [sum(look.analysis.shoppers.values()) for look in looks]
-    assert totals == [200, 400]
-    assert looks[-1].until > found.exposures["timestamp"][-1]
 
 
 def test_tables_of_the_shop_join_the_log(store: Path, shop_data: Path) -> None:

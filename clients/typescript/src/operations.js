@@ -28,4 +28,5 @@ export const OPERATIONS = {
   getTraining: {"method": "GET", "path": "/v1/models/{version}/training", "query": [], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   listExperiments: {"method": "GET", "path": "/v1/experiments", "query": [], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
   putExperiment: {"method": "PUT", "path": "/v1/experiments/{experiment}", "query": [], "hasBody": true, "isOpen": false, "isSafe": true, "isList": false},
+  analyze: {"method": "GET", "path": "/v1/experiments/{experiment}/analysis", "query": ["seconds"], "hasBody": false, "isOpen": false, "isSafe": true, "isList": false},
 };

@@ -16,6 +16,50 @@ export interface Alive {
   status: string;
 }
 
+/** The analysis of an experiment. */
+export interface AnalyzedExperiment {
+  /** its name. */
+  experiment: string;
+  /** metric of the verdict. */
+  primary: "average_order" | "conversion" | "ctr" | "revenue_per_shopper";
+  /** smallest lift worth shipping. */
+  minimum_effect: number;
+  /** probability of a false claim over all looks and variants. */
+  alpha: number;
+  /** number of the last entry of the live log that is in it. */
+  log_seq: number;
+  /** lists, and messages, of the experiment. */
+  exposures: number;
+  /** time of the first one; null without any. */
+  first_at: string | null;
+  /** from the first to the last one. */
+  days: number;
+  /** number of shoppers by variant, the control first. */
+  shoppers: Record<string, number>;
+  /** number of shoppers by variant that is no longer compared. */
+  others: Record<string, number>;
+  /** number of shoppers who saw several variants. */
+  crossed: number;
+  /** p-value of the planned shares, right at any look; below 0.001 assignment or logging is at fault. Null without exposures. */
+  sample_ratio_p: number | null;
+  /** `ship`, `stop`, `go_on`, or `no_data` without exposures. */
+  decision: "go_on" | "no_data" | "ship" | "stop";
+  /** that the verdict is about, empty for none. */
+  variant: string;
+  /** about how many days to go on for; null unless the decision is `go_on`. */
+  days_to_go: number | null;
+  /** the verdict in one sentence, in English. */
+  text: string;
+  /** the same in Chinese. */
+  text_zh: string;
+  /** of each variant on each metric. */
+  effects: Array<VariantEffect>;
+  /** what was known at the end of each day, or of each second day, or each third, …: at most 60. */
+  daily: Array<DayVerdict>;
+  /** whether all these days were analyzed in time. */
+  is_complete: boolean;
+}
+
 /** One bundle in the folder of bundles. */
 export interface BundleInfo {
   /** its name. */
@@ -90,6 +134,22 @@ export interface DataReport {
   findings: Array<string>;
   /** what the data supports. */
   lists: Array<SupportedLists>;
+}
+
+/** What was known at the end of one day. */
+export interface DayVerdict {
+  /** the moment. */
+  until: string;
+  /** since the first list. */
+  days: number;
+  /** number of shoppers by variant, the control first. */
+  shoppers: Record<string, number>;
+  /** of the verdict. */
+  decision: "go_on" | "ship" | "stop";
+  /** that the verdict is about, empty for none. */
+  variant: string;
+  /** on the primary metric. */
+  effects: Array<VariantEffect>;
 }
 
 /** The receipt of an erasure. */
@@ -910,6 +970,34 @@ export interface UserSegments {
   is_slowing: boolean | null;
 }
 
+/** The effect of one variant on one metric, against the control; null where it is not defined. */
+export interface VariantEffect {
+  /** its name. */
+  metric: "average_order" | "conversion" | "ctr" | "revenue_per_shopper";
+  /** its name. */
+  variant: string;
+  /** value of the metric of the control, adjusted by the weeks before. */
+  control: number | null;
+  /** value of the metric of the variant, likewise. */
+  treatment: number | null;
+  /** relative effect. */
+  lift: number | null;
+  /** lower end of the interval of the lift that is right however often it is looked at. */
+  low: number | null;
+  /** upper end of it. */
+  high: number | null;
+  /** right at any look; for the primary metric adjusted for several variants. */
+  p_value: number | null;
+  /** lower end of the 95 % interval for a single look that was planned before. */
+  fixed_low: number | null;
+  /** upper end of it. */
+  fixed_high: number | null;
+  /** p-value for a single look. */
+  fixed_p: number | null;
+  /** share of the variance that the weeks before explain. */
+  variance_reduction: number | null;
+}
+
 /** One variant. */
 export interface VariantInfo {
   /** its name. */
@@ -979,4 +1067,6 @@ export interface Calls {
   listExperiments(given?: {}, options?: CallOptions): Promise<ExperimentList>;
   /** Start, ramp, stop or promote an experiment, or retire variants; all workers follow in about a second. */
   putExperiment(given: { experiment: string; status: "promoted" | "running" | "stopped"; share?: number | null; winner?: string | null; retired?: Array<string>; why?: string }, options?: CallOptions): Promise<ExperimentInfo>;
+  /** Analyze an experiment by the live log: effects with intervals, day by day, and the verdict in one sentence. */
+  analyze(given: { experiment: string; seconds?: number }, options?: CallOptions): Promise<AnalyzedExperiment>;
 }

@@ -94,3 +94,37 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (counts.lists, counts.clicks, days.unmatched) == (9, 9, 18)
     assert max(len(days._lists), len(days._seen)) == 3
     assert len(days._early) == 2
+
+
+def parity(item_id: str, at: float) -> list[tuple[str, str]]:
+    """Group items by their number, and by the hour in which the list was shown."""
+    return [("parity", "odd" if int(item_id[1:]) % 2 else "even"), ("late", str(at >= NOON + DAY_S / 2))]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_items_count_for_their_groups_at_the_time_of_their_list(reverse: bool) -> None:
+    days = ListDays("Asia/Shanghai", parity)
+    days.add(StoredEntry(seq, entry) for seq, entry in enumerate(reversed(ENTRIES) if reverse else ENTRIES, 1))
+    found = {key: dict(counts.groups) for key, counts in days.days(int(NOON + DAY_S), 2).items()}
+    even, odd, early, late = ("parity", "even"), ("parity", "odd"), ("late", "False"), ("late", "True")
+    assert found[date(2024, 7, 1), "home"] == {
+        ("impressions", even): 4,
+        ("impressions", odd): 4,
+        ("impressions", early): 8,
+        ("clicks", even): 1,
+        ("clicks", odd): 1,
+        ("clicks", early): 2,
+        ("carts", even): 1,
+        ("carts", early): 1,
+        ("purchases", even): 1,
+        ("purchases", early): 1,
+    }
+    assert found[date(2024, 7, 2), "home"] == {
+        ("impressions", even): 2,
+        ("impressions", odd): 2,
+        ("impressions", late): 4,
+    }
+    for counts in days.days(int(NOON + DAY_S), 2).values():
+        for stage in ("impressions", "clicks", "carts", "purchases"):
+            total = sum(n for (each, (kind, _)), n in counts.groups.items() if (each, kind) == (stage, "parity"))
+            assert total == getattr(counts, stage)

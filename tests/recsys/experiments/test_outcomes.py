@@ -147,3 +147,24 @@ def test_without_exposures_there_is_no_shopper(store: SqliteStore) -> None:
     assert log.days == 0
     assert shopper_table(log).is_empty()
     assert shopper_table(log).schema["revenue"] == pl.Float64
+
+
+def test_small_batches_read_the_same_and_each_is_reported(store: SqliteStore) -> None:
+    store.append([shown(f"r{n}", "mixed", T + n, user_id="u") for n in range(7)])
+    store.append([event("purchase", "a", T + 2 * DAY, user_id="u", price=3.0)])
+    shares: list[float] = []
+    found = read_experiment_log(store, "calm", batch=3, on_progress=lambda stage, share=0.0: shares.append(share))
+    whole = read_experiment_log(store, "calm")
+    assert found.exposures.equals(whole.exposures)
+    assert found.actions.equals(whole.actions)
+    assert shares == [3 / 8, 6 / 8, 1.0]
+
+
+def test_a_reader_may_stop_after_each_batch(store: SqliteStore) -> None:
+    store.append([shown(f"r{n}", "mixed", T + n, user_id="u") for n in range(7)])
+
+    def stop(stage: str, share: float = 0.0) -> None:
+        raise TimeoutError(f"{stage} {share:.0%}")
+
+    with pytest.raises(TimeoutError, match="read 29%"):
+        read_experiment_log(store, "calm", batch=2, on_progress=stop)

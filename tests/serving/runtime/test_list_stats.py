@@ -9,6 +9,7 @@ import pytest
 
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
+from recsys.pipeline.recommender import Recommender
 from serving.runtime import list_stats
 from serving.runtime.list_stats import ListStats
 
@@ -20,15 +21,17 @@ def write(log: SqliteStore, n: int, start: int = 0) -> None:
     log.append([LogEntry("impression", f"r{start + k}", AT, AT, body) for k in range(n)])
 
 
-def test_a_call_goes_on_where_the_last_one_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_goes_on_where_the_last_one_ended(
+    tmp_path: Path, shop_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(SqliteStore(tmp_path / "store.sqlite")) as log:
-        stats = ListStats(lambda: log)
-        assert stats.days("UTC", AT, 1) == ({}, 0, True)
+        stats, shop = ListStats(lambda: log), Recommender.open(shop_models)
+        assert stats.days(shop, AT, 1) == ({}, 0, True)
         write(log, 5)
-        assert [counts.lists for counts in stats.days("UTC", AT, 1)[0].values()] == [5]
+        assert [counts.lists for counts in stats.days(shop, AT, 1)[0].values()] == [5]
         write(log, 3, 5)
         monkeypatch.setattr(list_stats, "MAX_S", 0)
-        assert stats.days("UTC", AT, 1)[2] is False
+        assert stats.days(shop, AT, 1)[2] is False
         monkeypatch.setattr(list_stats, "MAX_S", 1)
-        found, unmatched, is_complete = stats.days("UTC", AT, 1)
+        found, unmatched, is_complete = stats.days(shop, AT, 1)
         assert ([counts.lists for counts in found.values()], unmatched, is_complete) == ([8], 0, True)

@@ -9,6 +9,7 @@ from recsys_client.call import UNSET, Call, Unset
 from recsys_client.models import (
     Activated,
     Alive,
+    AnalyzedExperiment,
     BundleList,
     ChangeAccepted,
     CollectResults,
@@ -626,6 +627,20 @@ class AsyncCalls:
                 {"experiment": experiment},
                 {},
                 {"status": status, "share": share, "winner": winner, "retired": retired, "why": why},
+                is_safe=True,
+            )
+        )
+
+    async def analyze(self, experiment: str, *, seconds: float | None = None) -> AnalyzedExperiment:
+        """Analyze an experiment by the live log: effects with intervals, day by day, and the verdict in one sentence."""
+        return await self.send(
+            Call(
+                "GET",
+                "/v1/experiments/{experiment}/analysis",
+                AnalyzedExperiment,
+                {"experiment": experiment},
+                {"seconds": seconds},
+                None,
                 is_safe=True,
             )
         )

@@ -32,6 +32,56 @@ class Alive:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnalyzedExperiment:
+    """The analysis of an experiment.
+
+    Attributes:
+        experiment: its name.
+        primary: metric of the verdict.
+        minimum_effect: smallest lift worth shipping.
+        alpha: probability of a false claim over all looks and variants.
+        log_seq: number of the last entry of the live log that is in it.
+        exposures: lists, and messages, of the experiment.
+        first_at: time of the first one; null without any.
+        days: from the first to the last one.
+        shoppers: number of shoppers by variant, the control first.
+        others: number of shoppers by variant that is no longer compared.
+        crossed: number of shoppers who saw several variants.
+        sample_ratio_p: p-value of the planned shares, right at any look; below 0.001 assignment or logging is at
+            fault. Null without exposures.
+        decision: `ship`, `stop`, `go_on`, or `no_data` without exposures.
+        variant: that the verdict is about, empty for none.
+        days_to_go: about how many days to go on for; null unless the decision is `go_on`.
+        text: the verdict in one sentence, in English.
+        text_zh: the same in Chinese.
+        effects: of each variant on each metric.
+        daily: what was known at the end of each day, or of each second day, or each third, …: at most 60.
+        is_complete: whether all these days were analyzed in time.
+    """
+
+    experiment: str
+    primary: Literal["average_order", "conversion", "ctr", "revenue_per_shopper"]
+    minimum_effect: float
+    alpha: float
+    log_seq: int
+    exposures: int
+    first_at: datetime | None
+    days: float
+    shoppers: dict[str, int]
+    others: dict[str, int]
+    crossed: int
+    sample_ratio_p: float | None
+    decision: Literal["go_on", "no_data", "ship", "stop"]
+    variant: str
+    days_to_go: int | None
+    text: str
+    text_zh: str
+    effects: list[VariantEffect]
+    daily: list[DayVerdict]
+    is_complete: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleInfo:
     """One bundle in the folder of bundles.
 
@@ -136,6 +186,27 @@ class DataReport:
     tables: list[IngestedTable]
     findings: list[str]
     lists: list[SupportedLists]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayVerdict:
+    """What was known at the end of one day.
+
+    Attributes:
+        until: the moment.
+        days: since the first list.
+        shoppers: number of shoppers by variant, the control first.
+        decision: of the verdict.
+        variant: that the verdict is about, empty for none.
+        effects: on the primary metric.
+    """
+
+    until: datetime
+    days: float
+    shoppers: dict[str, int]
+    decision: Literal["go_on", "ship", "stop"]
+    variant: str
+    effects: list[VariantEffect]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -925,6 +996,39 @@ class UserSegments:
     churn_probability: float | None
     lifetime_value: float | None
     is_slowing: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantEffect:
+    """The effect of one variant on one metric, against the control; null where it is not defined.
+
+    Attributes:
+        metric: its name.
+        variant: its name.
+        control: value of the metric of the control, adjusted by the weeks before.
+        treatment: value of the metric of the variant, likewise.
+        lift: relative effect.
+        low: lower end of the interval of the lift that is right however often it is looked at.
+        high: upper end of it.
+        p_value: right at any look; for the primary metric adjusted for several variants.
+        fixed_low: lower end of the 95 % interval for a single look that was planned before.
+        fixed_high: upper end of it.
+        fixed_p: p-value for a single look.
+        variance_reduction: share of the variance that the weeks before explain.
+    """
+
+    metric: Literal["average_order", "conversion", "ctr", "revenue_per_shopper"]
+    variant: str
+    control: float | None
+    treatment: float | None
+    lift: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    fixed_low: float | None
+    fixed_high: float | None
+    fixed_p: float | None
+    variance_reduction: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
