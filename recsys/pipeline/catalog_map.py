@@ -133,10 +133,13 @@ def _sums(
 
 
 def _scaled(position: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Scale each column to 0 to 1, half by value and half by rank, so that a distant group leaves no void."""
     if not len(position):
         return position.astype(np.float32)
     low, span = position.min(axis=0), np.ptp(position, axis=0)
-    return np.where(span > 0, (position - low) / np.where(span > 0, span, 1), 0.5).astype(np.float32)
+    rank = np.argsort(np.argsort(position, axis=0, kind="stable"), axis=0) / max(len(position) - 1, 1)
+    both = ((position - low) / np.where(span > 0, span, 1) + rank) / 2
+    return np.where(span > 0, both, 0.5).astype(np.float32)
 
 
 def name_categories(catalog: Catalog, item_idx: npt.NDArray[np.int32]) -> list[str | None]:
