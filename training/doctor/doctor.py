@@ -246,13 +246,15 @@ def _path(data_dir: Path, name: str) -> Path:
 
 
 def _table(data_dir: Path, name: str) -> pl.DataFrame:
-    """Read a table: its canonical columns, of items and users the shop's own too; a missing table has no rows."""
-    path = _path(data_dir, name)
+    """Read a table: its canonical columns, of items and users the shop's own too; what is missing is empty."""
+    path, columns = _path(data_dir, name), TABLES[name]
     if not path.exists():
-        return pl.DataFrame(schema=TABLES[name])
+        return pl.DataFrame(schema=columns)
     try:
-        table = pl.read_parquet(path, columns=None if name in ("items", "users") else list(TABLES[name]), glob=False)
-        return table.select(*TABLES[name], pl.exclude(*TABLES[name]))
+        known = [each for each in pl.read_parquet_schema(path) if each in columns or name in ("items", "users")]
+        table = pl.read_parquet(path, columns=known, glob=False)
+        added = (pl.lit(None, dtype).alias(each) for each, dtype in columns.items() if each not in known)
+        return table.with_columns(*added).select(*columns, pl.exclude(*columns))
     except (pl.exceptions.PolarsError, OSError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} cannot be read ({first}); write the folder again with `recsys ingest`") from None
@@ -346,8 +348,7 @@ def findings(report: DoctorReport) -> list[str]:
     )
     lines = [line for found, line in counts if found] + _render_orders(report.orders)
     lines += [f"suspected bot: {name}, {rate:,.0f} events per day" for name, rate in bots.busiest]
-    lines += [_render_service(item) for item in report.service_items]
-    return lines + report.ids.lines()
+    return lines + [_render_service(item) for item in report.service_items] + report.ids.lines()
 
 
 def _render_orders(orders: OrderCounts) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from recsys.core.errors import ConfigError, DataError
@@ -142,6 +143,14 @@ def test_rich_data_feeds_every_list(folder: Callable[..., Path]) -> None:
     items = [{"item_id": str(n), "title": str(n), "category": "a > b"} for n in range(150)]
     report = run_doctor(folder(events=events, items=items))
     assert set(verdicts(report).values()) == {"yes"}
+
+
+def test_a_table_of_an_earlier_release_lacks_columns(folder: Callable[..., Path]) -> None:
+    out = folder(events=[event("a", "u1", 0.0, "b1"), event("b", "u1", 1.0, "b2")], items=[{"item_id": "a"}])
+    whole = run_doctor(out)
+    for name, columns in (("events", ("store", "region", "received_at")), ("items", ("brand", "tags"))):
+        pl.read_parquet(out / f"{name}.parquet").drop(columns).write_parquet(out / f"{name}.parquet")
+    assert run_doctor(out) == whole
 
 
 def test_folders_that_cannot_be_read(folder: Callable[..., Path], tmp_path: Path) -> None:
