@@ -58,7 +58,8 @@ def _table(name: str, counts: Mapping[str, Any], rejects: pl.LazyFrame | None, d
     examples = counts.get("examples", {})
     first, last = ("", "") if name.endswith(OF_LOG) else _span(data_dir / f"{name}.parquet")
     reasons, emptied = (list(counts.get(kind, {}).items())[:MAX_REASONS] for kind in ("reasons", "emptied"))
-    samples = {} if rejects is None or not reasons else _samples(rejects, name.removesuffix(OF_LOG), reasons)
+    table, unused = name.removesuffix(OF_LOG), frozenset(counts.get("ignored_columns", ()))
+    samples = {} if rejects is None or not reasons else _samples(rejects, table, reasons, unused)
     return IngestedTable(
         name=name,
         rows=counts["rows"],
@@ -69,7 +70,7 @@ def _table(name: str, counts: Mapping[str, Any], rejects: pl.LazyFrame | None, d
         first=first,
         last=last,
         reasons=tuple(
-            RejectReason(_cut(reason), count, _cut(examples.get(reason, "")), samples.get(reason, ()))
+            _reason(reason, count, examples.get(reason, ""), samples.get(reason, ()), has_unused=bool(unused))
             for reason, count in reasons
         ),
         emptied=tuple(RejectReason(_cut(reason), count, _cut(examples.get(reason, ""))) for reason, count in emptied),
@@ -77,7 +78,17 @@ def _table(name: str, counts: Mapping[str, Any], rejects: pl.LazyFrame | None, d
     )
 
 
-def _samples(rejects: pl.LazyFrame, table: str, reasons: list[tuple[str, int]]) -> dict[str, tuple[RejectedRow, ...]]:
+def _reason(
+    reason: str, count: int, example: str, samples: tuple[RejectedRow, ...], *, has_unused: bool
+) -> RejectReason:
+    """Return a reason; the example of a line that could not be parsed is the line itself, with all of its columns."""
+    is_line = has_unused and not any(row.content for row in samples)
+    return RejectReason(_cut(reason), count, "" if is_line else _cut(example), samples)
+
+
+def _samples(
+    rejects: pl.LazyFrame, table: str, reasons: list[tuple[str, int]], unused: frozenset[str]
+) -> dict[str, tuple[RejectedRow, ...]]:
     """Return the first rejected rows of each reason; a row that breaks two rules may be a sample of both."""
     chosen = (
         rejects.select("table", of=pl.col("reason").str.split(SEPARATOR))
@@ -95,8 +106,23 @@ def _samples(rejects: pl.LazyFrame, table: str, reasons: list[tuple[str, int]]) 
     found: dict[str, tuple[RejectedRow, ...]] = {}
     for row in each.iter_rows(named=True):
         place = f"{row['file']}:{row['line']}" if row["line"] is not None else f"row {row['row']}"
-        found[row["of"]] = (*found.get(row["of"], ()), RejectedRow(_cut(place), _cut(row["original"] or "")))
+        found[row["of"]] = (*found.get(row["of"], ()), RejectedRow(_cut(place), _content(row["original"], unused)))
     return found
+
+
+def _content(original: str | None, unused: frozenset[str]) -> str:
+    """Return a rejected row without the columns that nothing reads, such as a mail address.
+
+    Of a line that could not be parsed nothing is kept if there are such columns.
+    """
+    if not unused or original is None:
+        return _cut(original or "")
+    try:
+        row = json.loads(original)
+    except ValueError:
+        return ""
+    kept = {name: value for name, value in row.items() if name not in unused} if isinstance(row, dict) else {}
+    return _cut(json.dumps(kept, ensure_ascii=False)) if kept else ""
 
 
 def _span(path: Path) -> tuple[str, str]:

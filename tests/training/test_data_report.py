@@ -82,6 +82,25 @@ def test_suspected_bots_are_counted_without_their_ids(tmp_path: Path) -> None:
     assert not any("suspected bot: " in line for line in findings)
 
 
+@pytest.mark.parametrize("broken", [None, "u9,i9,purchase,2024-05-01T10:00:00Z,li@example.cn,more"])
+def test_columns_that_nothing_reads_are_not_in_the_samples(tmp_path: Path, broken: str | None) -> None:
+    path = write_rows(
+        [GOOD | {"mail": "li@example.cn"}, GOOD | {"timestamp": "never", "mail": "li@example.cn"}],
+        tmp_path / "events.csv",
+    )
+    if broken is not None:
+        path.write_text(f"{path.read_text()}{broken}\n")
+    config = IngestConfig(timezone="UTC", max_reject_share=1.0)
+    ingest(InputFiles(events=path), config, tmp_path / "data", NOW)
+    rejects = pl.read_parquet(tmp_path / "data" / "rejects.parquet")
+    assert rejects["original"].str.contains("li@example.cn").all(), "nothing is lost in the folder of tables"
+    report = report_data(tmp_path / "data", load_dataset(tmp_path / "data"))
+    samples = [row for table in report.tables for each in table.reasons for row in each.samples]
+    assert len(samples) == rejects.height
+    assert any("never" in row.content for row in samples)
+    assert b"li@example.cn" not in msgspec.json.encode(report)
+
+
 @pytest.mark.parametrize("missing", ["report.json", "rejects.parquet"])
 def test_a_folder_without_a_report_of_the_ingest_has_one_nevertheless(tmp_path: Path, missing: str) -> None:
     data = ingested(tmp_path, [GOOD, GOOD | {"timestamp": "never"}])
