@@ -62,10 +62,10 @@ def _table(name: str, counts: Mapping[str, Any], rejects: pl.LazyFrame | None, d
     samples = {} if rejects is None or not reasons else _samples(rejects, table, reasons, unused)
     return IngestedTable(
         name=name,
-        rows=counts["rows"],
-        kept=counts["kept"],
-        duplicates=counts["duplicates"],
-        rejected=counts["rejected"],
+        rows=counts.get("rows", 0),
+        kept=counts.get("kept", 0),
+        duplicates=counts.get("duplicates", 0),
+        rejected=counts.get("rejected", 0),
         skipped={_cut(event): count for event, count in list(counts.get("skipped", {}).items())[:MAX_REASONS]},
         first=first,
         last=last,
@@ -105,7 +105,7 @@ def _samples(
     each = chosen.join(rows, on="index", how="left", maintain_order="left")
     found: dict[str, tuple[RejectedRow, ...]] = {}
     for row in each.iter_rows(named=True):
-        place = f"{row['file']}:{row['line']}" if row["line"] is not None else f"row {row['row']}"
+        place = f"{row['file']}:{row['line']}" if row.get("line") is not None else f"row {row['row']}"
         found[row["of"]] = (*found.get(row["of"], ()), RejectedRow(_cut(place), _content(row["original"], unused)))
     return found
 

@@ -112,6 +112,15 @@ def test_a_folder_without_a_report_of_the_ingest_has_one_nevertheless(tmp_path: 
     )
 
 
+def test_a_folder_of_an_earlier_release_states_less(tmp_path: Path) -> None:
+    data = ingested(tmp_path, [GOOD, GOOD | {"timestamp": "never"}])
+    pl.read_parquet(data / "rejects.parquet").drop("file", "line").write_parquet(data / "rejects.parquet")
+    counts = json.loads((data / "report.json").read_text())["events"]
+    (data / "report.json").write_text(json.dumps({"events": {name: counts[name] for name in ("rows", "reasons")}}))
+    (table,) = report_data(data, load_dataset(data)).tables
+    assert (table.rows, table.kept, table.reasons[0].samples[0].place) == (2, 0, "row 2")
+
+
 def test_the_table_of_rejects_may_be_empty(tmp_path: Path) -> None:
     data = ingested(tmp_path, [GOOD])
     assert pl.read_parquet(data / "rejects.parquet").is_empty()
