@@ -24,6 +24,7 @@ def test_each_point_leads_to_its_item_and_is_in_the_table(browser: Browser) -> N
     rows = re.findall(r'<tr><td><a href="/console/items/([^"]+)">', text)
     assert sorted(rows) == sorted(path for path, _ in points)
     assert 'class="c0"' in svg[0]
+    assert "half are the best sellers" in text, "items that cannot be listed are left out"
 
 
 def test_a_title_is_never_markup(shop_engine: Engine, tmp_path: Path) -> None:
