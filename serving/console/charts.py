@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
 BAR: Final = 96
 """Width of the longest bar."""
+
+COURSE_WIDTH: Final = 440
+COURSE_HEIGHT: Final = 200
+AXIS: Final = 72
+FOOT: Final = 26
+"""Room for the numbers beside and below the course of a lift."""
+
+EDGE: Final = 8
 
 WIDTH: Final = 900
 HEIGHT: Final = 620
@@ -91,3 +99,75 @@ def scatter(points: Sequence[Point], root: str, label: str) -> Markup:
     return Markup('<svg class="map" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, label, Markup("\n").join(links)
     )
+
+
+class CoursePoint(NamedTuple):
+    """What was known of a lift after some days.
+
+    Attributes:
+        day: days since the first list.
+        lift: relative effect; None where it is not defined.
+        low, high: its interval.
+    """
+
+    day: float
+    lift: float | None
+    low: float | None
+    high: float | None
+
+
+def course(
+    points: Sequence[CoursePoint], minimum_effect: float, title: str, write: Callable[[float], str], last: str
+) -> Markup:
+    """Return the course of a lift by day, with its interval, no effect and the smallest effect worth shipping.
+
+    The scale is that of the later half of the days: of the wider intervals before them, the ends are cut off.
+
+    Args:
+        points: in the order of days; those without a lift are left out.
+        minimum_effect: the smallest effect, > 0.
+        title: describes it to screen readers.
+        write: writes a lift for the axis.
+        last: what is written below the last day.
+    """
+    known = [point for point in points if all(value is not None and math.isfinite(value) for value in point)]
+    if not known:
+        return Markup("")
+    settled = [value or 0.0 for point in known[len(known) // 2 :] for value in (point.low, point.high)]
+    bottom, top = min(-minimum_effect, *settled), max(2 * minimum_effect, *settled)
+    days = max(known[-1].day, 1.0)
+
+    def at(day: float, lift: float | None) -> str:
+        return f"{_x(day / days):.1f},{_y(lift or 0.0, bottom, top):.1f}"
+
+    band = [at(each.day, each.high) for each in known] + [at(each.day, each.low) for each in reversed(known)]
+    line = [at(each.day, each.lift) for each in known]
+    lines = [("zero", 0.0), ("wanted", minimum_effect)]
+    return Markup(
+        '<svg class="course-plot" viewBox="0 0 {0} {1}" role="img"><title>{2}</title><polygon points="{3}"/>{4}'
+        '<polyline points="{5}"/>{6}<text x="{7}" y="{1}">{8}</text></svg>'
+    ).format(
+        *(COURSE_WIDTH, COURSE_HEIGHT, title, " ".join(band)),
+        Markup("").join(
+            Markup('<line class="{0}" x1="{1}" x2="{2}" y1="{3:.1f}" y2="{3:.1f}"/>').format(
+                name, AXIS, COURSE_WIDTH - EDGE, _y(lift, bottom, top)
+            )
+            for name, lift in lines
+        ),
+        " ".join(line),
+        Markup("").join(
+            Markup('<text x="{0}" y="{1:.1f}">{2}</text>').format(AXIS - EDGE, _y(lift, bottom, top) + 4, write(lift))
+            for lift in (top, 0.0, bottom)
+        ),
+        *(COURSE_WIDTH - EDGE, last),
+    )
+
+
+def _x(share: float) -> float:
+    return AXIS + (COURSE_WIDTH - AXIS - EDGE) * share
+
+
+def _y(lift: float, bottom: float, top: float) -> float:
+    """Return the height of a lift, inside the picture."""
+    share = (min(max(lift, bottom), top) - bottom) / (top - bottom)
+    return COURSE_HEIGHT - FOOT - (COURSE_HEIGHT - FOOT - EDGE) * share

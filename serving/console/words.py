@@ -45,6 +45,14 @@ class Words:
             return "–"
         return f"{100 * share:.1f}%" if 0 < abs(share) < 0.1 else f"{100 * share:.0f}%"
 
+    def lift(self, share: float | None) -> str:
+        """Write a relative effect with its sign.
+
+        >>> Words("en").lift(0.05), Words("zh").lift(-0.123), Words("en").lift(None)
+        ('+5.0%', '-12.3%', '–')
+        """
+        return "–" if share is None else f"{100 * share:+,.1f}%"
+
     def span(self, seconds: float) -> str:
         """Write a duration in its largest unit, of which there are at least two."""
         for least, unit, name in SPANS:

@@ -1,8 +1,9 @@
-"""Segments of all users, and the experiments."""
+"""Segments of all users, the experiments with their verdicts, and the exposure ledger."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from cachetools import TTLCache, cached
 from starlette.exceptions import HTTPException
 
 from recsys.pipeline.recommender import Recommender
+from serving.console.charts import CoursePoint
 from serving.console.view import Content, Page, Redirect, View
 
 LIFE_CYCLE: Final = "life_cycle"
@@ -18,6 +20,11 @@ KEPT_S: Final = 600
 """How long the segments of all users are kept: they take seconds for a large shop."""
 
 MAX_KEPT: Final = 4
+N_DAYS: Final = 14
+SECONDS: Final = 30
+"""How long the analysis of an experiment may take."""
+
+SAID_IN_PLACE: Final = (409, 503)
 
 
 async def growth(view: View) -> Content:
@@ -26,6 +33,35 @@ async def growth(view: View) -> Content:
     table = await asyncio.to_thread(_segments, snapshot.recommender, view.api.app_context.clock.now())
     experiments = await view.api.get("/v1/experiments") if view.api.app_context.settings.experiments else None
     return {"cycle": table, "experiments": experiments, "can_change": view.api.allows("merchandise")}
+
+
+async def analysis(view: View) -> Content:
+    """Build the verdict on an experiment, with the course of each variant; what prevents it is said in its place."""
+    (name,) = view.segments
+    found: dict[str, Any] | None = None
+    problem = ""
+    try:
+        found = await view.api.get("/v1/experiments/{experiment}/analysis", experiment=name, seconds=SECONDS)
+    except HTTPException as error:
+        if error.status_code not in SAID_IN_PLACE:
+            raise
+        problem = error.detail
+    return {"name": name, "found": found, "problem": problem, "courses": {} if found is None else _courses(found)}
+
+
+def _courses(found: Mapping[str, Any]) -> dict[str, list[tuple[CoursePoint, Mapping[str, Any]]]]:
+    """Return the points of each variant after the control, with what was known on their days."""
+    courses: dict[str, list[tuple[CoursePoint, Mapping[str, Any]]]] = {}
+    for day in found["daily"]:
+        for effect in day["effects"]:
+            point = CoursePoint(day["days"], effect["lift"], effect["low"], effect["high"])
+            courses.setdefault(effect["variant"], []).append((point, day))
+    return courses
+
+
+async def exposure(view: View) -> Content:
+    """Build the exposure ledger of the last days."""
+    return {"ledger": await view.api.get("/v1/exposure", days=N_DAYS), "days": N_DAYS}
 
 
 async def change(view: View) -> Redirect:
@@ -66,5 +102,7 @@ def _segments(recommender: Recommender, now: int) -> list[dict[str, Any]]:
 
 PAGES: Final = (
     Page("growth", growth, "growth.html", "growth"),
+    Page("growth/experiments/{}/analysis", analysis, "growth_analysis.html", "growth"),
+    Page("growth/exposure", exposure, "growth_exposure.html", "growth"),
     Page("growth/experiments/{}", change, tab="growth", method="POST"),
 )

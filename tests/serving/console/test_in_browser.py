@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,15 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page
 
+from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.store import LogEntry
+from recsys.experiments.state import change_state
+from recsys.experiments.transitions import start
+from recsys.pipeline.recommender import Recommender
 from serving.runtime.auth import ROLES, new_key, write_keys
 from tests.browser import started
+from tests.recsys.experiments.files import write_experiments
+from tests.recsys.experiments.simulated_month import write_month
 from tests.serving.conftest import Server
 
 PAGES: Final = ("", "lists", "lists/for_you", "explore", "map", "growth", "data", "models", "try", "audit")
@@ -21,6 +29,15 @@ SCREENSHOTS: Final = os.environ.get("RECSYS_SCREENSHOTS")
 """A folder for pictures of the pages, if they should be kept."""
 
 MOST_CLICKS: Final = 5
+EXPERIMENTS: Final = """
+[experiments.calm.variants]
+control = {}
+mixed = {placements.for_you = {diversity = 0.3}}
+
+[experiments.short.variants]
+control = {}
+five = {placements.popular = {limit = 5}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +61,13 @@ def secret(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def shop(shop_models: Path, folder: Path, secret: str) -> Iterator[Server]:
     (folder / "placements.toml").write_text("[placements.for_you]\nlimit = 6\n")
-    files = {"keys": folder / "keys.json", "placements": folder / "placements.toml", "store": folder / "store.sqlite"}
+    store, experiments = folder / "store.sqlite", write_experiments(folder, EXPERIMENTS)
+    for name in ("calm", "short"):
+        change_state(experiments, start(name, "2026-11-01T00:00:00Z", 1.0))
+    write_month(store, experiments, "calm", [0.3, 0.3, 1.0, 1.0], {"control": 0.05, "mixed": 0.08}, 1000)
+    show_lists(store, Recommender.open(shop_models))
+    files = {"keys": folder / "keys.json", "placements": folder / "placements.toml", "store": store}
+    files["experiments"] = experiments
     server = Server(shop_models, **files)
     server.wait()
     yield server
@@ -52,6 +75,14 @@ def shop(shop_models: Path, folder: Path, secret: str) -> Iterator[Server]:
     for stream in (server.process.stdout, server.process.stderr):
         if stream is not None:
             stream.close()
+
+
+def show_lists(store: Path, shop: Recommender) -> None:
+    """Write lists of the last day of the data to the log."""
+    at, items = shop.data_end, [{"item_id": item_id} for item_id in shop.engine.items.ids[:10]]
+    body = {"placement": "for_you", "user_id": "u", "items": items}
+    with closing(SqliteStore(store)) as log:
+        log.append([LogEntry("impression", f"shown {n}", at, at, body) for n in range(3)])
 
 
 class Visit:
@@ -110,6 +141,22 @@ def test_every_page_fits_the_screen_and_breaks_no_rule(
         width, screen = visit.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width <= screen, path
         visit.keep(path.replace("/", "-") or "today")
+    assert visit.faults == []
+
+
+@pytest.mark.parametrize(("size", "language"), [("desktop", "en-US"), ("phone", "zh-CN")])
+def test_verdicts_and_exposure_appear_after_the_page(
+    browser: Browser, shop: Server, secret: str, size: str, language: str
+) -> None:
+    visit = Visit(browser, shop, size, language)
+    visit.sign_in(secret)
+    visit.page.goto(f"{visit.root}/growth")
+    visit.page.locator(".course .verdict").nth(1).wait_for()
+    visit.page.locator("#exposure table").first.wait_for()
+    assert visit.page.locator(".course").count() == 2
+    assert visit.page.locator(".course-plot").count() == 1, "nobody has seen the other experiment"
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visit.keep("growth-verdicts")
     assert visit.faults == []
 
 
