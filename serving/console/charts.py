@@ -19,6 +19,8 @@ FOOT: Final = 26
 """Room for the numbers beside and below the course of a lift."""
 
 EDGE: Final = 8
+ROOM: Final = 0.2
+"""Room on the other side of no effect, so that the numbers of the scale do not touch."""
 
 WIDTH: Final = 900
 HEIGHT: Final = 620
@@ -135,6 +137,7 @@ def course(
         return Markup("")
     settled = [value or 0.0 for point in known[len(known) // 2 :] for value in (point.low, point.high)]
     bottom, top = min(-minimum_effect, *settled), max(2 * minimum_effect, *settled)
+    bottom, top = min(bottom, -top * ROOM), max(top, -bottom * ROOM)
     days = max(known[-1].day, 1.0)
 
     def at(day: float, lift: float | None) -> str:
@@ -145,7 +148,7 @@ def course(
     lines = [("zero", 0.0), ("wanted", minimum_effect)]
     return Markup(
         '<svg class="course-plot" viewBox="0 0 {0} {1}" role="img"><title>{2}</title><polygon points="{3}"/>{4}'
-        '<polyline points="{5}"/>{6}<text x="{7}" y="{1}">{8}</text></svg>'
+        '<polyline points="{5}"/>{6}<text x="{7}" y="{8}">{9}</text></svg>'
     ).format(
         *(COURSE_WIDTH, COURSE_HEIGHT, title, " ".join(band)),
         Markup("").join(
@@ -159,7 +162,7 @@ def course(
             Markup('<text x="{0}" y="{1:.1f}">{2}</text>').format(AXIS - EDGE, _y(lift, bottom, top) + 4, write(lift))
             for lift in (top, 0.0, bottom)
         ),
-        *(COURSE_WIDTH - EDGE, last),
+        *(COURSE_WIDTH - EDGE, COURSE_HEIGHT - EDGE, last),
     )
 
 
