@@ -28,7 +28,7 @@ class ExtendedSequence(Sequence[str]):
         cls, base: Sequence[str], more: Sequence[str], length: int, replaced: Mapping[int, str] | None = None
     ) -> tuple[str, ...]:
         """Build a sequence, typed as a tuple."""
-        return cast(tuple[str, ...], cls(base, more, length, replaced or {}))
+        return cast(tuple[str, ...], cls(base, more, length, {} if replaced is None else replaced))
 
     def __len__(self) -> int:
         return self.length

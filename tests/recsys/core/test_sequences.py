@@ -26,6 +26,14 @@ def test_it_equals_a_tuple_whatever_is_added_later(
     assert hash(texts) == hash(expected)
 
 
+def test_values_that_replace_others_may_come_later() -> None:
+    replaced: dict[int, str] = {}
+    texts = ExtendedSequence.texts(("a", "b"), [], 2, replaced)
+    replaced[1] = "c"
+    assert tuple(texts) == ("a", "c")
+    assert tuple(ExtendedSequence.texts(("a", "b"), [], 2)) == ("a", "b")
+
+
 def test_a_position_outside_is_an_index_error() -> None:
     texts = ExtendedSequence.texts(("a",), ["b", "c"], 2)
     for place in (2, -3):

@@ -16,6 +16,7 @@ BODIES = st.fixed_dictionaries(
     {},
     optional={
         "category": st.sampled_from([["手工", "皮具", "钱包"], ["新"], ["新", "a"], [], None]),
+        "title": st.sampled_from(["renamed", "改名", None]),
         "price": st.sampled_from([1.0, 1e300, 0.0, None]),
         "available": st.sampled_from([True, False, None]),
         "created_at": st.sampled_from(["2024-06-01T00:00:00+00:00", "1969-01-01T00:00:00+00:00", "x", None]),
@@ -49,6 +50,8 @@ def test_arrays_equal_those_of_the_whole_table(shop_engine: Engine, steps: list[
     np.testing.assert_array_equal(engine.created_at_s, np.maximum(plain.created_at_s, 0))
     for name in ("newest", "is_tail", "titles"):
         np.testing.assert_array_equal(getattr(engine, name), getattr(plain, name), err_msg=name)
+    for bucket in range(engine.timeofday.lift.shape[1]):
+        np.testing.assert_array_equal(engine.sales_by_bucket.best(bucket), plain.sales_by_bucket.best(bucket))
     assert engine.items.ids == plain.items.ids
     assert engine.catalog.has_groups == bool((engine.catalog.group >= 0).any()) or engine.catalog.has_groups
     assert sorted(engine.by_popularity.tolist()) == list(range(len(table)))
