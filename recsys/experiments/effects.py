@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,11 +81,11 @@ class EffectEstimate:
         """Return the two-sided p-value of Welch's t-test of the difference, for one planned look."""
         with np.errstate(divide="ignore", invalid="ignore"):
             degrees = welch_degrees(*self._variances, self.n_control, self.n_treatment)
-            return 2 * stats.t.sf(np.abs(self.difference) / self.difference_error, degrees)
+            return 2 * stdtr(degrees, -np.abs(self.difference) / self.difference_error)
 
     def _quantile(self, level: float, control: Floats, treatment: Floats) -> Floats:
         degrees = welch_degrees(control, treatment, self.n_control, self.n_treatment)
-        return stats.t.ppf((1 + level) / 2, degrees)
+        return stdtrit(degrees, (1 + level) / 2)
 
 
 def metric_columns(
