@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Final, Literal
@@ -71,19 +68,14 @@ class TogetherLists:
         n_items = len(self.appeal)
         lists = empty_lists(n_items, length)
         wanted = np.ones(n_items, np.bool_) if items is None else np.bincount(items, minlength=n_items) > 0
-
-        def fill(prior: Prior, shortlist: npt.NDArray[np.int32], block: npt.NDArray[np.int64]) -> None:
-            found = self.evidence.score(block, prior, shortlist)
-            score = self._score(found)
-            best, starts = top_of_groups(score, found.rows, found.starts, length)
-            keep_many(lists, block, starts, found.rows[best], score[best], found.n_together[best])
-
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            for item_type, members in _items_by_type(catalog, wanted & self._is_useful(catalog)):
-                prior = partial(self.backoff.given_type, item_type)
-                shortlist = self._shortlist(prior, item_type)
-                blocks = np.split(members, np.arange(BLOCK_ITEMS, len(members), BLOCK_ITEMS))
-                deque(threads.map(partial(fill, prior, shortlist), blocks), maxlen=0)
+        for item_type, members in _items_by_type(catalog, wanted & self._is_useful(catalog)):
+            prior = partial(self.backoff.given_type, item_type)
+            shortlist = self._shortlist(prior, item_type)
+            for block in np.split(members, np.arange(BLOCK_ITEMS, len(members), BLOCK_ITEMS)):
+                found = self.evidence.score(block, prior, shortlist)
+                score = self._score(found)
+                best, starts = top_of_groups(score, found.rows, found.starts, length)
+                keep_many(lists, block, starts, found.rows[best], score[best], found.n_together[best])
         return lists
 
     def _is_useful(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
