@@ -135,7 +135,7 @@ def counterfactual(
         changed: its changed definition.
         max_lists: lists that are replayed; a random sample of more.
         seed: of the sample.
-        on_progress: is told the share that is done.
+        on_progress: gets the share that is done.
     """
     placement = recommender.placements[name]
     problem = _unusable(placement, changed)

@@ -92,7 +92,7 @@ def read_experiment_log(
         tables: older events, the columns of `recsys.core.schema.EVENTS`; those before the log's first event count.
         merges: merges of the tables.
         batch: entries to read at a time.
-        on_progress: is told the share that is read, after each batch; what it raises ends the reading.
+        on_progress: gets the share that is read, after each batch; what it raises ends the reading.
     """
     identities, last = Identities(merges), store.last_seq()
     exposures = [rows_to_frame((), EXPOSURES)]

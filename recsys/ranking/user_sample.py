@@ -50,11 +50,11 @@ def sample_users(cut: Holdout, rng: np.random.Generator) -> UserSample:
     is_basket_drawn = rng.random(n_baskets + 1) < share
 
     def drawn(events: Events) -> Events:
-        if not len(known.users):
-            return events.take(is_basket_drawn[events.basket_idx])
-        by_user = is_drawn[np.maximum(events.user_idx, 0)]
-        kept = events.take(np.where(events.user_idx >= 0, by_user, is_basket_drawn[events.basket_idx]))
-        return replace(kept, user_idx=np.where(kept.user_idx >= 0, row_of[kept.user_idx], np.int32(UNKNOWN)))
+        user_idx = np.full(len(events), UNKNOWN, np.int32)
+        named, is_kept = events.user_idx >= 0, is_basket_drawn[events.basket_idx]
+        is_kept[named] = is_drawn[events.user_idx[named]]
+        user_idx[named] = row_of[events.user_idx[named]]
+        return replace(events, user_idx=user_idx).take(is_kept)
 
     users = IdMap(tuple(known.users.ids[row] for row in drawn_rows.tolist()))
     of_sample = replace(known, users=users, profiles=known.profiles[drawn_rows], events=drawn(known.events))

@@ -132,7 +132,7 @@ class Operation(Generic[P]):
         return iscoroutinefunction(self.respond)
 
     def check_user(self, key: Key | None, given: object) -> None:
-        """Refuse parameters or a body with a user to a key that everybody can read.
+        """Refuse parameters or a body with a `user_id` to a key of pages.
 
         Raises:
             HTTPException: 403.

@@ -29,7 +29,7 @@ ADMIN: Final = "admin"
 """The scope that includes all others."""
 
 BROWSE: Final = "browse"
-"""The scope of keys that everybody can read: lists for items, visitors and sessions, never for a user."""
+"""The scope of keys in pages: lists for items, visitors and sessions; a call with a user id is refused."""
 
 Role = Literal["viewer", "merchandiser", "operator"]
 ROLES: Final[Mapping[Role, tuple[Scope, ...]]] = MappingProxyType(

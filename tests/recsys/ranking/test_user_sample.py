@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys.core.ids import IdMap
 from recsys.data.dataset import Dataset
 from recsys.fitting import fit_cache
 from recsys.fitting.fit_cache import FitCache
@@ -61,7 +62,9 @@ def test_users_are_drawn_whole_with_their_answers(cut: Holdout) -> None:
 @pytest.mark.usefixtures("small_sizes")
 def test_anonymous_baskets_are_drawn_whole(cut: Holdout) -> None:
     events = replace(cut.known.events, user_idx=np.full(len(cut.known.events), -1, np.int32))
-    sample = sample_users(replace(cut, known=replace(cut.known, events=events)), np.random.default_rng(1))
+    nobody = replace(cut.known, events=events, users=IdMap(()), profiles=cut.known.profiles[:0])
+    answers = replace(cut.answers, user_idx=np.full(len(cut.answers), -1, np.int32))
+    sample = sample_users(replace(cut, known=nobody, answers=answers), np.random.default_rng(1))
     drawn = sample.cut.known.events
     assert 0 < len(drawn) < len(events)
     assert len(drawn) == np.isin(events.basket_idx, drawn.basket_idx).sum()

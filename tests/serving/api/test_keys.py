@@ -68,7 +68,7 @@ USER_CALLS = (
 
 
 @pytest.mark.parametrize(("method", "path", "body"), USER_CALLS)
-def test_a_key_that_everybody_can_read_gets_no_list_of_a_user(
+def test_a_key_of_pages_may_send_no_user_id(
     guarded: Client, secrets: dict[str, str], method: str, path: str, body: dict[str, object]
 ) -> None:
     def ask(group: str, **who: str) -> int:
