@@ -39,6 +39,12 @@ MAX_REST: Final = 500
 
 MAX_TOKEN_CHARS: Final = 16_384
 MAX_TOKEN_BYTES: Final = 1 << 18
+COMPRESSED_FROM: Final = 1024
+"""Bytes from which on tokens are compressed: it takes longer than all the rest of a first page's token."""
+
+ZLIB: Final = b"x"
+"""First byte of what is compressed (RFC 1950); the head of a token begins with another one."""
+
 MAX_AGE_S: Final = 86_400
 """How long a token is valid, in seconds."""
 
@@ -71,7 +77,7 @@ class PageSeal:
         return blake2b(packed, digest_size=SEAL_BYTES, key=self.key, person=b"recsys page").digest()
 
 
-class TokenHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenHead(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The fields of a token before its arrays.
 
     Attributes:
@@ -236,7 +242,9 @@ def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> st
     sources = np.array([names.index(source) for source in ranking.source.tolist()], np.uint8)
     propensity = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
     parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), propensity)
-    packed = zlib.compress(msgspec.json.encode(head) + b"\n" + b"".join(parts), 1)
+    packed = msgspec.json.encode(head) + b"\n" + b"".join(parts)
+    if len(packed) >= COMPRESSED_FROM:
+        packed = zlib.compress(packed, 1)
     return _as_text(seal.digest(packed) + packed)
 
 
@@ -280,7 +288,9 @@ def _opened(token: str, seal: PageSeal) -> tuple[TokenHead, bytes]:
         is_canonical = _as_text(raw) == token  # decoding ignores the unused bits of the last character, and other signs
         if not is_canonical or not compare_digest(digest, seal.digest(packed)):
             raise ValueError
-        head, _, body = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES).partition(b"\n")
+        if packed[:1] == ZLIB:
+            packed = zlib.decompressobj().decompress(packed, MAX_TOKEN_BYTES)
+        head, _, body = packed.partition(b"\n")
         fields = msgspec.json.decode(head, type=TokenHead)
     except (ValueError, zlib.error):
         raise _refused(FOREIGN) from None
