@@ -19,11 +19,12 @@ from typing import Annotated, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from recsys.core.errors import RequestError
 from recsys.core.ids import UNKNOWN
 from recsys.core.request import Recommendations, Request
+from recsys.core.topk import is_in
 from recsys.pipeline.recommend import RankedResult, to_recommendations
 from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
@@ -174,11 +175,11 @@ def next_page(
     )
     if page.is_start:
         whole = rank(placement, state)
-        left = whole.take(~np.isin(whole.item_idx, page.ranking.item_idx))
+        left = whole.take(~is_in(whole.item_idx, page.ranking.item_idx))
     else:
         left = page.ranking.take(_can_be_listed(state, page.ranking.item_idx))
     listed, rest = left.split(request.limit)
-    listed = replace(listed, source=_supported_sources(state, listed))
+    listed = structs.replace(listed, source=_supported_sources(state, listed))
     found = to_recommendations(placement, state, listed, recommender.version, page.n_listed + 1)
     after = replace(page, n_listed=page.n_listed + len(found.items), ranking=rest, is_start=False)
     return RankedResult(found, placement, state, rest), write_token(after, recommender, seal)

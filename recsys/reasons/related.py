@@ -45,8 +45,8 @@ def _strongest(
     rows: Rows,
     n_items: int,
     lists: Rows | None = None,
-) -> list[tuple[int, int] | None]:
-    """For each row, the list with the largest weighted score for it, and its entry there; None where no list has it.
+) -> tuple[Rows, Rows]:
+    """For each row, the list with the largest weighted score for it, -1 where no list has it, and its entry there.
 
     Args:
         near: (n_lists, length), rows of the seeds' lists.
@@ -57,9 +57,7 @@ def _strongest(
         lists: int32 (n_seeds,), the list of each seed; each list in its order if not given.
     """
     lists = np.arange(len(near), dtype=np.int32) if lists is None else lists
-    where, column = strongest(near, score, lists, weight, rows, n_items)
-    pairs = zip(where.tolist(), column.tolist(), strict=True)
-    return [pair if pair[0] >= 0 else None for pair in pairs]
+    return strongest(near, score, lists, weight, rows, n_items)
 
 
 def _with_type(context: ReasonContext, seed: int, row: int) -> Reason:
@@ -87,23 +85,24 @@ def _together(
 
     `near` has the lists of the seeds.
     """
-    copurchase = context.engine.copurchase
+    copurchase, ids = context.engine.copurchase, context.engine.items.ids
     reasons: list[ItemReasons] = []
-    found = _strongest(near.item_idx, near.score, weight, rows, context.engine.n_items)
-    for row, entry in zip(rows.tolist(), found, strict=True):
-        if entry is None:
+    if not len(seeds):
+        return [NOTHING] * len(rows)
+    where, column = _strongest(near.item_idx, near.score, weight, rows, context.engine.n_items)
+    of_pair = (rows, where, seeds[where], near.n_together[where, column])
+    of_item = (copurchase.n_baskets[seeds][where], copurchase.n_baskets[rows])
+    for row, list_, seed, n_both, n_seed, n_item in zip(*(each.tolist() for each in of_pair + of_item), strict=True):
+        if list_ < 0:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[entry[0]])
-        n_both = int(near.n_together[entry])
         if not n_both:
             reasons.append((without_pair(context, seed, row),))
             continue
-        values: dict[str, Value] = {"with": context.engine.items.ids[seed], "title": context.title(seed)}
+        values: dict[str, Value] = {"with": ids[seed], "title": context.title(seed)}
         if n_both == BY_USER_ONLY:
             reasons.append((context.reason("bought_by_same_users", values),))
             continue
-        n_seed, n_item = int(copurchase.n_baskets[seed]), int(copurchase.n_baskets[row])
         values |= {"n_together": n_both, "n_baskets": n_seed}
         lift = n_both * copurchase.n_all / (n_seed * n_item)
         if lift < LOWEST_QUOTED_LIFT:
@@ -135,15 +134,17 @@ def _like(
 ) -> list[ItemReasons]:
     """The seed in whose list each item has the largest score; `near` and `score` are the lists of the seeds."""
     reasons: list[ItemReasons] = []
-    for found in _strongest(near, score, weight, rows, context.engine.n_items):
-        if found is None:
+    if not len(seeds):
+        return [NOTHING] * len(rows)
+    where, column = _strongest(near, score, weight, rows, context.engine.n_items)
+    for list_, seed, likeness in zip(where.tolist(), seeds[where].tolist(), score[where, column].tolist(), strict=True):
+        if list_ < 0:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[found[0]])
         values: dict[str, Value] = {
             "like": context.engine.items.ids[seed],
             "title": context.title(seed),
-            "likeness": round(float(score[found]), 3),
+            "likeness": round(likeness, 3),
         }
         reasons.append((context.reason("similar", values),))
     return reasons
@@ -161,11 +162,11 @@ def supporting_items(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     n_known = len(model.items)
     wanted = np.where(model.row_of[rows] >= 0, model.row_of[rows], n_known + np.arange(len(rows), dtype=np.int32))
     lists, n_rows = position[known], n_known + len(rows)
-    for found in _strongest(model.neighbor, model.weight, weight, wanted, n_rows, lists):
-        if found is None:
+    where, _ = _strongest(model.neighbor, model.weight, weight, wanted, n_rows, lists)
+    for list_, seed in zip(where.tolist(), seeds[where].tolist(), strict=True):
+        if list_ < 0:
             reasons.append(NOTHING)
             continue
-        seed = int(seeds[found[0]])
         values: dict[str, Value] = {"item_id": context.engine.items.ids[seed], "title": context.title(seed)}
         reasons.append((context.reason("goes_with_own", values),))
     return reasons
@@ -203,11 +204,11 @@ def _neighbors(
         return [NOTHING] * len(rows)
     row = lists.row_of[items]
     reasons: list[ItemReasons] = []
-    for found in _strongest(*lists.lists.scored(row), weight[known], rows, context.engine.n_items):
-        if found is None:
+    where, _ = _strongest(*lists.lists.scored(row), weight[known], rows, context.engine.n_items)
+    for list_, item in zip(where.tolist(), items[where].tolist(), strict=True):
+        if list_ < 0:
             reasons.append(NOTHING)
             continue
-        item = int(items[found[0]])
         values: dict[str, Value] = {"item_id": context.engine.items.ids[item], "title": context.title(item)}
         reasons.append((context.reason(message, values),))
     return reasons

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from recsys.core.occasions import Occasion
+from recsys.core.topk import is_in
 from recsys.data.history import NO_HISTORY, UserHistory
 from recsys.retrieval.candidates import NO_CANDIDATES, Candidates
 
@@ -105,11 +107,10 @@ class StageRecord:
         """The rows that the stage took out, int32, in the order received."""
         if self.before is self.after:
             return self.before[:0]
-        return self.before[~np.isin(self.before, self.after)]
+        return self.before[~is_in(self.before, self.after)]
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(msgspec.Struct, frozen=True, eq=False):
     """The items of a list, in rows; best first once they are ordered.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from recsys.core.placements import Placement
-from recsys.core.topk import is_among
+from recsys.core.topk import is_among, is_in
 from recsys.data.dataset import DAY_S, REFUND
 from recsys.fitting.engine import Engine
 from recsys.kernels.eligibility import is_no_second, resting_items
@@ -32,7 +32,7 @@ def _is_no_seed(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Neither a seed nor a variant of one."""
     seeds, group = state.query.seeds, state.engine.catalog.group
     groups = group[seeds][group[seeds] >= 0]
-    return ~(np.isin(rows, seeds) | np.isin(group[rows], groups))
+    return ~(is_in(rows, seeds) | is_in(group[rows], groups))
 
 
 def _complements_seeds(placement: Placement, state: UserState, rows: Rows) -> Mask:
@@ -48,10 +48,10 @@ def _complements_seeds(placement: Placement, state: UserState, rows: Rows) -> Ma
 def _is_wanted(placement: Placement, state: UserState, rows: Rows) -> Mask:
     """Neither bought nor seen before; or not bought, or due again, where the placement says so."""
     if placement.own in ("drop", "drop_types"):
-        kept = ~np.isin(rows, state.query.history.item_idx)
+        kept = ~is_in(rows, state.query.history.item_idx)
         return kept & ~_is_of_known_category(state, rows) if placement.own == "drop_types" else kept
     own = state.own
-    return ~np.isin(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
+    return ~is_in(rows, own.item_idx[own.elapsed(state.query.now) < REPURCHASE_COOLDOWN_SHARE])
 
 
 def _is_of_known_category(state: UserState, rows: Rows) -> Mask:
@@ -60,8 +60,8 @@ def _is_of_known_category(state: UserState, rows: Rows) -> Mask:
     types, bought = catalog.item_type, state.own.item_idx
     category = catalog.item_category
     own_types, own_categories = types[bought], category[bought]
-    is_known = np.isin(types[rows], own_types) | (types[rows] < 0)
-    return is_known | ((category[rows] >= 0) & np.isin(category[rows], own_categories))
+    is_known = is_in(types[rows], own_types) | (types[rows] < 0)
+    return is_known | ((category[rows] >= 0) & is_in(category[rows], own_categories))
 
 
 def _is_kept(placement: Placement, state: UserState, rows: Rows) -> Mask:
@@ -69,7 +69,7 @@ def _is_kept(placement: Placement, state: UserState, rows: Rows) -> Mask:
     history, target = state.query.history, state.engine.dataset_info.target_event
     orders = history.take((history.event_type == REFUND) | (history.event_type == target))
     latest = len(orders) - 1 - np.unique(orders.item_idx[::-1], return_index=True)[1]
-    return ~np.isin(rows, orders.item_idx[latest[orders.event_type[latest] == REFUND]])
+    return ~is_in(rows, orders.item_idx[latest[orders.event_type[latest] == REFUND]])
 
 
 def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
@@ -80,7 +80,7 @@ def _has_rested(placement: Placement, state: UserState, rows: Rows) -> Mask:
     resting = resting_items(*bought, rest_days, state.query.now, REPURCHASE_COOLDOWN_SHARE)
     kept = ~is_among(rows, resting)
     if state.engine.catalog.has_groups and len(resting):
-        kept &= ~np.isin(group[rows], group[resting][group[resting] >= 0]) | is_among(rows, own.item_idx)
+        kept &= ~is_in(group[rows], group[resting][group[resting] >= 0]) | is_among(rows, own.item_idx)
     return kept
 
 
@@ -99,7 +99,7 @@ def _is_unseen(placement: Placement, state: UserState, rows: Rows) -> Mask:
     seen = history.item_idx[
         (history.timestamp > since) & (history.event_type != state.engine.dataset_info.target_event)
     ]
-    return ~np.isin(rows, seen)
+    return ~is_in(rows, seen)
 
 
 ELIGIBILITY_RULES: Final[Mapping[str, Rule]] = MappingProxyType(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from recsys.core.placements import Placement
-from recsys.core.topk import top_k
+from recsys.core.topk import is_in, top_k
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.retrieval.query import Ranking, Rows
@@ -39,13 +39,13 @@ def add_new(placement: Placement, state: UserState, ranking: Ranking) -> Ranking
     engine, limit = state.engine, state.query.limit
     page = ranking.item_idx[:limit]
     new = new_items(engine, state.query.now)
-    n_free = int(placement.new_share * limit) - int(np.isin(page, new).sum())
+    n_free = int(placement.new_share * limit) - int(is_in(page, new).sum())
     if n_free < 1 or not len(new) or not len(page):
         return ranking
-    fitting = _fitting(placement, state, new[~np.isin(new, page)], page)[:n_free]
+    fitting = _fitting(placement, state, new[~is_in(new, page)], page)[:n_free]
     if not len(fitting):
         return ranking
-    rest = ranking.take(~np.isin(ranking.item_idx, fitting))
+    rest = ranking.take(~is_in(ranking.item_idx, fitting))
     n_before = max(min(limit, len(rest.item_idx) + len(fitting)) - len(fitting), 0)
     before, behind = rest.split(n_before)
     last = float(before.score[-1]) if n_before else float(ranking.score[0])
@@ -82,5 +82,5 @@ def _fitting(placement: Placement, state: UserState, new: Rows, page: Rows) -> n
     order = order[(match[order] >= MIN_MATCH * usual) & (match[order] > 0)]
     fitting = new[order]
     group = state.engine.catalog.group
-    fitting = fitting[(group[fitting] < 0) | ~np.isin(group[fitting], group[page])]
+    fitting = fitting[(group[fitting] < 0) | ~is_in(group[fitting], group[page])]
     return fitting[dedupe_variants(state.engine, fitting)]

@@ -6,14 +6,14 @@ order of this module.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from recsys.core.placements import Placement
-from recsys.core.topk import top_k
+from recsys.core.topk import is_in, top_k
 from recsys.data.dataset import DAY_S
 from recsys.fitting.engine import Engine
 from recsys.reasons.labels import PINNED
@@ -114,7 +114,7 @@ def drop_displaced_variants(placement: Placement, state: UserState, ranking: Ran
     """Removes the variants of pinned items."""
     group = state.engine.catalog.group
     rows = np.array([row for row, _ in _listable_pins(state)], np.int32)
-    is_variant = np.isin(group[ranking.item_idx], _groups(state.engine, rows)) & ~np.isin(ranking.item_idx, rows)
+    is_variant = is_in(group[ranking.item_idx], _groups(state.engine, rows)) & ~is_in(ranking.item_idx, rows)
     return ranking.take(~is_variant) if is_variant.any() else ranking
 
 
@@ -125,7 +125,7 @@ def pin(placement: Placement, state: UserState, ranking: Ranking) -> Ranking:
         return ranking
     rows = np.array([row for row, _ in pins], np.int32)
     scores = dict(zip(ranking.item_idx.tolist(), ranking.score.tolist(), strict=True))
-    rest = ranking.take(~np.isin(ranking.item_idx, rows))
+    rest = ranking.take(~is_in(ranking.item_idx, rows))
     pinned = np.array([scores.get(row, 0.0) for row, _ in pins], np.float32)
     both = _joined(rest, rows, pinned, PINNED)
     n_rest = len(rest.item_idx)

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from recsys.retrieval.candidates import NO_CANDIDATES, Candidates
 from recsys.retrieval.query import NO_ITEMS, Ranking, StageRecord
