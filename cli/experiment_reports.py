@@ -183,11 +183,11 @@ def counterfactual(
     """Estimate what a variant would earn before it serves, from lists that a rotation has drawn at random."""
     from dataclasses import replace
 
+    from recsys.drafts.counterfactual import counterfactual as estimate
     from recsys.eventlog.sqlite import open_log
     from recsys.experiments.state import read_experiments
     from recsys.pipeline.recommender import Recommender
     from recsys.rules.variant_loader import read_with_experiments
-    from training.counterfactual import counterfactual as estimate
 
     recommender = Recommender.open(models, live_log=store)
     book = read_with_experiments(placements, file, recommender.current.items_table.schema)

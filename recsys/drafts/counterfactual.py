@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from recsys.core.errors import FilterError, RequestError
-from recsys.core.placements import ListVariant, Placement
+from recsys.core.placements import Placement
 from recsys.core.progress import Progress, silent
-from recsys.core.request import Request
+from recsys.drafts.random_lists import LoggedList, RandomLists, read_random_lists
+from recsys.drafts.replay import NOT_REPRODUCED, Replay, replay_lists
 from recsys.eventlog.identities import user_key
-from recsys.eventlog.store import READ_BATCH, EventStore, LogEntry, read_entries
+from recsys.eventlog.store import EventStore
 from recsys.experiments.counterfactual import PolicyEstimate, ShownLists, estimate_policies, supported_share
-from recsys.experiments.definitions import CONTROL, WINNERS
-from recsys.experiments.outcomes import CLICKS
 from recsys.experiments.slots import MAX_RANK, draw_probabilities, slot_probabilities
 from recsys.pipeline.recommender import Recommender
-from recsys.pipeline.resolve import resolve_request
-from recsys.pipeline.stages import rank
 
 MAX_LISTS: Final = 5000
 MIN_LISTS: Final = 100
@@ -31,9 +27,6 @@ SMALLEST_SUPPORT: Final = 0.005
 
 MIN_SUPPORTED: Final = 0.9
 MIN_EFFECTIVE: Final = 100.0
-ROTATION_STAGE: Final = "rotation"
-NOT_REPRODUCED: Final = "not reproduced"
-UNCHANGED: Final = (CONTROL, WINNERS)
 
 
 @dataclass(frozen=True)
@@ -56,61 +49,6 @@ class CounterfactualReport:
     refused: dict[str, str]
     text: str
     text_zh: str
-
-
-@dataclass(frozen=True)
-class LoggedList:
-    """A random list of the log.
-
-    Attributes:
-        id: its `recommendation_id`.
-        at: seconds since 1970.
-        item_ids: in the order shown.
-        user: its ids by column.
-        log_seq: number of the last entry of the log that it was made with; None if the log does not have it.
-    """
-
-    id: str
-    at: int
-    item_ids: tuple[str, ...]
-    user: dict[str, str]
-    log_seq: int | None
-
-
-@dataclass(frozen=True)
-class Replay:
-    """One list, replayed with both placements.
-
-    Attributes:
-        logged: ranks of the shown items before the draw, from 1.
-        target: ranks of the same items with the changed placement, from 1; 0 for an item that it does not list.
-        n_logged, n_target: numbers of items that were, and would be, ordered.
-        target_items: the items that the changed placement shows, as rows.
-        shown: rows of the shown items.
-        support_rank: ranks, before the draw, of `target_items`; 0 for an item that could not be drawn.
-    """
-
-    logged: tuple[int, ...]
-    target: tuple[int, ...]
-    n_logged: int
-    n_target: int
-    target_items: tuple[int, ...]
-    shown: tuple[int, ...]
-    support_rank: tuple[int, ...]
-
-
-class ReplayedOrder(NamedTuple):
-    """A list that was made again.
-
-    Attributes:
-        rows: of its items.
-        drawn_from: rows of all items in the order before the draw; None without a draw.
-        user_key: of the draw; "" for users without events.
-    """
-
-    rows: list[int]
-    drawn_from: list[int] | None
-    user_key: str
 
 
 def counterfactual(
@@ -138,24 +76,53 @@ def counterfactual(
         on_progress: gets the share that is done.
     """
     placement = recommender.placements[name]
+    refused = refused_at_once(placement, changed)
+    if refused is not None:
+        return refused
+    found = read_random_lists(recommender, store, name)
+    chosen, replays = sample_lists(found, max_lists, seed), []
+    for replayed in replay_lists(recommender, placement, changed, chosen):
+        replays.append(replayed)
+        on_progress("replay", len(replays) / len(chosen))
+    return estimate_of(placement, changed, found, replays)
+
+
+def refused_at_once(placement: Placement, changed: Placement) -> CounterfactualReport | None:
+    """Return the report of a change that no log could carry, None for any other."""
     problem = _unusable(placement, changed)
-    if problem is not None:
-        return _refuse(name, Counter(), 0.0, *problem)
-    found, counts = _random_lists(recommender, store, name)
-    rng = np.random.default_rng(seed)
-    chosen = [found[each] for each in np.sort(rng.permutation(len(found))[:max_lists])]
+    return None if problem is None else _refuse(placement.name, Counter(), 0.0, *problem)
+
+
+def sample_lists(found: RandomLists, max_lists: int, seed: int = 0) -> list[LoggedList]:
+    """Return at most `max_lists` random lists of the log, in its order."""
+    order = np.random.default_rng(seed).permutation(len(found.lists))
+    return [found.lists[each] for each in np.sort(order[:max_lists])]
+
+
+def estimate_of(
+    placement: Placement, changed: Placement, found: RandomLists, replayed: Iterable[tuple[LoggedList, Replay | str]]
+) -> CounterfactualReport:
+    """Weigh the clicks of replayed lists; see `counterfactual`.
+
+    Args:
+        placement: the present definition.
+        changed: the changed one.
+        found: what the log has.
+        replayed: of a sample of these lists.
+    """
+    name, counts = placement.name, Counter(found.left_out)
     replays: list[tuple[LoggedList, Replay]] = []
-    for n_done, shown in enumerate(chosen):
-        replay = _replay(recommender, placement, changed, shown)
+    n_tried = 0
+    for shown, replay in replayed:
+        n_tried += 1
         if isinstance(replay, Replay):
             replays.append((shown, replay))
         else:
             counts[replay] += 1
-        on_progress("replay", (n_done + 1) / len(chosen))
     counts["used"] = len(replays)
-    if len(replays) < MIN_LISTS or len(replays) < MIN_REPRODUCED * len(chosen):
+    if len(replays) < MIN_LISTS or len(replays) < MIN_REPRODUCED * n_tried:
         return _refuse(name, counts, 0.0, *_too_few(name, placement, counts))
-    lists = _as_arrays(replays, _clicked(store), placement.rotation, changed.rotation)
+    lists = _as_arrays(replays, found.clicked, placement.rotation, changed.rotation)
     support = supported_share(lists, SMALLEST_SUPPORT)
     if support < MIN_SUPPORTED:
         return _refuse(
@@ -207,79 +174,6 @@ COUNTS_ZH: Final = {
 """Why lists are left out, in Chinese."""
 
 
-def _random_lists(recommender: Recommender, store: EventStore, name: str) -> tuple[list[LoggedList], Counter[str]]:
-    """The lists of the placement that were drawn at random with the current bundle, and the number of all others."""
-    found, counts = [], Counter[str]()
-    for entry in _entries(store, "impression"):
-        body = entry.body
-        if body.get("placement") != name or entry.key is None:
-            continue
-        items = body.get("items", ())
-        user = {key: body[key] for key in ("user_id", "visitor_id", "session_id") if body.get(key) is not None}
-        is_first = all(item.get("position") in (None, place) for place, item in enumerate(items, 1))
-        if body.get("model_version") != recommender.version:
-            counts["of another bundle"] += 1
-        elif any(variant not in UNCHANGED for variant in (body.get("experiments") or {}).values()):
-            counts["of another variant"] += 1
-        elif not any(item.get("propensity") for item in items):
-            counts["not random"] += 1
-        elif not is_first or not user:
-            counts["later pages, or of nobody"] += 1
-        else:
-            ids = tuple(str(item.get("item_id")) for item in items)
-            found.append(LoggedList(entry.key, int(entry.at), ids, user, entry.made_with))
-    return found, counts
-
-
-def _replay(recommender: Recommender, placement: Placement, changed: Placement, shown: LoggedList) -> Replay | str:
-    """Both orders of one list, or why it is left out: the replay must show what the log has."""
-    logged = _order(recommender, placement, shown)
-    if logged is not None and not logged.user_key:
-        return "of users without events"
-    if logged is None or logged.drawn_from is None or list(shown.item_ids) != _ids(recommender, logged.rows):
-        return NOT_REPRODUCED
-    target = _order(recommender, changed, shown)
-    if target is None:
-        return NOT_REPRODUCED
-    base = logged.drawn_from
-    order = target.rows if target.drawn_from is None else target.drawn_from
-    k = len(shown.item_ids)
-    rank_of, target_rank = ({row: n for n, row in enumerate(rows, 1)} for rows in (base, order))
-    if not all(row in rank_of for row in logged.rows):
-        return NOT_REPRODUCED  # it was filled with items that were not drawn
-    return Replay(
-        tuple(rank_of[row] for row in logged.rows),
-        tuple(target_rank.get(row, 0) for row in logged.rows),
-        len(base),
-        len(order),
-        tuple(order[:k]),
-        tuple(logged.rows),
-        tuple(rank_of.get(row, 0) for row in order[:k]),
-    )
-
-
-def _order(recommender: Recommender, placement: Placement, shown: LoggedList) -> ReplayedOrder | None:
-    """The list that a placement gives for the moment of a logged one; None where the request is refused."""
-    request = Request(
-        placement.name,
-        shown.at,
-        limit=len(shown.item_ids),
-        log_seq=shown.log_seq,
-        variant=ListVariant(placement, {"replay": placement.name}),
-        **shown.user,  # type: ignore[arg-type]
-    )
-    try:
-        resolved, state = resolve_request(
-            recommender.current, request, recommender.placements, recommender.live, recommender.masks
-        )
-    except (RequestError, FilterError):
-        return None
-    ranking = rank(resolved, state)
-    before = next((each.before for each in ranking.records if each.stage == ROTATION_STAGE), None)
-    drawn_from = None if before is None else before.tolist()
-    return ReplayedOrder(ranking.item_idx.tolist(), drawn_from, state.query.user_key)
-
-
 def _as_arrays(
     replays: Sequence[tuple[LoggedList, Replay]], clicked: set[tuple[str, str]], logged: float, changed: float
 ) -> ShownLists:
@@ -318,25 +212,6 @@ def _slots(ranks: tuple[int, ...], n: int, k: int, rotation: float) -> Any:
 def _list_probability(replay: Replay, rotation: float) -> float:
     ranks = np.array(replay.target)
     return float(draw_probabilities(ranks, replay.n_target, rotation).prod()) if (ranks > 0).all() else 0.0
-
-
-def _clicked(store: EventStore) -> set[tuple[str, str]]:
-    """Items of lists with a click that carries the list's id."""
-    return {
-        (entry.body["recommendation_id"], entry.body.get("item_id", ""))
-        for entry in _entries(store, "event")
-        if entry.body.get("event") in CLICKS and entry.body.get("recommendation_id") is not None
-    }
-
-
-def _entries(store: EventStore, kind: str) -> Iterator[LogEntry]:
-    for entries in read_entries(store, READ_BATCH):
-        yield from (stored.entry for stored in entries if stored.entry.entry_type == kind)
-
-
-def _ids(recommender: Recommender, rows: list[int]) -> list[str]:
-    ids = recommender.current.items.ids
-    return [ids[row] for row in rows]
 
 
 def _too_few(name: str, placement: Placement, counts: Counter[str]) -> tuple[str, str]:

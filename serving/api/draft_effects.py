@@ -204,7 +204,7 @@ async def preview_draft(app_context: AppContext, call: OneDraft, body: PreviewRe
     Neither counts as shown.
     """
     snapshot = app_context.watcher.snapshot()
-    book = await asyncio.to_thread(_valid_book, app_context, call.draft, snapshot)
+    book = await asyncio.to_thread(valid_book, app_context, call.draft, snapshot)
     as_of = _moment(app_context, body.as_of)
     return await app_context.lists.run(lambda: encode(_preview(app_context, snapshot, book, body, as_of)))
 
@@ -218,7 +218,7 @@ async def compare_draft(app_context: AppContext, call: OneDraft, body: Differenc
         raise HTTPException(503, "another draft is being compared: try again later", {"Retry-After": "5"})
     async with app_context.comparing:
         snapshot = app_context.watcher.snapshot()
-        book = await asyncio.to_thread(_valid_book, app_context, call.draft, snapshot)
+        book = await asyncio.to_thread(valid_book, app_context, call.draft, snapshot)
         return encode(await _difference(app_context, snapshot, book, body))
 
 
@@ -239,7 +239,12 @@ def _book(app_context: AppContext, draft_id: str, snapshot: Snapshot) -> Placeme
     return lists_of_text(draft.text.encode(), "the draft", app_context.settings.experiments, schema)
 
 
-def _valid_book(app_context: AppContext, draft_id: str, snapshot: Snapshot) -> PlacementRegistry:
+def valid_book(app_context: AppContext, draft_id: str, snapshot: Snapshot) -> PlacementRegistry:
+    """Return the lists of a draft.
+
+    Raises:
+        InvalidRequestError: names everything that is wrong with it.
+    """
     try:
         return _book(app_context, draft_id, snapshot)
     except ConfigError as error:

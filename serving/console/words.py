@@ -39,6 +39,14 @@ class Words:
         """Write a number with separators."""
         return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.3g}"
 
+    def decimals(self, value: float | None) -> str:
+        """Write a small figure with three decimals.
+
+        >>> Words("en").decimals(0.1234), Words("zh").decimals(None)
+        ('0.123', '–')
+        """
+        return "–" if value is None else f"{value:,.3f}"
+
     def percent(self, share: float | None) -> str:
         """Write a share, with a decimal below 10 %."""
         if share is None:

@@ -91,6 +91,12 @@ async def difference(view: View) -> Content:
     return {"found": found, "extremes": _extremes}
 
 
+async def estimate(view: View) -> Content:
+    """Build the estimate of a list's clicks from the lists that the log has."""
+    body = {"placement": view.value("list", "for_you")}
+    return {"found": await view.api.call("POST", f"{DRAFT}/estimate", {"draft": view.segments[0]}, body)}
+
+
 async def activate(view: View) -> Redirect:
     """Let a draft be served, now or at a time."""
     body = {"reason": view.value("reason")} | ({"activate_at": view.value("at")} if view.value("at") else {})
@@ -168,6 +174,7 @@ PAGES: Final = (
     Page("drafts/{}", save, tab="lists", method="POST"),
     Page("drafts/{}/preview", preview, "draft_preview.html", "lists"),
     Page("drafts/{}/difference", difference, "draft_difference.html", "lists"),
+    Page("drafts/{}/estimate", estimate, "draft_estimate.html", "lists"),
     Page("drafts/{}/review", _step("review"), tab="lists", method="POST"),
     Page("drafts/{}/withdraw", _step("withdraw"), tab="lists", method="POST"),
     Page("drafts/{}/activate", activate, tab="lists", method="POST"),

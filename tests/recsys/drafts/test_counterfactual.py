@@ -9,21 +9,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pytest
 
 from recsys.core.placements import PLACEMENTS, Pin, Placement
 from recsys.core.request import Request
+from recsys.drafts.counterfactual import COUNTS_ZH, MIN_LISTS, counterfactual
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from recsys.live.view import LiveView
 from recsys.pipeline.recommender import Recommender
-from recsys.pipeline.resolve import resolve_request
 from recsys.rules.placement_registry import PlacementRegistry
-from training.counterfactual import COUNTS_ZH, MIN_LISTS, counterfactual
+from tests.recsys.drafts.random_lists import N_LISTS, has_events, write_random_lists
 
 RANDOM = replace(PLACEMENTS["popular"], rotation=0.6, limit=4)
-N_LISTS = 400
 
 
 @pytest.fixture
@@ -38,30 +36,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield log
 
 
-def write(store: SqliteStore, recommender: Recommender, liked: set[str], n: int = N_LISTS, **changes: Any) -> None:
-    """Lists of all users on some days, as the server logs them; half of the liked items that are shown are clicked."""
-    rng = np.random.default_rng(4)
-    users = [user for user in recommender.engine.users.ids if has_events(recommender, user)]
-    entries = []
-    for each in range(n):
-        user, at = users[each % len(users)], recommender.data_end + each // len(users) * 86_400
-        request = Request("popular", at, limit=4, user_id=user)
-        found = recommender.recommend_for(request)
-        items = [{"item_id": item.item_id, "propensity": item.propensity} for item in found.items]
-        body = {"placement": "popular", "model_version": recommender.version, "items": items, "user_id": user}
-        entries.append(LogEntry("impression", f"r{each}", at, at, body | changes))
-        for item in found.items:
-            if item.item_id in liked and rng.random() < 0.5:
-                click = {"event": "view_item", "item_id": item.item_id, "user_id": user}
-                entries.append(LogEntry("event", None, at + 1, at + 1, click | {"recommendation_id": f"r{each}"}))
-    store.append(entries)
-
-
-def has_events(recommender: Recommender, user: str) -> bool:
-    request = Request("popular", recommender.data_end, user_id=user)
-    return bool(resolve_request(recommender.engine, request)[1].query.user_key)
-
-
 def popular(recommender: Recommender, n: int) -> list[str]:
     plain = replace(recommender, book=PlacementRegistry())
     return [item.item_id for item in plain.recommend_for(Request("popular", recommender.data_end, limit=n)).items]
@@ -70,7 +44,7 @@ def popular(recommender: Recommender, n: int) -> list[str]:
 def test_a_list_that_puts_the_liked_items_first_is_valued_higher(store: SqliteStore, recommender: Recommender) -> None:
     ranked = popular(recommender, 5)
     third, fifth = ranked[2], ranked[4]
-    write(store, recommender, {third, fifth})
+    write_random_lists(store, recommender, {third, fifth})
     plain = replace(RANDOM, rotation=0.0)
     better = replace(plain, pins=(Pin(third, 1), Pin(fifth, 2)))
     for changed, true in ((better, 1.0), (plain, 0.5)):
@@ -83,7 +57,7 @@ def test_a_list_that_puts_the_liked_items_first_is_valued_higher(store: SqliteSt
 
 
 def test_a_value_is_stated_in_words_with_what_it_is_worth(store: SqliteStore, recommender: Recommender) -> None:
-    write(store, recommender, set(popular(recommender, 1)))
+    write_random_lists(store, recommender, set(popular(recommender, 1)))
     report = counterfactual(recommender, store, "popular", replace(RANDOM, rotation=0.0))
     assert report.counts == {"used": N_LISTS}
     assert report.support == 1
@@ -124,7 +98,7 @@ def test_placements_that_no_log_can_carry_are_refused(
 def test_lists_that_cannot_be_used_are_counted(
     store: SqliteStore, recommender: Recommender, changes: dict[str, Any], reason: str
 ) -> None:
-    write(store, recommender, set(), 8, **changes)
+    write_random_lists(store, recommender, set(), 8, **changes)
     report = counterfactual(recommender, store, "popular", replace(RANDOM, rotation=0.0))
     assert report.counts[reason] == 8
     assert f"expected at least {MIN_LISTS}" in report.text
@@ -133,7 +107,7 @@ def test_lists_that_cannot_be_used_are_counted(
 
 
 def test_a_change_that_the_log_has_not_explored_is_refused(store: SqliteStore, recommender: Recommender) -> None:
-    write(store, recommender, set(), 120)
+    write_random_lists(store, recommender, set(), 120)
     ids = popular(recommender, 100)[40:44]
     far = replace(RANDOM, rotation=0.0, pins=tuple(Pin(item, rank) for rank, item in enumerate(ids, 1)))
     report = counterfactual(recommender, store, "popular", far)
@@ -168,7 +142,7 @@ def test_lists_are_made_again_without_the_events_that_followed_in_the_same_secon
 
 
 def test_a_sample_of_many_lists_is_replayed(store: SqliteStore, recommender: Recommender) -> None:
-    write(store, recommender, set(popular(recommender, 2)), 150)
+    write_random_lists(store, recommender, set(popular(recommender, 2)), 150)
     done: list[float] = []
     report = counterfactual(
         recommender, store, "popular", RANDOM, max_lists=110, on_progress=lambda _, share=0.0: done.append(share)
