@@ -23,20 +23,17 @@ from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
 from recsys.eventlog.entry_form import END_SECOND, FIRST_SECOND
 from recsys.eventlog.group_commit import GroupCommit
+from recsys.eventlog.log_rows import LogRow, encode, row_of, stored_entry, view_entries
+from recsys.eventlog.outcomes import AppendJudge
 from recsys.eventlog.sqlite_erasure import ErasureScan
-from recsys.eventlog.sqlite_outcomes import AppendJudge
-from recsys.eventlog.sqlite_rows import view_entries
+from recsys.eventlog.sqlite_known import SqliteEntries
 from recsys.eventlog.sqlite_schema import (
     POLL_S,
-    LogRow,
     OpenedFiles,
     connect,
-    encode,
     fetch_count,
     open_file,
-    row_of,
     store_error,
-    stored_entry,
     with_retry,
 )
 from recsys.eventlog.store import (
@@ -110,6 +107,7 @@ class SqliteStore:
         self._files, self._files_hold_until = OpenedFiles(path), 0.0
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
+        self._known = SqliteEntries(self._writer)
         self._files.check()
         self._reader = connect(path, timeout_s)
         self._watcher = connect(path, timeout_s)
@@ -251,11 +249,11 @@ class SqliteStore:
         """Store the rows of all callers in one transaction."""
         try:
             with self._transaction() as db:
-                outcomes = self._judge.decide(db, rows)
+                outcomes = self._judge.decide(self._known, rows)
                 db.executemany(
                     _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
                 )
-                self._judge.flush(db)
+                self._known.flush()
         except BaseException:
             self._judge.undo()
             raise

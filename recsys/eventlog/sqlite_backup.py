@@ -11,8 +11,9 @@ from typing import Final
 
 from recsys.core.errors import StoreError
 from recsys.core.files import remove, replacing
+from recsys.eventlog.log_rows import ERASED_SEQ
 from recsys.eventlog.sqlite import SqliteStore
-from recsys.eventlog.sqlite_dedup import ERASED_SEQ, keep_erased
+from recsys.eventlog.sqlite_dedup import keep_erased
 from recsys.eventlog.sqlite_schema import FILE_MODE, fetch_count, store_error
 
 BEFORE_RESTORE: Final = ".before-restore"

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
-DIGEST_BYTES: Final = 8
-
-ERASED_SEQ: Final = 0
-"""Number of an id whose entry was erased: the id stays known, so that it is refused when it is sent again."""
+from recsys.eventlog.log_rows import ERASED_SEQ
 
 FLUSH_SIZE: Final = 50_000
 """Newest ids that are flushed to the table together: bounds the memory of a writer and the time others wait."""
@@ -43,17 +39,6 @@ _KEEP_ERASED: Final = "INSERT OR REPLACE INTO ids SELECT value, ? FROM json_each
 _MARK: Final = "UPDATE folded SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'log')"
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def digest_of(entry_type: str, key: str) -> int:
-    """Return 64 bits for an id, which keep the index small and free of the ids themselves.
-
-    Among logs of ten million ids, about one in 370,000 has two ids with the same bits; the later is refused as a
-    conflict.
-    """
-    return int.from_bytes(
-        blake2b(f"{entry_type} {key}".encode(), digest_size=DIGEST_BYTES).digest(), "little", signed=True
-    )
 
 
 def keep_erased(db: sqlite3.Connection, digests: Collection[int]) -> None:

@@ -5,7 +5,6 @@ Entries are found by a scan of the log, which takes seconds per erasure: an inde
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,6 @@ from typing import Final
 import msgspec
 
 from recsys.eventlog.sqlite_dedup import keep_erased
-from recsys.eventlog.sqlite_schema import LogRow
 
 OWNED: Final = (
     "SELECT seq, kind, json_extract(body, '$.session_id'), json_extract(body, '$.basket_id') FROM log"
@@ -40,49 +38,9 @@ _DIGESTS: Final = (
     "SELECT digest FROM log WHERE seq IN (SELECT value FROM json_each(?)) AND digest IS NOT NULL AND kind = 'event'"
 )
 
-_TOMBSTONES: Final = (
-    "SELECT seq, key, at, received_at FROM log WHERE kind NOT IN ('event', 'impression') AND kind = 'erasure'"
-    " AND seq > ? AND typeof(at) = 'real' AND typeof(received_at) = 'real' ORDER BY seq"
-)
-
-_NEVER: Final = (-math.inf, -math.inf, 0)
-
 SCANNED_AT_ONCE: Final = 50_000
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Tombstones:
-    """The erasures of the log that one writer knows; for use inside its transactions only."""
-
-    def __init__(self) -> None:
-        self._erased: dict[str, tuple[float, float, int]] = {}
-        self._seq = 0
-
-    def learn(self, db: sqlite3.Connection) -> None:
-        """Read the tombstones that any process has written since the last call."""
-        for seq, key, *moments in db.execute(_TOMBSTONES, (self._seq,)).fetchall():
-            at, received_at = map(max, moments, self._erased.get(key, _NEVER))
-            self._erased[key], self._seq = (at, received_at, seq), seq
-
-    def __bool__(self) -> bool:
-        return bool(self._erased)
-
-    def refuse(self, row: LogRow) -> bool:
-        """Return whether a row is older than an erasure of its user.
-
-        Lists are written some time after they were shown: one that was shown before the request of the erasure, or that
-        was made without knowing of it, is older.
-        """
-        if not self._erased:
-            return False
-        is_list = row.entry_type == "impression"
-        found = (self._erased.get(key, _NEVER) for key in (row.user_id, row.visitor_id, row.session) if key)
-        made_with = math.inf if row.made_with is None else row.made_with
-        return any(
-            row.at < at or (is_list and (row.received_at < received_at or made_with < seq))
-            for at, received_at, seq in found
-        )
 
 
 class ErasureScan:

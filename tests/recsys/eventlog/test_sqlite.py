@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.core.errors import StoreError
-from recsys.eventlog import sqlite, sqlite_dedup, sqlite_erasure, sqlite_outcomes, sqlite_schema
+from recsys.eventlog import log_rows, sqlite, sqlite_dedup, sqlite_erasure, sqlite_known
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.sqlite_schema import STORE_SCHEMA_VERSION
 from recsys.eventlog.store import LogEntry, events_table
@@ -349,7 +349,7 @@ def test_ids_are_known_wherever_they_are(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_of_ids_of_one_digest_the_later_is_refused(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_schema, "digest_of", lambda entry_type, key: 5)
+    monkeypatch.setattr(log_rows, "digest_of", lambda entry_type, key: 5)
     assert store.append([event("a"), event("b")]) == ["stored", "conflict"]
     assert store.append([event("b"), event("a")]) == ["conflict", "duplicate"]
 
@@ -453,8 +453,8 @@ def test_durability_is_what_was_promised(store: SqliteStore) -> None:
 @pytest.mark.parametrize(
     ("sql", "values", "index"),
     [
-        (sqlite_outcomes._KNOWN, (1,), "PRIMARY KEY"),
-        (sqlite_outcomes._NEW_MERGES, (1,), "others"),
+        (sqlite_known._KNOWN, (1,), "PRIMARY KEY"),
+        (sqlite_known._NEW_MERGES, (1,), "others"),
         (sqlite._DELETE_CHANGES, ("[]", 9, 9), "others"),
         (sqlite._READ_AFTER, (0, "[]", 9), "PRIMARY KEY"),
         (sqlite._DELETE_BEFORE, (0, 9, 1.0, "[]"), "PRIMARY KEY"),

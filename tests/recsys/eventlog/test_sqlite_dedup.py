@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.eventlog import sqlite_dedup
-from recsys.eventlog.sqlite_dedup import DedupIndex, digest_of
+from recsys.eventlog.log_rows import digest_of
+from recsys.eventlog.sqlite_dedup import DedupIndex
 from recsys.eventlog.sqlite_schema import fetch_count, open_file
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from recsys.eventlog import sqlite_erasure
-from recsys.eventlog.sqlite_erasure import ErasureScan, Tombstones
-from recsys.eventlog.sqlite_schema import fetch_count, open_file, row_of
+from recsys.eventlog.log_rows import row_of
+from recsys.eventlog.sqlite_erasure import ErasureScan
+from recsys.eventlog.sqlite_schema import fetch_count, open_file
 from recsys.eventlog.store import EntryType, LogEntry
 
 INSERT = (
@@ -77,44 +78,3 @@ def test_remove_counts_by_type_and_leaves_the_others(db: sqlite3.Connection) -> 
     assert scan.remove(db) == {"event": 2, "user_put": 1}
     assert db.execute("SELECT seq FROM log").fetchall() == [(kept,)]
     assert scan.remove(db) == {}
-
-
-@pytest.mark.parametrize("who", [{"user_id": "u"}, {"visitor_id": "u"}, {"user_id": "other", "visitor_id": "u"}])
-@pytest.mark.parametrize(
-    ("entry_type", "at", "received_at", "is_refused"),
-    [
-        ("event", 99.0, 99.5, True),
-        ("event", 100.0, 99.5, False),
-        ("impression", 99.0, 100.9, True),
-        ("impression", 100.0, 100.4, True),
-        ("impression", 400.0, 100.4, True),
-        ("impression", 100.0, 100.6, False),
-    ],
-)
-def test_lists_that_were_shown_before_an_erasure_are_older_than_it(
-    db: sqlite3.Connection, who: dict[str, str], entry_type: EntryType, at: float, received_at: float, is_refused: bool
-) -> None:
-    tombstones = Tombstones()
-    row = row_of(LogEntry(entry_type, "k", at, received_at, dict(who)), 0)
-    assert not tombstones.refuse(row)
-    for moment in ((100.0, 100.5), (50.0, 50.5)):
-        db.execute(INSERT, row_of(LogEntry("erasure", "u", *moment, {}), 0).stored)
-        tombstones.learn(db)
-    assert tombstones.refuse(row) is is_refused
-    assert not tombstones.refuse(row_of(LogEntry(entry_type, "k", at, received_at, {"user_id": "other"}), 0))
-
-
-def test_tombstones_are_read_by_an_index(db: sqlite3.Connection) -> None:
-    plan = db.execute(f"EXPLAIN QUERY PLAN {sqlite_erasure._TOMBSTONES}", (0,)).fetchall()
-    assert "others" in str(plan)
-
-
-@pytest.mark.parametrize(("made_with", "is_refused"), [(None, False), (0, True), (1, False), (2, False)])
-def test_a_list_that_was_made_without_the_erasure_is_refused(
-    db: sqlite3.Connection, made_with: int | None, is_refused: bool
-) -> None:
-    assert append(db, "erasure", "u") == 1
-    tombstones = Tombstones()
-    tombstones.learn(db)
-    later = LogEntry("impression", "r", 9.0, 9.0, {"user_id": "u", "items": []}, made_with=made_with)
-    assert tombstones.refuse(row_of(later, 0)) is is_refused

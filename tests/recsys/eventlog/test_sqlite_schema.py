@@ -4,68 +4,20 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from recsys.core.errors import DataError, StoreError
-from recsys.eventlog.identities import SESSION
+from recsys.core.errors import StoreError
 from recsys.eventlog.sqlite import FILES_S, SqliteStore
-from recsys.eventlog.sqlite_dedup import digest_of
 from recsys.eventlog.sqlite_schema import (
     STORE_SCHEMA_VERSION,
     connect,
     fetch_count,
     open_file,
-    row_of,
     store_error,
     with_retry,
 )
 from recsys.eventlog.store import LogEntry
-
-
-def entry(
-    entry_type: Any = "event", key: str | None = "e", part: tuple[str, int] | None = None, **body: Any
-) -> LogEntry:
-    return LogEntry(entry_type, key, 1.5, 2.5, body, part)
-
-
-def test_an_event_row_has_its_ids_in_columns_and_its_body_as_json() -> None:
-    row = row_of(entry(user_id="u", visitor_id="v", item_id="tea", received_at="left out"), 0)
-    assert row.stored == (
-        "event", "e", 1.5, 2.5, "u", "v", digest_of("event", "e"), '{"user_id":"u","visitor_id":"v","item_id":"tea"}',
-    )  # fmt: skip
-    assert (row.follows, row.session) == (False, None)
-
-
-def test_an_anonymous_event_has_the_key_of_its_session() -> None:
-    assert row_of(entry(session_id="s"), 0).session == f"{SESSION}s"
-    assert row_of(entry(session_id="s", visitor_id="v"), 0).session is None
-    assert row_of(entry("item_put", "tea", session_id="s"), 0).session is None
-
-
-def test_a_user_change_belongs_to_its_user_and_an_item_change_to_nobody() -> None:
-    assert row_of(entry("user_patch", "u"), 0).user_id == "u"
-    assert row_of(entry("item_patch", "tea", user_id="u"), 0).user_id is None
-    assert row_of(entry("user_patch", "u"), 0).digest is None
-
-
-def test_the_first_part_of_an_event_has_the_digest_of_the_event() -> None:
-    first, second = row_of(entry(key="e#1", part=("e", 1)), 0), row_of(entry(key="e#2", part=("e", 2)), 1)
-    assert (first.digest, first.follows) == (digest_of("event", "e"), False)
-    assert (second.digest, second.follows) == (digest_of("event", "e#2"), True)
-    assert row_of(entry(key=None), 0).digest is None
-
-
-@pytest.mark.parametrize("wrong", [{"x": object()}, {"x": "\ud800"}])
-def test_a_body_that_is_not_json_is_named_by_its_position(wrong: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="entry 3 cannot be encoded"):
-        row_of(entry(**wrong), 3)
-
-
-def test_a_time_must_be_finite() -> None:
-    with pytest.raises(DataError, match="a time is not finite"):
-        row_of(LogEntry("event", "e", float("nan"), 1.0, {}), 0)
 
 
 def test_a_new_file_has_the_current_version_and_is_opened_again(tmp_path: Path) -> None:

@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection, Mapping
-from typing import Final
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Protocol
 
 import msgspec
 
 from recsys.eventlog.identities import Identities
-from recsys.eventlog.sqlite_dedup import ERASED_SEQ, DedupIndex
-from recsys.eventlog.sqlite_erasure import Tombstones
-from recsys.eventlog.sqlite_schema import MADE_WITH, LogRow, decode, entry_of, stored_entry
-from recsys.eventlog.store import AppendOutcome
-
-_NEW_MERGES: Final = (
-    "SELECT seq, kind, key, at, received_at, body FROM log WHERE kind NOT IN ('event', 'impression')"
-    " AND kind IN ('merge', 'unmerge') AND seq > ? ORDER BY seq"
-)
-_KNOWN: Final = "SELECT kind, key, at, received_at, user_id, visitor_id, digest, body FROM log WHERE seq = ?"
+from recsys.eventlog.log_rows import ERASED_SEQ, MADE_WITH, LogRow, decode, entry_of
+from recsys.eventlog.store import AppendOutcome, StoredEntry
 
 _REFUSED: Final[tuple[AppendOutcome, ...]] = ("conflict", "erased")
 """Outcomes of one part that apply to its whole event; the first one decides."""
 
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+class KnownEntries(Protocol):
+    """What the log has, as one transaction sees it that no other writer runs beside."""
+
+    def tombstones_after(self, seq: int) -> Iterable[tuple[int, str, float, float]]:
+        """Return number, key, `at` and `received_at` of the erasures after a number, in order."""
+
+    def merges_after(self, seq: int) -> Iterable[StoredEntry]:
+        """Return the merges and unmerges after a number, in order."""
+
+    def find(self, digests: Collection[int]) -> dict[int, int]:
+        """Return the numbers of the entries with some digests, by digest; `ERASED_SEQ` for erased ones."""
+
+    def row(self, seq: int) -> LogRow | None:
+        """Return the row of a number; None if it is removed."""
+
+
+_NEVER: Final = (-math.inf, -math.inf, 0)
+
+
+class Tombstones:
+    """The erasures of the log that one writer knows; for use inside its transactions only."""
+
+    def __init__(self) -> None:
+        self._erased: dict[str, tuple[float, float, int]] = {}
+        self._seq = 0
+
+    def learn(self, log: KnownEntries) -> None:
+        """Read the tombstones that any process has written since the last call."""
+        for seq, key, *moments in log.tombstones_after(self._seq):
+            at, received_at = map(max, moments, self._erased.get(key, _NEVER))
+            self._erased[key], self._seq = (at, received_at, seq), seq
+
+    def __bool__(self) -> bool:
+        return bool(self._erased)
+
+    def refuse(self, row: LogRow) -> bool:
+        """Return whether a row is older than an erasure of its user.
+
+        Lists are written some time after they were shown: one that was shown before the request of the erasure, or that
+        was made without knowing of it, is older.
+        """
+        if not self._erased:
+            return False
+        is_list = row.entry_type == "impression"
+        found = (self._erased.get(key, _NEVER) for key in (row.user_id, row.visitor_id, row.session) if key)
+        made_with = math.inf if row.made_with is None else row.made_with
+        return any(
+            row.at < at or (is_list and (row.received_at < received_at or made_with < seq))
+            for at, received_at, seq in found
+        )
 
 
 class AppendJudge:
@@ -33,23 +77,22 @@ class AppendJudge:
         self._tombstones = Tombstones()
         self._merges, self._merges_seq = Identities(), 0
         self._tried: list[tuple[str, str | None]] = []
-        self._ids = DedupIndex()
 
-    def decide(self, db: sqlite3.Connection, rows: list[LogRow]) -> list[AppendOutcome]:
+    def decide(self, log: KnownEntries, rows: list[LogRow]) -> list[AppendOutcome]:
         """Return the outcomes of rows; among rows with one id, the first acceptable one is stored."""
-        self._tombstones.learn(db)
+        self._tombstones.learn(log)
         self._tried = []
         digests = {digest for row in rows for digest in (row.digest, row.alias) if digest is not None}
-        known = self._ids.find(db, digests)
+        known = log.find(digests)
         if self._are_all_new(rows, digests, known):
             return ["stored"] * len(rows)
-        cyclic = self._cyclic_merges(db, rows) if any(row.entry_type == "merge" for row in rows) else set()
+        cyclic = self._cyclic_merges(log, rows) if any(row.entry_type == "merge" for row in rows) else set()
         taken: dict[int, LogRow] = {}
         outcomes: list[AppendOutcome] = []
         start = 0
         for stop in (*(position for position, row in enumerate(rows) if position and not row.follows), len(rows)):
             parts = rows[start:stop]
-            decided = [self._outcome(db, row, known, taken) for row in parts]
+            decided = [self._outcome(log, row, known, taken) for row in parts]
             if start in cyclic:
                 decided = ["conflict"]
             start = stop
@@ -62,10 +105,6 @@ class AppendJudge:
                 if outcome == "stored" and row.digest is not None:
                     taken[row.digest] = row
         return outcomes
-
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Add new ids to the index of the file, if there are many."""
-        self._ids.flush(db)
 
     def undo(self) -> None:
         """Forget what a transaction that failed would have changed."""
@@ -84,11 +123,11 @@ class AppendJudge:
             and all(row.digest is not None and row.alias is None for row in rows)
         )
 
-    def _cyclic_merges(self, db: sqlite3.Connection, rows: list[LogRow]) -> set[int]:
+    def _cyclic_merges(self, log: KnownEntries, rows: list[LogRow]) -> set[int]:
         """Return the positions of merges that would close a cycle with merges of the log or of earlier rows."""
-        for row in db.execute(_NEW_MERGES, (self._merges_seq,)).fetchall():
-            self._merges.apply(stored_entry(row).entry)
-            self._merges_seq = row[0]
+        for stored in log.merges_after(self._merges_seq):
+            self._merges.apply(stored.entry)
+            self._merges_seq = stored.seq
         cyclic: set[int] = set()
         for position, row in enumerate(rows):
             if row.entry_type not in ("merge", "unmerge"):
@@ -101,7 +140,7 @@ class AppendJudge:
         return cyclic
 
     def _outcome(
-        self, db: sqlite3.Connection, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
+        self, log: KnownEntries, row: LogRow, known: Mapping[int, int], taken: Mapping[int, LogRow]
     ) -> AppendOutcome:
         """Return the outcome of one row: its id may be `known` by the log, or `taken` earlier in this commit."""
         if self._tombstones.refuse(row):
@@ -113,8 +152,7 @@ class AppendJudge:
         for digest in (row.digest,) if row.alias is None else (row.digest, row.alias):
             other = taken.get(digest)
             if other is None and digest in known:
-                found = db.execute(_KNOWN, (known[digest],)).fetchone()
-                other = None if found is None else LogRow(*found)
+                other = log.row(known[digest])
             if other is not None and (digest == row.digest or other.key == row.key):
                 return _repeated(row, other)
         return "stored"
