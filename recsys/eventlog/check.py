@@ -16,6 +16,9 @@ class CheckedStore(EventStore, Protocol):
     def damage(self) -> tuple[str, ...]:
         """Return what is wrong with the file; empty if it is whole."""
 
+    def size_bytes(self) -> int:
+        """Return the space that the log takes on the disk, in bytes."""
+
 
 @dataclass(frozen=True)
 class LogReport:

@@ -238,6 +238,14 @@ class SqliteStore:
                 found = [str(error)]
         return () if found == ["ok"] else tuple(found)
 
+    def size_bytes(self) -> int:
+        """Return the size of the file, without its write-ahead log."""
+        return self._path.stat().st_size
+
+    def shared_secret(self) -> str | None:
+        """See `EventStore`; a file is of one server."""
+        return None
+
     def close(self) -> None:
         """See `EventStore`."""
         self._group.close()

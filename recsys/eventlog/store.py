@@ -1,8 +1,8 @@
 """The live log: its entries, and the protocol of the stores that keep them, durably and in one order.
 
 Shop events, changes of the catalog and of users, merges, erasures and impressions share one ascending sequence, so a
-reader that has read up to a number has missed nothing before it. `recsys.eventlog.sqlite` keeps the log in one file; a
-store that several machines share can replace it.
+reader that has read up to a number has missed nothing before it. `recsys.eventlog.sqlite` keeps the log in one file,
+`recsys.eventlog.postgres` in a database that several servers share.
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ class EventStore(Protocol):
     def version(self) -> int:
         """Return a number that changes with every commit of any process.
 
-        Call it before `read_after`, so that entries committed in between are read again rather than missed.
+        Call it before `read_after`, so that entries committed in between are read again rather than missed. The number
+        may change after the commit of another process: in a store of several servers within milliseconds, and within
+        two seconds at most while the store is reached.
         """
 
     def read_types(self, entry_types: Sequence[EntryType]) -> list[StoredEntry]:
@@ -257,6 +259,9 @@ class EventStore(Protocol):
         Returns:
             The number of removed changes.
         """
+
+    def shared_secret(self) -> str | None:
+        """Return a random secret that all servers of the log share; None if the log is of one server."""
 
     def close(self) -> None:
         """Store waiting entries, then close all resources; later calls raise `StoreError`."""

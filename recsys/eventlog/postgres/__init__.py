@@ -1,0 +1,1 @@
+"""The live log in a PostgreSQL database, which several servers share."""
