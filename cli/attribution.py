@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def attribution(
-    store: Annotated[Path, typer.Option(help="The live log of `recsys serve`.")],
+    store: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="The live log of `recsys serve`: a file, or postgresql://user@host/name."),
+    ],
     window_days: Annotated[float, typer.Option(help="Days after a list in which an event counts for it.")] = 7.0,
     timezone: Annotated[
         str, typer.Option(help="IANA zone of the shop, where receipt numbers restart every day.")
@@ -35,7 +37,7 @@ def attribution(
     from contextlib import closing
 
     from recsys.evaluation.attribution import attribution as attribute
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
 
     with closing(open_log(store)) as log:
         report = attribute(log, window_days, timezone)

@@ -69,8 +69,10 @@ def ingest_tables(
     identities: Source = None,
     messages: Source = None,
     from_store: Annotated[
-        Path | None,
-        typer.Option("--from-store", help="Live log of `recsys serve`, added to the files."),
+        str | None,
+        typer.Option(
+            "--from-store", metavar="FILE", help="Live log of `recsys serve`, added to the files; or postgresql://…"
+        ),
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of the shop, such as Asia/Shanghai.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of CSV and JSON files, such as gb18030.")] = None,

@@ -33,7 +33,12 @@ MAX_DAYS: Final = 180
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
-LiveLog = Annotated[Path, typer.Option("--store", help="The live log of `recsys serve`.")]
+LiveLog = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="FILE", help="The live log of `recsys serve`: a file, or postgresql://user@host/name."
+    ),
+]
 Tables = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Tables with older orders, for CUPED.", show_default="the log alone"),
@@ -61,7 +66,7 @@ def analyze(
     as_json: AsJson = False,
 ) -> None:
     """Compare each variant with the control, and say in one sentence what to do."""
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.experiments.looks import daily_looks, look_at
     from recsys.experiments.state import read_experiments
     from training.experiments import load_log
@@ -87,7 +92,7 @@ def analyze(
 def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone: Zone = "UTC") -> None:
     """Analyze a running experiment and do what its rules say: retire losers, promote a winner; `undo` takes it back."""
     from recsys.core.timestamps import utc_text
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.experiments.looks import look_at
     from recsys.experiments.outcomes import shopper_table
     from recsys.experiments.rules import rule_changes
@@ -119,7 +124,7 @@ def power(
         Path | None, typer.Option(metavar="DIR", help="Tables whose last days give the traffic and the variation.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Live log of the running experiment, instead of --data.")
+        str | None, typer.Option(metavar="FILE", help="Live log of the running experiment, instead of --data.")
     ] = None,
     shoppers_per_day: Annotated[float | None, typer.Option(help="New shoppers of the shop per day.")] = None,
     rate: Annotated[float | None, typer.Option(help="Conversion, or another rate per shopper, in (0, 1).")] = None,
@@ -130,7 +135,7 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """Plan the duration: the power under the rule of daily looks, by the share of shoppers."""
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.experiments.state import read_experiments
     from training.experiments import baseline_from_log, baseline_from_tables
 
@@ -184,7 +189,7 @@ def counterfactual(
     from dataclasses import replace
 
     from recsys.drafts.counterfactual import counterfactual as estimate
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.experiments.state import read_experiments
     from recsys.pipeline.recommender import Recommender
     from recsys.rules.variant_loader import read_with_experiments
@@ -217,9 +222,7 @@ def counterfactual(
 def simulate(
     file: File,
     name: Name,
-    store: Annotated[
-        Path, typer.Option(metavar="FILE", help="A log of made-up shoppers alone, made if it is missing.")
-    ],
+    store: Annotated[str, typer.Option(metavar="FILE", help="A log of made-up shoppers alone, made if it is missing.")],
     days: Annotated[int, typer.Option(min=1, max=366, help="Days to add.")] = 7,
     shoppers_per_day: Annotated[int, typer.Option(min=1, max=100_000, help="New shoppers per day.")] = 2000,
     ctr: Annotated[float, typer.Option(min=0.0, max=1.0, help="Click probability of an item in the control.")] = 0.05,
@@ -229,7 +232,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Add days of made-up shoppers to a log, to learn the analysis or to try an experiment's settings."""
-    from recsys.eventlog.sqlite import SqliteStore
+    from recsys.eventlog.opening import create_log, log_name
     from recsys.experiments.state import read_experiments
     from training.simulated_experiment import simulate_days
 
@@ -244,9 +247,11 @@ def simulate(
         for name, each in lifts.items()
         if primary != "ctr"
     }
-    with closing(SqliteStore(store)) as log:
+    with closing(create_log(store)) as log:
         n_days = simulate_days(log, running, days, shoppers_per_day, rates, spending)
-    show_lines([f"{store} has {n_days} days of made-up shoppers, the last {days} with {running.share:.0%} in {name}"])
+    show_lines(
+        [f"{log_name(store)} has {n_days} days of made-up shoppers, the last {days} with {running.share:.0%} in {name}"]
+    )
 
 
 def _lifts(definition: ExperimentDefinition, texts: Iterable[str], largest: float) -> dict[str, float]:

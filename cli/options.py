@@ -15,11 +15,11 @@ from recsys.core.timestamps import EARLIEST, LATEST, parse_iso
 Models = Annotated[Path, typer.Option("--models", help="Folder of bundles.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of tables, as `recsys ingest` writes it.")]
 LiveLogBeside = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--live-log",
         metavar="FILE",
-        help="The live log, with what has changed since the training.",
+        help="The live log, with what has changed since the training: a file, or postgresql://user@host/name.",
         show_default="store.sqlite in the folder of bundles, if there is one",
     ),
 ]

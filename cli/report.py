@@ -35,7 +35,8 @@ Until = Annotated[
     typer.Option("--until", metavar="DAY", help="The last complete day.", show_default="found in the data"),
 ]
 Log = Annotated[
-    Path | None, typer.Option("--log", help="The live log of `recsys serve`, for what lists showed and sold.")
+    str | None,
+    typer.Option("--log", metavar="FILE", help="The live log of `recsys serve`, for what lists showed and sold."),
 ]
 
 

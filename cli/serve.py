@@ -30,8 +30,12 @@ def serve(
         typer.Option(help="wall: the present; data: starts at the end of the data.", show_default="wall"),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option(help="File of the live log.", show_default="store.sqlite in the folder of bundles"),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The live log: a file, or postgresql://user@host/name.",
+            show_default="store.sqlite in the folder of bundles",
+        ),
     ] = None,
     placements: Annotated[
         Path | None,

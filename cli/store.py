@@ -16,7 +16,12 @@ from recsys.core.errors import ConfigError
 if TYPE_CHECKING:
     from recsys.eventlog.store import EntryType
 
-LiveLog = Annotated[Path, typer.Option("--store", help="The live log of `recsys serve`.")]
+LiveLog = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="FILE", help="The live log of `recsys serve`: a file, or postgresql://user@host/name."
+    ),
+]
 
 
 def app() -> typer.Typer:
@@ -51,7 +56,7 @@ def prune(
 
     `recsys store compact` then returns the space to the disk.
     """
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.eventlog.store import ITEM_CHANGES, USER_CHANGES
 
     now = wall_clock()
@@ -78,12 +83,12 @@ def compact(store: LiveLog, as_json: AsJson = False) -> None:
 
     The exit code is 1 if a reader prevented it.
     """
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
 
-    before = store.stat().st_size if store.is_file() else 0
     with closing(open_log(store)) as log:
+        before = log.size_bytes()
         is_done = log.compact()
-    after = store.stat().st_size
+        after = log.size_bytes()
     if as_json:
         show_json({"compacted": is_done, "bytes_before": before, "bytes_after": after})
     else:
@@ -99,9 +104,10 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy the live log, while the server runs: one consistent file, checked, without unused parts."""
+    from recsys.eventlog.opening import file_of
     from recsys.eventlog.sqlite_backup import backup_log
 
-    entries = backup_log(store, out)
+    entries = backup_log(file_of(store, "copy it with pg_dump, or by the archive of its write-ahead log"), out)
     if as_json:
         show_json({"backup": str(out), "entries": entries, "bytes": out.stat().st_size})
     else:
@@ -122,12 +128,14 @@ def restore(
     Users whom the old log has erased since are erased from the backup too.
     """
     from recsys.bundles.registry import current_version
+    from recsys.eventlog.opening import file_of
     from recsys.eventlog.sqlite_backup import restore_log
     from recsys.pipeline.recommender import Recommender
 
-    folder = models or store.parent
+    path = file_of(store, "restore it with pg_restore while no server runs, then repeat the erasures since")
+    folder = models or path.parent
     known = Recommender.of_bundle(folder).engine.dataset_info.store_seq if current_version(folder) is not None else 0
-    report = restore_log(source, store, known)
+    report = restore_log(source, path, known)
     if as_json:
         show_json({**asdict(report), "replaced": report.replaced and str(report.replaced)})
         return
@@ -156,7 +164,7 @@ def check(
     The exit code is 1 if anything is wrong.
     """
     from recsys.eventlog.check import check_log
-    from recsys.eventlog.sqlite import open_log
+    from recsys.eventlog.opening import open_log
     from recsys.live.view import LiveView
     from recsys.pipeline.recommender import Recommender
 

@@ -116,9 +116,9 @@ def _with_start_time(settings: Settings) -> Settings:
     store = open_store(settings)
     try:
         logged_until = latest_time(store)
+        page_key = settings.page_key or store.shared_secret() or secrets.token_hex()  # the same in all workers
     finally:
         store.close()
-    page_key = settings.page_key or secrets.token_hex()  # the same in all workers
     return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 
 

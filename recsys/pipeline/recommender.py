@@ -23,7 +23,7 @@ from recsys.core.request import DEFAULT_LIMIT, Recommendations, RecommendedItem,
 from recsys.core.timestamps import to_seconds
 from recsys.core.topk import top_k
 from recsys.data.offers import OffersKey
-from recsys.eventlog.sqlite import open_log
+from recsys.eventlog.opening import LogLocation, open_log
 from recsys.eventlog.store import EventStore, latest_time
 from recsys.filters.filter import Filter
 from recsys.fitting.engine import Engine
@@ -84,7 +84,7 @@ class Recommender:
 
     @classmethod
     def open(
-        cls, models: Path | str, placements: Path | str | None = None, live_log: Path | str | None = None
+        cls, models: Path | str, placements: Path | str | None = None, live_log: LogLocation | None = None
     ) -> Recommender:
         """Open the current bundle of a folder of bundles, or one bundle's own folder, with the changes of the live log.
 
@@ -93,7 +93,7 @@ class Recommender:
         Args:
             models: the folder.
             placements: a TOML file; if not given, the one in the folder of bundles, else the built-in placements.
-            live_log: file of the live log; if not given, the one in the folder of bundles, if there is one.
+            live_log: file of the live log, or address of its database; if not given, the file in the folder, if any.
 
         Raises:
             BundleError: if there is none, or it is altered, truncated or of another schema version.
@@ -101,7 +101,7 @@ class Recommender:
             StoreError: the live log cannot be opened or read.
         """
         bundle = cls.of_bundle(models, placements_beside(Path(models)) if placements is None else placements)
-        path = live_log_beside(Path(models)) if live_log is None else Path(live_log)
+        path = live_log_beside(Path(models)) if live_log is None else live_log
         if path is None:
             return bundle
         live, log = LiveView(bundle.engine), open_log(path)

@@ -197,7 +197,8 @@ def ready(app_context: AppContext, call: NoParameters) -> bytes:
     snapshot = app_context.watcher.check_lists()
     version, now = snapshot.recommender.version, moment(app_context.clock.now())
     examples = snapshot.examples.paths() if app_context.keys is None else ()
-    return encode(Readiness(version, now, app_context.clock.kind, app_context.watcher.last_error, examples))
+    watcher, clock = app_context.watcher, app_context.clock
+    return encode(Readiness(version, now, clock.kind, watcher.last_error, examples, watcher.stale_seconds))
 
 
 async def metrics(app_context: AppContext, call: NoParameters) -> bytes:

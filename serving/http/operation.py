@@ -33,6 +33,9 @@ from serving.runtime.list_queue import always
 MAX_URL_BYTES: Final = 24_576
 """All parameters of a call, percent-encoded: enough for the longest filter in any script; uvicorn has no limit."""
 
+STALE: Final = "Recsys-Stale"
+"""Header of lists that lack the newest entries of the live log: for how many seconds it could not be read."""
+
 Tag = Literal[
     "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
 ]
@@ -270,6 +273,8 @@ class Route(BaseRoute):
                 operation.check_user(key, body)
                 content = await operation.run(app_context, scope, parameters, body, *more)
         if call.failure is None:
+            if operation.tag == "recommendations" and (stale_s := app_context.watcher.stale_seconds) is not None:
+                shared = {**shared, STALE: str(stale_s)}
             reply = content if isinstance(content, Reply) else Reply(b"")
             content = content.content if isinstance(content, Reply) else content
             await send(_response_start(reply.status, operation.media_type, content, {**reply.headers, **shared}))

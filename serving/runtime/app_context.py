@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import blake2b
+from pathlib import Path
 
 from recsys.core.errors import StoreError
 from recsys.data.null_words import spellings
 from recsys.drafts.history import PlacementHistory
-from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.opening import create_log, is_database
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
 from recsys.pipeline.catalog_map import CatalogMap
 from recsys.pipeline.catalog_search import ItemSearch
@@ -88,7 +89,7 @@ class AppContext:
         watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True))
         impressions = Impressions(settings, telemetry, open_log, clock.received_at)
         retention = Retention(settings, open_log, lambda: app_context.now())
-        history = PlacementHistory(settings.placements_path, settings.store_path.parent)
+        history = PlacementHistory(settings.placements_path, settings.drafts_folder)
         app_context = cls(
             settings,
             clock,
@@ -203,11 +204,13 @@ def open_store(settings: Settings) -> EventStore:
     """Open the live log that the settings name, and create it if it does not exist.
 
     Raises:
-        StoreError: naming the file, the reason and the remedy.
+        ConfigError: the address of a database is wrong, or its driver is not installed.
+        StoreError: naming the file or the database, the reason and the remedy.
     """
-    path = settings.store_path
+    location = settings.log_location
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return SqliteStore(path)
+        if not is_database(location):
+            Path(location).parent.mkdir(parents=True, exist_ok=True)
+        return create_log(location)
     except (OSError, StoreError) as error:
-        raise StoreError(f"the live log cannot be opened ({error}): choose another file with `--store PATH`") from error
+        raise StoreError(f"the live log cannot be opened ({error}): choose another one with `--store`") from error

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -92,7 +93,8 @@ class BundleWatcher:
         self._settings = settings
         self._run_job = run_job
         self._open_log = open_log
-        self._is_behind = self._is_broken = False
+        self._is_broken = False
+        self._behind_since: float | None = None
         self._clock = clock
         self._telemetry = telemetry
         self._loader = BundleLoader(settings, telemetry, partial(self._catch_up, limit=None))
@@ -208,14 +210,28 @@ class BundleWatcher:
             return False
         try:
             is_complete = live.catch_up(self._open_log(), limit)
-            self._is_behind = False
+            self._note_log(None)
         except StoreError as error:
-            if not self._is_behind:
-                logger.exception("the live log cannot be read, lists are made without its newest entries: %s", error)
-            self._is_behind = True
+            self._note_log(error)
         if snapshot.assigned_by is None:
             self._telemetry.set_aside(live.n_set_aside)
         return not is_complete
+
+    @property
+    def stale_seconds(self) -> int | None:
+        """For how long lists have been made without the newest entries of the log, which cannot be read; else None."""
+        since = self._behind_since
+        return None if since is None else int(time.monotonic() - since)
+
+    def _note_log(self, error: StoreError | None) -> None:
+        if (error is None) == (self._behind_since is None):
+            return
+        if error is None:
+            logger.warning("the live log can be read again, after %d s", self.stale_seconds)
+        else:
+            logger.error("the live log cannot be read, lists are made without its newest entries: %s", error)
+        self._behind_since = None if error is None else time.monotonic()
+        self._telemetry.log_is_lost(is_lost=error is not None)
 
     def catalog_schema(self) -> Mapping[str, pl.DataType] | None:
         """Return the columns of the catalog that is served, None before the first good bundle."""

@@ -15,7 +15,7 @@ from recsys.core.errors import ConfigError, RecsysError
 from recsys.core.files import FileSignature, file_digest, file_signature
 from recsys.data.row_changes import ATTRIBUTES, promote_dtype
 from recsys.drafts.history import NOTHING
-from recsys.eventlog.sqlite import SqliteStore
+from recsys.eventlog.opening import LogLocation, is_database, open_log
 from recsys.eventlog.store import ITEM_CHANGES
 from recsys.experiments.state import state_path
 from recsys.rules.loader import read_placements
@@ -121,17 +121,17 @@ def check_placements(settings: Settings) -> None:
     try:
         read_lists(placements, settings.experiments, schema)
     except ConfigError:
-        added = {} if schema is None else _added_columns(settings.store_path)
+        added = {} if schema is None else _added_columns(settings.log_location)
         if not added:
             raise
         read_lists(placements, settings.experiments, {**added, **(schema or {})})
 
 
-def _added_columns(path: Path) -> dict[str, pl.DataType]:
+def _added_columns(location: LogLocation) -> dict[str, pl.DataType]:
     """Return the columns that changes of items in the live log have added: filters may name them too."""
     added: dict[str, pl.DataType] = {}
-    if path.is_file():
-        with closing(SqliteStore(path)) as log:
+    if is_database(location) or Path(location).is_file():
+        with closing(open_log(location)) as log:
             for stored in log.read_types(ITEM_CHANGES):
                 attributes = stored.entry.body.get(ATTRIBUTES)
                 for name, value in attributes.items() if isinstance(attributes, dict) else ():

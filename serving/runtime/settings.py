@@ -15,6 +15,7 @@ from recsys.bundles.registry import LIVE_LOG, PLACEMENTS_FILE
 from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
+from recsys.eventlog.opening import LogLocation, is_database
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,8 +32,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of the bundles, with `CURRENT` in it.")
-    store: Path | None = Field(
-        None, description=f"File of the live log; `{LIVE_LOG}` in the folder of the bundles if not given."
+    store: str | Path | None = Field(
+        None,
+        description="The live log: a file, or the address of a PostgreSQL database, `postgresql://user@host/name`;"
+        f" `{LIVE_LOG}` in the folder of the bundles if not given.",
+        repr=False,
     )
     placements: Path | None = Field(
         None,
@@ -158,8 +162,8 @@ class Settings(BaseSettings):
         None,
         min_length=16,
         repr=False,
-        description="Secret that page tokens are sealed with. Each start makes one if not given; set the same one where"
-        " several servers answer for one shop, or where tokens should outlive a restart.",
+        description="Secret that page tokens are sealed with. If not given, a live log in a database has one for all"
+        " servers, else each start makes one; set one where tokens should outlive a restart.",
     )
     started_at: float | None = Field(
         None, description="Start of the server, seconds since 1970; the server sets it for its workers' data clocks."
@@ -175,6 +179,11 @@ class Settings(BaseSettings):
         description="Folder in which several workers add up their metrics; the server sets it, in the variable that"
         " prometheus-client reads.",
     )
+
+    @field_validator("store")
+    @classmethod
+    def _path_of_file(cls, given: str | Path | None) -> str | Path | None:
+        return Path(given) if isinstance(given, str) and not is_database(given) else given
 
     @field_validator("allowed_origins", "item_fields", mode="before")
     @classmethod
@@ -230,9 +239,15 @@ class Settings(BaseSettings):
         return to_seconds(parse_iso(self.earliest_event, UTC))
 
     @property
-    def store_path(self) -> Path:
-        """The file of the live log."""
+    def log_location(self) -> LogLocation:
+        """Where the live log is."""
         return self.models / LIVE_LOG if self.store is None else self.store
+
+    @property
+    def drafts_folder(self) -> Path:
+        """The folder of drafts of placements and of the audit log: that of the live log's file, else of the bundles."""
+        location = self.log_location
+        return location.parent if isinstance(location, Path) else self.models
 
     @property
     def placements_path(self) -> Path:

@@ -52,6 +52,12 @@ class Telemetry:
             multiprocess_mode="max",
             registry=self._registry,
         )
+        self._log_lost = Gauge(
+            "recsys_log_lost",
+            "1 while the live log cannot be read: lists lack its newest entries, and writes are refused.",
+            multiprocess_mode="mostrecent",
+            registry=self._registry,
+        )
         self._n_set_aside = 0
         self._children: dict[tuple[str, int], Histogram] = {}
 
@@ -86,6 +92,10 @@ class Telemetry:
         if count != self._n_set_aside:
             self._n_set_aside = count
             self._set_aside.set(count)
+
+    def log_is_lost(self, *, is_lost: bool) -> None:
+        """Set whether the live log cannot be read."""
+        self._log_lost.set(int(is_lost))
 
     def exposition(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

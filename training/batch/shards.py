@@ -10,6 +10,7 @@ from pathlib import Path
 from recsys.core.errors import DataError
 from recsys.core.files import replacing
 from recsys.core.request import Recommendations, Request
+from recsys.eventlog.opening import LogLocation
 from recsys.live.reachability import is_erased
 from recsys.pipeline.recommender import Recommender
 from recsys.retrieval.block_search import BlockSearch
@@ -27,7 +28,7 @@ class BatchRequest:
         limit: length of each list.
         as_of: aware moment of the lists; None for that of an interrupted run, else of the latest known event.
         placements: file of placements; None for the built-in ones.
-        live_log: file of the live log; None for the one in the folder of bundles, if there is one.
+        live_log: file of the live log, or address of its database; None for the file in the folder of bundles, if any.
         context: context of every request; `region`, `store` and `channel` select the offers.
         subject: what each list is for.
     """
@@ -36,7 +37,7 @@ class BatchRequest:
     limit: int = 20
     as_of: datetime | None = None
     placements: Path | None = None
-    live_log: Path | None = None
+    live_log: LogLocation | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     subject: Subject = "user"
 

@@ -15,7 +15,7 @@ import polars as pl
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.progress import Progress, silent
 from recsys.evaluation.attribution import Attribution, attribution
-from recsys.eventlog.sqlite import open_log
+from recsys.eventlog.opening import LogLocation, open_log
 from recsys.eventlog.store import EventStore
 from recsys.pipeline.recommender import Recommender
 from training.growth.alerts import Alert, growth_alerts, retention_alerts
@@ -170,7 +170,7 @@ def growth_report(
     config: GrowthConfig,
     *,
     models: Path | None = None,
-    log: Path | None = None,
+    log: LogLocation | None = None,
     placements: Path | None = None,
     until: date | None = None,
     progress: Progress = silent,
@@ -275,7 +275,7 @@ def _head(recommender: Recommender) -> frozenset[str]:
 
 
 @contextmanager
-def _opened(log: Path | None) -> Iterator[EventStore | None]:
+def _opened(log: LogLocation | None) -> Iterator[EventStore | None]:
     if log is None:
         yield None
         return

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -18,7 +17,7 @@ from recsys.data.null_words import spelled
 from recsys.data.row_changes import RowDict, apply_patch, change_time, offers_after, to_frame
 from recsys.evaluation.attribution import impression_rows, join_impressions
 from recsys.eventlog.identities import Identities
-from recsys.eventlog.sqlite import open_log
+from recsys.eventlog.opening import LogLocation, open_log
 from recsys.eventlog.store import (
     ITEM_CHANGES,
     UNREADABLE,
@@ -128,18 +127,18 @@ def file_identities(tables: Mapping[str, pl.DataFrame]) -> Identities:
     return Identities(dict(tables["identities"].select("id", "user_id").iter_rows()))
 
 
-def export_event_log(path: Path, identities: Identities | None = None) -> EventLogExport:
+def export_event_log(location: LogLocation, identities: Identities | None = None) -> EventLogExport:
     """Read the live log, also while a server writes to it.
 
     Args:
-        path: the live log.
+        location: the live log: a file, or the address of a database.
         identities: those of the files, which its merges and erasures change; None for none.
 
     Raises:
         ConfigError: the file does not exist.
         StoreError: it cannot be read.
     """
-    with closing(open_log(path)) as store:
+    with closing(open_log(location)) as store:
         last = store.last_seq()
         identities = identities or Identities()
         for stored in _up_to(last, store.read_types(IDENTITY_CHANGES)):

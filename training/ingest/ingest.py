@@ -17,6 +17,7 @@ from recsys.core.progress import Progress, silent
 from recsys.core.schema import EVENT_ALIASES, EVENT_NAMES, TABLES, names_instead
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso
 from recsys.data.null_words import spelled
+from recsys.eventlog.opening import LogLocation, is_database, log_name
 from training.exports.formats import ItemsFormat, as_items
 from training.ingest.casts import CastOptions, is_zone
 from training.ingest.catalog_state import CatalogConfig, find_catalog_state
@@ -44,7 +45,8 @@ class InputFiles:
     Attributes:
         events, items, users, offers, identities, messages: paths of each table; the rows of several files are added
             up, in their order.
-        store: path of the live log; its events are added to the files, and its changes are applied to them.
+        store: the live log, a file or the address of a database; its events are added to the files, and its changes
+            are applied to them.
         as_of: aware moment of the export of items and offers; None for that of the files minus the lag.
     """
 
@@ -54,7 +56,7 @@ class InputFiles:
     offers: Paths = None
     identities: Paths = None
     messages: Paths = None
-    store: Path | None = None
+    store: LogLocation | None = None
     as_of: datetime | None = None
 
     def tables(self) -> dict[str, tuple[Path, ...]]:
@@ -232,7 +234,7 @@ def rejects_beside(out: Path) -> Path:
 
 def _require_rows(tables: Mapping[str, pl.DataFrame], sources: InputFiles) -> None:
     if "events" not in tables and "items" not in tables:
-        raise DataError(f"{sources.store} and the files have no valid event and no item")
+        raise DataError(f"{log_name(sources.store or 'the tables')} and the files have no valid event and no item")
 
 
 def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datetime) -> None:
@@ -264,10 +266,14 @@ def _check_call(sources: InputFiles, config: IngestConfig, out: Path, now: datet
         repeated = [path for path in files if [other.resolve() for other in files].count(path.resolve()) > 1]
         if repeated:
             raise ConfigError(f"{table}: {repeated[0]} is given twice; name each file once")
-    inputs = [path for files in paths.values() for path in files] + ([] if sources.store is None else [sources.store])
+    inputs = [path for files in paths.values() for path in files] + _log_files(sources.store)
     inside = [path for path in inputs if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"{inside[0]} is inside {out}, which this job replaces; name another folder")
+
+
+def _log_files(location: LogLocation | None) -> list[Path]:
+    return [] if location is None or is_database(location) else [Path(location)]
 
 
 def _check_columns(raw: Mapping[str, RawTable], config: IngestConfig) -> None:

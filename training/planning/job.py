@@ -13,6 +13,7 @@ from recsys.core.config.toml_reader import Faults, read_toml
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.placements import Placement
 from recsys.core.timestamps import to_seconds
+from recsys.eventlog.opening import LogLocation
 from recsys.experiments.assignment import RunningExperiment
 from recsys.experiments.state import read_experiments
 from recsys.pipeline.recommender import Recommender
@@ -55,7 +56,7 @@ class PlanRequest:
         data: folder of tables with earlier messages.
         as_of: aware moment of the lists; None for that of an interrupted run, else of the latest known event.
         placements: file of placements; None for the built-in ones.
-        live_log: file of the live log; None for the one in the folder of bundles, if there is one.
+        live_log: file of the live log, or address of its database; None for the file in the folder of bundles, if any.
         experiments: file of experiments, whose running ones may change the plan; None for none.
     """
 
@@ -65,7 +66,7 @@ class PlanRequest:
     data: Path | None = None
     as_of: datetime | None = None
     placements: Path | None = None
-    live_log: Path | None = None
+    live_log: LogLocation | None = None
     experiments: Path | None = None
 
 

@@ -14,6 +14,7 @@ from recsys.core.errors import DataError
 from recsys.core.files import replacing
 from recsys.core.schema import MESSAGES
 from recsys.core.timestamps import MICROSECONDS, from_micros
+from recsys.eventlog.opening import LogLocation
 from recsys.eventlog.store import messages_table
 from recsys.experiments.assignment import RunningExperiment
 from recsys.pipeline.recommender import Recommender
@@ -102,7 +103,7 @@ class PlanOptions:
     Attributes:
         bundle: folder of the bundle, which stays the same if another one is activated meanwhile.
         placements: file of placements; None for the built-in ones.
-        live_log: the file to read; None for none.
+        live_log: the file to read, or the address of a database; None for none.
         data: folder of tables with earlier messages; None for none.
         plan: the plan, with what it has learned.
         running: experiments whose variants change the plan.
@@ -111,7 +112,7 @@ class PlanOptions:
 
     bundle: Path
     placements: Path | None
-    live_log: Path | None
+    live_log: LogLocation | None
     data: Path | None
     plan: LearnedPlan
     running: tuple[RunningExperiment, ...]

@@ -558,6 +558,8 @@ export interface Readiness {
   last_error: string | null;
   /** calls that work with this bundle; none if keys are required. */
   examples: Array<string>;
+  /** for how long the live log could not be read, so that lists lack its newest entries and writes are refused; null if it can be read. */
+  stale_seconds?: number | null;
 }
 
 /** The evidence that put an item into a list. */

@@ -39,7 +39,7 @@ def test_the_store_is_opened_on_first_use_and_can_be_opened_again(tmp_path: Path
 
 def test_a_store_that_cannot_be_opened_is_named_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="choose another file with `--store PATH`"):
+    with pytest.raises(StoreError, match="choose another one with `--store`"):
         open_store(load_settings(store=tmp_path / "file" / "store.sqlite"))
 
 

@@ -38,8 +38,8 @@ def test_an_empty_host_is_refused() -> None:
 
 
 def test_the_live_log_is_beside_the_bundles_by_default() -> None:
-    assert load_settings(models=Path("m")).store_path == Path("m/store.sqlite")
-    assert load_settings(models=Path("m"), store=Path("s.db")).store_path == Path("s.db")
+    assert load_settings(models=Path("m")).log_location == Path("m/store.sqlite")
+    assert load_settings(models=Path("m"), store=Path("s.db")).log_location == Path("s.db")
 
 
 @pytest.mark.parametrize(

@@ -569,6 +569,8 @@ class Readiness:
         clock: `wall`, or `data` for a clock that starts at the end of the data.
         last_error: why the newest bundle, or file of placements, was refused; null if neither was.
         examples: calls that work with this bundle; none if keys are required.
+        stale_seconds: for how long the live log could not be read, so that lists lack its newest entries and writes
+            are refused; null if it can be read.
     """
 
     model_version: str
@@ -576,6 +578,7 @@ class Readiness:
     clock: str
     last_error: str | None
     examples: list[str]
+    stale_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
