@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="bytes of the fixed body")
     parser.add_argument("--layer", choices=LAYERS, help="HTTP layer in front of the fixed body")
     parser.add_argument("--models", type=Path)
-    parser.add_argument("--store", type=Path)
+    parser.add_argument("--store", help="a file, or the address of a database")
     parser.add_argument("--placements", type=Path)
     parser.add_argument("--cache-mb", type=int)
     parser.add_argument("--personal-cache-mb", type=int)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import AsJson, parse_age, wall_clock
-from cli.output import show_json, show_lines
+from cli.output import progress, show_json, show_lines
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def app() -> typer.Typer:
     commands = typer.Typer(help="Maintain the live log.", no_args_is_help=True)
     commands.callback()(lambda: None)
     commands.command("prune")(prune)
-    for command in (compact, backup, restore, check):
+    for command in (compact, backup, restore, check, migrate):
         commands.command()(command)
     return commands
 
@@ -194,3 +194,33 @@ def check(
         raise typer.Exit(1)
     if not as_json:
         show_lines(["nothing is wrong"])
+
+
+def migrate(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="The live log to be copied, as in --store.")],
+    target: Annotated[str, typer.Argument(metavar="DATABASE", help="postgresql://user@host/name, without entries.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the live log of a file into a PostgreSQL database, with all numbers.
+
+    The server may run meanwhile. Then stop it, run the command again, which copies what was added since, and start the
+    server with `--store DATABASE`.
+    """
+    from recsys.eventlog.opening import create_log, is_database, log_name
+
+    if not is_database(target):
+        raise ConfigError(f"DATABASE is {target!r}: expected an address such as postgresql://user@host/name")
+    with closing(create_log(target)) as log, progress() as on_progress:
+        from recsys.eventlog.postgres.migration import migrate_log
+        from recsys.eventlog.postgres.store import PostgresStore
+
+        assert isinstance(log, PostgresStore)
+        report = migrate_log(source, log, lambda share: on_progress("copying", share))
+    if as_json:
+        show_json(asdict(report))
+        return
+    show_lines([f"copied {report.copied:,} entries of {source} to {log_name(target)}, up to number {report.last_seq}"])
+    if report.removed:
+        show_lines([f"removed {report.removed:,} copied entries that the file has not any more"])
+    if report.unreadable:
+        show_lines([f"left out {report.unreadable:,} entries that cannot be read"])

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from recsys.eventlog.opening import open_log
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from tests.cli.conftest import Run
+from tests.postgres import schema_of
 
 DAY_S = 86_400
 
@@ -130,3 +132,37 @@ def test_check_names_entries_that_cannot_be_read_or_applied(recsys: Run, log: Pa
 
 def test_check_of_no_file_is_a_wrong_call(recsys: Run, tmp_path: Path) -> None:
     assert recsys("store", "check", "--store", tmp_path / "none").code == 2
+
+
+def test_a_log_moves_to_a_database_while_its_server_runs(log: Path, recsys: Run, tmp_path: Path) -> None:
+    database = schema_of(tmp_path)
+    done = recsys("store", "migrate", log, database)
+    assert done.code == 0
+    assert f"copied {len(kept(log))} entries of {log} to postgresql://" in done.out
+    with closing(SqliteStore(log)) as store:
+        store.append([LogEntry("event", "since", 1.0, 1.0, {"user_id": "u", "item_id": "tea", "event": "purchase"})])
+        store.erase(["nobody"], time.time())
+        store.delete_before(time.time() - 30 * DAY_S, ["impression"])
+    report = json.loads(recsys("store", "migrate", log, database, "--json").out)
+    assert (report["copied"], report["removed"], report["last_seq"]) == (2, 1, 17)
+    with closing(open_log(database)) as store:
+        assert [(each.entry.entry_type, each.entry.key) for each in store.read_after(0, 100)] == kept(log)
+    checked = recsys("store", "check", "--store", database)
+    assert (checked.code, "nothing is wrong" in checked.out) == (0, True)
+    pruned = recsys("store", "prune", "--store", database, "--events-older-than", "30d", "--json")
+    assert json.loads(pruned.out)["events_removed"] == 2
+    compacted = json.loads(recsys("store", "compact", "--store", database, "--json").out)
+    assert compacted["compacted"]
+    assert compacted["bytes_before"] > 0
+    attributed = recsys("attribution", "--store", database, "--json")
+    assert attributed.code == 0
+
+
+def test_what_only_a_file_allows_is_refused_for_a_database(log: Path, recsys: Run, tmp_path: Path) -> None:
+    database = schema_of(tmp_path)
+    copied = recsys("store", "backup", "--store", database, "--out", tmp_path / "copy")
+    assert (copied.code, "is a database: copy it with pg_dump" in copied.err) == (2, True)
+    restored = recsys("store", "restore", "--from", log, "--store", database)
+    assert (restored.code, "is a database: restore it with pg_restore" in restored.err) == (2, True)
+    moved = recsys("store", "migrate", log, tmp_path / "other.sqlite")
+    assert (moved.code, "expected an address such as postgresql://" in moved.err) == (2, True)

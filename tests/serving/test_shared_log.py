@@ -13,8 +13,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from benchmarks.postgres_server import PostgresServer
 from recsys.eventlog.postgres.store import PostgresStore
-from tests.postgres import PostgresServer, digest_name
+from tests.postgres import digest_name, own_server
 from tests.serving.conftest import Server
 
 Start = Callable[..., Server]
@@ -25,7 +26,7 @@ SEEN_S = 20.0
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgresServer]:
-    server = PostgresServer("fsync=off")
+    server = own_server("fsync=off")
     yield server
     server.close()
 

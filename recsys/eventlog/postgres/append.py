@@ -42,8 +42,8 @@ _COPY: Final = (
 )
 _TYPES: Final = ("int8", "text", "text", "float8", "float8", "text", "text", "text", "text", "int8", "text")
 _ADD_IDS: Final = (
-    "INSERT INTO recsys_ids SELECT * FROM unnest(%s::bigint[], %s::bigint[])"
-    " ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq"
+    "INSERT INTO recsys_ids SELECT digest, seq FROM recsys_log WHERE seq BETWEEN %s AND %s AND digest IS NOT NULL"
+    " ORDER BY digest ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq"
 )
 _FINISH: Final = (
     "UPDATE recsys_state SET last_seq = %(last_seq)s, rare_seq = %(rare_seq)s, version = version + 1"
@@ -99,9 +99,8 @@ class Writing:
                 copy.write_row(_columns(seq, row))
                 if row.entry_type in RARE:
                     self.rare_seq = seq
-        ids = sorted((row.digest, seq) for seq, row in rows if row.digest is not None)
-        if ids:
-            self.db.execute(_ADD_IDS, ([digest for digest, _ in ids], [seq for _, seq in ids]))
+        if any(row.digest is not None for _, row in rows):
+            self.db.execute(_ADD_IDS, (rows[0][0], rows[-1][0]))
         self.last_seq = rows[-1][0]
         return self.last_seq
 

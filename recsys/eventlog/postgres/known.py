@@ -7,7 +7,7 @@ from typing import Final
 
 from recsys.eventlog.log_rows import LogRow, stored_entry
 from recsys.eventlog.postgres.connection import Connection
-from recsys.eventlog.postgres.schema import from_text
+from recsys.eventlog.postgres.schema import from_text, int_array
 from recsys.eventlog.store import StoredEntry
 
 _TOMBSTONES: Final = (
@@ -17,9 +17,10 @@ _MERGES: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM recsys_log_change WHERE kind IN ('merge', 'unmerge')"
     " AND seq > %s ORDER BY seq"
 )
-_FIND: Final = "SELECT digest, seq FROM recsys_ids WHERE digest = ANY(%s)"
+_FIND: Final = "SELECT digest, seq FROM recsys_ids WHERE digest = ANY(%s::bigint[])"
 _ROWS: Final = (
-    "SELECT seq, kind, key, at, received_at, user_id, visitor_id, digest, body FROM recsys_log WHERE seq = ANY(%s)"
+    "SELECT seq, kind, key, at, received_at, user_id, visitor_id, digest, body FROM recsys_log"
+    " WHERE seq = ANY(%s::bigint[])"
 )
 
 
@@ -47,11 +48,11 @@ class PostgresEntries:
 
     def find(self, digests: Collection[int]) -> dict[int, int]:
         """See `KnownEntries`; their rows are read at once."""
-        rows = self._db.execute(_FIND, (list(digests),)).fetchall() if digests else []
+        rows = self._db.execute(_FIND, (int_array(digests),)).fetchall() if digests else []
         found: dict[int, int] = dict(rows)
         if found:
             for seq, kind, key, at, received_at, user_id, visitor_id, digest, body in self._db.execute(
-                _ROWS, (list(found.values()),)
+                _ROWS, (int_array(found.values()),)
             ):
                 ids = (from_text(user_id), from_text(visitor_id))
                 self._rows[seq] = LogRow(kind, from_text(key), at, received_at, *ids, digest, body)

@@ -16,7 +16,7 @@ from psycopg import sql
 from recsys.eventlog.log_rows import ERASED_SEQ
 from recsys.eventlog.postgres.append import Writing
 from recsys.eventlog.postgres.connection import Connection, Session
-from recsys.eventlog.postgres.schema import DAY_BITS, days_of, from_text, partition_of, to_text
+from recsys.eventlog.postgres.schema import DAY_BITS, days_of, from_text, int_array, partition_of, to_text
 from recsys.eventlog.store import EntryType
 
 REMOVE_BATCH: Final = 10_000
@@ -31,11 +31,11 @@ _ANONYMOUS: Final = (
     " AND (session_id = ANY(%(sessions)s) OR basket_id = ANY(%(baskets)s))"
     " RETURNING kind, digest, session_id, basket_id"
 )
-_KEEP_ERASED: Final = (
+KEEP_ERASED: Final = (
     "INSERT INTO recsys_ids SELECT *, %s FROM unnest(%s::bigint[])"
     " ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq"
 )
-_FORGET: Final = "DELETE FROM recsys_ids WHERE digest = ANY(%s)"
+_FORGET: Final = "DELETE FROM recsys_ids WHERE digest = ANY(%s::bigint[])"
 _FORGET_DAY: Final = (
     "DELETE FROM recsys_ids WHERE seq >= %(first)s AND seq < %(end)s AND NOT EXISTS (SELECT FROM recsys_log"
     " WHERE recsys_log.seq = recsys_ids.seq AND recsys_log.seq >= %(first)s AND recsys_log.seq < %(end)s)"
@@ -74,13 +74,13 @@ def erase_users(db: Connection, keys: Sequence[str]) -> tuple[Counter[str], int,
     )
     removed = [*owned, *linked]
     db.execute(_FORGET, (_digests(removed, "impression"),))
-    db.execute(_KEEP_ERASED, (ERASED_SEQ, _digests(removed, "event")))
+    db.execute(KEEP_ERASED, (ERASED_SEQ, _digests(removed, "event")))
     found = {from_text(row[2]) for row in linked} - {None}
     return Counter(row[0] for row in removed), len(linked), sorted(filter(None, found))
 
 
-def _digests(removed: Sequence[tuple[Any, ...]], kind: EntryType) -> list[int]:
-    return [digest for of_kind, digest, *_ in removed if of_kind == kind and digest is not None]
+def _digests(removed: Sequence[tuple[Any, ...]], kind: EntryType) -> str:
+    return int_array(digest for of_kind, digest, *_ in removed if of_kind == kind and digest is not None)
 
 
 def delete_before(session: Session, write: Write, before: float, kind: EntryType) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import psycopg
@@ -18,7 +18,7 @@ from recsys.eventlog.log_rows import LogRow, row_of, stored_entry, view_entries
 from recsys.eventlog.outcomes import AppendJudge
 from recsys.eventlog.postgres import removal
 from recsys.eventlog.postgres.append import Writing, writing
-from recsys.eventlog.postgres.connection import Database, Session
+from recsys.eventlog.postgres.connection import Connection, Database, Session
 from recsys.eventlog.postgres.known import PostgresEntries
 from recsys.eventlog.postgres.listener import Listener
 from recsys.eventlog.postgres.schema import fetch_int, from_text, prepare
@@ -189,6 +189,23 @@ class PostgresStore:
         if others := sorted(set(entry_types) - changes):
             raise DataError(f"{others[0]!r} is not a change of an item or user: give some of {sorted(changes)}")
         return removal.delete_changes(self._write, up_to_seq, entry_types)
+
+    def import_rows(self, rows: Sequence[tuple[int, LogRow]], up_to_seq: int) -> None:
+        """Store rows of another log with the numbers that they have there, and continue after a number.
+
+        Args:
+            rows: with ascending numbers, higher than the last one here.
+            up_to_seq: the new last number, at least that of the last row.
+        """
+        with self._write() as block:
+            block.add_numbered(rows)
+            block.last_seq = up_to_seq
+
+    @contextmanager
+    def rewriting(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction beside which nothing is written."""
+        with self._write() as block:
+            yield block.db
 
     def damage(self) -> tuple[str, ...]:
         """Return what is wrong between the tables; the database checks its files itself."""

@@ -11,7 +11,7 @@ from recsys.core.errors import StoreError
 from recsys.eventlog.postgres.connection import Database
 from recsys.eventlog.postgres.listener import HEARTBEAT_S, Listener
 from recsys.eventlog.postgres.schema import prepare
-from tests.postgres import PostgresServer, schema_of
+from tests.postgres import own_server, schema_of
 
 SOON_S = 20.0
 
@@ -78,7 +78,7 @@ def test_a_lost_connection_is_opened_again(database: Database, listener: Listene
 
 
 def test_a_lost_database_raises_until_it_is_found_again() -> None:
-    server, found = PostgresServer("fsync=off"), list[bool]()
+    server, found = own_server("fsync=off"), list[bool]()
     try:
         database = Database(server.url)
         with database.connect() as db:

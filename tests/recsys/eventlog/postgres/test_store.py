@@ -20,7 +20,7 @@ from recsys.core.errors import ConfigError, StoreError
 from recsys.eventlog.postgres.connection import Database
 from recsys.eventlog.postgres.store import PostgresStore
 from recsys.eventlog.store import LogEntry
-from tests.postgres import PostgresServer, open_postgres, schema_of
+from tests.postgres import open_postgres, own_server, schema_of
 
 NOON = 1_700_000_000.0
 SOON_S = 60
@@ -99,7 +99,7 @@ def test_of_processes_that_send_the_same_event_one_stores_it(tmp_path: Path) -> 
 
 
 def test_what_was_acknowledged_survives_kills_of_writers_and_of_the_database(tmp_path: Path) -> None:
-    server = PostgresServer()
+    server = own_server()
     try:
         writers = [child(WRITE_UNTIL_KILLED, server.url, name) for name in ("one", "two")]
         acknowledged: list[str] = []
@@ -124,7 +124,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_and_of_the_database(tmp
 
 
 def test_a_lost_database_raises_at_once_and_all_goes_on_when_it_is_back() -> None:
-    server = PostgresServer("fsync=off")
+    server = own_server("fsync=off")
     try:
         store = PostgresStore(server.url)
         assert store.append([event("before")]) == ["stored"]
@@ -230,7 +230,7 @@ def test_an_erasure_is_purged_once_no_transaction_sees_the_entries(tmp_path: Pat
 
 
 def test_compaction_leaves_nothing_of_erased_entries_in_the_tables() -> None:
-    server = PostgresServer()
+    server = own_server()
     try:
         with closing(PostgresStore(server.url)) as store:
             store.append([event(f"k{n}", "gone" if n % 2 else "kept", text="<mark>" * (n % 9 + 1)) for n in range(500)])
