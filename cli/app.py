@@ -25,6 +25,7 @@ from cli import (
     report,
     segments,
     serve,
+    shops,
     store,
     train,
     tune,
@@ -61,6 +62,7 @@ def build_app() -> typer.Typer:
     app.add_typer(experiments.app(), name="experiments")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(store.app(), name="store")
+    app.add_typer(shops.app(), name="shops")
     return app
 
 

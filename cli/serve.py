@@ -29,6 +29,10 @@ def serve(
         str | None,
         typer.Option(help="wall: the present; data: starts at the end of the data.", show_default="wall"),
     ] = None,
+    shops: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a folder for each of many shops.", show_default="one shop"),
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -70,9 +74,11 @@ def serve(
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    files = {"store": store, "placements": placements, "experiments": experiments, "keys": keys}
+    files = {"shops": shops, "store": store, "placements": placements, "experiments": experiments, "keys": keys}
     settings = load_settings(**given, **files, allowed_origins=allowed_origins, demo_shop=demo_shop)
-    if settings.models.is_dir() and not versions(settings.models):
+    if settings.shops is not None:
+        tell(f"the shops of {settings.shops} are served on http://{settings.host}:{settings.port}; Ctrl-C stops it")
+    elif settings.models.is_dir() and not versions(settings.models):
         tell(
             f"there is no bundle in {settings.models} yet: calls are answered with 503 until"
             f" `recsys train --models {settings.models}` has made one"

@@ -9,7 +9,6 @@ import signal
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +19,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from recsys.core.errors import ConfigError
-from recsys.eventlog.store import latest_time
 from serving.app import create_app
-from serving.runtime.app_context import open_store
-from serving.runtime.auth import KeyRing
-from serving.runtime.placement_file import check_placements
+from serving.runtime.app_context import with_start_time
 from serving.runtime.settings import METRICS_DIR, Settings
+from serving.shops.app import ManyShops
 from serving.workers.config import uvicorn_config
 from serving.workers.supervisor import Supervisor, allow_many_files
 
@@ -61,13 +58,16 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
         ConfigError: the address cannot be listened on, or the keys or the placements cannot be read.
         StoreError: the live log cannot be opened.
     """
+    if settings.shops is not None:
+        _run_shops(settings, settings.shops)
+        return
     if not settings.models.is_dir():
         raise ConfigError(
             f"the folder of bundles {settings.models} does not exist: give an existing one with --models, or make it"
             f" with `recsys train --models {settings.models}`"
         )
     with bound(settings) as listener:
-        settings = _with_start_time(settings)
+        settings = with_start_time(settings)
         with _readiness_poll(settings, on_ready), _ignored_sigterm(), _hangup_as_sigterm():
             if settings.workers == 1:
                 serve(settings, create_app(settings), listener)
@@ -78,12 +78,25 @@ def run(settings: Settings, on_ready: OnReady = lambda ready: None) -> None:
 
 def serve(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
     """Run an app in this process; the entry point configures logging."""
+    _serve(settings, app, listener)
+
+
+def _serve(settings: Settings, app: FastAPI | ManyShops, listener: socket.socket) -> None:
     allow_many_files()
     server = uvicorn.Server(uvicorn_config(settings, app))
     connections = server.server_state.connections
     if hasattr(app.state, "app_context"):
         app.state.app_context.lists.is_crowded = lambda: len(connections) > settings.patient_connections
     server.run(sockets=[listener])
+
+
+def _run_shops(settings: Settings, root: Path) -> None:
+    """Serve the shops of a folder until a signal; see `run`."""
+    if not root.is_dir():
+        raise ConfigError(f"the folder of shops {root} does not exist: make it, with a folder for each shop")
+    with bound(settings) as listener, _ignored_sigterm(), _hangup_as_sigterm():
+        settings = settings.model_copy(update={"page_key": settings.page_key or secrets.token_hex()})
+        _serve(settings, ManyShops(settings), listener)
 
 
 def bound(settings: Settings) -> socket.socket:
@@ -102,24 +115,6 @@ def bound(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another port"
         ) from None
     return listener
-
-
-def _with_start_time(settings: Settings) -> Settings:
-    """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
-
-    Returns:
-        The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
-    """
-    if settings.keys is not None:
-        KeyRing(settings.keys)
-    check_placements(settings)
-    store = open_store(settings)
-    try:
-        logged_until = latest_time(store)
-        page_key = settings.page_key or store.shared_secret() or secrets.token_hex()  # the same in all workers
-    finally:
-        store.close()
-    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 
 
 @contextmanager

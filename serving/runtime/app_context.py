@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ from recsys.core.errors import StoreError
 from recsys.data.null_words import spellings
 from recsys.drafts.history import PlacementHistory
 from recsys.eventlog.opening import create_log, is_database
-from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry
+from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry, latest_time
 from recsys.pipeline.catalog_map import CatalogMap
 from recsys.pipeline.catalog_search import ItemSearch
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
@@ -28,6 +29,7 @@ from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.list_stats import ListStats
 from serving.runtime.merges import MergeLog
+from serving.runtime.placement_file import check_placements
 from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
@@ -192,6 +194,24 @@ class AppContext:
             StoreError: nothing was stored.
         """
         return await asyncio.wrap_future(self.store.submit(entries))
+
+
+def with_start_time(settings: Settings) -> Settings:
+    """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
+
+    Returns:
+        The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
+    """
+    if settings.keys is not None:
+        KeyRing(settings.keys)
+    check_placements(settings)
+    store = open_store(settings)
+    try:
+        logged_until = latest_time(store)
+        page_key = settings.page_key or store.shared_secret() or secrets.token_hex()  # the same in all workers
+    finally:
+        store.close()
+    return settings.model_copy(update={"started_at": time.time(), "logged_until": logged_until, "page_key": page_key})
 
 
 def page_key_of(settings: Settings) -> bytes:

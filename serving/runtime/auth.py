@@ -147,7 +147,7 @@ class KeyRing:
         Raises:
             HTTPException: 401 without exactly one valid key, 403 if the key lacks the scope.
         """
-        offered = _offered(headers)
+        offered = offered_keys(headers)
         if len(offered) != 1:
             what = "two different keys were sent" if offered else "no key was sent"
             raise _unknown(f"{what}: send one as `Authorization: Bearer …` or as `X-API-Key`")
@@ -181,8 +181,12 @@ class KeyRing:
         return self._keys
 
 
-def _offered(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    """Return the distinct keys of a request; a header without one counts as an empty key."""
+def offered_keys(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """Return the distinct keys of a request; a header without one counts as an empty key.
+
+    Args:
+        headers: of the request, their names in lower case.
+    """
     offered: set[bytes] = set()
     for name, value in headers:
         if name == b"x-api-key":

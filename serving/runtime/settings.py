@@ -32,6 +32,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of the bundles, with `CURRENT` in it.")
+    shops: Path | None = Field(
+        None,
+        description="Folder with a folder for each of many shops, which are then served by host or key; `models` and"
+        " the other files of one shop are not used.",
+    )
+    shop_domain: str = Field(
+        "", description="With `shops`: `NAME.domain` is a host of the shop of that name; none if not given."
+    )
+    max_open_shops: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="With `shops`: shops that are kept open; the least recently called ones are closed.",
+    )
     store: str | Path | None = Field(
         None,
         description="The live log: a file, or the address of a PostgreSQL database, `postgresql://user@host/name`;"
@@ -204,7 +218,8 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _refuse_open_address(cls, host: str, info: ValidationInfo) -> str:
-        if not host or (info.data.get("keys") is None and host != "localhost" and not _is_loopback(host)):
+        is_guarded = info.data.get("keys") is not None or info.data.get("shops") is not None
+        if not host or (not is_guarded and host != "localhost" and not _is_loopback(host)):
             raise ValueError(
                 "only a loopback address can be listened on without keys; make one with `recsys keys create`, and set"
                 f" {variable_of('keys')} to its file"
@@ -221,6 +236,15 @@ class Settings(BaseSettings):
     def _refuse_shop_with_keys(self) -> Self:
         if self.demo_shop and self.keys is not None:
             raise ValueError("the demo shop calls the API without a key: leave out 'demo_shop' or 'keys'")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_workers_of_many_shops(self) -> Self:
+        if self.shops is not None and self.workers > 1:
+            raise ValueError(
+                f"setting 'workers' is {self.workers}: one process serves many shops; start several servers over"
+                " folders with some of the shops each"
+            )
         return self
 
     @model_validator(mode="after")

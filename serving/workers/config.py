@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serving.http.byte_budget import ByteBudget
 from serving.http.connection import GuardedConnection
@@ -13,7 +13,7 @@ BACKLOG = 2048
 KEEP_ALIVE_S = 75
 
 
-def uvicorn_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
     """Return uvicorn with its fast parts, without access log; the entry point configures logging.
 
     All connections of one configuration share a budget of bytes.

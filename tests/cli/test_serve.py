@@ -20,8 +20,8 @@ from tests.ports import free_port
         (["--demo-shop", "--keys", "nowhere.json"], "the demo shop calls the API without a key"),
         (["--keys", "nowhere.json"], "`recsys keys create"),
         (["--host", "0.0.0.0", "--keys", "nowhere.json"], "`recsys keys create"),
-        (["--store", "/proc/nowhere/store.sqlite"], "another file with `--store PATH`"),
-        (["--store", "."], "another file with `--store PATH`"),
+        (["--store", "/proc/nowhere/store.sqlite"], "choose another one with `--store`"),
+        (["--store", "."], "choose another one with `--store`"),
     ],
 )
 def test_settings_that_cannot_be_are_named(recsys: Run, shop_models: Path, words: list[str], told: str) -> None:
