@@ -41,6 +41,8 @@ evaluate: train ## evaluate the lists on the last four weeks of the demo, agains
 	$(RECSYS) evaluate --data $(DATA) --window $(WINDOW) \
 		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet --html $(DATA)-$(WINDOW).html
 
+# Empty is unset: hundreds of processes import the same modules, which each would compile if none were stored.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run all tests and doctests, with branch coverage and its floor
 	$(VENV)/bin/python -m recsys.kernels.precompile
 	$(VENV)/bin/python -m pytest $(TESTS) --cov
