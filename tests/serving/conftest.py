@@ -12,13 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from recsys.bundles.bundle import MANIFEST, verify
+from recsys.pipeline.recommender import Recommender
 from serving.app import create_app
+from serving.runtime import bundle_loader, snapshot
 from serving.runtime.settings import load_settings
 from tests.ports import free_port
 
@@ -52,6 +56,27 @@ class Client:
     def close(self) -> None:
         self._runner.run(self._client.aclose())
         self._runner.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def opened_bundles() -> Iterator[dict[bytes, Recommender]]:
+    """Apps in this process verify every bundle, read those of equal content once, and open without a warm-up.
+
+    Servers in processes of their own do as for users.
+    """
+    opened: dict[bytes, Recommender] = {}
+
+    def of_bundle(folder: Path) -> Recommender:
+        verify(folder)
+        content = (folder / MANIFEST).read_bytes()  # with the digest of every other file
+        if content not in opened:
+            opened[content] = Recommender.of_bundle(folder)
+        return opened[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "Recommender", SimpleNamespace(of_bundle=of_bundle))
+        patch.setattr(bundle_loader, "warm_up", lambda _: None)
+        yield opened
 
 
 @contextmanager

@@ -32,6 +32,25 @@ def test_an_opened_bundle_has_the_log_and_the_lists(shop_models: Path) -> None:
     assert [each.version for each in caught_up] == [found.version]
 
 
+def test_a_bundle_is_warmed_up_with_its_log_and_lists_before_it_is_served(
+    shop_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, book = current_version(shop_models) or "", PlacementRegistry({"popular": PLACEMENTS["popular"]})
+    caught_up: list[Snapshot] = []
+    warm: list[tuple[object, int]] = []
+    monkeypatch.setattr(bundle_loader, "warm_up", lambda served: warm.append((served.book, len(caught_up))))
+    assert loader(shop_models, caught_up).open(version, book) is not None
+    assert warm == [(book, 1)]
+
+    def fail(_: object) -> None:
+        raise ValueError("no such page")
+
+    monkeypatch.setattr(bundle_loader, "warm_up", fail)
+    tested = loader(shop_models)
+    assert tested.open(version, book) is None
+    assert "ValueError while it was opened" in (tested.reason(version) or "")
+
+
 def test_a_refused_bundle_is_tried_again_at_growing_intervals(
     shop_models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -290,10 +290,12 @@ USES = [
 
 
 def test_a_bundle_that_was_replaced_is_let_go_of_without_a_collection(
-    own_models: Path, tmp_path: Path, shop_engine: Engine
+    own_models: Path, tmp_path: Path, shop_engine: Engine, opened_bundles: dict[bytes, Recommender]
 ) -> None:
     """What is frozen is never collected: a cycle of references would keep its memory and files for good."""
+    opened_bundles.clear()  # so that this app reads the bundle
     with client_of(own_models, store=tmp_path / "store.sqlite", poll_seconds=0.01) as client:
+        opened_bundles.clear()  # nor do other tests keep it
         watcher = client.app.state.app_context.watcher
         for method, path, body in USES:
             assert client.request(method, path, json=body).status_code < 300, path
