@@ -50,7 +50,7 @@ def test_acknowledged_events_survive_kill_9(start: Start, shop_models: Path, tmp
     enough = threading.Event()
 
     def send(caller: int) -> None:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, verify=False, timeout=10) as client:
             for n in range(10_000):
                 try:
                     reply = client.post("/v1/events", json=events(caller * 1_000_000 + n * 20, 20)).json()
