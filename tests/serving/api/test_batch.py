@@ -4,8 +4,8 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,27 @@ TYPE = {"Content-Type": NDJSON}
 def shop(shop_models: Path, tmp_path: Path) -> Iterator[Client]:
     with client_of(shop_models, store=tmp_path / "store.sqlite") as client:
         yield client
+
+
+@contextmanager
+def running(models: Path, folder: Path, **settings: object) -> Iterator[Server]:
+    server = Server(models, store=folder / "store.sqlite", **settings)  # type: ignore[arg-type]
+    server.wait()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(shop_models, tmp_path_factory.mktemp("batch")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits for the next part of a body for 0.6 s."""
+    with running(shop_models, tmp_path_factory.mktemp("impatient"), body_seconds=0.6) as server:
+        yield server
 
 
 def lines(*requests: Any) -> bytes:
@@ -156,9 +177,7 @@ def test_lines_are_split_independently_of_chunks() -> None:
         assert asyncio.run(read(size)) == [b"a", b"bb", b"", b"ccc", b"dddd"]
 
 
-def test_results_arrive_while_requests_are_sent(start: Callable[..., Server], own_models: Path) -> None:
-    server = start(own_models)
-    server.wait()
+def test_results_arrive_while_requests_are_sent(server: Server) -> None:
     request_line = lines({"placement": "popular", "limit": 1})
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -172,14 +191,10 @@ def test_results_arrive_while_requests_are_sent(start: Callable[..., Server], ow
 
 
 @pytest.mark.parametrize("trickle", [b"", b" "])
-def test_a_caller_that_sends_no_more_lines_gets_a_problem(
-    start: Callable[..., Server], own_models: Path, trickle: bytes
-) -> None:
-    server = start(own_models, body_seconds=0.6)
-    server.wait()
+def test_a_caller_that_sends_no_more_lines_gets_a_problem(impatient: Server, trickle: bytes) -> None:
     request_line = lines({"placement": "popular", "limit": 1})
     head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nContent-Length: 100000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=0.1) as connection:
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=0.1) as connection:
         connection.sendall(head.encode() + request_line)
         seen, started = b"", time.monotonic()
         while not seen.endswith(b"\r\n0\r\n\r\n") and time.monotonic() < started + 10:
@@ -194,7 +209,7 @@ def test_a_caller_that_sends_no_more_lines_gets_a_problem(
     problem = reply[1]["problem"]
     assert problem["status"] == 408
     assert "no complete line arrived for 0.6 s" in problem["detail"]
-    assert len(ask(server, request_line)) == 1
+    assert len(ask(impatient, request_line)) == 1
 
 
 def test_work_on_earlier_lines_does_not_count_as_waiting() -> None:
@@ -219,10 +234,8 @@ def test_work_on_earlier_lines_does_not_count_as_waiting() -> None:
     assert asyncio.run(read()) == ([b"a", b"b", None], 408)
 
 
-def test_a_caller_that_sends_all_before_reading_does_not_block(start: Callable[..., Server], own_models: Path) -> None:
+def test_a_caller_that_sends_all_before_reading_does_not_block(server: Server) -> None:
     """Requests and results exceed the sockets' buffers, and other calls are answered meanwhile."""
-    server = start(own_models)
-    server.wait()
     content = lines(*[{"placement": "popular", "limit": 50}] * 3000)
     head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nConnection: close\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
@@ -237,9 +250,7 @@ def test_a_caller_that_sends_all_before_reading_does_not_block(start: Callable[.
     assert answers.count(b'"answer":') == 3000
 
 
-def test_work_ends_once_the_caller_disconnects(start: Callable[..., Server], own_models: Path) -> None:
-    server = start(own_models)
-    server.wait()
+def test_work_ends_once_the_caller_disconnects(server: Server) -> None:
     content = lines(*[{"placement": "for_you", "user_id": "u010", "limit": 100}] * 20_000)
     head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nContent-Length: {len(content)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
