@@ -125,7 +125,8 @@ def effects_of(placement: Placement, engine: Engine, latest: int) -> Iterator[Ru
     listable = engine.listable[placement.pool]
     everything = np.ones(engine.n_items, np.bool_)
     now = datetime.fromtimestamp(latest, UTC)
-    yield from each_effect(placement, engine.items_table, everything if listable is None else listable, now)
+    items = engine.items_table[:]  # a frame also where the table follows changes of the catalog
+    yield from each_effect(placement, items, everything if listable is None else listable, now)
 
 
 def order_of(placement: Placement, engine: Engine) -> str:

@@ -120,6 +120,18 @@ def test_of_many_edits_at_once_one_is_taken(start: Callable[..., Server], own_mo
     assert again.get("/v1/audit?action=placements").json()["entries"][0]["action"] == "placements_activated"
 
 
+def test_the_check_counts_items_that_changed_since_the_training(client: Client) -> None:
+    path, _ = begin(client, placements={"home": {"extends": "for_you", "filter": "brand = 'a new one'"}})
+
+    def kept() -> int:
+        (rule,) = client.get(f"{path}/check").json()["rules"]
+        return int(rule["kept"])
+
+    assert kept() == 0
+    assert client.request("PUT", "/v1/items/n1", json={"brand": "a new one"}).status_code == 200
+    assert kept() == 1
+
+
 def test_a_draft_that_is_wrong_is_kept_and_not_activated(client: Client) -> None:
     wrong = 'title = 1\n[placements.home]\nextends = "for_you"\nlimit = 0\nfilter = "prce < 3"\nrotatoin = 1\n'
     path, version = begin(client, toml=wrong)
