@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from recsys.core.ids import NO_ITEM
 from recsys.core.placements import Placement
@@ -53,7 +54,7 @@ def rank_sets(placement: Placement, state: UserState) -> Ranking:
     """
     query = state.query
     if not query.is_open or not len(state.engine.item_sets):
-        return replace(NO_ITEMS, fallback_used=query.is_open)
+        return structs.replace(NO_ITEMS, fallback_used=query.is_open)
     wanted = _wanted(placement, state)
     chosen = _choose(state, wanted)
     if chosen is not None and not len(chosen):
