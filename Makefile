@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-bina
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo train growth evaluate test mutation check docs bench curves compare stops torture clean
+.PHONY: help system demo train growth evaluate test coverage mutation check docs bench curves compare stops torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -42,11 +42,14 @@ evaluate: train ## evaluate the lists on the last four weeks of the demo, agains
 		--json $(DATA)-$(WINDOW).json --lists $(DATA)-$(WINDOW).parquet --html $(DATA)-$(WINDOW).html
 
 # Empty is unset: hundreds of processes import the same modules, which each would compile if none were stored.
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(VENV)/.dev ## run all tests and doctests, with branch coverage and its floor
+test coverage: export PYTHONDONTWRITEBYTECODE =
+test: $(VENV)/.dev ## run all tests and doctests
 	$(VENV)/bin/python -m recsys.kernels.precompile
-	$(VENV)/bin/python -m pytest $(TESTS) --cov
+	$(VENV)/bin/python -m pytest $(TESTS) $(COV)
 	$(VENV)/bin/python scripts/test_ratio.py
+
+coverage: COV = --cov
+coverage: test ## run all tests and doctests with branch coverage and its floor; takes over a third longer
 
 mutation: $(VENV)/.mutation ## change six modules in small steps and count the changes that the tests find (30 minutes)
 	$(VENV)/bin/mutmut run

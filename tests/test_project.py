@@ -75,8 +75,8 @@ def test_the_workflow_runs_every_supported_python() -> None:
     classifiers = "\n".join(PROJECT["classifiers"])
     assert job["strategy"]["matrix"]["python"] == re.findall(r":: (3\.\d+)$", classifiers, re.MULTILINE)
     made = [step["run"].split()[1] for step in job["steps"] if "run" in step]
-    assert sorted(made) == ["check", "docs", "test"]
-    assert all(recipe(target) for target in made)
+    assert sorted(made) == ["check", "coverage", "docs"]
+    assert set(made) <= set(re.findall(r"^([a-z]+):.*## ", read("Makefile"), re.MULTILINE))
 
 
 def test_help_lists_every_target() -> None:
