@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path)
     parser.add_argument("--store", help="a file, or the address of a database")
     parser.add_argument("--placements", type=Path)
+    parser.add_argument("--clock", choices=["data", "wall"], default="data")
     parser.add_argument("--cache-mb", type=int)
     parser.add_argument("--personal-cache-mb", type=int)
     parser.add_argument("--workers", type=int)
@@ -71,7 +72,7 @@ def main() -> None:
     settings = load_settings(
         models=options.models,
         port=options.port,
-        clock="data",
+        clock=options.clock,
         store=options.store,
         placements=options.placements,
         cache_mb=options.cache_mb,

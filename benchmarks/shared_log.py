@@ -119,7 +119,9 @@ def visible(database: PostgresServer, models: Path, n_events: int) -> Iterator[R
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         one, two = (
-            stack.enter_context(benchmark_server("--models", models, "--store", log, log=folder / f"{name}.log"))
+            stack.enter_context(
+                benchmark_server("--models", models, "--store", log, "--clock", "wall", log=folder / f"{name}.log")
+            )
             for name in ("one", "two")
         )
         _, listed = call(one.port, "POST", "/v1/recommendations", {"placement": "popular", "limit": 1})

@@ -15,10 +15,21 @@ import pytest
 
 from benchmarks.postgres_server import PostgresServer
 from recsys.eventlog.postgres.store import PostgresStore
+from recsys.experiments.state import change_state
+from recsys.experiments.transitions import start as begin
+from recsys.fitting.engine import Engine
 from tests.postgres import digest_name, own_server
+from tests.recsys.experiments.files import write_experiments
 from tests.serving.conftest import Server
+from tests.serving.variants import two_bundles
 
 Start = Callable[..., Server]
+
+EXPERIMENT = """
+[experiments.short]
+variants.control = {}
+variants.three = {placements.for_you = {limit = 3}}
+"""
 
 SEEN_S = 20.0
 """A busy machine may take many times as long as an idle one; `benchmarks.shared_log` measures how long it takes."""
@@ -65,7 +76,7 @@ def some_items(server: Server) -> list[str]:
 
 
 def test_an_event_of_one_server_is_in_the_next_lists_of_the_other(start: Start, shop_models: Path, log: str) -> None:
-    one, two = (start(shop_models, store=log) for _ in range(2))
+    one, two = (start(shop_models, store=log, clock="wall") for _ in range(2))
     for server in (one, two):
         server.wait()
     first, *items = some_items(one)
@@ -88,7 +99,7 @@ def test_an_event_of_one_server_is_in_the_next_lists_of_the_other(start: Start, 
 
 
 def test_a_page_of_one_server_is_continued_by_the_other(start: Start, shop_models: Path, log: str) -> None:
-    one, two = (start(shop_models, store=log) for _ in range(2))
+    one, two = (start(shop_models, store=log, clock="wall") for _ in range(2))
     for server in (one, two):
         server.wait()
     body = {"placement": "popular", "limit": 4}
@@ -135,7 +146,7 @@ def test_no_acknowledged_event_is_lost_in_kills_of_server_and_database(
     start: Start, shop_models: Path, database: PostgresServer, log: str
 ) -> None:
     """Three callers send to two servers; one server is killed, then the database, which starts again."""
-    servers = [start(shop_models, store=log) for _ in range(2)]
+    servers = [start(shop_models, store=log, clock="wall") for _ in range(2)]
     for server in servers:
         server.wait()
     acknowledged: set[str] = set()
@@ -174,3 +185,98 @@ def test_no_acknowledged_event_is_lost_in_kills_of_server_and_database(
     store.close()
     assert acknowledged <= set(stored)
     assert len(stored) == len(set(stored))
+
+
+def version_of(server: Server) -> str:
+    return str(server.get("/health/ready").json()["model_version"])
+
+
+class Balancer:
+    """Sends each call to the next server that accepts connections, as a load balancer does."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self.servers = servers
+        self.failures: list[str] = []
+        self.n_answers = 0
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(caller,)) for caller in range(3)]
+
+    def __enter__(self) -> Balancer:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, caller: int) -> None:
+        number = 0
+        while not self._is_over.is_set():
+            number += 1
+            try:
+                status = self._call(caller, number)
+            except httpx.HTTPError as error:
+                self.failures.append(repr(error))
+                continue
+            self.n_answers += 1
+            if status != 200:
+                self.failures.append(f"status {status}")
+
+    def _call(self, caller: int, number: int) -> int:
+        servers = list(self.servers)
+        for server in servers[number % len(servers) :] + servers:
+            try:
+                if number % 4:
+                    body = {"placement": "for_you", "user_id": f"u{number}"}
+                    return server.request("POST", "/v1/recommendations", json=body).status_code
+                events = [event(f"{caller}-{number}", f"u{number}")]
+                return server.request("POST", "/v1/events", json={"events": events}).status_code
+            except httpx.ConnectError:
+                continue  # nothing was sent: the next one takes the call
+        raise httpx.ConnectError("no server accepts connections")
+
+    def wait(self, n_answers: int) -> None:
+        before = self.n_answers
+        wait_until(lambda: self.n_answers >= before + n_answers, 60)
+
+
+def test_servers_start_stop_and_are_replaced_under_load_without_a_failed_request(
+    start: Start, shop_models: Path, shop_engine: Engine, tmp_path: Path, log: str
+) -> None:
+    bundles = two_bundles(shop_models, shop_engine, tmp_path)
+    settings = {"store": log, "clock": "wall", "queue_ms": 60_000}
+    servers = [start(bundles.models, **settings) for _ in range(2)]
+    for server in servers:
+        server.wait()
+    with Balancer(servers) as balancer:
+        balancer.wait(50)
+        third = start(bundles.models, **settings)
+        third.wait()
+        balancer.servers = [*servers, third]
+        balancer.wait(50)
+        assert servers[0].stop()[0] == 0, "it is still among the servers while it stops"
+        balancer.wait(50)
+        balancer.servers = [servers[1], third]
+        assert third.request("POST", f"/v1/models/{bundles.new}/activate").is_success
+        wait_until(lambda: {version_of(each) for each in balancer.servers} == {bundles.new}, 60)
+        balancer.wait(50)
+    assert balancer.failures == []
+    assert balancer.n_answers >= 200
+
+
+def test_servers_assign_a_user_to_the_same_variant(start: Start, shop_models: Path, log: str, tmp_path: Path) -> None:
+    file = write_experiments(tmp_path, EXPERIMENT)
+    change_state(file, begin("short", "2026-11-01T00:00:00Z", 1.0))
+    one, two = (start(shop_models, store=log, clock="wall", experiments=file) for _ in range(2))
+    for server in (one, two):
+        server.wait()
+
+    def variant(server: Server, user_id: str) -> str:
+        answer = server.request("POST", "/v1/recommendations", json={"placement": "for_you", "user_id": user_id}).json()
+        return str(answer["experiments"])
+
+    users = [f"u{number}" for number in range(20)]
+    assert [variant(one, user) for user in users] == [variant(two, user) for user in users]
+    assert len({variant(one, user) for user in users}) == 2

@@ -7,12 +7,13 @@ removed some time after the entry.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Final, NamedTuple
 
 from psycopg import sql
 
+from recsys.core.errors import StoreError
 from recsys.eventlog.log_rows import ERASED_SEQ
 from recsys.eventlog.postgres.append import Writing
 from recsys.eventlog.postgres.connection import Connection, Session
@@ -24,12 +25,12 @@ REMOVE_BATCH: Final = 10_000
 
 _OWNED: Final = (
     "DELETE FROM recsys_log WHERE user_id = ANY(%(keys)s) OR visitor_id = ANY(%(keys)s)"
-    " RETURNING kind, digest, session_id, basket_id"
+    " RETURNING kind, digest, session_id, basket_id, tableoid::regclass::text"
 )
 _ANONYMOUS: Final = (
     "DELETE FROM recsys_log WHERE kind IN ('event', 'impression') AND user_id IS NULL AND visitor_id IS NULL"
     " AND (session_id = ANY(%(sessions)s) OR basket_id = ANY(%(baskets)s))"
-    " RETURNING kind, digest, session_id, basket_id"
+    " RETURNING kind, digest, session_id, basket_id, tableoid::regclass::text"
 )
 KEEP_ERASED: Final = (
     "INSERT INTO recsys_ids SELECT *, %s FROM unnest(%s::bigint[])"
@@ -52,18 +53,34 @@ _DELETE_CHANGES: Final = (
     " LIMIT %s)"
 )
 
+_LOCK: Final = "SELECT pg_advisory_lock('recsys_log'::regclass::oid::bigint)"
+_UNLOCK: Final = "SELECT pg_advisory_unlock('recsys_log'::regclass::oid::bigint)"
+
 Write = Callable[[], AbstractContextManager[Writing]]
 
 
-def erase_users(db: Connection, keys: Sequence[str]) -> tuple[Counter[str], int, list[str]]:
+class ErasedEntries(NamedTuple):
+    """What an erasure removed.
+
+    Attributes:
+        removed: numbers of entries by type.
+        n_linked: how many of them are anonymous.
+        sessions: the sessions of these, sorted.
+        tables: the partitions that had them, sorted.
+    """
+
+    removed: Counter[str]
+    n_linked: int
+    sessions: list[str]
+    tables: list[str]
+
+
+def erase_users(db: Connection, keys: Sequence[str]) -> ErasedEntries:
     """Remove the entries of users, and anonymous entries of their sessions and baskets, inside a transaction.
 
     Args:
         db: the writer's connection.
         keys: user ids and visitor ids.
-
-    Returns:
-        Numbers of removed entries by type, how many of them are anonymous, and the sessions of these, sorted.
     """
     owned = db.execute(_OWNED, {"keys": [to_text(key) for key in keys]}).fetchall()
     sessions, baskets = ({row[place] for row in owned} - {None} for place in (2, 3))
@@ -76,7 +93,8 @@ def erase_users(db: Connection, keys: Sequence[str]) -> tuple[Counter[str], int,
     db.execute(_FORGET, (_digests(removed, "impression"),))
     db.execute(KEEP_ERASED, (ERASED_SEQ, _digests(removed, "event")))
     found = {from_text(row[2]) for row in linked} - {None}
-    return Counter(row[0] for row in removed), len(linked), sorted(filter(None, found))
+    tables = sorted({row[4] for row in removed})
+    return ErasedEntries(Counter(row[0] for row in removed), len(linked), sorted(filter(None, found)), tables)
 
 
 def _digests(removed: Sequence[tuple[Any, ...]], kind: EntryType) -> str:
@@ -93,11 +111,12 @@ def delete_before(session: Session, write: Write, before: float, kind: EntryType
         The number of removed entries.
     """
     removed = 0
-    with session.use("read") as db:
-        days, today = days_of(db, kind), _current_day(db)
-    for day in days:
-        dropped = _drop_day(session, write, before, kind, day) if day < today else None
-        removed += _delete_of_day(session, before, kind, day) if dropped is None else dropped
+    with _only_one(session):
+        with session.use("read") as db:
+            days, today = days_of(db, kind), _current_day(db)
+        for day in days:
+            dropped = _drop_day(session, write, before, kind, day) if day < today else None
+            removed += _delete_of_day(session, before, kind, day) if dropped is None else dropped
     if removed:
         with write():
             pass  # readers are notified
@@ -113,6 +132,18 @@ def delete_changes(write: Write, up_to_seq: int, kinds: Sequence[EntryType]) -> 
         removed += dropped
         if dropped < REMOVE_BATCH:
             return removed
+
+
+@contextmanager
+def _only_one(session: Session) -> Iterator[None]:
+    """Wait until no other process removes old entries of this log; a lost connection ends its turn."""
+    with session.use("locked") as db:
+        db.execute(_LOCK)
+    try:
+        yield
+    finally:
+        with suppress(StoreError), session.use("unlocked") as db:
+            db.execute(_UNLOCK)
 
 
 def _current_day(db: Connection) -> int:

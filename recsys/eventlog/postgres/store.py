@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import psycopg
+from psycopg import sql
 
 from recsys.core.errors import DataError, StoreError
 from recsys.core.ids import SESSION
@@ -145,15 +146,15 @@ class PostgresStore:
             raise DataError("there is no key to erase: name a user's or a visitor's id")
         at = received_at if at is None else at
         with self._write() as block:
-            removed, n_linked, sessions = removal.erase_users(block.db, erased)
-            gone = [*erased, *(SESSION + session_id for session_id in sessions)]
+            found = removal.erase_users(block.db, erased)
+            gone = [*erased, *(SESSION + session_id for session_id in found.sessions)]
             last = block.add([row_of(LogEntry("erasure", key, at, received_at, {}), 0) for key in gone])
         try:
-            is_purged = self.purge()
+            is_purged = self._vacuum(found.tables)
         except StoreError as error:  # the erasure is durable: its receipt must not be lost
             logger.warning("the removed bytes of an erasure are not overwritten yet: %s", error)
             is_purged = False
-        return ErasureReceipt(last, dict(removed), n_linked, is_purged)
+        return ErasureReceipt(last, dict(found.removed), found.n_linked, is_purged)
 
     def purge(self) -> bool:
         """See `EventStore`. Vacuums the tables once no transaction can see the removed entries any more.
@@ -161,6 +162,10 @@ class PostgresStore:
         Nobody can read them then, and their space in the tables is used again. Bytes may remain in that space until it
         is used, and in the write-ahead log and its archives until they are recycled; `compact` writes the tables anew.
         """
+        return self._vacuum(["recsys_log", "recsys_ids"])
+
+    def _vacuum(self, tables: Sequence[str]) -> bool:
+        """Vacuum some tables, after a wait for older transactions; return whether these have ended."""
         with self._cleaner.use("purged") as db:
             (xid,) = db.execute(_OWN_XID).fetchone() or ("0",)
             deadline = time.monotonic() + self._timeout_s
@@ -168,7 +173,8 @@ class PostgresStore:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(POLL_S)
-            db.execute("VACUUM recsys_log, recsys_ids")
+            for table in tables:
+                db.execute(sql.SQL("VACUUM {}").format(sql.Identifier(table)))
         return not is_seen
 
     def compact(self) -> bool:

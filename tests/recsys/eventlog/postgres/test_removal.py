@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,15 @@ def test_a_day_whose_removal_is_blocked_stays_whole(tmp_path: Path) -> None:
     assert store.delete_before(100.0) == 1
     assert keys(store) == ["b", "c"]
     store.close()
+
+
+def test_servers_that_remove_at_once_remove_each_entry_once(tmp_path: Path) -> None:
+    stores = [PostgresStore(schema_of(tmp_path)) for _ in range(3)]
+    for day in range(6):
+        fill(stores[0], *((FIRST_DAY + day, entry(f"{day}-{number}", 1.0)) for number in range(3)))
+    stores[0].append([entry("now", 1.0), entry("kept", 200.0)])
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(pool.map(lambda store: store.delete_before(100.0), stores)) == 6 * 3 + 1
+    assert keys(stores[1]) == ["kept"]
+    for store in stores:
+        store.close()

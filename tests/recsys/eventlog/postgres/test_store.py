@@ -233,14 +233,16 @@ def test_compaction_leaves_nothing_of_erased_entries_in_the_tables() -> None:
     server = own_server()
     try:
         with closing(PostgresStore(server.url)) as store:
-            store.append([event(f"k{n}", "gone" if n % 2 else "kept", text="<mark>" * (n % 9 + 1)) for n in range(500)])
+            store.append(
+                [event(f"k{n}", "gone" if n % 2 else "kept", text="<mark>" * (n % 9 + 1)) for n in range(5_000)]
+            )
             store.append([event(f"t{n}", "kept", text="<stays>") for n in range(50)])
-            assert store.erase(["gone"], NOON + 1).removed == {"event": 250}
-            assert store.erase(["kept"], NOON + 1, at=NOON).removed == {"event": 300}
+            assert store.erase(["gone"], NOON + 1).removed == {"event": 2_500}
+            assert store.erase(["kept"], NOON + 1, at=NOON).removed == {"event": 2_550}
             store.append([event("new", "kept", NOON + 5, "<stays>")])
             size = store.size_bytes()
             assert store.compact()
-            assert store.size_bytes() <= size
+            assert store.size_bytes() < size
         server.stop()  # its write-ahead log aside, which is recycled or archived
         tables = b"".join(file.read_bytes() for file in (server.folder / "data" / "base").rglob("*") if file.is_file())
         assert b"<mark>" not in tables
