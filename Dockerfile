@@ -10,7 +10,7 @@ COPY training training
 COPY serving serving
 COPY cli cli
 RUN /opt/recsys/bin/pip install --no-cache-dir --only-binary :all: --constraint constraints.txt setuptools \
-    && /opt/recsys/bin/pip install --no-cache-dir --only-binary :all: --constraint constraints.txt --no-build-isolation . \
+    && /opt/recsys/bin/pip install --no-cache-dir --only-binary :all: --constraint constraints.txt --no-build-isolation '.[postgres]' \
     && /opt/recsys/bin/pip uninstall --yes setuptools
 
 FROM python:${PYTHON_VERSION}-slim

@@ -11,8 +11,11 @@ run() {
     for table in items users offers; do
         [ ! -e "$EXPORT/$table" ] || set -- "$@" "--$table" "$EXPORT/$table"
     done
-    # The live log does not exist before the first start of the server.
-    [ ! -e "$MODELS/store.sqlite" ] || set -- "$@" --from-store "$MODELS/store.sqlite"
+    case ${RECSYS_STORE:-} in
+    postgres*) set -- "$@" --from-store "$RECSYS_STORE" ;;
+    # The file does not exist before the first start of the server.
+    *) [ ! -e "$MODELS/store.sqlite" ] || set -- "$@" --from-store "$MODELS/store.sqlite" ;;
+    esac
     recsys ingest --events "$EXPORT/events" "$@" --config "$EXPORT/shop.toml" --out "$DATA/shop"
     recsys train --data "$DATA/shop" --models "$MODELS" --config "$EXPORT/shop.toml" --if-changed
 }

@@ -15,7 +15,7 @@ from recsys.core.placements import Placement
 from recsys.core.request import Reason
 from serving.http.body import JSON, Body
 from serving.http.fields import OpenQuery
-from serving.http.operation import Operation
+from serving.http.operation import LISTS, STALE, Operation
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Problem
 from serving.responses import ReasonResponse
@@ -80,6 +80,9 @@ def _operation(operation: Operation[Any], placements: Mapping[str, Placement], s
             **{str(status): _failure(status) for status in operation.statuses},
         },
     }
+    if operation.tag == LISTS:
+        stale = {"description": "Seconds for which the live log could not be read.", "schema": {"type": "integer"}}
+        described["responses"]["200"]["headers"] = {STALE: stale}
     if operation.version_header:
         _add_version(described, operation)
     if operation.body is not None:

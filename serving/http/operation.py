@@ -39,6 +39,8 @@ STALE: Final = "Recsys-Stale"
 Tag = Literal[
     "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
 ]
+LISTS: Final[Tag] = "recommendations"
+
 VersionHeader = Literal["", "If-Match", "If-None-Match"]
 
 FOR_BROWSERS: Final[frozenset[tuple[KeyScope, Tag]]] = frozenset(
@@ -273,7 +275,7 @@ class Route(BaseRoute):
                 operation.check_user(key, body)
                 content = await operation.run(app_context, scope, parameters, body, *more)
         if call.failure is None:
-            if operation.tag == "recommendations" and (stale_s := app_context.watcher.stale_seconds) is not None:
+            if operation.tag == LISTS and (stale_s := app_context.watcher.stale_seconds) is not None:
                 shared = {**shared, STALE: str(stale_s)}
             reply = content if isinstance(content, Reply) else Reply(b"")
             content = content.content if isinstance(content, Reply) else content

@@ -130,8 +130,13 @@ class Session:
             self._drop()
         if self._db is None or self._db.closed:
             self._is_outdated = False
-            self._db = self._database.connect()
-            self._db.execute(self._configure)
+            db = self._database.connect()
+            try:
+                db.execute(self._configure)
+            except BaseException:
+                db.close()
+                raise
+            self._db = db
         return self._db
 
     def _drop(self) -> None:

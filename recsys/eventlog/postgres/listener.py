@@ -89,11 +89,12 @@ class Listener:
                     self._lost = None
                     logger.warning("the %s is found again", self._database.name)
                 self._listen(db)
-            except psycopg.Error as error:
+            except Exception as error:  # whatever it is, the version is not followed any more
                 if self._lost is None:
                     self._lost = self._database.error("reached", error)
                     logger.error("%s", self._lost)
-                self._wait(RETRY_S)
+                elif db is None:
+                    self._wait(RETRY_S)
             finally:
                 if db is not None:
                     db.close()

@@ -63,6 +63,20 @@ def test_another_log_of_the_database_does_not_change_the_version(listener: Liste
     assert listener.version() == 0
 
 
+def test_a_notification_that_is_no_number_does_not_end_it(database: Database, listener: Listener) -> None:
+    with database.connect() as db:
+        db.execute("SELECT pg_notify('recsys_' || 'recsys_log'::regclass::oid, 'x')")
+        db.execute("UPDATE recsys_state SET version = 3")
+
+    def is_found() -> bool:
+        try:
+            return listener.version() == 3
+        except StoreError:
+            return False
+
+    wait_until(is_found)
+
+
 def test_a_lost_connection_is_opened_again(database: Database, listener: Listener) -> None:
     with database.connect() as db:
         db.execute("UPDATE recsys_state SET version = 3")
