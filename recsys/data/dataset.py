@@ -1,6 +1,6 @@
 """The shop's tables as arrays, on which every model is fitted.
 
-Training on more than one machine starts here: models accept any producer of a `Dataset`.
+Where the events are on several machines, each part of the users is such a dataset; see `recsys.fitting.parts`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
-from recsys.core.ids import SESSION, IdMap
+from recsys.core.ids import IdMap
 from recsys.core.schema import (
     DATASET_SCHEMA_VERSION,
     EVENT_NAMES,
@@ -29,10 +29,11 @@ from recsys.core.schema import (
     DatasetInfo,
 )
 from recsys.data.catalog import comparable_prices
-from recsys.data.channels import channel_codes, frequent_channels
+from recsys.data.event_columns import NO_HOUR, USER_KEY, Events, event_columns, user_key
 from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
-from recsys.data.orders import OrderCounts, basket_number, receipt, settle_orders
-from recsys.data.variants import resolve_products
+from recsys.data.orders import OrderCounts, settle_orders
+from recsys.data.shop_facts import ShopFacts, gather_facts
+from recsys.data.variants import find_variants, resolve_products
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
@@ -40,55 +41,6 @@ REFUND = EVENT_NAMES.index("refund")
 VIEW_ITEM_LIST = EVENT_NAMES.index("view_item_list")
 NO_INTEREST = (VIEW_ITEM_LIST, REFUND)
 """Events that are no step of a user towards an item."""
-
-TARGET_EVENTS = tuple(
-    EVENT_NAMES.index(name)
-    for name in ("purchase", "begin_checkout", "add_to_cart", "add_to_wishlist", "select_item", "view_item")
-)
-"""Events that can count as success, the strongest first."""
-
-MIN_TARGET_SHARE = 0.001
-USER_KEY = "user_key"
-NO_HOUR = -1
-MAX_RATING_WEIGHT = 2.0
-
-
-@dataclass(frozen=True)
-class Events:
-    """Events as columns, sorted by time; every array has one entry per event.
-
-    Attributes:
-        user_idx: int32, row of the user, -1 for an anonymous event.
-        item_idx: int32, row of the item.
-        basket_idx: int32, the basket, else the session, else the user's local day.
-        event_type: int8, index in `schema.EVENT_NAMES`.
-        timestamp: int64, seconds since 1970 UTC.
-        hour: int8, the user's local hour 0-23, -1 if times are not finer than a day.
-        weekday: int8, the user's local day of the week, 1 Monday to 7 Sunday.
-        rating_weight: float32, a rating ÷ the mean of the shop's ratings, 0 to 2; 1 without a rating.
-        price: float32, price of one piece in the item's currency, NaN for unknown.
-        quantity: float32, number of pieces, NaN for unknown.
-        channel: int16, index in `Dataset.channels`, -1 for unknown.
-    """
-
-    user_idx: npt.NDArray[np.int32]
-    item_idx: npt.NDArray[np.int32]
-    basket_idx: npt.NDArray[np.int32]
-    event_type: npt.NDArray[np.int8]
-    timestamp: npt.NDArray[np.int64]
-    hour: npt.NDArray[np.int8]
-    weekday: npt.NDArray[np.int8]
-    rating_weight: npt.NDArray[np.float32]
-    price: npt.NDArray[np.float32]
-    quantity: npt.NDArray[np.float32]
-    channel: npt.NDArray[np.int16]
-
-    def __len__(self) -> int:
-        return len(self.item_idx)
-
-    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> Events:
-        """Return the chosen events, in the given order."""
-        return Events(**{name: column[rows] for name, column in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -163,15 +115,16 @@ def load_dataset(data_dir: Path) -> Dataset:
     """Read a folder of validated tables, as `recsys ingest` writes it.
 
     Args:
-        data_dir: contains `dataset.json` and `events.parquet`, `items.parquet` or both.
+        data_dir: contains `dataset.json` and events, items or both. `events` and `users` may be folders of Parquet
+            files, such as one per day; the paths of the files decide the order of their rows.
 
     Raises:
         DataError: the folder has no usable table or another schema version.
     """
     info = read_info(data_dir)
-    events = _read_table(data_dir / "events.parquet", EVENTS)
-    items = _read_table(data_dir / "items.parquet", ITEMS)
-    users = _read_table(data_dir / "users.parquet", USERS)
+    events = read_table(find_table(data_dir, "events"), EVENTS)
+    items = read_table(data_dir / "items.parquet", ITEMS)
+    users = read_table(find_table(data_dir, "users"), USERS)
     if not len(events) and not len(items):
         raise DataError(f"{data_dir} contains neither events nor items: run `recsys ingest --out {data_dir}` first")
     dataset = build_dataset(
@@ -182,7 +135,17 @@ def load_dataset(data_dir: Path) -> Dataset:
         fingerprint=info.fingerprint,
         is_catalog_complete=info.is_catalog_complete,
     )
-    table = _read_table(data_dir / "offers.parquet", OFFERS)
+    return with_info(dataset, info, read_table(data_dir / "offers.parquet", OFFERS))
+
+
+def with_info(dataset: Dataset, info: DatasetInfo, table: pl.DataFrame) -> Dataset:
+    """Return the data with the offers, and with what the ingest knew of its sources.
+
+    Args:
+        dataset: the shop.
+        info: of the folder of its tables.
+        table: the columns of `schema.OFFERS`.
+    """
     offers = read_offers(table, dataset.items)
     merges, n_unknown = MappingProxyType(info.merges), len(table) - len(offers)
     return replace(
@@ -221,6 +184,7 @@ def build_dataset(
     timezone: str,
     fingerprint: str = "",
     is_catalog_complete: bool = False,
+    facts: ShopFacts | None = None,
 ) -> Dataset:
     """Number users, items and baskets, and turn validated tables into arrays.
 
@@ -231,126 +195,40 @@ def build_dataset(
         timezone: the shop's IANA zone, for users without a zone.
         fingerprint: digest that identifies the input.
         is_catalog_complete: whether items of the events that are not in `items` are unavailable.
+        facts: about the whole shop, where `events` are those of some of its users; None if they are all of them.
     """
     items = items.unique("item_id", keep="last", maintain_order=True)
     events = _sorted_by_time(_without_opted_out(events, users))
-    events, n_product_events = resolve_products(events, items)
+    variant_of = find_variants(events, items) if facts is None else facts.variant_of
+    events, n_product_events = resolve_products(events, variant_of)
     try:
-        events, orders = settle_orders(events, timezone)
+        events, orders = settle_orders(events, timezone, None if facts is None else facts.receipt_scope)
+        facts = gather_facts(events, items, timezone, orders.scope, variant_of) if facts is None else facts
     except pl.exceptions.ComputeError as error:
         raise ConfigError(f"timezone: {error}; expected an IANA name such as 'Asia/Shanghai'") from error
-    events = events.with_columns(_user_key(events).alias(USER_KEY))
+    events = events.with_columns(user_key(has_users=facts.has_users).alias(USER_KEY))
     keys = events.select(pl.col(USER_KEY).alias("user_id")).drop_nulls().unique()
     user_ids = IdMap.of([*keys["user_id"], *users["user_id"]])
-    item_ids = IdMap.of([*events["item_id"].unique(), *items["item_id"]])
     profiles = _aligned(users, "user_id", user_ids)
     zones = profiles.select("user_id", "timezone").drop_nulls()
     events = comparable_prices(events, items)
-    channels = frequent_channels(events["channel"])
-    columns, basket_keys = _event_columns(events, zones, user_ids, item_ids, timezone, orders.scope, channels)
+    columns, basket_keys = event_columns(events, zones, user_ids, facts, timezone)
     return Dataset(
         users=user_ids,
-        items=item_ids,
+        items=facts.items,
         events=columns,
-        catalog=_catalog(items, item_ids, is_complete=is_catalog_complete),
+        catalog=_catalog(items, facts.items, is_complete=is_catalog_complete),
         profiles=profiles,
         timezone=timezone,
         fingerprint=fingerprint,
-        target_event=_target_event(columns.event_type),
-        mean_rating=_mean(events["value"]),
+        target_event=facts.target_event,
+        mean_rating=facts.mean_rating,
         orders=orders,
         is_catalog_complete=is_catalog_complete,
         n_product_events=n_product_events,
         basket_keys=basket_keys,
-        channels=channels,
+        channels=facts.channels,
     )
-
-
-def _event_columns(
-    events: pl.DataFrame,
-    zones: pl.DataFrame,
-    user_ids: IdMap,
-    item_ids: IdMap,
-    timezone: str,
-    receipt_scope: tuple[str, ...],
-    channels: tuple[str, ...],
-) -> tuple[Events, npt.NDArray[np.int32]]:
-    """Return the events as columns, and the number of each basket by its name."""
-    day = pl.col("local").dt.date().cast(pl.String)
-    user_key = pl.col(USER_KEY)
-    basket = pl.coalesce(
-        pl.lit("basket ") + receipt(receipt_scope, timezone),
-        pl.concat_str(pl.lit("session "), "session_id"),
-        pl.concat_str(pl.lit("day "), day, pl.lit(" "), user_key),
-    )
-    local = _with_local_time(events, zones, timezone)
-    names = local.select(basket.alias("basket"))["basket"]
-    numbered = local.with_columns(names.rank("dense").cast(pl.Int32).fill_null(0).alias("basket"))
-    hour = numbered["local"].dt.hour()
-    if not _is_finer_than_days(events, timezone):
-        hour = pl.repeat(NO_HOUR, len(numbered), eager=True)
-    kinds = pl.Enum(EVENT_NAMES)
-    keys = np.fromiter(map(basket_number, names.drop_nulls().unique().sort()), np.int32)
-    columns = Events(
-        user_idx=user_ids.encode(local.select(user_key.alias("id"))["id"]),
-        item_idx=item_ids.encode(local["item_id"]),
-        basket_idx=(numbered["basket"] - 1).cast(pl.Int32).to_numpy(),
-        event_type=local["event"].cast(kinds).to_physical().cast(pl.Int8).to_numpy(),
-        timestamp=(local["timestamp"].dt.epoch("s")).cast(pl.Int64).to_numpy(),
-        hour=hour.cast(pl.Int8).to_numpy(),
-        weekday=local["local"].dt.weekday().cast(pl.Int8).to_numpy(),
-        rating_weight=_rating_weights(local["value"]),
-        price=local["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
-        quantity=local["quantity"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
-        channel=channel_codes(local["channel"], channels),
-    )
-    return columns, keys
-
-
-def _user_key(events: pl.DataFrame) -> pl.Expr:
-    """Return the key of each event's user; where no event of the shop has one, a session stands for a user."""
-    key = pl.coalesce("user_id", "visitor_id")
-    if events.select(key.is_not_null().any()).item():
-        return key
-    return pl.concat_str(pl.lit(SESSION), "session_id")
-
-
-def _is_finer_than_days(events: pl.DataFrame, timezone: str) -> bool:
-    """Return whether any time is not midnight in the shop's zone, as dates without a time are."""
-    wall = pl.col("timestamp").dt.convert_time_zone(timezone).dt.time()
-    return bool(events.select((wall != pl.time(0, 0, 0)).any()).item())
-
-
-def _rating_weights(ratings: pl.Series) -> npt.NDArray[np.float32]:
-    """Return the weights of events by their ratings: a low rating weighs less than no rating."""
-    mean = _mean(ratings)
-    if mean <= 0:
-        return np.ones(len(ratings), np.float32)
-    return (ratings / mean).clip(0, MAX_RATING_WEIGHT).fill_null(1.0).cast(pl.Float32).to_numpy()
-
-
-def _mean(ratings: pl.Series) -> float:
-    mean = ratings.mean()
-    return mean if isinstance(mean, float) else 0.0
-
-
-def _with_local_time(events: pl.DataFrame, zones: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """Add `local`: the local time of the user, without a zone."""
-
-    def wall(zone: str) -> pl.Expr:
-        return pl.col("timestamp").dt.convert_time_zone(zone).dt.replace_time_zone(None)
-
-    try:
-        if not (zones["timezone"] != timezone).any():
-            return events.with_columns(wall(timezone).alias("local"))
-        zoned = events.join(zones, on="user_id", how="left", maintain_order="left")
-        local = pl.coalesce(
-            *(pl.when(pl.col("timezone") == zone).then(wall(zone)) for zone in sorted(zones["timezone"].unique())),
-            wall(timezone),
-        )
-        return zoned.with_columns(local.alias("local")).drop("timezone")
-    except pl.exceptions.ComputeError as error:
-        raise ConfigError(f"timezone: {error}; expected an IANA name such as 'Asia/Shanghai'") from error
 
 
 def _sorted_by_time(events: pl.DataFrame) -> pl.DataFrame:
@@ -363,13 +241,6 @@ def _without_opted_out(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFram
     if not len(opted_out):
         return events
     return events.join(opted_out, on="user_id", how="anti", maintain_order="left")
-
-
-def _target_event(event_type: npt.NDArray[np.int8]) -> int:
-    counts = np.bincount(event_type, minlength=len(EVENT_NAMES))
-    counts[VIEW_ITEM_LIST] = 0  # impressions are not acts of users, and there may be many
-    enough = max(1.0, MIN_TARGET_SHARE * counts.sum())
-    return next((target for target in TARGET_EVENTS if counts[target] >= enough), PURCHASE)
 
 
 def _catalog(items: pl.DataFrame, item_ids: IdMap, *, is_complete: bool) -> pl.DataFrame:
@@ -386,11 +257,23 @@ def _aligned(table: pl.DataFrame, key: str, ids: IdMap) -> pl.DataFrame:
     return rows.join(table.unique(key, keep="last"), on=key, how="left", maintain_order="left")
 
 
-def _read_table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    if not path.is_file():
+def find_table(data_dir: Path, name: str) -> Path:
+    """Return the folder of a table's files if there is one, else the path of its single file."""
+    folder = data_dir / name
+    return folder if folder.is_dir() else data_dir / f"{name}.parquet"
+
+
+def read_table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """Read a validated table from a file or from a folder of files; one without rows if there is none.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
         return pl.DataFrame(schema=columns)
     try:
-        table = pl.read_parquet(path)
+        table = pl.concat([pl.read_parquet(file) for file in files], how="diagonal_relaxed")
         return table.with_columns(
             pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype).alias(name)
             for name, dtype in columns.items()

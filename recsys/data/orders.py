@@ -78,7 +78,9 @@ class OrderCounts:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def settle_orders(events: pl.DataFrame, timezone: str = "UTC") -> tuple[pl.DataFrame, OrderCounts]:
+def settle_orders(
+    events: pl.DataFrame, timezone: str = "UTC", scope: tuple[str, ...] | None = None
+) -> tuple[pl.DataFrame, OrderCounts]:
     """Return the events with one line per order, person and item, and without what was returned.
 
     1. A *copy* is a line of the same order, item, person, quantity and price as one of another delivery: another
@@ -94,6 +96,7 @@ def settle_orders(events: pl.DataFrame, timezone: str = "UTC") -> tuple[pl.DataF
     Args:
         events: the columns of `schema.EVENTS`, sorted by time.
         timezone: IANA zone of the shop, for the day of a receipt.
+        scope: as `find_scope` returns it for the whole shop; found from the events if None.
 
     Returns:
         The events in their order, and what was left out.
@@ -102,8 +105,8 @@ def settle_orders(events: pl.DataFrame, timezone: str = "UTC") -> tuple[pl.DataF
     narrow = events.select(*LINE_COLUMNS).with_row_index(_ROW)
     lines = narrow.filter(is_line).with_columns(_person().alias(_WHO))
     if lines.is_empty():
-        return events, OrderCounts()
-    scope = find_scope(lines, timezone)
+        return events, OrderCounts(scope or ())
+    scope = find_scope(lines, timezone) if scope is None else scope
     refund_day = pl.when(pl.col("event") == "refund").then(pl.col("timestamp").dt.date())
     lines = lines.with_columns(receipt(scope, timezone).alias(_ORDER), refund_day.alias(_REFUND_DAY))
     kept, n_copies, n_added = _distinct_lines(lines)

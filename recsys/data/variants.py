@@ -61,8 +61,8 @@ def list_variants(items: pl.DataFrame, weight: npt.NDArray[np.floating]) -> Prod
     return ProductVariants(ranked["row"].to_numpy(), dict(zip(sizes["item_group_id"], spans, strict=True)))
 
 
-def resolve_products(events: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Return the events with the id of a variant where they have that of a product, and how many those are.
+def find_variants(events: pl.DataFrame, items: pl.DataFrame) -> dict[str, str]:
+    """Return the item that each product id of the events stands for; empty where no event has one.
 
     The variant is the one with the most purchases, then the most other events, of those that can be bought.
 
@@ -71,15 +71,34 @@ def resolve_products(events: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.Data
         items: the columns of `schema.ITEMS`, one row per item.
     """
     products = items.select(item_id="item_group_id").drop_nulls().unique().join(items, on="item_id", how="anti")
-    is_product = pl.col("item_id").is_in(products["item_id"].implode())
-    n_resolved = int(events.select(is_product.sum()).item() or 0)
-    if not n_resolved:
-        return events, 0
+    if not len(products) or not events.select(pl.col("item_id").is_in(products["item_id"].implode()).any()).item():
+        return {}
     sales = pl.when(pl.col("event") == "purchase").then(PURCHASE_WEIGHT).otherwise(1.0).sum().alias("weight")
-    sold = items.select("item_id").join(
-        events.group_by("item_id").agg(sales), on="item_id", how="left", maintain_order="left"
-    )
+    return choose_variants(events.group_by("item_id").agg(sales), items)
+
+
+def choose_variants(sales: pl.DataFrame, items: pl.DataFrame) -> dict[str, str]:
+    """Return the variant of each product whose id is no item's.
+
+    Args:
+        sales: `item_id` and `weight` of the items of the events.
+        items: the columns of `schema.ITEMS`, one row per item.
+    """
+    products = items.select(item_id="item_group_id").drop_nulls().unique().join(items, on="item_id", how="anti")
+    sold = items.select("item_id").join(sales, on="item_id", how="left", maintain_order="left")
     variants = list_variants(items, sold["weight"].fill_null(0).to_numpy())
     available = items["available"].fill_null(True).to_numpy()
-    names = {product: items["item_id"][variants.row(product, available)] for product in products["item_id"]}
-    return events.with_columns(pl.col("item_id").replace(names)), n_resolved
+    return {product: items["item_id"][variants.row(product, available)] for product in products["item_id"]}
+
+
+def resolve_products(events: pl.DataFrame, variant_of: Mapping[str, str]) -> tuple[pl.DataFrame, int]:
+    """Return the events with the id of a variant where they have that of a product, and how many those are.
+
+    Args:
+        events: the column `item_id`.
+        variant_of: as `find_variants` returns it.
+    """
+    if not variant_of:
+        return events, 0
+    n_resolved = int(events.select(pl.col("item_id").is_in(list(variant_of)).sum()).item() or 0)
+    return events.with_columns(pl.col("item_id").replace(dict(variant_of))), n_resolved

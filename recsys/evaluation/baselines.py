@@ -23,7 +23,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.data.catalog import read_catalog
-from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.event_columns import Events
 from recsys.data.incidence import incidence
 from recsys.models.collaborative.ease import solve_ease
 from recsys.models.temporal.kernels import fit_kernels
@@ -242,7 +243,7 @@ def ease(past: TrainingSlice, *, n_items: int = 6000, regularization: float = 50
     bought = past.counts.log1p()
     top_items = np.argsort(-np.bincount(past.counts.indices, minlength=past.shape[1]), kind="stable")[:n_items]
     x = bought[:, top_items]
-    weights = solve_ease(x, regularization)
+    weights = solve_ease(np.asarray((x.T @ x).todense()), regularization)
 
     def score(users: npt.NDArray[np.int32]) -> Scores:
         scores = np.zeros((len(users), past.shape[1]), np.float32)

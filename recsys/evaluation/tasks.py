@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.data.dataset import Dataset, Events
+from recsys.data.dataset import Dataset
+from recsys.data.event_columns import Events
 from recsys.data.incidence import incidence
 from recsys.evaluation.splits import Window
 

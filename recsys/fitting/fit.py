@@ -22,15 +22,12 @@ from recsys.models.content.content import ContentModel
 from recsys.models.content.feature_search import search_feature_weights
 from recsys.models.content.hybrid import FeatureWeights, HybridConfig, HybridModel, complete_factors
 from recsys.models.content.similarity import Similarity, list_similar, reweighted
-from recsys.models.moments.festival_lifts import NO_FESTIVAL_LIFTS, fit_festival_lifts
-from recsys.models.moments.first_orders import NO_FIRST_ORDERS, fit_first_orders
+from recsys.models.moments.festival_lifts import NO_FESTIVAL_LIFTS
+from recsys.models.moments.first_orders import NO_FIRST_ORDERS
 from recsys.models.moments.replenishment import NO_REPLENISHMENT, fit_replenishment
 from recsys.models.pairs.basket_pairs import group_baskets
-from recsys.models.pairs.copurchase import CopurchaseCounts, fit_copurchase
+from recsys.models.pairs.copurchase import CopurchaseCounts, copurchase_of
 from recsys.models.pairs.item_sets import NO_ITEM_SETS, ItemSetModel, fit_item_sets
-from recsys.models.pairs.sequence import fit_sequence
-from recsys.models.temporal.repeat import fit_repeat
-from recsys.models.temporal.timeofday import fit_timeofday
 from recsys.search.vector_index import FlatIndex
 from recsys.segments.table import NO_SEGMENTS, fit_segments
 
@@ -47,7 +44,8 @@ def fit_models(
     """Fit every model; the blend of the sources orders the lists of the result.
 
     Args:
-        dataset: the shop; cut it with `Dataset.until` to fit on the past.
+        dataset: the shop, or a sample of its users whose others `cache` has; cut it with `Dataset.until` to fit on the
+            past.
         config: settings.
         now: moment from which ages count, seconds since 1970; the end of the data if None.
         progress: called with the name of each stage.
@@ -64,9 +62,9 @@ def fit_models(
     progress("popularity")
     popularity = cache.popularity(config)
     progress("repeat purchases")
-    repeat = fit_repeat(dataset, catalog, config.repeat)
+    repeat = cache.repeat(config)
     progress("time of day")
-    timeofday = fit_timeofday(dataset, catalog, config.timeofday)
+    timeofday = cache.timeofday(config)
     if not cache.has_content(config):
         progress("content")
     content = cache.content(config)
@@ -82,15 +80,13 @@ def fit_models(
         hybrid = _with_similar(vectors, content, bought, catalog, config)
     progress("co-purchase")
     counts = cache.copurchase_counts(config)
-    copurchase = fit_copurchase(
-        dataset,
+    copurchase = copurchase_of(
+        counts,
+        popularity.weekly_momentum,
         catalog,
         config.copurchase,
-        now,
         _replaceable_by(content, config.replaceable_cosine),
-        content.pair_similarity,
         bought_only=user_lists_only,
-        counts=counts,
     )
     info = FittedDataInfo.of(dataset, config.service_items)
     if user_lists_only:
@@ -99,7 +95,7 @@ def fit_models(
         progress("item sets")
         item_sets = _item_sets(dataset, catalog, content, counts, info, config)
     progress("sequences")
-    sequence = fit_sequence(dataset, config.sequence)
+    sequence = cache.sequence(config)
     segments = NO_SEGMENTS
     if not user_lists_only:
         progress("segments")
@@ -108,7 +104,7 @@ def fit_models(
     if not user_lists_only:
         progress("moments")
         replenishment = fit_replenishment(history, repeat, dataset.target_event, now, config.moments.replenishment)
-        lifts, first_orders = fit_festival_lifts(dataset, catalog), fit_first_orders(dataset)
+        lifts, first_orders = cache.festival_lifts(), cache.first_orders()
     progress("history and index")
     return Engine(
         config=config,
@@ -145,9 +141,7 @@ def _item_sets(
     info: FittedDataInfo,
     config: EngineConfig,
 ) -> ItemSetModel:
-    baskets = counts.baskets
-    if not counts.by_basket:
-        baskets = group_baskets(dataset, config.copurchase.max_basket, by_user=True)
+    baskets = group_baskets(dataset, config.copurchase.max_basket, by_user=not counts.by_basket)
     services = dataset.items.rows(info.service_items)
     replaceable = _replaceable_by(content, config.replaceable_cosine)
     return fit_item_sets(baskets, catalog, config.item_sets, replaceable, services[services >= 0])

@@ -5,21 +5,40 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import EngineConfig
-from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
-from recsys.models.collaborative.ease import EASEModel, fit_ease
+from recsys.fitting.parts import ACTS, Parts, WholeShop, count_target_events
+from recsys.models.collaborative.als import ALSConfig, ALSModel
+from recsys.models.collaborative.ease import EASEModel, Gram, count_buyers, ease_of, gram_of, known_items
 from recsys.models.content.content import ContentModel, fit_content
-from recsys.models.pairs.copurchase import CopurchaseCounts, count_copurchase
-from recsys.models.temporal.popularity import PopularityModel, fit_popularity
+from recsys.models.moments.festival_lifts import (
+    FestivalCounts,
+    FestivalLifts,
+    count_festivals,
+    festival_lifts_of,
+    festival_spans,
+)
+from recsys.models.moments.first_orders import FirstOrderCounts, FirstOrders, count_first_orders, first_orders_of
+from recsys.models.pairs.copurchase import (
+    CopurchaseCounts,
+    OrderPairCounts,
+    UserPairCounts,
+    copurchase_counts,
+    count_order_pairs,
+    count_pairs_of_users,
+    wanted_of_users,
+)
+from recsys.models.pairs.sequence import SequenceModel, StepCounts, count_steps, sequence_of
+from recsys.models.temporal.popularity import PopularityCounts, PopularityModel, count_popularity, popularity_of
+from recsys.models.temporal.repeat import RepeatCounts, RepeatModel, count_repeats, fit_repeat
+from recsys.models.temporal.timeofday import TimeOfDayModel, count_hours, timeofday_of
 
 LARGE_EVENTS: Final = 5_000_000
 """Events from which on a shop is large: its factors are not fitted from random ones each time."""
@@ -37,18 +56,19 @@ class FirstFactors:
 
     def __init__(self) -> None:
         self._factors: Factors | None = None
-        self._n_events = 0
+        self._n_events = 0.0
 
-    def of(self, dataset: Dataset, config: ALSConfig) -> Factors | None:
+    def of(self, parts: Parts, config: ALSConfig) -> Factors | None:
         """Return the factors that a fit begins with, None for random ones."""
-        first = self._factors
+        first, dataset = self._factors, parts.dataset
         is_near = first is not None and first.shape == (len(dataset.items), config.n_factors)
-        return first if is_near and len(dataset.events) >= LARGE_EVENTS else None
+        return first if is_near and len(dataset.events) >= LARGE_EVENTS * parts.share else None
 
-    def keep(self, dataset: Dataset, factors: Factors) -> None:
+    def keep(self, parts: Parts, factors: Factors) -> None:
         """Keep the factors of a fit, unless there was one of as many events before."""
-        if len(dataset.events) > self._n_events:
-            self._factors, self._n_events = factors, len(dataset.events)
+        n_events = len(parts.dataset.events) / parts.share
+        if n_events > self._n_events:
+            self._factors, self._n_events = factors, n_events
 
 
 class FitCache:
@@ -59,12 +79,19 @@ class FitCache:
         now: moment from which ages count, seconds since 1970.
         content: the content of the catalog, where another fit has it already.
         first: the factors of an earlier fit.
+        parts: where the events of all users are, if `dataset` has a sample of them; else they are in `dataset`.
     """
 
     def __init__(
-        self, dataset: Dataset, now: int, content: ContentModel | None = None, first: FirstFactors | None = None
+        self,
+        dataset: Dataset,
+        now: int,
+        content: ContentModel | None = None,
+        first: FirstFactors | None = None,
+        parts: Parts | None = None,
     ) -> None:
         self.dataset = dataset
+        self.parts: Parts = WholeShop(dataset) if parts is None else parts
         self.now = now
         self.first = FirstFactors() if first is None else first
         self._content = content
@@ -91,29 +118,74 @@ class FitCache:
         """Return the factors."""
 
         def fit() -> ALSModel:
-            start = self.first.of(self.dataset, config.als)
-            model = fit_user_factors(self.dataset, config.als, np.random.default_rng(config.seed), start)
-            self.first.keep(self.dataset, model.item_factors)
+            start = self.first.of(self.parts, config.als)
+            model = self.parts.factors(config.als, np.random.default_rng(config.seed), start)
+            self.first.keep(self.parts, model.item_factors)
             return model
 
         return self._once(config.als, fit)
 
     def ease(self, config: EngineConfig) -> EASEModel:
         """Return the linear model."""
-        bought, features = count_target_events, self.content(config).features
-        return self._once(config.ease, lambda: fit_ease(bought(self.dataset), config.ease, features))
+
+        def fit() -> EASEModel:
+            n_buyers = self.parts.total(_buyers, np.ndarray)
+            known = known_items(n_buyers, config.ease.n_items)
+            gram = self.parts.total(partial(_gram, known=known), Gram)
+            return ease_of(gram, known, len(n_buyers), config.ease, self.content(config).features)
+
+        return self._once(config.ease, fit)
 
     def popularity(self, config: EngineConfig) -> PopularityModel:
         """Return the sales of all items."""
-        return self._once(config.popularity, lambda: fit_popularity(self.dataset, config.popularity, self.now))
+        settings = config.popularity
+        count = partial(count_popularity, config=settings, now=self.now)
+        return self._once(settings, lambda: popularity_of(self.parts.total(count, PopularityCounts), settings))
+
+    def repeat(self, config: EngineConfig) -> RepeatModel:
+        """Return the repeat purchases."""
+        counts = self.parts.total(count_repeats, RepeatCounts)
+        return fit_repeat(self.dataset, self.catalog, config.repeat, counts)
+
+    def timeofday(self, config: EngineConfig) -> TimeOfDayModel:
+        """Return the hours of all items."""
+        counts = self.parts.total(partial(count_hours, config=config.timeofday), np.ndarray)
+        return timeofday_of(counts, self.catalog, config.timeofday)
+
+    def sequence(self, config: EngineConfig) -> SequenceModel:
+        """Return what people turn to around and after each item."""
+        settings = config.sequence
+        span = self.parts.span(ACTS, settings.max_events)
+        counts = self.parts.total(partial(count_steps, config=settings, span=span), StepCounts)
+        return sequence_of(counts, settings)
+
+    def festival_lifts(self) -> FestivalLifts:
+        """Return what sells before festivals."""
+        spans = festival_spans(*self.parts.span((self.dataset.target_event,)))
+        return festival_lifts_of(
+            self.parts.total(partial(count_festivals, spans=spans), FestivalCounts), spans, self.catalog
+        )
+
+    def first_orders(self) -> FirstOrders:
+        """Return what first orders contain."""
+        return first_orders_of(self.parts.total(count_first_orders, FirstOrderCounts))
 
     def copurchase_counts(self, config: EngineConfig) -> CopurchaseCounts:
         """Return what is counted about pairs of items; the same for settings that only order the lists."""
-        content, settings = self.content(config), config.copurchase
-        return self._once(
-            settings.counted,
-            lambda: count_copurchase(self.dataset, self.catalog, settings, self.now, content.pair_similarity),
-        )
+        settings = config.copurchase
+
+        def count() -> CopurchaseCounts:
+            catalog, total = self.catalog, self.parts.total
+            count_orders = partial(count_order_pairs, catalog=catalog, config=settings, now=self.now)
+            orders = total(count_orders, OrderPairCounts)
+            wanted = wanted_of_users(orders, settings)
+            users = total(
+                partial(count_pairs_of_users, catalog=catalog, config=settings, wanted=wanted), UserPairCounts
+            )
+            alike = self.content(config).pair_similarity
+            return copurchase_counts(orders, users, catalog, settings, alike)
+
+        return self._once(settings.counted, count)
 
     def begin(self, config: EngineConfig, pool: Executor) -> None:
         """Begin to fit the factors and the linear model in other threads: their solvers run beside Python.
@@ -145,22 +217,9 @@ class FitCache:
         return found
 
 
-def fit_user_factors(
-    dataset: Dataset, config: ALSConfig, rng: np.random.Generator, start: Factors | None = None
-) -> ALSModel:
-    """Fit ALS on the events of a shop, each weighted by its type and by its age at its user's last event."""
-    events = dataset.events
-    shape = (len(dataset.users), len(dataset.items))
-    age_s = age_at_last_event(events.user_idx, events.timestamp)
-    user_items = weigh_events(
-        events.user_idx, events.item_idx, events.event_type, age_s, shape, config, events.rating_weight
-    )
-    return fit_als(user_items, config, rng, start=start)
+def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
+    return count_buyers(count_target_events(dataset))
 
 
-def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
-    """Count how often each user bought each item, float32 CSR (n_users, n_items)."""
-    bought = dataset.target_events
-    bought = bought.take(bought.user_idx >= 0)
-    shape = (len(dataset.users), len(dataset.items))
-    return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)
+def _gram(dataset: Dataset, known: npt.NDArray[np.int64]) -> Gram:
+    return gram_of(count_target_events(dataset), known)

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from recsys.core.schema import CLICKED
 from recsys.data.channels import MAX_CHANNELS, NO_CHANNEL
-from recsys.data.dataset import MAX_RATING_WEIGHT, NO_HOUR
+from recsys.data.event_columns import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 from recsys.data.orders import basket_number, receipt_of
 from recsys.eventlog.store import StoredEvent

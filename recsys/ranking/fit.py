@@ -18,6 +18,7 @@ from recsys.fitting.compact import compact
 from recsys.fitting.engine import Engine, EngineConfig, Rankers
 from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
+from recsys.fitting.parts import Parts
 from recsys.fitting.ranker import Ranker
 from recsys.fitting.ranker_fit import TrainingGroups, boost, calibrate, mean_ndcg
 from recsys.ranking.blend_search import learn_blend
@@ -35,7 +36,13 @@ RANKER_OF: Final[Mapping[Kind, Kind]] = MappingProxyType({"next": "next", "new":
 """By kind of list, the ranker that may order it."""
 
 
-def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, progress: Progress = silent) -> Engine:
+def fit_engine(
+    dataset: Dataset,
+    config: EngineConfig,
+    now: int | None = None,
+    progress: Progress = silent,
+    parts: Parts | None = None,
+) -> Engine:
     """Fit every model on the shop, and the rankers and the weights of the sources on past requests.
 
     Args:
@@ -43,13 +50,14 @@ def fit_engine(dataset: Dataset, config: EngineConfig, now: int | None = None, p
         config: settings.
         now: moment from which ages count, seconds since 1970; the end of the data if None.
         progress: called with the name of each stage.
+        parts: where the events of all users are, if `dataset` has a sample of them.
 
     Returns:
         The engine; rankers and blends are unfitted where the past has too few requests.
     """
     now = dataset.end if now is None else now
     rankers, blends, learned = Rankers(), Blends(), config
-    cache = FitCache(dataset, now)
+    cache = FitCache(dataset, now, parts=parts)
     if config.ranker.enabled or config.blend.enabled:
         progress("content")
         cache.content(config)

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset, Events
+from recsys.data.dataset import DAY_S, NO_INTEREST, Dataset
+from recsys.data.event_columns import Events
 from recsys.data.history import History, UserHistory, known_prices, last_items
 from recsys.fitting.fit_cache import LARGE_EVENTS
 from recsys.fitting.ranker import RankerConfig
@@ -73,7 +74,9 @@ class Holdout:
     is_cutoff: bool
 
 
-def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) -> tuple[Holdout, ...]:
+def holdouts(
+    dataset: Dataset, now: int, config: RankerConfig, seed: int = 0, share: float = 1.0
+) -> tuple[Holdout, ...]:
     """Cut the past at a few moments, or by user where that leaves too few requests.
 
     Every cut-off has its answers within the horizon after it, a part of the time that the data spans. A large shop
@@ -85,6 +88,7 @@ def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) ->
         now: seconds since 1970.
         config: settings.
         seed: of the random order within a day.
+        share: share of the shop's users that the dataset has.
 
     Returns:
         Hold-outs, the latest first; empty without events.
@@ -94,7 +98,7 @@ def holdouts(dataset: Dataset, now: int, config: RankerConfig, seed: int = 0) ->
         return ()
     span = now - int(events.timestamp[0])
     horizon = min(config.horizon_days * DAY_S, span // SPAN_IN_HORIZONS)
-    n_cutoffs = 1 if len(events) >= LARGE_EVENTS else config.n_cutoffs
+    n_cutoffs = 1 if len(events) >= LARGE_EVENTS * share else config.n_cutoffs
     moments = _moments(now, span, horizon, n_cutoffs, config.step_days)
     found = [_cut(dataset, moment, horizon) for moment in moments] if horizon else []
     n_requests = sum(_count_requests(holdout) for holdout in found)

@@ -86,7 +86,8 @@ def together_of(cache: FitCache, seeds: npt.NDArray[np.int32], config: EngineCon
     """
     short = replace(config.copurchase, list_length=K)
     counts = cache.copurchase_counts(config)
-    lists = list_together(counts, cache.dataset, cache.catalog, short, cache.now, np.unique(seeds))
+    momentum = cache.popularity(config).weekly_momentum
+    lists = list_together(counts, momentum, cache.catalog, short, np.unique(seeds))
     return lists.item_idx[seeds]
 
 

@@ -14,6 +14,7 @@ from recsys.fitting.blend import Blend, LearnedSettings
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.fitting.fit import fit_models, with_similar_of
 from recsys.fitting.fit_cache import FitCache
+from recsys.fitting.parts import WholeShop
 from recsys.ranking.basket_questions import draw_baskets
 from recsys.ranking.holdout import Holdout, holdouts, past_requests
 from recsys.ranking.item_orders import LISTS, ItemKind, compare_item_lists, draw_next
@@ -70,14 +71,14 @@ def ask_the_past(
 def _ask_the_past(
     whole: FitCache, config: EngineConfig, rng: np.random.Generator, progress: Progress, pool: Executor
 ) -> PastQuestions | None:
-    cuts = holdouts(whole.dataset, whole.now, config.ranker, config.seed)
+    cuts = holdouts(whole.dataset, whole.now, config.ranker, config.seed, whole.parts.share)
     parts: list[Questions] = []
     answered: list[Holdout] = []
     pairs: list[PastPairs] = []
     repeat_share = 0.0
     settings = LearnedSettings()
     item_lists: Mapping[ItemKind, Blend] = {}
-    caches = [FitCache(cut.known, cut.now, whole.content(config), whole.first) for cut in cuts]
+    caches = [_cache_of(cut, whole, config) for cut in cuts]
     if config.blend.enabled and cuts:
         progress("settings of the models")
         config, settings = _learn_settings(cuts[-1], caches[-1], config, rng)
@@ -109,6 +110,12 @@ def _ask_the_past(
     )
 
 
+def _cache_of(cut: Holdout, whole: FitCache, config: EngineConfig) -> FitCache:
+    """Return the models of a hold-out; where last events are hidden, of the users of the dataset alone."""
+    parts = whole.parts.until(cut.known, cut.now) if cut.is_cutoff else None
+    return FitCache(cut.known, cut.now, whole.content(config), whole.first, parts)
+
+
 def _learn_settings(
     cut: Holdout, cache: FitCache, config: EngineConfig, rng: np.random.Generator
 ) -> tuple[EngineConfig, LearnedSettings]:
@@ -117,7 +124,8 @@ def _learn_settings(
     A large shop learns them from a sample of its users, whose factors its own fits begin with.
     """
     sample = sample_users(cut, rng)
-    if sample.share < 1:
+    share = sample.share * cache.parts.share
+    if sample.share < 1 or not isinstance(cache.parts, WholeShop):
         cut, cache = sample.cut, FitCache(sample.cut.known, sample.cut.now, cache.content(config), cache.first)
     requests = past_requests(cut, build_history(cut.known, config.history), config.ranker, rng)
     by_basket = cache.copurchase_counts(config).by_basket
@@ -125,7 +133,7 @@ def _learn_settings(
     if not cut.is_cutoff:
         requests = requests[: len(requests) // 2]
         baskets = baskets.take(np.arange(len(baskets)) % 2 == 0)
-    return learn_settings(cache, PastTasks(requests, baskets), config, rng, sample.share)
+    return learn_settings(cache, PastTasks(requests, baskets), config, rng, share)
 
 
 def _compare_item_lists(engine: Engine, cut: Holdout, rng: np.random.Generator) -> dict[ItemKind, Blend]:

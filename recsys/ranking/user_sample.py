@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from recsys.core.ids import UNKNOWN, IdMap
-from recsys.data.dataset import Events
+from recsys.data.event_columns import Events
 from recsys.fitting.fit_cache import LARGE_EVENTS
 from recsys.ranking.holdout import Holdout
 

@@ -16,7 +16,7 @@ from recsys.data.catalog import read_catalog
 from recsys.data.dataset import Dataset, build_dataset
 from recsys.data.history import build_history
 from recsys.fitting.engine import Engine
-from recsys.fitting.fit_cache import count_target_events
+from recsys.fitting.parts import count_target_events
 from recsys.models.collaborative.affinity import fit_affinity
 from recsys.models.collaborative.als import fit_als, weigh_events
 from recsys.models.collaborative.ease import fit_ease

@@ -12,9 +12,10 @@ import polars as pl
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import EVENT_NAMES, EVENTS, ITEMS, MAX_AMOUNT, PERSONALIZATION, USERS
-from recsys.data.dataset import MIN_TARGET_SHARE, TARGET_EVENTS, read_info
+from recsys.data.dataset import read_info
 from recsys.data.orders import ORDER_EVENTS, receipt, settle_orders
-from recsys.data.variants import resolve_products
+from recsys.data.shop_facts import MIN_TARGET_SHARE, TARGET_EVENTS
+from recsys.data.variants import find_variants, resolve_products
 from training.growth.periods import Observation
 
 REFERENCE_DAYS: Final = 28
@@ -218,7 +219,8 @@ def _with_variants(lines: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     products = items["item_group_id"].drop_nulls().unique()
     if not lines["item_id"].unique().cast(pl.String).is_in(products.implode()).any():
         return lines
-    found, _ = resolve_products(lines.select(pl.col("item_id", "event").cast(pl.String)), items)
+    events = lines.select(pl.col("item_id", "event").cast(pl.String))
+    found, _ = resolve_products(events, find_variants(events, items))
     return lines.with_columns(found["item_id"].cast(pl.Categorical))
 
 

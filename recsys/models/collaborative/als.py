@@ -190,14 +190,27 @@ def fit_als(
     if user_items.nnz:
         weight = user_items.copy()
         weight.eliminate_zeros()
-        n_iterations = config.n_iterations if start is None else min(config.n_iterations, N_WARM_ITERATIONS)
-        settings = (n_factors, config.alpha, config.regularization, n_iterations)
+        settings = (n_factors, config.alpha, config.regularization, n_sweeps(config, start))
         factors = factorize(weight, *settings, rng, n_threads, start)[1]
+    return als_model(factors, config)
+
+
+def n_sweeps(config: ALSConfig, start: npt.NDArray[np.float32] | None) -> int:
+    """Return the number of sweeps of a fit that begins with some item factors, None for random ones."""
+    return config.n_iterations if start is None else min(config.n_iterations, N_WARM_ITERATIONS)
+
+
+def als_model(factors: npt.NDArray[np.float32], config: ALSConfig) -> ALSModel:
+    """Return the model of item factors, float32 (n_items, n_factors).
+
+    Raises:
+        DataError: they are not finite.
+    """
     if not np.isfinite(factors).all():
         raise DataError(
             "the factorization diverged, expected finite factors: lower als.alpha or raise als.regularization"
         )
-    gram = factors.T @ factors + config.regularization * np.eye(n_factors, dtype=np.float32)
+    gram = factors.T @ factors + config.regularization * np.eye(factors.shape[1], dtype=np.float32)
     return ALSModel(
         item_factors=factors,
         gram=np.asfortranarray(gram, np.float32),

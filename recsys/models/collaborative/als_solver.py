@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -96,36 +97,34 @@ def factorize(
         RecSys. Deviation: rows are solved in blocks, whose products with the Gram matrix are matrix products.
     """
     by_user, by_item = Entries.of(weight, alpha), Entries.of(weight.T.tocsr(), alpha)
-    users, items = (_start(entries, n_factors, rng) for entries in (by_user, by_item))
+    users, items = (first_factors(np.diff(entries.starts), n_factors, rng) for entries in (by_user, by_item))
     if start is not None:
         items = np.where((np.diff(by_item.starts) > 0)[:, None], start, np.float32(0))
     with one_blas_thread(), ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as pool:
         for _ in range(n_iterations):
-            _solve(by_user, users, items, regularization, pool)
-            _solve(by_item, items, users, regularization, pool)
+            solve_rows(by_user, users, items, regularization, pool)
+            solve_rows(by_item, items, users, regularization, pool)
     return users, items
 
 
-def _start(entries: Entries, n_factors: int, rng: np.random.Generator) -> Factors:
-    factors = rng.random((len(entries.starts) - 1, n_factors), np.float32) * np.float32(START_SCALE)
-    factors[np.diff(entries.starts) == 0] = 0
+def first_factors(n_entries: npt.NDArray[np.int64], n_factors: int, rng: np.random.Generator) -> Factors:
+    """Draw the factors of rows to begin with, float32 (n_rows, n_factors); zero for rows without entries."""
+    factors = rng.random((len(n_entries), n_factors), np.float32) * np.float32(START_SCALE)
+    factors[n_entries == 0] = 0
     return factors
 
 
-def _solve(
+def solve_rows(
     entries: Entries, factors: Factors, others: Factors, regularization: float, pool: ThreadPoolExecutor
 ) -> None:
     """Improve the factors of all rows with entries, while those of the columns stay."""
-    gram = others.T @ others + np.float32(regularization) * np.eye(others.shape[1], dtype=np.float32)
+    gram = gram_of(others, regularization)
+    few, many = few_and_many(np.diff(entries.starts), others.shape[1])
     n_entries = np.diff(entries.starts)
-    is_few = n_entries <= others.shape[1] // FEW
-    few, many = np.flatnonzero(is_few & (n_entries > 0)), np.flatnonzero(~is_few)
-    projected = others @ np.linalg.inv(gram.astype(np.float64)).astype(np.float32) if len(few) else others[:0]
+    projected = project(others, gram) if len(few) else others[:0]
 
     def solve_exactly(block: npt.NDArray[np.int64]) -> None:
-        found = np.empty((len(block), others.shape[1]), np.float32)
-        solve_few(*entries.of_rows(block), others, projected, found)
-        factors[block] = found
+        factors[block] = solve_few_rows(entries.of_rows(block), others, projected)
 
     def improve(block: npt.NDArray[np.int64]) -> None:
         factors[block] = solve_block(entries.of_rows(block), factors[block], others, gram)
@@ -133,6 +132,33 @@ def _solve(
     for solve, rows in ((solve_exactly, few), (improve, many)):
         for _ in pool.map(solve, _blocks(rows, n_entries[rows])):
             pass
+
+
+def gram_of(others: Factors, regularization: float) -> Factors:
+    """Return `YᵀY + λI`, float32 (n_factors, n_factors)."""
+    found: Factors = others.T @ others + np.float32(regularization) * np.eye(others.shape[1], dtype=np.float32)
+    return found
+
+
+def few_and_many(
+    n_entries: npt.NDArray[np.int64], n_factors: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows that are solved exactly, and those that are improved; rows without entries are in neither."""
+    is_few = n_entries <= n_factors // FEW
+    return np.flatnonzero(is_few & (n_entries > 0)), np.flatnonzero(~is_few)
+
+
+def project(others: Factors, gram: Factors) -> Factors:
+    """Return `Y G⁻¹`, which exact solutions need."""
+    found: Factors = others @ np.linalg.inv(gram.astype(np.float64)).astype(np.float32)
+    return found
+
+
+def solve_few_rows(entries: Entries, others: Factors, projected: Factors) -> Factors:
+    """Return the exact solutions of rows with few entries, float32 (n_rows, n_factors)."""
+    found = np.empty((len(entries.starts) - 1, others.shape[1]), np.float32)
+    solve_few(*entries, others, projected, found)
+    return found
 
 
 def _blocks(rows: npt.NDArray[np.int64], n_entries: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
@@ -151,16 +177,45 @@ def solve_block(entries: Entries, rows: Factors, others: Factors, gram: Factors)
         others: float32 (n_columns, n_factors), y.
         gram: float32 (n_factors, n_factors), G, symmetric.
     """
-    left, nothing = -(rows @ gram), np.zeros_like(entries.extra)
-    add_entries(entries.starts, entries.columns, entries.target, -entries.extra, others, rows, left)
+    nothing = np.zeros_like(entries.extra)
+
+    def first(at: Factors) -> Factors:
+        return added(entries, entries.target, -entries.extra, others, at)
+
+    def product(at: Factors) -> Factors:
+        return added(entries, nothing, entries.extra, others, at)
+
+    return take_steps(rows, gram, first, product)
+
+
+def added(
+    entries: Entries, base: npt.NDArray[np.float32], slope: npt.NDArray[np.float32], others: Factors, rows: Factors
+) -> Factors:
+    """Return `Σ_j (base_j + slope_j · y_j·x) y_j` over the entries j of each row x; sums over columns can be added."""
+    total = np.zeros_like(rows)
+    add_entries(entries.starts, entries.columns, base, slope, others, rows, total)
+    return total
+
+
+def take_steps(
+    rows: Factors, gram: Factors, first: Callable[[Factors], Factors], product: Callable[[Factors], Factors]
+) -> Factors:
+    """Take `N_STEPS` steps of conjugate gradients; see `solve_block`.
+
+    Args:
+        rows: float32 (n_rows, n_factors), where to begin.
+        gram: float32 (n_factors, n_factors), G, symmetric.
+        first: returns `Σ_j (t_j − e_j y_j·x) y_j` of all rows.
+        product: returns `Σ_j e_j (y_j·d) y_j` of a direction d for each row.
+    """
+    left = first(rows) - rows @ gram
     square = _dots(left, left)
     direction: Factors = left.copy()
     for _ in range(N_STEPS):
-        product = direction @ gram
-        add_entries(entries.starts, entries.columns, nothing, entries.extra, others, direction, product)
-        step = _ratio(square, _dots(direction, product), square > SOLVED)
+        image = product(direction) + direction @ gram
+        step = _ratio(square, _dots(direction, image), square > SOLVED)
         rows = rows + step * direction
-        left -= step * product
+        left -= step * image
         before, square = square, _dots(left, left)
         direction = left + _ratio(square, before, before > SOLVED) * direction
     return rows

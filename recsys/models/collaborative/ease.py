@@ -100,20 +100,68 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
     >>> model.score(np.array([0], np.int32), np.array([1]))[0]
     array([1], dtype=int32)
     """
-    n_buyers = np.bincount(user_items.indices, minlength=user_items.shape[1])
-    known = np.argsort(-n_buyers, kind="stable")[: config.n_items]
-    known = np.sort(known[n_buyers[known] > 1])
-    row_of = np.full(user_items.shape[1], NO_ITEM, np.int32)
+    known = known_items(count_buyers(user_items), config.n_items)
+    return ease_of(gram_of(user_items, known), known, user_items.shape[1], config, features)
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Products of columns of `X = ln(1 + n)`; those of several groups of users can be added.
+
+    Attributes:
+        products: float64 (n_known, n_known), `XᵀX`.
+        n_entries: number of entries of `X`.
+    """
+
+    products: npt.NDArray[np.float64]
+    n_entries: int
+
+
+def count_buyers(user_items: sparse.csr_matrix) -> npt.NDArray[np.int64]:
+    """Count the users of each item, int64 (n_items,)."""
+    return np.bincount(user_items.indices, minlength=user_items.shape[1])
+
+
+def known_items(n_buyers: npt.NDArray[np.int64], n_items: int) -> npt.NDArray[np.int64]:
+    """Return the `n_items` items with the most buyers, of those with several, int64, ascending."""
+    known = np.argsort(-n_buyers, kind="stable")[:n_items]
+    return np.sort(known[n_buyers[known] > 1])
+
+
+def gram_of(user_items: sparse.csr_matrix, known: npt.NDArray[np.int64]) -> Gram:
+    """Multiply the columns of the known items for some users or for all; see `fit_ease`."""
+    x = user_items[:, known].log1p()
+    return Gram(np.asarray((x.T @ x).todense(), np.float64), x.nnz)
+
+
+def ease_of(
+    gram: Gram,
+    known: npt.NDArray[np.int64],
+    n_items: int,
+    config: EASEConfig,
+    features: sparse.csr_matrix | None = None,
+) -> EASEModel:
+    """Return the model of the products of all users; see `fit_ease`.
+
+    Args:
+        gram: products of the known items.
+        known: int64, ascending, rows of the items.
+        n_items: number of all items.
+        config: settings.
+        features: (n_items, n_features), rows of length 1 or 0; None for purchases alone.
+    """
+    row_of = np.full(n_items, NO_ITEM, np.int32)
     row_of[known] = np.arange(len(known))
     width = min(config.n_neighbors, max(len(known) - 1, 1))
     neighbor = np.full((len(known), width), NO_ITEM, np.int16)
     weight = np.zeros((len(known), width), np.float32)
     if len(known) > 1:
-        x = user_items[:, known].log1p()
-        penalty = config.regularization * float(np.square(x.data).mean())
+        squares = gram.products.diagonal()
+        penalty = config.regularization * float(squares.sum() / max(gram.n_entries, 1))
+        products = gram.products
         if features is not None and config.content_weight:
-            x = sparse.vstack([x, _as_users(features[known], x, config.content_weight)])
-        weights = solve_ease(x, penalty).astype(np.float32)
+            products = products + _of_content(features[known], squares, config.content_weight)
+        weights = solve_ease(products, penalty).astype(np.float32)
         for row, item_weights in enumerate(weights):
             top_idx = top_k(np.abs(item_weights), width)
             top_idx = top_idx[item_weights[top_idx] != 0]
@@ -121,17 +169,19 @@ def fit_ease(user_items: sparse.csr_matrix, config: EASEConfig, features: sparse
     return EASEModel(row_of, known.astype(np.int32), neighbor, weight)
 
 
-def _as_users(features: sparse.csr_matrix, x: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:
-    """Return one row per feature, scaled so that each item has `weight` times the squares that it has in `x`."""
-    squares = np.asarray(x.multiply(x).sum(axis=0)).ravel()
-    return (sparse.diags_array(np.sqrt(weight * squares)) @ features).T
+def _of_content(
+    features: sparse.csr_matrix, squares: npt.NDArray[np.float64], weight: float
+) -> npt.NDArray[np.float64]:
+    """Return the products of the features, scaled so that each item has `weight` times the squares of `X`."""
+    scaled = sparse.diags_array(np.sqrt(weight * squares)) @ features
+    return np.asarray((scaled @ scaled.T).todense(), np.float64)
 
 
-def solve_ease(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.float64]:
+def solve_ease(products: npt.NDArray[np.float64], regularization: float) -> npt.NDArray[np.float64]:
     """Solve `min ‖X − XB‖² + λ‖B‖²` with `diag B = 0`: `B = I − P·diag(1/diag P)`, `P = (XᵀX + λI)⁻¹`.
 
     Args:
-        x: (n_users, n_items), the matrix to reconstruct.
+        products: float64 (n_items, n_items), `XᵀX` of the matrix to reconstruct.
         regularization: λ, > 0.
 
     Returns:
@@ -140,10 +190,10 @@ def solve_ease(x: sparse.csr_matrix, regularization: float) -> npt.NDArray[np.fl
     Raises:
         DataError: the matrix has no inverse in double precision.
 
-    >>> solve_ease(sparse.csr_matrix(np.array([[1.0, 1.0]])), 1.0).round(6).tolist()
+    >>> solve_ease(np.ones((2, 2)), 1.0).round(6).tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    gram = np.asarray((x.T @ x).todense(), np.float64, order="F")
+    gram = np.array(products, np.float64, order="F")
     gram[np.diag_indices_from(gram)] += regularization
     factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
     precision, _ = dpotri(factor, lower=1, overwrite_c=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -58,25 +59,66 @@ def fit_festival_lifts(dataset: Dataset, catalog: Catalog) -> FestivalLifts:
     `lift_i = (n_i + k·L) / (e_i + k)`, with `n_i` the purchases of the item in these weeks, `e_i` those expected from
     its share at other times, `L` the lift of its type, shrunk to 1 alike, and `k = SHRINKAGE`.
     """
-    bought = dataset.target_events
+    bought = dataset.target_events.timestamp
+    if not len(bought):
+        return NO_FESTIVAL_LIFTS
+    spans = festival_spans(int(bought[0]), int(bought[-1]))
+    return festival_lifts_of(count_festivals(dataset, spans), spans, catalog)
+
+
+Spans = Mapping[str, tuple[int, int]]
+"""Beginning and end of the weeks before each festival, by its name, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class FestivalCounts:
+    """Purchases by item; those of several groups of users can be added.
+
+    Attributes:
+        before: int64 (n_festivals, n_items), purchases in the weeks before each festival.
+        ever: int64 (n_items,), all purchases.
+    """
+
+    before: npt.NDArray[np.int64]
+    ever: npt.NDArray[np.int64]
+
+
+def festival_spans(first: int, last: int) -> Spans:
+    """Return the weeks before the latest day of each festival that the data cover.
+
+    Args:
+        first: time of the first purchase, seconds since 1970.
+        last: time of the last one.
+    """
+    days = {festival.name: _latest(festival.day_of, first, last) for festival in FESTIVALS.values()}
+    ends = {name: _seconds(day + timedelta(days=1)) for name, day in days.items() if day is not None}
+    return {name: (end - (LEAD_DAYS + 1) * DAY_S, end) for name, end in ends.items()}
+
+
+def count_festivals(dataset: Dataset, spans: Spans) -> FestivalCounts:
+    """Count the purchases of some users or of all."""
+    bought, n_items = dataset.target_events, len(dataset.items)
+    before = [
+        np.bincount(bought.item_idx[(bought.timestamp >= begin) & (bought.timestamp < end)], minlength=n_items)
+        for begin, end in spans.values()
+    ]
+    ever = np.bincount(bought.item_idx, minlength=n_items)
+    return FestivalCounts(np.array(before, np.int64).reshape(len(spans), n_items), ever)
+
+
+def festival_lifts_of(counts: FestivalCounts, spans: Spans, catalog: Catalog) -> FestivalLifts:
+    """Return the model of the counts of all users; see `fit_festival_lifts`."""
     names: list[str] = []
     rows: list[npt.NDArray[np.int32]] = []
     lifts: list[npt.NDArray[np.float32]] = []
-    if len(bought):
-        first, last = int(bought.timestamp[0]), int(bought.timestamp[-1])
-        for festival in FESTIVALS.values():
-            day = _latest(festival.day_of, first, last)
-            if day is None:
-                continue
-            end = _seconds(day + timedelta(days=1))
-            is_before = (bought.timestamp >= end - (LEAD_DAYS + 1) * DAY_S) & (bought.timestamp < end)
-            lift, sold = _lift(bought.item_idx, is_before, catalog.item_type, len(dataset.items))
-            found = np.flatnonzero((lift >= MIN_LIFT) & (sold >= MIN_SOLD))
-            best = found[np.lexsort((found, -lift[found]))][:N_ITEMS]
-            if len(best):
-                names.append(festival.name)
-                rows.append(best.astype(np.int32))
-                lifts.append(lift[best].astype(np.float32))
+    for name, sold in zip(spans, counts.before, strict=True):
+        lift = _lift(sold, counts.ever - sold, catalog.item_type)
+        found = np.flatnonzero((lift >= MIN_LIFT) & (sold >= MIN_SOLD))
+        best = found[np.lexsort((found, -lift[found]))][:N_ITEMS]
+        if len(best):
+            names.append(name)
+            rows.append(best.astype(np.int32))
+            lifts.append(lift[best].astype(np.float32))
     if not names:
         return NO_FESTIVAL_LIFTS
     ends = np.cumsum([len(each) for each in rows]).astype(np.int64)
@@ -104,16 +146,11 @@ def _seconds(day: date) -> int:
 
 
 def _lift(
-    item_idx: npt.NDArray[np.int32],
-    is_before: npt.NDArray[np.bool_],
-    item_type: npt.NDArray[np.int32],
-    n_items: int,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return the lift of each item, and its purchases before the festival."""
-    sold = np.bincount(item_idx[is_before], minlength=n_items)
-    other = np.bincount(item_idx[~is_before], minlength=n_items)
+    sold: npt.NDArray[np.int64], other: npt.NDArray[np.int64], item_type: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float64]:
+    """Return the lift of each item by its purchases before the festival and at other times."""
     expected = other * (sold.sum() / max(other.sum(), 1))
     label = item_type + 1
     of_type = (np.bincount(label, sold) + SHRINKAGE) / (np.bincount(label, expected) + SHRINKAGE)
     prior = np.where(item_type >= 0, of_type[label], 1.0)
-    return (sold + SHRINKAGE * prior) / (expected + SHRINKAGE), sold
+    return (sold + SHRINKAGE * prior) / (expected + SHRINKAGE)

@@ -51,18 +51,36 @@ def group_baskets(dataset: Dataset, max_basket: int, *, by_user: bool = False) -
     return Baskets(matrix[fits], timestamp[fits], user_idx[fits])
 
 
-def share_in_pairs(dataset: Dataset) -> float:
-    """Return the share of purchased items that are in baskets of two or more, in [0, 1]; 1 without purchases."""
+@dataclass(frozen=True)
+class LineCounts:
+    """Purchased items of baskets; those of several groups of users can be added.
+
+    Attributes:
+        n_lines: distinct pairs of basket and item.
+        n_shared: those in baskets of two or more items.
+    """
+
+    n_lines: int
+    n_shared: int
+
+    @property
+    def share_in_pairs(self) -> float:
+        """Share of purchased items that are in baskets of two or more, in [0, 1]; 1 without purchases."""
+        return self.n_shared / self.n_lines if self.n_lines else 1.0
+
+
+def count_lines(dataset: Dataset) -> LineCounts:
+    """Count the purchased items of some users or of all, and those in baskets of two or more."""
     bought = dataset.target_events
     line = np.unique(bought.basket_idx.astype(np.int64) * len(dataset.items) + bought.item_idx)
     basket = line // max(len(dataset.items), 1)
     size = np.bincount(basket, minlength=1)[basket]
-    return float((size >= 2).mean()) if len(line) else 1.0
+    return LineCounts(len(line), int((size >= 2).sum()) if len(line) else 0)
 
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Weights and counts of pairs of items that share baskets.
+    """Weights and counts of pairs of items that share baskets; those of several groups of users can be added.
 
     Attributes:
         weight: float32 CSR (n_items, n_items), weight of baskets that contain both, zero on the diagonal.
@@ -70,7 +88,8 @@ class PairCounts:
         item_weight: float64 (n_items,), weight of baskets that contain the item and another one.
         n_baskets: int32 (n_items,), number of baskets that contain the item.
         n_all: number of all baskets.
-        share: float64 (n_items,), weight of baskets that contain the item ÷ weight of all baskets.
+        of_item: float64 (n_items,), weight of baskets that contain the item.
+        total: weight of all baskets.
     """
 
     weight: sparse.csr_matrix
@@ -78,7 +97,13 @@ class PairCounts:
     item_weight: npt.NDArray[np.float64]
     n_baskets: npt.NDArray[np.int32]
     n_all: int
-    share: npt.NDArray[np.float64]
+    of_item: npt.NDArray[np.float64]
+    total: float
+
+    @property
+    def share(self) -> npt.NDArray[np.float64]:
+        """Weight of baskets that contain each item ÷ weight of all baskets, float64 (n_items,)."""
+        return self.of_item / max(self.total, 1e-12)
 
 
 def count_pairs(baskets: Baskets, now: int, decay_days: float) -> PairCounts:
@@ -104,7 +129,8 @@ def count_pairs(baskets: Baskets, now: int, decay_days: float) -> PairCounts:
         item_weight=np.asarray(weighted[size >= 2].sum(axis=0), np.float64).ravel(),
         n_baskets=np.asarray(baskets.matrix.sum(axis=0)).ravel().astype(np.int32),
         n_all=baskets.matrix.shape[0],
-        share=np.asarray(weighted.sum(axis=0), np.float64).ravel() / max(float(basket_weight.sum()), 1e-12),
+        of_item=np.asarray(weighted.sum(axis=0), np.float64).ravel(),
+        total=float(basket_weight.sum()),
     )
 
 

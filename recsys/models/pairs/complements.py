@@ -52,17 +52,43 @@ class ComplementConfig:
 
 
 @dataclass(frozen=True)
-class Incidence:
-    """Which items are in which baskets, and the counts of items and pairs.
+class TypeCounts:
+    """Product types that share baskets; those of several groups of users can be added.
 
     Attributes:
+        both: float32 CSR (n_types, n_types), baskets that contain both types.
+        n_baskets: float64 (n_types,), baskets that contain the type.
+    """
+
+    both: sparse.csr_matrix
+    n_baskets: npt.NDArray[np.float64]
+
+
+def count_types(baskets: sparse.csr_matrix, catalog: Catalog) -> TypeCounts:
+    """Count the types that share the baskets of some users or of all.
+
+    Args:
         baskets: float32 CSR of ones (n_baskets, n_items).
+        catalog: types.
+    """
+    line, types = baskets.tocoo(), catalog.item_type
+    known = types[line.col] >= 0
+    by_type = incidence(line.row[known], types[line.col[known]], (baskets.shape[0], len(catalog.type_names)))
+    return TypeCounts((by_type.T @ by_type).tocsr(), np.asarray(by_type.sum(axis=0), np.float64).ravel())
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """Counts of baskets by type, by item and by pair of items.
+
+    Attributes:
+        types: types that share baskets.
         both: int32 CSR (n_items, n_items), baskets that contain both items, zero on the diagonal.
         n_baskets: int32 (n_items,), baskets that contain the item.
         n_all: number of baskets.
     """
 
-    baskets: sparse.csr_matrix
+    types: TypeCounts
     both: sparse.csr_matrix
     n_baskets: npt.NDArray[np.int32]
     n_all: int
@@ -223,11 +249,7 @@ class _TypeFill:
     @classmethod
     def of(cls, counts: Incidence, catalog: Catalog, min_lift: float, length: int) -> _TypeFill:
         types, n_types = catalog.item_type, len(catalog.type_names)
-        line = counts.baskets.tocoo()
-        known = types[line.col] >= 0
-        baskets = incidence(line.row[known], types[line.col[known]], (counts.n_all, n_types))
-        both = (baskets.T @ baskets).tocoo()
-        n_baskets = np.asarray(baskets.sum(axis=0)).ravel()
+        both, n_baskets = counts.types.both.tocoo(), counts.types.n_baskets
         apart = both.row != both.col
         row, column, number = both.row[apart], both.col[apart], both.data[apart].astype(np.int64)
         low, by_chance = lowest_count(number), n_baskets[row] * n_baskets[column]

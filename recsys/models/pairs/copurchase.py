@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from scipy import sparse
 
 from recsys.core.config.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from recsys.core.ids import UNKNOWN
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import Dataset
 from recsys.models.pairs.backoff import Backoff, fit_backoff
-from recsys.models.pairs.basket_pairs import Baskets, PairCounts, count_pairs, group_baskets, share_in_pairs
-from recsys.models.pairs.complements import ComplementConfig, Incidence, fit_complements
+from recsys.models.pairs.basket_pairs import LineCounts, PairCounts, count_lines, count_pairs, group_baskets
+from recsys.models.pairs.complements import ComplementConfig, Incidence, TypeCounts, count_types, fit_complements
 from recsys.models.pairs.pair_evidence import Alike, AlikePrior, PairEvidence, weigh_alike
-from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, find_reversed_pairs
+from recsys.models.pairs.purchase_order import DirectionConfig, ReversedTypePairs, count_follow_ups, reversed_of
 from recsys.models.pairs.related_items import RelatedItems, empty_lists
 from recsys.models.pairs.together_lists import TogetherLists, TogetherOrder, popularity_prior
 from recsys.models.pairs.user_pairs import count_user_pairs
+from recsys.models.temporal.popularity import PopularityConfig, fit_popularity
 
 ALIKE_SHARE: Final = 0.1
 """Part of the expectation of what one user buys that goes to items with similar content, where all buy alone."""
@@ -79,22 +81,56 @@ class CopurchaseConfig:
 
 
 @dataclass(frozen=True)
+class OrderPairCounts:
+    """What is counted in orders; the counts of several groups of users can be added.
+
+    Attributes:
+        lines: purchased items.
+        pairs: pairs by orders.
+        types: types by orders.
+        follow_ups: orders of types after those of other types, float32 CSR (n_types, n_types).
+    """
+
+    lines: LineCounts
+    pairs: PairCounts
+    types: TypeCounts
+    follow_ups: sparse.csr_matrix
+
+    @property
+    def bought_alone(self) -> float:
+        """Share of purchases that are alone in their basket."""
+        return 1 - self.lines.share_in_pairs
+
+    def is_by_basket(self, config: CopurchaseConfig) -> bool:
+        """Return whether counts of the lists are of orders, else of users."""
+        return self.lines.share_in_pairs >= config.min_basket_share
+
+
+@dataclass(frozen=True)
+class UserPairCounts:
+    """Pairs of items whose orders say too little, and types unless lists count orders; counts of users can be added."""
+
+    pairs: PairCounts
+    types: TypeCounts
+
+
+@dataclass(frozen=True)
 class CopurchaseCounts:
     """What is counted about items bought together, before any list is made.
 
     Attributes:
-        baskets: the orders.
         pairs: pairs by orders.
         users: pairs by users over time.
+        types: types by orders or users.
         by_basket: whether counts of the lists are of orders, else of users.
         backoff: probabilities by type and category.
         alike: prior by content; None without it.
         reversed_pairs: pairs of types that users buy in the opposite order.
     """
 
-    baskets: Baskets
     pairs: PairCounts
     users: PairCounts
+    types: TypeCounts
     by_basket: bool
     backoff: Backoff
     alike: AlikePrior | None
@@ -166,12 +202,63 @@ def count_copurchase(
         now: seconds since 1970.
         alike: returns how similar the content of two items is; None where it is not known.
     """
-    in_pairs = share_in_pairs(dataset)
-    by_basket, bought_alone = in_pairs >= config.min_basket_share, 1 - in_pairs
+    orders = count_order_pairs(dataset, catalog, config, now)
+    users = count_pairs_of_users(dataset, catalog, config, wanted_of_users(orders, config))
+    return copurchase_counts(orders, users, catalog, config, alike)
+
+
+def count_order_pairs(dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, now: int) -> OrderPairCounts:
+    """Count the orders of some users or of all; see `count_copurchase`."""
     baskets = group_baskets(dataset, config.max_basket)
-    pairs = count_pairs(baskets, now, config.decay_days)
-    is_wanted = pairs.item_weight < ENOUGH_BASKETS * bought_alone
-    users = count_user_pairs(dataset, config.max_basket, is_wanted | (not by_basket), bought_alone)
+    return OrderPairCounts(
+        count_lines(dataset),
+        count_pairs(baskets, now, config.decay_days),
+        count_types(baskets.matrix, catalog),
+        count_follow_ups(dataset, catalog, config.direction),
+    )
+
+
+class WantedOfUsers(NamedTuple):
+    """What is counted of users over time.
+
+    Attributes:
+        items: bool (n_items,), items whose pairs are counted.
+        evidence: how much one user counts relative to an order.
+        types: whether types are counted too, as the lists count users.
+    """
+
+    items: npt.NDArray[np.bool_]
+    evidence: float
+    types: bool
+
+
+def wanted_of_users(orders: OrderPairCounts, config: CopurchaseConfig) -> WantedOfUsers:
+    """Return what is counted of users, given the orders of all of them; see `count_copurchase`."""
+    by_basket = orders.is_by_basket(config)
+    is_wanted = orders.pairs.item_weight < ENOUGH_BASKETS * orders.bought_alone
+    return WantedOfUsers(is_wanted | (not by_basket), orders.bought_alone, not by_basket)
+
+
+def count_pairs_of_users(
+    dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, wanted: WantedOfUsers
+) -> UserPairCounts:
+    """Count what some users or all of them bought over time; see `count_copurchase`."""
+    baskets = sparse.csr_matrix((0, len(dataset.items)), dtype=np.float32)
+    if wanted.types:
+        baskets = group_baskets(dataset, config.max_basket, by_user=True).matrix
+    pairs = count_user_pairs(dataset, config.max_basket, wanted.items, wanted.evidence)
+    return UserPairCounts(pairs, count_types(baskets, catalog))
+
+
+def copurchase_counts(
+    orders: OrderPairCounts,
+    of_users: UserPairCounts,
+    catalog: Catalog,
+    config: CopurchaseConfig,
+    alike: Alike | None = None,
+) -> CopurchaseCounts:
+    """Join the counts of orders and of users; see `count_copurchase`."""
+    by_basket, pairs, users = orders.is_by_basket(config), orders.pairs, of_users.pairs
     share = (pairs if by_basket else users).share
     backoff = fit_backoff(
         pairs.weight + users.weight,
@@ -180,40 +267,41 @@ def count_copurchase(
         catalog,
         (config.type_shrinkage, config.category_shrinkage),
     )
+    is_alike = alike is not None and orders.bought_alone >= MIN_ALONE
     return CopurchaseCounts(
-        baskets,
         pairs,
         users,
+        orders.types if by_basket else of_users.types,
         by_basket,
         backoff,
-        weigh_alike(users, share, alike, ALIKE_SHARE) if alike and bought_alone >= MIN_ALONE else None,
-        find_reversed_pairs(dataset, catalog, config.direction),
+        weigh_alike(users, share, alike, ALIKE_SHARE) if alike and is_alike else None,
+        reversed_of(orders.follow_ups, config.direction),
     )
 
 
 def list_together(
     counts: CopurchaseCounts,
-    dataset: Dataset,
+    momentum: npt.NDArray[np.floating],
     catalog: Catalog,
     config: CopurchaseConfig,
-    now: int,
     items: npt.NDArray[np.integer] | None = None,
 ) -> RelatedItems:
     """List what is bought together with some items; see `fit_copurchase`.
 
     Args:
         counts: of the shop.
-        dataset: the shop up to `now`.
+        momentum: (n_items,), recent rate of sales over the long-run rate.
         catalog: types.
         config: settings.
-        now: seconds since 1970.
         items: rows of the items whose lists are wanted; all items if not given.
 
     Returns:
         Lists of all items; those of other items are empty.
     """
     evidence = PairEvidence(counts.pairs, counts.users, counts.by_basket, config.item_shrinkage, counts.alike)
-    appeal = popularity_prior(dataset, counts.backoff.share, now, config.momentum_power, config.popularity_discount)
+    appeal = popularity_prior(
+        momentum.astype(np.float64), counts.backoff.share, config.momentum_power, config.popularity_discount
+    )
     lists = TogetherLists(evidence, counts.backoff, appeal, config.order, config.n_backoff)
     return lists.of(catalog, config.list_length, items)
 
@@ -225,11 +313,23 @@ def fit_copurchase(
     now: int,
     could_replace: Veto | None = None,
     alike: Alike | None = None,
+) -> CopurchaseModel:
+    """Count what is bought together and make the lists; see `copurchase_of`."""
+    counts = count_copurchase(dataset, catalog, config, now, alike)
+    momentum = fit_popularity(dataset, PopularityConfig(), now).weekly_momentum
+    return copurchase_of(counts, momentum, catalog, config, could_replace)
+
+
+def copurchase_of(
+    counts: CopurchaseCounts,
+    momentum: npt.NDArray[np.floating],
+    catalog: Catalog,
+    config: CopurchaseConfig,
+    could_replace: Veto | None = None,
     *,
     bought_only: bool = False,
-    counts: CopurchaseCounts | None = None,
 ) -> CopurchaseModel:
-    """Count what is bought together and precompute the lists of every item.
+    """Precompute the lists of every item.
 
     With `k` the weight of what contains both items and `n` the weight of what contains the first and any other, from
     broad to narrow: `P(j|cat) = (k + s₃·p_j)/(n + s₃)`, `P(j|type) = (k + s₂·P(j|cat))/(n + s₂)`, then
@@ -243,35 +343,31 @@ def fit_copurchase(
     `fit_complements`.
 
     Args:
-        dataset: the shop up to `now`.
+        counts: of the whole shop.
+        momentum: (n_items,), recent rate of sales over the long-run rate.
         catalog: types and groups.
         config: settings.
-        now: seconds since 1970.
         could_replace: returns which of some items could replace an item of unknown type; None for none.
-        alike: returns how similar the content of two items is; None where it is not known.
         bought_only: list only items that were bought together, and only for items that were bought; no complements.
             This saves time.
-        counts: what `count_copurchase` returned for these settings; counted anew if not given.
 
     Returns:
         The model; all lists are empty if nothing was bought.
     """
-    counts = count_copurchase(dataset, catalog, config, now, alike) if counts is None else counts
+    n_items = len(counts.pairs.n_baskets)
     items = np.flatnonzero(counts.pairs.n_baskets) if bought_only else None
     if config.order == "popularity":
-        together = empty_lists(len(dataset.items), config.list_length)
+        together = empty_lists(n_items, config.list_length)
     else:
-        together = list_together(counts, dataset, catalog, config, now, items)
+        together = list_together(counts, momentum, catalog, config, items)
     by_probability = replace(config, order="probability", list_length=min(config.n_partners, config.list_length))
     partners = (
-        together
-        if config.order == "probability"
-        else list_together(counts, dataset, catalog, by_probability, now, items)
+        together if config.order == "probability" else list_together(counts, momentum, catalog, by_probability, items)
     )
     if bought_only:
-        complements = empty_lists(len(dataset.items), config.list_length)
+        complements = empty_lists(n_items, config.list_length)
     else:
-        complements = _list_complements(counts, dataset, catalog, config, could_replace)
+        complements = _list_complements(counts, catalog, config, could_replace)
     return CopurchaseModel(
         partners=partners.first(config.n_partners),
         bought_together=together,
@@ -285,14 +381,13 @@ def fit_copurchase(
 
 
 def _list_complements(
-    counts: CopurchaseCounts, dataset: Dataset, catalog: Catalog, config: CopurchaseConfig, could_replace: Veto | None
+    counts: CopurchaseCounts, catalog: Catalog, config: CopurchaseConfig, could_replace: Veto | None
 ) -> RelatedItems:
     def allowed(item: int, candidates: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         backward = counts.reversed_pairs.is_reversed(item, candidates, catalog)
         return ~_replaces(item, candidates, catalog, could_replace) & ~backward
 
-    groups = counts.baskets if counts.by_basket else group_baskets(dataset, config.max_basket, by_user=True)
-    incidence = Incidence(groups.matrix, counts.unit.count, counts.unit.n_baskets, counts.unit.n_all)
+    incidence = Incidence(counts.types, counts.unit.count, counts.unit.n_baskets, counts.unit.n_all)
     return fit_complements(incidence, catalog, allowed, config.complements, config.list_length)
 
 

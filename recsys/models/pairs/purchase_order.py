@@ -90,11 +90,19 @@ def find_reversed_pairs(dataset: Dataset, catalog: Catalog, config: DirectionCon
     Returns:
         The pairs; none if no user bought two types one after the other.
     """
-    n_types = len(catalog.type_names)
+    return reversed_of(count_follow_ups(dataset, catalog, config), config)
+
+
+def count_follow_ups(dataset: Dataset, catalog: Catalog, config: DirectionConfig) -> sparse.csr_matrix:
+    """Count `f(a → b)` for some users or for all, float32 CSR (n_types, n_types); see `find_reversed_pairs`."""
     baskets = _type_baskets(dataset, catalog)
     follows = _followers(baskets, config)
-    forward = (baskets.types.T @ (follows @ baskets.types)).tocoo()
-    counts = sparse.csr_matrix((forward.data, (forward.row, forward.col)), shape=(n_types, n_types))
+    return (baskets.types.T @ (follows @ baskets.types)).tocsr()
+
+
+def reversed_of(counts: sparse.csr_matrix, config: DirectionConfig) -> ReversedTypePairs:
+    """Return the reversed pairs by the counts of all users; see `find_reversed_pairs`."""
+    n_types = counts.shape[0]
     both = (counts + counts.T).tocoo()
     ahead = np.asarray(counts[both.row, both.col], dtype=np.float64).ravel() if both.nnz else np.empty(0)
     share = ahead / np.maximum(both.data, 1)

@@ -13,7 +13,8 @@ from scipy import sparse
 from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from recsys.core.ids import NO_ITEM
 from recsys.core.schema import EVENT_NAMES
-from recsys.data.dataset import NO_INTEREST, REFUND, Dataset, Events
+from recsys.data.dataset import NO_INTEREST, REFUND, Dataset
+from recsys.data.event_columns import Events
 from recsys.data.history import UserHistory
 from recsys.kernels.candidates import sum_lists
 from recsys.kernels.history import weigh_recent_items
@@ -32,7 +33,7 @@ class SequenceConfig:
     """Settings of the sequence model.
 
     Attributes:
-        max_events: latest events that count; bounds the cost.
+        max_events: latest events that count, and others of the moment of the first of them; bounds the cost.
         window: events of one stream that are at most this many positions apart count as a pair; events of one moment,
             such as the items of one order, have no order and are no pair.
         distance_power: a pair at distance `d` weighs `d^−power`.
@@ -154,33 +155,74 @@ def fit_sequence(dataset: Dataset, config: SequenceConfig) -> SequenceModel:
         Cooper et al. (2014), Random Walks in Recommender Systems, WWW (walks of few steps). Deviation: steps backward
         count too, as a visitor often returns.
     """
+    return sequence_of(count_steps(dataset, config, latest_acts(dataset, config)), config)
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Weights of pairs of neighboring events; those of several groups of users can be added.
+
+    Attributes:
+        forward: float32 CSR (n_items, n_items), pairs (earlier item, later item).
+        to_target: those whose later event is of the target type.
+        n_acts: acts of people.
+        n_looks: those of them that look at an item.
+    """
+
+    forward: sparse.csr_matrix
+    to_target: sparse.csr_matrix
+    n_acts: int
+    n_looks: int
+
+
+def latest_acts(dataset: Dataset, config: SequenceConfig) -> tuple[int, int]:
+    """Return the times of the first and the last of the latest `max_events` acts of people, (0, 0) without any."""
+    events = dataset.events
+    when = events.timestamp[~np.isin(events.event_type, NO_INTEREST)][-config.max_events :]
+    return (int(when[0]), int(when[-1])) if len(when) else (0, 0)
+
+
+def count_steps(dataset: Dataset, config: SequenceConfig, span: tuple[int, int]) -> StepCounts:
+    """Count the pairs in the streams of some users or of all; see `fit_sequence`.
+
+    Args:
+        dataset: the shop, or some of its users.
+        config: settings.
+        span: of the whole shop, as `latest_acts` returns it.
+    """
+    events, label = _streams(dataset, span[0])
     n_items = len(dataset.items)
-    stream = _streams(dataset, config.max_events)
-    forward, to_target = _pairs(stream, dataset.target_event, n_items, config)
+    forward, to_target = _pairs((events, label), dataset.target_event, n_items, config, span)
+    return StepCounts(forward, to_target, len(events), int(np.isin(events.event_type, LOOKS).sum()))
+
+
+def sequence_of(counts: StepCounts, config: SequenceConfig) -> SequenceModel:
+    """Return the model of the counts of all users; see `fit_sequence`."""
+    forward = counts.forward
     step = _strongest((forward + config.backward_weight * forward.T).tocsr(), config.n_walked)
     return SequenceModel(
         around=_as_lists(_walk(_normalized(step), config), config.n_neighbors),
-        after=_as_lists(_strongest(_normalized(to_target), config.n_neighbors), config.n_neighbors),
-        by_view=_is_mostly_views(stream[0]),
+        after=_as_lists(_strongest(_normalized(counts.to_target), config.n_neighbors), config.n_neighbors),
+        by_view=counts.n_looks > 0.5 * counts.n_acts,
         config=config,
     )
 
 
-def _streams(dataset: Dataset, max_events: int) -> tuple[Events, npt.NDArray[np.int64]]:
-    """Return the latest acts of people, stream by stream and oldest first, and the stream of each."""
+def _streams(dataset: Dataset, since: int) -> tuple[Events, npt.NDArray[np.int64]]:
+    """Return the acts of people since a moment, stream by stream and oldest first, and the stream of each."""
     events = dataset.events
-    events = events.take(np.flatnonzero(~np.isin(events.event_type, NO_INTEREST))[-max_events:])
+    events = events.take(np.flatnonzero(~np.isin(events.event_type, NO_INTEREST) & (events.timestamp >= since)))
     label = np.where(events.user_idx >= 0, events.user_idx, len(dataset.users) + events.basket_idx.astype(np.int64))
     order = np.argsort(label, kind="stable")
     return events.take(order), label[order]
 
 
-def _is_mostly_views(events: Events) -> bool:
-    return bool(len(events)) and float(np.isin(events.event_type, LOOKS).mean()) > 0.5
-
-
 def _pairs(
-    stream: tuple[Events, npt.NDArray[np.int64]], target_event: int, n_items: int, config: SequenceConfig
+    stream: tuple[Events, npt.NDArray[np.int64]],
+    target_event: int,
+    n_items: int,
+    config: SequenceConfig,
+    span: tuple[int, int],
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Return the weights of pairs (earlier item, later item), and of those whose later event is of the target type."""
     events, label = stream
@@ -192,9 +234,8 @@ def _pairs(
     first = np.concatenate([np.empty(0, np.int64), *(start for start, _ in parts)])
     distances = np.repeat([distance for _, distance in parts], [len(start) for start, _ in parts]).astype(np.int64)
     second, weight = first + distances, distances.astype(np.float64) ** -config.distance_power
-    if len(when):
-        span = max(int(when.max() - when.min()), 1)
-        weight = weight * np.exp2(-(when.max() - when[second]) / (config.half_life_share * span))
+    length = max(span[1] - span[0], 1)
+    weight = weight * np.exp2(-(span[1] - when[second]) / (config.half_life_share * length))
     weight = weight.astype(np.float32)
     to_target = is_target[second]
     shape = (n_items, n_items)

@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from recsys.core.topk import top_k
 from recsys.data.catalog import Catalog
-from recsys.data.dataset import DAY_S, Dataset
 from recsys.kernels.top_rows import top_of_groups
 from recsys.models.pairs.backoff import Backoff
 from recsys.models.pairs.pair_evidence import PairEvidence, Prior, ScoredPairs
 from recsys.models.pairs.related_items import RelatedItems, empty_lists, keep_many
-from recsys.models.temporal.popularity import MOMENTUM_DAYS, momentum
 
 TogetherOrder = Literal["probability", "baskets", "users", "sum", "popularity"]
 """`probability` with back-off and momentum; the plain share of the `baskets` or of the `users` of an item that contain
@@ -100,22 +98,16 @@ class TogetherLists:
         return score
 
 
-def popularity_prior(
-    dataset: Dataset, share: Score, now: int, momentum_power: float, popularity_discount: float
-) -> Score:
+def popularity_prior(momentum: Score, share: Score, momentum_power: float, popularity_discount: float) -> Score:
     """Return the factor `m_j^γ / p_j^β` of each item, float64 (n_items,).
 
     Args:
-        dataset: the shop up to `now`.
+        momentum: m, float64 (n_items,), recent rate of sales over the long-run rate.
         share: p, float64 (n_items,), share of the baskets that contain the item.
-        now: seconds since 1970.
-        momentum_power: γ, exponent of the recent rate of sales over the long-run rate.
+        momentum_power: γ, exponent of the momentum.
         popularity_discount: β.
     """
-    bought = dataset.target_events
-    age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
-    of_late = momentum(bought.item_idx, age_days, len(dataset.items), MOMENTUM_DAYS[1]).astype(np.float64)
-    return of_late**momentum_power / np.maximum(share, 1e-9) ** popularity_discount
+    return momentum**momentum_power / np.maximum(share, 1e-9) ** popularity_discount
 
 
 def _items_by_type(catalog: Catalog, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recsys.data.dataset import DAY_S, Dataset, Events
+from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.event_columns import Events
 from recsys.kernels.pair_sums import Sums, sum_pairs
 from recsys.kernels.scratch import positions_table
 from recsys.models.pairs.basket_pairs import PairCounts
@@ -52,7 +53,8 @@ def count_user_pairs(dataset: Dataset, max_items: int, is_wanted: npt.NDArray[np
         item_weight=np.where(is_wanted, of_item, 0.0),
         n_baskets=np.bincount(bought.item_idx, minlength=n_items).astype(np.int32),
         n_all=len(np.unique(bought.user_idx)),
-        share=of_item / max(total, 1e-12),
+        of_item=np.asarray(of_item, np.float64),
+        total=total,
     )
 
 

@@ -58,6 +58,34 @@ class PopularityModel:
     is_head: npt.NDArray[np.bool_]
     momentum: npt.NDArray[np.float32]
 
+    @property
+    def weekly_momentum(self) -> npt.NDArray[np.float32]:
+        """The momentum of about a week, by which pairs counted over months are corrected, float32 (n_items,)."""
+        return self.momentum[:, 1]
+
+
+@dataclass(frozen=True)
+class PopularityCounts:
+    """Sums over purchases and buyers; those of several groups of users can be added.
+
+    Attributes:
+        decayed: float64 (n_items,), purchases, each decayed by its age.
+        recent: int64 (n_items,), purchases within the span of the trend.
+        earlier: int64 (n_items,), purchases before it.
+        n_buyers: int64 (n_items,), distinct users; each anonymous basket counts as a user.
+        n_users: distinct users who bought anything.
+        late: float64 (len(MOMENTUM_DAYS), n_items), purchases decayed by each half-life of the momentum.
+        ever: float64 (n_items,), purchases decayed by `REFERENCE_DAYS`.
+    """
+
+    decayed: npt.NDArray[np.float64]
+    recent: npt.NDArray[np.int64]
+    earlier: npt.NDArray[np.int64]
+    n_buyers: npt.NDArray[np.int64]
+    n_users: int
+    late: npt.NDArray[np.float64]
+    ever: npt.NDArray[np.float64]
+
 
 def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> PopularityModel:
     """Count purchases by item, decayed by age at `now`.
@@ -73,20 +101,38 @@ def fit_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Popu
     Returns:
         The model.
     """
+    return popularity_of(count_popularity(dataset, config, now), config)
+
+
+def count_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> PopularityCounts:
+    """Count the purchases of some users or of all; see `fit_popularity`."""
     bought = dataset.target_events
-    n_items = len(dataset.items)
+    n_items, item = len(dataset.items), bought.item_idx
     age_days = np.maximum(now - bought.timestamp, 0) / DAY_S
-    decayed = np.bincount(bought.item_idx, np.exp2(-age_days / config.half_life_days), minlength=n_items)
-    total = decayed.sum()
-    share = decayed / total if total > 0 else np.full(n_items, 1.0 / max(n_items, 1))
+    is_recent = age_days < config.trend_days
     buyer = np.where(bought.user_idx >= 0, bought.user_idx, len(dataset.users) + bought.basket_idx)
+    return PopularityCounts(
+        decayed=_decayed(item, age_days, n_items, config.half_life_days),
+        recent=np.bincount(item[is_recent], minlength=n_items),
+        earlier=np.bincount(item[~is_recent], minlength=n_items),
+        n_buyers=count_distinct_users(buyer, item, n_items),
+        n_users=len(np.unique(buyer)),
+        late=np.stack([_decayed(item, age_days, n_items, days) for days in MOMENTUM_DAYS]),
+        ever=_long_run(item, age_days, n_items),
+    )
+
+
+def popularity_of(counts: PopularityCounts, config: PopularityConfig) -> PopularityModel:
+    """Return the model of counts of all users; see `fit_popularity`."""
+    total, n_items = counts.decayed.sum(), len(counts.decayed)
+    share = counts.decayed / total if total > 0 else np.full(n_items, 1.0 / max(n_items, 1))
     return PopularityModel(
         share=share.astype(np.float32),
-        trend=_trend(bought.item_idx, age_days, n_items, config),
-        n_buyers=count_distinct_users(buyer, bought.item_idx, n_items).astype(np.int32),
-        n_users=len(np.unique(buyer)),
-        is_head=_head(np.bincount(bought.item_idx, minlength=n_items), config.head_share),
-        momentum=np.column_stack([momentum(bought.item_idx, age_days, n_items, days) for days in MOMENTUM_DAYS]),
+        trend=_trend(counts.recent, counts.earlier, config),
+        n_buyers=counts.n_buyers.astype(np.int32),
+        n_users=counts.n_users,
+        is_head=_head(counts.recent + counts.earlier, config.head_share),
+        momentum=np.column_stack([_momentum(late, counts.ever) for late in counts.late]),
     )
 
 
@@ -110,25 +156,34 @@ def momentum(
     >>> momentum(np.array([0, 1], np.int32), np.array([0.0, 0.0]), 2, 7.0).tolist()
     [1.0, 1.0]
     """
-    late = np.bincount(item_idx, np.exp2(-age_days / half_life_days), minlength=n_items)
-    ever = np.bincount(item_idx, np.exp(-age_days / REFERENCE_DAYS), minlength=n_items)
+    late = _decayed(item_idx, age_days, n_items, half_life_days)
+    return _momentum(late, _long_run(item_idx, age_days, n_items))
+
+
+def _decayed(
+    item_idx: npt.NDArray[np.int32], age_days: npt.NDArray[np.float64], n_items: int, half_life_days: float
+) -> npt.NDArray[np.float64]:
+    return np.asarray(np.bincount(item_idx, np.exp2(-age_days / half_life_days), n_items), np.float64)
+
+
+def _long_run(
+    item_idx: npt.NDArray[np.int32], age_days: npt.NDArray[np.float64], n_items: int
+) -> npt.NDArray[np.float64]:
+    return np.asarray(np.bincount(item_idx, np.exp(-age_days / REFERENCE_DAYS), n_items), np.float64)
+
+
+def _momentum(late: npt.NDArray[np.float64], ever: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     expected = late.sum() * ever / max(float(ever.sum()), 1e-12)
     ratio = shrink(late, expected, 1.0, MOMENTUM_SHRINKAGE)
     return np.clip(ratio, 1 / MAX_MOMENTUM, MAX_MOMENTUM).astype(np.float32)
 
 
 def _trend(
-    item_idx: npt.NDArray[np.int32],
-    age_days: npt.NDArray[np.float64],
-    n_items: int,
-    config: PopularityConfig,
+    recent: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64], config: PopularityConfig
 ) -> npt.NDArray[np.float32]:
-    is_recent = age_days < config.trend_days
-    recent = np.bincount(item_idx[is_recent], minlength=n_items)
-    before = np.bincount(item_idx[~is_recent], minlength=n_items)
-    if not before.any() or not recent.any():
-        return np.ones(n_items, np.float32)
-    expected = before * (recent.sum() / before.sum())
+    if not earlier.any() or not recent.any():
+        return np.ones(len(recent), np.float32)
+    expected = earlier * (recent.sum() / earlier.sum())
     return shrink(recent, expected, 1.0, config.trend_shrinkage).astype(np.float32)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from recsys.core.config.ranges import PositiveFloat
 from recsys.data.catalog import Catalog
 from recsys.data.dataset import DAY_S, Dataset
+from recsys.data.event_columns import Events
 from recsys.data.history import UserHistory
 from recsys.kernels.purchases import group_purchases, rate_items
 from recsys.models.arrays import count_distinct_users, shrink
@@ -139,20 +140,60 @@ def purchase_stats(model: RepeatModel, bought: UserHistory, now: int) -> Purchas
     return PurchaseStats(rows, score, interval_days, starts, time, order_times)
 
 
-def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> RepeatModel:
+@dataclass(frozen=True)
+class RepeatCounts:
+    """Sums over users; those of several groups of users can be added.
+
+    Attributes:
+        n_gaps: int64 (n_items,), gaps between two purchases of the item by one user.
+        gap_days: float64 (n_items,), their sum.
+        n_buyers: int64 (n_items,), distinct users.
+        n_repeaters: int64 (n_items,), those who bought the item on another day.
+        n_later: purchases after their user's first day.
+        n_repeats: those of them that repeat an earlier one.
+    """
+
+    n_gaps: npt.NDArray[np.int64]
+    gap_days: npt.NDArray[np.float64]
+    n_buyers: npt.NDArray[np.int64]
+    n_repeaters: npt.NDArray[np.int64]
+    n_later: int
+    n_repeats: int
+
+
+def fit_repeat(
+    dataset: Dataset, catalog: Catalog, config: RepeatConfig, counts: RepeatCounts | None = None
+) -> RepeatModel:
     """Measure intervals and repeat rates of items, shrunk to those of their type and of the shop.
 
     `interval_i = (Σ gaps + s·interval_type) / (n_gaps + s)`. The rate is computed alike, from buyers who bought the
     item on another day.
 
     Args:
-        dataset: the shop.
+        dataset: the shop, or some of its users, by whom the kernels and the rests are measured.
         catalog: product types.
         config: settings.
+        counts: of all users; those of the dataset if not given.
 
     Returns:
         The model; without repeats the interval of every item is 30 days and its rate 0.
     """
+    counts = count_repeats(dataset) if counts is None else counts
+    types = catalog.item_type
+    interval_days = _shrunk_mean(counts.gap_days, counts.n_gaps, types, config.interval_shrinkage, 30.0)
+    interval_days = np.maximum(interval_days, 0.5)
+    return RepeatModel(
+        interval_days=interval_days,
+        repeat_rate=_shrunk_mean(counts.n_repeaters, counts.n_buyers, types, config.rate_shrinkage, 0.0),
+        repeat_share=counts.n_repeats / counts.n_later if counts.n_later else 0.0,
+        kernels=fit_kernels(dataset, catalog, config.decay_days, config.decay_power, config.kernels),
+        rest=fit_rest(dataset, catalog, interval_days, config.rest),
+        config=config,
+    )
+
+
+def count_repeats(dataset: Dataset) -> RepeatCounts:
+    """Count the repeat purchases of some users or of all."""
     bought = dataset.target_events
     bought = bought.take(bought.user_idx >= 0)
     n_items = len(dataset.items)
@@ -162,19 +203,14 @@ def fit_repeat(dataset: Dataset, catalog: Catalog, config: RepeatConfig) -> Repe
     same = (user[1:] == user[:-1]) & (item[1:] == item[:-1])
     gap = np.diff(day)
     is_gap = same & (gap >= 0.5)
-    n_gaps = np.bincount(item[1:][is_gap], minlength=n_items)
-    gap_sum = np.bincount(item[1:][is_gap], gap[is_gap], n_items)
-    n_buyers = np.bincount(item, minlength=n_items) - np.bincount(item[1:][same], minlength=n_items)
-    repeaters = count_distinct_users(user[1:][is_gap], item[1:][is_gap], n_items)
-    types = catalog.item_type
-    interval_days = np.maximum(_shrunk_mean(gap_sum, n_gaps, types, config.interval_shrinkage, 30.0), 0.5)
-    return RepeatModel(
-        interval_days=interval_days,
-        repeat_rate=_shrunk_mean(repeaters, n_buyers, types, config.rate_shrinkage, 0.0),
-        repeat_share=_repeat_share(dataset),
-        kernels=fit_kernels(dataset, catalog, config.decay_days, config.decay_power, config.kernels),
-        rest=fit_rest(dataset, catalog, interval_days, config.rest),
-        config=config,
+    n_later, n_repeats = _count_later(bought, n_items)
+    return RepeatCounts(
+        n_gaps=np.bincount(item[1:][is_gap], minlength=n_items),
+        gap_days=np.asarray(np.bincount(item[1:][is_gap], gap[is_gap], n_items), np.float64),
+        n_buyers=np.bincount(item, minlength=n_items) - np.bincount(item[1:][same], minlength=n_items),
+        n_repeaters=count_distinct_users(user[1:][is_gap], item[1:][is_gap], n_items),
+        n_later=n_later,
+        n_repeats=n_repeats,
     )
 
 
@@ -192,18 +228,16 @@ def _shrunk_mean(
     return shrink(total, count, prior, pseudo_count).astype(np.float32)
 
 
-def _repeat_share(dataset: Dataset) -> float:
-    """Compute the share of repeats among purchases after each user's first day."""
-    bought = dataset.target_events
-    bought = bought.take(bought.user_idx >= 0)
+def _count_later(bought: Events, n_items: int) -> tuple[int, int]:
+    """Count the purchases after each user's first day, and the repeats among them."""
     if not len(bought):
-        return 0.0
-    pair = bought.user_idx.astype(np.int64) * len(dataset.items) + bought.item_idx
+        return 0, 0
+    pair = bought.user_idx.astype(np.int64) * n_items + bought.item_idx
     first_of_pair = _first_time(pair, bought.timestamp)
     first_of_user = _first_time(bought.user_idx, bought.timestamp)
     later = bought.timestamp >= first_of_user + DAY_S / 2
     repeats = bought.timestamp >= first_of_pair + DAY_S / 2
-    return float(repeats[later].mean()) if later.any() else 0.0
+    return int(later.sum()), int((later & repeats).sum())
 
 
 def _first_time(label: npt.NDArray[np.integer], timestamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

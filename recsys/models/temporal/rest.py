@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from recsys.core.config.ranges import PositiveFloat, PositiveShare, Share
 from recsys.data.catalog import Catalog
-from recsys.data.dataset import DAY_S, PURCHASE, Dataset, Events
+from recsys.data.dataset import DAY_S, PURCHASE, Dataset
+from recsys.data.event_columns import Events
 from recsys.models.arrays import shrink
 
 NEVER_DAYS: Final = 36_500.0

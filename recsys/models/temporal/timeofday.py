@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from recsys.core.config.ranges import ASCENDING, PositiveFloat
 from recsys.data.catalog import Catalog
-from recsys.data.dataset import NO_HOUR, Dataset
+from recsys.data.dataset import Dataset
+from recsys.data.event_columns import NO_HOUR
 from recsys.models.arrays import shrink
 
 HOURS_A_DAY = 24
@@ -112,13 +113,21 @@ def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -
     Returns:
         The model; every lift is 1 if no time is finer than a day.
     """
+    return timeofday_of(count_hours(dataset, config), catalog, config)
+
+
+def count_hours(dataset: Dataset, config: TimeOfDayConfig) -> npt.NDArray[np.float64]:
+    """Count the purchases of some users or of all by part of the day, float64 (n_items, n_buckets)."""
     bought = dataset.target_events
     bought = bought.take(bought.hour != NO_HOUR)
-    of_hour = bucket_of_hour(config)
     n_items, n_buckets = len(dataset.items), len(config.bucket_starts)
-    cell = bought.item_idx.astype(np.int64) * n_buckets + of_hour[bought.hour]
-    counts = np.bincount(cell, minlength=n_items * n_buckets).reshape(n_items, n_buckets).astype(np.float64)
-    total = counts.sum()
+    cell = bought.item_idx.astype(np.int64) * n_buckets + bucket_of_hour(config)[bought.hour]
+    return np.bincount(cell, minlength=n_items * n_buckets).reshape(n_items, n_buckets).astype(np.float64)
+
+
+def timeofday_of(counts: npt.NDArray[np.float64], catalog: Catalog, config: TimeOfDayConfig) -> TimeOfDayModel:
+    """Return the model of the counts of all users; see `fit_timeofday`."""
+    total, n_buckets = counts.sum(), counts.shape[1]
     share = (counts.sum(axis=0) + 1) / (total + n_buckets)
     n_categories = int(catalog.type_category.max(initial=-1)) + 1
     by_category = _rate_by_label(counts, catalog.item_category, n_categories, share, config.category_shrinkage)
@@ -131,7 +140,7 @@ def fit_timeofday(dataset: Dataset, catalog: Catalog, config: TimeOfDayConfig) -
     return TimeOfDayModel(
         lift=(probability / share).astype(np.float32),
         bucket_share=share.astype(np.float32),
-        bucket_of_hour=of_hour,
+        bucket_of_hour=bucket_of_hour(config),
         is_fitted=bool(total > 0),
         config=config,
     )

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import ConfigError, DataError
 from recsys.core.schema import DATASET_SCHEMA_VERSION, EVENT_NAMES, EVENTS, ITEMS, USERS, DatasetInfo
-from recsys.data.dataset import NO_HOUR, Dataset, build_dataset, load_dataset
+from recsys.data.dataset import Dataset, build_dataset, load_dataset
+from recsys.data.event_columns import NO_HOUR
 from tests.recsys.small_shops import CATALOG, events
 from tests.shop import (
     BROWSERS,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.core.ids import UNKNOWN
 from recsys.core.schema import EVENTS, ITEMS
-from recsys.data.variants import list_variants, resolve_products
+from recsys.data.variants import find_variants, list_variants, resolve_products
 from tests.shop import at, dataset_of, table
 
 SHIRTS = [{"item_id": f"P{n}-{size}", "item_group_id": f"P{n}"} for n in range(2) for size in "SML"]
@@ -36,7 +36,7 @@ def test_an_id_that_an_item_has_is_the_items() -> None:
     shop = items({"item_id": "P0", "item_group_id": "P0"})
     assert list_variants(shop, np.zeros(8)).row("P0", np.ones(8, np.bool_)) == UNKNOWN
     events = table([{"item_id": "P0", "event": "view_item"}], EVENTS)
-    assert resolve_products(events, shop)[1] == 0
+    assert resolve_products(events, find_variants(events, shop))[1] == 0
 
 
 def test_events_of_a_product_count_for_its_variant() -> None:
@@ -66,7 +66,7 @@ def test_a_variant_that_can_be_bought_comes_before_the_best_selling(available: b
 @given(st.lists(st.sampled_from(["P0", "P1", "P0-S", "P1-L", "cup", "other"]), max_size=12))
 def test_every_event_is_kept_and_only_products_change(ids: list[str]) -> None:
     events = table([{"item_id": id_, "event": "view_item"} for id_ in ids], EVENTS)
-    resolved, n_resolved = resolve_products(events, items())
+    resolved, n_resolved = resolve_products(events, find_variants(events, items()))
     assert n_resolved == sum(id_ in ("P0", "P1") for id_ in ids)
     for before, after in zip(ids, resolved["item_id"], strict=True):
         assert after.startswith(f"{before}-") if before in ("P0", "P1") else after == before

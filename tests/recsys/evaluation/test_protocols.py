@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.data.dataset import NO_HOUR, Dataset
+from recsys.data.dataset import Dataset
+from recsys.data.event_columns import NO_HOUR
 from recsys.evaluation import tasks
 from recsys.evaluation.baselines import PERSONAL
 from recsys.evaluation.experiment import Experiment, QuestionResults, draw

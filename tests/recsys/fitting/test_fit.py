@@ -11,7 +11,7 @@ import pytest
 from recsys.data.dataset import DAY_S, Dataset
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
-from recsys.fitting.fit_cache import count_target_events
+from recsys.fitting.parts import count_target_events
 from recsys.models.pairs.complements import ComplementConfig
 from tests.recsys.same import assert_finite, assert_same
 from tests.recsys.small_shops import CATALOG

@@ -14,6 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting import fit_cache
 from recsys.fitting.fit import fit_models
 from recsys.fitting.fit_cache import FitCache
+from recsys.fitting.parts import WholeShop
 from tests.recsys.same import assert_same
 from tests.shop import small_config
 
@@ -40,15 +41,15 @@ def test_models_that_other_threads_began_are_fitted_once(
     shop_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, config, fitted = FitCache(shop_dataset, shop_dataset.end), small_config(), Counter[str]()
-    for name in ("fit_user_factors", "fit_ease"):
-        fit = getattr(fit_cache, name)
-        monkeypatch.setattr(fit_cache, name, lambda *given, name=name, fit=fit: (fitted.update([name]), fit(*given))[1])
+    for where, name in ((WholeShop, "factors"), (fit_cache, "ease_of")):
+        fit = getattr(where, name)
+        monkeypatch.setattr(where, name, lambda *given, name=name, fit=fit: (fitted.update([name]), fit(*given))[1])
     with ThreadPoolExecutor(2) as pool:
         cache.begin(config, pool)
         found = list(pool.map(cache.als, [config] * 4))
     assert all(each is cache.als(config) for each in found)
     assert cache.ease(config) is cache.ease(config)
-    assert fitted == {"fit_user_factors": 1, "fit_ease": 1}
+    assert fitted == {"factors": 1, "ease_of": 1}
 
 
 @pytest.mark.parametrize(("large_from", "is_warm"), [(1, True), (10**9, False)])
@@ -57,8 +58,8 @@ def test_later_fits_of_a_large_shop_begin_with_the_first_factors(
 ) -> None:
     monkeypatch.setattr(fit_cache, "LARGE_EVENTS", large_from)
     config, starts = small_config(), list[object]()
-    fit = fit_cache.fit_user_factors
-    monkeypatch.setattr(fit_cache, "fit_user_factors", lambda *given: (starts.append(given[3]), fit(*given))[1])
+    fit = WholeShop.factors
+    monkeypatch.setattr(WholeShop, "factors", lambda *given: (starts.append(given[3]), fit(*given))[1])
     first = FitCache(shop_dataset, shop_dataset.end)
     second = FitCache(shop_dataset, shop_dataset.end, first=first.first)
     factors = first.als(config).item_factors
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_fitted_fails_whoever_asks(
     def fail(*given: object) -> None:
         raise DataError("diverged")
 
-    monkeypatch.setattr(fit_cache, "fit_user_factors", fail)
+    monkeypatch.setattr(WholeShop, "factors", fail)
     cache, config = FitCache(shop_dataset, shop_dataset.end), small_config()
     with ThreadPoolExecutor(1) as pool:
         cache.begin(config, pool)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from recsys.data.dataset import DAY_S, Dataset
-from recsys.models.pairs.basket_pairs import count_pairs, group_baskets, share_in_pairs
+from recsys.models.pairs.basket_pairs import count_lines, count_pairs, group_baskets
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import at, dataset_of, moment
 
@@ -28,7 +28,7 @@ def test_pairs_by_hand() -> None:
     dataset = baskets(
         ("1", "a1", 10), ("1", "b1", 10), ("1", "b1", 10), ("2", "a1", 0), ("2", "b1", 0), ("3", "a1", 10)
     )
-    assert share_in_pairs(dataset) == 0.8
+    assert count_lines(dataset).share_in_pairs == 0.8
     grouped = group_baskets(dataset, max_basket=5)
     pairs = count_pairs(grouped, moment(10), decay_days=10.0)
     first, second = dataset.items.row("a1"), dataset.items.row("b1")
@@ -65,7 +65,7 @@ def test_pairs_equal_loops_over_baskets(dataset: Dataset) -> None:
 
 def test_all_items_of_a_user_can_be_one_basket() -> None:
     dataset = baskets(("1", "a1", 0), ("2", "b1", 1))
-    assert share_in_pairs(dataset) == 0
+    assert count_lines(dataset).share_in_pairs == 0
     grouped = group_baskets(dataset, max_basket=5, by_user=True)
     assert np.diff(grouped.matrix.indptr).tolist() == [2]
     assert grouped.timestamp.tolist() == [moment(1)]

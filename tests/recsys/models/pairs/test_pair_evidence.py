@@ -20,7 +20,7 @@ def counts(row: list[float], own: float) -> PairCounts:
     weight = sparse.csr_matrix(np.array([row, *[[0.0] * 4] * 3], np.float32))
     count = weight.copy().astype(np.int32)
     share = np.full(4, 0.5)
-    return PairCounts(weight, count, np.array([own, 0, 0, 0]), np.ones(4, np.int32), 10, share)
+    return PairCounts(weight, count, np.array([own, 0, 0, 0]), np.ones(4, np.int32), 10, share, 1.0)
 
 
 def test_baskets_lie_on_users_and_users_on_the_prior() -> None:

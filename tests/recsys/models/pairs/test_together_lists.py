@@ -16,6 +16,7 @@ from recsys.data.dataset import Dataset
 from recsys.models.pairs.copurchase import CopurchaseConfig, count_copurchase, fit_copurchase, list_together
 from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.pairs.together_lists import TogetherOrder, popularity_prior
+from recsys.models.temporal.popularity import PopularityConfig, fit_popularity
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import at, dataset_of, moment
 
@@ -23,11 +24,15 @@ CONFIG = CopurchaseConfig(list_length=8, item_shrinkage=50.0)
 ORDERS: tuple[TogetherOrder, ...] = get_args(TogetherOrder)
 
 
+def momentum_of(dataset: Dataset) -> np.ndarray:
+    return fit_popularity(dataset, PopularityConfig(), dataset.end).weekly_momentum
+
+
 def lists_of(dataset: Dataset, order: TogetherOrder, **changes: float) -> RelatedItems:
     config = replace(CONFIG, order=order, **changes)
     catalog = read_catalog(dataset.catalog)
     counts = count_copurchase(dataset, catalog, config, dataset.end)
-    return list_together(counts, dataset, catalog, config, dataset.end)
+    return list_together(counts, momentum_of(dataset), catalog, config)
 
 
 def first(dataset: Dataset, item_id: str, order: TogetherOrder) -> str:
@@ -79,9 +84,9 @@ def test_lists_never_hold_the_item_itself_nor_an_item_twice(dataset: Dataset, or
 def test_some_lists_equal_those_of_all_items(dataset: Dataset, order: TogetherOrder, data: st.DataObject) -> None:
     catalog, config = read_catalog(dataset.catalog), replace(CONFIG, order=order)
     counts = count_copurchase(dataset, catalog, config, dataset.end)
-    every = list_together(counts, dataset, catalog, config, dataset.end)
+    every = list_together(counts, momentum_of(dataset), catalog, config)
     wanted = np.array(sorted(data.draw(st.sets(st.integers(0, len(dataset.items) - 1)))), np.int64)
-    some = list_together(counts, dataset, catalog, config, dataset.end, wanted)
+    some = list_together(counts, momentum_of(dataset), catalog, config, wanted)
     np.testing.assert_array_equal(some.item_idx[wanted], every.item_idx[wanted])
     others = np.setdiff1d(np.arange(len(dataset.items)), wanted)
     assert (some.item_idx[others] == NO_ITEM).all()
@@ -96,8 +101,8 @@ def test_settings_that_only_order_share_their_counts() -> None:
 
 def test_the_prior_divides_by_popularity(dataset: Dataset) -> None:
     share = np.linspace(0.1, 0.6, len(dataset.items))
-    np.testing.assert_allclose(popularity_prior(dataset, share, dataset.end, 0.0, 1.0), 1 / share)
-    np.testing.assert_allclose(popularity_prior(dataset, share, dataset.end, 0.0, 0.0), 1.0)
+    np.testing.assert_allclose(popularity_prior(np.ones(len(share)), share, 0.0, 1.0), 1 / share)
+    np.testing.assert_allclose(popularity_prior(np.full(len(share), 3.0), share, 0.0, 0.0), 1.0)
 
 
 @pytest.mark.parametrize("order", ORDERS)
