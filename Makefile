@@ -12,7 +12,7 @@ REQUESTS ?= 500
 MINUTES ?= 22
 
 RECSYS := $(VENV)/bin/recsys
-PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-binary :all: --constraint constraints.txt
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --only-binary :all: --no-binary pyspark --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help

@@ -18,6 +18,7 @@ from training.gate import GateConfig
 from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
+from training.spark.config import SparkConfig
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (
@@ -25,6 +26,7 @@ TABLES: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("catalog", CatalogConfig),
     ("gate", GateConfig),
     ("report", GrowthConfig),
+    ("spark", SparkConfig),
     ("", EngineConfig),
 )
 """Tables of the settings file in the order of the page; the settings of the models are at its top level."""

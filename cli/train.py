@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import typer
 
@@ -46,11 +47,20 @@ def train(
         bool,
         typer.Option("--accept-shrink", help="Train even if most rows of the current bundle are gone."),
     ] = False,
+    engine: Annotated[
+        Literal["local", "spark"],
+        typer.Option(help="What counts the events: this process, or Apache Spark for more than fit into its memory."),
+    ] = "local",
+    master: Annotated[
+        str, typer.Option(help="URL of the Spark master: local[N], spark://…, yarn or k8s://….")
+    ] = "local[*]",
     print_config: Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit all models on a folder of tables and make the result the current bundle."""
     from training.config import read_config, render_config
+    from training.source import load_tables
+    from training.spark.shop import spark_source
     from training.train import train as run
 
     settings = read_config(config)
@@ -74,12 +84,19 @@ def train(
             gate=gate_config,
             activate_worse=activate_worse,
             accept_shrink=accept_shrink,
+            source=load_tables if engine == "local" else spark_source(master, settings.spark, _java()),
             progress=on_progress,
         )
     show_json(report.to_dict()) if as_json else _show(report)
     if report.refused:
         tell(f"recsys: {report.refused}")
         raise typer.Exit(REFUSED)
+
+
+def _java() -> str | None:
+    """Return the Java program of `JAVA_HOME`, None where it is not set: then the search path has it."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home) / "bin" / "java") if home else None
 
 
 def _show(report: TrainReport) -> None:

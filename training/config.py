@@ -14,6 +14,7 @@ from training.gate import GateConfig
 from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
+from training.spark.config import SparkConfig
 
 ENGINE: Final = "engine"
 
@@ -28,6 +29,7 @@ class TrainingConfig:
         catalog: the table `[catalog]`, of `recsys ingest` too.
         gate: the table `[gate]`.
         report: the table `[report]`.
+        spark: the table `[spark]`.
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -35,6 +37,7 @@ class TrainingConfig:
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     report: GrowthConfig = field(default_factory=GrowthConfig)
+    spark: SparkConfig = field(default_factory=SparkConfig)
 
 
 def read_config(path: Path | None) -> TrainingConfig:

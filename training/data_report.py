@@ -26,17 +26,18 @@ NOT_EXAMINED: Final = "not examined at the training, as there are so many events
 OF_LOG: Final = " of the live log"
 
 
-def report_data(data_dir: Path, dataset: Dataset) -> DataReport:
+def report_data(data_dir: Path, dataset: Dataset, *, examines: bool = True) -> DataReport:
     """Return what the ingest counted and left out, and, unless the shop is large, what the doctor finds.
 
     Args:
         data_dir: the folder that `recsys ingest` wrote.
-        dataset: its content.
+        dataset: its content, or a sample of it.
+        examines: whether the doctor may read all tables.
 
     Raises:
         DataError: a table cannot be read.
     """
-    if len(dataset.events) >= LARGE_EVENTS:
+    if len(dataset.events) >= LARGE_EVENTS or not examines:
         return DataReport(_tables(data_dir), (NOT_EXAMINED,), ())
     found = run_doctor(data_dir, dataset=dataset)
     unnamed = replace(found, bots=replace(found.bots, busiest=()))

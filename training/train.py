@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 import msgspec
 
 from recsys.bundles.bundle import (
+    PARTIAL,
     Manifest,
     Provenance,
     code_fingerprint,
@@ -24,7 +28,7 @@ from recsys.bundles.bundle import (
 from recsys.bundles.registry import activate, current_version, locked, prune, sweep
 from recsys.core.errors import BundleError, ConfigError
 from recsys.core.progress import Progress, Stopwatch, silent
-from recsys.data.dataset import Dataset, load_dataset, read_info
+from recsys.data.dataset import Dataset, read_info
 from recsys.fitting.engine import Engine, EngineConfig
 from recsys.ranking.fit import fit_engine
 from training.choices import DEFAULT_KEEP
@@ -33,6 +37,7 @@ from training.data_gaps import find_data_gaps
 from training.data_report import report_data
 from training.gate import GateConfig, GateResult, compare, skipped
 from training.new_data import judge_data, refuse_collapse
+from training.source import Source, TrainingData, load_tables
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def train(
     gate: GateConfig | None = None,
     activate_worse: bool = False,
     accept_shrink: bool = False,
+    source: Source = load_tables,
     progress: Progress = silent,
 ) -> TrainReport:
     """Fit all models on a folder of tables, write a bundle and activate it if it passes the gate.
@@ -99,6 +105,7 @@ def train(
         gate: settings of the gate; None for the defaults.
         activate_worse: activate the new bundle even if the gate finds it worse.
         accept_shrink: train even if the data lost more events, users or items than `GateConfig.max_shrink` allows.
+        source: opens the tables, in this process or with another engine.
         progress: receives the stages.
 
     Raises:
@@ -119,21 +126,10 @@ def train(
             )
         stages = Stopwatch(progress)
         stages("reading the tables")
-        dataset = load_dataset(data_dir)
         gate = gate or GateConfig()
-        current = _current(models)
-        if current is not None and not accept_shrink:
-            refuse_collapse(_rows(dataset), current, gate)
-        stages("examining the data")
-        data_report = msgspec.json.encode(report_data(data_dir, dataset))
-        gate_result = _run_gate(dataset, current, config, gate, activate_worse, stages)
-        engine = fit_engine(dataset, config, progress=stages)
-        if gate.enabled and gate_result.decision in ("passed", "skipped") and current is not None:
-            gate_result = _with_data(gate_result, dataset, engine, current, gate, activate_worse)
-        stages("writing the bundle")
-        metrics = _measured(dataset, engine, gate_result) | {"gate_settings": asdict(gate), "seconds": stages.seconds}
-        provenance = Provenance(now, dataset.fingerprint, metrics, find_data_gaps(dataset, engine), data_report)
-        manifest = write_bundle(engine, models, provenance)
+        with _work_folder(models) as work, source(data_dir, work) as data:
+            job = _Job(data_dir, models, config, gate, now, activate_worse, accept_shrink)
+            gate_result, manifest = _fit_and_write(data, job, stages)
         stages("activating")
         if gate_result.decision != "refused":
             activate(models, manifest.version)
@@ -144,7 +140,7 @@ def train(
         is_new=True,
         seconds=seconds,
         peak_memory_mb=_peak_memory_mb(),
-        rows=_rows(dataset),
+        rows=manifest.metrics["rows"],
         notes=tuple(manifest.notes),
         removed=removed,
         gate=gate_result.to_dict(),
@@ -153,6 +149,50 @@ def train(
         blends=manifest.metrics["blends"],
         settings=manifest.metrics["settings"],
     )
+
+
+@contextmanager
+def _work_folder(models: Path) -> Iterator[Path]:
+    """Make a folder for files of one training; what a killed one left is removed by the next."""
+    work = models / f"{PARTIAL}work-{os.getpid()}"
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The arguments of `train` that decide what is fitted, and whether it may serve."""
+
+    data_dir: Path
+    models: Path
+    config: EngineConfig
+    gate: GateConfig
+    now: datetime
+    activate_worse: bool
+    accept_shrink: bool
+
+
+def _fit_and_write(data: TrainingData, job: _Job, stages: Stopwatch) -> tuple[GateResult, Manifest]:
+    """Fit the models, write the bundle, and return what the gate finds."""
+    config, gate, activate_worse = job.config, job.gate, job.activate_worse
+    dataset, rows, current = data.dataset, dict(data.rows), _current(job.models)
+    if current is not None and not job.accept_shrink:
+        refuse_collapse(rows, current, gate)
+    stages("examining the data")
+    data_report = msgspec.json.encode(report_data(job.data_dir, dataset, examines=data.parts is None))
+    gate_result = _run_gate(dataset, current, config, gate, activate_worse, stages)
+    engine = fit_engine(dataset, config, data.end, stages, data.parts)
+    if gate.enabled and gate_result.decision in ("passed", "skipped") and current is not None:
+        gate_result = _with_data(gate_result, dataset, engine, current, gate, activate_worse)
+    stages("writing the bundle")
+    engine = data.finish(engine)
+    metrics = {"rows": rows, "gate": gate_result.to_dict(), **_learned(engine)}
+    metrics |= {"gate_settings": asdict(gate), "seconds": stages.seconds}
+    provenance = Provenance(job.now, dataset.fingerprint, metrics, find_data_gaps(dataset, engine), data_report)
+    return gate_result, write_bundle(engine, job.models, provenance)
 
 
 def _current(models: Path) -> Manifest | None:
@@ -217,11 +257,6 @@ def _unchanged(data_dir: Path, models: Path, config: EngineConfig) -> Manifest |
     return manifest if found == wanted else None
 
 
-def _measured(dataset: Dataset, engine: Engine, gate_result: GateResult) -> dict[str, Any]:
-    """Return what the manifest states of the training."""
-    return {"rows": _rows(dataset), "gate": gate_result.to_dict(), **_learned(engine)}
-
-
 def _learned(engine: Engine) -> dict[str, Any]:
     """Return what training measured on past requests."""
     return {
@@ -240,10 +275,6 @@ def _ranker_metrics(engine: Engine) -> dict[str, Any]:
         metrics = {"n_requests": ranker.n_requests, "ndcg@10": ranker.ndcg, "ndcg@10_of_blend": ranker.ndcg_of_blend}
         found[name] = {"serves": ranker.is_fitted} | metrics
     return found
-
-
-def _rows(dataset: Dataset) -> dict[str, int]:
-    return {"events": len(dataset.events), "users": len(dataset.users), "items": len(dataset.items)}
 
 
 def _peak_memory_mb() -> float:

@@ -12,6 +12,7 @@ from training.gate import GateConfig
 from training.growth.config import GrowthConfig
 from training.ingest.catalog_state import CatalogConfig
 from training.ingest.ingest import IngestConfig
+from training.spark.config import SparkConfig
 
 
 def test_the_page_is_current() -> None:
@@ -24,6 +25,7 @@ def test_every_setting_is_on_the_page() -> None:
         *describe(CatalogConfig, "catalog"),
         *describe(GateConfig, "gate"),
         *describe(GrowthConfig, "report"),
+        *describe(SparkConfig, "spark"),
         *describe(EngineConfig),
     ]
     assert len(settings) > 90

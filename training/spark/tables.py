@@ -1,0 +1,70 @@
+"""The tables of a data folder as Spark reads them: one file, or a folder with a partition per day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from recsys.core.errors import DataError
+from recsys.core.schema import EVENTS, USERS
+from recsys.data.dataset import find_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+FILE, ROW = "file of the row", "row of the file"
+"""Columns with the place of a row, which is its order among events of one moment."""
+
+SPARK_TYPES: Final = {
+    "String": "string",
+    "Float64": "double",
+    "Int64": "bigint",
+    "Boolean": "boolean",
+    "Datetime": "timestamp",
+    "List": "array<string>",
+}
+
+
+def read_events(session: SparkSession, data_dir: Path) -> DataFrame:
+    """Read the events with the place of each row.
+
+    Args:
+        session: the session.
+        data_dir: has `events.parquet`, or the folder `events` with `day=YYYY-MM-DD` in it.
+
+    Raises:
+        DataError: it has neither.
+    """
+    path = find_table(data_dir, "events")
+    if not path.exists():
+        raise DataError(f"{data_dir} has neither events.parquet nor a folder events: run `recsys ingest` first")
+    from pyspark.sql import functions as F  # noqa: N812
+
+    table = session.read.parquet(path.resolve().as_uri())
+    place = (F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(ROW))
+    return table.select(*_columns(table, EVENTS), *place)
+
+
+def read_users(session: SparkSession, data_dir: Path) -> DataFrame | None:
+    """Read the users with the shop's own columns; None where there is no such table."""
+    path = find_table(data_dir, "users")
+    if not path.exists():
+        return None
+    table = session.read.parquet(path.resolve().as_uri())
+    own = [name for name in table.columns if name not in USERS]
+    return table.select(*_columns(table, USERS), *(table[f"`{name}`"] for name in own))
+
+
+def spark_types(schema: Mapping[str, pl.DataType]) -> dict[str, str]:
+    """Return the type of each column as Spark names it."""
+    return {name: SPARK_TYPES[str(dtype.base_type())] for name, dtype in schema.items()}
+
+
+def _columns(table: DataFrame, schema: Mapping[str, pl.DataType]) -> list[Column]:
+    from pyspark.sql import functions as F  # noqa: N812
+
+    kinds = spark_types(schema).items()
+    return [(F.col(name) if name in table.columns else F.lit(None)).cast(kind).alias(name) for name, kind in kinds]
