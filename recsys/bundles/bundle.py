@@ -48,6 +48,9 @@ RANKER_FILES: Final = {
     "rankers.pairs.trees": "ranker_pairs.txt",
 }
 READ_ONLY: Final = 0o444
+MAPPED_FROM_BYTES: Final = 1 << 16
+"""Size from which on an array is mapped, and so shared by the workers: a process has few files, and a bundle 150."""
+
 
 VERIFYING_THREADS: Final = 4
 """Files whose digests are computed at once, by as many cores as the machine has."""
@@ -146,8 +149,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
     for name in manifest.files:
         path = folder / name
         if name.endswith(".npy"):
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-            parts.arrays[name.removesuffix(".npy")] = _checked_numbers(path, mapped.view(np.ndarray))
+            parts.arrays[name.removesuffix(".npy")] = _checked_numbers(path, _read_array(path))
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
     engine = unflatten(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
@@ -156,6 +158,15 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
         if ranker.is_fitted and ranker.feature_names != names:
             raise BundleError(f"{folder} has a ranker with other features than this release's: train again")
     return engine, manifest
+
+
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    """Map an array into memory; a small one is read, as each map takes a file descriptor."""
+    if path.stat().st_size >= MAPPED_FROM_BYTES:
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    array.flags.writeable = False
+    return array
 
 
 def _checked_numbers(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
