@@ -56,7 +56,8 @@ class ClickEstimate(msgspec.Struct, frozen=True):
         estimator: `logged` for the list that served; `ips`, `self_normalized`, `slate` or `doubly_robust` for the
             draft's; see `recsys.experiments.counterfactual`.
         value: clicks per list; null where it cannot be computed.
-        low, high: 95 % interval.
+        low: lower end of the 95 % interval.
+        high: its upper end.
         effective_lists: number of lists that the weighted ones are worth.
         refused: why the value is not to be used; null if it may be.
     """
@@ -75,7 +76,8 @@ class DraftEstimate(msgspec.Struct, frozen=True):
     Attributes:
         placement: the list.
         model_version: the bundle.
-        text, text_zh: one sentence with the result, or the reason and what to do.
+        text: one sentence with the result, or the reason and what to do.
+        text_zh: the same in Chinese.
         lists: lists of the log, by what became of them: `used`, or why they were left out.
         supported_share: share of the positions of the draft's lists whose item the log has shown there often enough.
         estimates: clicks per list, those of the list that served first; empty if the log cannot say.
