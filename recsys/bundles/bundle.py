@@ -28,7 +28,7 @@ from recsys.ranking.features import FEATURES
 from recsys.ranking.pair_features import PAIR_FEATURES
 from recsys.search.vector_index import FlatIndex
 
-BUNDLE_SCHEMA_VERSION: Final = 10
+BUNDLE_SCHEMA_VERSION: Final = 11
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "sha256"
 PARTIAL: Final = ".partial-"

@@ -34,6 +34,7 @@ from recsys.data.offers import NO_OFFERS, OfferTable, read_offers
 from recsys.data.orders import OrderCounts, settle_orders
 from recsys.data.shop_facts import ShopFacts, gather_facts
 from recsys.data.variants import find_variants, resolve_products
+from recsys.data.visitors import find_visitors, without
 
 DAY_S = 86_400
 PURCHASE = EVENT_NAMES.index("purchase")
@@ -67,6 +68,8 @@ class Dataset:
         items_from, offers_from: moment that rows without `updated_at` are from, seconds since 1970; 0 if unknown.
         basket_keys: int32 (n_baskets,), `basket_number` of each basket.
         channels: names of the sales channels, at most 1,000, the most frequent first.
+        is_visitor: bool (n_users,), ids that no event has as its `user_id`, no row of users has, and nothing is merged
+            into; empty where it is not known.
     """
 
     users: IdMap
@@ -89,6 +92,7 @@ class Dataset:
     offers_from: float = 0.0
     basket_keys: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     channels: tuple[str, ...] = ()
+    is_visitor: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
     @cached_property
     def target_events(self) -> Events:
@@ -156,6 +160,7 @@ def with_info(dataset: Dataset, info: DatasetInfo, table: pl.DataFrame) -> Datas
         n_unknown_offers=n_unknown,
         items_from=info.exported_at.get("items", 0.0),
         offers_from=info.exported_at.get("offers", 0.0),
+        is_visitor=without(dataset.users, dataset.is_visitor, merges.values()),
     )
 
 
@@ -228,6 +233,7 @@ def build_dataset(
         n_product_events=n_product_events,
         basket_keys=basket_keys,
         channels=facts.channels,
+        is_visitor=find_visitors(user_ids, events, users),
     )
 
 

@@ -99,6 +99,10 @@ class Identities:
             waiting.extend(tuple(self._sources.get(key, ())))  # at once: another thread may merge meanwhile
         return (target, *sorted(found[1:]))
 
+    def has_sources(self, target: str) -> bool:
+        """Return whether any id is merged into one."""
+        return bool(self._sources.get(target))
+
     def erased_at(self, key: str) -> float:
         """Return when an id was erased, in seconds since 1970; minus infinity if never."""
         return self._erased.get(key, -math.inf)

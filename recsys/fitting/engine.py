@@ -169,6 +169,7 @@ class Engine:
         index: the hybrid embedding, searchable.
         segments: what the segments of users are computed with.
         offers: prices and availability by region, store and channel; see `recsys.pipeline.offer_view`.
+        is_visitor: bool (n_users,), as in `Dataset`.
     """
 
     config: EngineConfig
@@ -196,6 +197,7 @@ class Engine:
     replenishment: ReplenishmentModel = NO_REPLENISHMENT
     festival_lifts: FestivalLifts = NO_FESTIVAL_LIFTS
     first_orders: FirstOrders = NO_FIRST_ORDERS
+    is_visitor: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
     @cached_property
     def items(self) -> IdMap:

@@ -130,6 +130,7 @@ def fit_models(
         replenishment=replenishment,
         festival_lifts=lifts,
         first_orders=first_orders,
+        is_visitor=dataset.is_visitor,
     )
 
 

@@ -32,6 +32,9 @@ class LiveEvents:
         identities: erasures.
         profiles: zones of users.
         set_aside: called with number, type, key and error of an event that cannot be applied.
+
+    Attributes:
+        named: ids that an event has as its `user_id`.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LiveEvents:
         )
         self._currency = base.items_table["currency"]
         self._recent = RecentEvents(base.config.history.max_events)
+        self.named: set[str] = set()
 
     def apply(self, events: Sequence[StoredEvent]) -> dict[str, int]:
         """Add events between which nothing else changes.
@@ -114,6 +118,8 @@ class LiveEvents:
                 continue
             if not isinstance(key, str):
                 raise DataError(f"the id of its user is {key!r}: expected text")
+            if body.user_id is not None:
+                self.named.add(key)
             kept.append(event)
             keys.append(key)
             rows.append(row)

@@ -37,6 +37,10 @@ class UserProfiles:
         """Users whose attributes were changed or erased."""
         return tuple(self._changed)
 
+    def has_changed(self, user_id: str) -> bool:
+        """Return whether the attributes of a user were changed or erased."""
+        return user_id in self._changed
+
     def of(self, user_id: str) -> RowDict:
         """Return all columns of a user, nulls included; empty for an unknown user."""
         known = self._changed.get(user_id)

@@ -275,6 +275,17 @@ class LiveView:
         changed = {*self._events.keys, *self.profiles.changed, *identities.erasures, *moved}
         return frozenset(map(identities.target, changed)) | moved
 
+    def is_visitor(self, key: str) -> bool:
+        """Return whether an id is that of a visitor, or of nobody: nothing has it as its `user_id`.
+
+        An id that is merged into a user's is a visitor's all the same: who has it has logged in.
+        """
+        row = self._base.users.row(key)
+        if row != UNKNOWN and not (row < len(self._base.is_visitor) and self._base.is_visitor[row]):
+            return False
+        is_named = key in self._events.named or self.profiles.has_changed(key)
+        return not is_named and not self.identities.has_sources(key)
+
     def _keys_of(self, key: str) -> tuple[str, ...]:
         """Return all ids of a user, the root first, without those that opted out, if there are several."""
         keys = self.identities.aliases_of(key)

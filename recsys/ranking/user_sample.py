@@ -57,5 +57,11 @@ def sample_users(cut: Holdout, rng: np.random.Generator) -> UserSample:
         return replace(events, user_idx=user_idx).take(is_kept)
 
     users = IdMap(tuple(known.users.ids[row] for row in drawn_rows.tolist()))
-    of_sample = replace(known, users=users, profiles=known.profiles[drawn_rows], events=drawn(known.events))
+    of_sample = replace(
+        known,
+        users=users,
+        profiles=known.profiles[drawn_rows],
+        events=drawn(known.events),
+        is_visitor=known.is_visitor[drawn_rows],
+    )
     return UserSample(replace(cut, known=of_sample, answers=drawn(cut.answers)), share)

@@ -9,9 +9,11 @@ from functools import cached_property, partial
 from inspect import iscoroutinefunction
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, cast
+from typing import Any, Final, Generic, Literal, TypeVar, cast
 from urllib.parse import quote
 
+import msgspec
+from msgspec import structs
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
@@ -36,6 +38,7 @@ MAX_URL_BYTES: Final = 24_576
 STALE: Final = "Recsys-Stale"
 """Header of lists that lack the newest entries of the live log: for how many seconds it could not be read."""
 
+T = TypeVar("T")
 Tag = Literal[
     "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
 ]
@@ -136,18 +139,25 @@ class Operation(Generic[P]):
     def _is_async(self) -> bool:
         return iscoroutinefunction(self.respond)
 
-    def check_user(self, key: Key | None, given: object) -> None:
-        """Refuse parameters or a body with a `user_id` to a key of pages.
+    def for_key(self, key: Key | None, given: T, app_context: AppContext) -> T:
+        """Return parameters or a body as the key may send them: a key of pages reaches no user's lists.
+
+        Its `visitor_id` is left out where it is the id of a user, as if nothing were known of it.
 
         Raises:
-            HTTPException: 403.
+            HTTPException: 403, they have a `user_id`.
         """
         if key is None or BROWSE not in self.also or not {self.scope, ADMIN}.isdisjoint(key.scopes):
-            return
+            return given
         if getattr(given, "user_id", None) is not None:
             raise HTTPException(
                 403, f"the key has the scope {BROWSE!r}, whose calls name no user: send visitor_id or session_id"
             )
+        visitor_id = getattr(given, "visitor_id", None)
+        current = app_context.watcher.current
+        if visitor_id is None or (current is not None and current.is_visitor(visitor_id)):
+            return given
+        return cast("T", structs.replace(cast("msgspec.Struct", given), visitor_id=None))
 
     async def run(self, app_context: AppContext, scope: Scope, parameters: P, *more: Any) -> Answer:
         """Return the response.
@@ -265,14 +275,14 @@ class Route(BaseRoute):
             more = () if caller is None else (caller,)
             parameters = operation.reader.read(scope[_SEGMENTS], scope["query_string"])
             call.placement = getattr(parameters, "placement", None)
-            operation.check_user(key, parameters)
+            parameters = operation.for_key(key, parameters, app_context)
             if operation.body is None:
                 content = await operation.run(app_context, scope, parameters, *more)
             else:
                 limits = app_context.settings.max_body_bytes, app_context.settings.body_seconds
                 body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
-                operation.check_user(key, body)
+                body = operation.for_key(key, body, app_context)
                 content = await operation.run(app_context, scope, parameters, body, *more)
         if call.failure is None:
             if operation.tag == LISTS and (stale_s := app_context.watcher.stale_seconds) is not None:

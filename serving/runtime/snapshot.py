@@ -76,6 +76,10 @@ class Snapshot:
         """The live view that knows who is who and who has opted out, the same for all bundles; None without a log."""
         return self.recommender.live if self.assigned_by is None else self.assigned_by
 
+    def is_visitor(self, key: str) -> bool:
+        """Return whether an id is that of a visitor, or of nobody; False without a live view."""
+        return self.users is not None and self.users.is_visitor(key)
+
     @property
     def served(self) -> Iterator[Snapshot]:
         """This bundle and the others."""

@@ -28,11 +28,13 @@ class UserOutputs:
         history: the events of all users.
         visits: their visits.
         profiles: the rows of the users' table.
+        is_visitor: bool (n_users,), see `Dataset.is_visitor`.
     """
 
     history: History
     visits: Visits
     profiles: pl.DataFrame
+    is_visitor: npt.NDArray[np.bool_]
 
 
 def write_users(
@@ -77,7 +79,8 @@ def write_users(
     visits = {name: whole(f"visits.{name}", None) for name in COLUMNS}
     tables = [pl.read_ipc(folder / f"part-{number:05d}" / PROFILES) for number in order]
     table = pl.concat(tables, rechunk=False) if tables else parts.dataset.profiles.head(0)
-    return UserOutputs(found, Visits(indptr=_starts(whole("visits.size", np.int64)), **visits), table)
+    of_users = Visits(indptr=_starts(whole("visits.size", np.int64)), **visits)
+    return UserOutputs(found, of_users, table, whole("is_visitor", np.bool_))
 
 
 def _has_users(record: Record) -> bool:
@@ -95,6 +98,7 @@ def _arrays(
         "visits.size": np.diff(visits.indptr),
         "history.size": np.diff(found.indptr),
         "history.at": found.timestamp,
+        "is_visitor": record.is_visitor,
     }
     for each in fields(History):
         if each.name not in ("indptr", "start_at", "seconds"):

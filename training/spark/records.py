@@ -58,6 +58,7 @@ class Record(NamedTuple):
         events: sorted by time; rows of users are those of the part.
         basket_keys: int32, see `Dataset.basket_keys`.
         profiles: the rows of the users' table, as an Arrow file.
+        is_visitor: bool (n_users,), see `Dataset.is_visitor`.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Record(NamedTuple):
     events: Events
     basket_keys: npt.NDArray[np.int32]
     profiles: bytes
+    is_visitor: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,11 @@ def _build(
     typed = [pl.col(name).cast(dtype) for name, dtype in USERS.items()]
     found = build_dataset(in_order(rows), items, profiles.with_columns(typed), timezone=timezone, facts=facts)
     arrays = {each.name: getattr(found.events, each.name) for each in fields(Events)}
-    arrays |= {"basket_keys": found.basket_keys, "n_users": np.array(len(found.users))}
+    arrays |= {
+        "basket_keys": found.basket_keys,
+        "n_users": np.array(len(found.users)),
+        "is_visitor": found.is_visitor,
+    }
     file = io.BytesIO()
     found.profiles.write_ipc(file)
     columns = {PART: pa.array([number], pa.int32()), "arrays": [packed(arrays)], "profiles": [file.getvalue()]}
@@ -178,7 +184,7 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 def _record(row: Any) -> Record:
     arrays = unpacked(bytes(row[1]))
     events = Events(**{each.name: arrays[each.name] for each in fields(Events)})
-    return Record(row[0], int(arrays["n_users"]), events, arrays["basket_keys"], bytes(row[2]))
+    return Record(row[0], int(arrays["n_users"]), events, arrays["basket_keys"], bytes(row[2]), arrays["is_visitor"])
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from recsys.core.errors import DataError
+from recsys.core.ids import IdMap
 from recsys.core.schema import ITEMS, OFFERS, PERSONALIZATION, USERS
 from recsys.data.dataset import build_dataset, read_info, read_table, with_info
+from recsys.data.visitors import without
 from recsys.fitting.engine import Engine
 from training.source import Source, TrainingData
 from training.spark.config import SparkConfig
@@ -53,6 +55,9 @@ class SparkShop:
             engine,
             history=found.history,
             users_table=found.profiles,
+            is_visitor=without(
+                IdMap(tuple(found.profiles["user_id"])), found.is_visitor, engine.dataset_info.merged_into
+            ),
             segments=replace(segments, visits=found.visits) if segments.is_fitted else segments,
             dataset_info=replace(engine.dataset_info, end=self.end),
         )

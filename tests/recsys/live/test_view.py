@@ -263,6 +263,21 @@ def test_a_merge_joins_histories_at_once_and_is_undone(log: Log) -> None:
     assert log.ask(user_id="whole").fallback_used
 
 
+def test_an_id_is_a_visitors_until_something_names_it_a_users(log: Log) -> None:
+    fan = LEATHER_FANS[0]
+    assert not log.live.is_visitor(fan), "a user of the bundle"
+    for event in ({"visitor_id": "v"}, {"session_id": "v"}):
+        log.event(None, WEEKLY_ITEM, **event)
+    assert log.live.is_visitor("v")
+    log.add("merge", "v", into="account")
+    assert log.live.is_visitor("v"), "it is logged in"
+    assert not log.live.is_visitor("account")
+    log.event("named", WEEKLY_ITEM)
+    log.add("user_put", "with attributes", city="x")
+    assert not any(map(log.live.is_visitor, ("named", "with attributes")))
+    assert log.live.is_visitor("nobody")
+
+
 def test_merged_events_are_in_order_of_time(log: Log) -> None:
     for days, who in ((3, "a"), (2, "b"), (1, "a")):
         log.event(who, WEEKLY_ITEM, at=NOW - days * DAY_S)

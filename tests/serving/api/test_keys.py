@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from serving.api.keys import roles_of
 from serving.api.routes import OPERATIONS
 from serving.runtime.auth import ROLES, SCOPES, Scope, new_key, write_keys
 from tests.serving.conftest import Client, client_of
+from tests.shop import USERS_WITH_HISTORY
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GROUPS: dict[str, tuple[Scope, ...]] = {**ROLES, "admin": ("admin",), "shop": ("recommend", "events"), "all": SCOPES}
@@ -80,6 +82,20 @@ def test_a_key_of_pages_may_send_no_user_id(
     assert ask("shop", user_id="u001") != 403
     assert ask("admin", user_id="u001") != 403
     assert ask("page", visitor_id="v") == ask("shop", visitor_id="v")
+
+
+def test_the_id_of_a_user_as_that_of_a_visitor_is_nobodys(guarded: Client, secrets: dict[str, str]) -> None:
+    def listed(group: str, **who: str) -> dict[str, Any]:
+        body = {"placement": "for_you", "log": False} | who
+        reply = guarded.request("POST", "/v1/recommendations", json=body, headers={"X-API-Key": secrets[group]})
+        found: dict[str, Any] = reply.json()
+        return found
+
+    user = USERS_WITH_HISTORY[0]
+    assert not listed("shop", visitor_id=user)["fallback_used"]
+    stranger, spied = listed("page", visitor_id="nobody"), listed("page", visitor_id=user)
+    assert spied["items"] == stranger["items"]
+    assert (spied["fallback_used"], stranger["fallback_used"]) == (True, True)
 
 
 def test_lists_of_users_need_another_key(guarded: Client, secrets: dict[str, str]) -> None:

@@ -29,7 +29,9 @@ def test_parts_have_about_as_many_events_as_planned(n_events: int, n_anonymous: 
 
 
 def test_a_record_is_a_dataset_without_ids(shop_dataset: Dataset) -> None:
-    record = Record(3, len(shop_dataset.users), shop_dataset.events, shop_dataset.basket_keys, b"")
+    record = Record(
+        3, len(shop_dataset.users), shop_dataset.events, shop_dataset.basket_keys, b"", shop_dataset.is_visitor
+    )
     frame = Frame(len(shop_dataset.items), shop_dataset.target_event, shop_dataset.timezone)
     found = frame.dataset(record)
     assert (len(found.users), len(found.items)) == (len(shop_dataset.users), len(shop_dataset.items))
