@@ -14,7 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.parts import Parts
 from recsys.models.collaborative.als import ALSConfig, ALSModel
 from training.spark.factors import fit_factors
-from training.spark.pieces import sum_of
+from training.spark.pieces import BLOCK_ROWS, sum_of
 from training.spark.records import Frame, Record
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class SparkParts:
 
     def total(self, count: Callable[[Dataset], T], kind: type[T]) -> T:
         """See `recsys.fitting.parts.Parts`."""
-        return sum_of(self.records, partial(_count, frame=self.frame, count=count), kind)
+        n_blocks = self.frame.n_items // BLOCK_ROWS + 1
+        return sum_of(self.records, partial(_count, frame=self.frame, count=count), kind, n_blocks)
 
     def span(self, kinds: tuple[int, ...], latest: int | None = None) -> tuple[int, int]:
         """See `recsys.fitting.parts.Parts`."""

@@ -27,7 +27,7 @@ T = TypeVar("T")
 Key = tuple[str, int]
 
 
-def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T]) -> T:
+def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T], n_blocks: int = 1) -> T:
     """Count every record, and add what was counted.
 
     Each task adds the counts of its records, and hands them on in blocks of rows, which are added by all executors. The
@@ -37,8 +37,9 @@ def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T]) -> T:
         records: any.
         count: counts one of them.
         kind: what it returns: an array, or a dataclass of arrays, sparse matrices, numbers, and dataclasses of these.
+        n_blocks: blocks of rows that the largest matrix has: results are read in as many pieces, as one is limited.
     """
-    n_reducers = records.context.defaultParallelism
+    n_reducers = max(n_blocks, records.context.defaultParallelism)
     pieces = records.mapPartitions(lambda part: split_sum(part, count)).reduceByKey(operator.add, n_reducers)
     return join(kind, pieces.toLocalIterator(prefetchPartitions=True))
 

@@ -28,9 +28,11 @@ SETTINGS: Final = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.driver.maxResultSize": "0",
     "spark.rdd.compress": "false",
+    "spark.cleaner.periodicGC.interval": "2min",
     "spark.sql.shuffle.partitions": "4",
 }
-"""What the jobs rely on; results are item-sized and read piece by piece, so their sum has no limit."""
+"""What the jobs rely on: results are item-sized and read piece by piece, so their sum has no limit; what a sum has
+moved over the shuffle is removed when Java collects garbage, so it does so every two minutes."""
 
 
 @contextmanager
