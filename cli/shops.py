@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -66,10 +66,14 @@ def train(
     Settings of the models are read from `recsys.toml` of the shop, if there is one. The command ends with 1 if any shop
     has failed, or its new bundle was refused by the gate; each of these keeps its current bundle.
     """
-    shops, _ = _shops(root)
-    chosen = _chosen(shops, [name.strip() for name in only.split(",") if name.strip()])
-    rows: list[tuple[str, str, str, float]] = []
-    for shop in filter(_has_tables, chosen):
+    shops, refused = _shops(root)
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    chosen = _chosen(shops, refused, names)
+    known = {shop.name for shop in shops}
+    rows = [(name, f"refused: {why}", "", 0.0) for name, why in refused.items() if name not in known and not names]
+    for shop in chosen:
+        if not (shop.folder / DATA).is_dir():
+            continue
         began = time.monotonic()
         tell(f"shop {shop.name}")
         result, version = _train(shop, if_changed=not always)
@@ -113,18 +117,21 @@ def _shops(root: Path) -> tuple[list[Shop], dict[str, str]]:
     Raises:
         ConfigError: there is no such folder.
     """
+    from serving.runtime.settings import GivenSettings, load_settings
     from serving.shops.folders import ShopFolders
 
     if not root.is_dir():
         raise ConfigError(f"the folder of shops {root} does not exist: make it, with a folder for each shop")
-    folders = ShopFolders(root)
+    folders = ShopFolders(load_settings(GivenSettings, shops=root))
     folders.refresh()
     return [folders.shops[name] for name in sorted(folders.shops)], dict(folders.refused)
 
 
-def _chosen(shops: Sequence[Shop], names: Sequence[str]) -> list[Shop]:
+def _chosen(shops: Sequence[Shop], refused: Mapping[str, str], names: Sequence[str]) -> list[Shop]:
     known = {shop.name: shop for shop in shops}
     for name in names:
+        if name not in known and name in refused:
+            raise ConfigError(f"shop {name}: {refused[name]}")
         if name not in known:
             raise ConfigError(f"--only has {name!r}: expected some of {', '.join(known) or 'no shops'}")
     return [known[name] for name in names] if names else list(shops)

@@ -100,7 +100,11 @@ def sample_lists(found: RandomLists, max_lists: int, seed: int = 0) -> list[Logg
 
 
 def estimate_of(
-    placement: Placement, changed: Placement, found: RandomLists, replayed: Iterable[tuple[LoggedList, Replay | str]]
+    placement: Placement,
+    changed: Placement,
+    found: RandomLists,
+    replayed: Iterable[tuple[LoggedList, Replay | str]],
+    on_progress: Progress = silent,
 ) -> CounterfactualReport:
     """Weigh the clicks of replayed lists; see `counterfactual`.
 
@@ -109,6 +113,7 @@ def estimate_of(
         changed: the changed one.
         found: what the log has.
         replayed: of a sample of these lists.
+        on_progress: gets the share of the lists whose probabilities are computed.
     """
     name, counts = placement.name, Counter(found.left_out)
     replays: list[tuple[LoggedList, Replay]] = []
@@ -122,7 +127,7 @@ def estimate_of(
     counts["used"] = len(replays)
     if len(replays) < MIN_LISTS or len(replays) < MIN_REPRODUCED * n_tried:
         return _refuse(name, counts, 0.0, *_too_few(name, placement, counts))
-    lists = _as_arrays(replays, found.clicked, placement.rotation, changed.rotation)
+    lists = _as_arrays(replays, found.clicked, placement.rotation, changed.rotation, on_progress)
     support = supported_share(lists, SMALLEST_SUPPORT)
     if support < MIN_SUPPORTED:
         return _refuse(
@@ -175,7 +180,11 @@ COUNTS_ZH: Final = {
 
 
 def _as_arrays(
-    replays: Sequence[tuple[LoggedList, Replay]], clicked: set[tuple[str, str]], logged: float, changed: float
+    replays: Sequence[tuple[LoggedList, Replay]],
+    clicked: set[tuple[str, str]],
+    logged: float,
+    changed: float,
+    on_progress: Progress,
 ) -> ShownLists:
     n, k = len(replays), max(len(shown.item_ids) for shown, _ in replays)
     clicks, logged_slot, target_slot, support = (np.zeros((n, k)) for _ in range(4))
@@ -184,6 +193,7 @@ def _as_arrays(
     shoppers: dict[str, int] = {}
     shopper = np.empty(n, np.int64)
     for row, (shown, replay) in enumerate(replays):
+        on_progress("probabilities", row / n)
         width, n_target = len(shown.item_ids), len(replay.target_items)
         key = user_key(*(shown.user.get(name) for name in ("user_id", "visitor_id", "session_id"))) or ""
         shopper[row] = shoppers.setdefault(key, len(shoppers))

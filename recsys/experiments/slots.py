@@ -60,19 +60,33 @@ def slot_probabilities(n: int, k: int, rotation: float) -> Floats:
     latest = 40.0 / weight[min(n, 2 * k + 20) - 1]
     log_time = np.linspace(np.log(1e-6), np.log(latest), TIME_POINTS)
     time = np.exp(log_time)
-    earlier = np.zeros((TIME_POINTS, n_ranks, k))
-    earlier[:, :, 0] = 1.0
-    for other in range(n):
-        drawn = np.repeat(-np.expm1(-weight[other] * time)[:, None], n_ranks, axis=1)
-        if other < n_ranks:
-            drawn[:, other] = 0.0
-        moved = earlier * drawn[:, :, None]
-        earlier -= moved
-        earlier[:, :, 1:] += moved[:, :, :-1]
+    drawn = -np.expm1(-weight * time[:, None])
+    of_first = np.repeat(drawn[:, None, :n_ranks], n_ranks, axis=1)
+    of_first[:, np.arange(n_ranks), np.arange(n_ranks)] = 0.0  # an item does not come before itself
+    earlier = _joined(_counts(of_first, k), _counts(drawn[:, None, n_ranks:], k))
     density = weight[:n_ranks] * np.exp(-weight[:n_ranks] * time[:, None]) * time[:, None]
     found = np.asarray(np.trapezoid(density[:, :, None] * earlier, log_time, axis=0), np.float64)
     found.flags.writeable = False
     return found
+
+
+def _counts(drawn: Floats, k: int) -> Floats:
+    """Return the probabilities that 0 to `k − 1` of some items are drawn, (..., k), from those of each, (..., n)."""
+    counts = np.zeros((*drawn.shape[:-1], k))
+    counts[..., 0] = 1.0
+    for item in range(drawn.shape[-1]):
+        moved = counts * drawn[..., item, None]
+        counts -= moved
+        counts[..., 1:] += moved[..., :-1]
+    return counts
+
+
+def _joined(one: Floats, other: Floats) -> Floats:
+    """Return the probabilities of the sum of two counts, cut to their length."""
+    both = np.zeros(np.broadcast_shapes(one.shape, other.shape))
+    for n in range(one.shape[-1]):
+        both[..., n:] += one[..., n, None] * other[..., : one.shape[-1] - n]
+    return both
 
 
 def _weights(n: int, rotation: float) -> Floats:

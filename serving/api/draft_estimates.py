@@ -13,7 +13,14 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from recsys.core.placements import Placement
-from recsys.drafts.counterfactual import CounterfactualReport, estimate_of, refused_at_once, sample_lists
+from recsys.core.progress import Progress
+from recsys.drafts.counterfactual import (
+    MIN_LISTS,
+    CounterfactualReport,
+    estimate_of,
+    refused_at_once,
+    sample_lists,
+)
 from recsys.drafts.random_lists import RandomLists, read_random_lists
 from recsys.drafts.replay import replay_lists
 from recsys.experiments.counterfactual import PolicyEstimate
@@ -33,6 +40,7 @@ BATCH: Final = 500
 """Entries to read at a time: few, as lists wait for a thread that decodes them."""
 
 MAX_LISTS: Final = 5000
+WORDS: Final = {"log": "reading of the live log", "probabilities": "weighing of the lists"}
 
 
 class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,8 +53,8 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     placement: Name
-    max_lists: Annotated[int, Meta(ge=1, le=MAX_LISTS)] = 1000
-    seconds: Annotated[float, Meta(gt=0, le=60)] = 20.0
+    max_lists: Annotated[int, Meta(ge=MIN_LISTS, le=MAX_LISTS)] = 1000
+    seconds: Annotated[float, Meta(ge=1, le=60)] = 20.0
 
 
 class ClickEstimate(msgspec.Struct, frozen=True):
@@ -108,14 +116,22 @@ async def estimate_draft(app_context: AppContext, call: OneDraft, body: Estimate
         recommender = snapshot.recommender
         book = await asyncio.to_thread(valid_book, app_context, call.draft, snapshot)
         present = _placement(recommender.placements, body.placement, "served")
+        if present.lists == "sets":
+            message = f"placement {body.placement!r} lists sets, which no rotation draws: name a list of items"
+            raise InvalidRequestError([FieldError("placement", message, body.placement)])
         changed = _placement(book.placements, body.placement, "in the draft")
         report, is_complete = refused_at_once(present, changed), True
         if report is None:
             deadline = time.monotonic() + body.seconds
-            found = await asyncio.to_thread(_read, app_context, recommender, body, deadline)
+            on_progress = _time_check(body.seconds, deadline)
+            found = await asyncio.to_thread(_read, app_context, recommender, body.placement, on_progress)
             steps = replay_lists(recommender, present, changed, sample_lists(found, body.max_lists))
             replays, is_complete = await in_turns(app_context.lists, steps, max(deadline - time.monotonic(), 0.0))
-            report = await asyncio.to_thread(estimate_of, present, changed, found, replays)
+            if not is_complete and len(replays) < MIN_LISTS:
+                raise HTTPException(
+                    503, f"only {len(replays)} lists were made again within {body.seconds:g} s: allow more `seconds`"
+                )
+            report = await asyncio.to_thread(estimate_of, present, changed, found, replays, on_progress)
         return encode(_answer(report, snapshot.version, is_complete=is_complete))
 
 
@@ -127,23 +143,27 @@ def _placement(known: Mapping[str, Placement], name: str, where: str) -> Placeme
     return known[name]
 
 
-def _read(app_context: AppContext, recommender: Recommender, body: EstimateRequest, deadline: float) -> RandomLists:
+def _read(app_context: AppContext, recommender: Recommender, placement: str, on_progress: Progress) -> RandomLists:
     """Return what the log has of the list.
 
     Raises:
-        HTTPException: 503 if the log cannot be read in time.
         StoreError: it cannot be read.
     """
+    return read_random_lists(recommender, app_context.store, placement, BATCH, on_progress)
 
-    def check_time(_stage: str, share: float = 0.0) -> None:
+
+def _time_check(seconds: float, deadline: float) -> Progress:
+    """Return what ends the work with a 503 when its time is over."""
+
+    def check(stage: str, share: float = 0.0) -> None:
         if share < 1 and time.monotonic() > deadline:
             raise HTTPException(
                 503,
-                f"the live log could not be read within {body.seconds:g} s ({share:.0%} of it was): allow more"
+                f"the {WORDS[stage]} was not complete within {seconds:g} s ({share:.0%} of it was): allow more"
                 " `seconds`, or run `recsys experiments counterfactual` on the machine of the log",
             )
 
-    return read_random_lists(recommender, app_context.store, body.placement, BATCH, check_time)
+    return check
 
 
 def _answer(report: CounterfactualReport, version: str, *, is_complete: bool) -> DraftEstimate:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from recsys.bundles.registry import LIVE_LOG, PLACEMENTS_FILE
 from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES
@@ -285,17 +285,34 @@ class Settings(BaseSettings):
         return None if is_missing else self.placements_path
 
 
-def load_settings(**given: Any) -> Settings:
+class GivenSettings(Settings):
+    """Settings that no variable of the environment changes: those of one shop of many."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return what the settings are read from: only what is given."""
+        return (init_settings,)
+
+
+def load_settings(kind: type[Settings] = Settings, /, **given: Any) -> Settings:
     """Return the settings as given, else from the environment, else the defaults.
 
     Args:
+        kind: `GivenSettings` for settings that are not read from the environment.
         given: fields of `Settings`; None counts as not given.
 
     Raises:
         ConfigError: names every invalid setting, its value and what was expected.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigError("; ".join(map(_message, error.errors()))) from None
 

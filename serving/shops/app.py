@@ -71,7 +71,7 @@ class ManyShops:
             raise ValueError("there is no folder of shops")
         self.state = State()
         self._settings = settings
-        self._folders = ShopFolders(settings.shops, settings.shop_domain, settings.poll_seconds)
+        self._folders = ShopFolders(settings)
         self._open = OpenShops(settings)
         keys = settings.shops / KEYS_FILE
         self._keys = KeyRing(keys) if keys.is_file() else None
@@ -157,8 +157,8 @@ class ManyShops:
             try:
                 self._folders.refresh()
                 await self._open.keep(frozenset(self._folders.shops))
-            except OSError as error:  # the folder of shops is not there for a moment
-                logger.error("the folder of shops cannot be read: %s", error)
+            except Exception:  # whatever a folder has in it, the others go on
+                logger.exception("shops that are gone or spare cannot be closed")
 
 
 async def _send(send: Send, status: int, media_type: str, body: bytes, more: dict[str, str] | None = None) -> None:

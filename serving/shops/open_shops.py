@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -19,10 +21,11 @@ from serving.runtime.app_context import with_start_time
 from serving.runtime.settings import Settings
 from serving.shops.folders import Shop
 
-OPENING: int = 2
+OPENING: Final = 2
 """Shops that are opened at a time: each takes a core."""
 
-RETRY_S: int = 5
+RETRY_S: Final = 5
+FAILED: Final = "the shop cannot be opened; the server's log has the reason"
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class _Place:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: OpenShop | None = None
+    failed: Shop | None = None
+    retry_at: float = 0.0
 
 
 class OpenShops:
@@ -63,6 +68,7 @@ class OpenShops:
         self._base = base
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._opening = asyncio.Semaphore(OPENING)
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def n_open(self) -> int:
@@ -114,13 +120,13 @@ class OpenShops:
         for place in self._places.values():
             async with place.lock:
                 await self._close(place)
+        await asyncio.gather(*self._ending)
 
     async def _opened(self, place: _Place, shop: Shop) -> OpenShop:
         if place.opened is not None and place.opened.shop == shop:
             return place.opened
-        before, place.opened = place.opened, None
-        if before is not None:
-            await _end(before)
+        if place.failed == shop and time.monotonic() < place.retry_at:
+            raise NotReadyError(FAILED, RETRY_S)
         async with self._opening:
             try:
                 app = await asyncio.to_thread(lambda: create_app(with_start_time(self._settings(shop))))
@@ -128,8 +134,13 @@ class OpenShops:
                 await lifespan.enter_async_context(app.router.lifespan_context(app))
             except (RecsysError, OSError) as error:
                 logger.error("shop %s cannot be opened: %s", shop.name, error)
-                raise NotReadyError("the shop cannot be opened; the server's log has the reason", RETRY_S) from error
-        place.opened = OpenShop(shop, app, lifespan)
+                place.failed, place.retry_at = shop, time.monotonic() + RETRY_S
+                raise NotReadyError(FAILED, RETRY_S) from error
+        before, place.opened = place.opened, OpenShop(shop, app, lifespan)
+        if before is not None:  # its calls go on beside those of the new one
+            ending = asyncio.create_task(_end(before))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
         return place.opened
 
     def _settings(self, shop: Shop) -> Settings:

@@ -22,7 +22,8 @@ def root(tmp_path: Path, shop_models: Path) -> Path:
         shutil.copytree(shop_models, tmp_path / name / "models", copy_function=shutil.copyfile)
     (tmp_path / "broken" / "data").mkdir()
     (tmp_path / "broken" / "data" / "dataset.json").write_text("{}")
-    (tmp_path / "served" / "shop.toml").write_text('hosts = ["shop.example"]')
+    (tmp_path / "broken" / "shop.toml").write_text("open = true")
+    (tmp_path / "served" / "shop.toml").write_text('open = true\nhosts = ["shop.example"]')
     (tmp_path / "wrong" / "shop.toml").write_text("hosts = 1")
     return tmp_path
 
@@ -48,6 +49,7 @@ def test_a_shop_that_fails_keeps_its_bundle_and_stops_no_other(
     assert found["broken"]["result"].startswith("failed: ")
     assert found["broken"]["bundle"] == before
     assert found["served"]["result"] in {"trained", "up to date"}
+    assert found["wrong"]["result"].startswith("refused: ")
     assert recsys("shops", "train", root, "--only", "served", "--json").code == 0
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from serving.api import draft_estimates
 from tests.recsys.drafts.random_lists import N_LISTS, write_random_lists
 from tests.serving.api.drafts import begin, desk, post
 from tests.serving.conftest import Client
@@ -54,12 +57,18 @@ def test_a_draft_with_the_liked_items_first_is_valued_higher(client: Client) -> 
     assert "高于" in found["text_zh"]
 
 
-def test_a_sample_and_the_time_bound_the_work(client: Client) -> None:
+def test_a_sample_and_the_time_bound_the_work(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     path, _ = begin(client, placements={"random": {"extends": "popular", "limit": 4}})
     some = post(client, f"{path}/estimate", placement="random", max_lists=150, seconds=60).json()
     assert sum(some["lists"].values()) == 150
-    hurried = post(client, f"{path}/estimate", placement="random", seconds=1e-6)
-    assert (hurried.status_code, "could not be read within" in hurried.text) == (503, True)
+
+    def slow(*given: Any) -> None:
+        time.sleep(1.1)
+        given[-1]("log", 0.5)
+
+    monkeypatch.setattr(draft_estimates, "read_random_lists", slow)
+    hurried = post(client, f"{path}/estimate", placement="random", seconds=1)
+    assert (hurried.status_code, "allow more `seconds`" in hurried.text) == (503, True)
 
 
 def test_a_list_without_rotation_has_no_estimate_but_a_way_to_get_one(client: Client) -> None:
@@ -70,7 +79,14 @@ def test_a_list_without_rotation_has_no_estimate_but_a_way_to_get_one(client: Cl
 
 
 @pytest.mark.parametrize(
-    ("body", "field"), [({"placement": "other"}, "placement"), ({"placement": "fixed", "n": 1}, "n")]
+    ("body", "field"),
+    [
+        ({"placement": "other"}, "placement"),
+        ({"placement": "fixed", "n": 1}, "n"),
+        ({"placement": "item_sets"}, "placement"),
+        ({"placement": "random", "max_lists": 99}, "max_lists"),
+        ({"placement": "random", "seconds": 0.5}, "seconds"),
+    ],
 )
 def test_what_cannot_be_estimated_is_named(client: Client, body: dict[str, object], field: str) -> None:
     path, _ = begin(client)

@@ -26,8 +26,7 @@ def add_shop(root: Path, name: str, models: Path, toml: str = "", *, guarded: bo
     shutil.copytree(models, folder / "models", copy_function=shutil.copy)
     for each in (folder / "models").glob("store.sqlite*"):
         each.unlink()
-    if toml:
-        (folder / "shop.toml").write_text(toml, encoding="utf-8")
+    (folder / "shop.toml").write_text(toml if guarded else "open = true\n" + toml, encoding="utf-8")
     key, secret = new_key(name, EVERY, datetime(2026, 1, 1, tzinfo=UTC))
     if guarded:
         write_keys(folder / "keys.json", [key])

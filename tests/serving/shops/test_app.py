@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,11 +115,28 @@ def test_calls_of_the_installation_need_its_key_where_there_is_one(tmp_path: Pat
 
 def test_a_shop_that_cannot_be_opened_harms_no_other(tmp_path: Path, shop_models: Path) -> None:
     good = add_shop(tmp_path, "good", shop_models)
-    bad = add_shop(tmp_path, "bad", shop_models, "[settings]\ncache_mb = -1\n")
+    bad = add_shop(tmp_path, "bad", shop_models)
+    wrong = add_shop(tmp_path, "wrong", shop_models, "[settings]\ncache_mb = -1\n")
+    (tmp_path / "bad" / "models" / "store.sqlite").write_bytes(b"no database" * 1000)
     with installation(tmp_path) as shops:
-        refused = shops.get("/v1/models", key=bad)
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-        assert "cache_mb" not in refused.text
         assert shops.get("/v1/models", key=good).status_code == 200
-        (tmp_path / "bad" / "shop.toml").write_text("")
-        assert shops.get("/v1/models", key=bad).status_code == 200
+        for _ in range(3):
+            refused = shops.get("/v1/models", key=bad)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert "store.sqlite" not in refused.text
+        assert shops.get("/v1/models", key=wrong).status_code == 404
+        assert "cache_mb" in shops.get("/shops").json()["refused"]["wrong"]
+        (tmp_path / "wrong" / "shop.toml").write_text("")
+        time.sleep(0.02)
+        assert shops.get("/v1/models", key=wrong).status_code == 200
+
+
+def test_a_shop_that_gets_keys_is_open_no_more(tmp_path: Path, shop_models: Path) -> None:
+    add_shop(tmp_path, "tea", shop_models, 'hosts = ["tea.example"]', guarded=False)
+    with installation(tmp_path) as shops:
+        assert shops.get("/v1/models", "tea.example").status_code == 200
+        key, secret = new_key("tea", ["admin"], datetime(2026, 1, 1, tzinfo=UTC))
+        write_keys(tmp_path / "tea" / "keys.json", [key])
+        time.sleep(0.02)
+        assert shops.get("/v1/models", "tea.example").status_code == 401
+        assert shops.get("/v1/models", "tea.example", secret).status_code == 200

@@ -89,3 +89,18 @@ def test_a_shop_whose_folder_is_gone_is_closed(tmp_path: Path, shop_models: Path
         assert places.n_open == 0
 
     asyncio.run(run())
+
+
+def test_a_slow_call_delays_no_new_form_of_a_shop(shops: list[Shop]) -> None:
+    a = shops[0]
+    changed = Shop(a.name, a.folder, ("b.example",))
+
+    async def run() -> None:
+        places = opened(shops)
+        async with places.use(a) as old:
+            async with places.use(changed) as new:
+                assert new is not old
+            assert places.n_open == 1
+        await places.close()
+
+    asyncio.run(run())
