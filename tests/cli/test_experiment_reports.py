@@ -14,9 +14,10 @@ from recsys.experiments.outcomes import read_experiment_log, shopper_table
 from recsys.experiments.state import read_experiments
 from recsys.pipeline.recommender import Recommender
 from tests.cli.conftest import Run
+from tests.recsys.drafts.random_lists import write_random_lists
+from tests.recsys.drafts.test_counterfactual import popular
 from tests.recsys.experiments.files import write_experiments
 from tests.recsys.experiments.simulated_month import write_month
-from tests.training.test_counterfactual import popular, write
 
 TEXT = """
 [experiments.calm]
@@ -122,7 +123,7 @@ def test_a_variant_is_valued_before_it_serves(recsys: Run, shop_models: Path, tm
     lists.write_text(LISTS, encoding="utf-8")
     recommender = Recommender.open(shop_models, lists)
     with closing(SqliteStore(store)) as log:
-        write(log, recommender, set(popular(recommender, 2)), 150)
+        write_random_lists(log, recommender, set(popular(recommender, 2)), 150)
     words = ("experiments", "counterfactual", file, "calm", "plain", "--models", shop_models, "--store", store)
     said = recsys(*words, "--placements", lists)
     assert said.code == 0, said.err

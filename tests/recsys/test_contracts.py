@@ -108,6 +108,7 @@ every_shop = pytest.mark.parametrize("shop", DEGENERATE)
 
 def test_every_model_of_the_engine_is_here() -> None:
     others = {"config", "dataset_info", "items_table", "users_table", "index", "rankers", "blends", "offers"}
+    others |= {"is_visitor"}
     assert {part.name for part in fields(Engine)} - others == set(FITS)
 
 

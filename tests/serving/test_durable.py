@@ -91,7 +91,7 @@ def test_a_store_that_cannot_be_opened_is_one_clear_error(start: Start, shop_mod
     (tmp_path / "store.sqlite").write_text("no database, whatever its name says " * 10)
     server = start(shop_models, store=tmp_path / "store.sqlite")
     server.process.wait(20)
-    assert "choose another file with `--store PATH`" in server.stop()[2].splitlines()[-1]
+    assert "choose another one with `--store`" in server.stop()[2].splitlines()[-1]
 
 
 def test_events_from_before_a_restart_are_not_in_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:

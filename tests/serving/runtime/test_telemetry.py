@@ -22,10 +22,10 @@ def lines(telemetry: Telemetry) -> set[str]:
 
 def test_counters_start_empty_and_have_the_published_names() -> None:
     telemetry = Telemetry()
-    assert [line for line in lines(telemetry) if line.startswith("recsys_")] == [
+    assert {line for line in lines(telemetry) if line.startswith("recsys_")} == {
         "recsys_log_lost 0.0",
         "recsys_set_aside_entries 0.0",
-    ]
+    }
     telemetry.set_aside(2)
     assert "recsys_set_aside_entries 2.0" in lines(telemetry)
     telemetry.answered("popular", 200, 0.002)
