@@ -207,7 +207,8 @@ class Engine:
     @cached_property
     def variants(self) -> ProductVariants:
         """The variants of products, the best-selling ones first; the same for all states of the catalog."""
-        return list_variants(self.items_table, self.popularity.share)
+        names = ("item_id", "item_group_id")  # column by column, as a live table has no other way to be read
+        return list_variants(pl.DataFrame({name: self.items_table[name] for name in names}), self.popularity.share)
 
     def item_row(self, item_id: str) -> int:
         """Return the row of an item, or of a variant of a product that can be bought; `UNKNOWN` for neither."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.ids import UNKNOWN
 from recsys.core.placements import PLACEMENTS
 from recsys.core.request import Recommendations, Request
 from recsys.core.schema import EVENTS
@@ -261,6 +262,14 @@ def test_a_merge_joins_histories_at_once_and_is_undone(log: Log) -> None:
     assert same(log.live.history(fan, NOW), before)
     assert len(log.live.history("visitor", NOW)) == 1
     assert log.ask(user_id="whole").fallback_used
+
+
+def test_unknown_ids_are_looked_up_among_products_after_a_change_of_the_catalog(log: Log) -> None:
+    assert log.live.engine.catalog.has_groups
+    log.add("item_patch", WEEKLY_ITEM, price=1.5)
+    with_offers = replace(log.live.engine)  # as for the offers of a store: it has the live table, and no cached values
+    assert with_offers.item_row("no such item") == UNKNOWN
+    assert with_offers.variants.spans == log.live.engine.variants.spans
 
 
 def test_an_id_is_a_visitors_until_something_names_it_a_users(log: Log) -> None:
