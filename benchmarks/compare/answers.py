@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-TOLERANCE: Final = 1e-6
+TOLERANCE: Final = 1e-5
 """Absolute or relative, whichever allows more: sums in another order differ in their last digits."""
 
 IGNORED: Final = frozenset({"recommendation_id", "model_version", "seq"})
