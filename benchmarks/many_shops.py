@@ -57,7 +57,7 @@ def build_shops(root: Path, n_shops: int) -> dict[str, str]:
     return keys
 
 
-def private_bytes(pid: int) -> int:
+def proportional_bytes(pid: int) -> int:
     """Return the proportional memory of a process: its own, and its share of what it shares."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace) -> list[Result]:
         environment = os.environ | {"RECSYS_MAX_OPEN_SHOPS": str(options.shops), "RECSYS_POLL_SECONDS": "5"}
         serve = lambda port: recsys("serve", "--shops", root, "--port", port, "--clock", "data")  # noqa: E731
         with ServerProcess("many shops", serve, environment=environment) as server:
-            before = private_bytes(server.pids()[0])
+            before = proportional_bytes(server.pids()[0])
             caller, began, took = Caller(server.port), time.perf_counter(), []
             for name, key in keys.items():
                 at = time.perf_counter()
@@ -125,7 +125,7 @@ def measure(options: argparse.Namespace) -> list[Result]:
                 sent = {"events": [event | {"user_id": f"secret-{name}"}]}
                 caller.call("POST", "/v1/events", f"{name}.example", key, sent)
             opened = time.perf_counter() - began
-            memory = private_bytes(server.pids()[0])
+            memory = proportional_bytes(server.pids()[0])
             names = list(keys)
             won = 0
             for _ in range(options.attacks):

@@ -21,10 +21,9 @@ from recsys.drafts.counterfactual import (
     refused_at_once,
     sample_lists,
 )
-from recsys.drafts.random_lists import RandomLists, read_random_lists
+from recsys.drafts.random_lists import read_random_lists
 from recsys.drafts.replay import replay_lists
 from recsys.experiments.counterfactual import PolicyEstimate
-from recsys.pipeline.recommender import Recommender
 from serving.api.changes import FAILURES
 from serving.api.draft_effects import valid_book
 from serving.api.draft_models import OneDraft
@@ -124,7 +123,9 @@ async def estimate_draft(app_context: AppContext, call: OneDraft, body: Estimate
         if report is None:
             deadline = time.monotonic() + body.seconds
             on_progress = _time_check(body.seconds, deadline)
-            found = await asyncio.to_thread(_read, app_context, recommender, body.placement, on_progress)
+            found = await asyncio.to_thread(
+                read_random_lists, recommender, app_context.store, body.placement, BATCH, on_progress
+            )
             steps = replay_lists(recommender, present, changed, sample_lists(found, body.max_lists))
             replays, is_complete = await in_turns(app_context.lists, steps, max(deadline - time.monotonic(), 0.0))
             if not is_complete and len(replays) < MIN_LISTS:
@@ -141,15 +142,6 @@ def _placement(known: Mapping[str, Placement], name: str, where: str) -> Placeme
         message = f"placement {found!r} is not {where}: expected one of {', '.join(known)}"
         raise InvalidRequestError([FieldError("placement", message, found)])
     return known[name]
-
-
-def _read(app_context: AppContext, recommender: Recommender, placement: str, on_progress: Progress) -> RandomLists:
-    """Return what the log has of the list.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    return read_random_lists(recommender, app_context.store, placement, BATCH, on_progress)
 
 
 def _time_check(seconds: float, deadline: float) -> Progress:

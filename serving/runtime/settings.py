@@ -219,7 +219,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_open_address(cls, host: str, info: ValidationInfo) -> str:
         is_guarded = info.data.get("keys") is not None or info.data.get("shops") is not None
-        if not host or (not is_guarded and host != "localhost" and not _is_loopback(host)):
+        if not host or (not is_guarded and not is_loopback(host)):
             raise ValueError(
                 "only a loopback address can be listened on without keys; make one with `recsys keys create`, and set"
                 f" {variable_of('keys')} to its file"
@@ -330,7 +330,10 @@ def variable_of(name: str) -> str:
     return METRICS_DIR if name == "metrics_dir" else ENV_PREFIX + name.upper()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -21,7 +21,7 @@ from serving.problems import failure_of
 from serving.responses import Alive, encode
 from serving.runtime import telemetry
 from serving.runtime.auth import KeyRing
-from serving.runtime.settings import Settings
+from serving.runtime.settings import Settings, is_loopback
 from serving.shops.folders import KEYS_FILE, ShopFolders
 from serving.shops.open_shops import OpenShops
 
@@ -112,14 +112,14 @@ class ManyShops:
         """
         path, headers = scope["path"], scope["headers"]
         if path in {"/health/live", "/health/ready"}:
-            return JSON, encode(Alive("live" if path == "/health/live" else "ready"))
+            return JSON, encode(Alive("live"))
         if path not in {"/metrics", "/shops"}:
             raise HTTPException(
                 HTTPStatus.NOT_FOUND, "the call is for no shop: send it to a host, or with a key, of one"
             )
         if self._keys is not None:
             self._keys.check(headers, "operate", "recommend")
-        elif self._settings.host not in {"127.0.0.1", "::1", "localhost"}:
+        elif not is_loopback(self._settings.host):
             raise HTTPException(HTTPStatus.NOT_FOUND, f"make {KEYS_FILE} in the folder of shops for this call")
         if path == "/metrics":
             return telemetry.MEDIA_TYPE, generate_latest(self._registry)
@@ -142,6 +142,7 @@ class ManyShops:
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and end with the server."""
         await receive()
+        self._folders.refresh()  # the first look takes about a millisecond per shop
         keeping = asyncio.create_task(self._keep())
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -157,7 +158,7 @@ class ManyShops:
             try:
                 self._folders.refresh()
                 await self._open.keep(frozenset(self._folders.shops))
-            except Exception:  # whatever a folder has in it, the others go on
+            except Exception:  # a fault of one folder ends no other shop's
                 logger.exception("shops that are gone or spare cannot be closed")
 
 

@@ -199,6 +199,7 @@ class ShopFolders:
             at = folder.stat()
             signature = (at.st_dev, at.st_ino, *map(file_signature, files))
             if self._signatures.get(name) == signature:
+                self._problems.pop(name, None)  # what was wrong has been taken back
                 return before
             shop = read_shop(folder)
             shop.settings(self._base)

@@ -80,21 +80,21 @@ def test_an_event_of_one_server_is_in_the_next_lists_of_the_other(start: Start, 
     for server in (one, two):
         server.wait()
     first, *items = some_items(one)
-    body = {"placement": "for_you", "user_id": "newcomer", "limit": 5}
+    body = {"placement": "for_you", "user_id": "new-user", "limit": 5}
 
     def lists(server: Server) -> dict[str, Any]:
         return dict(server.request("POST", "/v1/recommendations", json=body).json())
 
     assert lists(two)["fallback_used"]
-    assert send(one, event("e1", "newcomer", first)) == ["accepted"]
+    assert send(one, event("e1", "new-user", first)) == ["accepted"]
     assert not lists(one)["fallback_used"], "its own events at once"
     wait_until(lambda: not lists(two)["fallback_used"], SEEN_S)
-    assert send(two, event("e1", "newcomer", first)) == ["duplicate"]
+    assert send(two, event("e1", "new-user", first)) == ["duplicate"]
     # Changes of the catalog, and erasures, go the same way.
     gone = items[0]
     assert two.request("PATCH", f"/v1/items/{quote(gone, safe='')}", json={"available": False}).is_success
     wait_until(lambda: gone not in some_items(one), SEEN_S)
-    assert one.request("DELETE", "/v1/users/newcomer").is_success
+    assert one.request("DELETE", "/v1/users/new-user").is_success
     wait_until(lambda: lists(two)["fallback_used"], SEEN_S)
 
 

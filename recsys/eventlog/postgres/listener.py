@@ -89,7 +89,7 @@ class Listener:
                     self._lost = None
                     logger.warning("the %s is found again", self._database.name)
                 self._listen(db)
-            except Exception as error:  # whatever it is, the version is not followed any more
+            except Exception as error:  # after any fault the version is not followed any more
                 if self._lost is None:
                     self._lost = self._database.error("reached", error)
                     logger.error("%s", self._lost)

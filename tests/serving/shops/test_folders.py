@@ -112,6 +112,10 @@ def test_a_shop_that_has_lost_its_keys_keeps_them_and_a_new_folder_is_another_sh
     assert found(folders, "", secret) == "tea"
     assert folders.shops["tea"].is_guarded
     assert "tea has no keys.json" in folders.refused["tea"]
+    (tmp_path / "tea" / "aside.json").rename(tmp_path / "tea" / "keys.json")
+    assert found(folders, "", secret) == "tea"
+    assert not folders.refused, "as it was before"
+    (tmp_path / "tea" / "keys.json").rename(tmp_path / "tea" / "aside.json")
     shutil.copytree(tmp_path / "tea", tmp_path / "copy")
     shutil.rmtree(tmp_path / "tea")
     (tmp_path / "copy").rename(tmp_path / "tea")

@@ -63,32 +63,26 @@ def test_another_log_of_the_database_does_not_change_the_version(listener: Liste
     assert listener.version() == 0
 
 
+def has_version(listener: Listener, version: int) -> bool:
+    """Whether it follows the database, and is at a version."""
+    try:
+        return listener.version() == version
+    except StoreError:
+        return False
+
+
 def test_a_notification_that_is_no_number_does_not_end_it(database: Database, listener: Listener) -> None:
     with database.connect() as db:
         db.execute("SELECT pg_notify('recsys_' || 'recsys_log'::regclass::oid, 'x')")
         db.execute("UPDATE recsys_state SET version = 3")
-
-    def is_found() -> bool:
-        try:
-            return listener.version() == 3
-        except StoreError:
-            return False
-
-    wait_until(is_found)
+    wait_until(lambda: has_version(listener, 3))
 
 
 def test_a_lost_connection_is_opened_again(database: Database, listener: Listener) -> None:
     with database.connect() as db:
         db.execute("UPDATE recsys_state SET version = 3")
         db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
-
-    def is_found() -> bool:
-        try:
-            return listener.version() == 3
-        except StoreError:
-            return False
-
-    wait_until(is_found)
+    wait_until(lambda: has_version(listener, 3))
 
 
 def test_a_lost_database_raises_until_it_is_found_again() -> None:
