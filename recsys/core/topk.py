@@ -43,7 +43,7 @@ def is_among(rows: npt.NDArray[np.integer], ascending: npt.NDArray[np.integer]) 
 
 
 def is_in(rows: npt.NDArray[np.integer], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Return which rows are in an array of any order, bool (n,): `np.isin` for few rows, in a fifth of its time.
+    """Return which rows are in an array of any order, bool (n,): `np.isin` for few rows, 3 to 12 times as fast.
 
     >>> is_in(np.array([3, 4, 9], np.int32), np.array([5, 3, 3], np.int32))
     array([ True, False, False])

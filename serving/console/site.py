@@ -8,7 +8,6 @@ from functools import cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from importlib import resources
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -29,6 +28,7 @@ from serving.http.static import PAGE_HEADERS, StaticFolder
 from serving.problems import failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.auth import Key
+from serving.runtime.settings import is_loopback
 
 ROOT: Final = "/console"
 SIGN_IN: Final = "sign-in"
@@ -183,7 +183,7 @@ class Call:
     def _check_host(self) -> None:
         """Refuse a call without keys under a name that is not this machine's: a page elsewhere may have made it."""
         name = re.sub(r":\d+$", "", self._headers.get("host", ""))
-        if name != "localhost" and not _is_loopback(name.strip("[]")):
+        if not is_loopback(name.strip("[]")):
             raise HTTPException(403, "without keys the console is for this machine alone: open it at 127.0.0.1")
 
     def _cookie(self, name: str, value: str, seconds: int) -> dict[str, str]:
@@ -242,13 +242,6 @@ def _find(path: str, method: str) -> tuple[Page, tuple[str, ...]]:
     if allowed:
         raise HTTPException(405, f"use {', '.join(allowed)}", {"Allow": ", ".join(allowed)})
     raise HTTPException(404, "the console has no such page")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _fields(encoded: bytes) -> dict[str, str]:

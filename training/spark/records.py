@@ -116,7 +116,6 @@ def make_records(
         facts: about all events.
         timezone: IANA zone of the shop.
         plan: how many parts there are.
-        part_events: events of a part, about.
     """
     from pyspark.sql import functions as F  # noqa: N812
 
