@@ -14,9 +14,6 @@ from recsys.core.errors import ConfigError, StoreError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-SCHEMES: Final = ("postgresql://", "postgres://")
-"""How the address of a database begins."""
-
 DEFAULTS: Final[dict[str, str]] = {
     "application_name": "recsys",
     "connect_timeout": "3",
