@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,13 +111,15 @@ class Server:
         self.port = free_port()
         wanted = {"models": models, "port": self.port, "clock": "data", "poll_seconds": 0.05, **settings}
         environment = {f"RECSYS_{name.upper()}": str(value) for name, value in wanted.items()}
+        # Files, as a pipe that nobody reads stops a server once it has logged 64 kB.
+        self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+        self._outputs: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", MAIN.format(on_ready=on_ready)],
             cwd=ROOT,
             env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=self._files[0],
+            stderr=self._files[1],
             start_new_session=True,
         )
         self.url = f"http://127.0.0.1:{self.port}"
@@ -146,17 +149,25 @@ class Server:
     def kill_all(self) -> None:
         """Kill the server and its workers at once, like a power cut."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=20)
+        self.end()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Send a signal; return the exit code and the output."""
         self.process.send_signal(how)
+        return self.end()
+
+    def end(self, timeout: float = 20) -> tuple[int, str, str]:
+        """Wait until the process has ended, and kill it if that takes too long; return the exit code and the output."""
         try:
-            out, err = self.process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
+            code = self.process.wait(timeout)
+        finally:
             self.process.kill()
-            raise
-        return self.process.returncode, out, err
+            self.process.wait()
+            while self._files:
+                with self._files.pop(0) as file:
+                    file.seek(0)
+                    self._outputs.append(file.read().decode())
+        return code, self._outputs[0], self._outputs[1]
 
 
 @pytest.fixture
@@ -170,11 +181,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
 
     yield start_one
     for server in started:
-        if server.process.poll() is None:
-            server.stop()
-        for stream in (server.process.stdout, server.process.stderr):
-            if stream is not None:
-                stream.close()
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -90,8 +90,7 @@ def test_a_stopped_server_has_stored_what_it_acknowledged(start: Start, shop_mod
 def test_a_store_that_cannot_be_opened_is_one_clear_error(start: Start, shop_models: Path, tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_text("no database, whatever its name says " * 10)
     server = start(shop_models, store=tmp_path / "store.sqlite")
-    server.process.wait(20)
-    assert "choose another one with `--store`" in server.stop()[2].splitlines()[-1]
+    assert "choose another one with `--store`" in server.end()[2].splitlines()[-1]
 
 
 def test_events_from_before_a_restart_are_not_in_the_future(start: Start, shop_models: Path, tmp_path: Path) -> None:
@@ -156,5 +155,4 @@ def test_with_keys_any_address_can_be_listened_on(start: Start, shop_models: Pat
     write_keys(keys, ())
     assert [send(taker), send(admin)] == [401, 401]
     refused = start(shop_models, host="0.0.0.0", store=store)
-    refused.process.wait(20)
-    assert "only a loopback address can be listened on without keys" in refused.stop()[2]
+    assert "only a loopback address can be listened on without keys" in refused.end()[2]

@@ -181,8 +181,8 @@ def test_a_running_request_is_completed_after_a_stop_signal(
     connection.send(body[9:])
     assert connection.getresponse().status == 200
     connection.close()
-    _, err = server.process.communicate(timeout=20)
-    assert server.process.returncode == 0, err
+    code, _, err = server.end()
+    assert code == 0, err
     assert "Traceback" not in err
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,11 @@ def is_stale(server: Server) -> bool:
     return server.get("/health/ready").json()["stale_seconds"] is not None
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float) -> float:
+def wait_until(is_true: Callable[[], bool], seconds: float, found: Callable[[], object] = str) -> float:
+    """Wait; a failure shows what was found meanwhile."""
     started = time.monotonic()
     while not is_true():
-        assert time.monotonic() < started + seconds, "not in time"
+        assert time.monotonic() < started + seconds, f"not in time: {found()}"
         time.sleep(0.02)
     return time.monotonic() - started
 
@@ -150,6 +152,7 @@ def test_no_acknowledged_event_is_lost_in_kills_of_server_and_database(
     for server in servers:
         server.wait()
     acknowledged: set[str] = set()
+    answers: Counter[str] = Counter()
     is_over = threading.Event()
 
     def call(caller: int) -> None:
@@ -161,8 +164,10 @@ def test_no_acknowledged_event_is_lost_in_kills_of_server_and_database(
                 try:
                     url = servers[(caller + n) % 2].url
                     reply = client.post(f"{url}/v1/events", json={"events": events})
+                    answers[f"{reply.status_code} {reply.text[:200] if reply.is_error else ''}"] += 1
                     results = reply.json()["results"] if reply.status_code == 200 else []
-                except (httpx.TransportError, ValueError):
+                except (httpx.TransportError, ValueError) as error:
+                    answers[repr(error)] += 1
                     continue
                 acknowledged.update(each["event_id"] for each in results if each["status"] == "accepted")
 
@@ -172,7 +177,8 @@ def test_no_acknowledged_event_is_lost_in_kills_of_server_and_database(
     try:
         for kill in (servers[0].kill_all, lambda: database.stop(signal.SIGKILL), lambda: None):
             before = len(acknowledged)
-            wait_until(lambda before=before: len(acknowledged) > before + 400, 60)  # type: ignore[misc]
+            answers.clear()
+            wait_until(lambda before=before: len(acknowledged) > before + 400, 60, lambda: answers)  # type: ignore[misc]
             kill()
             if database.is_stopped:
                 database.start()

@@ -72,9 +72,6 @@ def shop(shop_models: Path, folder: Path, secret: str) -> Iterator[Server]:
     server.wait()
     yield server
     server.stop()
-    for stream in (server.process.stdout, server.process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def show_lists(store: Path, shop: Recommender) -> None:

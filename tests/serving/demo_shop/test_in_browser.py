@@ -52,9 +52,6 @@ def shop(shop_models: Path, store: Path) -> Iterator[Server]:
     server.wait()
     yield server
     server.stop()
-    for stream in (server.process.stdout, server.process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 class Visit:

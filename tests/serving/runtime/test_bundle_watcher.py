@@ -16,6 +16,7 @@ import pytest
 
 from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import CURRENT, activate, current_version
+from recsys.core.files import atomic_write
 from recsys.eventlog.sqlite import SqliteStore
 from recsys.eventlog.store import LogEntry
 from recsys.fitting.engine import Engine
@@ -50,7 +51,7 @@ def spoil(models: Path, name: str) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    (models / CURRENT).write_text(name)
+    atomic_write(models / CURRENT, name)  # `activate` would refuse it
 
 
 def test_a_newer_bundle_replaces_the_old_one(own_models: Path, shop_engine: Engine) -> None:

@@ -81,9 +81,8 @@ def test_a_server_with_a_broken_file_does_not_start(
     path = tmp_path / "placements.toml"
     _write(path, GOOD.format(limit=3) + text if text.startswith("filter") else text)
     server = start(own_models, placements=path)
-    code = server.process.wait(timeout=30)
+    code, _, err = server.end(30)
     assert code != 0
-    err = server.process.stderr.read()  # type: ignore[union-attr]
     assert "ConfigError" in err
     assert str(path) in err
 

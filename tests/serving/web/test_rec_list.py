@@ -113,9 +113,6 @@ def site(models: Path, store: Path, **settings: Any) -> Iterator[Shop]:
         yield Shop(server, store, origin, pages)
     finally:
         server.stop()
-        for stream in (server.process.stdout, server.process.stderr):
-            if stream is not None:
-                stream.close()
         web.shutdown()
         web.server_close()
 

@@ -169,7 +169,7 @@ def test_workers_end_with_their_parent(start: Start, shop_models: Path, is_ready
         server.wait()
     workers = workers_of(server)
     os.kill(server.process.pid, signal.SIGKILL)
-    server.process.communicate(timeout=60)
+    server.end(60)
     wait_until(lambda: not any(map(is_running, workers)), "workers have outlived their parent")
 
 
@@ -178,7 +178,7 @@ def test_the_end_of_the_server_is_clean_during_the_imports_too(start: Start, sho
     wait_until(lambda: len(workers_of(server)) == 2, "no workers")
     workers = workers_of(server)
     os.killpg(server.process.pid, signal.SIGINT)  # as Ctrl-C does
-    out, err = server.process.communicate(timeout=60)
-    assert (server.process.returncode, out) == (0, "")
+    code, out, err = server.end(60)
+    assert (code, out) == (0, "")
     assert "Traceback" not in err
     wait_until(lambda: not any(map(is_running, workers)), "workers have outlived their parent")
