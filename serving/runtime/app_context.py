@@ -29,6 +29,7 @@ from serving.runtime.impressions import Impressions
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.list_stats import ListStats
 from serving.runtime.merges import MergeLog
+from serving.runtime.pace import Pace
 from serving.runtime.placement_file import check_placements
 from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
@@ -56,6 +57,7 @@ class AppContext:
         history: the file of placements with its drafts, versions and audit log.
         schedule: activates drafts whose time has come.
         id_generator: makes the ids of responses.
+        pace: the pauses of the tasks in the background.
     """
 
     settings: Settings
@@ -72,6 +74,7 @@ class AppContext:
     schedule: DraftSchedule
     page_key: bytes = field(repr=False)
     id_generator: IdGenerator
+    pace: Pace
 
     @classmethod
     def of(cls, settings: Settings) -> AppContext:
@@ -87,9 +90,10 @@ class AppContext:
         def open_log() -> EventStore:
             return app_context.store
 
+        pace = Pace()
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
-        watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True))
-        impressions = Impressions(settings, telemetry, open_log, clock.received_at)
+        watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True), pace.sleep)
+        impressions = Impressions(settings, telemetry, open_log, clock.received_at, pace.sleep)
         retention = Retention(settings, open_log, lambda: app_context.now())
         history = PlacementHistory(settings.placements_path, settings.drafts_folder)
         app_context = cls(
@@ -104,9 +108,10 @@ class AppContext:
             lists,
             retention,
             history,
-            DraftSchedule(settings, history, clock, watcher.catalog_schema),
+            DraftSchedule(settings, history, clock, watcher.catalog_schema, pace.sleep),
             page_key_of(settings),
             IdGenerator(clock.received_at),
+            pace,
         )
         return app_context
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+from recsys.bundles.registry import CURRENT
 from recsys.core.errors import RecsysError
 from recsys.rules.placement_registry import PlacementRegistry
 from serving.runtime.settings import Settings
@@ -92,3 +93,11 @@ class BundleLoader:
         self._refusals[version] = Refusal(reason, wait_s, time.monotonic() + wait_s)
         self._telemetry.opened("refused")
         logger.error("%s", self.reason(version), exc_info=None if known else error)
+
+
+def activated_at(settings: Settings) -> float:
+    """Return when the current bundle was activated, seconds since 1970; 0 if that cannot be read."""
+    try:
+        return (settings.models / CURRENT).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -24,7 +24,7 @@ from recsys.eventlog.store import EventStore
 from recsys.rules.list_variants import ListVariants
 from recsys.rules.placement_registry import PlacementRegistry
 from serving.problems import NotReadyError
-from serving.runtime.bundle_loader import BundleLoader
+from serving.runtime.bundle_loader import BundleLoader, activated_at
 from serving.runtime.clock import Clock
 from serving.runtime.memory import release_freed_memory
 from serving.runtime.placement_file import PlacementFile
@@ -59,6 +59,9 @@ OpenLog = Callable[[], EventStore]
 RunJob = Callable[[Callable[[], bool]], Awaitable[bool]]
 """Runs a job somewhere and returns its result."""
 
+Sleep = Callable[[float], Awaitable[None]]
+"""Pauses a task, for some seconds or longer."""
+
 
 async def run_here(job: Callable[[], bool]) -> bool:
     """Return the result of a job that runs in the event loop."""
@@ -74,6 +77,7 @@ class BundleWatcher:
         telemetry: metrics.
         open_log: returns the live log, None for bundles alone.
         run_job: runs a job in the thread that makes lists, as entries of the log change what it reads.
+        sleep: the pauses between looks at bundles and at the log.
 
     Attributes:
         current: the snapshot that is being served, None before the first good bundle.
@@ -89,8 +93,9 @@ class BundleWatcher:
         telemetry: Telemetry,
         open_log: OpenLog | None = None,
         run_job: RunJob = run_here,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._settings = settings
+        self._settings, self._sleep = settings, sleep
         self._run_job = run_job
         self._open_log = open_log
         self._is_broken = False
@@ -263,7 +268,7 @@ class BundleWatcher:
             except Exception as error:  # a fault of one moment must not end the following
                 self._bundle_error = f"{type(error).__name__} while bundles were followed; the server's log has it"
                 logger.exception("bundles could not be followed: %s", error)
-            await asyncio.sleep(self._settings.poll_seconds)
+            await self._sleep(self._settings.poll_seconds)
 
     async def _follow_log(self) -> None:
         """Apply the entries of the log in short steps, between requests, so that none of them finds a long backlog."""
@@ -271,10 +276,11 @@ class BundleWatcher:
             is_behind = False
             try:
                 for snapshot in () if self.current is None else self.current.served:
-                    is_behind |= await self._run_job(partial(self._catch_up, snapshot, STEP_ENTRIES))
+                    if self._behind_since is not None or not self.is_current(snapshot):
+                        is_behind |= await self._run_job(partial(self._catch_up, snapshot, STEP_ENTRIES))
             except Exception as error:
                 logger.exception("the live log could not be followed: %s", error)
-            await asyncio.sleep(0 if is_behind else FOLLOW_S)
+            await (asyncio.sleep(0) if is_behind else self._sleep(FOLLOW_S))
 
     async def _settle(self) -> None:
         """Compute the content of changed items in a thread, so that requests are answered meanwhile."""
@@ -286,7 +292,7 @@ class BundleWatcher:
                         await asyncio.to_thread(live.settle)
                 except Exception as error:
                     logger.exception("the content of changed items could not be computed: %s", error)
-            await asyncio.sleep(SETTLE_S)
+            await self._sleep(SETTLE_S)
 
     def refresh(self) -> None:
         """Serve what is new: the bundle that `CURRENT` names, the file of placements, bundles of experiments."""
@@ -390,11 +396,3 @@ class BundleWatcher:
         self.current = current.with_book(self._settings, book).beside(beside)
         gc.freeze()  # else a full collection traverses the whole bundle and delays all requests
         release_freed_memory()
-
-
-def activated_at(settings: Settings) -> float:
-    """Return when the current bundle was activated, seconds since 1970; 0 if that cannot be read."""
-    try:
-        return (settings.models / CURRENT).stat().st_mtime
-    except OSError:
-        return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import polars as pl
 
@@ -26,6 +26,7 @@ class DraftSchedule:
         history: the file of placements and its drafts.
         clock: the server's time.
         catalog_schema: returns the columns of the catalog, None before the first bundle.
+        sleep: the pauses between looks.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class DraftSchedule:
         history: PlacementHistory,
         clock: Clock,
         catalog_schema: Callable[[], Mapping[str, pl.DataType] | None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings, self._history, self._clock = settings, history, clock
-        self._catalog_schema = catalog_schema
+        self._catalog_schema, self._sleep = catalog_schema, sleep
         self._problem = ""
 
     async def run(self) -> None:
@@ -49,7 +51,7 @@ class DraftSchedule:
                 self._report(str(error))
             except Exception as error:  # a fault of one moment must not end the schedule
                 logger.exception("drafts of placements could not be looked at: %s", error)
-            await asyncio.sleep(self._settings.poll_seconds)
+            await self._sleep(self._settings.poll_seconds)
 
     def step(self) -> None:
         """Look once.

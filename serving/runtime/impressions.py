@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -104,6 +104,7 @@ class Impressions:
         telemetry: counts the impressions by result.
         open_log: returns the live log of this process.
         received_at: returns the machine's time, seconds since 1970.
+        sleep: the pauses between writes.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class Impressions:
         telemetry: Telemetry,
         open_log: Callable[[], EventStore],
         received_at: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._sleep = sleep
         self._sample = settings.impression_sample
         self._threshold = round(self._sample * HASHES)
         self._max_waiting = settings.impression_queue
@@ -159,7 +162,7 @@ class Impressions:
     async def run(self) -> None:
         """Write impressions to the log, forever."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            await self._sleep(FLUSH_S)
             await self.flush()
 
     async def flush(self) -> None:

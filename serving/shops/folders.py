@@ -149,6 +149,7 @@ class ShopFolders:
         self._digests: dict[str, tuple[bytes, ...]] = {}
         self._by_host: dict[str, str] = {}
         self._by_digest: dict[bytes, str] = {}
+        self._is_lost = False
         self.shops: Mapping[str, Shop] = {}
         self.refused: Mapping[str, str] = {}
 
@@ -179,8 +180,11 @@ class ShopFolders:
         try:
             folders = {each.name: each for each in sorted(self._root.iterdir()) if each.is_dir()}
         except OSError as error:  # it is not there for a moment
-            logger.error("the folder of shops cannot be read, all shops stay as they are: %s", error)
+            if not self._is_lost:
+                logger.error("the folder of shops cannot be read, all shops stay as they are: %s", error)
+            self._is_lost = True
             return
+        self._is_lost = False
         self._problems = {name: why for name, why in self._problems.items() if name in folders}
         self.shops = {name: shop for name, folder in folders.items() if (shop := self._shop(name, folder)) is not None}
         taken = self._assign_hosts()

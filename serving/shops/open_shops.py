@@ -18,6 +18,7 @@ from recsys.core.errors import RecsysError
 from serving.app import create_app
 from serving.problems import NotReadyError
 from serving.runtime.app_context import with_start_time
+from serving.runtime.pace import Pace
 from serving.runtime.settings import Settings
 from serving.shops.folders import Shop
 
@@ -45,6 +46,12 @@ class OpenShop:
     app: FastAPI
     lifespan: AsyncExitStack
     n_calls: int = 0
+
+    @property
+    def pace(self) -> Pace:
+        """The pauses of its tasks in the background."""
+        pace: Pace = self.app.state.app_context.pace
+        return pace
 
 
 @dataclass
@@ -90,6 +97,7 @@ class OpenShops:
                 opened = await self._opened(place, shop)
         opened.n_calls += 1
         try:
+            await opened.pace.wake()
             yield opened.app
         finally:
             opened.n_calls -= 1
@@ -130,6 +138,7 @@ class OpenShops:
         async with self._opening:
             try:
                 app = await asyncio.to_thread(lambda: create_app(with_start_time(self._settings(shop))))
+                app.state.app_context.pace.may_rest = True
                 lifespan = AsyncExitStack()
                 await lifespan.enter_async_context(app.router.lifespan_context(app))
             except (RecsysError, OSError) as error:

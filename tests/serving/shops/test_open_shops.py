@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from recsys.fitting.engine import Engine
+from serving.runtime import pace
 from serving.runtime.settings import load_settings
 from serving.shops.folders import Shop, read_shop
 from serving.shops.open_shops import OpenShops
+from tests.serving.runtime.test_bundle_watcher import write_another
 from tests.serving.shops.conftest import add_shop
 
 
@@ -101,6 +104,26 @@ def test_a_slow_call_delays_no_new_form_of_a_shop(shops: list[Shop]) -> None:
             async with places.use(changed) as new:
                 assert new is not old
             assert places.n_open == 1
+        await places.close()
+
+    asyncio.run(run())
+
+
+def test_a_shop_that_rests_serves_a_newer_bundle_from_its_next_call(
+    tmp_path: Path, shop_models: Path, shop_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "QUIET_S", 0.0)
+    add_shop(tmp_path, "calm", shop_models, guarded=False)
+    shop = read_shop(tmp_path / "calm")
+
+    async def run() -> None:
+        places = opened([shop])
+        async with places.use(shop) as app:
+            assert app.state.app_context.watcher.current is not None
+        await asyncio.sleep(0.2)
+        newer = write_another(shop_engine, shop.models)
+        async with places.use(shop) as app:
+            assert app.state.app_context.watcher.current.version == newer
         await places.close()
 
     asyncio.run(run())
