@@ -122,20 +122,23 @@ class ExperimentList(msgspec.Struct, frozen=True):
     Attributes:
         experiments: in the order of the file.
         history: all changes, the oldest first.
+        holdout: share of the shoppers in the permanent holdout, 0 without one; its analysis is that of `holdout`.
     """
 
     experiments: tuple[ExperimentInfo, ...]
     history: tuple[StateChangeInfo, ...]
+    holdout: float
 
 
 async def list_experiments(app_context: AppContext, call: NoParameters) -> bytes:
     """List all experiments with their states, and the history of changes; none without a file of experiments."""
     path = app_context.settings.experiments
     if path is None:
-        return encode(ExperimentList((), ()))
+        return encode(ExperimentList((), (), 0.0))
     book = await asyncio.to_thread(read_book, path)
     history = (StateChangeInfo(each.at, each.command, each.experiment, each.why) for each in book.states.history)
-    return encode(ExperimentList(tuple(_info(book, name) for name in book.file.experiments), tuple(history)))
+    experiments = tuple(_info(book, name) for name in book.file.experiments)
+    return encode(ExperimentList(experiments, tuple(history), book.file.holdout.share))
 
 
 async def put_experiment(app_context: AppContext, call: OneExperiment, body: WantedState, caller: Caller) -> bytes:

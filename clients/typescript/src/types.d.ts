@@ -266,6 +266,8 @@ export interface ExperimentList {
   experiments: Array<ExperimentInfo>;
   /** all changes, the oldest first. */
   history: Array<StateChangeInfo>;
+  /** share of the shoppers in the permanent holdout, 0 without one; its analysis is that of `holdout`. */
+  holdout: number;
 }
 
 /** A list, with the parts of its scores if the request asks for them. */

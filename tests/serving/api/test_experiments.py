@@ -195,7 +195,7 @@ def test_a_change_that_cannot_be_served_is_refused(shop_models: Path, tmp_path: 
 
 
 def test_without_a_file_there_are_none(client: Client) -> None:
-    assert client.get("/v1/experiments").json() == {"experiments": [], "history": []}
+    assert client.get("/v1/experiments").json() == {"experiments": [], "history": [], "holdout": 0.0}
     assert put(client, status="running").status_code == 404
 
 

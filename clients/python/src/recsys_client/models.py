@@ -304,10 +304,12 @@ class ExperimentList:
     Attributes:
         experiments: in the order of the file.
         history: all changes, the oldest first.
+        holdout: share of the shoppers in the permanent holdout, 0 without one; its analysis is that of `holdout`.
     """
 
     experiments: list[ExperimentInfo]
     history: list[StateChangeInfo]
+    holdout: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,20 @@ def test_an_experiment_is_started_and_stopped(own_models: Path, with_experiment:
         assert browser.post("/growth/experiments/none", {"status": "stopped"}).status_code == 404
 
 
+def test_the_permanent_holdout_has_its_share_and_its_verdict(own_models: Path, with_experiment: Path) -> None:
+    with client_of(own_models, experiments=with_experiment) as client:
+        browser = Browser(client)
+        assert "holdout" not in browser.get("/growth").text
+        with_experiment.write_text("[holdout]\nshare = 0.05\n" + EXPERIMENTS)
+        text = browser.get("/growth").text
+        assert "Permanent holdout" in text
+        assert "5%" in text.replace("5.0%", "5%")
+        here = "/growth/experiments/holdout/analysis"
+        assert f'hx-get="/console{here}"' in text
+        assert "holdout" in browser.get(here).text
+        assert client.get("/v1/experiments").json()["holdout"] == 0.05
+
+
 @pytest.fixture
 def watched(own_models: Path, with_experiment: Path) -> Iterator[Browser]:
     """A shop in which an experiment has run for some days."""
