@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -52,17 +55,25 @@ class Point:
 
     Attributes:
         axis: what grows.
-        size: how large it is.
+        shop: all sizes.
         seconds: processor time by subject: of a training, and the median of a list.
         memory_mb: peak memory of the training.
         bundle_mb: size of the bundle's files.
+        server_mb: peak memory of the process that made the lists, with what it read of the bundle's files.
     """
 
     axis: str
-    size: int
+    shop: ShopSize
     seconds: dict[str, float]
     memory_mb: float
     bundle_mb: float
+    server_mb: float
+
+    @property
+    def size(self) -> int:
+        """How large the axis is."""
+        size: int = getattr(self.shop, f"n_{self.axis}")
+        return size
 
 
 def measure_point(axis: str, size: ShopSize, n_requests: int, folder: Path) -> Point:
@@ -71,9 +82,15 @@ def measure_point(axis: str, size: ShopSize, n_requests: int, folder: Path) -> P
     generate(size, data)
     train_s, memory_mb = train(data, models)
     bundle = next(path.parent for path in models.glob("*/manifest.json"))
-    recommender = Recommender.of_bundle(bundle)
-    lists = list_seconds(recommender, size, n_requests)
-    return Point(axis, getattr(size, f"n_{axis}"), {"training": train_s} | lists, memory_mb, folder_mb(bundle))
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        lists, server_mb = process.submit(ask, bundle, n_requests).result()
+    return Point(axis, size, {"training": train_s} | lists, memory_mb, folder_mb(bundle), server_mb)
+
+
+def ask(bundle: Path, n_requests: int) -> tuple[dict[str, float], float]:
+    """Return the processor time of lists by kind, in seconds, and the peak memory of this process, in MB."""
+    lists = list_seconds(Recommender.of_bundle(bundle), n_requests)
+    return lists, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def train(data: Path, models: Path) -> tuple[float, float]:
@@ -89,7 +106,7 @@ def train(data: Path, models: Path) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def list_seconds(recommender: Recommender, size: ShopSize, n_requests: int) -> dict[str, float]:
+def list_seconds(recommender: Recommender, n_requests: int) -> dict[str, float]:
     """Return the median processor time of one list, in seconds, by kind; each request is new."""
     rng = np.random.default_rng(1)
     items, users = recommender.engine.items.ids, recommender.engine.users.ids
@@ -146,7 +163,9 @@ def results(points: Sequence[Point]) -> Iterator[Result]:
     """Return the values of every point, and the exponents of every curve with their goals."""
     for point in points:
         times = {f"{name}, {unit}": value * factor for name, (unit, factor, value) in _in_units(point).items()}
-        values = times | {"training, MB": point.memory_mb, "bundle, MB": point.bundle_mb}
+        sizes = {"events": point.shop.n_events, "items": point.shop.n_items, "users": point.shop.n_users}
+        memory = {"training, MB": point.memory_mb, "bundle, MB": point.bundle_mb, "server, MB": point.server_mb}
+        values = {name: float(size) for name, size in sizes.items()} | times | memory
         yield Result("scale", f"{point.size:,} {point.axis}", values)
     for axis in dict.fromkeys(point.axis for point in points):
         along = [point for point in points if point.axis == axis]
@@ -219,7 +238,7 @@ def measure(options: argparse.Namespace) -> list[Result]:
                 known[size] = measure_point(axis, size, options.requests, Path(folder))
             print(f"{size}: training {known[size].seconds['training']:.0f} s of processor", flush=True)
         found = known[size]
-        points.append(Point(axis, getattr(size, f"n_{axis}"), found.seconds, found.memory_mb, found.bundle_mb))
+        points.append(replace(found, axis=axis))
     if options.plot:
         plot(points, options.plot)
     return list(results(points))

@@ -12,7 +12,8 @@ from benchmarks.scale import Point, add_options, exponent, plot, results, sizes_
 
 
 def point(size: int, training: float, similar: float) -> Point:
-    return Point("items", size, {"training": training, "similar": similar}, 100.0, 5.0)
+    shop = ShopSize(1000, size, 50)
+    return Point("items", shop, {"training": training, "similar": similar}, 100.0, 5.0, 300.0)
 
 
 POINTS = [point(100, 2.0, 0.001), point(10_000, 2000.0, 0.001)]
@@ -22,6 +23,12 @@ def test_exponents_are_judged_by_their_goals() -> None:
     *_, last = results(POINTS)
     assert last.values == pytest.approx({"training": 1.5, "similar": 0.0}, abs=1e-9)
     assert [sentence.split(":")[0] for sentence in last.missed()] == ["by items"]
+
+
+def test_each_point_has_all_its_sizes() -> None:
+    first, *_ = results(POINTS)
+    assert first.name == "100 items"
+    assert [first.values[name] for name in ("events", "items", "users", "server, MB")] == [1000, 100, 50, 300]
 
 
 def test_one_size_has_no_exponent() -> None:
