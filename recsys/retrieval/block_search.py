@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from recsys.core.blas_threads import one_blas_thread
 from recsys.retrieval.query import Mask
 from recsys.retrieval.user_state import UserState
 from recsys.search.batch_top_k import ItemsByLength
@@ -43,9 +44,11 @@ class BlockSearch:
                 if id(allowed) not in digests:
                     digests[id(allowed)] = _digest(allowed)
                 groups.setdefault((id(state.engine.index), digests[id(allowed)]), []).append(state)
-        for (_, digest), group in groups.items():
-            if len(group) >= MIN_USERS:
-                self._search(group, self._ordered(group[0], digest))
+        large = {key: group for key, group in groups.items() if len(group) >= MIN_USERS}
+        if large:
+            with one_blas_thread():  # products of one block are small: more threads wait for each other
+                for (_, digest), group in large.items():
+                    self._search(group, self._ordered(group[0], digest))
 
     def _ordered(self, state: UserState, digest: bytes) -> ItemsByLength:
         index = state.engine.index
