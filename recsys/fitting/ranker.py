@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
 from recsys.core.config.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, PositiveShare, Share
 from recsys.kernels.trees import MAX_LEAVES, Forest
+
+if TYPE_CHECKING:
+    import lightgbm
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,15 @@ class Ranker:
 
     @cached_property
     def booster(self) -> lightgbm.Booster:
-        """The model as LightGBM reads it."""
+        """The model as LightGBM reads it, for explanations and reports: lists need the trees alone."""
+        import lightgbm
+
         return lightgbm.Booster(model_str=self.trees)
 
     @cached_property
     def forest(self) -> Forest:
         """The trees as arrays."""
-        return Forest.read(self.booster)
+        return Forest.read(self.trees)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

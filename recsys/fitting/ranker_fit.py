@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
@@ -14,6 +13,9 @@ from scipy.special import expit, log_expit
 
 from recsys.core.metrics import ndcg_of_hits
 from recsys.fitting.ranker import TreesConfig
+
+if TYPE_CHECKING:
+    import lightgbm
 
 MAX_HOUR_WEIGHT: Final = 5.0
 
@@ -119,6 +121,8 @@ def _first(score: npt.NDArray[np.floating], examples: TrainingGroups, k: int) ->
 
 def boost(examples: TrainingGroups, names: tuple[str, ...], config: TreesConfig, seed: int) -> lightgbm.Booster:
     """Grow trees in one thread; on a busy machine LightGBM's threads wait for each other, which is ten times slower."""
+    import lightgbm
+
     table = lightgbm.Dataset(
         examples.features, examples.taken, group=examples.size, feature_name=list(names), params={"verbose": -1}
     )

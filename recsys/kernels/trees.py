@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +20,12 @@ BLOCK: Final = 2048
 
 LARGEST: Final = 1e300
 """What LightGBM takes larger values for, infinite ones too."""
+
+CATEGORICAL: Final = 1
+DEFAULT_LEFT: Final = 2
+MISSING_BITS: Final = 12
+MISSING: Final = {0: "None", 4: "Zero", 8: "NaN"}
+"""Bits of LightGBM's `decision_type`."""
 
 DE_BRUIJN: Final = np.uint64(0x03F79D71B4CB0A89)
 """Multiplied by a power of two, its upper six bits tell which power it is (Leiserson, Prokop & Randall, 1998)."""
@@ -66,17 +71,21 @@ class Forest:
     value: npt.NDArray[np.float64]
 
     @classmethod
-    def read(cls, booster: lightgbm.Booster) -> Forest:
-        """Read the trees of a model.
+    def read(cls, model: str) -> Forest:
+        """Read the trees of a model in LightGBM's text format, without LightGBM, whose import takes a second.
+
+        Args:
+            model: as `Booster.model_to_string` writes it, version 4.
 
         Raises:
             BundleError: a tree has more than `MAX_LEAVES` leaves, or compares in another way than by thresholds.
         """
         nodes: list[tuple[int, np.float32, bool, int]] = []
         starts, values = [0], []
-        for tree in booster.dump_model()["tree_info"]:
+        for text in model.partition("\nend of trees\n")[0].split("\nTree=")[1:]:
+            tree = _Tree(dict(line.split("=", 1) for line in text.splitlines() if "=" in line))
             leaves: list[float] = []
-            _read_node(tree["tree_structure"], nodes, leaves)
+            _read_node(tree, 0 if tree.left else ~0, nodes, leaves)
             if len(leaves) > MAX_LEAVES:
                 raise BundleError(f"a tree of the ranker has {len(leaves)} leaves, at most {MAX_LEAVES} are read")
             starts.append(len(nodes))
@@ -105,23 +114,40 @@ class Forest:
         return np.concatenate([sum_trees(np.ascontiguousarray(block), *trees) for block in blocks])
 
 
-def _read_node(node: Mapping[str, Any], nodes: list[tuple[int, np.float32, bool, int]], leaves: list[float]) -> int:
+class _Tree:
+    """One tree of the text format: columns of inner nodes; `~leaf` stands for a leaf among their children."""
+
+    def __init__(self, lines: Mapping[str, str]) -> None:
+        def column(name: str) -> list[str]:
+            return lines.get(name, "").split()
+
+        self.value = list(map(float, column("leaf_value")))
+        self.feature = list(map(int, column("split_feature")))
+        self.threshold = list(map(float, column("threshold")))
+        self.decision = list(map(int, column("decision_type")))
+        self.left, self.right = list(map(int, column("left_child"))), list(map(int, column("right_child")))
+
+
+def _read_node(tree: _Tree, node: int, nodes: list[tuple[int, np.float32, bool, int]], leaves: list[float]) -> int:
     """Append a node and all below it, leftmost first; returns a bit for each of its leaves."""
-    if "leaf_value" in node:
-        leaves.append(node["leaf_value"])
+    if node < 0:
+        leaves.append(tree.value[~node])
         return 1 << (len(leaves) - 1)
-    if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
+    decision, threshold = tree.decision[node], tree.threshold[node]
+    missing = MISSING.get(decision & MISSING_BITS, "other values")
+    if decision & CATEGORICAL or missing == "Zero":
+        kind = "==" if decision & CATEGORICAL else "<="
         raise BundleError(
-            f"a tree of the ranker compares by {node['decision_type']!r}, with missing values as "
-            f"{node['missing_type']!r}; expected '<=', and 'NaN' or 'None'"
+            f"a tree of the ranker compares by {kind!r}, with missing values as {missing!r}; expected '<=', and"
+            " 'NaN' or 'None'"
         )
-    place, threshold = len(nodes), float(node["threshold"])
+    place = len(nodes)
     nodes.append((0, np.float32(0), False, 0))
-    left = _read_node(node["left_child"], nodes, leaves)
-    right = _read_node(node["right_child"], nodes, leaves)
+    left = _read_node(tree, tree.left[node], nodes, leaves)
+    right = _read_node(tree, tree.right[node], nodes, leaves)
     # LightGBM takes a missing value as 0 where training saw none.
-    nan_goes_left = bool(node["default_left"]) if node["missing_type"] == "NaN" else threshold >= 0
-    nodes[place] = (node["split_feature"], _rounded_down(threshold), nan_goes_left, ~left & (2**MAX_LEAVES - 1))
+    nan_goes_left = bool(decision & DEFAULT_LEFT) if missing == "NaN" else threshold >= 0
+    nodes[place] = (tree.feature[node], _rounded_down(threshold), nan_goes_left, ~left & (2**MAX_LEAVES - 1))
     return left | right
 
 

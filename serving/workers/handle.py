@@ -31,7 +31,6 @@ PRELOADED: Final = (
     "fastapi",
     "faiss",
     "implicit",
-    "lightgbm",
     "msgspec",
     "prometheus_client",
     "pydantic_settings",
