@@ -1,11 +1,13 @@
-"""Commands that create, list and revoke the API keys of the server."""
+"""Commands that create, list, limit and revoke the API keys of the server."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_args
 
 import typer
+from msgspec import structs
 
 from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
@@ -22,14 +24,28 @@ ROLE_NAMES: Final = ("viewer", "merchandiser", "operator")
 
 N = TypeVar("N")
 
-COLUMNS = ("key_id", "name", "scopes", "created_at")
+COLUMNS = ("key_id", "name", "scopes", "created_at", "rate", "burst", "quota")
+
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0, max=1_000_000, help="Calls per second; 0 for any number. Without it, as the server sets it."),
+]
+Burst = Annotated[
+    int | None,
+    typer.Option(min=1, max=1_000_000, help="Calls at once after a pause; those of one second if not given."),
+]
+Quota = Annotated[
+    int | None,
+    typer.Option(min=0, max=10**12, help="Calls per UTC day; 0 for any number. Without it, as the server sets it."),
+]
 
 
 def app() -> typer.Typer:
     """Build the commands of `recsys keys`."""
-    commands = typer.Typer(help="Create, list and revoke the API keys of the server.", no_args_is_help=True)
+    commands = typer.Typer(help="Create, list, limit and revoke the API keys of the server.", no_args_is_help=True)
     commands.command("create")(create)
     commands.command("list")(list_keys)
+    commands.command("limit")(limit)
     commands.command("revoke")(revoke)
     return commands
 
@@ -44,29 +60,58 @@ def create(
         typer.Option(help=f"What the key allows, by roles of people, with commas between: {', '.join(ROLE_NAMES)}."),
     ] = "",
     name: Annotated[str, typer.Option(help="Name of the owner.")] = "",
+    rate: Rate = None,
+    burst: Burst = None,
+    quota: Quota = None,
 ) -> None:
     """Create a key with scopes, roles or both, and print it once; only its digest is stored."""
     from serving.runtime.auth import new_key, read_keys, write_keys
 
     wanted = wanted_scopes(scopes, role)
+    check_limits(rate, burst)
     known = read_keys(keys) if keys.exists() else ()
     key, secret = new_key(name, wanted, wall_clock())
-    write_keys(keys, (*known, key))
+    write_keys(keys, (*known, structs.replace(key, rate=rate, burst=burst, quota=quota)))
     tell(f"key {key.key_id} is in {keys}; it is shown this once:")
     show_lines([secret])
 
 
 def list_keys(keys: KeysFile, as_json: AsJson = False) -> None:
-    """List the valid keys, the oldest first; the secrets are not stored."""
+    """List the valid keys, the oldest first; the secrets are not stored, and empty limits are those of the server."""
     from serving.runtime.auth import read_keys
 
-    rows = [(key.key_id, key.name, ", ".join(key.scopes), key.created_at.isoformat()) for key in read_keys(keys)]
+    rows = [
+        (key.key_id, key.name, ", ".join(key.scopes), key.created_at.isoformat(), key.rate, key.burst, key.quota)
+        for key in read_keys(keys)
+    ]
     if as_json:
         show_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     elif rows:
-        show_table(COLUMNS, rows)
+        show_table(COLUMNS, [["" if value is None else value for value in row] for row in rows])
     else:
         show_lines([f"{keys} has no key: run `recsys keys create` to make one"])
+
+
+def limit(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `recsys keys list` shows it.")],
+    keys: KeysFile,
+    rate: Rate = None,
+    burst: Burst = None,
+    quota: Quota = None,
+) -> None:
+    """Replace the limits of a key by those that are given; a running server applies them from the next call on."""
+    from serving.runtime.auth import read_keys, write_keys
+
+    check_limits(rate, burst)
+    known = read_keys(keys)
+    check_key(key_id, known, keys)
+    limited = [
+        structs.replace(key, rate=rate, burst=burst, quota=quota) if key.key_id == key_id else key for key in known
+    ]
+    write_keys(keys, limited)
+    parts = {"rate": rate, "burst": burst, "quota": quota}
+    given = ", ".join(f"{name} {value:g}" for name, value in parts.items() if value is not None)
+    tell(f"limits of key {key_id}: {given or 'those of the server'}")
 
 
 def revoke(
@@ -76,12 +121,30 @@ def revoke(
     from serving.runtime.auth import read_keys, write_keys
 
     known = read_keys(keys)
-    kept: list[Key] = [key for key in known if key.key_id != key_id]
-    if len(kept) == len(known):
+    check_key(key_id, known, keys)
+    write_keys(keys, [key for key in known if key.key_id != key_id])
+    tell(f"key {key_id} is revoked")
+
+
+def check_key(key_id: str, known: Sequence[Key], keys: Path) -> None:
+    """Refuse an id that no key of a file has.
+
+    Raises:
+        ConfigError: names the ids of the file.
+    """
+    if all(key.key_id != key_id for key in known):
         found = ", ".join(key.key_id for key in known) or "none"
         raise ConfigError(f"{keys} has no key {key_id!r}, expected one of: {found}")
-    write_keys(keys, kept)
-    tell(f"key {key_id} is revoked")
+
+
+def check_limits(rate: float | None, burst: int | None) -> None:
+    """Refuse a burst without the rate that it belongs to.
+
+    Raises:
+        ConfigError: there is a burst and no rate.
+    """
+    if burst is not None and not rate:
+        raise ConfigError(f"--burst is {burst} without a rate: give --rate, the calls per second, as well")
 
 
 def wanted_scopes(scopes: str, roles: str) -> list[Scope]:

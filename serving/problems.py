@@ -102,6 +102,18 @@ class OverloadError(RecsysError):
         super().__init__(f"the server is overloaded: this request waited {waited_s * 1000:.0f} ms; send it again later")
 
 
+class LimitError(RecsysError):
+    """The key has used what it may.
+
+    Attributes:
+        retry_after_s: delay before the next attempt.
+    """
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class CapacityError(RecsysError):
     """The server holds as many bytes of requests as it may."""
 
@@ -143,6 +155,8 @@ def failure_of(error: Exception) -> Failure:
             return _failure(404, str(error), (FieldError("item_id", str(error), error.item_id),))
         case NotReadyError():
             return _failure(503, str(error), headers={"Retry-After": str(error.retry_after_s)})
+        case LimitError():
+            return _failure(429, str(error), headers={"Retry-After": str(error.retry_after_s)})
         case OverloadError():
             return replace(_failure(503, str(error), headers=OVERLOAD_HEADERS), pause_s=OVERLOAD_PAUSE_S)
         case CapacityError():

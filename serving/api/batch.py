@@ -21,9 +21,10 @@ from serving.api.planned_messages import PlannedMessage, is_plan, messages_respo
 from serving.api.request_models import ListRequest
 from serving.http.body import JSON, Body, Headers, check_headers
 from serving.http.byte_budget import HeldBytes
+from serving.http.caller import Caller
 from serving.http.fields import Integer, Label, NoParameters
 from serving.http.operation import CountedCall, Operation
-from serving.problems import CapacityError, FieldError, InvalidRequestError, Problem, failure_of
+from serving.problems import CapacityError, FieldError, InvalidRequestError, LimitError, Problem, failure_of
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
 from serving.runtime.snapshot import Snapshot
@@ -186,7 +187,7 @@ class BatchReader:
 
 
 async def recommend_batch(
-    app_context: AppContext, call: NoParameters, body: BatchReader | BatchRequestLine
+    app_context: AppContext, call: NoParameters, body: BatchReader | BatchRequestLine, caller: Caller
 ) -> bytes | AsyncIterator[bytes]:
     """Return many lists: each line of the request is a body of `POST /v1/recommendations`, with an `id` of its own.
 
@@ -199,20 +200,28 @@ async def recommend_batch(
     snapshot_of = app_context.watcher.snapshot
     if isinstance(body, BatchRequestLine):
         return await app_context.lists.run(lambda: _line(1, body.id, *_response(app_context, snapshot_of(), body)))
-    return _results(app_context, await app_context.lists.run(snapshot_of, is_patient=True), body)
+    return _results(app_context, await app_context.lists.run(snapshot_of, is_patient=True), body, caller)
 
 
-async def _results(app_context: AppContext, snapshot: Snapshot, reader: BatchReader) -> AsyncIterator[bytes]:
-    """Yield results, several at once while more lines wait."""
+async def _results(
+    app_context: AppContext, snapshot: Snapshot, reader: BatchReader, caller: Caller
+) -> AsyncIterator[bytes]:
+    """Yield results, several at once while more lines wait, up to the end of the caller's quota."""
     receiving = asyncio.create_task(reader.run())
     part = b""
     try:
         number = 0
         while (raw := await reader.next(app_context.settings.body_seconds)) is not None:
+            try:
+                caller.charge(min(number, 1))  # the call itself counts as its first line
+            except LimitError as error:
+                reader.fault = error
+                break
             job = partial(_some_results, app_context, snapshot, number, raw, reader.waiting)
             last = number
             more, number, n_bytes = await app_context.lists.run(job, is_patient=True)
             reader.answered(number - last, n_bytes)
+            caller.spend(number - last - 1)
             part += more
             if len(part) >= PART_BYTES or not reader.waiting:
                 yield part
@@ -298,5 +307,6 @@ OPERATIONS: Final = (
         media_type=NDJSON,
         scope="recommend",
         body=NdjsonBody(),
+        takes_caller=True,
     ),
 )

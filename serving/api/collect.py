@@ -64,6 +64,7 @@ async def collect_hits(app_context: AppContext, call: OpenQuery, body: str, call
 
 
 async def _collect(app_context: AppContext, call: CollectCall, payloads: list[Any], caller: Caller) -> bytes:
+    caller.charge(len(payloads) - 1)
     shapes = [_shape(payload, call) for payload in payloads]
     names = [_name(payload, shape) for payload, shape in zip(payloads, shapes, strict=True)]
     events = [index for index, name in enumerate(names) if name is None or name in NAMES]

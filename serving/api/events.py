@@ -167,5 +167,6 @@ OPERATIONS: Final = (
         failures=(503,),
         scope="events",
         body=Body(EventBatch, tolerant=True, parts=EVENT_SHAPES),
+        cost=lambda batch: len(batch.events),
     ),
 )

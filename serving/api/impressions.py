@@ -159,5 +159,6 @@ OPERATIONS: Final = (
         failures=(503,),
         scope="events",
         body=Body(SentLists),
+        cost=lambda sent: len(sent.impressions),
     ),
 )

@@ -12,7 +12,7 @@ from serving.http.fields import NoParameters
 from serving.http.operation import Operation
 from serving.responses import Time, encode
 from serving.runtime.app_context import AppContext
-from serving.runtime.auth import ADMIN, ROLES, SCOPES, Role, Scope, read_keys
+from serving.runtime.auth import ADMIN, ROLES, SCOPES, Key, Role, Scope, read_keys
 
 
 class CallerInfo(msgspec.Struct, frozen=True):
@@ -42,6 +42,10 @@ class KeyInfo(msgspec.Struct, frozen=True):
         scopes: the calls that it allows.
         roles: the roles that these scopes include.
         created_at: time of creation.
+        rate: calls per second that it may make, null for any number; its own limit, else that of the server.
+        burst: calls that it may make at once after a pause, null without a `rate`.
+        quota: calls per UTC day that it may make, null for any number.
+        used_today: calls that count for the `quota` of today, null without one.
     """
 
     key_id: str
@@ -49,6 +53,10 @@ class KeyInfo(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...]
     roles: tuple[str, ...]
     created_at: Time
+    rate: float | None
+    burst: int | None
+    quota: int | None
+    used_today: int | None
 
 
 class KeyList(msgspec.Struct, frozen=True):
@@ -68,16 +76,19 @@ async def get_caller(app_context: AppContext, call: NoParameters, caller: Caller
 
 
 async def list_keys(app_context: AppContext, call: NoParameters) -> bytes:
-    """List the valid keys: owners and scopes, no secrets."""
+    """List the valid keys: owners, scopes and limits, no secrets."""
     path = app_context.settings.keys
     keys = () if path is None else await asyncio.to_thread(read_keys, path)
-    return encode(
-        KeyList(
-            tuple(
-                KeyInfo(each.key_id, each.name, each.scopes, roles_of(_granted(each.scopes)), each.created_at)
-                for each in keys
-            )
-        )
+    return encode(KeyList(tuple(_info(app_context, key) for key in keys)))
+
+
+def _info(app_context: AppContext, key: Key) -> KeyInfo:
+    limits, n_used = app_context.limits.used(key)
+    roles = roles_of(_granted(key.scopes))
+    burst = None if limits.rate is None else limits.burst
+    used_today = None if limits.quota is None else n_used
+    return KeyInfo(
+        key.key_id, key.name, key.scopes, roles, key.created_at, limits.rate, burst, limits.quota, used_today
     )
 
 

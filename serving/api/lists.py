@@ -360,6 +360,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(ShelvesRequest),
+        cost=lambda page: len(page.shelves),
     ),
     Operation(
         "POST",

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from serving.runtime.auth import SCOPES, Key
+from serving.runtime.key_limits import Account
 
 LOCAL: Final = "local"
 """The author of changes on a server without keys, which listens on this machine alone."""
@@ -30,6 +31,7 @@ class Caller:
         scopes: what the caller may do.
         if_match: versions of which one must be the present one, None if the call has no `If-Match`.
         if_none_match: versions that the caller has already, None if the call has no `If-None-Match`.
+        account: what the key has used, None if it is not limited.
     """
 
     name: str
@@ -37,15 +39,30 @@ class Caller:
     scopes: tuple[str, ...]
     if_match: tuple[str, ...] | None = None
     if_none_match: tuple[str, ...] | None = None
+    account: Account | None = None
 
     @classmethod
-    def of(cls, key: Key | None, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    def of(cls, key: Key | None, headers: Iterable[tuple[bytes, bytes]], account: Account | None = None) -> Caller:
         """Return the caller of a request with a key; None on a server without keys."""
         found = {name: value.decode("latin-1") for name, value in headers if name.startswith(b"if-")}
         match, none_match = (_versions(found.get(name.lower().encode())) for name in (IF_MATCH, IF_NONE_MATCH))
         if key is None:
             return cls(LOCAL, "", SCOPES, match, none_match)
-        return cls(key.name or key.key_id, key.key_id, key.scopes, match, none_match)
+        return cls(key.name or key.key_id, key.key_id, key.scopes, match, none_match, account)
+
+    def charge(self, n: int) -> None:
+        """Count further parts of the call, before they are done.
+
+        Raises:
+            LimitError: the quota of the key has less left.
+        """
+        if self.account is not None:
+            self.account.charge(n)
+
+    def spend(self, n: int) -> None:
+        """Count further parts of the call that are done."""
+        if self.account is not None:
+            self.account.spend(n)
 
     def require_any_version(self) -> None:
         """Refuse a change that names no version.

@@ -36,7 +36,7 @@ class OriginPolicy:
         allowed = origin.decode()
         return {
             "Access-Control-Allow-Origin": allowed,
-            "Access-Control-Expose-Headers": "Retry-After",
+            "Access-Control-Expose-Headers": "Retry-After, RateLimit, RateLimit-Policy",
             "Vary": "Origin",
         }
 

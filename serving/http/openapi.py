@@ -32,6 +32,16 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key that has the scope of the call."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in another header."},
 }
+RATE_LIMIT = {
+    "RateLimit": {
+        "description": "If the key is limited: what is left (`r`), and seconds until there is more (`t`).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "If the key is limited: its limits, calls (`q`) in seconds (`w`).",
+        "schema": {"type": "string"},
+    },
+}
 _REF = "#/components/schemas/{name}"
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
@@ -63,7 +73,7 @@ def document(
         "servers": SERVERS,
         "tags": [{"name": name} for name in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES},
+        "components": {"schemas": schemas, "headers": RATE_LIMIT, "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -82,13 +92,14 @@ def _operation(operation: Operation[Any], placements: Mapping[str, Placement], s
     }
     if operation.tag == LISTS:
         stale = {"description": "Seconds for which the live log could not be read.", "schema": {"type": "integer"}}
-        described["responses"]["200"]["headers"] = {STALE: stale}
+        _add_headers(described, {STALE: stale})
     if operation.version_header:
         _add_version(described, operation)
     if operation.body is not None:
         described["requestBody"] = _body(operation.body)
     if operation.scope is not None:
         scopes = (operation.scope, *operation.also)
+        _add_headers(described, {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT})
         described["security"] = [{name: [scope]} for scope in scopes for name in SECURITY_SCHEMES]
         if not with_keys:
             described["security"].append({})
@@ -109,9 +120,14 @@ def _add_version(described: Json, operation: Operation[Any]) -> None:
             "schema": text,
         }
     )
-    described["responses"]["200"]["headers"] = {"ETag": {"description": "The version.", "schema": text}}
+    _add_headers(described, {"ETag": {"description": "The version.", "schema": text}})
     if not is_change:
         described["responses"]["304"] = {"description": "The caller has this version."}
+
+
+def _add_headers(described: Json, headers: Json) -> None:
+    """Add headers of the response."""
+    described["responses"]["200"].setdefault("headers", {}).update(headers)
 
 
 def _body(body: Body[Any]) -> Json:
@@ -171,10 +187,12 @@ def _failure(status: int) -> Json:
     if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:  # refused before anything of the request is known
         return {"description": HTTPStatus(status).phrase}
     response: Json = {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": _ref(Problem)}}}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         response["headers"] = {"WWW-Authenticate": {"description": "What is missing.", "schema": {"type": "string"}}}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        response["headers"] |= {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT}
     return response
 
 

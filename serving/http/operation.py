@@ -30,6 +30,7 @@ from serving.problems import Failure, failure_of
 from serving.runtime.app_context import AppContext
 from serving.runtime.auth import ADMIN, BROWSE, Key
 from serving.runtime.auth import Scope as KeyScope
+from serving.runtime.key_limits import Account
 from serving.runtime.list_queue import always
 
 MAX_URL_BYTES: Final = 24_576
@@ -98,6 +99,7 @@ class Operation(Generic[P]):
         takes_caller: whether `respond` gets the `Caller` as its last argument.
         version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
             given; `If-None-Match` for a read. With it, `respond` takes the caller.
+        cost: how many calls a body counts as, for limits of keys; one if not given.
     """
 
     method: str
@@ -116,11 +118,12 @@ class Operation(Generic[P]):
     also: tuple[KeyScope, ...] = ()
     takes_caller: bool = False
     version_header: VersionHeader = ""
+    cost: Callable[[Any], int] | None = None
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Statuses of all failures, ascending; 401 and 403 occur only if keys are required."""
-        of_keys = (401, 403) if self.scope else ()
+        """Statuses of all failures, ascending; 401, 403 and 429 occur only if keys are required."""
+        of_keys = (401, 403, 429) if self.scope else ()
         of_body = (408, 413, 415, 503) if self.body else ()
         of_version = (409, 428) if self.version_header == "If-Match" else ()
         return tuple(sorted({414, 422, 431, *self.failures, *of_keys, *of_body, *of_version}))
@@ -260,6 +263,7 @@ class Route(BaseRoute):
         """Read, answer, count and send; an exception on the way becomes a problem."""
         app_context = self._app_context
         content: Answer = b""
+        account: Account | None = None
         shared = self._origins.headers(scope["headers"])
         with CountedCall(app_context, scope.get(RECEIVED_AT)) as call:
             if self._for_browsers and is_preflight(scope["method"], scope["headers"]):
@@ -269,7 +273,9 @@ class Route(BaseRoute):
             key = None
             if app_context.keys is not None and operation.scope is not None:
                 key = app_context.keys.check(scope["headers"], operation.scope, *operation.also)
-            caller = Caller.of(key, scope["headers"]) if operation.takes_caller else None
+                if (account := app_context.limits.account(key)) is not None:
+                    account.begin()
+            caller = Caller.of(key, scope["headers"], account) if operation.takes_caller else None
             if caller is not None and operation.version_header == IF_MATCH:
                 caller.require_any_version()
             more = () if caller is None else (caller,)
@@ -283,7 +289,11 @@ class Route(BaseRoute):
                 body = await operation.body.read(scope["headers"], receive, *limits, scope.get(HELD))
                 call.placement = getattr(body, "placement", None)
                 body = operation.for_key(key, body, app_context)
+                if account is not None and operation.cost is not None:
+                    account.charge(operation.cost(body) - 1)
                 content = await operation.run(app_context, scope, parameters, body, *more)
+        if account is not None:
+            shared = {**shared, **account.headers()}
         if call.failure is None:
             if operation.tag == LISTS and (stale_s := app_context.watcher.stale_seconds) is not None:
                 shared = {**shared, STALE: str(stale_s)}

@@ -20,12 +20,13 @@ from recsys.pipeline.catalog_map import CatalogMap
 from recsys.pipeline.catalog_search import ItemSearch
 from recsys.pipeline.pagination import KEY_BYTES, PageSeal
 from serving.responses import IdGenerator
-from serving.runtime.auth import KeyRing
+from serving.runtime.auth import KeyRing, read_keys
 from serving.runtime.bundle_watcher import BundleWatcher
 from serving.runtime.clock import Clock
 from serving.runtime.draft_schedule import DraftSchedule
 from serving.runtime.experiment_looks import ExperimentLooks
 from serving.runtime.impressions import Impressions
+from serving.runtime.key_limits import KeyLimits, Limits, open_counts
 from serving.runtime.list_queue import ListQueue
 from serving.runtime.list_stats import ListStats
 from serving.runtime.merges import MergeLog
@@ -48,6 +49,7 @@ class AppContext:
         telemetry: metrics.
         watcher: the bundle that is being served.
         keys: the callers' keys, None if keys are not required.
+        limits: what limited keys have used.
         impressions: records the lists that are shown.
         merges: the merges of users' ids.
         page_key: what page tokens are sealed with.
@@ -65,6 +67,7 @@ class AppContext:
     telemetry: Telemetry
     watcher: BundleWatcher
     keys: KeyRing | None
+    limits: KeyLimits
     impressions: Impressions
     merges: MergeLog
     plans: Plans
@@ -102,6 +105,7 @@ class AppContext:
             telemetry,
             watcher,
             keys,
+            KeyLimits(settings, telemetry),
             impressions,
             MergeLog(open_log, watcher.identities),
             Plans(settings.plan, open_log),
@@ -174,6 +178,7 @@ class AppContext:
         """End the thread, let go of the bundle, store the entries that wait, and close the live log if it is open."""
         self.lists.close()
         self.watcher.current = None
+        self.limits.close()
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()
@@ -202,13 +207,15 @@ class AppContext:
 
 
 def with_start_time(settings: Settings) -> Settings:
-    """Read keys, placements and live log once before anything starts: an error there would only kill the workers.
+    """Read what workers need once before anything starts: an error there would only kill the workers.
 
     Returns:
         The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
     """
     if settings.keys is not None:
         KeyRing(settings.keys)
+        if not all(Limits.of(key, settings).is_none for key in read_keys(settings.keys)):
+            open_counts(settings).close()
     check_placements(settings)
     store = open_store(settings)
     try:

@@ -44,13 +44,15 @@ ROLES: Final[Mapping[Role, tuple[Scope, ...]]] = MappingProxyType(
 KEYS_SCHEMA_VERSION: Final = 1
 PREFIX: Final = "recsys_"
 KEY_BYTES: Final = 32
+MAX_RATE: Final = 1_000_000
+MAX_QUOTA: Final = 10**12
 CHALLENGE: Final = 'Bearer realm="recsys"'
 _BEARER: Final = b"bearer "
 
 logger = logging.getLogger(__name__)
 
 
-class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The stored form of one key.
 
     Attributes:
@@ -59,6 +61,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sha256: hexadecimal digest of the key.
         scopes: the calls that it allows.
         created_at: time of creation.
+        rate: calls per second; 0 for any number, None for the server's own limit, as for `quota`.
+        burst: calls that may come at once after a pause; those of one second if None.
+        quota: calls per UTC day.
     """
 
     key_id: str
@@ -66,6 +71,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     scopes: tuple[Scope, ...]
     created_at: Annotated[datetime, Meta(tz=True)]
+    rate: Annotated[float, Meta(ge=0, le=MAX_RATE)] | None = None
+    burst: Annotated[int, Meta(ge=1, le=MAX_RATE)] | None = None
+    quota: Annotated[int, Meta(ge=0, le=MAX_QUOTA)] | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

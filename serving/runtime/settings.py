@@ -19,6 +19,7 @@ from recsys.eventlog.opening import LogLocation, is_database
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+KEY_COUNTS: Final = "key_counts.bin"
 
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
@@ -73,6 +74,30 @@ class Settings(BaseSettings):
         None, description="File `plan.json` of a push plan, which lines of `POST /v1/batch` may then ask for."
     )
     keys: Path | None = Field(None, description="File of the callers' keys; if not given, no key is required.")
+    key_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Calls per second of each key without its own `rate`; without limit if not given.",
+    )
+    key_burst: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Calls that such a key may make at once after a pause; those of one second if not given.",
+    )
+    key_quota: int | None = Field(
+        None,
+        ge=1,
+        le=10**12,
+        description="Calls per UTC day of each key without its own `quota`; without limit if not given.",
+    )
+    key_counts: Path | None = Field(
+        None,
+        description="File in which the workers count the calls of limited keys; if not given,"
+        f" `{KEY_COUNTS}` beside the file of the live log. With a live log in PostgreSQL and without this file, each"
+        " worker counts by itself, from its start.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins, such as `https://shop.example`, whose pages may ask for lists and send events from the"
@@ -266,6 +291,13 @@ class Settings(BaseSettings):
     def log_location(self) -> LogLocation:
         """Where the live log is."""
         return self.models / LIVE_LOG if self.store is None else self.store
+
+    @property
+    def counts_path(self) -> Path | None:
+        """The file that counts the calls of limited keys, None to count in the memory of each worker."""
+        location = self.log_location
+        beside = location.with_name(KEY_COUNTS) if isinstance(location, Path) else None
+        return self.key_counts or beside
 
     @property
     def drafts_folder(self) -> Path:

@@ -46,6 +46,12 @@ class Telemetry:
             ["result"],
             registry=self._registry,
         )
+        self._limited = Counter(
+            "recsys_limited_calls",
+            "Calls that were refused by a limit of their key, by reason: rate or quota.",
+            ["reason"],
+            registry=self._registry,
+        )
         self._set_aside = Gauge(
             "recsys_set_aside_entries",
             "Entries of the live log that could not be applied; `recsys store check` names them.",
@@ -86,6 +92,10 @@ class Telemetry:
     def shown(self, result: str, count: int) -> None:
         """Count lists that were returned as `logged`, `dropped` or `failed`."""
         self._impressions.labels(result).inc(count)
+
+    def limited(self, reason: str) -> None:
+        """Count a call that was refused by the `rate` or the `quota` of its key."""
+        self._limited.labels(reason).inc()
 
     def set_aside(self, count: int) -> None:
         """Set the number of entries of the log that could not be applied."""

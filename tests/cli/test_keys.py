@@ -55,6 +55,50 @@ def test_what_cannot_be_is_told(recsys: Run, tmp_path: Path, words: list[str], t
     assert not (tmp_path / "keys.json").exists()
 
 
+def test_limits_of_a_key(recsys: Run, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    words = ("keys", "create", "--keys", path, "--scopes", "recommend", "--rate", "50", "--burst", "200", "--quota")
+    assert recsys(*words, "1000000").code == 0
+    (key,) = read_keys(path)
+    assert (key.rate, key.burst, key.quota) == (50, 200, 1_000_000)
+    (row,) = json.loads(recsys("keys", "list", "--keys", path, "--json").out)
+    assert (row["rate"], row["burst"], row["quota"]) == (50, 200, 1_000_000)
+    recsys("keys", "create", "--keys", path, "--scopes", "events")
+
+    changed = recsys("keys", "limit", key.key_id, "--keys", path, "--rate", "0.5")
+    assert (changed.code, f"limits of key {key.key_id}: rate 0.5" in changed.err) == (0, True)
+    first, second = read_keys(path)
+    assert (first.rate, first.burst, first.quota, first.sha256) == (0.5, None, None, key.sha256)
+    assert second.rate is None
+    assert "0.5" in recsys("keys", "list", "--keys", path).out
+    assert "those of the server" in recsys("keys", "limit", key.key_id, "--keys", path).err
+    assert "rate" not in path.read_text()
+    recsys("keys", "limit", key.key_id, "--keys", path, "--rate", "0", "--quota", "0")
+    assert (read_keys(path)[0].rate, read_keys(path)[0].quota) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--burst", "5"], "--burst is 5 without a rate: give --rate"),
+        (["--rate", "0", "--burst", "5"], "--burst is 5 without a rate"),
+        (["--rate", "nan"], "'--rate': Input should be less than or equal to 1000000"),
+        (["--rate", "-1"], "'--rate': Input should be greater than or equal to 0"),
+        (["--quota", "1.5"], "'--quota': Input should be a valid integer"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+    path = tmp_path / "keys.json"
+    recsys("keys", "create", "--keys", path, "--scopes", "recommend")
+    before = path.read_bytes()
+    for command in (["create", "--scopes", "recommend"], ["limit", read_keys(path)[0].key_id]):
+        said = recsys("keys", *command, "--keys", path, *words)
+        assert (said.code, told in said.err) == (2, True), said.err
+    assert path.read_bytes() == before
+    unknown = recsys("keys", "limit", "x", "--keys", path, "--rate", "1")
+    assert (unknown.code, "has no key 'x'" in unknown.err) == (2, True)
+
+
 def test_the_help_names_every_scope() -> None:
     assert SCOPE_NAMES == SCOPES
     assert tuple(ROLES) == ROLE_NAMES

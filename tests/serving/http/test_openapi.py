@@ -55,10 +55,14 @@ def test_schemas_of_parameters(openapi: dict[str, Any]) -> None:
 
 def test_statuses_and_schemas(openapi: dict[str, Any]) -> None:
     responses = openapi["paths"][ITEM_PATH]["get"]["responses"]
-    assert list(responses) == ["200", "401", "403", "404", "414", "422", "431", "503"]
+    assert list(responses) == ["200", "401", "403", "404", "414", "422", "429", "431", "503"]
     of_events = openapi["paths"]["/v1/events"]["post"]["responses"]
-    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "431", "503"]
+    assert list(of_events) == ["200", "401", "403", "408", "413", "414", "415", "422", "429", "431", "503"]
     assert list(openapi["paths"]["/health/live"]["get"]["responses"]) == ["200", "414", "422", "431"]
+    assert list(responses["429"]["headers"]) == ["Retry-After", "RateLimit", "RateLimit-Policy"]
+    assert {"RateLimit", "RateLimit-Policy", "Recsys-Stale"} == set(responses["200"]["headers"])
+    assert "headers" not in openapi["paths"]["/health/live"]["get"]["responses"]["200"]
+    assert set(openapi["components"]["headers"]) == {"RateLimit", "RateLimit-Policy"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     answer = openapi["components"]["schemas"]["Recommendations"]
     first = ["recommendation_id", "as_of", "next_page_token", "experiments", "placement"]

@@ -178,7 +178,7 @@ def test_only_operations_with_a_scope_require_a_key(tmp_path: Path) -> None:
 
 def test_statuses_follow_from_the_declaration() -> None:
     assert GET.statuses == (414, 422, 431)
-    assert PUT.statuses == (401, 403, 408, 413, 414, 415, 422, 431, 503)
+    assert PUT.statuses == (401, 403, 408, 413, 414, 415, 422, 429, 431, 503)
     assert DELETE.statuses == (414, 422, 431, 503)
     assert (GET.path_names, Operation("GET", "/x", NoParameters, fail).path_names) == (["thing_id"], [])
 

@@ -83,7 +83,7 @@ def test_errors_and_the_document_with_keys(shop_models: Path, tmp_path: Path) ->
         assert client.get("/health/ready").json()["examples"] == []
         reply = client.get("/openapi.json").json()
         responses = reply["paths"]["/v1/items/{item_id}/recommendations"]["get"]["responses"]
-        assert list(responses) == ["200", "401", "403", "404", "414", "422", "431", "503"]
+        assert list(responses) == ["200", "401", "403", "404", "414", "422", "429", "431", "503"]
         assert reply["paths"]["/v1/events"]["post"]["security"] == [{"bearer": ["events"]}, {"apiKey": ["events"]}]
         assert "security" not in reply["paths"]["/health/live"]["get"]
         assert set(reply["components"]["securitySchemes"]) == {"bearer", "apiKey"}

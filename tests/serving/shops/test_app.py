@@ -9,8 +9,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec import structs
 
-from serving.runtime.auth import new_key, write_keys
+from serving.runtime.auth import new_key, read_keys, write_keys
+from serving.runtime.settings import KEY_COUNTS
 from tests.serving.shops.conftest import Installation, add_shop, installation
 from tests.shop import USERS_WITH_HISTORY, WEEKLY_ITEM
 
@@ -55,6 +57,32 @@ def test_what_one_shop_learns_stays_with_it(shops: Installation, keys: dict[str,
         for name in ("tea", "wine")
     )
     assert (at_tea, at_wine) == (False, True)
+
+
+def test_the_limit_of_one_shop_leaves_the_others_alone(tmp_path: Path, shop_models: Path) -> None:
+    secrets = {name: add_shop(tmp_path, name, shop_models, f'hosts = ["{name}.example"]') for name in ("tea", "wine")}
+    for name in secrets:
+        path = tmp_path / name / "keys.json"
+        write_keys(path, [structs.replace(key, quota=3) for key in read_keys(path)])
+    with (tmp_path / "wine" / "shop.toml").open("a", encoding="utf-8") as toml:
+        toml.write("\n[settings]\nkey_rate = 0.001\nkey_burst = 2\n")
+    with installation(tmp_path) as shops:
+
+        def statuses(name: str, n: int) -> list[int]:
+            body = {"placement": "popular"}
+            calls = [shops.call("POST", LISTS, f"{name}.example", secrets[name], json=body) for _ in range(n)]
+            return [call.status_code for call in calls]
+
+        assert statuses("tea", 5) == [200] * 3 + [429] * 2
+        assert statuses("wine", 4) == [200] * 2 + [429] * 2  # by the rate that is the shop's own
+        assert statuses("tea", 1) == [429]
+        metrics = shops.get("/metrics").text
+        assert 'recsys_shop_calls_total{shop="tea",status="4xx"} 3.0' in metrics
+    assert (tmp_path / "tea" / "models" / KEY_COUNTS).is_file()
+    with installation(tmp_path) as shops:  # the quota is that of the day
+        assert (
+            shops.call("POST", LISTS, "tea.example", secrets["tea"], json={"placement": "popular"}).status_code == 429
+        )
 
 
 def test_page_tokens_of_another_shop_are_refused(shops: Installation, keys: dict[str, str]) -> None:
