@@ -44,6 +44,7 @@ Tag = Literal[
     "recommendations", "events", "catalog", "users", "models", "experiments", "placements", "console", "operations"
 ]
 LISTS: Final[Tag] = "recommendations"
+METRICS: Final = "/metrics"
 
 VersionHeader = Literal["", "If-Match", "If-None-Match"]
 
@@ -224,6 +225,8 @@ class CountedCall:
             name = self.placement if self.placement in self._app_context.watcher.placements else ""
             status = 200 if self.failure is None else self.failure.problem.status
             self._app_context.telemetry.answered(name, status, perf_counter() - self._started)
+            if self._app_context.traces is not None:
+                self._app_context.traces.note_placement(name)
 
 
 class Route(BaseRoute):
@@ -241,6 +244,7 @@ class Route(BaseRoute):
         self.path = path
         self._operations = {operation.method: operation for operation in operations}
         self._app_context = app_context
+        self._is_traced = any(each.scope is not None for each in self._operations.values()) and path != METRICS
         self._for_browsers = [each.method for each in self._operations.values() if each.is_for_browsers]
         self._origins = OriginPolicy(app_context.settings.allowed_origins if self._for_browsers else ())
         literals = map(re.escape, _PATH_NAME.split(path)[::2])
@@ -260,6 +264,15 @@ class Route(BaseRoute):
         return None if found is None else found.groups()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call, and trace it unless it is one of operations, such as a health check."""
+        traces = self._app_context.traces
+        if traces is None or not self._is_traced:
+            await self._answer(scope, receive, send)
+        else:
+            with traces.call(self.path, scope, scope.get(RECEIVED_AT)) as call:
+                await self._answer(scope, receive, call.observed(send))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, answer, count and send; an exception on the way becomes a problem."""
         app_context = self._app_context
         content: Answer = b""

@@ -37,6 +37,7 @@ from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
 from serving.runtime.snapshot import Snapshot, limit_threads
 from serving.runtime.telemetry import Telemetry
+from serving.runtime.traces import Traces, check_installed, open_traces
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class AppContext:
         page_key: what page tokens are sealed with.
         plans: the push plan.
         lists: the thread that makes lists.
+        traces: spans of calls, None if they are not traced.
         retention: removes old entries from the live log.
         history: the file of placements with its drafts, versions and audit log.
         schedule: activates drafts whose time has come.
@@ -75,6 +77,7 @@ class AppContext:
     retention: Retention
     history: PlacementHistory
     schedule: DraftSchedule
+    traces: Traces | None
     page_key: bytes = field(repr=False)
     id_generator: IdGenerator
     pace: Pace
@@ -96,6 +99,9 @@ class AppContext:
         pace = Pace()
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
         watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True), pace.sleep)
+        traces = open_traces(settings.traces, lambda: watcher.current.version if watcher.current else None)
+        if traces is not None:
+            lists.timed = traces.timed
         impressions = Impressions(settings, telemetry, open_log, clock.received_at, pace.sleep)
         retention = Retention(settings, open_log, lambda: app_context.now())
         history = PlacementHistory(settings.placements_path, settings.drafts_folder)
@@ -113,6 +119,7 @@ class AppContext:
             retention,
             history,
             DraftSchedule(settings, history, clock, watcher.catalog_schema, pace.sleep),
+            traces,
             page_key_of(settings),
             IdGenerator(clock.received_at),
             pace,
@@ -179,6 +186,8 @@ class AppContext:
         self.lists.close()
         self.watcher.current = None
         self.limits.close()
+        if self.traces is not None and self.settings.workers > 1:  # a worker runs no `atexit`
+            self.traces.flush()
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()
@@ -212,6 +221,7 @@ def with_start_time(settings: Settings) -> Settings:
     Returns:
         The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
     """
+    check_installed(settings.traces)
     if settings.keys is not None:
         KeyRing(settings.keys)
         if not all(Limits.of(key, settings).is_none for key in read_keys(settings.keys)):

@@ -74,10 +74,12 @@ class ListQueue:
 
     Attributes:
         is_crowded: whether the server has more connections than it promises to answer without refusals.
+        timed: returns the form of a job that notes when it waits and runs, None to note nothing.
     """
 
     def __init__(self, queue_s: float, prepare: Callable[[], None] = lambda: None) -> None:
         self.is_crowded: Callable[[], bool] = lambda: False
+        self.timed: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None
         self._queue_s, self._prepare = queue_s, prepare
         self._urgent: deque[Waiting] = deque()
         self._waiting: deque[Waiting] = deque()
@@ -108,6 +110,8 @@ class ListQueue:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="lists", daemon=True)
             self._thread.start()
+        if self.timed is not None and not is_patient:  # a batch has thousands of jobs
+            job = self.timed(job)
         loop = asyncio.get_running_loop()
         waiting = Waiting(job, is_wanted, is_patient or is_urgent, loop, loop.create_future())
         with self._lock:

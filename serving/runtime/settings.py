@@ -16,11 +16,13 @@ from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import EARLIEST_EVENT, parse_iso, to_seconds
 from recsys.eventlog.opening import LogLocation, is_database
+from serving.runtime.traces import CONSOLE
 
 ENV_PREFIX = "RECSYS_"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 KEY_COUNTS: Final = "key_counts.bin"
 
+_ENDPOINT: Final = re.compile(r"https?://[^\s/@]+/\S*")
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
@@ -115,6 +117,12 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address to listen on; a loopback address only, unless there is a file of keys."
     )
     port: int = Field(8000, ge=1, le=65_535, description="TCP port to listen on.")
+    traces: str = Field(
+        "",
+        description="Where spans of calls are sent to: the URL of an OTLP endpoint over HTTP, such as"
+        " `http://127.0.0.1:4318/v1/traces`, or `console` for standard error; nowhere if not given. Needs"
+        " `recsys[otel]`.",
+    )
     workers: int = Field(1, ge=1, le=256, description="Worker processes; they share the memory of the bundle.")
     clock: Literal["wall", "data"] = Field(
         "wall",
@@ -250,6 +258,13 @@ class Settings(BaseSettings):
                 f" {variable_of('keys')} to its file"
             )
         return host
+
+    @field_validator("traces")
+    @classmethod
+    def _refuse_other_targets(cls, target: str) -> str:
+        if target not in {"", CONSOLE} and not _ENDPOINT.fullmatch(target):
+            raise ValueError(f"expected {CONSOLE!r}, or a URL such as http://127.0.0.1:4318/v1/traces")
+        return target
 
     @field_validator("earliest_event")
     @classmethod

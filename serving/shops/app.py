@@ -22,6 +22,7 @@ from serving.responses import Alive, encode
 from serving.runtime import telemetry
 from serving.runtime.auth import KeyRing
 from serving.runtime.settings import Settings, is_loopback
+from serving.runtime.traces import check_installed
 from serving.shops.folders import KEYS_FILE, ShopFolders
 from serving.shops.open_shops import OpenShops
 
@@ -63,12 +64,13 @@ class ManyShops:
         settings: of the installation; `shops` is the folder.
 
     Raises:
-        ConfigError: the keys of the installation cannot be read.
+        ConfigError: the keys of the installation cannot be read, or its calls cannot be traced.
     """
 
     def __init__(self, settings: Settings) -> None:
         if settings.shops is None:
             raise ValueError("there is no folder of shops")
+        check_installed(settings.traces)
         self.state = State()
         self._settings = settings
         self._folders = ShopFolders(settings)

@@ -32,6 +32,9 @@ OF_INSTALLATION: Final = frozenset(
 )
 """Settings that a shop does not set, or that are files of its folder."""
 
+SHARED: Final = frozenset({"traces"})
+"""Settings of the installation that hold for all shops, and that none of them sets."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -108,7 +111,7 @@ def read_shop(folder: Path) -> Shop:
         raise ConfigError(f"{path}: open is {is_open!r}, expected true or false")
     if not isinstance(overrides, dict):
         raise ConfigError(f"{path}: settings is {overrides!r}, expected a table")
-    wrong = sorted(overrides.keys() & OF_INSTALLATION) or sorted(overrides.keys() - Settings.model_fields.keys())
+    wrong = sorted(overrides.keys() - (Settings.model_fields.keys() - OF_INSTALLATION - SHARED))
     if wrong:
         raise ConfigError(f"{path}: settings.{wrong[0]} is no setting of one shop")
     keys, at = folder / KEYS_FILE, folder.stat()

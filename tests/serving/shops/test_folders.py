@@ -168,6 +168,7 @@ def test_the_environment_changes_no_shop(tmp_path: Path, monkeypatch: pytest.Mon
         ("a", "settings = 1", "settings is 1, expected a table"),
         ("a", "[settings]\nport = 1", "settings.port is no setting of one shop"),
         ("a", "[settings]\nstore = '../b/models/store.sqlite'", "settings.store is no setting of one shop"),
+        ("a", "[settings]\ntraces = 'http://10.0.0.1/v1/traces'", "settings.traces is no setting of one shop"),
         ("a", "[settings]\ncolour = 1", "settings.colour is no setting of one shop"),
     ],
 )
