@@ -1,16 +1,20 @@
 """A generated shop of any size, to measure how time and memory grow; its figures say nothing about quality.
 
-    python -m benchmarks.generated_shop --out data/large --events 20000000 --items 1000000 --users 2000000
+    python -m benchmarks.generated_shop --out data/large --events 20000000 --items 1000000 --users 2000000 --by-day
 
 What matters for time and memory is as in real shops: a few items make most sales, a few users most events, sessions
 have a few views and some end in an order, orders have items of types that go together, users return to favorites, and
-each category has its hours.
+each category has its hours. Events are generated day by day; with `--by-day` each day is a file of its own, so that
+memory holds one day.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.core.files import file_digest
 from recsys.core.schema import DatasetInfo
 from training.ingest.dataset_folder import check_replaceable, write_folder
 
@@ -85,20 +90,40 @@ class ShopSize:
         return max(self.n_items // ITEMS_PER_TYPE, 1)
 
 
-def generate(size: ShopSize, out: Path) -> DatasetInfo:
+def generate(size: ShopSize, out: Path, *, by_day: bool = False) -> DatasetInfo:
     """Write the tables of a shop into a folder, in place of an older one.
 
     Args:
         size: how large it is.
         out: the folder, as `ingest` writes it.
+        by_day: write `events/day=YYYY-MM-DD/part-0.parquet` instead of one file.
 
     Raises:
         ConfigError: `out` has other files.
     """
     check_replaceable(out)
     rng = np.random.default_rng(size.seed)
-    tables = {"items": _items(size, rng), "users": _users(size), "events": _events(size, rng)}
-    return write_folder(tables, {}, ZONE, out)
+    tables = {"items": _items(size, rng), "users": _users(size)}
+    cumulated = np.cumsum(rng.pareto(PARETO, size.n_users) + 0.1)
+    days = (_events(size, day, cumulated) for day in range(max(size.n_days - 1, 1)))
+    if not by_day:
+        return write_folder(tables | {"events": pl.concat(days)}, {}, ZONE, out)
+    return _add_days(write_folder(tables, {}, ZONE, out), days, size, out)
+
+
+def _add_days(info: DatasetInfo, days: Iterator[pl.DataFrame], size: ShopSize, out: Path) -> DatasetInfo:
+    """Write a file of events per day, and count them in `dataset.json`."""
+    digests, n_events = hashlib.sha256(info.fingerprint.encode()), 0
+    for day, events in enumerate(days):
+        name = datetime.fromtimestamp(_start_of(day, size), UTC).date()
+        path = out / "events" / f"day={name}" / "part-0.parquet"
+        path.parent.mkdir(parents=True)
+        events.write_parquet(path, compression="zstd", compression_level=1)
+        digests.update(file_digest(path).encode())
+        n_events += len(events)
+    found = replace(info, fingerprint=digests.hexdigest(), rows={**info.rows, "events": n_events})
+    (out / "dataset.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+    return found
 
 
 def _items(size: ShopSize, rng: np.random.Generator) -> pl.DataFrame:
@@ -123,15 +148,25 @@ def _users(size: ShopSize) -> pl.DataFrame:
     return pl.DataFrame({"row": np.arange(size.n_users)}).select(user_id=pl.format("u{}", "row"))
 
 
-def _events(size: ShopSize, rng: np.random.Generator) -> pl.DataFrame:
-    n_sessions = max(round(size.n_events / EVENTS_PER_SESSION), 1)
-    activity = rng.pareto(PARETO, size.n_users) + 0.1
-    user = np.sort(
-        np.searchsorted(np.cumsum(activity) / activity.sum(), rng.random(n_sessions)).clip(0, size.n_users - 1)
-    )
+def _start_of(day: int, size: ShopSize) -> int:
+    """Return when a day begins, seconds since 1970."""
+    return END - (size.n_days - day) * DAY_S
+
+
+def _events(size: ShopSize, day: int, cumulated: npt.NDArray[np.float64]) -> pl.DataFrame:
+    """Return the events of the sessions that begin on a day.
+
+    Args:
+        size: of the shop.
+        day: number of the day.
+        cumulated: float64 (n_users,), cumulated activity of the users.
+    """
+    rng = np.random.default_rng([size.seed, day])
+    n_sessions = max(round(size.n_events / EVENTS_PER_SESSION / max(size.n_days - 1, 1)), 1)
+    drawn = np.searchsorted(cumulated / cumulated[-1], rng.random(n_sessions))
+    user = np.sort(drawn.clip(0, size.n_users - 1))
     wanted = _liked_type(user, rng.integers(N_LIKED_TYPES, size=n_sessions), size)
-    start = END - size.n_days * DAY_S + (rng.random(n_sessions) * (size.n_days - 1)).astype(np.int64) * DAY_S
-    start += _seconds_of_day(wanted // TYPES_PER_CATEGORY, rng)
+    start = _start_of(day, size) + _seconds_of_day(wanted // TYPES_PER_CATEGORY, rng)
     views = _views(user, wanted, rng.geometric(1 / VIEWS, n_sessions), size, rng)
     orders = _orders(user, views, rng.random(n_sessions) < ORDER_SHARE, size, rng)
     session = np.concatenate([views[0], orders[0]])
@@ -140,7 +175,8 @@ def _events(size: ShopSize, rng: np.random.Generator) -> pl.DataFrame:
     is_order = np.arange(len(session)) >= len(views[0])
     order = np.lexsort((place, session, start[session]))
     session, item, place, is_order = session[order], item[order], place[order], is_order[order]
-    frame = pl.DataFrame({"item": item, "user": user[session], "session": session, "is_order": is_order})
+    number = session + day * n_sessions
+    frame = pl.DataFrame({"item": item, "user": user[session], "session": number, "is_order": is_order})
     time = pl.Series(((start[session] + 20 * place) * 1_000_000).astype("datetime64[us]")).dt.replace_time_zone("UTC")
     return frame.with_columns(timestamp=time).select(
         item_id=pl.format("i{}", "item"),
@@ -234,9 +270,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    parser.add_argument("--by-day", action="store_true", help="write a file of events per day")
     add_options(parser)
     given = parser.parse_args()
-    info = generate(ShopSize(given.events, given.items, given.users, given.days, given.seed), given.out)
+    size = ShopSize(given.events, given.items, given.users, given.days, given.seed)
+    info = generate(size, given.out, by_day=given.by_day)
     print(f"{given.out}: " + ", ".join(f"{count:,} {name}" for name, count in info.rows.items()))
 
 

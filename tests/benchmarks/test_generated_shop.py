@@ -64,6 +64,16 @@ def test_the_same_seed_is_the_same_shop(shop: Path, tmp_path: Path) -> None:
     assert generate(other, tmp_path / "other").fingerprint != load_dataset(shop).fingerprint
 
 
+def test_a_file_per_day_has_the_same_events(shop: Path, tmp_path: Path) -> None:
+    info = generate(SIZE, tmp_path / "days", by_day=True)
+    files = sorted((tmp_path / "days" / "events").glob("day=*/*.parquet"))
+    assert len(files) == SIZE.n_days - 1
+    whole = pl.read_parquet(shop / "events.parquet")
+    assert pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files]).equals(whole)
+    assert info.rows["events"] == len(whole)
+    assert len(load_dataset(tmp_path / "days").events) == len(load_dataset(shop).events)
+
+
 def test_other_files_stay(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"no dataset\.json"):
