@@ -3,14 +3,16 @@
     python -m benchmarks.spark_size --events 5e6,2e7 --engines spark,local --folder data/spark-size
 
 Each shop is generated day by day and removed after its trainings. Memory is the sum of the proportional set sizes (PSS)
-of a training and all its processes, Java and the Python workers included, read twice per second; Linux only. By default
-nothing is learned from the shop's past (rankers, weights of the sources, settings); `--learn` does this too.
+of a training and all its processes, Java and the Python workers included, read every second, and so is their processor
+time, as wall time depends on other work; Linux only. By default nothing is learned from the shop's past (rankers,
+weights of the sources, settings); `--learn` does this too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,12 +27,30 @@ from benchmarks.scale import TRAIN, exponent, folder_mb, parse_sizes
 
 HISTORY: Final = Path(__file__).parent / "history" / "spark.jsonl"
 PROC: Final = Path("/proc")
-PAUSE_S: Final = 0.5
+PAUSE_S: Final = 1.0
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 EVENTS_PER_ITEM: Final = 20
 EVENTS_PER_USER: Final = 10
 
 NOTHING_LEARNED: Final = "[blend]\nenabled = false\n\n[ranker]\nenabled = false\n\n"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a program and all its processes used.
+
+    Attributes:
+        seconds: wall time.
+        processor_s: processor time, but for the last second of each process.
+        memory_mb: largest sum over all processes, and the largest of each kind: `driver`, `java` and `workers`.
+        disk_mb: largest size of its folder.
+    """
+
+    seconds: float
+    processor_s: float
+    memory_mb: Mapping[str, float]
+    disk_mb: float
 
 
 @dataclass(frozen=True)
@@ -40,38 +60,37 @@ class Point:
     Attributes:
         engine: `spark` or `local`.
         n_events: events of the shop, about.
-        seconds: wall time.
-        memory_mb: largest sum over all processes, and the largest of each kind: `driver`, `java` and `workers`.
-        disk_mb: largest size of its folder for temporary files and of the bundle.
+        used: time and memory; the disk is that of temporary files and the bundle.
         stages: wall time of each stage, in seconds.
     """
 
     engine: str
     n_events: int
-    seconds: float
-    memory_mb: Mapping[str, float]
-    disk_mb: float
+    used: Usage
     stages: Mapping[str, float]
 
 
-def run(command_line: Sequence[str], log: Path, folder: Path) -> tuple[str, float, dict[str, float], float]:
-    """Run a program; return its output, its seconds, the peaks of memory by kind and the peak of a folder, in MB.
+def run(command_line: Sequence[str], log: Path, folder: Path) -> tuple[str, Usage]:
+    """Run a program; return its output, and what it used of the machine and of a folder.
 
     Raises:
         SystemExit: it failed; the message has the end of its log.
     """
     started, disk = time.monotonic(), 0.0
     peaks: dict[str, float] = {}
+    processor: dict[int, float] = {}
     with log.open("w") as errors, log.with_suffix(".out").open("w") as output:
         process = subprocess.Popen(command_line, stdout=output, stderr=errors)
         while process.poll() is None:
-            peaks = largest(peaks, memory_mb(process.pid))
+            memory, times = usage(process.pid)
+            peaks, processor = largest(peaks, memory), processor | times
             disk = max(disk, used_mb(folder))
             time.sleep(PAUSE_S)
     seconds = time.monotonic() - started
     if process.returncode:
         raise SystemExit(f"{' '.join(command_line)} failed:\n{log.read_text(encoding='utf-8')[-3000:]}")
-    return log.with_suffix(".out").read_text(encoding="utf-8"), seconds, peaks, disk
+    used = Usage(seconds, sum(processor.values()), peaks, disk)
+    return log.with_suffix(".out").read_text(encoding="utf-8"), used
 
 
 def used_mb(folder: Path) -> float:
@@ -82,17 +101,19 @@ def used_mb(folder: Path) -> float:
         return 0.0
 
 
-def memory_mb(pid: int) -> dict[str, float]:
-    """Return the memory of a process and its descendants by kind, and their sum, in MB."""
-    found = {"driver": 0.0, "java": 0.0, "workers": 0.0}
+def usage(pid: int) -> tuple[dict[str, float], dict[int, float]]:
+    """Return the memory of a process and its descendants by kind, in MB, and the processor time of each, in seconds."""
+    memory = {"driver": 0.0, "java": 0.0, "workers": 0.0}
+    processor: dict[int, float] = {}
     for each in descendants(pid, parents()):
         try:
-            name = (PROC / str(each) / "comm").read_text().strip()
-            rollup = (PROC / str(each) / "smaps_rollup").read_text()
+            name, rollup, stat = ((PROC / str(each) / file).read_text() for file in ("comm", "smaps_rollup", "stat"))
         except OSError:
             continue  # it has ended
-        found["java" if name == "java" else "driver" if each == pid else "workers"] += pss_mb(rollup)
-    return found | {"all": sum(found.values())}
+        kind = "java" if name.strip() == "java" else "driver" if each == pid else "workers"
+        memory[kind] += pss_mb(rollup)
+        processor[each] = processor_s(stat)
+    return memory | {"all": sum(memory.values())}, processor
 
 
 def parents() -> dict[int, int]:
@@ -114,6 +135,12 @@ def parent_of(stat: str) -> int:
     7
     """
     return int(stat.rpartition(")")[2].split()[1])
+
+
+def processor_s(stat: str) -> float:
+    """Return the processor time in a line of `/proc/PID/stat`, in seconds."""
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def descendants(pid: int, parent: Mapping[int, int]) -> list[int]:
@@ -156,27 +183,29 @@ def train(engine: str, n_events: int, folder: Path, master: str) -> Point:
     line = [sys.executable, "-c", TRAIN, "train", "--data", str(folder / "data"), "--models", str(models), "--json"]
     line += ["--config", str(folder / "settings.toml"), "--engine", engine]
     line += ["--master", master] if engine == "spark" else []
-    output, seconds, memory, disk = run(line, folder / f"{engine}.log", models)
+    output, used = run(line, folder / f"{engine}.log", models)
     shutil.rmtree(models)
-    return Point(engine, n_events, seconds, memory, disk, json.loads(output)["seconds"])
+    return Point(engine, n_events, used, json.loads(output)["seconds"])
 
 
 def results(points: Sequence[Point]) -> Iterator[Result]:
     """Return the time and memory of every training, its stages, and the exponents of each engine."""
     for point in points:
         name = f"{point.engine}, {point.n_events:,} events"
-        memory = {f"{kind}, MB": value for kind, value in point.memory_mb.items()}
-        yield Result("training", name, {"s": point.seconds, **memory, "disk, MB": point.disk_mb})
+        memory = {f"{kind}, MB": value for kind, value in point.used.memory_mb.items()}
+        time_s = {"s": point.used.seconds, "processor, s": point.used.processor_s}
+        yield Result("training", name, {**time_s, **memory, "disk, MB": point.used.disk_mb})
         yield Result("stages, s", name, dict(point.stages))
     for engine in dict.fromkeys(point.engine for point in points):
         along = [point for point in points if point.engine == engine]
         if len(along) > 1:
             sizes = [point.n_events for point in along]
-            found = {
-                "seconds": exponent(sizes, [point.seconds for point in along]),
-                "memory": exponent(sizes, [point.memory_mb["all"] for point in along]),
+            values = {
+                "s": [point.used.seconds for point in along],
+                "processor, s": [point.used.processor_s for point in along],
+                "all, MB": [point.used.memory_mb["all"] for point in along],
             }
-            yield Result("exponents", engine, found)
+            yield Result("exponents", engine, {name: exponent(sizes, found) for name, found in values.items()})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -199,11 +228,12 @@ def measure(options: argparse.Namespace) -> list[Result]:
         shape = {"events": n_events, "items": n_events // EVENTS_PER_ITEM, "users": n_events // EVENTS_PER_USER}
         line = [sys.executable, "-m", "benchmarks.generated_shop", "--by-day", "--out", str(folder / "data")]
         line += [text for name, count in shape.items() for text in (f"--{name}", str(count))]
-        _, seconds, memory, _ = run(line, folder / "generate.log", folder / "data")
-        print(f"{n_events:,} events: generated in {seconds:.0f} s and {memory['all']:.0f} MB", flush=True)
+        _, used = run(line, folder / "generate.log", folder / "data")
+        print(f"{n_events:,} events: generated in {used.seconds:.0f} s, {used.memory_mb['all']:.0f} MB", flush=True)
         for engine in options.engines.split(","):
             points.append(train(engine, n_events, folder, options.master))
-            print(f"{engine}: {points[-1].seconds:.0f} s, {points[-1].memory_mb['all']:.0f} MB", flush=True)
+            used = points[-1].used
+            print(f"{engine}: {used.seconds:.0f} s, {used.memory_mb['all']:.0f} MB", flush=True)
         shutil.rmtree(folder / "data")
     return list(results(points))
 
