@@ -279,7 +279,7 @@ def read_table(path: Path, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     if not files or not files[0].is_file():
         return pl.DataFrame(schema=columns)
     try:
-        table = pl.concat([pl.read_parquet(file) for file in files], how="diagonal_relaxed")
+        table = pl.concat([pl.read_parquet(file, glob=False) for file in files], how="diagonal_relaxed")
         return table.with_columns(
             pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype).alias(name)
             for name, dtype in columns.items()

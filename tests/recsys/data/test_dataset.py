@@ -227,6 +227,11 @@ def test_a_folder_of_tables_is_the_same_shop(folder: Path, shop_dataset: Dataset
     assert loaded.catalog.equals(shop_dataset.catalog)
 
 
+def test_the_name_of_a_folder_is_no_pattern(folder: Path, shop_dataset: Dataset) -> None:
+    loaded = load_dataset(folder.rename(folder.with_name("shop [1] {a} *")))
+    assert len(loaded.events) == len(shop_dataset.events)
+
+
 @pytest.mark.parametrize("missing", ["events", "items", "users"])
 def test_a_folder_may_lack_a_table(folder: Path, missing: str) -> None:
     (folder / f"{missing}.parquet").unlink()
