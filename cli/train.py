@@ -54,12 +54,18 @@ def train(
     master: Annotated[
         str, typer.Option(help="URL of the Spark master: local[N], spark://…, yarn or k8s://….")
     ] = "local[*]",
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Folder of counts that Spark keeps, so that the next training counts only what is new."),
+    ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit all models on a folder of tables and make the result the current bundle."""
     from training.config import read_config, render_config
     from training.source import load_tables
+    from training.spark.changes import Keep
+    from training.spark.kept import KeptSettings
     from training.spark.shop import spark_source
     from training.train import train as run
 
@@ -69,6 +75,11 @@ def train(
         return
     if data is None:
         raise ConfigError("no data to train on: add --data DIR, the folder that `recsys ingest` wrote")
+    if state is not None and engine == "local":
+        raise ConfigError(
+            f"--state is {str(state)!r}, but only Spark keeps counts: add --engine spark, or leave it out"
+        )
+    kept_in = None if state is None else Keep(state, KeptSettings.of(settings.engine))
     gate_config = settings.gate if gate is None else replace(settings.gate, enabled=gate)
     if gate_metric is not None:
         gate_config = replace(gate_config, metric=cast("GateMetricName", gate_metric))
@@ -84,7 +95,7 @@ def train(
             gate=gate_config,
             activate_worse=activate_worse,
             accept_shrink=accept_shrink,
-            source=load_tables if engine == "local" else spark_source(master, settings.spark, _java()),
+            source=load_tables if engine == "local" else spark_source(master, settings.spark, _java(), kept_in),
             progress=on_progress,
         )
     show_json(report.to_dict()) if as_json else _show(report)

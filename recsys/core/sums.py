@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -18,11 +20,25 @@ def add(first: T, second: T) -> T:
     >>> add(1, 3), add(1.5, 2.0)
     (4, 3.5)
     """
+    return _joined(first, second, operator.add)
+
+
+def subtract(first: T, second: T) -> T:
+    """Take the result of one count from another one; the inverse of `add`.
+
+    >>> subtract(add(1, 3), 3)
+    1
+    """
+    return _joined(first, second, operator.sub)
+
+
+def _joined(first: T, second: T, join: Callable[[Any, Any], Any]) -> T:
     one: Any = first
     other: Any = second
     if not is_dataclass(one):
-        total: T = one + other
-        return total
+        joined: T = join(one, other)
+        return joined
     build: Any = type(one)
-    summed: T = build(**{each.name: add(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)})
-    return summed
+    pairs = {each.name: (getattr(one, each.name), getattr(other, each.name)) for each in fields(one)}
+    found: T = build(**{name: _joined(*pair, join) for name, pair in pairs.items()})
+    return found

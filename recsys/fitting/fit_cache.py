@@ -14,9 +14,9 @@ import numpy.typing as npt
 from recsys.data.catalog import Catalog, read_catalog
 from recsys.data.dataset import Dataset
 from recsys.fitting.engine import EngineConfig
-from recsys.fitting.parts import ACTS, Parts, WholeShop, count_target_events
+from recsys.fitting.parts import ACTS, Parts, WholeShop, count_item_buyers, count_target_events
 from recsys.models.collaborative.als import ALSConfig, ALSModel
-from recsys.models.collaborative.ease import EASEModel, Gram, count_buyers, ease_of, gram_of, known_items
+from recsys.models.collaborative.ease import EASEModel, Gram, ease_of, gram_of, known_items
 from recsys.models.content.content import ContentModel, fit_content
 from recsys.models.moments.festival_lifts import (
     FestivalCounts,
@@ -129,7 +129,7 @@ class FitCache:
         """Return the linear model."""
 
         def fit() -> EASEModel:
-            n_buyers = self.parts.total(_buyers, np.ndarray)
+            n_buyers = self.parts.total(count_item_buyers, np.ndarray)
             known = known_items(n_buyers, config.ease.n_items)
             gram = self.parts.total(partial(_gram, known=known), Gram)
             return ease_of(gram, known, len(n_buyers), config.ease, self.content(config).features)
@@ -215,10 +215,6 @@ class FitCache:
                 fitted.set_exception(error)
         found: T = fitted.result()
         return found
-
-
-def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
-    return count_buyers(count_target_events(dataset))
 
 
 def _gram(dataset: Dataset, known: npt.NDArray[np.int64]) -> Gram:

@@ -13,6 +13,7 @@ from scipy import sparse
 from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import NO_INTEREST, Dataset
 from recsys.models.collaborative.als import ALSConfig, ALSModel, age_at_last_event, fit_als, weigh_events
+from recsys.models.collaborative.ease import count_buyers
 
 ACTS: Final = tuple(code for code in range(len(EVENT_NAMES)) if code not in NO_INTEREST)
 """Codes of the events that are acts of people."""
@@ -101,3 +102,8 @@ def count_target_events(dataset: Dataset) -> sparse.csr_matrix:
     bought = bought.take(bought.user_idx >= 0)
     shape = (len(dataset.users), len(dataset.items))
     return sparse.csr_matrix((np.ones(len(bought), np.float32), (bought.user_idx, bought.item_idx)), shape=shape)
+
+
+def count_item_buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
+    """Count the users who bought each item, int64 (n_items,)."""
+    return count_buyers(count_target_events(dataset))

@@ -163,3 +163,10 @@ def test_what_a_killed_job_left_is_no_bundle(recsys: Run, models: Path) -> None:
     assert recsys("models", "verify", "--models", models).code == 0
     said = recsys("recommend", "--models", models / half.name, "--user", "u")
     assert said.code == 2
+
+
+def test_only_spark_keeps_counts(recsys: Run, data: Path, tmp_path: Path) -> None:
+    refused = recsys("train", "--data", data, "--models", tmp_path / "new", "--state", tmp_path / "state")
+    assert refused.code == 2
+    assert "add --engine spark" in refused.err
+    assert not (tmp_path / "state").exists()

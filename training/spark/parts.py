@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.parts import Parts
 from recsys.models.collaborative.als import ALSConfig, ALSModel
 from training.spark.factors import fit_factors
+from training.spark.kept import Found, find_kept
 from training.spark.pieces import BLOCK_ROWS, sum_of
 from training.spark.records import Frame, Record
 
@@ -33,6 +34,7 @@ class SparkParts:
         n_users: number of users of each part, by its number.
         dataset: the shop's users, or a sample of them.
         share: share of the users that `dataset` has.
+        kept: counts of all events that are known already.
     """
 
     records: RDD[Record]
@@ -40,13 +42,17 @@ class SparkParts:
     n_users: dict[int, int]
     dataset: Dataset
     share: float
+    kept: Found = field(default_factory=dict)
 
     def until(self, dataset: Dataset, cutoff: int) -> Parts:
         """See `recsys.fitting.parts.Parts`."""
-        return replace(self, dataset=dataset, frame=replace(self.frame, cutoff=cutoff))
+        return replace(self, dataset=dataset, frame=replace(self.frame, cutoff=cutoff), kept={})
 
     def total(self, count: Callable[[Dataset], T], kind: type[T]) -> T:
         """See `recsys.fitting.parts.Parts`."""
+        found: T | None = find_kept(self.kept, count)
+        if found is not None:
+            return found
         n_blocks = self.frame.n_items // BLOCK_ROWS + 1
         return sum_of(self.records, partial(_count, frame=self.frame, count=count), kind, n_blocks)
 

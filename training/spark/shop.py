@@ -12,18 +12,19 @@ import polars as pl
 
 from recsys.core.errors import DataError
 from recsys.core.ids import IdMap
-from recsys.core.schema import ITEMS, OFFERS, PERSONALIZATION, USERS
+from recsys.core.schema import ITEMS, OFFERS, USERS
 from recsys.data.dataset import build_dataset, read_info, read_table, with_info
 from recsys.data.visitors import without
 from recsys.fitting.engine import Engine
 from training.source import Source, TrainingData
+from training.spark.changes import Keep, Shop, count_with_state
 from training.spark.config import SparkConfig
 from training.spark.facts import UNIT, gather, sample_of, scan, to_events, with_keys
 from training.spark.outputs import write_users
 from training.spark.parts import SparkParts
 from training.spark.records import Frame, PartPlan, Record, make_records
 from training.spark.session import open_session
-from training.spark.tables import read_events, read_users, spark_types
+from training.spark.tables import read_events, read_users, spark_types, without_opted_out
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -63,7 +64,7 @@ class SparkShop:
         )
 
 
-def spark_source(master: str, config: SparkConfig, java: str | None = None) -> Source:
+def spark_source(master: str, config: SparkConfig, java: str | None = None, keep: Keep | None = None) -> Source:
     """Return what opens a folder of tables with Spark.
 
     The folder has `dataset.json`, `items.parquet` and the events and users, each as a file or a folder.
@@ -72,11 +73,12 @@ def spark_source(master: str, config: SparkConfig, java: str | None = None) -> S
         master: URL of the Spark master.
         config: settings.
         java: path of the Java program; the one of the search path if None.
+        keep: where counts are kept for the next training; None to keep none.
     """
 
     @contextmanager
     def open_data(data_dir: Path, work: Path) -> Iterator[TrainingData]:
-        with open_shop(data_dir, master, config, work, java) as shop:
+        with open_shop(data_dir, master, config, work, java, keep) as shop:
             yield TrainingData(shop.parts.dataset, shop.end, shop.rows, shop.parts, shop.with_all_users)
 
     return open_data
@@ -84,7 +86,7 @@ def spark_source(master: str, config: SparkConfig, java: str | None = None) -> S
 
 @contextmanager
 def open_shop(
-    data_dir: Path, master: str, config: SparkConfig, work: Path, java: str | None = None
+    data_dir: Path, master: str, config: SparkConfig, work: Path, java: str | None = None, keep: Keep | None = None
 ) -> Iterator[SparkShop]:
     """Read a folder of tables with Spark.
 
@@ -94,23 +96,26 @@ def open_shop(
         config: settings.
         work: folder for files of this training.
         java: path of the Java program; the one of the search path if None.
+        keep: where counts are kept for the next training; None to keep none.
 
     Raises:
         ConfigError: Spark cannot be started.
         DataError: the tables cannot be used.
     """
     with open_session(master, config.driver_memory_mb, work, java) as session:
-        yield _open(session, data_dir, config, work)
+        yield read_shop(session, data_dir, config, work, keep)
 
 
-def _open(session: SparkSession, data_dir: Path, config: SparkConfig, work: Path) -> SparkShop:
+def read_shop(
+    session: SparkSession, data_dir: Path, config: SparkConfig, work: Path, keep: Keep | None = None
+) -> SparkShop:
+    """Read a folder of tables with an open session; see `open_shop`."""
     from pyspark import StorageLevel
 
     info = read_info(data_dir)
     items = read_table(data_dir / "items.parquet", ITEMS).unique("item_id", keep="last", maintain_order=True)
     users = _users(session, data_dir)
-    opted_out = users.where(~users[PERSONALIZATION]).select("user_id")
-    events = read_events(session, data_dir).join(opted_out, "user_id", "left_anti")
+    events = without_opted_out(read_events(session, data_dir), users)
     found = scan(events, info.timezone)
     if not found.n_events:
         raise DataError(f"{data_dir} has no events that count: train without --engine spark")
@@ -140,7 +145,12 @@ def _open(session: SparkSession, data_dir: Path, config: SparkConfig, work: Path
         "users": sum(n_users for n_users, _ in sizes.values()),
         "items": len(facts.items),
     }
-    return SparkShop(parts, rows, parts.span(tuple(range(128)))[1], work)
+    end = parts.span(tuple(range(128)))[1]
+    if keep is not None:
+        shop = Shop(session, data_dir, users, items, facts, info.timezone, config.part_events)
+        counts = count_with_state(shop, parts, end, keep)
+        parts = replace(parts, kept=counts.found_by(keep.settings, end))
+    return SparkShop(parts, rows, end, work)
 
 
 def _size(record: Record) -> tuple[int, int, int]:

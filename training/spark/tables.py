@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from recsys.core.errors import DataError
-from recsys.core.schema import EVENTS, USERS
+from recsys.core.schema import EVENTS, PERSONALIZATION, USERS
 from recsys.data.dataset import find_table
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ SPARK_TYPES: Final = {
 }
 
 
-def read_events(session: SparkSession, data_dir: Path) -> DataFrame:
+def read_events(session: SparkSession, data_dir: Path, files: Sequence[str] | None = None) -> DataFrame:
     """Read the events with the place of each row.
 
     Args:
         session: the session.
         data_dir: has `events.parquet`, or the folder `events` with `day=YYYY-MM-DD` in it.
+        files: paths in the data folder of the files to read; None for all.
 
     Raises:
         DataError: it has neither.
@@ -43,7 +45,8 @@ def read_events(session: SparkSession, data_dir: Path) -> DataFrame:
         raise DataError(f"{data_dir} has neither events.parquet nor a folder events: run `recsys ingest` first")
     from pyspark.sql import functions as F  # noqa: N812
 
-    table = session.read.parquet(path.resolve().as_uri())
+    paths = [path] if files is None else [data_dir / name for name in files]
+    table = session.read.parquet(*map(location, paths))
     place = (F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(ROW))
     return table.select(*_columns(table, EVENTS), *place)
 
@@ -53,9 +56,23 @@ def read_users(session: SparkSession, data_dir: Path) -> DataFrame | None:
     path = find_table(data_dir, "users")
     if not path.exists():
         return None
-    table = session.read.parquet(path.resolve().as_uri())
+    table = session.read.parquet(location(path))
     own = [name for name in table.columns if name not in USERS]
     return table.select(*_columns(table, USERS), *(table[f"`{name}`"] for name in own))
+
+
+def location(path: Path) -> str:
+    """Return a path as Spark reads it: unlike in a URL nothing is percent-encoded, and signs of patterns are escaped.
+
+    >>> print(location(Path("/data/my shop {1}/day=2026-11-27")).replace(chr(92), "!"))
+    file:///data/my shop !{1!}/day=2026-11-27
+    """
+    return "file://" + re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path.resolve()))
+
+
+def without_opted_out(events: DataFrame, users: DataFrame) -> DataFrame:
+    """Leave out the events of users who opted out of personalization."""
+    return events.join(users.where(~users[PERSONALIZATION]).select("user_id"), "user_id", "left_anti")
 
 
 def spark_types(schema: Mapping[str, pl.DataType]) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from scipy import sparse
 
 from recsys.core.config.ranges import PositiveFloat
 from recsys.data.dataset import DAY_S, Dataset
@@ -120,6 +122,56 @@ def count_popularity(dataset: Dataset, config: PopularityConfig, now: int) -> Po
         late=np.stack([_decayed(item, age_days, n_items, days) for days in MOMENTUM_DAYS]),
         ever=_long_run(item, age_days, n_items),
     )
+
+
+def count_recent(dataset: Dataset, config: PopularityConfig, now: int) -> sparse.csr_matrix:
+    """Count the purchases of the span of the trend by the second, int32 CSR (n_items, n_seconds); the last is `now`."""
+    bought = dataset.target_events
+    n_seconds = trend_seconds(config)
+    second = bought.timestamp - now + n_seconds - 1
+    is_recent = second >= 0
+    item, second = bought.item_idx[is_recent], np.minimum(second[is_recent], n_seconds - 1)
+    ones = np.ones(len(item), np.int32)
+    return sparse.csr_matrix((ones, (item, second)), (len(dataset.items), n_seconds))
+
+
+def trend_seconds(config: PopularityConfig) -> int:
+    """Return the length of the span of the trend: a purchase is recent if it is fewer seconds old."""
+    return math.ceil(config.trend_days * DAY_S)
+
+
+def move_counts(
+    counts: PopularityCounts, recent: sparse.csr_matrix, config: PopularityConfig, elapsed_s: int
+) -> tuple[PopularityCounts, sparse.csr_matrix]:
+    """Return counts of the same purchases at a later moment, without the purchases.
+
+    A decayed sum at the later moment is the sum times `2^(−elapsed/half_life)`, or `e^(−elapsed/REFERENCE_DAYS)`. A
+    purchase that leaves the span of the trend is earlier from then on.
+
+    Args:
+        counts: at the first moment.
+        recent: see `count_recent`, at the first moment.
+        config: settings.
+        elapsed_s: time between the two moments, in seconds, >= 0.
+
+    Returns:
+        Both, at the later moment.
+    """
+    days, found = elapsed_s / DAY_S, recent.tocoo()
+    kept = found.col >= elapsed_s
+    entries = (found.data[kept], (found.row[kept], found.col[kept] - elapsed_s))
+    later = sparse.csr_matrix(entries, found.shape, dtype=np.int32)
+    n_recent = np.asarray(later.sum(axis=1), np.int64).ravel()
+    half_lives = np.array(MOMENTUM_DAYS)[:, None]
+    moved = replace(
+        counts,
+        decayed=counts.decayed * np.exp2(-days / config.half_life_days),
+        recent=n_recent,
+        earlier=counts.recent + counts.earlier - n_recent,
+        late=counts.late * np.exp2(-days / half_lives),
+        ever=counts.ever * np.exp(-days / REFERENCE_DAYS),
+    )
+    return moved, later
 
 
 def popularity_of(counts: PopularityCounts, config: PopularityConfig) -> PopularityModel:

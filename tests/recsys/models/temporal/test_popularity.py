@@ -11,8 +11,11 @@ from recsys.models.temporal.popularity import (
     MOMENTUM_SHRINKAGE,
     REFERENCE_DAYS,
     PopularityConfig,
+    count_popularity,
+    count_recent,
     fit_popularity,
     momentum,
+    move_counts,
 )
 from tests.recsys.small_shops import CATALOG, shops
 from tests.shop import DAY_S, at, dataset_of, moment
@@ -93,3 +96,27 @@ def test_momentum_by_hand_and_within_its_bounds() -> None:
 
 def test_momentum_without_sales_is_one() -> None:
     assert momentum(np.empty(0, np.int32), np.empty(0), 2, 7.0).tolist() == [1, 1]
+
+
+def test_a_sale_counts_half_after_a_half_life_and_is_recent_until_the_span_ends() -> None:
+    now, config = moment(1), PopularityConfig(half_life_days=14, trend_days=28)
+    dataset = dataset_of([{"user_id": "u", "item_id": "a1", "timestamp": at(now)}], CATALOG)
+    counts, recent = count_popularity(dataset, config, now), count_recent(dataset, config, now)
+    row = dataset.items.row("a1")
+    half, _ = move_counts(counts, recent, config, 14 * DAY_S)
+    assert half.decayed[row] == pytest.approx(0.5)
+    for elapsed_s, expected in ((28 * DAY_S - 1, (1, 0)), (28 * DAY_S, (0, 1))):
+        moved, _ = move_counts(counts, recent, config, elapsed_s)
+        assert (moved.recent[row], moved.earlier[row]) == expected
+
+
+@given(dataset=shops(), steps=st.lists(st.integers(0, 50 * DAY_S), max_size=3), days=st.sampled_from([0.3, 7.0, 28.0]))
+def test_moved_counts_are_those_of_the_later_moment(dataset: Dataset, steps: list[int], days: float) -> None:
+    config, now = PopularityConfig(trend_days=days), dataset.end
+    counts, recent = count_popularity(dataset, config, now), count_recent(dataset, config, now)
+    for elapsed_s in steps:
+        counts, recent = move_counts(counts, recent, config, elapsed_s)
+    expected = count_popularity(dataset, config, now + sum(steps))
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(counts, name), value, rtol=1e-9, atol=1e-15, err_msg=name)
+    assert (recent != count_recent(dataset, config, now + sum(steps))).nnz == 0
