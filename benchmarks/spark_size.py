@@ -3,14 +3,15 @@
     python -m benchmarks.spark_size --events 5e6,2e7 --engines spark,local --folder data/spark-size
 
 Each shop is generated day by day and removed after its trainings. Memory is the sum of the proportional set sizes (PSS)
-of a training and all its processes, Java and the Python workers included, read every second, and so is their processor
-time, as wall time depends on other work; Linux only. By default nothing is learned from the shop's past (rankers,
+of a training and all its processes, Java and the Python workers included, read every two seconds; so is processor time,
+as wall time depends on other work. Linux only. By default nothing is learned from the past of the shop (rankers,
 weights of the sources, settings); `--learn` does this too.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -27,7 +28,8 @@ from benchmarks.scale import TRAIN, exponent, folder_mb, parse_sizes
 
 HISTORY: Final = Path(__file__).parent / "history" / "spark.jsonl"
 PROC: Final = Path("/proc")
-PAUSE_S: Final = 1.0
+PAUSE_S: Final = 2.0
+PAUSES_PER_DISK: Final = 10
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 EVENTS_PER_ITEM: Final = 20
@@ -42,7 +44,7 @@ class Usage:
 
     Attributes:
         seconds: wall time.
-        processor_s: processor time, but for the last second of each process.
+        processor_s: processor time, but for the last two seconds of each process.
         memory_mb: largest sum over all processes, and the largest of each kind: `driver`, `java` and `workers`.
         disk_mb: largest size of its folder.
     """
@@ -81,10 +83,13 @@ def run(command_line: Sequence[str], log: Path, folder: Path) -> tuple[str, Usag
     processor: dict[int, float] = {}
     with log.open("w") as errors, log.with_suffix(".out").open("w") as output:
         process = subprocess.Popen(command_line, stdout=output, stderr=errors)
-        while process.poll() is None:
+        for turn in itertools.count():
+            if process.poll() is not None:
+                break
             memory, times = usage(process.pid)
             peaks, processor = largest(peaks, memory), processor | times
-            disk = max(disk, used_mb(folder))
+            if turn % PAUSES_PER_DISK == 0:
+                disk = max(disk, used_mb(folder))
             time.sleep(PAUSE_S)
     seconds = time.monotonic() - started
     if process.returncode:
