@@ -31,7 +31,7 @@ def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T], n_blocks
     """Count every record, and add what was counted.
 
     Each task adds the counts of its records, and hands them on in blocks of rows, which are added by all executors. The
-    driver receives one sum of each block.
+    driver receives one sum of each block. There is one task per processor, as each hands on sums of the same size.
 
     Args:
         records: any.
@@ -39,8 +39,13 @@ def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T], n_blocks
         kind: what it returns: an array, or a dataclass of arrays, sparse matrices, numbers, and dataclasses of these.
         n_blocks: blocks of rows that the largest matrix has: results are read in as many pieces, as one is limited.
     """
-    n_reducers = max(n_blocks, records.context.defaultParallelism)
-    pieces = records.mapPartitions(lambda part: split_sum(part, count)).reduceByKey(operator.add, n_reducers)
+    n_tasks = records.context.defaultParallelism
+    n_reducers = max(n_blocks, n_tasks)
+    pieces = (
+        records.coalesce(n_tasks)
+        .mapPartitions(lambda part: split_sum(part, count))
+        .reduceByKey(operator.add, n_reducers)
+    )
     return join(kind, pieces.toLocalIterator(prefetchPartitions=True))
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 FILE, ROW = "file of the row", "row of the file"
-"""Columns with the place of a row, which is its order among events of one moment."""
+"""Columns with the place of a row, which is its order among events of one moment: the file's number and its own."""
+
+PATH: Final = "path of the file"
 
 SPARK_TYPES: Final = {
     "String": "string",
@@ -47,8 +49,18 @@ def read_events(session: SparkSession, data_dir: Path, files: Sequence[str] | No
 
     paths = [path] if files is None else [data_dir / name for name in files]
     table = session.read.parquet(*map(location, paths))
-    place = (F.col("_metadata.file_path").alias(FILE), F.col("_metadata.row_index").alias(ROW))
-    return table.select(*_columns(table, EVENTS), *place)
+    place = (F.col("_metadata.file_path").alias(PATH), F.col("_metadata.row_index").alias(ROW))
+    numbers = F.broadcast(_file_numbers(session, path))
+    return table.select(*_columns(table, EVENTS), *place).join(numbers, PATH).drop(PATH)
+
+
+def _file_numbers(session: SparkSession, path: Path) -> DataFrame:
+    """Number the files of a table by their paths, which are longer than most events are."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    found = session.read.parquet(location(path)).select(F.col("_metadata.file_path")).distinct().collect()
+    numbered = [(name, number) for number, name in enumerate(sorted(row[0] for row in found))]
+    return session.createDataFrame(numbered, f"`{PATH}` string, `{FILE}` int")
 
 
 def read_users(session: SparkSession, data_dir: Path) -> DataFrame | None:

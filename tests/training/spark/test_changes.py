@@ -30,10 +30,10 @@ from training.spark.parts import SparkParts
 from training.spark.shop import SparkShop, read_shop
 from training.spark.snapshots import latest, signatures
 
-SPARK = SparkConfig(part_events=1500)
+SPARK = SparkConfig(part_events=600)
 SETTINGS = KeptSettings.of(EngineConfig())
 FIRST, SECOND = "2024-06-01", "2024-06-03"
-N_USERS = 25
+N_USERS = 12
 
 
 class Steps:
@@ -107,7 +107,7 @@ def line(event: str, at: datetime, **values: Any) -> dict[str, Any]:
 
 def test_three_steps_have_the_counts_of_a_training_from_scratch(steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
     """The steps bring what crosses days: a refund, an order and a session over midnight, late lines and new items."""
-    steps.write("2024-01-01", FIRST)
+    steps.write("2024-05-10", FIRST)
     steps.check(caplog, "no kept counts fit")
 
     midnight = datetime(2024, 6, 3, tzinfo=UTC)

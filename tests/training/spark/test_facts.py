@@ -47,6 +47,6 @@ def test_a_sample_has_all_rows_of_some_users(spark_parts: SparkParts) -> None:
 
 
 def test_events_are_in_the_order_of_their_files_and_rows() -> None:
-    place = {FILE: ["day=2/a", "day=1/b", "day=1/a"], ROW: [0, 1, 4]}
+    place = {FILE: [10, 9, 2], ROW: [0, 1, 4]}
     rows = pl.DataFrame({name: [None] * 3 for name in EVENTS} | {"item_id": ["x", "y", "z"]} | place)
     assert in_order(rows)["item_id"].to_list() == ["z", "y", "x"]
