@@ -6,6 +6,7 @@ items; the others take steps of conjugate gradients, whose sums over users are a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -142,8 +143,8 @@ def _solve_items(users: RDD[Users], items: Factors, counted: npt.NDArray[np.int6
     if len(few):
         is_few = np.zeros(len(items), np.bool_)
         is_few[few] = True
-        blocks = users.flatMap(partial(_given, is_few=is_few)).groupByKey()
-        for rows, solved in blocks.map(lambda block: _solve_few(block[1], gram)).toLocalIterator():
+        blocks = users.flatMap(partial(_given, is_few=is_few)).partitionBy(len(items) // FEW_ITEMS + 1)
+        for rows, solved in blocks.mapPartitions(partial(_solve_blocks, gram=gram)).toLocalIterator():
             found[rows] = solved
     return found
 
@@ -175,9 +176,16 @@ def _given(users: Users, is_few: npt.NDArray[np.bool_]) -> Iterator[tuple[int, G
         yield number, Given(users.factors[rows], entries.col[chosen].astype(np.int64), user, entries.data[chosen])
 
 
-def _solve_few(parts: Iterable[Given], gram: Factors) -> tuple[npt.NDArray[np.int64], Factors]:
+def _solve_blocks(parts: Iterable[tuple[int, Given]], gram: Factors) -> Iterator[tuple[npt.NDArray[np.int64], Factors]]:
+    """Yield the solutions of each block; there is about one, so that a task holds few entries."""
+    blocks: dict[int, list[Given]] = defaultdict(list)
+    for number, given in parts:
+        blocks[number].append(given)
+    return (_solve_few(given, gram) for given in blocks.values())
+
+
+def _solve_few(given: list[Given], gram: Factors) -> tuple[npt.NDArray[np.int64], Factors]:
     """Return the items of a block, and their exact factors."""
-    given = list(parts)
     others = np.concatenate([part.factors for part in given])
     before = np.cumsum([0, *(len(part.factors) for part in given)])
     user = np.concatenate([part.user + start for part, start in zip(given, before[:-1].tolist(), strict=True)])

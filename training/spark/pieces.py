@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import typing
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -41,12 +40,21 @@ def sum_of(records: RDD[Any], count: Callable[[Any], T], kind: type[T], n_blocks
     """
     n_tasks = records.context.defaultParallelism
     n_reducers = max(n_blocks, n_tasks)
-    pieces = (
-        records.coalesce(n_tasks)
-        .mapPartitions(lambda part: split_sum(part, count))
-        .reduceByKey(operator.add, n_reducers)
-    )
-    return join(kind, pieces.toLocalIterator(prefetchPartitions=True))
+    pieces = records.coalesce(n_tasks).mapPartitions(lambda part: split_sum(part, count))
+    sums = pieces.partitionBy(n_reducers).mapPartitions(added)
+    return join(kind, sums.toLocalIterator(prefetchPartitions=True))
+
+
+def added(pieces: Iterable[tuple[Key, Any]]) -> Iterator[tuple[Key, Any]]:
+    """Yield the sum of the blocks of each name and number.
+
+    `reduceByKey` would add them as well, but it compresses what it holds and writes it to disk as soon as a worker has
+    more than 512 MB, in both halves of the shuffle; a sum of blocks is as small as one of them.
+    """
+    found: dict[Key, Any] = {}
+    for key, value in pieces:
+        found[key] = found[key] + value if key in found else value
+    yield from found.items()
 
 
 def split_sum(records: Iterable[Any], count: Callable[[Any], T]) -> Iterator[tuple[Key, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from training.spark import pieces
-from training.spark.pieces import join, split, split_sum
+from training.spark.pieces import added, join, split, split_sum
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,14 @@ def test_the_counts_of_records_are_added() -> None:
 def test_an_array_is_joined_without_a_dataclass() -> None:
     assert join(np.ndarray, split(np.arange(5))).tolist() == [0, 1, 2, 3, 4]
     assert join(np.ndarray, split(np.empty((0, 3)))).shape == (0, 3)
+
+
+def test_blocks_of_several_tasks_are_added() -> None:
+    tasks = [list(split(counts(seed))) for seed in (1, 2)]
+    before = [value.copy() for _, value in tasks[0] if isinstance(value, np.ndarray)]
+    found = join(Counts, added([*tasks[0], *tasks[1]]))
+    np.testing.assert_allclose(found.pairs.toarray(), (counts(1).pairs + counts(2).pairs).toarray())
+    assert (found.inner.number, found.share) == (3, 1.0)
+    after = [value for _, value in tasks[0] if isinstance(value, np.ndarray)]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True)), "what is added stays"
+    assert list(added([])) == []
