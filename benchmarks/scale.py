@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.generated_shop import ShopSize, generate
 from benchmarks.results import Result, command
@@ -89,7 +90,8 @@ def measure_point(axis: str, size: ShopSize, n_requests: int, folder: Path) -> P
 
 def ask(bundle: Path, n_requests: int) -> tuple[dict[str, float], float]:
     """Return the processor time of lists by kind, in seconds, and the peak memory of this process, in MB."""
-    lists = list_seconds(Recommender.of_bundle(bundle), n_requests)
+    with threadpool_limits(1):  # as a server does
+        lists = list_seconds(Recommender.of_bundle(bundle), n_requests)
     return lists, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

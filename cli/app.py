@@ -26,6 +26,7 @@ from cli import (
     segments,
     serve,
     shops,
+    size,
     store,
     train,
     tune,
@@ -53,7 +54,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for family in (data, train, tune, evaluate, serve, recommend, item_sets, explain, segments, attribution):
+    for family in (data, train, tune, evaluate, serve, recommend, item_sets, explain, segments, attribution, size):
         family.register(app)
     app.add_typer(report.app(), name="report")
     app.add_typer(bundles.app(), name="models")

@@ -1,0 +1,1 @@
+"""What a shop of a given size needs, by costs that were measured."""
