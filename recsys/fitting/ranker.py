@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from recsys.kernels.trees import MAX_LEAVES, Forest
 
 if TYPE_CHECKING:
     import lightgbm
+
+NAMES: Final = "feature_names="
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,10 @@ class Ranker:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns that it was trained on, in order."""
-        return tuple(self.booster.feature_name())
+        """Names of the columns that it was trained on, in order; none if no ranker was trained."""
+        header = self.trees.partition("\nTree=")[0].splitlines()
+        names = next((line for line in header if line.startswith(NAMES)), NAMES)
+        return tuple(names.removeprefix(NAMES).split())
 
     @property
     def importances(self) -> dict[str, float]:

@@ -24,7 +24,9 @@ def test_log_odds_are_the_calibrated_score_of_the_trees(booster: lightgbm.Booste
     ranker = Ranker(booster.model_to_string(), slope=2.0, intercept=-1.0)
     features = np.array([[0, 0], [1, 0]], np.float32)
     np.testing.assert_allclose(ranker.log_odds(features), 2 * np.asarray(booster.predict(features)) - 1)
-    assert ranker.feature_names == tuple(NAMES)
+    assert ranker.feature_names == tuple(NAMES) == tuple(booster.feature_name())
+    assert "booster" not in vars(ranker), "lists and bundles need no LightGBM"
+    assert NO_RANKER.feature_names == ()
 
 
 def test_importances_are_shares_of_the_gain_in_descending_order(booster: lightgbm.Booster) -> None:
