@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 QUIET_S: Final = 10.0
@@ -21,18 +22,28 @@ class Pace:
     each would take a core. So they rest while a shop is not called, and its next call waits until each has looked.
 
     Attributes:
-        may_rest: whether pauses become long without calls; whoever sets it calls `wake` before each call.
+        may_rest: whether pauses become long without calls; whoever sets it makes each call within `awake`.
     """
 
     def __init__(self) -> None:
         self.may_rest = False
-        self._called_at, self._until = time.monotonic(), 0.0
+        self._called_at, self._until, self._n_calls = time.monotonic(), 0.0, 0
         self._resting: dict[asyncio.Task[None] | None, asyncio.Future[None]] = {}
         self._looking: dict[asyncio.Task[None] | None, asyncio.Future[None]] = {}
 
-    async def wake(self) -> None:
-        """Note a call. If tasks were resting, wait until each has looked, for `LOOK_S` at most."""
-        self._called_at = now = time.monotonic()
+    @asynccontextmanager
+    async def awake(self) -> AsyncIterator[None]:
+        """Surround a call: no task rests during it. If some did, wait until each has looked, for `LOOK_S` at most."""
+        self._n_calls += 1
+        try:
+            await self._wake()
+            yield
+        finally:
+            self._n_calls -= 1
+            self._called_at = time.monotonic()
+
+    async def _wake(self) -> None:
+        now = time.monotonic()
         if not self._resting and not self._looking:
             return
         if self._resting:
@@ -56,7 +67,8 @@ class Pace:
         looked = self._looking.pop(task, None)
         if looked is not None:
             looked.set_result(None)
-        if not self.may_rest or time.monotonic() - self._called_at < QUIET_S or seconds >= SELDOM_S:
+        is_called = self._n_calls > 0 or time.monotonic() - self._called_at < QUIET_S
+        if not self.may_rest or is_called or seconds >= SELDOM_S:
             await asyncio.sleep(seconds)
             return
         rest = self._resting[task] = asyncio.get_running_loop().create_future()

@@ -97,8 +97,8 @@ class OpenShops:
                 opened = await self._opened(place, shop)
         opened.n_calls += 1
         try:
-            await opened.pace.wake()
-            yield opened.app
+            async with opened.pace.awake():
+                yield opened.app
         finally:
             opened.n_calls -= 1
 

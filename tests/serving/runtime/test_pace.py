@@ -31,10 +31,15 @@ def looks(act: Act, *, may_rest: bool = True, look_s: float = 0.0) -> list[int]:
         await act(each, found)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await each.wake()  # nobody is left to be waited for
+        await called(each)  # nobody is left to be waited for
 
     asyncio.run(run())
     return found
+
+
+async def called(each: Pace) -> None:
+    async with each.awake():
+        pass
 
 
 async def nothing(each: Pace, found: list[int]) -> None:
@@ -63,7 +68,7 @@ def test_the_next_call_waits_until_each_task_has_looked() -> None:
     async def call(each: Pace, found: list[int]) -> None:
         await asyncio.sleep(0.2)
         before = len(found)
-        await asyncio.gather(each.wake(), each.wake())
+        await asyncio.gather(called(each), called(each))
         assert len(found) == before + 1
 
     looks(call, look_s=0.05)
@@ -75,10 +80,10 @@ def test_a_call_does_not_wait_long_for_a_task_that_hangs(monkeypatch: pytest.Mon
     async def call(each: Pace, found: list[int]) -> None:
         await asyncio.sleep(0.45)
         started = time.monotonic()
-        await each.wake()
+        await called(each)
         assert 0.04 < time.monotonic() - started < 0.25
         started = time.monotonic()
-        await each.wake()
+        await called(each)
         assert time.monotonic() - started < 0.04, "later calls do not wait again"
 
     looks(call, look_s=0.3)
@@ -87,3 +92,11 @@ def test_a_call_does_not_wait_long_for_a_task_that_hangs(monkeypatch: pytest.Mon
 def test_looks_go_on_without_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "SELDOM_S", 0.05)
     assert 3 <= len(looks(nothing)) <= 7
+
+
+def test_nothing_rests_during_a_long_call() -> None:
+    async def call(each: Pace, found: list[int]) -> None:
+        async with each.awake():
+            await asyncio.sleep(0.3)
+
+    assert len(looks(call)) > 10
