@@ -116,11 +116,11 @@ class Account:
 
     def _use(self, n: int, *, needs_token: bool = False, is_done: bool = False) -> None:
         counts, rate, quota = self._counts, self._rate, self._quota
-        self._at = now = self._now()
-        today = int(now) // DAY_S
         if counts.is_shared:
             counts.lock()
         try:
+            self._at = now = self._now()  # after the wait for the lock: another process may have written later times
+            today = int(now) // DAY_S
             tokens, at, day, n_used = counts.read(self._place)
             if rate is not None:
                 if now > at:  # a clock that was set back adds nothing, and goes on from there
@@ -135,7 +135,8 @@ class Account:
                 n_used += n
                 if rate is not None:
                     tokens -= n
-            counts.write(self._place, tokens, now, today, n_used)
+            # Without a rate no time is noted: its first one finds a full bucket.
+            counts.write(self._place, tokens, 0.0 if rate is None else now, today, n_used)
         finally:
             if counts.is_shared:
                 counts.unlock()
@@ -174,7 +175,10 @@ class Account:
             self._told_at = now
             logger.warning("calls of key %s (%s) are refused: it may make %s", self.key.key_id, self.key.name, limit)
         cost = "" if n == 1 else f", and this one counts as {n + 1}"
-        return LimitError(f"the key may make {limit}{cost}: send this call again after {seconds} s", seconds)
+        remedy = f"send this call again after {seconds} s"
+        if reason == "quota" and n > 1 and n + 1 > (limits.quota or 0):
+            remedy = "send it in parts, as it counts for more than a day"
+        return LimitError(f"the key may make {limit}{cost}: {remedy}", seconds)
 
 
 class KeyLimits:

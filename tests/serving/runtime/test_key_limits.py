@@ -23,6 +23,7 @@ from recsys.core.errors import ConfigError
 from serving.problems import LimitError
 from serving.runtime.app_context import with_start_time
 from serving.runtime.auth import Key, Scope, new_key, read_keys, write_keys
+from serving.runtime.call_counts import CallCounts
 from serving.runtime.key_limits import DAY_S, Account, KeyLimits, Limits
 from serving.runtime.settings import KEY_COUNTS, Settings, load_settings
 from serving.runtime.telemetry import Telemetry
@@ -197,6 +198,48 @@ def test_a_clock_that_was_set_back_blocks_nobody() -> None:
     assert not is_admitted(account)
     clock.at += 1
     assert is_admitted(account)
+
+
+def test_a_body_that_no_day_has_room_for_is_to_be_split() -> None:
+    account = account_of(MadeUpClock(), quota=5)
+    account.begin()
+    with pytest.raises(LimitError, match="this one counts as 6: send it in parts"):
+        account.charge(5)
+
+
+def test_the_first_rate_of_a_key_with_a_quota_finds_a_full_bucket() -> None:
+    clock = MadeUpClock()
+    limits = limits_of(now=clock)
+    key = structs.replace(PLAIN, quota=1000)
+    account = limits.account(key)
+    assert account is not None
+    assert all(is_admitted(account) for _ in range(50))
+    limited = limits.account(structs.replace(key, rate=0.1, burst=20))
+    assert limited is not None
+    assert [is_admitted(limited) for _ in range(21)] == [True] * 20 + [False]
+
+
+def test_the_wait_for_the_lock_is_no_time_to_refill_twice(tmp_path: Path) -> None:
+    """Another process uses all there is while this one waits: what it has counted is not counted again."""
+    clock, path = MadeUpClock(), tmp_path / "counts"
+    key, limits = structs.replace(PLAIN, rate=1.0, burst=10), Limits(1.0, 10, None)
+    admitted: list[bool] = []
+
+    class Waiting(CallCounts):
+        def lock(self) -> None:
+            clock.at += 5
+            while is_admitted(other):
+                admitted.append(True)
+            super().lock()
+
+    other_counts, counts = CallCounts(path), Waiting(path, is_shared=True)
+    other = Account(key, limits, other_counts, clock, Telemetry())
+    slow = Account(key, limits, counts, clock, Telemetry())
+    for _ in range(10):
+        admitted += [True] * is_admitted(slow)
+    assert len(admitted) <= 10 + clock.at - MIDNIGHT
+    for each in (other_counts, counts):
+        each.close()
 
 
 def test_a_key_that_is_read_again_keeps_what_it_has_used() -> None:
