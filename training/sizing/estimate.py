@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from training.sizing.costs import SIZES, Costs
@@ -22,7 +23,8 @@ PARALLEL: Final = 0.7
 """Share of two processors that a training keeps busy: 1,912 s of processor time in 1,392 s for 20 million events."""
 
 MAX_MEMORY_GB: Final = 64.0
-"""Memory of a machine that is easily rented."""
+MAX_CORES: Final = 16
+"""Memory and processors of a machine that is easily rented."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _servers(shop: Shop, costs: Costs) -> Iterator[Estimate]:
     per_list += costs.constants["http_ms_per_call"]
     cores = shop.lists_per_s * per_list / 1000 / BUSY
     yield Estimate("servers", "ms of a processor per list", per_list, beyond)
-    note = f"at {BUSY:.0%} of each" + (", on several machines over one log" if cores > 16 else "")
+    note = f"at {BUSY:.0%} of each" + (", on several machines over one log" if cores > MAX_CORES else "")
     yield Estimate("servers", "cores", cores, beyond, note)
     yield Estimate("servers", "memory of a server, GB", memory.at(sizes) / MB_PER_GB, memory.beyond(sizes))
 
@@ -129,7 +131,7 @@ def _log(shop: Shop, costs: Costs) -> Iterator[Estimate]:
     per_s = shop.new_events / DAY_S
     limit = costs.constants["events_per_s"]
     note = "above what one log was measured to take: split the shop" if per_s > limit else f"{limit:,.0f} were measured"
-    yield Estimate("live log", "events per second, on average", per_s, 1.0, note)
+    yield Estimate("live log", "events per second, on average", per_s, max(1.0, per_s / limit), note)
     size = shop.new_events * MONTH_DAYS * costs.constants["log_bytes_per_event"] / 1024 / KB_PER_GB
     yield Estimate("live log", f"disk for {MONTH_DAYS} days, GB", size)
 
@@ -148,13 +150,12 @@ def _price(shop: Shop, found: list[Estimate], prices: Prices) -> Iterator[Estima
     calls = MILLION * per_list.value / 1000 / BUSY / HOUR_S * prices.core_hour
     yield Estimate("price", "per million lists", calls, per_list.beyond)
     training = value["training", "processor hours"]
-    of_training = training.value * prices.core_hour
-    of_training += (
-        value["training", "hours on two cores"].value * value["training", "memory, GB"].value * prices.gb_hour
-    )
+    hours, gigabytes = (value["training", what].value for what in ("hours on two cores", "memory, GB"))
+    of_training = hours * (2 * prices.core_hour + gigabytes * prices.gb_hour)
     yield Estimate("price", "of a training", of_training, training.beyond)
     cores, memory = value["servers", "cores"], value["servers", "memory of a server, GB"]
-    month = MONTH_DAYS * (24 * (cores.value * prices.core_hour + memory.value * prices.gb_hour))
+    n_machines = max(1, ceil(cores.value / MAX_CORES))
+    month = MONTH_DAYS * 24 * (cores.value * prices.core_hour + n_machines * memory.value * prices.gb_hour)
     month += MONTH_DAYS * shop.trainings_per_day * of_training
     month += value["live log", f"disk for {MONTH_DAYS} days, GB"].value * prices.disk_gb_month
     note = "servers for the busiest time, all day"

@@ -57,5 +57,12 @@ def test_prices_add_up() -> None:
     assert per_million == pytest.approx(1e6 * 1.75 / 1000 / BUSY / 3600 * 0.05)
     month = found["price", "per month"].value
     assert found["price", "per month and million users"].value == pytest.approx(month)
+    training = found["price", "of a training"].value
+    assert training == pytest.approx(1000 / 3600 / 1.4 * (2 * 0.05 + 2024 / 1024 * 0.01))
+    cores, gigabytes = 100 * 1.75 / 1000 / BUSY, 0.5
+    servers = 30 * 24 * (cores * 0.05 + gigabytes * 0.01)
+    assert month == pytest.approx(servers + 30 * training + found["live log", "disk for 30 days, GB"].value * 0.1)
+    many = by_name(replace(SHOP, lists_per_s=100_000.0), Prices(gb_hour=0.01))["price", "per month"].value
+    assert many > 10 * 30 * 24 * gigabytes * 0.01, "each machine has its memory"
     twice = by_name(replace(SHOP, trainings_per_day=2.0), Prices(0.05, 0.01, 0.1))["price", "per month"].value
     assert twice - month == pytest.approx(30 * found["price", "of a training"].value)
