@@ -19,7 +19,7 @@ from training.spark.facts import UNIT, scan, with_keys
 from training.spark.kept import KeptCounts, KeptSettings, count_kept
 from training.spark.parts import SparkParts
 from training.spark.records import PartPlan, make_records
-from training.spark.snapshots import Basis, Snapshot, latest, signatures, write
+from training.spark.snapshots import Basis, Files, Snapshot, latest, signatures, write
 from training.spark.tables import read_events, without_opted_out
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Shop:
         facts: about all events.
         timezone: IANA zone of the shop.
         part_events: events of a part, about.
+        files: signatures of the files of events, taken before any of them was read.
+        own: users with a zone or a choice of their own, read then too.
     """
 
     session: SparkSession
@@ -59,6 +61,8 @@ class Shop:
     facts: ShopFacts
     timezone: str
     part_events: int
+    files: Files
+    own: pl.DataFrame
 
 
 def count_with_state(shop: Shop, parts: SparkParts, now: int, keep: Keep) -> KeptCounts:
@@ -66,7 +70,7 @@ def count_with_state(shop: Shop, parts: SparkParts, now: int, keep: Keep) -> Kep
 
     Users with events in files that the latest fitting snapshot has not, and those whose row of users has changed, are
     counted twice: as they were, which is taken away, and as they are, which is added. Without such a snapshot all users
-    are counted.
+    are counted. If a file was changed while it was read, no snapshot is written, as nobody knows what was counted.
 
     Args:
         shop: the tables.
@@ -74,11 +78,11 @@ def count_with_state(shop: Shop, parts: SparkParts, now: int, keep: Keep) -> Kep
         now: moment from which ages count, seconds since 1970.
         keep: where the snapshots are.
     """
-    settings, files = keep.settings, signatures(shop.data_dir)
-    digest, own = digest_of(shop.facts, shop.timezone, settings), _own_rows(shop.users)
+    settings, files, own = keep.settings, shop.files, shop.own
+    digest = digest_of(shop.facts, shop.timezone, settings)
     snapshot = latest(keep.folder, digest, files)
     count = partial(count_kept, settings=settings, now=now)
-    if snapshot is None or snapshot.basis.now > now:
+    if snapshot is None or snapshot.basis.now > now or not snapshot.has_only(shop.facts.items):
         log.info("no kept counts fit these tables and settings: all events are counted")
         counts = parts.total(count, KeptCounts)
     else:
@@ -86,8 +90,11 @@ def count_with_state(shop: Shop, parts: SparkParts, now: int, keep: Keep) -> Kep
         log.info("%d of %d files of events are new since the kept counts", len(new), len(files))
         kept = snapshot.counts(shop.facts.items).at(now - snapshot.basis.now, settings)
         before, after = _changed(shop, parts, snapshot, new, own, count)
-        counts = kept if after is None else kept.replaced(before, after)
-    write(keep.folder, Basis(digest, now, files), counts, own, shop.facts.items)
+        counts = kept.replaced(before, after)
+    if signatures(shop.data_dir) == files and own_rows(shop.users).equals(own):
+        write(keep.folder, Basis(digest, now, files), counts, own, shop.facts.items)
+    else:
+        log.warning("tables were changed during the training: its counts are not kept, the next one counts again")
     return counts
 
 
@@ -129,7 +136,7 @@ def _count(
     return SparkParts(records, parts.frame, {}, parts.dataset, parts.share).total(count, KeptCounts)
 
 
-def _own_rows(users: DataFrame) -> pl.DataFrame:
+def own_rows(users: DataFrame) -> pl.DataFrame:
     """Return the users with a zone or a choice of their own, the columns `OWN`."""
     chosen = users.where(users["timezone"].isNotNull() | ~users[PERSONALIZATION]).select(*OWN)
     table = pl.from_arrow(chosen.toArrow())
@@ -150,5 +157,8 @@ def digest_of(facts: ShopFacts, timezone: str, settings: KeptSettings) -> str:
     """Return the digest of what decides the counts of given events of given users."""
     variants = sorted(facts.variant_of.items())
     of_events = facts.receipt_scope, facts.has_users, facts.has_hours, facts.target_event
-    text = repr((code_fingerprint(), settings, timezone, variants, of_events))
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(path.read_bytes())
+    text = repr((code_fingerprint(), code.hexdigest(), settings, timezone, variants, of_events))
     return hashlib.sha256(text.encode()).hexdigest()

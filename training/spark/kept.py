@@ -69,15 +69,15 @@ class KeptCounts:
         popularity, recent = move_counts(self.popularity, self.recent, settings.popularity, elapsed_s)
         return replace(self, popularity=popularity, recent=recent)
 
-    def replaced(self, before: KeptCounts | None, after: KeptCounts) -> KeptCounts:
+    def replaced(self, before: KeptCounts | None, after: KeptCounts | None) -> KeptCounts:
         """Return the counts of all users after some of them have changed.
 
         Args:
             before: counts of these users as they are in `self`; None where they had no events.
-            after: their counts now.
+            after: their counts now; None where they have none any more, as all have opted out.
         """
         found = self if before is None else subtract(self, before)
-        found = add(found, after)
+        found = found if after is None else add(found, after)
         found.recent.eliminate_zeros()
         sold, gaps = found.popularity.recent + found.popularity.earlier > 0, found.repeats.n_gaps > 0
         popularity = replace(  # a sum without terms is zero, not what rounding leaves of it

@@ -17,13 +17,14 @@ from recsys.data.dataset import build_dataset, read_info, read_table, with_info
 from recsys.data.visitors import without
 from recsys.fitting.engine import Engine
 from training.source import Source, TrainingData
-from training.spark.changes import Keep, Shop, count_with_state
+from training.spark.changes import Keep, Shop, count_with_state, own_rows
 from training.spark.config import SparkConfig
 from training.spark.facts import UNIT, gather, sample_of, scan, to_events, with_keys
 from training.spark.outputs import write_users
 from training.spark.parts import SparkParts
 from training.spark.records import Frame, PartPlan, Record, make_records
 from training.spark.session import open_session
+from training.spark.snapshots import signatures
 from training.spark.tables import read_events, read_users, spark_types, without_opted_out
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def read_shop(
     info = read_info(data_dir)
     items = read_table(data_dir / "items.parquet", ITEMS).unique("item_id", keep="last", maintain_order=True)
     users = _users(session, data_dir)
+    kept_basis = None if keep is None else (signatures(data_dir), own_rows(users))
     events = without_opted_out(read_events(session, data_dir), users)
     found = scan(events, info.timezone)
     if not found.n_events:
@@ -146,8 +148,8 @@ def read_shop(
         "items": len(facts.items),
     }
     end = parts.span(tuple(range(128)))[1]
-    if keep is not None:
-        shop = Shop(session, data_dir, users, items, facts, info.timezone, config.part_events)
+    if keep is not None and kept_basis is not None:
+        shop = Shop(session, data_dir, users, items, facts, info.timezone, config.part_events, *kept_basis)
         counts = count_with_state(shop, parts, end, keep)
         parts = replace(parts, kept=counts.found_by(keep.settings, end))
     return SparkShop(parts, rows, end, work)

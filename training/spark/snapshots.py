@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +26,9 @@ MANIFEST: Final = "manifest.json"
 COUNTS: Final = "counts.parquet"
 RECENT: Final = "recent.parquet"
 USERS: Final = "users.parquet"
+
+HIDDEN: Final = ("_", ".")
+"""What the names of files begin with that Spark does not read."""
 
 N_SNAPSHOTS: Final = 8
 """Snapshots that stay: where a file of last week changes, the snapshot before it is still there."""
@@ -64,10 +68,10 @@ class Snapshot:
     folder: Path
 
     def counts(self, items: IdMap) -> KeptCounts:
-        """Read the counts, with the rows of another catalog; items that it lacks have no events in it.
+        """Read the counts, with the rows of another catalog.
 
         Args:
-            items: all items of the events, and others.
+            items: has all items of the counts, see `has_only`, and others.
         """
         manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         table = pl.read_parquet(self.folder / COUNTS, glob=False)
@@ -82,6 +86,10 @@ class Snapshot:
         matrix = flatten(_Recent(sparse.csr_matrix(entries, shape=shape, dtype=np.int32)))
         values = manifest["numbers"] | matrix.values
         return unflatten(KeptCounts, SerializedModel(arrays | matrix.arrays, {}, values))
+
+    def has_only(self, items: IdMap) -> bool:
+        """Return whether a catalog has all items of the counts: those of users who have opted out since may be gone."""
+        return bool((items.encode(pl.read_parquet(self.folder / COUNTS, glob=False)["item_id"]) != UNKNOWN).all())
 
     def users(self) -> pl.DataFrame:
         """Read the users with a zone or a choice of their own: `user_id`, `timezone` and `personalization`."""
@@ -108,7 +116,9 @@ def signatures(data_dir: Path) -> dict[str, tuple[int, ...]]:
             f"{data_dir} has no folder events with a file per day, which --state needs: "
             "write events/day=YYYY-MM-DD/part-0.parquet, or train without --state"
         )
-    found = {str(path.relative_to(data_dir)): file_signature(path) for path in sorted(folder.rglob("*.parquet"))}
+    paths = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+    read = sorted(path for path in paths if not path.name.startswith(HIDDEN))
+    found = {str(path.relative_to(data_dir)): file_signature(path) for path in read}
     return {name: signature for name, signature in found.items() if signature is not None}
 
 

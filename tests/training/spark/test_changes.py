@@ -16,14 +16,15 @@ import polars as pl
 import pytest
 
 from recsys.core.ids import IdMap
-from recsys.core.schema import EVENTS
+from recsys.core.schema import EVENTS, USERS
 from recsys.data.shop_facts import ShopFacts
 from recsys.fitting.engine import EngineConfig
 from recsys.models.temporal.popularity import PopularityCounts, count_popularity
 from tests.shop import TIMEZONE, ShopTables
 from tests.training.spark.test_kept import assert_equal
 from training.source import TrainingData
-from training.spark.changes import Keep, digest_of
+from training.spark import changes
+from training.spark.changes import OWN, Keep, digest_of
 from training.spark.config import SparkConfig
 from training.spark.kept import KeptCounts, KeptSettings, count_kept
 from training.spark.parts import SparkParts
@@ -62,6 +63,12 @@ class Steps:
                 added = pl.DataFrame([dict.fromkeys(EVENTS) | line for line in more], EVENTS)
                 rows = self.days[day] = pl.concat([rows.select(list(EVENTS)), added])
             rows.write_parquet(path)
+
+    def opt_out(self, *user_ids: str) -> None:
+        """Write only the table of users, in which some have opted out."""
+        asked = pl.DataFrame({"user_id": user_ids, "personalization": False}, {name: USERS[name] for name in OWN[::2]})
+        self.users = self.users.update(asked, on="user_id", how="full")
+        self.users.write_parquet(self.data / "users.parquet")
 
     def read(self, keep: Keep | None = None) -> SparkShop:
         return read_shop(self.session, self.data, SPARK, self.data / "work", keep)
@@ -105,7 +112,9 @@ def line(event: str, at: datetime, **values: Any) -> dict[str, Any]:
     return {"event": event, "timestamp": at, "item_id": "camera-1", "user_id": "u010", **values}
 
 
-def test_three_steps_have_the_counts_of_a_training_from_scratch(steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+def test_three_steps_have_the_counts_of_a_training_from_scratch(
+    steps: Steps, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The steps bring what crosses days: a refund, an order and a session over midnight, late lines and new items."""
     steps.write("2024-05-10", FIRST)
     steps.check(caplog, "no kept counts fit")
@@ -148,7 +157,30 @@ def test_three_steps_have_the_counts_of_a_training_from_scratch(steps: Steps, ca
 
     steps.write(FIRST, SECOND, line("purchase", midnight - timedelta(hours=5), item_id="card-64"))
     steps.check(caplog, "3 of ")
+    steps.opt_out("u010")
     steps.check(caplog, "0 of ")
+
+    steps.opt_out("first seen now")  # who alone had bought an item that no catalog has
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO, logger="training.spark.changes"):
+        patch.setattr(changes, "signatures", lambda folder: signatures(folder) | {"events/late": (1,)})
+        before = sorted(steps.state.iterdir())
+        steps.read(Keep(steps.state, SETTINGS))
+        assert "no kept counts fit" in caplog.text
+        assert "counts are not kept" in caplog.text
+        assert sorted(steps.state.iterdir()) == before
+
+
+def test_all_files_that_spark_reads_have_a_signature(tmp_path: Path) -> None:
+    (tmp_path / "events" / "day=1").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("events/day=1/part-0.parquet", "events/day=1/part-1", "elsewhere/part-2", "events/day=1/_SUCCESS"):
+        (tmp_path / name).write_text("rows")
+    (tmp_path / "events" / "day=2").symlink_to(tmp_path / "elsewhere")
+    assert set(signatures(tmp_path)) == {
+        "events/day=1/part-0.parquet",
+        "events/day=1/part-1",
+        "events/day=2/part-2",
+    }
 
 
 FACTS = ShopFacts(IdMap.of(["a"]), {}, (), True, True, 0, 0.0, ())
