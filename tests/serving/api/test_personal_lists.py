@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -58,6 +58,10 @@ class Shop:
         event = {"item_id": PHONES[0], "event": "view_item"} | fields
         response = self.client.request("POST", "/v1/events", json={"events": [event]}).json()
         assert response["accepted"] == 1, response
+
+    def reprice(self, item_id: str, price: float) -> None:
+        response = send(self.client, "PATCH", f"/v1/items/{quote(item_id, safe='')}", {"price": price})
+        assert response.status_code == 200, response.text
 
     def is_made(self, ask: Callable[[], Any]) -> bool:
         """Return whether an answer is made, and not from the cache."""
@@ -190,7 +194,7 @@ ITEM_CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("change", ITEM_CHANGES)
 def test_a_changed_item_of_the_list_changes_the_answer(shop: Shop, change: str) -> None:
     item_id = shop.get()["items"][0]["item_id"]
-    response = send(shop.client, "PATCH", f"/v1/items/{item_id}", ITEM_CHANGES[change])
+    response = send(shop.client, "PATCH", f"/v1/items/{quote(item_id, safe='')}", ITEM_CHANGES[change])
     assert response.status_code == 200, response.text
     assert shop.is_made(shop.get)
     if change == "sold out":
@@ -204,10 +208,10 @@ def test_other_changes_of_the_catalog_count_within_a_second(shop: Shop) -> None:
     now = cache._clock()
     cache._clock = lambda: now
     for price in (11, 12):
-        send(shop.client, "PATCH", f"/v1/items/{unlisted}", {"price": price})
+        shop.reprice(unlisted, price)
         shop.get(limit=1)
     before = len(shop.made)
-    send(shop.client, "PATCH", f"/v1/items/{unlisted}", {"price": 13})
+    shop.reprice(unlisted, 13)
     shop.get(limit=1)
     assert len(shop.made) == before
     live = shop.context.watcher.current.recommender.live
@@ -228,7 +232,7 @@ def test_a_list_of_moments_misses_no_change_of_the_catalog(shop: Shop, placement
     listed()
     assert not shop.is_made(listed)
     for price in (11, 12, 13):
-        send(shop.client, "PATCH", f"/v1/items/{item_id}", {"price": price})
+        shop.reprice(item_id, price)
         assert shop.is_made(listed)
 
 
