@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -95,6 +96,9 @@ def _run_shops(settings: Settings, root: Path) -> None:
     if not root.is_dir():
         raise ConfigError(f"the folder of shops {root} does not exist: make it, with a folder for each shop")
     with bound(settings) as listener, _ignored_sigterm(), _hangup_as_sigterm():
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):  # a system may refuse to have no limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an open shop has about 27 files
         settings = settings.model_copy(update={"page_key": settings.page_key or secrets.token_hex()})
         _serve(settings, ManyShops(settings), listener)
 

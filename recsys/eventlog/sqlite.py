@@ -109,8 +109,11 @@ class SqliteStore:
         self._writer = open_file(path, timeout_s)
         self._known = SqliteEntries(self._writer)
         self._files.check()
-        self._reader = connect(path, timeout_s)
-        self._watcher = connect(path, timeout_s)
+        try:
+            self._reader, self._watcher = connect(path, timeout_s), connect(path, timeout_s)
+        except sqlite3.Error as error:  # such as no free file descriptor
+            self._writer.close()
+            raise store_error(path, "opened", error) from error
         self._group = GroupCommit(self._commit, max_waiting, f"store {path.name}")
 
     def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:

@@ -502,3 +502,14 @@ def test_no_two_events_are_exported_under_one_id(tmp_path_factory: pytest.TempPa
                     assert [each.body for each in of_id] == [entry.body]
         ids = events_table(store)["event_id"].to_list()
         assert len(set(ids)) == len(ids)
+
+
+def test_a_store_without_free_file_descriptors_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, timeout_s: float) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("recsys.eventlog.sqlite.connect", full)
+    with pytest.raises(StoreError, match="could not be opened"):
+        SqliteStore(tmp_path / "store.sqlite")
