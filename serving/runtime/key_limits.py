@@ -21,7 +21,7 @@ ONE: Final = 1 - 1e-6
 """Tokens that are one, but for the rounding of many refills: who waits for `Retry-After` is admitted."""
 
 MAX_WAIT_S: Final = 1_000_000_000.0
-TOLD_AGAIN_S: Final = 60.0
+LOGGED_AGAIN_S: Final = 60.0
 """Interval at which the log names a key that goes on calling."""
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Account:
 
     __slots__ = (
         *("_at", "_burst", "_counts", "_left", "_n_used", "_now", "_place", "_policy", "_quota", "_rate"),
-        *("_telemetry", "_told_at", "key", "limits"),
+        *("_telemetry", "_logged_at", "key", "limits"),
     )
 
     def __init__(
@@ -89,7 +89,7 @@ class Account:
         self._counts, self._now, self._telemetry = counts, now, telemetry
         self._place = counts.place(bytes.fromhex(key.sha256)[:TAG_BYTES])
         self._rate, self._burst, self._quota, self._policy = limits.rate, limits.burst, limits.quota, limits.policy
-        self._told_at = -math.inf
+        self._logged_at = -math.inf
         self._at, self._left, self._n_used = 0.0, float(limits.burst), 0
 
     def begin(self) -> None:
@@ -171,8 +171,8 @@ class Account:
             limit = f"{limits.rate:g} calls per second with bursts of {limits.burst}"
         else:
             limit = f"{limits.quota} calls per UTC day, of which {max(0, (limits.quota or 0) - self._n_used)} are left"
-        if now - self._told_at >= TOLD_AGAIN_S or now < self._told_at:
-            self._told_at = now
+        if now - self._logged_at >= LOGGED_AGAIN_S or now < self._logged_at:
+            self._logged_at = now
             logger.warning("calls of key %s (%s) are refused: it may make %s", self.key.key_id, self.key.name, limit)
         cost = "" if n == 1 else f", and this one counts as {n + 1}"
         remedy = f"send this call again after {seconds} s"

@@ -22,7 +22,7 @@ class Pace:
     each would take a core. So they rest while a shop is not called, and its next call waits until each has looked.
 
     Attributes:
-        may_rest: whether pauses become long without calls; whoever sets it makes each call within `awake`.
+        may_rest: whether pauses are long while there are no calls; each call must then be made within `awake`.
     """
 
     def __init__(self) -> None:

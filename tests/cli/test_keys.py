@@ -39,7 +39,7 @@ def test_the_file_may_come_from_the_environment(recsys: Run, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["create", "--scopes", "root"], "'root'"),
         (["create", "--scopes", ""], "or a --role: viewer, merchandiser, operator"),
@@ -49,9 +49,9 @@ def test_the_file_may_come_from_the_environment(recsys: Run, tmp_path: Path, mon
         (["revoke", "x"], "does not exist"),
     ],
 )
-def test_what_cannot_be_is_told(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+def test_what_cannot_be_is_refused(recsys: Run, tmp_path: Path, words: list[str], message: str) -> None:
     said = recsys("keys", *words, "--keys", tmp_path / "keys.json")
-    assert (said.code, told in said.err) == (2, True), said.err
+    assert (said.code, message in said.err) == (2, True), said.err
     assert not (tmp_path / "keys.json").exists()
 
 
@@ -78,7 +78,7 @@ def test_limits_of_a_key(recsys: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--burst", "5"], "--burst is 5 without a rate: give --rate"),
         (["--rate", "0", "--burst", "5"], "--burst is 5 without a rate"),
@@ -87,13 +87,13 @@ def test_limits_of_a_key(recsys: Run, tmp_path: Path) -> None:
         (["--quota", "1.5"], "'--quota': Input should be a valid integer"),
     ],
 )
-def test_limits_that_cannot_be_are_refused(recsys: Run, tmp_path: Path, words: list[str], told: str) -> None:
+def test_limits_that_cannot_be_are_refused(recsys: Run, tmp_path: Path, words: list[str], message: str) -> None:
     path = tmp_path / "keys.json"
     recsys("keys", "create", "--keys", path, "--scopes", "recommend")
     before = path.read_bytes()
     for command in (["create", "--scopes", "recommend"], ["limit", read_keys(path)[0].key_id]):
         said = recsys("keys", *command, "--keys", path, *words)
-        assert (said.code, told in said.err) == (2, True), said.err
+        assert (said.code, message in said.err) == (2, True), said.err
     assert path.read_bytes() == before
     unknown = recsys("keys", "limit", "x", "--keys", path, "--rate", "1")
     assert (unknown.code, "has no key 'x'" in unknown.err) == (2, True)

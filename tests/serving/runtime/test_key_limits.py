@@ -39,7 +39,7 @@ SETTINGS = load_settings(models=Path("/dev/null/none"), store="postgresql://nobo
 
 
 class MadeUpClock:
-    """A clock that goes on when it is told to."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self, at: float = MIDNIGHT) -> None:
         self.at = at
