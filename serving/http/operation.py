@@ -183,7 +183,7 @@ class Operation(Generic[P]):
         """Reads the parameters."""
         if self.parameters is OpenQuery:
             return cast("ParameterReader[P]", OpenQueryReader(OpenQuery, ()))
-        return ParameterReader(self.parameters, self.path_names)
+        return ParameterReader(self.parameters, self.path_names, remembers=self.cached is not None)
 
 
 class CountedCall:

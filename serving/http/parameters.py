@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import NoneType
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
@@ -20,6 +21,9 @@ from serving.problems import MAX_ECHO, FieldError, InvalidRequestError
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?\Z")
 _BOOLEANS: Final = {"true": True, "false": False}
+_N_REMEMBERED: Final = 4096
+_MAX_REMEMBERED: Final = 200
+"""Bytes of the longest parameters that are remembered, so that memory is bounded by few megabytes."""
 
 P = TypeVar("P", bound=Parameters)
 
@@ -81,16 +85,18 @@ class ParameterReader(Generic[P]):
     Args:
         struct: the declaration.
         path_names: the parameters in the path, in its order.
+        remembers: whether the same short parameters are read once only: for calls that are often repeated.
     """
 
-    def __init__(self, struct: type[P], path_names: Sequence[str]) -> None:
+    def __init__(self, struct: type[P], path_names: Sequence[str], *, remembers: bool = False) -> None:
         self._struct = struct
         self._ids = id_fields(struct)
         self._parameters = {each.name: each for each in map(Parameter.of, msgspec.structs.fields(struct))}
         self._path = tuple(path_names)
         self._query = {name.encode(): name for name in self._parameters if name not in path_names}
+        self._remembered = lru_cache(_N_REMEMBERED)(self._read) if remembers else self._read
 
-    def read(self, segments: Sequence[bytes], query: bytes) -> P:
+    def read(self, segments: tuple[bytes, ...], query: bytes) -> P:
         """Read the parameters of one call.
 
         Args:
@@ -100,6 +106,11 @@ class ParameterReader(Generic[P]):
         Raises:
             InvalidRequestError: names each parameter that is unknown, repeated, missing or wrong.
         """
+        if len(query) + sum(map(len, segments)) <= _MAX_REMEMBERED:
+            return self._remembered(segments, query)
+        return self._read(segments, query)
+
+    def _read(self, segments: tuple[bytes, ...], query: bytes) -> P:
         encoded = dict(zip(self._path, segments, strict=True))
         faults = self._split(query, encoded) if query else []
         values: dict[str, str | float] = {}
@@ -142,7 +153,7 @@ class ParameterReader(Generic[P]):
 class OpenQueryReader(ParameterReader[OpenQuery]):
     """Reads a query whose names are those of another vendor."""
 
-    def read(self, segments: Sequence[bytes], query: bytes) -> OpenQuery:
+    def read(self, segments: tuple[bytes, ...], query: bytes) -> OpenQuery:
         """Return the query as it is; what it means is decided by the call."""
         return OpenQuery(query.decode("latin-1"))
 

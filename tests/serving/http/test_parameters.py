@@ -26,7 +26,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter
 
 
 def read(query: str, item: str = "i") -> Sample:
-    return READER.read([item.encode()], query.encode())
+    return READER.read((item.encode(),), query.encode())
 
 
 def faults(query: str, item: str = "i") -> dict[str, str]:
@@ -45,7 +45,7 @@ def test_encoded_values_are_read_back(item_id: str, name: str, limit: int, as_of
 def test_any_bytes_are_read_or_refused_with_a_reason(item: bytes, query: bytes) -> None:
     faults: tuple[FieldError, ...] | None = None
     try:
-        READER.read([item], query)
+        READER.read((item,), query)
     except InvalidRequestError as error:
         faults = error.errors
     assert faults != ()
@@ -133,3 +133,21 @@ def test_booleans_are_strict(text: str) -> None:
 def test_null_is_not_offered_for_an_optional_parameter() -> None:
     assert "null" not in faults("needed=x&as_of=x")["as_of"]
     assert "is missing: expected a name" in faults("")["needed"]
+
+
+@pytest.mark.parametrize("n_letters", [1, 250])
+def test_the_same_parameters_read_again_are_equal_and_faults_are_found_again(n_letters: int) -> None:
+    reader, item = ParameterReader(Sample, ["item_id"], remembers=True), b"i" * n_letters
+    first = reader.read((item,), b"needed=x&limit=3")
+    assert reader.read((item,), b"needed=x&limit=3") == first == Sample(item.decode(), "x", 3)
+    assert reader.read((item,), b"needed=x&limit=4").limit == 4
+    for _ in range(2):
+        with pytest.raises(InvalidRequestError):
+            reader.read((item,), b"needed=x&limit=0")
+
+
+def test_only_short_parameters_are_remembered() -> None:
+    reader = ParameterReader(Sample, ["item_id"], remembers=True)
+    assert reader.read((b"i",), b"needed=x") is reader.read((b"i",), b"needed=x")
+    long = b"i" * 250
+    assert reader.read((long,), b"needed=x") is not reader.read((long,), b"needed=x")
