@@ -79,7 +79,7 @@ def subjects(stack: ExitStack, connections: int) -> dict[str, ServedCall]:
         if layer not in WITHOUT_RULES:
             check_refusal(server, layer)
         for kind, requests in requests_of(layer).items():
-            every[f"{layer}, {kind}"] = ServedCall(server, always(requests), connections)
+            every[f"{layer}, {kind}"] = ServedCall(server, always(requests), connections, base=every[BASELINE])
     return every
 
 
@@ -89,21 +89,16 @@ def measure(options: argparse.Namespace) -> list[Result]:
         every = subjects(stack, options.connections)
         for turn in range(options.rounds + 1):
             for each in every.values():
-                each.measure(options.requests, counts=turn > 0)
-    found = {name: each.summary() for name, each in every.items()}
-    base = found[BASELINE]
-    ratios = ("cpu_us", "cpu_ratio"), ("rps", "rps_ratio"), ("p99_ms", "p99_ratio")
-    return [
-        Result("http-layer", name, {**values, **{ratio: values[key] / base[key] for key, ratio in ratios}})
-        for name, values in found.items()
-    ]
+                if each.base is not None:
+                    each.measure(options.requests, counts=turn > 0)
+    return [Result("http-layer", name, each.summary()) for name, each in every.items()]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Size of a run."""
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--requests", type=int, default=10_000, help="per round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--requests", type=int, default=1000, help="per round")
+    parser.add_argument("--rounds", type=int, default=40)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python -m benchmarks.serving --models models --json serving.json
 
-The fixed body has the size of a list of related items. Rounds are interleaved, so that other load on the machine
-affects all subjects alike; `rps_cpu_ratio` compares the requests
-per second of processor time, which it affects least. The users of `for_you` are not
-in the bundle: they have 50 events each, sent over HTTP.
+The fixed body has the size of a list of related items. Rounds are short and interleaved, because the speed of a
+processor changes by half within seconds on shared machines: ratios are the medians of the rounds' own ratios.
+`rps_cpu_ratio` compares the requests per second of processor time, which other load affects least. The users of
+`for_you` are not in the bundle: they have 50 events each, sent over HTTP.
 """
 
 from __future__ import annotations
@@ -59,9 +59,11 @@ class ServedCall:
         connections: number of connections.
         share: share of the number of requests per round.
         n_units: events of one request; processor time is per unit.
+        base: the baseline, which is measured right before each round; None for a baseline.
         rps: throughput of each round, in requests per second.
         latencies_s: latency of every request of all rounds, in seconds.
-        cpu_s: processor time of the server over all rounds, in seconds.
+        cpu_us: the server's processor time per unit in each round, in microseconds.
+        rps_ratios, rps_cpu_ratios: of each round to the baseline, by time and by processor time.
     """
 
     server: ServerProcess
@@ -69,32 +71,47 @@ class ServedCall:
     connections: int
     share: float = 1.0
     n_units: int = 1
+    base: ServedCall | None = None
     rps: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
-    cpu_s: float = 0.0
+    cpu_us: list[float] = field(default_factory=list)
+    rps_ratios: list[float] = field(default_factory=list)
+    rps_cpu_ratios: list[float] = field(default_factory=list)
 
     def measure(self, n_requests: int, *, counts: bool) -> None:
-        """Measure one round; the first round warms up and does not count."""
+        """Measure one round, and one of the baseline before it; the first round warms up and does not count."""
+        if self.base is not None:
+            self.base.measure(n_requests, counts=counts)
         count = max(int(n_requests * self.share), 2 * self.connections)
         requests = self.requests(count)
+        load(self.server.port, requests, max(count // 5, 1), self.connections)  # it rested while others were measured
         before = self.server.cpu_s()
         took, latencies_s = load(self.server.port, requests, count, self.connections)
-        if counts:
-            self.cpu_s += self.server.cpu_s() - before
-            self.rps.append(count / took)
-            self.latencies_s += latencies_s
+        if not counts:
+            return
+        self.cpu_us.append(1e6 * (self.server.cpu_s() - before) / count / self.n_units)
+        self.rps.append(count / took)
+        self.latencies_s += latencies_s
+        if self.base is not None:
+            self.rps_ratios.append(self.rps[-1] / self.base.rps[-1])
+            self.rps_cpu_ratios.append(self.base.cpu_us[-1] / self.cpu_us[-1])
 
     def summary(self) -> dict[str, float]:
-        """Return medians and percentiles."""
+        """Return medians and percentiles, and the medians of the ratios to the baseline."""
         ordered = sorted(self.latencies_s)
         p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-        return {
+        found = {
             "rps": statistics.median(self.rps),
             "p50_ms": 1000 * p50,
             "p99_ms": 1000 * p99,
             "p99_by_p50": p99 / p50,
-            "cpu_us": 1e6 * self.cpu_s / len(ordered) / self.n_units,
+            "cpu_us": statistics.median(self.cpu_us),
         }
+        if self.base is not None:
+            found["rps_ratio"] = statistics.median(self.rps_ratios)
+            found["rps_cpu_ratio"] = statistics.median(self.rps_cpu_ratios)
+            found["p99_ratio"] = found["p99_ms"] / self.base.summary()["p99_ms"]
+        return found
 
 
 def always(requests: list[bytes]) -> Callable[[int], list[bytes]]:
@@ -158,22 +175,28 @@ def subjects(stack: ExitStack, options: argparse.Namespace, folder: Path) -> dic
     def calls(n_events: int) -> Callable[[int], list[bytes]]:
         return lambda count: event_calls(item_ids, randomness, count, n_events)
 
-    every = {f"{BARE}, {n}": ServedCall(bare, always([get("/fixed")]), n) for n in CONNECTIONS}
-    every |= {f"complementary, {n}": ServedCall(server, always(of_items), n) for n in CONNECTIONS}
-    every |= {
-        f"for_you, repeated, {n}": ServedCall(server, always(of_users["for_you"][:RETURNING]), n) for n in CONNECTIONS
-    }
-    every |= {f"for_you, 50 events, {n}": ServedCall(uncached, always(of_users["for_you"]), n, 0.1) for n in (16, 64)}
+    bases = {n: ServedCall(bare, always([get("/fixed")]), n) for n in CONNECTIONS}
+
+    def served(
+        of: ServerProcess, requests: Callable[[int], list[bytes]], n: int = 16, share: float = 1.0, n_units: int = 1
+    ) -> ServedCall:
+        return ServedCall(of, requests, n, share, n_units, bases[n])
+
+    every = {f"{BARE}, {n}": base for n, base in bases.items()}
+    every |= {f"complementary, {n}": served(server, always(of_items), n) for n in CONNECTIONS}
+    returning = always(of_users["for_you"][:RETURNING])
+    every |= {f"for_you, repeated, {n}": served(server, returning, n) for n in CONNECTIONS}
+    every |= {f"for_you, 50 events, {n}": served(uncached, always(of_users["for_you"]), n, 0.1) for n in (16, 64)}
     return every | {
-        "complementary, impressions off, 16": ServedCall(silent, always(of_items), 16),
-        "complementary, made anew, 16": ServedCall(uncached, always(of_items), 16, 0.5),
-        "for_you without ranker, 16": ServedCall(uncached, always(of_users["without_ranker"]), 16, 0.1),
-        "for_you with a filter, 16": ServedCall(uncached, always(of_users["filtered"]), 16, 0.1),
-        "for_you, longest histories, 16": ServedCall(uncached, always(of_known), 16, 0.1),
-        "session of 10 items, 16": ServedCall(uncached, always(sessions), 16, 0.1),
-        "single events, 1": ServedCall(silent, calls(1), 1, 0.2),
-        "single events, 16": ServedCall(silent, calls(1), 16, 0.2),
-        "events in batches of 1000, 1": ServedCall(silent, calls(EVENTS_A_CALL), 1, 0.001, EVENTS_A_CALL),
+        "complementary, impressions off, 16": served(silent, always(of_items)),
+        "complementary, made anew, 16": served(uncached, always(of_items), share=0.5),
+        "for_you without ranker, 16": served(uncached, always(of_users["without_ranker"]), share=0.1),
+        "for_you with a filter, 16": served(uncached, always(of_users["filtered"]), share=0.1),
+        "for_you, longest histories, 16": served(uncached, always(of_known), share=0.1),
+        "session of 10 items, 16": served(uncached, always(sessions), share=0.1),
+        "single events, 1": served(silent, calls(1), 1, 0.2),
+        "single events, 16": served(silent, calls(1), share=0.2),
+        "events in batches of 1000, 1": served(silent, calls(EVENTS_A_CALL), 1, 0.001, EVENTS_A_CALL),
     }
 
 
@@ -193,27 +216,21 @@ GOALS: dict[str, Goals] = {
 
 
 def measure(options: argparse.Namespace) -> list[Result]:
-    """Measure all subjects in interleaved rounds, and compute the ratios to the first."""
+    """Measure all subjects in interleaved rounds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         every = subjects(stack, options, folder)
         for round_number in range(options.rounds + 1):
             for each in every.values():
-                each.measure(options.requests if round_number else options.requests // 5, counts=round_number > 0)
-    summaries = {name: each.summary() for name, each in every.items()}
-    results = []
-    for name, each in summaries.items():
-        base = summaries[f"{BARE}, {every[name].connections}"]
-        each |= {f"{of}_ratio": each[unit] / base[unit] for of, unit in (("rps", "rps"), ("p99", "p99_ms"))}
-        each["rps_cpu_ratio"] = base["cpu_us"] / each["cpu_us"]
-        results.append(Result("serving", name, each, GOALS.get(name, {})))
-    return results
+                if each.base is not None:
+                    each.measure(options.requests, counts=round_number > 0)
+    return [Result("serving", name, each.summary(), GOALS.get(name, {})) for name, each in every.items()]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
-    parser.add_argument("--requests", type=int, default=10_000, help="a round; a tenth for user lists")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=1000, help="a round; a tenth for user lists")
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--ids", type=int, default=500, help="different items, and users, that are asked for")
 
 
