@@ -42,7 +42,7 @@ LINE_BYTES: Final = 48
 """Memory that a waiting line takes besides its text."""
 
 TURN_S: Final = 0.01
-"""How long the thread that makes lists works on one call before it is the turn of another one."""
+"""How long lines of one call are worked on before it is the turn of another one."""
 
 LineId = Label | Integer | None
 

@@ -336,6 +336,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(ListRequest),
+        is_short=True,
     ),
     Operation(
         "POST",

@@ -120,7 +120,7 @@ def recommend_for_item(app_context: AppContext, call: ItemList) -> bytes:
 
 
 def cached_for_item(app_context: AppContext, call: ItemList) -> bytes | None:
-    """Return the response of `recommend_for_item` where it is cached, without a turn in the thread that makes lists."""
+    """Return the response of `recommend_for_item` where it is cached, without waiting for its turn."""
     snapshot = app_context.watcher.snapshot_if_current() if call.is_cacheable else None
     if snapshot is None:
         return None
@@ -166,7 +166,7 @@ def recommend_for_user(app_context: AppContext, call: UserList) -> bytes:
 
 
 def cached_for_user(app_context: AppContext, call: UserList) -> bytes | None:
-    """Return the response of `recommend_for_user` where it is cached, without a turn in the thread that makes lists."""
+    """Return the response of `recommend_for_user` where it is cached, without waiting for its turn."""
     if call.filter is not None or call.page_token is not None:
         return None  # a filter may have to be compiled
     snapshot = app_context.watcher.snapshot_if_current()
@@ -229,6 +229,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         cached=cached_for_item,
+        is_short=True,
     ),
     Operation(
         "GET",
@@ -241,6 +242,7 @@ OPERATIONS: Final = (
         anchors=FOR_USER,
         scope="recommend",
         cached=cached_for_user,
+        is_short=True,
     ),
     Operation("GET", "/health/live", NoParameters, live, answer=(Alive,)),
     Operation("GET", "/health/ready", NoParameters, ready, answer=(Readiness,), failures=(503,), is_urgent=True),

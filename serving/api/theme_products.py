@@ -256,5 +256,6 @@ OPERATIONS: Final = (
         failures=(404, 503),
         scope="recommend",
         also=(BROWSE,),
+        is_short=True,
     ),
 )

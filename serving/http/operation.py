@@ -85,7 +85,7 @@ class Operation(Generic[P]):
         parameters: declaration of all parameters, of path and query.
         respond: returns the encoded response, or its parts as they are made, from the app's context, the parameters
             and, if there is one, the body; its docstring documents the operation. A coroutine function runs in the
-            event loop, any other in the thread that makes lists.
+            event loop, any other when its turn comes among the lists.
         tag: the group of the operation in the OpenAPI document.
         answer: types whose fields are the response's, in this order; empty for a response without a schema.
         failures: statuses of failures besides those of every call, of keys and of bodies; `statuses` has all.
@@ -96,6 +96,7 @@ class Operation(Generic[P]):
         cached: returns the response where it is known already, from the app's context and the parameters; it runs in
             the event loop before `respond`.
         is_urgent: whether it does not wait behind lists.
+        is_short: whether `respond` takes a few milliseconds: it may run in the event loop, see `ListQueue`.
         also: scopes that suffice as well as `scope`.
         takes_caller: whether `respond` gets the `Caller` as its last argument.
         version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
@@ -116,6 +117,7 @@ class Operation(Generic[P]):
     body: Body[Any] | None = None
     cached: Callable[[AppContext, P], bytes | None] | None = None
     is_urgent: bool = False
+    is_short: bool = False
     also: tuple[KeyScope, ...] = ()
     takes_caller: bool = False
     version_header: VersionHeader = ""
@@ -176,7 +178,8 @@ class Operation(Generic[P]):
             return await cast("Awaitable[Answer]", self.respond(app_context, parameters, *more))
         job = partial(cast("Callable[..., Answer]", self.respond), app_context, parameters, *more)
         is_wanted = scope.get(IS_WANTED, always)
-        return await app_context.lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent)
+        lists = app_context.lists
+        return await lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent, is_short=self.is_short)
 
     @cached_property
     def reader(self) -> ParameterReader[P]:

@@ -55,7 +55,7 @@ class AppContext:
         merges: the merges of users' ids.
         page_key: what page tokens are sealed with.
         plans: the push plan.
-        lists: the thread that makes lists.
+        lists: makes lists one after the other.
         traces: spans of calls, None if they are not traced.
         retention: removes old entries from the live log.
         history: the file of placements with its drafts, versions and audit log.
@@ -99,6 +99,7 @@ class AppContext:
         pace = Pace()
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
         watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True), pace.sleep)
+        lists.may_use_loop = watcher.is_up_to_date
         traces = open_traces(settings.traces, lambda: watcher.current.version if watcher.current else None)
         if traces is not None:
             lists.timed = traces.timed

@@ -76,7 +76,7 @@ class BundleWatcher:
         clock: started by the first bundle.
         telemetry: metrics.
         open_log: returns the live log, None for bundles alone.
-        run_job: runs a job in the thread that makes lists, as entries of the log change what it reads.
+        run_job: runs a job when no list is made, as entries of the log change what it reads.
         sleep: the pauses between looks at bundles and at the log.
 
     Attributes:
@@ -95,13 +95,11 @@ class BundleWatcher:
         run_job: RunJob = run_here,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._settings, self._sleep = settings, sleep
-        self._run_job = run_job
+        self._settings, self._sleep, self._run_job = settings, sleep, run_job
         self._open_log = open_log
         self._is_broken = False
         self._behind_since: float | None = None
-        self._clock = clock
-        self._telemetry = telemetry
+        self._clock, self._telemetry = clock, telemetry
         self._loader = BundleLoader(settings, telemetry, partial(self._catch_up, limit=None))
         self._bundle_error: str | None = None
         self._variant_error: str | None = None
@@ -142,6 +140,10 @@ class BundleWatcher:
         """
         current = self.current
         return current if current is not None and self.is_current(current) else None
+
+    def is_up_to_date(self) -> bool:
+        """Return whether all bundles that are served have all entries of the live log; see `snapshot_if_current`."""
+        return self.current is not None and all(map(self.is_current, self.current.served))
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Return whether a snapshot has all entries of the live log; see `snapshot_if_current`."""

@@ -1,4 +1,4 @@
-"""Long work in the thread that makes lists, in short turns between the requests of others."""
+"""Long work in short turns, between the lists of others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def in_turns(queue: ListQueue, steps: Iterator[T], seconds: float) -> tupl
     """Return the results of some steps, and whether these are all.
 
     Args:
-        queue: the thread that makes lists.
+        queue: makes the lists.
         steps: each `next` takes a few milliseconds.
         seconds: how long the whole work may take; what is done by then is returned.
     """

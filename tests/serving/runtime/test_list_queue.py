@@ -1,16 +1,17 @@
-"""The queue before the thread that makes lists: order, refusals and what is never refused."""
+"""The queue of lists: order, where they run, refusals and what is never refused."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from serving.http.connection import PAUSE_SPREAD
 from serving.problems import OverloadError, failure_of
-from serving.runtime.list_queue import REFUSALS_PER_TURN, ListQueue
+from serving.runtime.list_queue import MAX_IN_LOOP_S, REFUSALS_PER_TURN, ListQueue
 
 QUEUE_S = 0.05
 
@@ -77,6 +78,82 @@ def test_jobs_run_in_their_order_and_urgent_ones_first(queue: ListQueue) -> None
 
     run(steps)
     assert done == ["urgent", "a", "b", "c"]
+
+
+@pytest.fixture
+def in_loop(queue: ListQueue) -> ListQueue:
+    queue.may_use_loop = lambda: True
+    return queue
+
+
+def test_short_jobs_run_in_the_event_loop_and_return_or_raise_to_their_callers(in_loop: ListQueue) -> None:
+    async def steps() -> None:
+        assert await in_loop.run(threading.get_ident, is_short=True) == threading.get_ident()
+        with pytest.raises(ZeroDivisionError):
+            await in_loop.run(lambda: 1 // 0, is_short=True)
+        assert await in_loop.run(threading.get_ident) != threading.get_ident()
+        in_loop.may_use_loop = lambda: False
+        assert await in_loop.run(threading.get_ident, is_short=True) != threading.get_ident()
+
+    run(steps)
+
+
+def test_one_short_job_runs_per_turn_of_the_loop_and_its_answer_is_sent_before_the_next(in_loop: ListQueue) -> None:
+    done: list[str] = []
+
+    async def call(name: str) -> None:
+        await in_loop.run(lambda: done.append(f"made {name}"), is_short=True)
+        done.append(f"sent {name}")
+
+    async def steps() -> None:
+        await asyncio.gather(*map(call, "abc"))
+
+    run(steps)
+    assert done == ["made a", "sent a", "made b", "sent b", "made c", "sent c"]
+
+
+def test_a_short_job_never_runs_beside_one_in_the_thread(in_loop: ListQueue) -> None:
+    async def steps() -> None:
+        async with Blocker(in_loop):
+            short = asyncio.create_task(in_loop.run(lambda: "short", is_short=True))
+            await asyncio.sleep(QUEUE_S)
+            assert not short.done()
+        assert await short == "short"
+
+    run(steps)
+
+
+def test_jobs_that_prove_long_leave_the_event_loop_and_come_back_once_they_are_short(in_loop: ListQueue) -> None:
+    def job(seconds: float) -> int:
+        time.sleep(seconds)
+        return threading.get_ident()
+
+    async def steps() -> None:
+        here = threading.get_ident()
+        for _ in range(20):
+            last = await in_loop.run(lambda: job(2 * MAX_IN_LOOP_S), is_short=True)
+        assert last != here
+        for _ in range(30):
+            last = await in_loop.run(lambda: job(0), is_short=True)
+        assert last == here
+
+    run(steps)
+
+
+def test_a_caller_of_a_short_job_that_has_gone_costs_no_list(in_loop: ListQueue) -> None:
+    ran: list[int] = []
+
+    async def steps() -> None:
+        gone = asyncio.create_task(in_loop.run(lambda: ran.append(1), is_wanted=lambda: False, is_short=True))
+        cancelled = asyncio.create_task(in_loop.run(lambda: ran.append(2), is_short=True))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(OverloadError):
+            await gone
+        assert await in_loop.run(lambda: "goes on", is_short=True) == "goes on"
+
+    run(steps)
+    assert ran == []
 
 
 def test_nothing_is_refused_while_the_server_is_not_crowded(queue: ListQueue) -> None:
