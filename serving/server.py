@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from recsys.core.errors import ConfigError
 from serving.app import create_app
+from serving.http.graceful import GracefulServer
 from serving.runtime.app_context import with_start_time
 from serving.runtime.settings import METRICS_DIR, Settings
 from serving.shops.app import ManyShops
@@ -84,7 +84,7 @@ def serve(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
 
 def _serve(settings: Settings, app: FastAPI | ManyShops, listener: socket.socket) -> None:
     allow_many_files()
-    server = uvicorn.Server(uvicorn_config(settings, app))
+    server = GracefulServer(uvicorn_config(settings, app))
     connections = server.server_state.connections
     if hasattr(app.state, "app_context"):
         app.state.app_context.lists.is_crowded = lambda: len(connections) > settings.patient_connections

@@ -63,6 +63,10 @@ WRITE_BUFFER_BYTES: Final = 16_384
 """Of answers that a caller has not read; more counts against the budget, and nothing is added to it."""
 
 
+DRAIN_S: Final = 0.25
+"""How long a connection without a request stays open as the server stops: one may be on its way."""
+
+
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings", b"connection")
 
 
@@ -115,7 +119,7 @@ class GuardedConnection(HttpToolsProtocol):
     on_idle: Callable[[GuardedConnection], None] | None = None
     on_lost: Callable[[], None] | None = None
     budget: ByteBudget
-    _is_inside_request = _is_in_head = _is_ignoring = _is_keep_alive = False
+    _is_inside_request = _is_in_head = _is_ignoring = _is_keep_alive = _is_draining = False
     _n_head = 0
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -190,6 +194,8 @@ class GuardedConnection(HttpToolsProtocol):
         scope[IS_WANTED] = self._is_open
         scope[PAUSE] = self._pause_reading_after
         super().on_headers_complete()
+        if self._is_draining:
+            self.cycle.keep_alive = False
         # uvicorn ends only the latest request with its connection: it may wait behind the one that is answered.
         self._unanswered = [each for each in (*self._unanswered, self.cycle) if not each.response_complete]
 
@@ -229,6 +235,17 @@ class GuardedConnection(HttpToolsProtocol):
         self._begin_pause()
         if self.on_idle is not None:
             self.on_idle(self)
+
+    def shutdown(self) -> None:
+        """Answer the requests that have been sent, then end; called as the server stops.
+
+        uvicorn would end a connection without a request at once, and so lose one that has not been read yet.
+        """
+        self._is_draining = True
+        if not self._is_answered:
+            self.cycle.keep_alive = False
+        elif not self._is_inside_request:
+            self._close_after(DRAIN_S)
 
     def pause_writing(self) -> None:
         """Wait until the caller has read most of what is buffered for it, but not for ever, nor without room for it."""

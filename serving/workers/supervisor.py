@@ -205,6 +205,9 @@ class Supervisor:
             workers[busiest].channel.send(Order.GIVE_BACK)
 
     def _stop(self) -> None:
+        if self._is_listening:
+            for _ in range(BACKLOG // ACCEPTS_PER_TURN):  # callers that are connected already are answered
+                self._accept()
         self._listener.close()
         if self._unplaced is not None:
             self._unplaced.close()

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection as Lifeline
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from serving.workers.channel import Channel, Order
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from serving.http.connection import GuardedConnection
+    from serving.http.graceful import GracefulServer
     from serving.runtime.app_context import AppContext
     from serving.runtime.settings import Settings
 
@@ -66,9 +67,9 @@ def _end_with_parent(lifeline: Lifeline, settings: Settings) -> None:
 
 
 async def _serve(config: uvicorn.Config, app_context: AppContext, channel: Channel) -> None:
-    import uvicorn
+    from serving.http.graceful import GracefulServer
 
-    server = uvicorn.Server(config)
+    server = GracefulServer(config)
     serving = asyncio.create_task(server.serve(sockets=[]))
     while not server.started and not serving.done():
         await asyncio.sleep(START_POLL_S)
@@ -90,8 +91,9 @@ class WorkerLink:
         channel: to the accepting process.
     """
 
-    def __init__(self, server: uvicorn.Server, channel: Channel) -> None:
+    def __init__(self, server: GracefulServer, channel: Channel) -> None:
         self._server, self._channel = server, channel
+        server.on_idle, server.on_lost = self._idle, self._ended
         self._loop = asyncio.get_running_loop()
         self._n_ended = 0
         self._is_report_due = False
@@ -130,21 +132,8 @@ class WorkerLink:
         if fd is None:
             self._ended()
             return
-        connection = socket.socket(fileno=fd)
-        connection.setblocking(False)
-        try:
-            await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # the caller has already gone
-            connection.close()
+        if not await self._server.open(socket.socket(fileno=fd)):
             self._ended()
-
-    def _protocol(self) -> GuardedConnection:
-        server = self._server
-        connection_type = cast("type[GuardedConnection]", server.config.http_protocol_class)
-        made = connection_type(server.config, server.server_state, server.lifespan.state, _loop=self._loop)
-        made.on_lost = self._ended
-        made.on_idle = self._idle
-        return made
 
     def _idle(self, connection: GuardedConnection) -> None:
         if self._give_back_until:

@@ -13,7 +13,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from serving.http.byte_budget import LARGE_SHARE
-from serving.http.connection import MAX_PIPELINED, PAUSE, GuardedConnection
+from serving.http.connection import DRAIN_S, MAX_PIPELINED, PAUSE, GuardedConnection
 from serving.runtime.settings import load_settings
 from serving.workers.config import uvicorn_config
 
@@ -45,6 +45,41 @@ async def connected(answer: Any = app) -> AsyncIterator[tuple[GuardedConnection,
         made.transport.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+
+async def received(mine: socket.socket) -> bytes:
+    """Everything until the end of the connection."""
+    found = b""
+    async with asyncio.timeout(10):
+        while part := await asyncio.get_running_loop().sock_recv(mine, 65_536):
+            found += part
+    return found
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST[:9], REQUEST])
+def test_a_connection_that_is_to_stop_answers_what_is_on_its_way(before: bytes) -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            mine.send(before)
+            await asyncio.sleep(0.02)
+            connection.shutdown()
+            mine.send((REQUEST + REQUEST)[len(before) :])
+            answer = await received(mine)
+            assert answer.count(b"200 OK") == 1 + (before == REQUEST)
+            assert answer.count(b"connection: close") == 1
+
+    asyncio.run(steps())
+
+
+def test_a_connection_that_is_to_stop_ends_soon_without_a_request() -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            connection.shutdown()
+            begun = asyncio.get_running_loop().time()
+            assert await received(mine) == b""
+            assert asyncio.get_running_loop().time() - begun >= 0.9 * DRAIN_S
+
+    asyncio.run(steps())
 
 
 @pytest.mark.parametrize(

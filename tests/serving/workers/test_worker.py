@@ -7,8 +7,8 @@ import socket
 from typing import Any
 
 import pytest
-import uvicorn
 
+from serving.http.graceful import GracefulServer
 from serving.runtime.settings import load_settings
 from serving.workers.channel import Channel, Order, pair
 from serving.workers.config import uvicorn_config
@@ -31,7 +31,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def drive(steps: Any) -> None:
     """Run steps on a link and its parent's end."""
     ours, theirs = pair()
-    parent, server = Channel(ours), uvicorn.Server(uvicorn_config(load_settings(), app))  # type: ignore[arg-type]
+    parent, server = Channel(ours), GracefulServer(uvicorn_config(load_settings(), app))  # type: ignore[arg-type]
     serving = asyncio.create_task(server.serve(sockets=[]))
     while not server.started:
         await asyncio.sleep(0.01)
