@@ -97,8 +97,11 @@ class Supply:
 
 
 async def ask_all(port: int, supply: Supply, connections: int) -> float:
-    """Send all requests of a supply over some connections, and return the seconds that it took."""
-    supply.open = connections
+    """Send all requests of a supply over some connections, and return the seconds that it took.
+
+    Several servers may share a supply, if their calls of this function are begun together.
+    """
+    supply.open += connections
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     for _ in range(connections):

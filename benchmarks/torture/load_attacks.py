@@ -44,7 +44,7 @@ def swaps(arena: Arena, seconds: float) -> Outcome:
     shutil.copytree(arena.models, models)
     requests = failed = mixed = served = 0
     for _ in rounds(seconds):
-        options = argparse.Namespace(models=models, swap_requests=5_000, swaps=2)
+        options = argparse.Namespace(models=models, swap_requests=5_000, swaps=2, swap_servers=[1])
         (found,) = swap.measure(options)
         requests += int(found.values["requests"])
         failed += int(found.values["failed"])
