@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +16,8 @@ EXAMPLES = [block for block in blocks("python") if block.page != CLIENTS]
 
 @pytest.fixture
 def shop_folder(shop_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the shop's bundles `models/shop` of the current folder."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "shop").symlink_to(shop_models)
+    """Makes a copy of the shop's bundles `models/shop` of the current folder: examples write to its live log."""
+    shutil.copytree(shop_models, tmp_path / "models" / "shop", ignore=shutil.ignore_patterns("*.sqlite*"))
     monkeypatch.chdir(tmp_path)
 
 
