@@ -98,7 +98,7 @@ def _run_shops(settings: Settings, root: Path) -> None:
     with bound(settings) as listener, _ignored_sigterm(), _hangup_as_sigterm():
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         with suppress(ValueError, OSError):  # a system may refuse to have no limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an open shop has about 27 files
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an open shop has 7 files
         settings = settings.model_copy(update={"page_key": settings.page_key or secrets.token_hex()})
         _serve(settings, ManyShops(settings), listener)
 

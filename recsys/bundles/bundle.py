@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.bundles.mapped_array import map_array
 from recsys.bundles.serialization import SerializedModel, flatten, unflatten
 from recsys.core.errors import BundleError
 from recsys.core.files import atomic_write, file_digest, sync, sync_entry
@@ -49,7 +50,7 @@ RANKER_FILES: Final = {
 }
 READ_ONLY: Final = 0o444
 MAPPED_FROM_BYTES: Final = 1 << 16
-"""Size from which on an array is mapped, and so shared by the workers: a process has few files, and a bundle 150."""
+"""Size from which on an array is mapped, and so shared by the workers: a map takes whole pages."""
 
 
 VERIFYING_THREADS: Final = 4
@@ -161,9 +162,9 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
 
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
-    """Map an array into memory; a small one is read, as each map takes a file descriptor."""
+    """Map an array into memory; a small one is read, as a map takes whole pages."""
     if path.stat().st_size >= MAPPED_FROM_BYTES:
-        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        return map_array(path)
     array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     array.flags.writeable = False
     return array
