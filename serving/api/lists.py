@@ -349,6 +349,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(PageRequest),
+        is_short=True,
     ),
     Operation(
         "POST",
@@ -361,6 +362,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(ShelvesRequest),
+        is_short=True,
         cost=lambda page: len(page.shelves),
     ),
     Operation(
@@ -374,5 +376,6 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(RankRequest),
+        is_short=True,
     ),
 )

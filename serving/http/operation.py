@@ -96,7 +96,7 @@ class Operation(Generic[P]):
         cached: returns the response where it is known already, from the app's context and the parameters; it runs in
             the event loop before `respond`.
         is_urgent: whether it does not wait behind lists.
-        is_short: whether `respond` takes a few milliseconds: it may run in the event loop, see `ListQueue`.
+        is_short: whether `respond` mostly takes a few milliseconds: it may run in the event loop, see `ListQueue`.
         also: scopes that suffice as well as `scope`.
         takes_caller: whether `respond` gets the `Caller` as its last argument.
         version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
