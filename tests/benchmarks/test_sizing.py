@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.sizing import LARGE, PER_SHOP, curve_points, spark_points
+from benchmarks.sizing import LARGE, PER_SHOP, curve_points, fit_lists, spark_points
 from training.sizing.costs import fit
 
 
@@ -24,3 +24,10 @@ def test_trainings_on_spark_have_the_sizes_of_their_shop() -> None:
     ]
     (point,) = spark_points(results)
     assert point == pytest.approx({"events": 5e6, "items": 2.5e5, "users": 5e5, "spark, s": 1000.0})
+
+
+def test_lists_are_those_of_users_with_ten_events_and_grow_with_the_catalog_alone() -> None:
+    usual = [{"events": 1e6, "items": items, "users": 1e5, "ms": 2 + items * 1e-5} for items in (1e4, 1e5)]
+    new = {"events": 1e6, "items": 1e4, "users": 1e6, "ms": 0.1}
+    curve = fit_lists([*usual, new], "ms")
+    assert (curve.fixed, curve.per_event, curve.per_item, curve.per_user) == pytest.approx((2, 0, 1e-5, 0))

@@ -27,7 +27,7 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fixed: of any shop.
         per_event, per_item, per_user: what one more adds.
         error: the largest relative difference to a point that it was fitted to.
-        largest: the largest measured sizes.
+        largest: the largest measured sizes, of those that it grows with.
     """
 
     fixed: Cost
@@ -44,7 +44,7 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def beyond(self, sizes: Mapping[str, float]) -> float:
         """Return how many times a shop is larger than the largest measured one, on its largest axis; 1 within."""
-        return max(1.0, *(sizes[name] / self.largest[name] for name in SIZES))
+        return max(1.0, *(sizes[name] / size for name, size in self.largest.items()))
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,12 +62,13 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     constants: dict[str, Cost]
 
 
-def fit(points: Sequence[Mapping[str, float]], name: str) -> Curve:
+def fit(points: Sequence[Mapping[str, float]], name: str, by: Sequence[str] = SIZES) -> Curve:
     """Fit a cost to measured points, by least squares of the relative errors with coefficients of at least 0.
 
     Args:
         points: sizes by name, and the value of the cost, above 0; others are left out.
         name: of the cost.
+        by: the sizes that it grows with.
 
     Raises:
         DataError: no point has the cost.
@@ -76,12 +77,12 @@ def fit(points: Sequence[Mapping[str, float]], name: str) -> Curve:
     if not kept:
         raise DataError(f"no point has {name!r}: give the results of `make curves`")
     values = np.array([point[name] for point in kept])
-    sizes = np.array([[1.0, *(point[size] for size in SIZES)] for point in kept])
-    scale = sizes.max(0)  # else the terms differ by many orders of magnitude
+    sizes = np.array([[1.0, *(point[size] * (size in by) for size in SIZES)] for point in kept])
+    scale = np.maximum(sizes.max(0), 1.0)  # else the terms differ by many orders of magnitude
     factors, _ = nnls(sizes / scale / values[:, None], np.ones(len(values)))
     fixed, per_event, per_item, per_user = map(float, factors / scale)
     error = float(np.abs(sizes @ (factors / scale) / values - 1).max())
-    largest = {size: max(point[size] for point in kept) for size in SIZES}
+    largest = {size: max(point[size] for point in kept) for size in by}
     return Curve(fixed, per_event, per_item, per_user, error, largest)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
+from recsys.search.vector_index import N_CODED
 from training.sizing.costs import SIZES, Costs
 
 DAY_S: Final = 86_400
@@ -118,13 +119,19 @@ def _servers(shop: Shop, costs: Costs) -> Iterator[Estimate]:
     sizes, curves = shop.sizes, costs.curves
     personal, related, memory = (curves[name] for name in ("for_you, ms", "complementary, ms", "server, MB"))
     beyond = max(personal.beyond(sizes), related.beyond(sizes))
-    per_list = shop.personal_share * personal.at(sizes) + (1 - shop.personal_share) * related.at(sizes)
+    per_list = shop.personal_share * _personal_ms(shop, costs) + (1 - shop.personal_share) * related.at(sizes)
     per_list += costs.constants["http_ms_per_call"]
     cores = shop.lists_per_s * per_list / 1000 / BUSY
     yield Estimate("servers", "ms of a processor per list", per_list, beyond)
     note = f"at {BUSY:.0%} of each" + (", on several machines over one log" if cores > MAX_CORES else "")
     yield Estimate("servers", "cores", cores, beyond, note)
     yield Estimate("servers", "memory of a server, GB", memory.at(sizes) / MB_PER_GB, memory.beyond(sizes))
+
+
+def _personal_ms(shop: Shop, costs: Costs) -> float:
+    """Return the processor time of a list for a user; FAISS reads every vector of a catalog too large for codes."""
+    search = max(shop.sizes["items"] - N_CODED, 0.0) * costs.constants["search_ms_per_item"]
+    return costs.curves["for_you, ms"].at(shop.sizes) + search
 
 
 def _log(shop: Shop, costs: Costs) -> Iterator[Estimate]:
@@ -138,7 +145,7 @@ def _log(shop: Shop, costs: Costs) -> Iterator[Estimate]:
 
 def _push(shop: Shop, costs: Costs) -> Iterator[Estimate]:
     curve = costs.curves["for_you, ms"]
-    busy = shop.n_users * curve.at(shop.sizes) / 1000
+    busy = shop.n_users * _personal_ms(shop, costs) / 1000
     yield Estimate("push job", "processor hours for a list for each user", busy / HOUR_S, curve.beyond(shop.sizes))
 
 

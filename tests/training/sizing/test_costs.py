@@ -25,6 +25,13 @@ def test_a_sum_is_found_again(factors: tuple[float, ...]) -> None:
     assert curve.error < 1e-3
 
 
+def test_a_cost_grows_with_the_named_sizes_alone() -> None:
+    curve = fit(points(2, 1e-5, 1e-4, 1e-5), "s", ["items"])
+    assert (curve.per_event, curve.per_user) == (0, 0)
+    assert curve.per_item > 1e-4, "items grow with the others in these shops"
+    assert curve.largest == {"items": SHOPS[-1][1]}
+
+
 def test_no_cost_falls_with_size() -> None:
     measured = [{**point, "s": 100 - point["events"] / 1e6} for point in points(0, 0, 0, 0)]
     curve = fit(measured, "s")

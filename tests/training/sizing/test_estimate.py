@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from recsys.search.vector_index import N_CODED
 from training.sizing.costs import Costs, Curve
 from training.sizing.estimate import BUSY, Estimate, Prices, Shop, as_rows, estimates
 
@@ -19,7 +20,7 @@ COSTS = Costs(
         "for_you, ms": Curve(2, 0, 0, 0, 0.1, LARGEST),
         "complementary, ms": Curve(1, 0, 0, 0, 0.1, LARGEST),
     },
-    {"http_ms_per_call": 0.5, "events_per_s": 10_000.0, "log_bytes_per_event": 500.0},
+    {"http_ms_per_call": 0.5, "search_ms_per_item": 1e-5, "events_per_s": 10_000.0, "log_bytes_per_event": 500.0},
 )
 SHOP = Shop(1e7, 1e5, 1e6, lists_per_s=100, personal_share=0.25)
 
@@ -49,6 +50,13 @@ def test_what_is_extrapolated_and_what_is_too_large_is_said() -> None:
     assert "several machines" in found["servers", "cores"].note
     row = next(row for row in as_rows([training]))
     assert row["basis"] == "extrapolated 100 x"
+
+
+def test_a_list_for_a_user_costs_a_search_of_what_codes_do_not_cover() -> None:
+    what = "push job", "processor hours for a list for each user"
+    hours = {n_items: by_name(replace(SHOP, n_items=n_items))[what].value for n_items in (1e5, N_CODED, 1e6)}
+    assert hours[1e5] == hours[N_CODED]
+    assert hours[1e6] - hours[1e5] == pytest.approx(1e6 * (1e6 - N_CODED) * 1e-5 / 1000 / 3600)
 
 
 def test_prices_add_up() -> None:
