@@ -143,7 +143,8 @@ class BundleWatcher:
 
     def is_up_to_date(self) -> bool:
         """Return whether all bundles that are served have all entries of the live log; see `snapshot_if_current`."""
-        return self.current is not None and all(map(self.is_current, self.current.served))
+        current = self.current
+        return current is not None and all(map(self.is_current, current.served))
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Return whether a snapshot has all entries of the live log; see `snapshot_if_current`."""

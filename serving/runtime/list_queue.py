@@ -168,15 +168,21 @@ class ListQueue:
         waiting = self._next()
         if waiting is None:
             self._is_running = False
-        elif waiting.is_short and self._mean_s < MAX_IN_LOOP_S and self.may_use_loop():
-            if not self._is_prepared:
+            return
+        try:
+            is_here = waiting.is_short and self._mean_s < MAX_IN_LOOP_S and self.may_use_loop()
+            if is_here and not self._is_prepared:
                 self._prepare()
                 self._is_prepared = True
-            self._finish(waiting, *self._run(waiting))
+            if not is_here:
+                if self._thread is None:
+                    self._thread = ThreadPoolExecutor(1, "lists", self._prepare)
+                self._thread.submit(self._run_in_thread, waiting)
+        except Exception as error:  # the next jobs must not wait for ever
+            self._finish(waiting, None, error)
         else:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, "lists", self._prepare)
-            self._thread.submit(self._run_in_thread, waiting)
+            if is_here:
+                self._finish(waiting, *self._run(waiting))
 
     def _run_in_thread(self, waiting: Waiting) -> None:
         outcome = self._run(waiting)
@@ -187,6 +193,8 @@ class ListQueue:
         begun = time.monotonic()
         try:
             return waiting.job(), None
+        except StopIteration as error:  # a future refuses it, and its caller would wait for ever
+            return None, RuntimeError(f"a job has raised {error!r}")
         except BaseException as error:  # it is the caller's
             return None, error
         finally:

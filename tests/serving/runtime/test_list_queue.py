@@ -156,6 +156,36 @@ def test_a_caller_of_a_short_job_that_has_gone_costs_no_list(in_loop: ListQueue)
     assert ran == []
 
 
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_job_that_raises_what_no_future_accepts_fails_for_its_caller(in_loop: ListQueue, *, is_short: bool) -> None:
+    nothing: list[int] = []
+
+    async def steps() -> None:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await in_loop.run(lambda: next(iter(nothing)), is_short=is_short)
+        assert await in_loop.run(lambda: "goes on", is_short=is_short) == "goes on"
+
+    run(steps)
+
+
+@pytest.mark.parametrize("part", ["may_use_loop", "_prepare"])
+def test_a_fault_before_a_job_fails_that_job_only(
+    in_loop: ListQueue, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail() -> bool:
+        raise OSError("no such file")
+
+    async def steps() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(in_loop, part, fail)
+            jobs = [asyncio.create_task(in_loop.run(lambda: "made", is_short=True)) for _ in range(2)]
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [type(result) for result in results] == [OSError] * 2
+        assert await in_loop.run(lambda: "goes on", is_short=True) == "goes on"
+
+    run(steps)
+
+
 def test_nothing_is_refused_while_the_server_is_not_crowded(queue: ListQueue) -> None:
     async def steps() -> None:
         async with Blocker(queue):
