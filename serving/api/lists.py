@@ -25,8 +25,10 @@ from serving.api.request_models import (
     PageRequest,
     RankRequest,
     ShelvesRequest,
+    are_few_lists,
     as_of_or_now,
     check_placement,
+    has_no_filter,
     list_request,
     returned_fields,
     shelf_request,
@@ -336,7 +338,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(ListRequest),
-        is_short=True,
+        is_short=has_no_filter,
     ),
     Operation(
         "POST",
@@ -349,7 +351,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(PageRequest),
-        is_short=True,
+        is_short=has_no_filter,
     ),
     Operation(
         "POST",
@@ -362,7 +364,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(ShelvesRequest),
-        is_short=True,
+        is_short=are_few_lists,
         cost=lambda page: len(page.shelves),
     ),
     Operation(
@@ -376,6 +378,6 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         body=Body(RankRequest),
-        is_short=True,
+        is_short=has_no_filter,
     ),
 )

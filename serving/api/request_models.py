@@ -37,6 +37,9 @@ from serving.runtime.snapshot import Snapshot
 
 MAX_SEED_ITEMS: Final = 100
 MAX_SHELVES: Final = 20
+FEW_SHELVES: Final = 6
+"""Lists of a page that are made in one turn of the event loop."""
+
 MAX_CONTEXT: Final = 50
 MAX_CONTEXT_NAME: Final = 64
 ALL_ANCHORS: Final[frozenset[Anchor]] = frozenset(get_args(Anchor))
@@ -202,6 +205,16 @@ class ShelvesRequest(UserContext, frozen=True, kw_only=True):
 
     shelves: Annotated[list[ShelfRequest], Meta(min_length=1, max_length=MAX_SHELVES)]
     fields: FieldNames = []
+
+
+def has_no_filter(*given: msgspec.Struct) -> bool:
+    """Return whether a call is without a filter of its own: one of a caller may take seconds over a large catalog."""
+    return all(getattr(each, "filter", None) is None for each in given)
+
+
+def are_few_lists(call: msgspec.Struct, body: ShelvesRequest) -> bool:
+    """Return whether a page has few lists, all of them without a filter of the caller."""
+    return len(body.shelves) <= FEW_SHELVES and has_no_filter(*body.shelves)
 
 
 class ListRequest(PageRequest, frozen=True, kw_only=True):

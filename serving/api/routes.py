@@ -40,6 +40,7 @@ from serving.api.request_models import (
     ListQuery,
     as_of_or_now,
     check_placement,
+    has_no_filter,
     limit_of,
 )
 from serving.api.user_variants import answering, bundle_for
@@ -229,7 +230,7 @@ OPERATIONS: Final = (
         scope="recommend",
         also=(BROWSE,),
         cached=cached_for_item,
-        is_short=True,
+        is_short=has_no_filter,
     ),
     Operation(
         "GET",
@@ -242,7 +243,7 @@ OPERATIONS: Final = (
         anchors=FOR_USER,
         scope="recommend",
         cached=cached_for_user,
-        is_short=True,
+        is_short=has_no_filter,
     ),
     Operation("GET", "/health/live", NoParameters, live, answer=(Alive,)),
     Operation("GET", "/health/ready", NoParameters, ready, answer=(Readiness,), failures=(503,), is_urgent=True),

@@ -15,7 +15,7 @@ from recsys.core.errors import UnknownItemError
 from recsys.core.ids import UNKNOWN
 from recsys.fitting.engine import Engine
 from serving.api.lists import new_recommendation_id
-from serving.api.request_models import ListParameters, as_of_or_now
+from serving.api.request_models import ListParameters, as_of_or_now, has_no_filter
 from serving.api.user_variants import answering
 from serving.http.fields import MAX_EXACT_INTEGER, Id, Parameters
 from serving.http.operation import Operation
@@ -256,6 +256,6 @@ OPERATIONS: Final = (
         failures=(404, 503),
         scope="recommend",
         also=(BROWSE,),
-        is_short=True,
+        is_short=has_no_filter,
     ),
 )

@@ -54,6 +54,11 @@ FOR_BROWSERS: Final[frozenset[tuple[KeyScope, Tag]]] = frozenset(
 """Scope and tag of the calls that pages of other origins may send."""
 
 
+def never(*given: Any) -> bool:
+    """Return false: no answer is known to be short."""
+    return False
+
+
 @dataclass(frozen=True)
 class Reply:
     """A response with headers of its own.
@@ -96,7 +101,8 @@ class Operation(Generic[P]):
         cached: returns the response where it is known already, from the app's context and the parameters; it runs in
             the event loop before `respond`.
         is_urgent: whether it does not wait behind lists.
-        is_short: whether `respond` mostly takes a few milliseconds: it may run in the event loop, see `ListQueue`.
+        is_short: returns whether `respond` takes a few milliseconds for some parameters and a body, and so may run in
+            the event loop, see `ListQueue`.
         also: scopes that suffice as well as `scope`.
         takes_caller: whether `respond` gets the `Caller` as its last argument.
         version_header: the header with the version that the caller has: `If-Match` for a change of it, which must be
@@ -117,7 +123,7 @@ class Operation(Generic[P]):
     body: Body[Any] | None = None
     cached: Callable[[AppContext, P], bytes | None] | None = None
     is_urgent: bool = False
-    is_short: bool = False
+    is_short: Callable[..., bool] = never
     also: tuple[KeyScope, ...] = ()
     takes_caller: bool = False
     version_header: VersionHeader = ""
@@ -178,8 +184,8 @@ class Operation(Generic[P]):
             return await cast("Awaitable[Answer]", self.respond(app_context, parameters, *more))
         job = partial(cast("Callable[..., Answer]", self.respond), app_context, parameters, *more)
         is_wanted = scope.get(IS_WANTED, always)
-        lists = app_context.lists
-        return await lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent, is_short=self.is_short)
+        is_short = self.is_short(parameters, *more)
+        return await app_context.lists.run(job, is_wanted=is_wanted, is_urgent=self.is_urgent, is_short=is_short)
 
     @cached_property
     def reader(self) -> ParameterReader[P]:

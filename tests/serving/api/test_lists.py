@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from recsys.core.placements import PLACEMENTS
+from serving.api.request_models import FEW_SHELVES
 from tests.serving.conftest import Client, client_of
 from tests.shop import CAMERAS, CARDS, CASES, CHARGERS, ODD_USERS, OPTED_OUT, PHONES, UNAVAILABLE, WEEKLY_ITEM
 
@@ -442,3 +444,37 @@ def test_every_list_that_cannot_be_served_is_named(shop: Client) -> None:
 @pytest.mark.parametrize("shelves", [[], [{"placement": "popular"}] * 21, [{"placement": "popular", "log": False}]])
 def test_the_lists_of_a_page_are_bounded(shop: Client, shelves: list[dict[str, Any]]) -> None:
     assert ask(shop, "/v1/pages", shelves=shelves).status_code == 422
+
+
+SHELF = {"placement": "popular"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "is_in_loop"),
+    [
+        (PATH, {"placement": "popular"}, True),
+        (PATH, {"placement": "popular", "filter": "title ILIKE '%a_%'"}, False),
+        ("/v1/pages/home", {"user_id": "u010"}, True),
+        ("/v1/pages/home", {"user_id": "u010", "filter": "title ILIKE '%a_%'"}, False),
+        ("/v1/pages", {"shelves": [SHELF] * FEW_SHELVES}, True),
+        ("/v1/pages", {"shelves": [SHELF] * (FEW_SHELVES + 1)}, False),
+        ("/v1/pages", {"shelves": [SHELF, SHELF | {"filter": "title ILIKE '%a_%'"}]}, False),
+        ("/v1/rank", {"item_ids": [*PHONES]}, True),
+        ("/v1/users/u010/recommendations?log=false&limit=3", None, True),
+        ("/v1/users/u010/recommendations?log=false&limit=3&filter=price%20%3C%2099", None, False),
+    ],
+)
+def test_the_event_loop_makes_no_list_that_a_caller_can_make_long(
+    shop: Client, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any] | None, *, is_in_loop: bool
+) -> None:
+    lists = shop.app.state.app_context.lists
+    shop.get("/health/ready")  # the live log is read
+    made: list[bool] = []
+    run = lists._run
+    monkeypatch.setattr(lists, "_mean_s", 0.0)
+    monkeypatch.setattr(
+        lists, "_run", lambda job: made.append(threading.current_thread() is threading.main_thread()) or run(job)
+    )
+    answer = shop.get(path) if body is None else ask(shop, path, **body)
+    assert answer.status_code == 200, answer.text
+    assert made == [is_in_loop]
