@@ -217,7 +217,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         super().on_message_complete()
         if self._is_answered:
-            self._close_after(self.timeout_keep_alive)
+            self._close_after(DRAIN_S if self._is_draining else self.timeout_keep_alive)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, and keep nothing of the one that is answered."""
@@ -244,8 +244,11 @@ class GuardedConnection(HttpToolsProtocol):
         self._is_draining = True
         if not self._is_answered:
             self.cycle.keep_alive = False
-        elif not self._is_inside_request:
+        elif not self._is_in_head:
             self._close_after(DRAIN_S)
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._end_pause()
 
     def pause_writing(self) -> None:
         """Wait until the caller has read most of what is buffered for it, but not for ever, nor without room for it."""

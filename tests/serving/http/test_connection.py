@@ -82,6 +82,44 @@ def test_a_connection_that_is_to_stop_ends_soon_without_a_request() -> None:
     asyncio.run(steps())
 
 
+def test_a_connection_that_is_to_stop_during_its_pause_answers_what_has_been_sent() -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        scope[PAUSE](60.0)
+        await app(scope, receive, send)
+
+    async def steps() -> None:
+        async with connected(refuse) as (connection, mine):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, REQUEST)
+            assert (await loop.sock_recv(mine, 1000)).startswith(b"HTTP/1.1 200")
+            await loop.sock_sendall(mine, REQUEST)
+            await asyncio.sleep(0.02)
+            connection.shutdown()
+            answer = await received(mine)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" in answer
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("rest", [b"56789", b"5", b""])
+def test_a_connection_that_is_to_stop_does_not_stay_for_the_rest_of_an_answered_body(rest: bytes) -> None:
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def steps() -> None:
+        async with connected(early) as (connection, mine):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(mine, b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\n01234")
+            assert (await loop.sock_recv(mine, 1000)).startswith(b"HTTP/1.1 413")
+            connection.shutdown()
+            await loop.sock_sendall(mine, rest)
+            assert await received(mine) == b""
+
+    asyncio.run(steps())
+
+
 @pytest.mark.parametrize(
     ("sent", "is_free"),
     [
