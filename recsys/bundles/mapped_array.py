@@ -44,6 +44,6 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         raise OSError(number, os.strerror(number), str(path))
     memory = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(memory, _LIBC.munmap, address, size).atexit = False  # threads may read until the very end
-    flat: npt.NDArray[Any] = np.frombuffer(memoryview(memory), dtype, int(np.prod(shape)), start)
-    flat.flags.writeable = False
+    readable = memoryview(memory).toreadonly()  # a write would end the process: nobody can make the array writeable
+    flat: npt.NDArray[Any] = np.frombuffer(readable, dtype, int(np.prod(shape)), start)
     return flat.reshape(shape, order="F" if is_fortran else "C")

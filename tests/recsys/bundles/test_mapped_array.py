@@ -34,6 +34,9 @@ def test_a_mapped_array_is_the_saved_one_and_cannot_be_written(tmp_path: Path, a
     assert mapped.flags.c_contiguous or mapped.flags.f_contiguous
     with pytest.raises(ValueError, match="read-only"):
         mapped[...] = mapped
+    for each in (mapped, mapped.view(), mapped.T):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            each.flags.writeable = True
 
 
 def is_mapped(path: Path) -> bool:
