@@ -64,7 +64,7 @@ WRITE_BUFFER_BYTES: Final = 16_384
 
 
 DRAIN_S: Final = 0.25
-"""How long a connection without a request stays open as the server stops: one may be on its way."""
+"""How long a connection without a whole head stays open as the server stops: it may be on its way."""
 
 
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings", b"connection")
@@ -152,7 +152,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._n_head = 0  # this part of the data may contain other requests: the exact size is known at its end
         self._held = HeldBytes(self.budget)
         if self._is_answered:
-            self._close_after(HEAD_S)
+            self._close_after(DRAIN_S if self._is_draining else HEAD_S)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -244,7 +244,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._is_draining = True
         if not self._is_answered:
             self.cycle.keep_alive = False
-        elif not self._is_in_head:
+        else:
             self._close_after(DRAIN_S)
         if self._pause_timer is not None:
             self._pause_timer.cancel()

@@ -82,6 +82,19 @@ def test_a_connection_that_is_to_stop_ends_soon_without_a_request() -> None:
     asyncio.run(steps())
 
 
+@pytest.mark.parametrize(("before", "after"), [(REQUEST[:9], b""), (REQUEST[:9], REQUEST[9:12]), (b"", REQUEST[:9])])
+def test_a_connection_that_is_to_stop_does_not_wait_for_a_head_that_does_not_end(before: bytes, after: bytes) -> None:
+    async def steps() -> None:
+        async with connected() as (connection, mine):
+            mine.send(before)
+            await asyncio.sleep(0.02)
+            connection.shutdown()
+            mine.send(after)
+            assert await received(mine) == b""
+
+    asyncio.run(steps())
+
+
 def test_a_connection_that_is_to_stop_during_its_pause_answers_what_has_been_sent() -> None:
     async def refuse(scope: Any, receive: Any, send: Any) -> None:
         scope[PAUSE](60.0)
