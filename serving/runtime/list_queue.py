@@ -72,9 +72,9 @@ class Waiting:
 class ListQueue:
     """Runs jobs one after the other: the models and the live view are used by one job at a time.
 
-    A short job runs in the event loop, one per turn, so that the loop reads and writes its sockets between two of
-    them: a thread that competes with the loop for Python's lock makes both slower (related items that are made anew
-    take 1.6 times as long). All other jobs run in a thread.
+    A short job runs in the event loop, one every other turn, so that the loop reads its sockets, answers other calls
+    and writes between two of them: a thread that competes with the loop for Python's lock makes both slower (related
+    items that are made anew take 1.6 times as long). All other jobs run in a thread.
 
     While the server is crowded, a job that has waited for `queue_s` is refused rather than run. Refusals are not sent
     earlier: a caller that repeats its request at once would otherwise cost more than its list.
@@ -164,25 +164,38 @@ class ListQueue:
             loop.call_soon(self._run_next)
 
     def _run_next(self) -> None:
-        """Run the next job here if it is short, otherwise hand it to the thread."""
+        """Run the next job: a short one in the event loop, after the calls that have just been read."""
         waiting = self._next()
         if waiting is None:
             self._is_running = False
-            return
+        elif waiting.is_short and self._mean_s < MAX_IN_LOOP_S:
+            waiting.loop.call_soon(self._run_here, waiting)
+        else:
+            self._submit(waiting)
+
+    def _run_here(self, waiting: Waiting) -> None:
+        """Run a job in the event loop, or hand it to the thread if it would wait."""
         try:
-            is_here = waiting.is_short and self._mean_s < MAX_IN_LOOP_S and self.may_use_loop()
-            if is_here and not self._is_prepared:
+            may_run = self.may_use_loop()
+            if may_run and not self._is_prepared:
                 self._prepare()
                 self._is_prepared = True
-            if not is_here:
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, "lists", self._prepare)
-                self._thread.submit(self._run_in_thread, waiting)
         except Exception as error:  # the next jobs must not wait for ever
             self._finish(waiting, None, error)
+            return
+        if may_run:
+            self._finish(waiting, *self._run(waiting))
         else:
-            if is_here:
-                self._finish(waiting, *self._run(waiting))
+            self._submit(waiting)
+
+    def _submit(self, waiting: Waiting) -> None:
+        """Hand a job to the thread."""
+        try:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "lists", self._prepare)
+            self._thread.submit(self._run_in_thread, waiting)
+        except RuntimeError as error:  # it ends, or has failed to start
+            self._finish(waiting, None, error)
 
     def _run_in_thread(self, waiting: Waiting) -> None:
         outcome = self._run(waiting)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+import uvloop
 
 from serving.http.connection import PAUSE_SPREAD
 from serving.problems import OverloadError, failure_of
@@ -110,6 +112,34 @@ def test_one_short_job_runs_per_turn_of_the_loop_and_its_answer_is_sent_before_t
 
     run(steps)
     assert done == ["made a", "sent a", "made b", "sent b", "made c", "sent c"]
+
+
+def test_a_call_that_arrives_while_a_short_job_runs_is_answered_before_the_next_one(in_loop: ListQueue) -> None:
+    caller, served = socket.socketpair()
+    caller.setblocking(False)
+    served.setblocking(False)
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self._task = asyncio.get_running_loop().create_task(self._answer(data))
+
+        async def _answer(self, data: bytes) -> None:
+            self._transport.write(data)  # type: ignore[attr-defined]
+
+    async def steps() -> None:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(Echo, served)
+        jobs = [in_loop.run(job, is_short=True) for job in (lambda: caller.send(b"call"), lambda: caller.recv(9))]
+        try:
+            assert await asyncio.gather(*jobs) == [4, b"call"]
+        finally:
+            transport.close()
+            await asyncio.sleep(0.01)
+
+    with caller, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(steps())
 
 
 def test_a_short_job_never_runs_beside_one_in_the_thread(in_loop: ListQueue) -> None:
