@@ -469,12 +469,14 @@ def test_the_event_loop_makes_no_list_that_a_caller_can_make_long(
 ) -> None:
     lists = shop.app.state.app_context.lists
     shop.get("/health/ready")  # the live log is read
-    made: list[bool] = []
-    run = lists._run
+    made, run = list[bool](), lists._run
+
+    def observed(waiting: Any) -> Any:
+        made.append(threading.current_thread() is threading.main_thread())
+        return run(waiting)
+
     monkeypatch.setattr(lists, "_mean_s", 0.0)
-    monkeypatch.setattr(
-        lists, "_run", lambda job: made.append(threading.current_thread() is threading.main_thread()) or run(job)
-    )
+    monkeypatch.setattr(lists, "_run", observed)
     answer = shop.get(path) if body is None else ask(shop, path, **body)
     assert answer.status_code == 200, answer.text
     assert made == [is_in_loop]
