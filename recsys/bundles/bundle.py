@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any, Final
@@ -150,7 +151,7 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
     for name in manifest.files:
         path = folder / name
         if name.endswith(".npy"):
-            parts.arrays[name.removesuffix(".npy")] = _checked_numbers(path, _read_array(path))
+            parts.arrays[name.removesuffix(".npy")] = _read_array(path)
     for field, name in TABLE_FILES.items():
         parts.tables[field] = pl.read_parquet(folder / name)
     engine = unflatten(Engine, parts, index=FlatIndex.read(folder / INDEX), offers=_offers(parts))
@@ -164,20 +165,20 @@ def read_bundle(folder: Path) -> tuple[Engine, Manifest]:
 def _read_array(path: Path) -> npt.NDArray[Any]:
     """Map an array into memory; a small one is read, as a map takes whole pages."""
     if path.stat().st_size >= MAPPED_FROM_BYTES:
-        return map_array(path)
+        return map_array(path, partial(_check_numbers, path))
     array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     array.flags.writeable = False
+    _check_numbers(path, array)
     return array
 
 
-def _checked_numbers(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array after a check that its numbers are finite; an unknown price is NaN."""
+def _check_numbers(path: Path, array: npt.NDArray[Any]) -> None:
+    """Check that numbers are finite; an unknown price is NaN."""
     if array.dtype.kind == "f" and not path.stem.endswith("price"):
         with np.errstate(invalid="ignore"):
             total = float(array.sum(dtype=np.float64))
         if not math.isfinite(total):
             raise BundleError(f"{path} has numbers that are not finite: activate another bundle or train again")
-    return array
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -56,6 +56,25 @@ def test_it_has_no_open_file_and_its_memory_is_released_with_the_last_part_of_it
     assert not is_mapped(path)
 
 
+def resident_kb(path: Path) -> int:
+    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.endswith(str(path)))
+    return next(int(line.split()[1]) for line in lines[start:] if line.startswith("Rss:"))
+
+
+def test_what_a_check_has_read_does_not_stay_in_memory(tmp_path: Path) -> None:
+    path, seen = saved(tmp_path, np.arange(1_000_000)), list[int]()
+
+    def check(array: npt.NDArray[np.int64]) -> None:
+        seen.append(int(array.sum()))
+        assert resident_kb(path) > 7000
+
+    mapped = map_array(path, check)
+    assert seen == [sum(range(1_000_000))]
+    assert resident_kb(path) < 100
+    assert mapped[-1] == 999_999
+
+
 def test_objects_short_files_and_other_versions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Python objects"):
         map_array(saved(tmp_path, np.array([{}], dtype=object)))
