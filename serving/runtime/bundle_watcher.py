@@ -55,7 +55,6 @@ _PATH: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\",;:()]+/)*([^\s/'\",;:()]+)")
 OpenLog = Callable[[], EventStore]
 """Returns the live log of this process."""
 
-
 RunJob = Callable[[Callable[[], bool]], Awaitable[bool]]
 """Runs a job somewhere and returns its result."""
 
