@@ -460,8 +460,8 @@ SHELF = {"placement": "popular"}
         ("/v1/pages", {"shelves": [SHELF] * (FEW_SHELVES + 1)}, False),
         ("/v1/pages", {"shelves": [SHELF, SHELF | {"filter": "title ILIKE '%a_%'"}]}, False),
         ("/v1/rank", {"item_ids": [*PHONES]}, True),
-        ("/v1/users/u010/recommendations?log=false&limit=3", None, True),
-        ("/v1/users/u010/recommendations?log=false&limit=3&filter=price%20%3C%2099", None, False),
+        ("/v1/users/u010/recommendations?log=false&limit=87", None, True),
+        ("/v1/users/u010/recommendations?log=false&limit=87&filter=price%20%3C%2099", None, False),
     ],
 )
 def test_the_event_loop_makes_no_list_that_a_caller_can_make_long(

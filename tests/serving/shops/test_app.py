@@ -121,7 +121,8 @@ def test_no_mixture_of_host_key_and_path_reaches_another_shop(shops: Installatio
     assert served <= {"installation", "wine.example.", "x@tea.example", "tea.example/wine.example"}
 
 
-def test_the_installation_answers_for_itself(shops: Installation) -> None:
+def test_the_installation_answers_for_itself(shops: Installation, keys: dict[str, str]) -> None:
+    assert shops.get("/v1/models", "tea.example", keys["tea"]).status_code == 200
     assert shops.get("/health/live").json() == {"status": "live"}
     assert shops.get("/health/ready").status_code == 200
     assert shops.get("/shops").json()["n_shops"] == 2
