@@ -27,7 +27,7 @@ class GracefulServer(uvicorn.Server):
         """Stop listening, answer what has been sent, and end; see `GuardedConnection.shutdown`."""
         rest: list[socket.socket] = []
         for listener in sockets or []:
-            with listener.dup() as waiting:  # the event loop closes its own as soon as it is told to
+            with listener.dup() as waiting:  # the event loop closes its own at once
                 waiting.setblocking(False)
                 for server in self.servers:
                     server.close()

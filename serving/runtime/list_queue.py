@@ -34,7 +34,7 @@ def always() -> bool:
 
 @dataclass
 class Waiting:
-    """A job that waits for the thread.
+    """A job that waits for its turn.
 
     Attributes:
         job: makes the answer.
@@ -74,7 +74,7 @@ class ListQueue:
 
     A short job runs in the event loop, one every other turn, so that the loop reads its sockets, answers other calls
     and writes between two of them: a thread that competes with the loop for Python's lock makes both slower (related
-    items that are made anew take 1.6 times as long). All other jobs run in a thread.
+    items that are made anew take 1.5 times as long). All other jobs run in a thread.
 
     While the server is crowded, a job that has waited for `queue_s` is refused rather than run. Refusals are not sent
     earlier: a caller that repeats its request at once would otherwise cost more than its list.

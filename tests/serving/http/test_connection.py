@@ -28,6 +28,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Answer, and read no more for a minute."""
+    scope[PAUSE](60.0)
+    await app(scope, receive, send)
+
+
 @asynccontextmanager
 async def connected(answer: Any = app) -> AsyncIterator[tuple[GuardedConnection, socket.socket]]:
     """A connection, and the caller's socket."""
@@ -96,10 +102,6 @@ def test_a_connection_that_is_to_stop_does_not_wait_for_a_head_that_does_not_end
 
 
 def test_a_connection_that_is_to_stop_during_its_pause_answers_what_has_been_sent() -> None:
-    async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        scope[PAUSE](60.0)
-        await app(scope, receive, send)
-
     async def steps() -> None:
         async with connected(refuse) as (connection, mine):
             loop = asyncio.get_running_loop()
@@ -181,10 +183,6 @@ def test_what_follows_a_refusal_is_read_after_a_pause_only(monkeypatch: pytest.M
 
 
 def test_a_connection_can_end_during_its_pause() -> None:
-    async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        scope[PAUSE](60.0)
-        await app(scope, receive, send)
-
     async def steps() -> None:
         async with connected(refuse) as (connection, mine):
             loop = asyncio.get_running_loop()
