@@ -93,8 +93,9 @@ def client_of(models: Path, **settings: Any) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def client(shop_models: Path) -> Iterator[Client]:
-    with client_of(shop_models) as client:
+def client(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    # Not beside the bundles: a copy of them in this process would end SQLite's locks of an open store.
+    with client_of(shop_models, store=tmp_path_factory.mktemp("client") / "store.sqlite") as client:
         yield client
 
 
@@ -185,9 +186,9 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="session")
-def server(shop_models: Path) -> Iterator[Server]:
+def server(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that only read."""
-    server = Server(shop_models)
+    server = Server(shop_models, store=tmp_path_factory.mktemp("server") / "store.sqlite")
     server.wait()
     yield server
     server.stop()
