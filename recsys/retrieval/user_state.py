@@ -70,8 +70,8 @@ class UserState:
     @cached_property
     def nearest(self) -> Scored:
         """The allowed items of the largest inner products with the user's vector, and the products, best first."""
-        scores, rows = self.engine.index.search(self.vector[None], self.n_nearest, self.query.allowed)
-        return _positive(rows[0], scores[0])
+        scores, rows = self.engine.index.nearest(self.vector, self.n_nearest, self.query.allowed)
+        return _positive(rows, scores)
 
     @cached_property
     def _moments(self) -> dict[str, MomentItems]:

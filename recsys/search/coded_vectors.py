@@ -9,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.kernels.history import EVERY
-from recsys.kernels.nearest import scan_codes
+from recsys.kernels.nearest import BLOCK, TINY, scan_codes
 
 VECTOR_UNITS: Final = 127
 """Largest number of a vector's code, int8."""
-
-QUERY_UNITS: Final = 8191
-"""Largest number of a query's code, int16; sums of products stay within 32 bits for up to 2,000 factors."""
 
 ROUNDING: Final = 1e-4
 """Relative margin of the bounds, for the rounding of single precision."""
@@ -40,14 +37,22 @@ class CodedVectors:
             row: (n,), row of each in the whole index.
             length_left: length of the longest vector of the index that is not among them; negative if all are.
         """
-        scale = np.maximum(np.abs(vectors).max(axis=1, initial=0), np.finfo(np.float32).tiny) / VECTOR_UNITS
-        code = np.rint(vectors / scale[:, None]).astype(np.int8)
+        starts = np.arange(0, len(vectors), BLOCK)
+        size = np.diff(np.append(starts, len(vectors)))
+
+        def largest(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            found: npt.NDArray[np.float32] = np.maximum.reduceat(values, starts) if len(starts) else values
+            return found
+
+        scale = np.maximum(largest(np.abs(vectors).max(axis=1, initial=0)), np.float32(TINY)) / np.float32(VECTOR_UNITS)
+        each = np.repeat(scale, size)[:, None]
+        code = np.rint(vectors / each).astype(np.int8)
         length = np.linalg.norm(vectors, axis=1)
-        error = np.linalg.norm(vectors - code * scale[:, None], axis=1) + ROUNDING * length
-        lengths = np.append(length * (1 + ROUNDING), length_left * (1 + ROUNDING) if length_left >= 0 else -np.inf)
-        return cls(
-            code, scale.astype(np.float32), error.astype(np.float32), lengths.astype(np.float32), row.astype(np.int32)
+        error = largest(np.linalg.norm(vectors - code * each, axis=1)) + ROUNDING * largest(length)
+        lengths = np.append(
+            largest(length) * (1 + ROUNDING), length_left * (1 + ROUNDING) if length_left >= 0 else -np.inf
         )
+        return cls(code, scale, error.astype(np.float32), lengths.astype(np.float32), row.astype(np.int32))
 
     def near(
         self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
@@ -59,20 +64,14 @@ class CodedVectors:
             k: >= 1.
             allowed: bool (n_items,), the only rows that count; None for all.
         """
-        unit = max(float(np.abs(query).max(initial=0)), float(np.finfo(np.float32).tiny)) / QUERY_UNITS
-        code = np.rint(query / unit).astype(np.int16)
-        rest = query - code * np.float32(unit)
-        found, is_complete = scan_codes(
+        near, is_complete = scan_codes(
             self.code,
             self.scale,
             self.error,
             self.length,
             self.row,
-            code,
-            unit,
-            float(np.sqrt(rest @ rest)),
-            float(np.sqrt(query @ query)),
+            query,
             k,
             EVERY if allowed is None else allowed,
         )
-        return self.row[found] if is_complete or np.isneginf(self.length[-1]) else None
+        return near if is_complete or np.isneginf(self.length[-1]) else None

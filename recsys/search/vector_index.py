@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recsys.core.errors import BundleError
 from recsys.kernels.compiled import IS_COMPILED
-from recsys.kernels.nearest import half_products
+from recsys.kernels.nearest import best_products
 from recsys.search.coded_vectors import CodedVectors
 
 MAX_EXACT_PAIRS: Final = 2e10
@@ -84,11 +84,37 @@ class FlatIndex:
             item.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if IS_COMPILED and len(queries) == 1 and 0 < k <= N_CODED and self.faiss_index.ntotal >= MIN_CODED:
-            near = self.coded.near(queries[0], k, allowed)
-            if near is not None:
-                return self._best_of(near, queries[0], k)
-        return _search(self.faiss_index, queries, k, allowed)
+        found = self._nearest(queries[0], k, allowed) if len(queries) == 1 else None
+        if found is None:
+            return _search(self.faiss_index, queries, k, allowed)
+        scores, rows = np.full((1, k), -np.inf, np.float32), np.full((1, k), -1, np.int32)
+        scores[0, : len(found[0])], rows[0, : len(found[1])] = found
+        return scores, rows
+
+    def nearest(
+        self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> SearchResult:
+        """Find the items of the largest inner products with one query; see `search`.
+
+        Args:
+            query: float32 (n_dimensions,).
+            k: number of items, >= 0.
+            allowed: bool (n_items,), the only items to be found; None for all.
+
+        Returns:
+            Scores and rows, float32 and int32 (at most k,), best first.
+        """
+        found = self._nearest(query, k, allowed)
+        return _unpadded(_search(self.faiss_index, query[None], k, allowed)) if found is None else found
+
+    def _nearest(
+        self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
+    ) -> SearchResult | None:
+        """Find the nearest items by the codes; None where FAISS is to search."""
+        if not (IS_COMPILED and 0 < k <= N_CODED and self.faiss_index.ntotal >= MIN_CODED):
+            return None
+        near = self.coded.near(query, k, allowed)
+        return None if near is None else best_products(self.halves, near, query, k)
 
     def vectors(self) -> npt.NDArray[np.float32]:
         """Decode all vectors, float32 (n, n_dimensions), for searches of many queries at once."""
@@ -115,14 +141,6 @@ class FlatIndex:
         bytes_ = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
         return bytes_.view(np.int16).reshape(index.ntotal, index.d)
 
-    def _best_of(self, rows: npt.NDArray[np.int32], query: npt.NDArray[np.float32], k: int) -> SearchResult:
-        """Return the best of some rows, padded to `k`."""
-        score = half_products(self.halves, rows, query)
-        best = np.lexsort((rows, -score))[:k]
-        scores, found = np.full((1, k), -np.inf, np.float32), np.full((1, k), -1, np.int32)
-        scores[0, : len(best)], found[0, : len(best)] = score[best], rows[best]
-        return scores, found
-
 
 def _search(
     faiss_index: Any, queries: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None
@@ -136,6 +154,12 @@ def _search(
         selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
         scores, rows = faiss_index.search(queries, k, params=faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
     return scores, rows.astype(np.int32)
+
+
+def _unpadded(result: SearchResult) -> SearchResult:
+    """Return the items that one query found."""
+    (scores,), (rows,) = result
+    return scores[rows >= 0], rows[rows >= 0]
 
 
 @dataclass(frozen=True)
@@ -179,6 +203,12 @@ class ExtendedIndex(FlatIndex):
         best = np.argsort(-both, axis=1, kind="stable")[:, :k]
         found = np.take_along_axis(both, best, axis=1)
         return found, np.where(np.isneginf(found), -1, np.take_along_axis(names, best, axis=1)).astype(np.int32)
+
+    def nearest(
+        self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> SearchResult:
+        """Find the best rows of both parts; see `FlatIndex.nearest`."""
+        return _unpadded(self.search(query[None], k, allowed))
 
 
 def nearest(
