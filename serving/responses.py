@@ -17,6 +17,8 @@ from recsys.core.request import Recommendations, Request, to_wire
 
 _ID: Final = re.compile("[0-9a-f]{16}-([0-9a-f]{1,12})-[0-9a-f]+")
 
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=to_wire)
+
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -43,22 +45,6 @@ ANSWER = (ResponseMeta, Recommendations)
 def exposures_of(request: Request) -> dict[str, str] | UnsetType:
     """Return the user's variant by experiment, UNSET where the list of the request is in none."""
     return UNSET if request.variant is None else dict(request.variant.exposures)
-
-
-class ReasonResponse(msgspec.Struct, frozen=True):
-    """The evidence that put an item into a list.
-
-    Attributes:
-        code: for programs, such as `bought_together`.
-        text: for people, in English.
-        values: the values that the texts state.
-        text_zh: the text in Chinese.
-    """
-
-    code: str
-    text: str
-    values: dict[str, float | int | str]
-    text_zh: str
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -94,7 +80,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 def encode(response: Any) -> bytes:
     """Encode a response as JSON."""
-    return msgspec.json.encode(response, enc_hook=to_wire)
+    return _ENCODER.encode(response)
 
 
 def merge_json(meta: ResponseMeta, recommendations: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from recsys.core.placements import ListVariant
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -115,8 +115,7 @@ class Reason:
         return f"Reason({self.code!r}, {self.text!r}, {dict(self.values)!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class RecommendedItem:
+class RecommendedItem(Struct, frozen=True):
     """One item of a list.
 
     Attributes:
@@ -208,12 +207,29 @@ class Recommendations:
     sets: tuple[ItemSet, ...] | UnsetType = field(default=UNSET, kw_only=True)
 
 
-def to_wire(value: object) -> dict[str, Any]:
+class ReasonResponse(Struct, frozen=True):
+    """A reason as JSON has it: the evidence that put an item into a list.
+
+    Attributes:
+        code: for programs, such as `bought_together`.
+        text: for people, in English.
+        values: the values that the texts state.
+        text_zh: the text in Chinese.
+    """
+
+    code: str
+    text: str
+    values: dict[str, float | int | str]
+    text_zh: str
+
+
+def to_wire(value: object) -> ReasonResponse:
     """Returns a reason as JSON has it, with its texts in English and Chinese; an `enc_hook` for msgspec.
 
     Raises:
         NotImplementedError: the value is not a `Reason`.
     """
     if isinstance(value, Reason):
-        return {"code": value.code, "text": value.text, "values": dict(value.values), "text_zh": value.text_zh}
+        values = value.values if isinstance(value.values, dict) else dict(value.values)
+        return ReasonResponse(value.code, value.message.text("en"), values, value.message.text("zh"))
     raise NotImplementedError(f"{type(value).__name__} cannot be encoded: expected a Reason")

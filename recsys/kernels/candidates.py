@@ -8,58 +8,59 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.kernels.compiled import compiled, part
+from recsys.kernels.history import EVERY
 from recsys.kernels.scratch import NONE, positions_table
 
 Rows = npt.NDArray[np.int32]
 Scores = npt.NDArray[np.float32]
 Starts = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 OWNED = -2
 """Mark of an item that the user bought, where it has no position."""
 
 
-def sum_lists(
-    rows: Rows, score: Scores, lists: npt.NDArray[np.integer] | None, factor: Scores, n_items: int
-) -> tuple[Rows, Scores]:
+def sum_lists(rows: Rows, score: Scores, factor: Scores, allowed: Mask | None, n_items: int) -> tuple[Rows, Scores]:
     """Return the distinct rows of some lists, in any order, and the sum of `factor · score` of each.
 
     Args:
         rows: int32 (n_lists, width), negative ones are left out.
         score: float32 (n_lists, width); products of 0 or less are left out.
-        lists: (n,), the lists that count; None for all, each once.
-        factor: float32 (n,).
+        factor: float32 (n_lists,).
+        allowed: bool (n_items,), the only rows that count; None for all.
         n_items: number of items of the catalog.
     """
-    which = np.arange(len(rows), dtype=np.int32) if lists is None else lists.astype(np.int32, copy=False)
     found: tuple[Rows, Scores] = sum_lists_loop(
         np.ascontiguousarray(rows),
         np.ascontiguousarray(score),
-        which,
         factor,
+        EVERY if allowed is None else allowed,
         positions_table(n_items),
     )
     return found
 
 
 def sum_lists_numpy(
-    rows: Rows, score: Scores, lists: Rows, factor: Scores, table: npt.NDArray[np.int32]
+    rows: Rows, score: Scores, factor: Scores, allowed: Mask, table: npt.NDArray[np.int32]
 ) -> tuple[Rows, Scores]:
-    """Compute `sum_lists` by sorting; `table` is not used."""
-    rows, product = rows[lists], score[lists] * factor[:, None]
+    """Compute `sum_lists` by sorting; `allowed` is empty for all, and `table` is not used."""
+    product = score * factor[:, None]
     kept = (rows >= 0) & (product > 0)
+    if len(allowed):
+        kept &= allowed[rows]
     found, position = np.unique(rows[kept], return_inverse=True)
     return found, np.bincount(position, product[kept], len(found)).astype(np.float32)
 
 
-@compiled("i4:: f4:: i4: f4: i4:!", otherwise=sum_lists_numpy)
-def sum_lists_loop(rows: Any, score: Any, lists: Any, factor: Any, table: Any) -> Any:
+@compiled("i4:: f4:: f4: bool: i4:!", otherwise=sum_lists_numpy)
+def sum_lists_loop(rows: Any, score: Any, factor: Any, allowed: Any, table: Any) -> Any:
     """Compute `sum_lists` in one pass; `table` has the position of each row that was found."""
-    width = rows.shape[1]
-    found, total, n = np.empty(len(lists) * width, np.int32), np.empty(len(lists) * width), 0
-    for idx in range(len(lists)):
+    n_lists, width = rows.shape
+    found, total, n = np.empty(n_lists * width, np.int32), np.empty(n_lists * width), 0
+    for idx in range(n_lists):
         for column in range(width):
-            row, value = rows[lists[idx], column], score[lists[idx], column] * factor[idx]
-            if row < 0 or value <= 0:
+            row, value = rows[idx, column], score[idx, column] * factor[idx]
+            if row < 0 or value <= 0 or (len(allowed) > 0 and not allowed[row]):
                 continue
             if table[row] == NONE:
                 table[row], found[n], total[n] = n, row, 0.0

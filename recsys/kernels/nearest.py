@@ -101,9 +101,7 @@ def _coded(query: Any) -> Any:
 
 
 @compiled("i1:: f4: f4: f4: i4: f4: i8 bool:", otherwise=scan_codes_numpy)
-def scan_codes(
-    code: Any, scale: Any, error: Any, length: Any, row: Any, query: Any, k: Any, allowed: Any
-) -> Any:
+def scan_codes(code: Any, scale: Any, error: Any, length: Any, row: Any, query: Any, k: Any, allowed: Any) -> Any:
     """Compute `scan_codes_numpy` with a heap of the k largest lower bounds, which integers are compared with."""
     n, n_factors = code.shape
     query_code, query_unit, query_length, query_error = _coded(query)

@@ -14,6 +14,7 @@ NONE: Final = -1
 
 class _Tables(threading.local):
     positions: npt.NDArray[np.int32] = np.empty(0, np.int32)
+    marks: npt.NDArray[np.int32] = np.empty(0, np.int32)
 
 
 _tables = _Tables()
@@ -24,3 +25,10 @@ def positions_table(n_items: int) -> npt.NDArray[np.int32]:
     if len(_tables.positions) < n_items:
         _tables.positions = np.full(n_items + n_items // 4, NONE, np.int32)
     return _tables.positions
+
+
+def marks_table(n_items: int) -> npt.NDArray[np.int32]:
+    """Return another such table, for kernels that need two."""
+    if len(_tables.marks) < n_items:
+        _tables.marks = np.full(n_items + n_items // 4, NONE, np.int32)
+    return _tables.marks

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.row_array import Numbers, RowArray
-from recsys.kernels.packed_lists import Unpacked, unpack_loop
-from recsys.kernels.scratch import positions_table
+from recsys.kernels.history import EVERY
+from recsys.kernels.packed_lists import Unpacked, strongest_packed, sum_packed, unpack_loop
+from recsys.kernels.scratch import marks_table, positions_table
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,39 @@ class PackedLists:
         Args:
             rows: integer (m,).
         """
-        found: Unpacked = unpack_loop(
-            self.starts,
-            self.item_idx,
-            self.score,
-            self.shared,
-            self.scale,
-            self.size,
-            np.ascontiguousarray(rows, np.int32),
-            self.width,
-            positions_table(self.n_items),
+        found: Unpacked = unpack_loop(*self._of(rows, positions_table(self.n_items)))
+        return found
+
+    def sums(
+        self,
+        rows: npt.NDArray[np.integer],
+        factor: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.bool_] | None,
+        n_items: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the sums of the lists of some items; see `RelatedItems.sums`."""
+        tables = positions_table(n_items), marks_table(n_items)
+        found: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] = sum_packed(
+            *self._of(rows, factor, EVERY if allowed is None else allowed, *tables)
         )
         return found
+
+    def strongest(
+        self,
+        rows: npt.NDArray[np.integer],
+        weight: npt.NDArray[np.float32],
+        listed: npt.NDArray[np.int32],
+        n_items: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return which of some lists has the largest score for each listed item; see `RelatedItems.strongest`."""
+        tables = positions_table(n_items), marks_table(n_items)
+        where, entry = strongest_packed(*self._of(rows, weight, listed, *tables))
+        return where, counts_of(self, entry)
+
+    def _of(self, rows: npt.NDArray[np.integer], *others: Any) -> tuple[Any, ...]:
+        """Return the arguments of kernels that say which lists they read, and their others."""
+        lists = (self.starts, self.item_idx, self.score, self.shared, self.scale, self.size)
+        return (*lists, np.ascontiguousarray(rows, np.int32), self.width, *others)
 
 
 Column = Literal["item_idx", "score", "n_together"]

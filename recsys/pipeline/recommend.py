@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
 
 import msgspec
+from msgspec.structs import replace
 
 from recsys.core.placements import PLACEMENTS, Placement
 from recsys.core.request import Recommendations, RecommendedItem, Request

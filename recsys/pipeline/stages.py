@@ -15,7 +15,7 @@ from recsys.core.topk import top_k
 from recsys.kernels.mixing import largest_parts
 from recsys.pipeline.item_sets import rank_sets
 from recsys.pipeline.stage_runs import Run, Stage, apply_rules, run_stages
-from recsys.ranking.scoring import FILLING_WEIGHT, active_sources, ranker_of, score_of, weights_of
+from recsys.ranking.scoring import FILLING_WEIGHT, active_sources, list_weights, ranker_of, score_of
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.query import NO_ITEMS, NO_OVERRIDES, Ranking
 from recsys.retrieval.sources import generate
@@ -134,20 +134,20 @@ def _score_without_ranker(placement: Placement, state: UserState, ranking: Ranki
 
 def _score(placement: Placement, state: UserState, ranking: Ranking, *, with_ranker: bool) -> Ranking:
     candidates = ranking.candidates
-    score, parts = score_of(placement, state, candidates, with_ranker=with_ranker)
+    weights = list_weights(placement, state, candidates.names)
+    score, parts = score_of(placement, state, candidates, with_ranker=with_ranker, weights=weights)
     source = _as_objects(candidates.names)[largest_parts(parts)] if len(score) else ranking.source
     can_be_general = placement.anchor == "user" or (placement.anchor == "item" and len(score) > 0)
     can_be_general = can_be_general and not placement.may_be_empty
-    is_general = can_be_general and not _has_evidence(placement, state, candidates, with_ranker=with_ranker)
+    has_ranker = with_ranker and ranker_of(placement, state).is_fitted
+    is_general = can_be_general and not _has_evidence(candidates, None if has_ranker else weights)
     return Ranking(ranking.item_idx, score, source, ranking.fallback_used or is_general)
 
 
-def _has_evidence(placement: Placement, state: UserState, candidates: Candidates, *, with_ranker: bool) -> bool:
-    """Whether a source other than popularity found an item and has a weight."""
-    names, counts = candidates.names, _is_specific(candidates.names)
-    if not (with_ranker and ranker_of(placement, state).is_fitted):
-        n_items = np.array([len(state.weighted_history[0])])
-        weights = weights_of(placement, state.engine.blends, names, n_items)[:, 0]
+def _has_evidence(candidates: Candidates, weights: npt.NDArray[np.float64] | None) -> bool:
+    """Whether a source other than popularity found an item and has a weight, where weights order the list."""
+    counts = _is_specific(candidates.names)
+    if weights is not None:
         counts = counts & (weights > 2 * FILLING_WEIGHT * max(float(weights.max(initial=0)), 1.0))
     return bool(candidates.table[counts].any())
 

@@ -36,11 +36,28 @@ REPEAT_SHARE_HALF_POINT: Final = 0.1
 """Share of repeat purchases at which taste counts half as much for bought items as for new ones."""
 
 
-def contributions(placement: Placement, state: UserState, candidates: Candidates) -> npt.NDArray[np.float64]:
-    """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates); see `mix`."""
-    names, scores = candidates.names, candidates.table
-    weights = weights_of(placement, state.engine.blends, names, np.array([len(state.weighted_history[0])]))
-    return mix(scores, weights, np.array([scores.shape[1]]), names, state.engine.repeat.repeat_share)
+def list_weights(placement: Placement, state: UserState, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Returns the weight of each source in one list, float64 (n_sources,); see `weights_of`."""
+    return weights_of(placement, state.engine.blends, names, np.array([len(state.weighted_history[0])]))[:, 0]
+
+
+def contributions(
+    placement: Placement,
+    state: UserState,
+    candidates: Candidates,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Returns the part of each source in each candidate's score, float64 (n_sources, n_candidates); see `mix`.
+
+    Args:
+        placement: the list.
+        state: the user and the query.
+        candidates: with their scores.
+        weights: those of `list_weights`, if they are known.
+    """
+    scores, names = candidates.table, candidates.names
+    weights = list_weights(placement, state, names) if weights is None else weights
+    return mix(scores, weights[:, None], np.array([scores.shape[1]]), names, state.engine.repeat.repeat_share)
 
 
 def mix(
@@ -136,15 +153,16 @@ def score_of(
     candidates: Candidates,
     *,
     with_ranker: bool,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns the score of each candidate, float64 (n_candidates,), and the parts of the sources in its blend.
 
     The score is the ranker's odds, else the blend, times factors: `score · lift^(w·h) · buyers^−β`, with `w` the weight
     of the hour that the ranker learned, and `h` and `β` of the placement. Odds become a probability at the end. The
-    parts are those of `contributions`.
+    parts are those of `contributions`, which says what `weights` are.
     """
     engine, rows = state.engine, candidates.item_idx
-    parts = contributions(placement, state, candidates)
+    parts = contributions(placement, state, candidates, weights)
     ranker = ranker_of(placement, state) if with_ranker else NO_RANKER
     if ranker.is_fitted and len(rows):
         score = np.exp(ranker.log_odds(features(state, candidates)))

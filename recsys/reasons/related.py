@@ -21,21 +21,21 @@ LOWEST_QUOTED_LIFT: Final = 1.05
 
 def with_own(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the user's items that share orders with each item."""
-    return _together(context, rows, context.state.partners, *context.state.top_history_items)
+    return _together(context, rows, context.engine.copurchase.partners, *context.state.top_history_items)
 
 
 def with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the seeds that share orders with each item."""
     seeds = context.query.seeds
-    near = context.engine.copurchase.bought_together.rows(seeds)
-    return _together(context, rows, near, seeds, np.ones(len(seeds), np.float32))
+    lists = context.engine.copurchase.bought_together
+    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32))
 
 
 def goes_with_seed(context: ReasonContext, rows: Rows) -> list[ItemReasons]:
     """Returns the seeds that each item complements."""
     seeds = context.query.seeds
-    near = context.engine.copurchase.complementary.rows(seeds)
-    return _together(context, rows, near, seeds, np.ones(len(seeds), np.float32), _types_together)
+    lists = context.engine.copurchase.complementary
+    return _together(context, rows, lists, seeds, np.ones(len(seeds), np.float32), _types_together)
 
 
 def _strongest(
@@ -76,21 +76,18 @@ def _types_together(context: ReasonContext, seed: int, row: int) -> Reason:
 def _together(
     context: ReasonContext,
     rows: Rows,
-    near: RelatedItems,
+    lists: RelatedItems,
     seeds: Rows,
     weight: npt.NDArray[np.float32],
     without_pair: Callable[[ReasonContext, int, int], Reason] = _with_type,
 ) -> list[ItemReasons]:
-    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1.
-
-    `near` has the lists of the seeds.
-    """
+    """The seed with the largest score for each item, and the number of baskets with both; no lift below 1."""
     copurchase, ids = context.engine.copurchase, context.engine.items.ids
     reasons: list[ItemReasons] = []
     if not len(seeds):
         return [NOTHING] * len(rows)
-    where, column = _strongest(near.item_idx, near.score, weight, rows, context.engine.n_items)
-    of_pair = (rows, where, seeds[where], near.n_together[where, column])
+    where, n_together = lists.strongest(seeds, weight, rows, context.engine.n_items)
+    of_pair = (rows, where, seeds[where], n_together)
     of_item = (copurchase.n_baskets[seeds][where], copurchase.n_baskets[rows])
     for row, list_, seed, n_both, n_seed, n_item in zip(*(each.tolist() for each in of_pair + of_item), strict=True):
         if list_ < 0:
@@ -204,7 +201,7 @@ def _neighbors(
         return [NOTHING] * len(rows)
     row = lists.row_of[items]
     reasons: list[ItemReasons] = []
-    where, _ = _strongest(*lists.lists.scored(row), weight[known], rows, context.engine.n_items)
+    where, _ = lists.lists.strongest(row, weight[known], rows, context.engine.n_items)
     for list_, item in zip(where.tolist(), items[where].tolist(), strict=True):
         if list_ < 0:
             reasons.append(NOTHING)

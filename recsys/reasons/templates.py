@@ -129,8 +129,18 @@ FORMS: Final[Mapping[Locale, dict[str, Callable[[Any], str]]]] = MappingProxyTyp
 """By locale and name of the form: how a value is written."""
 
 
-Part = tuple[str, str | None, Callable[[Any], str]]
-"""Literal text, and the name and form of the value that follows it; no name at the end of a message."""
+class MessageText(msgspec.Struct, frozen=True):
+    """A message in one locale, prepared for rendering.
+
+    Attributes:
+        text: with `%s` in the place of each value.
+        names: of the values, in their order.
+        forms: places of the values that are not written by `str`, and how these are written.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    forms: tuple[tuple[int, Callable[[Any], str]], ...]
 
 
 class MessageTemplates:
@@ -138,12 +148,12 @@ class MessageTemplates:
 
     Args:
         words: the arguments of `templates_for`, by which it is pickled.
-        parts: by locale and name of the message.
+        texts: by locale and name of the message.
     """
 
-    def __init__(self, words: tuple[str, bool, bool], parts: Mapping[str, Mapping[str, tuple[Part, ...]]]) -> None:
+    def __init__(self, words: tuple[str, bool, bool], texts: Mapping[str, Mapping[str, MessageText]]) -> None:
         self.words = words
-        self.parts = parts
+        self.texts = texts
 
     def __reduce__(self) -> tuple[Callable[..., MessageTemplates], tuple[str, bool, bool]]:
         return templates_for, self.words
@@ -159,12 +169,11 @@ class MessageTemplates:
         Raises:
             KeyError: there is no such message, locale or value.
         """
-        return "".join(
-            [
-                literal if value is None else literal + form(values[value])
-                for literal, value, form in self.parts[locale][name]
-            ]
-        )
+        message = self.texts[locale][name]
+        written = [values[each] for each in message.names]
+        for place, form in message.forms:
+            written[place] = form(written[place])
+        return message.text % tuple(written)
 
 
 class BoundMessage(msgspec.Struct, frozen=True):
@@ -187,7 +196,7 @@ class BoundMessage(msgspec.Struct, frozen=True):
     def shopper_text(self, locale: str = DEFAULT_LOCALE) -> str:
         """Returns the text for the shopper, which is the same one where the catalog has no other."""
         name = f"{SHOPPER}{self.name}"
-        return self.templates.render(name if name in self.templates.parts[locale] else self.name, locale, self.values)
+        return self.templates.render(name if name in self.templates.texts[locale] else self.name, locale, self.values)
 
 
 @lru_cache(maxsize=64)
@@ -235,17 +244,18 @@ def _to_shoppers(locale: Locale) -> Iterator[tuple[str, str]]:
     return ((f"{SHOPPER}{name}", text) for name, text in SHOPPER_MESSAGES[locale].items())
 
 
-def _parsed(text: str, words: Mapping[str, str], forms: Mapping[str, Callable[[Any], str]]) -> tuple[Part, ...]:
-    """Splits a message into its parts; words of the shop become literal text."""
-    parts: list[Part] = []
-    before = ""
-    for literal, name, form, _ in Formatter().parse(text):
-        before += literal
+def _parsed(text: str, words: Mapping[str, str], forms: Mapping[str, Callable[[Any], str]]) -> MessageText:
+    """Prepares a message for rendering; words of the shop become literal text."""
+    literal, names, special = "", list[str](), list[tuple[int, Callable[[Any], str]]]()
+    for before, name, form, _ in Formatter().parse(text):
+        literal += before.replace("%", "%%")
         if name is None:
             break
         if name in words:
-            before += words[name]
-        else:
-            parts.append((before, name, forms[form or ""]))
-            before = ""
-    return (*parts, (before, None, str)) if before else tuple(parts)
+            literal += words[name].replace("%", "%%")
+            continue
+        literal += "%s"
+        if forms[form or ""] is not str:
+            special.append((len(names), forms[form or ""]))
+        names.append(name)
+    return MessageText(literal, tuple(names), tuple(special))

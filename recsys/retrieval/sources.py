@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from recsys.core.topk import is_among
 from recsys.kernels.candidates import sum_lists
+from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.pairs.sequence import weigh_recent
 from recsys.retrieval.candidates import Candidates, Scored, unite
 from recsys.retrieval.moment_sources import MOMENT_SOURCES
-from recsys.retrieval.query import Mask, Query
+from recsys.retrieval.query import Mask, Query, Rows
 from recsys.retrieval.user_state import UserState
 
 Source = Callable[[UserState], Scored]
@@ -49,8 +50,7 @@ def als_source(state: UserState) -> Scored:
 
 def copurchase_source(state: UserState) -> Scored:
     """Items that share baskets with the user's items: `Σ_i w_i · P(j | i)`."""
-    partners = state.partners
-    return _summed(state, partners.item_idx, partners.score, state.top_history_items[1])
+    return _summed(state, state.engine.copurchase.partners, *state.top_history_items)
 
 
 def affinity_source(state: UserState) -> Scored:
@@ -72,12 +72,12 @@ def ease_source(state: UserState) -> Scored:
 
 def around_source(state: UserState) -> Scored:
     """Items that people turn to around the user's latest items."""
-    return _allowed(state.query, *state.engine.sequence.around.sums(*state.recent_items))
+    return state.engine.sequence.around.sums(*state.recent_items, state.query.allowed)
 
 
 def after_source(state: UserState) -> Scored:
     """Items that people take after the user's latest items."""
-    return _allowed(state.query, *state.engine.sequence.after.sums(*state.recent_items))
+    return state.engine.sequence.after.sums(*state.recent_items, state.query.allowed)
 
 
 def recent_items_source(state: UserState) -> Scored:
@@ -89,7 +89,7 @@ def recent_items_source(state: UserState) -> Scored:
 
 def content_source(state: UserState) -> Scored:
     """Items that are similar to the user's: finds items that nobody has bought yet."""
-    return _summed(state, *state.similar, state.top_history_items[1])
+    return _likeness(state, *state.similar, state.top_history_items[1])
 
 
 def popular_source(state: UserState) -> Scored:
@@ -109,25 +109,25 @@ def popular_by_hour_source(state: UserState) -> Scored:
 def bought_together_source(state: UserState) -> Scored:
     """Items that share baskets with the seeds."""
     seeds = state.query.seeds
-    return _summed(state, *state.engine.copurchase.bought_together.scored(seeds), np.ones(len(seeds), np.float32))
+    return _summed(state, state.engine.copurchase.bought_together, seeds, np.ones(len(seeds), np.float32))
 
 
 def complementary_source(state: UserState) -> Scored:
     """Items that complement the seeds and replace none of them."""
     seeds = state.query.seeds
-    return _summed(state, *state.engine.copurchase.complementary.scored(seeds), np.ones(len(seeds), np.float32))
+    return _summed(state, state.engine.copurchase.complementary, seeds, np.ones(len(seeds), np.float32))
 
 
 def similar_source(state: UserState) -> Scored:
     """Items that can replace the seeds, the last seed above all."""
     hybrid = state.engine.hybrid
     seeds, weight = _weighted_seeds(state)
-    return _summed(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds], weight)
+    return _likeness(state, hybrid.similar_idx[seeds], hybrid.similar_score[seeds], weight)
 
 
 def viewed_together_source(state: UserState) -> Scored:
     """Items that people turn to around the seeds, the last seed above all."""
-    return _allowed(state.query, *state.engine.sequence.around.sums(*_weighted_seeds(state)))
+    return state.engine.sequence.around.sums(*_weighted_seeds(state), state.query.allowed)
 
 
 def alternatives_source(state: UserState) -> Scored:
@@ -203,11 +203,11 @@ def _allowed(query: Query, rows: npt.NDArray[np.int32], score: npt.NDArray[np.fl
     return rows[kept], score[kept]
 
 
-def _summed(
-    state: UserState,
-    rows: npt.NDArray[np.int32],
-    score: npt.NDArray[np.float32],
-    weight: npt.NDArray[np.float32],
-) -> Scored:
-    """Returns the sum of the weighted scores of each row of some lists; -1 marks the end of a list."""
-    return _allowed(state.query, *sum_lists(rows, score, None, weight, state.engine.n_items))
+def _summed(state: UserState, lists: RelatedItems, rows: Rows, weight: npt.NDArray[np.float32]) -> Scored:
+    """Returns the sums of the weighted scores of the lists of some rows."""
+    return lists.sums(rows, weight, state.query.allowed, state.engine.n_items)
+
+
+def _likeness(state: UserState, near: Rows, score: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> Scored:
+    """Returns the sums of the weighted scores of some lists of similar items; -1 marks the end of a list."""
+    return sum_lists(near, score, weight, state.query.allowed, state.engine.n_items)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from recsys.core.topk import top_k
 from recsys.data.history import UserHistory
 from recsys.fitting.engine import Engine
-from recsys.models.pairs.related_items import RelatedItems
 from recsys.models.temporal.repeat import PurchaseStats, purchase_stats
 from recsys.moments.found import MomentItems, MomentQuery
 from recsys.moments.registry import MOMENTS
@@ -141,11 +140,6 @@ class UserState:
         best = top_k(weight, N_HEAVIEST)
         best = best[weight[best] > 0]
         return rows[best], weight[best]
-
-    @cached_property
-    def partners(self) -> RelatedItems:
-        """The lists of items bought together with each of `top_history_items`."""
-        return self.engine.copurchase.partners.rows(self.top_history_items[0])
 
     @cached_property
     def similar(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:

@@ -48,11 +48,13 @@ class CodedVectors:
         each = np.repeat(scale, size)[:, None]
         code = np.rint(vectors / each).astype(np.int8)
         length = np.linalg.norm(vectors, axis=1)
-        error = largest(np.linalg.norm(vectors - code * each, axis=1)) + ROUNDING * largest(length)
+        error = largest(np.linalg.norm(vectors - code * each, axis=1)) + np.float32(ROUNDING) * largest(length)
         lengths = np.append(
             largest(length) * (1 + ROUNDING), length_left * (1 + ROUNDING) if length_left >= 0 else -np.inf
         )
-        return cls(code, scale, error.astype(np.float32), lengths.astype(np.float32), row.astype(np.int32))
+        return cls(
+            code, scale.astype(np.float32), error.astype(np.float32), lengths.astype(np.float32), row.astype(np.int32)
+        )
 
     def near(
         self, query: npt.NDArray[np.float32], k: int, allowed: npt.NDArray[np.bool_] | None

@@ -12,13 +12,12 @@ import msgspec
 from msgspec import inspect
 
 from recsys.core.placements import Placement
-from recsys.core.request import Reason
+from recsys.core.request import Reason, ReasonResponse
 from serving.http.body import JSON, Body
 from serving.http.fields import OpenQuery
 from serving.http.operation import LISTS, STALE, Operation
 from serving.problems import MEDIA_TYPE as PROBLEM
 from serving.problems import Problem
-from serving.responses import ReasonResponse
 
 Json = dict[str, Any]
 

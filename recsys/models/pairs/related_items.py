@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.core.ids import NO_ITEM
+from recsys.kernels.candidates import sum_lists
+from recsys.kernels.evidence import strongest
 from recsys.models.list_packing import pack_lists
-from recsys.models.packed_lists import PackedColumn, PackedLists, counts_of
+from recsys.models.packed_lists import PackedColumn, PackedLists
 
 BY_USER_ONLY: Final = -1
 """In the place of the number of baskets with both items: only users who bought both, at different times."""
@@ -49,28 +51,56 @@ class RelatedItems:
             PackedColumn.array(lists, "n_together"),
         )
 
-    def scored(self, rows: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return `item_idx` and `score` of some items.
+    def sums(
+        self,
+        rows: npt.NDArray[np.integer],
+        factor: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.bool_] | None,
+        n_items: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the items of some lists, and the sums of their scores times the lists' factors.
 
         Args:
-            rows: integer (n,).
+            rows: integer (n,), the lists.
+            factor: float32 (n,), of each of them.
+            allowed: bool (n_items,), the only items that count; None for all.
+            n_items: number of items of the catalog.
+
+        Returns:
+            Distinct rows, int32, in any order, and sums, float32, > 0.
         """
         packed = self._packed
         if packed is not None:
-            return packed.unpack(rows)[:2]
-        return self.item_idx[rows], self.score[rows]
+            return packed.sums(rows, factor, allowed, n_items)
+        return sum_lists(self.item_idx[rows], self.score[rows], factor, allowed, n_items)
 
-    def rows(self, rows: npt.NDArray[np.integer]) -> RelatedItems:
-        """Return the lists of some items as arrays.
+    def strongest(
+        self,
+        rows: npt.NDArray[np.integer],
+        weight: npt.NDArray[np.float32],
+        listed: npt.NDArray[np.int32],
+        n_items: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return which of some lists has the largest weighted score for each listed item.
 
         Args:
-            rows: integer (n,).
+            rows: integer (n,), the lists.
+            weight: float32 (n,), of each of them.
+            listed: int32 (m,), distinct.
+            n_items: number of items of the catalog.
+
+        Returns:
+            Positions in `rows`, int32 (m,), -1 where no list has the item; `n_together` of each entry, int32 (m,), 0
+            where no list has it.
         """
         packed = self._packed
         if packed is not None:
-            item_idx, score, entry = packed.unpack(rows)
-            return RelatedItems(item_idx, score, counts_of(packed, entry))
-        return RelatedItems(self.item_idx[rows], self.score[rows], self.n_together[rows])
+            return packed.strongest(rows, weight, listed, n_items)
+        lists = np.arange(len(rows), dtype=np.int32)
+        where, column = strongest(self.item_idx[rows], self.score[rows], lists, weight, listed, n_items)
+        if not len(rows):
+            return where, np.zeros(len(listed), np.int32)
+        return where, np.where(where < 0, 0, self.n_together[rows[where], column]).astype(np.int32)
 
     @property
     def lists(self) -> PackedLists:

@@ -16,7 +16,6 @@ from recsys.core.schema import EVENT_NAMES
 from recsys.data.dataset import NO_INTEREST, REFUND, Dataset
 from recsys.data.event_columns import Events
 from recsys.data.history import UserHistory
-from recsys.kernels.candidates import sum_lists
 from recsys.kernels.history import weigh_recent_items
 from recsys.kernels.top_rows import top_of_groups
 from recsys.models.pairs.related_items import RelatedItems
@@ -73,20 +72,24 @@ class NeighborLists:
     lists: RelatedItems
 
     def sums(
-        self, items: npt.NDArray[np.int32], weight: npt.NDArray[np.float32]
+        self,
+        items: npt.NDArray[np.int32],
+        weight: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return the neighbors of some items, and the sums of their weighted scores.
 
         Args:
             items: int32 (n,), rows of the catalog.
             weight: float32 (n,), factor of each item's scores.
+            allowed: bool (n_items,), the only neighbors that count; None for all.
 
         Returns:
             Distinct rows, int32, in any order, and scores, float32, > 0.
         """
         row = self.row_of[items]
         known = row >= 0
-        return sum_lists(*self.lists.scored(row[known]), None, weight[known], len(self.row_of))
+        return self.lists.sums(row[known], weight[known], allowed, len(self.row_of))
 
 
 @dataclass(frozen=True)

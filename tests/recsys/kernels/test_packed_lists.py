@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.kernels import packed_lists
 from recsys.kernels.packed_lists import unpack_loop, unpack_numpy
-from recsys.kernels.scratch import NONE, positions_table
+from recsys.kernels.scratch import NONE, marks_table, positions_table
 
 N_ITEMS = 9
 i4, f4 = np.int32, np.float32
@@ -77,6 +78,44 @@ def test_own_entries_are_merged_with_those_of_the_shared_list(
         found = list(zip(rows[n].tolist(), scores[n].tolist(), entry[n].tolist(), strict=True))
         assert found == expected[each] + [(-1, 0.0, -1)] * (width - len(expected[each]))
     assert (positions_table(N_ITEMS) == NONE).all()
+
+
+def forms(name: str) -> list[Callable[..., Any]]:
+    """The loop as it is compiled, the same loop as Python runs it, and the NumPy form."""
+    loop = getattr(packed_lists, name)
+    return [loop, loop.py_func, getattr(packed_lists, f"{name}_numpy")]
+
+
+@given(packed(), st.data())
+def test_lists_are_summed_and_searched_as_if_they_were_unpacked(
+    case: tuple[Packed, list[list[tuple[int, float, int]]]], data: st.DataObject
+) -> None:
+    arrays, expected = case
+    width = max(map(len, expected), default=0)
+    wanted = data.draw(st.lists(st.sampled_from(range(len(expected))), max_size=5)) if expected else []
+    weight = data.draw(st.lists(value, min_size=len(wanted), max_size=len(wanted)))
+    mask = data.draw(st.none() | st.lists(st.booleans(), min_size=N_ITEMS, max_size=N_ITEMS))
+    listed = data.draw(st.permutations(range(N_ITEMS)))[:4]
+    sums: dict[int, float] = {}
+    best: dict[int, tuple[int, int, float]] = {}
+    for idx, (each, factor) in enumerate(zip(wanted, weight, strict=True)):
+        for item, score, entry in expected[each]:
+            if mask is None or mask[item]:
+                sums[item] = sums.get(item, 0) + score * factor
+            if item not in best or score * factor > best[item][2]:
+                best[item] = idx, entry, score * factor
+    asked = (*arrays, np.array(wanted, i4), width, np.array(weight, f4))
+    tables = positions_table(N_ITEMS), marks_table(N_ITEMS)
+    for sum_ in forms("sum_packed"):
+        summed = sum_(*asked, np.array([] if mask is None else mask, np.bool_), *tables)
+        assert [each.dtype for each in summed] == [i4, f4]
+        assert dict(zip(*(each.tolist() for each in summed), strict=True)) == sums
+    for strongest in forms("strongest_packed"):
+        where, entry = strongest(*asked, np.array(listed, i4), *tables)
+        assert (where.dtype, entry.dtype) == (i4, np.int64)
+        told = list(zip(where.tolist(), entry.tolist(), strict=True))
+        assert told == [best[item][:2] if item in best else (-1, -1) for item in listed]
+    assert all((table == NONE).all() for table in tables)
 
 
 def test_an_entry_of_zero_hides_the_item_of_the_shared_list() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from recsys.core.errors import RequestError
 from recsys.core.placements import PLACEMENTS
@@ -50,7 +51,9 @@ def test_a_batch_equals_single_requests(
         expected = recommend(shop_engine, request, "v")
         scores, exact = ([item.score for item in each.items] for each in (found, expected))
         assert scores == pytest.approx(exact, rel=1e-6)
-        assert [replace(item, score=0) for item in found.items] == [replace(item, score=0) for item in expected.items]
+        assert [structs.replace(item, score=0) for item in found.items] == [
+            structs.replace(item, score=0) for item in expected.items
+        ]
         assert replace(found, items=()) == replace(expected, items=())
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from recsys.core.request import RecommendedItem, Request
 from recsys.core.schema import MESSAGES
@@ -165,7 +166,7 @@ def test_further_lists_are_made_for_known_shoppers_alone(planner: Planner, monke
 def test_a_message_expires_with_its_first_item() -> None:
     at = "2024-07-02T10:30:00Z"
     plain = RecommendedItem("i", 1.0, 1, "due", ())
-    items = [plain, replace(plain, expires_at=at), replace(plain, expires_at="2024-07-02T16:00:00Z")]
+    items = [plain, structs.replace(plain, expires_at=at), structs.replace(plain, expires_at="2024-07-02T16:00:00Z")]
     assert expiry(items) == int(datetime(2024, 7, 2, 10, 30, tzinfo=UTC).timestamp())
     assert expiry(items[:1]) == expiry([]) == NEVER
 

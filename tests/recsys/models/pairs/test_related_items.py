@@ -26,8 +26,19 @@ def test_packed_lists_are_read_as_arrays_are() -> None:
     rows = np.array([2, 0])
     for name in ("item_idx", "score", "n_together"):
         np.testing.assert_array_equal(getattr(packed, name)[rows], getattr(lists, name)[rows])
-        np.testing.assert_array_equal(getattr(packed.rows(rows), name), getattr(lists.rows(rows), name))
-    for one, other in zip(packed.scored(rows), lists.scored(rows), strict=True):
-        np.testing.assert_array_equal(one, other)
+    weight, allowed = np.array([1.0, 0.5], np.float32), np.array([True, True, False, True])
+    for mask in (None, allowed):
+        found, summed = packed.sums(rows, weight, mask, 4)
+        also_found, also_summed = lists.sums(rows, weight, mask, 4)
+        assert dict(zip(found.tolist(), summed.tolist(), strict=True)) == dict(
+            zip(also_found.tolist(), also_summed.tolist(), strict=True)
+        )
+        assert set(found.tolist()) == {0, 1, 2, 3} - ({2} if mask is allowed else set())
+    listed = np.array([3, 2, 1], np.int32)
+    for none in (rows, rows[:0]):
+        where, n_together = packed.strongest(none, weight[: len(none)], listed, 4)
+        also_where, also_together = lists.strongest(none, weight[: len(none)], listed, 4)
+        assert (where.tolist(), n_together.tolist()) == (also_where.tolist(), also_together.tolist())
+    assert (where.tolist(), n_together.tolist()) == ([-1, -1, -1], [0, 0, 0])
     again = RelatedItems.of(lists.lists)
     np.testing.assert_array_equal(np.asarray(again.score), lists.score)
