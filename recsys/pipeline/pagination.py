@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from hmac import compare_digest
+from struct import pack
 from typing import Annotated, Final
 
 import msgspec
@@ -30,7 +31,7 @@ from recsys.pipeline.recommender import Recommender
 from recsys.pipeline.resolve import resolve_request
 from recsys.pipeline.stages import rank
 from recsys.reasons.labels import PINNED
-from recsys.retrieval.query import Mask, Ranking, Rows
+from recsys.retrieval.query import NO_ITEMS, Mask, Ranking, Rows
 from recsys.retrieval.sources import CANDIDATE_SOURCES
 from recsys.retrieval.user_state import UserState
 from recsys.rules.rerank import BACKFILL_SOURCE
@@ -141,11 +142,20 @@ def start_token(recommender: Recommender, request: Request, page: Recommendation
         seal: for the token.
     """
     n_listed = len(page.items)
-    if n_listed < request.limit or recommender.placements[request.placement].lists == "sets":
+    if not n_listed or n_listed < request.limit or recommender.placements[request.placement].lists == "sets":
         return None
-    rows = recommender.current.items.rows([item.item_id for item in page.items])
-    listed = Ranking(rows, np.zeros(n_listed, np.float32), np.full(n_listed, "", np.object_), page.fallback_used)
-    return write_token(page_state(recommender, request, listed, n_listed, is_start=True), recommender, seal)
+    row_of, n_fixed = recommender.current.items.row, recommender.engine.n_items
+    rows, new_ids = list[int](), list[str]()
+    for item in page.items:
+        row = row_of(item.item_id)
+        if row >= n_fixed:
+            row = n_fixed + len(new_ids)
+            new_ids.append(item.item_id)
+        rows.append(row)
+    state = page_state(recommender, request, NO_ITEMS, n_listed, is_start=True)
+    head = _head(state, seal, page.fallback_used, False, ("",), tuple(new_ids), n_listed)
+    no_scores_and_sources = bytes(5 * n_listed)  # those of a first page are not read
+    return _sealed(head, pack(f"<{n_listed}i", *rows) + no_scores_and_sources, seal)
 
 
 def next_page(
@@ -225,7 +235,26 @@ def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> st
     new_rows, names = ranking.item_idx[is_new], sorted(set(ranking.source.tolist()))
     rows = ranking.item_idx.copy()
     rows[is_new] = n_fixed + np.arange(len(new_rows))
-    head = TokenHead(
+    new_ids = tuple(engine.items.ids[row] for row in new_rows.tolist())
+    has_propensity = ranking.propensity is not None
+    head = _head(page, seal, ranking.fallback_used, has_propensity, tuple(names), new_ids, len(rows))
+    sources = np.array([names.index(source) for source in ranking.source.tolist()], np.uint8)
+    propensity = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
+    parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), propensity)
+    return _sealed(head, b"".join(parts), seal)
+
+
+def _head(
+    page: PageState,
+    seal: PageSeal,
+    fallback_used: bool,
+    has_propensity: bool,
+    sources: tuple[str, ...],
+    new_ids: tuple[str, ...],
+    n: int,
+) -> TokenHead:
+    """The fields of a token; see `TokenHead`."""
+    return TokenHead(
         page.version,
         page.placement,
         page.fingerprint,
@@ -234,16 +263,16 @@ def write_token(page: PageState, recommender: Recommender, seal: PageSeal) -> st
         page.log_seq,
         page.is_start,
         seal.now,
-        bool(ranking.fallback_used),
-        ranking.propensity is not None,
-        tuple(names),
-        tuple(engine.items.ids[row] for row in new_rows.tolist()),
-        len(rows),
+        bool(fallback_used),
+        has_propensity,
+        sources,
+        new_ids,
+        n,
     )
-    sources = np.array([names.index(source) for source in ranking.source.tolist()], np.uint8)
-    propensity = b"" if ranking.propensity is None else ranking.propensity.astype("<f4").tobytes()
-    parts = (rows.astype("<i4").tobytes(), ranking.score.astype("<f4").tobytes(), sources.tobytes(), propensity)
-    packed = msgspec.json.encode(head) + b"\n" + b"".join(parts)
+
+
+def _sealed(head: TokenHead, arrays: bytes, seal: PageSeal) -> str:
+    packed = msgspec.json.encode(head) + b"\n" + arrays
     if len(packed) >= COMPRESSED_FROM:
         packed = zlib.compress(packed, 1)
     return _as_text(seal.digest(packed) + packed)
