@@ -17,15 +17,17 @@ class GracefulServer(uvicorn.Server):
     """uvicorn's server, which would reset the connections that wait to be accepted when it stops.
 
     Attributes:
+        is_stopping: whether connections end after their answers.
         on_idle, on_lost: those of each connection that `open` serves.
     """
 
+    is_stopping = False
     on_idle: Callable[[GuardedConnection], None] | None = None
     on_lost: Callable[[], None] | None = None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer what has been sent, and end; see `GuardedConnection.shutdown`."""
-        rest: list[socket.socket] = []
+        self.is_stopping, rest = True, list[socket.socket]()
         for listener in sockets or []:
             with listener.dup() as waiting:  # the event loop closes its own at once
                 waiting.setblocking(False)
@@ -47,7 +49,7 @@ class GracefulServer(uvicorn.Server):
         except OSError:
             connection.close()
             return False
-        if self.should_exit:
+        if self.is_stopping or self.should_exit:
             made.shutdown()
         return True
 
