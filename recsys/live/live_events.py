@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import polars as pl
+
 from recsys.core.errors import DataError
 from recsys.core.ids import UNKNOWN
 from recsys.core.schema import CLICK_EVENT, CLICKED, EVENT_NAMES
@@ -51,7 +53,7 @@ class LiveEvents:
         self._encoder = EventEncoder(
             shop.timezone, shop.has_hours, shop.mean_rating, shop.receipt_scope, base.segments.channels
         )
-        self._currency = base.items_table["currency"]
+        self._currencies = _Currencies(base.items_table["currency"])
         self._recent = RecentEvents(base.config.history.max_events)
         self.named: set[str] = set()
 
@@ -103,41 +105,33 @@ class LiveEvents:
 
     def _encoded(self, events: Sequence[StoredEvent]) -> tuple[list[str], EventBuffer]:
         """Return the events that belong to histories, and their users' keys."""
-        row_of = self._base.items.row
+        row_of, act_of = self._base.items.row, ACTS.get
         erased_at = self._identities.erased_at if self._identities.erasures else None
         kept, keys, rows, acts = list[StoredEvent](), list[str](), list[int](), list[int]()
         for event in events:
             body = event.body
-            item_id, act = body.item_id, ACTS.get(body.event)
+            item_id, act = body.item_id, act_of(body.event)
             if act is None or not isinstance(item_id, str):
                 continue
             row = row_of(item_id)
-            row = self._row(item_id) if row == UNKNOWN else row
-            key = user_key(body.user_id, body.visitor_id, body.session_id)
+            if row == UNKNOWN:
+                row = self._row(item_id)
+            user_id = body.user_id
+            key = user_key(None, body.visitor_id, body.session_id) if user_id is None else user_id
             if row == UNKNOWN or key is None or (erased_at is not None and event.at < erased_at(key)):
                 continue
             if not isinstance(key, str):
                 raise DataError(f"the id of its user is {key!r}: expected text")
-            if body.user_id is not None:
+            if user_id is not None:
                 self.named.add(key)
             kept.append(event)
             keys.append(key)
             rows.append(row)
             acts.append(act)
-        timezone_of = self._profiles.timezone
-        zones = [timezone_of(key) for key in keys] if self._profiles.has_timezones else [None] * len(keys)
-        prices = [self._price(event.body, row) for event, row in zip(kept, rows, strict=True)]
+        zone_of = self._profiles.timezone
+        zones = [zone_of(key) for key in keys] if self._profiles.has_timezones else None
+        prices = [self._currencies.price(event.body, row) for event, row in zip(kept, rows, strict=True)]
         return keys, self._encoder.encode(kept, keys, rows, acts, zones, prices)
-
-    def _price(self, body: HistoryColumns, row: int) -> float:
-        """Return the price of an event, 0 if it has none, or one in another currency than its item."""
-        if body.price is None or not 0 < body.price <= LARGEST_FLOAT32:
-            return 0.0
-        if body.currency is not None and row < len(self._currency):
-            own = self._currency[row]
-            if own is not None and own != body.currency:
-                return 0.0
-        return float(body.price)
 
     def _row(self, item_id: str) -> int:
         """Return the row of an item that the bundle does not have, or of a variant of a product.
@@ -146,3 +140,28 @@ class LiveEvents:
         """
         row = self._catalog.row(item_id)
         return self._base.item_row(item_id) if row == UNKNOWN else row
+
+
+class _Currencies:
+    """The currencies of the bundle's items, as four bytes per item.
+
+    Args:
+        column: currencies by row, null for unknown.
+    """
+
+    def __init__(self, column: pl.Series) -> None:
+        names = column.drop_nulls().unique().to_list()
+        self._names: list[str | None] = [*names, None]
+        codes = column.replace_strict(names, range(len(names)), default=len(names), return_dtype=pl.Int32)
+        self._codes = memoryview(codes.fill_null(len(names)).to_numpy().tobytes()).cast("i")
+
+    def price(self, body: HistoryColumns, row: int) -> float:
+        """Return the price of an event, 0 if it has none, or one in another currency than its item."""
+        price = body.price
+        if price is None or not 0 < price <= LARGEST_FLOAT32:
+            return 0.0
+        if body.currency is not None and row < len(self._codes):
+            own = self._names[self._codes[row]]
+            if own is not None and own != body.currency:
+                return 0.0
+        return float(price)

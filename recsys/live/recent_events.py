@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +17,7 @@ from recsys.data.channels import MAX_CHANNELS, NO_CHANNEL
 from recsys.data.event_columns import MAX_RATING_WEIGHT, NO_HOUR
 from recsys.data.history import UserHistory
 from recsys.data.orders import basket_number, receipt_of
-from recsys.eventlog.store import StoredEvent
+from recsys.eventlog.store import HistoryColumns, StoredEvent
 from recsys.live.order_lines import settle_history
 
 EventBuffer = npt.NDArray[np.void]
@@ -89,7 +89,7 @@ class EventEncoder:
         keys: Sequence[str],
         item_idx: Sequence[int],
         event_type: Sequence[int],
-        timezones: Sequence[str | None],
+        timezones: Sequence[str | None] | None = None,
         prices: Sequence[float] | None = None,
     ) -> EventBuffer:
         """Encode events as rows of `EVENT_DTYPE`, in their order.
@@ -99,38 +99,47 @@ class EventEncoder:
             keys: their users, as of `user_key`.
             item_idx: rows of their items.
             event_type: indices in `schema.EVENT_NAMES`.
-            timezones: zones of their users, None for the shop's.
+            timezones: zones of their users, None for the shop's; None if all are the shop's.
             prices: of one piece in the item's currency, 0 for unknown; None if all are unknown.
 
         Raises:
             Exception: a column has a value of another type.
         """
-        found, bodies = np.empty(len(events), EVENT_DTYPE), [event.body for event in events]
+        found, n = np.empty(len(events), EVENT_DTYPE), len(events)
+        if not events:
+            return found
+        values = zip(*(structs.astuple(event.body) for event in events), strict=True)
+        columns = dict(zip(HistoryColumns.__struct_fields__, values, strict=True))
         found["at"] = [event.at for event in events]
-        moments = list(zip(timezones, (found["at"] // QUARTER_S).tolist(), strict=True))
-        local = {moment: self._local(*moment) for moment in set(moments)}
-        hours, days, weekdays = zip(*(local[moment] for moment in moments), strict=True) if events else ((), (), ())
-        found["hour"], found["weekday"] = hours, weekdays
         found["seq"] = [event.seq for event in events]
         found["item_idx"], found["event_type"] = item_idx, event_type
-        found["has_receipt"] = [body.basket_id is not None for body in bodies]
-        found["by_day"] = [body.basket_id is None and body.session_id is None for body in bodies]
+        days = self._set_local_times(found, [None] * n if timezones is None else timezones)
         baskets = [
-            f"day {day} {key}" if body.session_id is None else f"session {body.session_id}"
-            for body, key, day in zip(bodies, keys, days, strict=True)
+            f"day {day} {key}" if session_id is None else f"session {session_id}"
+            for session_id, key, day in zip(columns["session_id"], keys, days, strict=True)
         ]
-        for n in np.flatnonzero(found["has_receipt"]).tolist():
-            baskets[n] = self._receipt(events[n])
+        has_receipt = np.array([basket_id is not None for basket_id in columns["basket_id"]])
+        for place in np.flatnonzero(has_receipt).tolist():
+            baskets[place] = self._receipt(events[place])
         found["basket_idx"] = [basket_number(basket) for basket in baskets]
-        found["rating_weight"] = [1.0 if body.value is None else self._rating_weight(body.value) for body in bodies]
-        found["price"] = [_price(body.price) for body in bodies]
-        found["channel"] = [
-            NO_CHANNEL if body.channel is None or body.event == CLICKED else self._channel(body.channel)
-            for body in bodies
-        ]
+        found["has_receipt"] = has_receipt
+        found["by_day"] = [session_id is None for session_id in columns["session_id"]]
+        found["by_day"] &= ~has_receipt
+        found["rating_weight"] = _filled(columns["value"], self._rating_weight, 1.0)
+        found["price"] = _filled(columns["price"], _price, math.nan)
+        found["quantity"] = _filled(columns["quantity"], _float32, math.nan)
+        channels = zip(columns["channel"], columns["event"], strict=True)  # that of a message is none of the shop
+        found["channel"] = _filled([None if event == CLICKED else name for name, event in channels], self._channel, -1)
         found["item_price"] = 0 if prices is None else prices
-        found["quantity"] = [math.nan if body.quantity is None else _float32(body.quantity) for body in bodies]
         return found
+
+    def _set_local_times(self, found: EventBuffer, timezones: Sequence[str | None]) -> list[str]:
+        """Fill in the hours and weekdays of events, and return their days."""
+        moments = list(zip(timezones, (found["at"] // QUARTER_S).tolist(), strict=True))
+        local = {moment: self._local(*moment) for moment in set(moments)}
+        hours, days, weekdays = zip(*[local[moment] for moment in moments], strict=True)
+        found["hour"], found["weekday"] = hours, weekdays
+        return list(days)
 
     def moved(self, buffer: EventBuffer, timezone: str | None, key: str) -> EventBuffer:
         """Return the same events of the user of a key with the hours and days of another zone."""
@@ -226,9 +235,17 @@ class RecentEvents:
         return in_order(np.frombuffer(bytes(packed), EVENT_DTYPE))[-self._max_events :]
 
 
-def _price(price: object) -> float:
+def _filled(column: Sequence[Any], convert: Callable[[Any], float], empty: float) -> float | list[float]:
+    """Return the numbers of a column; one number if all its values are None, as most columns of most events are."""
+    if column.count(None) == len(column):
+        return empty
+    return [empty if value is None else convert(value) for value in column]
+
+
+def _price(price: Any) -> float:
     """Return a price of the log, NaN for one that is no number."""
-    return _float32(price) if isinstance(price, int | float) and abs(price) <= LARGEST_FLOAT32 else math.nan
+    is_price = isinstance(price, (int, float)) and -LARGEST_FLOAT32 <= price <= LARGEST_FLOAT32
+    return float(price) if is_price else math.nan
 
 
 def _float32(number: float) -> float:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.core.schema import CLICKED
 from recsys.data.history import UserHistory
 from recsys.eventlog.store import HistoryColumns, StoredEvent
 from recsys.live.recent_events import EventBuffer, EventEncoder, RecentEvents, joined
@@ -61,14 +62,25 @@ def test_no_event_is_no_row() -> None:
             session_id=st.none() | st.text(),
             value=st.none() | st.floats(),
             quantity=st.none() | st.floats() | st.integers(),
+            price=st.none() | st.floats() | st.text(max_size=1) | st.just(10**400),
+            channel=st.sampled_from([None, "app", "web"]),
+            event=st.sampled_from(["view_item", CLICKED]),
         ),
         max_size=5,
     ),
     st.sampled_from([None, "America/New_York"]),
 )
 def test_events_together_are_encoded_as_each_alone(events: Sequence[StoredEvent], timezone: str | None) -> None:
+    rows(stored(1, 0.0, channel="app"), stored(2, 0.0, channel="web"))  # known from then on
     alone = b"".join(rows(each, timezone=timezone).tobytes() for each in events)
     assert rows(*events, timezone=timezone).tobytes() == alone
+
+
+def test_the_channel_of_a_message_is_none_of_the_shop() -> None:
+    encoder = EventEncoder(TIMEZONE, True, 0.0, channels=("app",))
+    events = [stored(1, 0.0, channel="app"), stored(2, 0.0, channel="push", event=CLICKED), stored(3, 0.0)]
+    buffer = encoder.encode(events, ["u"] * 3, [0] * 3, [0] * 3)
+    assert (buffer["channel"].tolist(), encoder.channels) == ([0, -1, -1], ("app",))
 
 
 @pytest.mark.parametrize(("quantity", "kept"), [(2, 2.0), (0.5, 0.5), (1e300, math.inf), (-1e300, -math.inf)])
