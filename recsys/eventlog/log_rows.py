@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from struct import Struct
+from typing import Any, Final
 
 import msgspec
 
@@ -38,12 +40,16 @@ ERASED_SEQ: Final = 0
 ViewRow = tuple[int, str | None, float, str, EntryType | None, float]
 """Number, key, time and body of an entry, its type (None for an event) and when it was received."""
 
+_unpack: Final = Struct("<q").unpack
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _history_columns: Final = msgspec.json.Decoder(HistoryColumns).decode
 
 
-class LogRow(NamedTuple):
+_stored: Final = attrgetter("entry_type", "key", "at", "received_at", "user_id", "visitor_id", "digest", "body")
+
+
+class LogRow(msgspec.Struct, frozen=True, gc=False):
     """An entry as a row of the table, with what is checked before it is stored.
 
     Attributes:
@@ -71,7 +77,8 @@ class LogRow(NamedTuple):
     @property
     def stored(self) -> tuple[object, ...]:
         """The columns of the table."""
-        return self[:-4]
+        columns: tuple[object, ...] = _stored(self)
+        return columns
 
 
 def digest_of(entry_type: str, key: str) -> int:
@@ -80,9 +87,42 @@ def digest_of(entry_type: str, key: str) -> int:
     Among logs of ten million ids, about one in 370,000 has two ids with the same bits; the later is refused as a
     conflict.
     """
-    return int.from_bytes(
-        blake2b(f"{entry_type} {key}".encode(), digest_size=DIGEST_BYTES).digest(), "little", signed=True
-    )
+    (digest,) = _unpack(blake2b(f"{entry_type} {key}".encode(), digest_size=DIGEST_BYTES).digest())
+    return int(digest)
+
+
+def encoded_rows(entries: Sequence[LogEntry | LogRow]) -> list[LogRow]:
+    """Return the rows of entries, of which some may be rows already.
+
+    Raises:
+        DataError: an entry cannot be encoded.
+    """
+    return [entry if isinstance(entry, LogRow) else row_of(entry, place) for place, entry in enumerate(entries)]
+
+
+def event_row(
+    key: str | None,
+    at: float,
+    received_at: float,
+    user_id: str | None,
+    visitor_id: str | None,
+    session_id: str | None,
+    body: str,
+) -> LogRow:
+    """Build the row of an event of one item whose body is encoded already, as `row_of` builds it.
+
+    Args:
+        key: its `event_id`, which does not end with `FIRST_PART`.
+        at: finite, as in `LogEntry`.
+        received_at: finite, as in `LogEntry`.
+        user_id: as in the body.
+        visitor_id: as in the body.
+        session_id: as in the body.
+        body: the content as a JSON object, without `received_at`.
+    """
+    digest = None if key is None else digest_of("event", key)
+    session = user_key(None, None, session_id) if user_id is None and visitor_id is None else None
+    return LogRow("event", key, at, received_at, user_id, visitor_id, digest, body, False, session)
 
 
 def row_of(entry: LogEntry, position: int) -> LogRow:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from recsys.core.errors import ConfigError, DataError, StoreError
 from recsys.core.ids import SESSION
 from recsys.eventlog.entry_form import END_SECOND, FIRST_SECOND
 from recsys.eventlog.group_commit import GroupCommit
-from recsys.eventlog.log_rows import LogRow, encode, row_of, stored_entry, view_entries
+from recsys.eventlog.log_rows import LogRow, encode, encoded_rows, row_of, stored_entry, view_entries
 from recsys.eventlog.outcomes import AppendJudge
 from recsys.eventlog.sqlite_erasure import ErasureScan
 from recsys.eventlog.sqlite_known import SqliteEntries
@@ -48,10 +49,14 @@ from recsys.eventlog.store import (
     StoredEvent,
 )
 
+ROWS_AT_ONCE: Final = 50
+"""Rows of one statement: each statement updates the last number of the table, and has a cost of its own."""
+
 # Queries repeat the condition of the partial index: without it SQLite does not use the index.
 _INSERT: Final = (
     "INSERT INTO log (kind, key, at, received_at, user_id, visitor_id, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT_MANY: Final = _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?)" * (ROWS_AT_ONCE - 1)
 _READ_AFTER: Final = (
     "SELECT seq, kind, key, at, received_at, body FROM log WHERE seq > ?"
     " AND kind NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
@@ -116,13 +121,13 @@ class SqliteStore:
             raise store_error(path, "opened", error) from error
         self._group = GroupCommit(self._commit, max_waiting, f"store {path.name}")
 
-    def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
+    def append(self, entries: Sequence[LogEntry | LogRow]) -> list[AppendOutcome]:
         """See `EventStore`. Concurrent callers share one sync of the disk."""
         return self.submit(entries).result()
 
-    def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
+    def submit(self, entries: Sequence[LogEntry | LogRow]) -> Future[list[AppendOutcome]]:
         """See `EventStore`. The caller's thread encodes; another thread commits."""
-        return self._group.submit([row_of(entry, position) for position, entry in enumerate(entries)])
+        return self._group.submit(encoded_rows(entries))
 
     def read_after(self, after_seq: int, limit: int, without: Sequence[EntryType] = ()) -> list[StoredEntry]:
         """See `EventStore`."""
@@ -176,8 +181,7 @@ class SqliteStore:
             removed = scan.remove(db)
             keys = [*erased, *(SESSION + session_id for session_id in sorted(scan.sessions))]
             tombstones = [LogEntry("erasure", key, at, received_at, {}) for key in keys]
-            db.executemany(_INSERT, [row_of(each, place).stored for place, each in enumerate(tombstones)])
-            last = fetch_count(db, _LAST_SEQ)
+            last = _insert(db, [row_of(each, place).stored for place, each in enumerate(tombstones)])
         try:
             is_purged = self.purge()
         except StoreError as error:  # the erasure is durable: its receipt must not be lost
@@ -261,13 +265,14 @@ class SqliteStore:
         try:
             with self._transaction() as db:
                 outcomes = self._judge.decide(self._known, rows)
-                db.executemany(
-                    _INSERT, [row.stored for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
-                )
+                stored = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "stored"]
+                last = _insert(db, [row.stored for row in stored])
                 self._known.flush()
         except BaseException:
             self._judge.undo()
             raise
+        if stored:
+            self._known.note(stored, last)
         return outcomes
 
     def _find(self, scan: ErasureScan) -> None:
@@ -297,6 +302,16 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise store_error(self._path, done, error) from error
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> int:
+    """Insert rows, and return the number of the last one; the others have the numbers before it."""
+    rest = len(rows) % ROWS_AT_ONCE
+    for start in range(0, len(rows) - rest, ROWS_AT_ONCE):
+        db.execute(_INSERT_MANY, list(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])))
+    for row in rows[len(rows) - rest :]:
+        db.execute(_INSERT, row)
+    return fetch_count(db, "SELECT last_insert_rowid()")
 
 
 def open_log(path: Path) -> SqliteStore:

@@ -8,7 +8,7 @@ which rewrites one page for many ids.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -31,7 +31,7 @@ FILL: Final = (
 
 _FLUSHED: Final = "SELECT seq FROM folded"
 _NEWEST: Final = "SELECT digest, seq FROM log WHERE seq > ? AND digest IS NOT NULL"
-_FIND: Final = "SELECT digest, seq FROM ids WHERE digest IN (SELECT value FROM json_each(?))"
+_FIND: Final = "SELECT digest, seq FROM json_each(?) CROSS JOIN ids ON digest = value"
 _FLUSH: Final = (
     "INSERT OR IGNORE INTO ids SELECT digest, seq FROM log WHERE seq > ? AND digest IS NOT NULL ORDER BY digest"
 )
@@ -64,7 +64,21 @@ class DedupIndex:
         self._catch_up(db)
         found = dict(db.execute(_FIND, (_encode(sorted(digests)).decode(),)).fetchall()) if digests else {}
         newest = self._newest
+        if newest.keys().isdisjoint(digests):
+            return found
         return {digest: newest[digest] for digest in digests if digest in newest} | found
+
+    def note(self, digests: Iterable[int | None], last: int) -> None:
+        """Remember the digests of entries that this writer has committed since `find`, so that they need not be read.
+
+        Args:
+            digests: of all of them, in order; None for entries without one.
+            last: number of the last one; those before have the numbers before it.
+        """
+        digests = list(digests)
+        numbers = range(last - len(digests) + 1, last + 1)
+        self._newest.update({digest: seq for digest, seq in zip(digests, numbers, strict=True) if digest is not None})
+        self._seen = last
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Insert the newest ids into the table, if there are many."""
@@ -73,7 +87,7 @@ class DedupIndex:
             db.execute(_MARK)
 
     def _catch_up(self, db: sqlite3.Connection) -> None:
-        """Read what any process has stored or flushed since, this one included, so that no rolled-back id is known."""
+        """Read what other processes have stored since, and any process has flushed; no rolled-back id is ever known."""
         (flushed,) = db.execute(_FLUSHED).fetchone()
         if flushed != self._flushed:
             self._newest = {digest: seq for digest, seq in self._newest.items() if seq > flushed}

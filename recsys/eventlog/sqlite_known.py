@@ -50,6 +50,10 @@ class SqliteEntries:
         found = self._db.execute(_KNOWN, (seq,)).fetchone()
         return None if found is None else LogRow(*found)
 
+    def note(self, rows: Iterable[LogRow], last: int) -> None:
+        """Remember the ids of rows that were committed since `find`; `last` is the number of the last one."""
+        self._ids.note([row.digest for row in rows], last)
+
     def flush(self) -> None:
         """Add new ids to the index of the file, if there are many."""
         self._ids.flush(self._db)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 import polars as pl
@@ -19,6 +19,9 @@ import polars as pl
 from recsys.core.frames import rows_to_frame
 from recsys.core.schema import CLICK_EVENT, CLICKED, EVENTS, MESSAGE_EVENTS, MESSAGES, WHO
 from recsys.core.timestamps import MICROSECONDS
+
+if TYPE_CHECKING:
+    from recsys.eventlog.log_rows import LogRow
 
 EntryType = Literal[
     "event",
@@ -157,8 +160,8 @@ class EventStore(Protocol):
     Methods raise `StoreError` if the store fails and `StoreBusyError` if too many entries wait.
     """
 
-    def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
-        """Store entries; stored entries survive a crash once this returns.
+    def append(self, entries: Sequence[LogEntry | LogRow]) -> list[AppendOutcome]:
+        """Store entries, of which some may be rows already; stored entries survive a crash once this returns.
 
         Returns:
             One outcome per entry, in the same order; a refused entry affects only the other parts of its event.
@@ -168,7 +171,7 @@ class EventStore(Protocol):
             StoreError: nothing of this call is stored; a later call may succeed.
         """
 
-    def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
+    def submit(self, entries: Sequence[LogEntry | LogRow]) -> Future[list[AppendOutcome]]:
         """Store entries without waiting; the future returns the outcomes of `append` or raises its `StoreError`.
 
         Raises:

@@ -15,7 +15,7 @@ from psycopg import sql
 from recsys.core.errors import DataError, StoreError
 from recsys.core.ids import SESSION
 from recsys.eventlog.group_commit import GroupCommit
-from recsys.eventlog.log_rows import LogRow, row_of, stored_entry, view_entries
+from recsys.eventlog.log_rows import LogRow, encoded_rows, row_of, stored_entry, view_entries
 from recsys.eventlog.outcomes import AppendJudge
 from recsys.eventlog.postgres import removal
 from recsys.eventlog.postgres.append import Writing, writing
@@ -100,13 +100,13 @@ class PostgresStore:
         self._cleaner = Session(self._database, self._listener.check, limit)
         self._group = GroupCommit(self._commit, max_waiting, "store postgres")
 
-    def append(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
+    def append(self, entries: Sequence[LogEntry | LogRow]) -> list[AppendOutcome]:
         """See `EventStore`. Concurrent callers share one commit."""
         return self.submit(entries).result()
 
-    def submit(self, entries: Sequence[LogEntry]) -> Future[list[AppendOutcome]]:
+    def submit(self, entries: Sequence[LogEntry | LogRow]) -> Future[list[AppendOutcome]]:
         """See `EventStore`. The caller's thread encodes; another thread commits."""
-        rows = [row_of(entry, position) for position, entry in enumerate(entries)]
+        rows = encoded_rows(entries)
         self._listener.check()
         return self._group.submit(rows)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.core.errors import DataError
 from recsys.eventlog.identities import SESSION
-from recsys.eventlog.log_rows import digest_of, row_of, stored_entry, view_entries
+from recsys.eventlog.log_rows import digest_of, encoded_rows, event_row, row_of, stored_entry, view_entries
 from recsys.eventlog.store import HistoryColumns, LogEntry, StoredEntry, for_view
 
 JSON_VALUES = st.recursive(
@@ -88,3 +88,12 @@ def test_a_body_that_is_not_json_is_named_by_its_position(wrong: dict[str, Any])
 def test_a_time_must_be_finite() -> None:
     with pytest.raises(DataError, match="a time is not finite"):
         row_of(LogEntry("event", "e", float("nan"), 1.0, {}), 0)
+
+
+@pytest.mark.parametrize("key", ["e", None])
+@pytest.mark.parametrize("ids", [{"user_id": "u"}, {"visitor_id": "v", "session_id": "s"}, {"session_id": "s"}, {}])
+def test_the_row_of_an_encoded_event_is_that_of_its_entry(key: str | None, ids: dict[str, str]) -> None:
+    row = row_of(entry(key=key, item_id="tea", **ids), 0)
+    who = (ids.get(name) for name in ("user_id", "visitor_id", "session_id"))
+    assert event_row(key, row.at, row.received_at, *who, row.body) == row
+    assert encoded_rows([row, entry(key=key, item_id="tea", **ids)]) == [row, row]

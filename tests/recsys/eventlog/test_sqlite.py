@@ -16,6 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID
 
 import msgspec
@@ -76,6 +77,40 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 def event(key: str | None, user_id: str = "u", at: float = NOON, text: str = "") -> LogEntry:
     return LogEntry("event", key, at, at, {"item_id": "tea", "user_id": user_id, "channel": text})
+
+
+@pytest.mark.parametrize("n", [1, 2, 49, 50, 51, 149, 1000])
+def test_entries_of_one_commit_have_ascending_numbers_in_their_order(store: SqliteStore, path: Path, n: int) -> None:
+    first, other = [event(f"a{k}" if k % 7 else None, text=str(k)) for k in range(n)], event("other")
+    assert store.append(first) == ["stored"] * n
+    with closing(SqliteStore(path)) as beside:
+        assert beside.append([other, *first[1:]]) == [
+            "stored",
+            *("duplicate" if k % 7 else "stored" for k in range(1, n)),
+        ]
+    second = [event(f"b{k}", text=str(k)) for k in range(n)]
+    assert store.append([*second, other, *first[1:2]]) == ["stored"] * n + ["duplicate"] * len([other, *first[1:2]])
+    again = [event(None, text=str(k)) for k in range(7, n, 7)]
+    found = store.read_after(0, 10_000)
+    assert [each.entry for each in found] == [*first, other, *again, *second]
+    numbers = [each.seq for each in found]
+    assert numbers == list(range(1, len(found) + 1))
+    assert store.last_seq() == numbers[-1]
+
+
+def test_an_id_is_unknown_after_a_commit_that_failed(store: SqliteStore) -> None:
+    fails = patch.object(sqlite.SqliteEntries, "flush", side_effect=sqlite3.OperationalError("disk I/O error"))
+    with fails, pytest.raises(StoreError):
+        store.append([event("a"), event("b")])
+    assert store.append([event("c"), event("a")]) == ["stored", "stored"]
+    assert store.append([event("a"), event("b"), event("c")]) == ["duplicate", "stored", "duplicate"]
+
+
+def test_rows_are_stored_as_the_entries_that_they_are_of(store: SqliteStore) -> None:
+    entries = [event("a"), event("b", text="x")]
+    assert store.append([log_rows.row_of(entries[0], 0), entries[1]]) == ["stored", "stored"]
+    assert store.append([entries[0], log_rows.row_of(entries[1], 0)]) == ["duplicate", "duplicate"]
+    assert [each.entry for each in store.read_after(0, 9)] == entries
 
 
 def child(program: str, *arguments: str) -> subprocess.Popen[str]:

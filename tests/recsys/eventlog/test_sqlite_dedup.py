@@ -60,6 +60,16 @@ def test_ids_are_found_before_and_after_a_flush_by_every_writer(
     assert found(one, db) == {}
 
 
+def test_noted_ids_are_not_read_again(db: sqlite3.Connection) -> None:
+    index = DedupIndex()
+    assert found(index, db, "a") == {}
+    append(db, "a", "b", "c")
+    index.note([digest_of("event", "a"), None, digest_of("event", "c")], 3)
+    assert found(index, db, "a", "b", "c") == {"a": 1, "c": 3}, "b would be found if the rows were read"
+    append(db, "d")
+    assert found(index, db, "c", "d") == {"c": 3, "d": 4}
+
+
 def test_the_id_of_a_removed_entry_is_unknown_to_a_new_writer(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
