@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from recsys.data.payloads import parse_payload
+from recsys.eventlog.log_rows import LogRow
 from recsys.eventlog.store import AppendOutcome, LogEntry
 from serving.api.event_models import EVENT_SHAPES, EventBatch
 from serving.api.event_validation import Parse, TimestampBounds, entries_of, event_id_of
-from serving.api.plain_events import plain_entry
+from serving.api.plain_events import PlainBatch, PlainEvent, plain_rows
 from serving.http.body import Body
 from serving.http.fields import NoParameters
 from serving.http.operation import Operation
@@ -24,7 +25,7 @@ from serving.runtime.app_context import AppContext
 MAX_CALL_ENTRIES: Final = 10_000
 """Items of all events of one call: more would delay the events of other calls."""
 
-YIELD_EVERY: Final = 25
+YIELD_EVERY: Final = 50
 """Events that are validated at once; other requests are handled in between, because a full call takes tens of ms."""
 
 Status = Literal["accepted", "duplicate", "rejected", "conflict", "erased"]
@@ -40,7 +41,7 @@ REASONS: Final[dict[Status, FieldError]] = {
 }
 
 
-class EventResult(msgspec.Struct, frozen=True, omit_defaults=True):
+class EventResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The result of one event.
 
     Attributes:
@@ -72,7 +73,7 @@ class EventResults(msgspec.Struct, frozen=True):
 
 
 class ParsedEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event after validation.
+    """An event after validation in the general way; one that is plain is a row already.
 
     Attributes:
         event_id: the shop's id of the event, None if it has none.
@@ -87,7 +88,7 @@ class ParsedEvent(msgspec.Struct, frozen=True, gc=False):
     emptied: tuple[FieldError, ...] = ()
 
 
-async def take_events(app_context: AppContext, call: NoParameters, batch: EventBatch) -> bytes:
+async def take_events(app_context: AppContext, call: NoParameters, batch: EventBatch | PlainBatch) -> bytes:
     """Store events, each by itself.
 
     An event has our own flat shape or is a payload of GA4, Segment or Google Retail; an event with several items is
@@ -107,32 +108,37 @@ async def store_events(
 
     Args:
         app_context: has the live log and the clock.
-        payloads: decoded JSON of any shape.
+        payloads: decoded JSON of any shape, or plain events.
         parse: returns the rows of a payload.
     """
     now = app_context.now()
     settings = app_context.settings
     received_at = app_context.clock.received_at()
     bounds = TimestampBounds(now, now + settings.future_tolerance_seconds, received_at, settings.earliest_second)
-    parsed: list[ParsedEvent] = []
+    parsed: list[LogRow | ParsedEvent] = []
     n_left = MAX_CALL_ENTRIES
-    for index, payload in enumerate(payloads):
-        if index % YIELD_EVERY == YIELD_EVERY - 1:
+    for start in range(0, len(payloads), YIELD_EVERY):
+        if start:
             await asyncio.sleep(0)
-        parsed.append(_parse(payload, bounds, n_left, app_context.null_words, parse))
-        n_left -= len(parsed[-1].entries)
-    entries = [entry for each in parsed for entry in each.entries]
+        some = payloads[start : start + YIELD_EVERY]
+        for payload, row in zip(some, plain_rows(some, bounds, app_context.null_words), strict=True):
+            if row is not None and n_left:
+                parsed.append(row)
+                n_left -= 1
+            else:
+                parsed.append(event := _parse(payload, bounds, n_left, app_context.null_words, parse))
+                n_left -= len(event.entries)
+    entries = [entry for each in parsed for entry in ((each,) if isinstance(each, LogRow) else each.entries)]
     outcomes = iter(await app_context.stored(entries) if entries else ())
-    results = [_result(each, [next(outcomes) for _ in each.entries]) for each in parsed]
-    for status, count in Counter(result.status for result in results).items():
+    results = [_result(each, outcomes) for each in parsed]
+    for status, count in Counter([result.status for result in results]).items():
         app_context.telemetry.received(status, count)
     return results
 
 
 def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[str], parse: Parse) -> ParsedEvent:
-    plain = plain_entry(payload, bounds, words) if n_left else None
-    if plain is not None:
-        return ParsedEvent(plain.key, [plain])
+    if isinstance(payload, PlainEvent):
+        payload = msgspec.to_builtins(payload)
     event_id = event_id_of(payload)
     emptied: dict[str, FieldError] = {}
     try:
@@ -145,13 +151,15 @@ def _parse(payload: Any, bounds: TimestampBounds, n_left: int, words: frozenset[
     return ParsedEvent(event_id, entries, (), tuple(emptied.values()))
 
 
-def _result(event: ParsedEvent, outcomes: Sequence[AppendOutcome]) -> EventResult:
+def _result(event: LogRow | ParsedEvent, outcomes: Iterator[AppendOutcome]) -> EventResult:
     """Combine the outcomes of an event's items: the worst counts, and `accepted` if any item is new."""
+    if isinstance(event, LogRow):
+        status = STATUSES[next(outcomes)]
+        return EventResult(status, event.key, (REASONS[status],) if status in REASONS else ())
     if event.errors:
         return EventResult("rejected", event.event_id, event.errors)
-    if outcomes == ["stored"]:
-        return EventResult("accepted", event.event_id, (), event.emptied)
-    worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in outcomes)
+    found = [next(outcomes) for _ in event.entries]
+    worst: AppendOutcome = next(each for each in ("conflict", "erased", "stored", "duplicate") if each in found)
     status = STATUSES[worst]
     return EventResult(status, event.event_id, (REASONS[status],) if status in REASONS else (), event.emptied)
 
@@ -166,7 +174,7 @@ OPERATIONS: Final = (
         (EventResults,),
         failures=(503,),
         scope="events",
-        body=Body(EventBatch, tolerant=True, parts=EVENT_SHAPES),
+        body=Body(EventBatch, tolerant=True, parts=EVENT_SHAPES, usual=PlainBatch),
         cost=lambda batch: len(batch.events),
     ),
 )

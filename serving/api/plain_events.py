@@ -1,4 +1,4 @@
-"""Events of our own shape without anything unusual: validated in one step, with the result of the general way.
+"""Events of our own shape without anything unusual: validated many at once, with the result of the general way.
 
 Most events of most shops are of this kind. All others, the invalid ones among them, take the general way
 (`serving.api.event_validation`), which finds out what is wrong; a test compares the two.
@@ -6,34 +6,43 @@ Most events of most shops are of this kind. All others, the invalid ones among t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import astuple
 
-from recsys.core.schema import EVENT_NAMES, MAX_AMOUNT, MAX_ID_BYTES, WHO
+from recsys.core.schema import EVENT_NAMES, MAX_AMOUNT, MAX_ID_BYTES
 from recsys.core.timestamps import utc_text
-from recsys.eventlog.store import LogEntry
+from recsys.eventlog.log_rows import LogRow, event_row
+from serving.api.event_models import MAX_EVENTS
 from serving.api.event_validation import TimestampBounds
-
-SEPARATOR: Final = "|"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 
+N_AROUND_KEY: Final = len('{"event_id":"",')
+N_AFTER_TIME: Final = len('"}')
+
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
 
 class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
-    """Columns of an event, each with the range in which the general way leaves it as it is."""
+    """Columns of an event, each with the range in which the general way leaves it as it is.
 
+    The first and the last one are those that an entry does not have as they are sent.
+    """
+
+    event_id: Text | None = None
     item_id: Text
     event: Literal[EVENT_NAMES]  # type: ignore[valid-type]
-    timestamp: Text | None = None
     user_id: Text | None = None
     visitor_id: Text | None = None
     session_id: Text | None = None
     basket_id: Text | None = None
-    event_id: Text | None = None
     quantity: Annotated[float, Meta(gt=0, le=MAX_AMOUNT)] | None = None
     price: Amount | None = None
     currency: Text | None = None
@@ -45,46 +54,80 @@ class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     placement: Text | None = None
     position: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    timestamp: Text | None = None
 
 
-def plain_entry(payload: Any, bounds: TimestampBounds, words: frozenset[str]) -> LogEntry | None:
-    """Return the entry of a plain event; None for any other event.
+class PlainBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A body all of whose events are of our own shape, with values of the right types and ranges."""
+
+    events: Annotated[list[PlainEvent], Meta(min_length=1, max_length=MAX_EVENTS)]
+
+
+def plain_rows(payloads: Sequence[Any], bounds: TimestampBounds, words: frozenset[str]) -> list[LogRow | None]:
+    """Return the row of each plain event; None for any other event.
 
     Args:
-        payload: decoded JSON of any shape.
+        payloads: decoded JSON of any shape, or plain events.
         bounds: the time of the call.
         words: spellings of the words that stand for an empty field.
     """
+    events = [each if type(each) is PlainEvent else _plain_event(each) for each in payloads]
+    known = [event for event in events if event is not None]
+    lines = _lines(known, words)
+    if lines is not None:
+        rows = iter([_row(event, line, bounds) for event, line in zip(known, lines, strict=True)])
+        return [None if event is None else next(rows) for event in events]
+    return [None] if len(events) == 1 else [plain_rows([event], bounds, words)[0] for event in events]
+
+
+def _plain_event(payload: Any) -> PlainEvent | None:
     try:
-        body: dict[str, Any] = msgspec.to_builtins(msgspec.convert(payload, PlainEvent))
+        return msgspec.convert(payload, PlainEvent)
     except (ValueError, OverflowError, RecursionError):
         return None
-    if not _are_plain([value for value in body.values() if type(value) is str], words) or body.keys().isdisjoint(WHO):
-        return None
-    key, time = body.pop("event_id", None), body.pop("timestamp", None)
-    if key is not None and "#" in key:  # of several items: `<id>#1`, `#2`, …
-        return None
-    if time is None:
-        return LogEntry("event", key, float(bounds.now), bounds.received_at, body)
-    moment = _moment(time)
-    if moment is None or not bounds.earliest <= (at := moment.timestamp()) <= bounds.latest:
-        return None
-    body["timestamp"] = utc_text(moment)
-    return LogEntry("event", key, at, bounds.received_at, body)
 
 
-def _are_plain(texts: list[str], words: frozenset[str]) -> bool:
-    """Return whether texts have only printable ASCII, no blanks at their ends, and none is a word for nothing."""
-    together = SEPARATOR.join(("", *texts, ""))
-    if not (together.isascii() and together.isprintable() and words.isdisjoint(texts)):
-        return False
-    return " " not in together or not (f"{SEPARATOR} " in together or f" {SEPARATOR}" in together)
+def _lines(events: list[PlainEvent], words: frozenset[str]) -> list[str] | None:
+    """Return events as JSON, if all texts are printable ASCII, without blanks at their ends, and no word for nothing.
+
+    JSON escapes control characters, but for the last of ASCII, and has no blanks but those of texts.
+    """
+    try:
+        encoded = _encode_lines(events).decode()
+    except UnicodeEncodeError:
+        return None
+    if not encoded.isascii() or "\\" in encoded or "\x7f" in encoded:
+        return None
+    if " " in encoded and ('" ' in encoded or ' "' in encoded):
+        return None
+    return encoded.split("\n")[:-1] if words.isdisjoint(chain.from_iterable(map(astuple, events))) else None
+
+
+def _row(event: PlainEvent, line: str, bounds: TimestampBounds) -> LogRow | None:
+    """Return the row of an event, whose body is its JSON without its id and with its time in UTC."""
+    key, time, user_id, visitor_id = event.event_id, event.timestamp, event.user_id, event.visitor_id
+    if user_id is None and visitor_id is None and event.session_id is None and event.basket_id is None:
+        return None
+    at = float(bounds.now)
+    if key is not None:
+        if "#" in key:  # of several items: `<id>#1`, `#2`, …
+            return None
+        line = f"{{{line[len(key) + N_AROUND_KEY :]}"
+    if time is not None:
+        moment = _moment(time)
+        if moment is None or not bounds.earliest <= (at := moment.timestamp()) <= bounds.latest:
+            return None
+        if (text := utc_text(moment)) != time:
+            line = f'{line[: -len(time) - N_AFTER_TIME]}{text}"}}'
+    return event_row(key, at, bounds.received_at, user_id, visitor_id, event.session_id, line)
 
 
 def _moment(text: str) -> datetime | None:
     """Return an ISO 8601 time with an offset, in UTC; None for any other text."""
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is UTC:
+            return moment
         return None if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from recsys.core.errors import StoreError
 from recsys.data.null_words import spellings
 from recsys.drafts.history import PlacementHistory
+from recsys.eventlog.log_rows import LogRow
 from recsys.eventlog.opening import create_log, is_database
 from recsys.eventlog.store import AppendOutcome, EventStore, LogEntry, latest_time
 from recsys.pipeline.catalog_map import CatalogMap
@@ -207,7 +208,7 @@ class AppContext:
         """Return what page tokens are sealed with now."""
         return PageSeal(self.page_key, int(self.clock.received_at()))
 
-    async def stored(self, entries: Sequence[LogEntry]) -> list[AppendOutcome]:
+    async def stored(self, entries: Sequence[LogEntry | LogRow]) -> list[AppendOutcome]:
         """Store entries; they are durable once this returns.
 
         Raises:

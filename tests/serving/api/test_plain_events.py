@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from recsys.core.ids import SESSION
 from recsys.core.schema import EVENT_NAMES, EVENTS, WHO
 from recsys.data.null_words import spellings
-from recsys.data.payloads import parse_payload
+from recsys.eventlog.log_rows import LogRow, row_of
+from recsys.eventlog.store import LogEntry
+from serving.api.event_models import MAX_EVENTS, EventBatch
 from serving.api.event_validation import TimestampBounds, entries_of
-from serving.api.plain_events import PlainEvent, plain_entry
+from serving.api.events import OPERATIONS, store_events
+from serving.api.plain_events import PlainBatch, PlainEvent, plain_rows
+from serving.problems import FieldError, InvalidRequestError
 
 NOW = int(datetime(2024, 7, 1, tzinfo=UTC).timestamp())
 BOUNDS = TimestampBounds(NOW, NOW + 300, NOW + 0.5)
@@ -60,26 +68,68 @@ PAYLOADS = st.fixed_dictionaries(
 )
 
 
+def plain_row(payload: Any) -> LogRow | None:
+    """The row of one event, which is the same if the event is decoded from JSON at once."""
+    [row] = plain_rows([payload], BOUNDS, WORDS)
+    try:
+        event = msgspec.json.decode(json.dumps(payload), type=PlainEvent)
+    except ValueError:
+        return row
+    assert plain_rows([event], BOUNDS, WORDS) == [row]
+    assert row is not None or _outcome(payload) == _outcome(msgspec.to_builtins(event))
+    return row
+
+
+def _outcome(payload: Any) -> Any:
+    try:
+        return entries_of(payload, BOUNDS, WORDS)
+    except InvalidRequestError as error:
+        return error.errors
+
+
+def same(row: LogRow, entry: LogEntry) -> bool:
+    """Whether a row is that of an entry, whose columns may be in another order."""
+    other = row_of(entry, 0)
+    content = json.loads(row.body)
+    is_same = content == json.loads(other.body) and {n: type(v) for n, v in content.items()} == {
+        n: type(v) for n, v in json.loads(other.body).items()
+    }
+    return is_same and structs.replace(row, body="") == structs.replace(other, body="")
+
+
 @given(st.one_of(PAYLOADS, PAYLOADS.map(lambda payload: PLAIN | payload)))
-def test_a_plain_event_has_the_entry_of_the_general_way(payload: dict[str, Any]) -> None:
-    entry = plain_entry(payload, BOUNDS, WORDS)
-    if entry is not None:
+def test_a_plain_event_has_the_row_of_the_general_way(payload: dict[str, Any]) -> None:
+    row = plain_row(payload)
+    if row is not None:
         (general,) = entries_of(payload, BOUNDS, WORDS)
-        assert entry == general
-        assert {name: type(value) for name, value in entry.body.items()} == {
-            name: type(value) for name, value in general.body.items()
-        }
+        assert same(row, general)
+
+
+@given(st.lists(st.one_of(PAYLOADS.map(lambda payload: PLAIN | payload), st.just(FULL), OTHERS), max_size=6))
+def test_the_rows_of_events_do_not_depend_on_the_others(payloads: list[Any]) -> None:
+    assert plain_rows(payloads, BOUNDS, WORDS) == [plain_rows([each], BOUNDS, WORDS)[0] for each in payloads]
 
 
 def test_all_columns_but_that_of_the_receipt_are_plain() -> None:
     assert set(PlainEvent.__struct_fields__) == set(EVENTS) - {"received_at"}
+    assert (PlainEvent.__struct_fields__[0], PlainEvent.__struct_fields__[-1]) == ("event_id", "timestamp")
 
 
 @pytest.mark.parametrize("payload", [PLAIN, FULL, *({**PLAIN, "user_id": None, who: "u"} for who in WHO)])
 def test_usual_events_are_plain(payload: dict[str, Any]) -> None:
-    entry = plain_entry(payload, BOUNDS, WORDS)
-    assert entry is not None
-    assert [entry] == entries_of(payload, BOUNDS, WORDS)
+    row = plain_row(payload)
+    assert row is not None
+    (general,) = entries_of(payload, BOUNDS, WORDS)
+    assert same(row, general)
+
+
+def test_a_body_has_the_time_in_utc_and_no_id() -> None:
+    row = plain_row(
+        PLAIN | {"event_id": "e", "timestamp": "2024-05-01T08:00:00.5+08:00", "user_id": None, "session_id": "s"}
+    )
+    assert row is not None
+    body = '{"item_id":"tea","event":"purchase","session_id":"s","timestamp":"2024-05-01T00:00:00.500000+00:00"}'
+    assert (row.key, row.body, row.session, row.at) == ("e", body, SESSION + "s", 1714521600.5)
 
 
 @pytest.mark.parametrize(
@@ -92,20 +142,46 @@ def test_usual_events_are_plain(payload: dict[str, Any]) -> None:
      {"timestamp": "2031-01-01T00:00:00Z"}, {"timestamp": "1980-01-01T00:00:00Z"}, {"received_at": None}, {"other": 1}],
 )  # fmt: skip
 def test_all_others_take_the_general_way(change: dict[str, Any]) -> None:
-    assert plain_entry(PLAIN | change, BOUNDS, WORDS) is None
+    assert plain_row(PLAIN | change) is None
 
 
 @pytest.mark.parametrize("payload", [None, [], "x", 3, {}, {"events": [PLAIN]}, json.loads("1e999")])
 def test_values_that_are_no_flat_events_take_the_general_way(payload: Any) -> None:
-    assert plain_entry(payload, BOUNDS, WORDS) is None
+    assert plain_rows([payload], BOUNDS, WORDS) == [None]
 
 
-def test_a_call_stores_plain_events_without_the_general_way() -> None:
-    with patch("serving.api.events.entries_of") as general:
-        from serving.api.events import _parse
+@pytest.mark.parametrize("is_decoded", [False, True])
+def test_a_call_stores_plain_events_without_the_general_way(is_decoded: bool) -> None:
+    events = [FULL | {"event_id": f"e{n}"} for n in range(3)]
+    payloads = OPERATIONS[0].body.decode(json.dumps({"events": events}).encode()).events if is_decoded else events
+    stored: list[LogRow] = []
 
-        parsed = _parse(FULL, BOUNDS, 1, WORDS, parse_payload)
-        assert (parsed.event_id, len(parsed.entries)) == ("e", 1)
+    async def store(rows: list[LogRow]) -> list[str]:
+        stored.extend(rows)
+        return ["stored", "duplicate", "conflict"]
+
+    context = Mock(stored=store, null_words=WORDS, clock=Mock(received_at=lambda: NOW + 0.5), now=lambda: NOW)
+    context.settings = Mock(future_tolerance_seconds=300, earliest_second=0)
+    with patch("serving.api.events.entries_of", side_effect=InvalidRequestError([FieldError("", "full")])) as general:
+        results = asyncio.run(store_events(context, payloads))
         general.assert_not_called()
-        _parse(FULL, BOUNDS, 0, WORDS, parse_payload)
-        general.assert_called_once()
+        assert [(each.event_id, each.status) for each in results] == [
+            ("e0", "accepted"),
+            ("e1", "duplicate"),
+            ("e2", "conflict"),
+        ]
+        assert [row.key for row in stored] == ["e0", "e1", "e2"]
+        with patch("serving.api.events.MAX_CALL_ENTRIES", 0):
+            asyncio.run(store_events(context, payloads))
+        assert [call.args[0] for call in general.call_args_list] == [
+            msgspec.to_builtins(each) if is_decoded else each for each in payloads
+        ]
+
+
+def test_a_body_with_another_event_is_decoded_in_the_general_form() -> None:
+    decode = OPERATIONS[0].body.decode
+    assert isinstance(decode(json.dumps({"events": [PLAIN, FULL]}).encode()), PlainBatch)
+    assert isinstance(decode(json.dumps({"events": [PLAIN, {"name": "view_item"}]}).encode()), EventBatch)
+    for body in ({"events": []}, {"events": [PLAIN], "x": 1}, {"events": [PLAIN] * (MAX_EVENTS + 1)}):
+        with pytest.raises(InvalidRequestError):
+            decode(json.dumps(body).encode())
