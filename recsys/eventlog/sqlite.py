@@ -25,6 +25,7 @@ from recsys.core.ids import SESSION
 from recsys.eventlog.entry_form import END_SECOND, FIRST_SECOND
 from recsys.eventlog.group_commit import GroupCommit
 from recsys.eventlog.log_rows import LogRow, encode, encoded_rows, row_of, stored_entry, view_entries
+from recsys.eventlog.newest_rows import NewestRows
 from recsys.eventlog.outcomes import AppendJudge
 from recsys.eventlog.sqlite_erasure import ErasureScan
 from recsys.eventlog.sqlite_known import SqliteEntries
@@ -112,7 +113,7 @@ class SqliteStore:
         self._files, self._files_hold_until = OpenedFiles(path), 0.0
         self._writing, self._reading, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer = open_file(path, timeout_s)
-        self._known = SqliteEntries(self._writer)
+        self._known, self._newest = SqliteEntries(self._writer), NewestRows()
         self._files.check()
         try:
             self._reader, self._watcher = connect(path, timeout_s), connect(path, timeout_s)
@@ -136,9 +137,12 @@ class SqliteStore:
         return [stored_entry(row) for row in rows]
 
     def read_for_view(self, after_seq: int, limit: int) -> list[StoredEvent | StoredEntry]:
-        """See `EventStore`. Only the columns that are needed are decoded."""
-        with self._reading, self._errors("read"):
-            rows = self._reader.execute(_READ_FOR_VIEW, (FIRST_SECOND, END_SECOND, after_seq, limit)).fetchall()
+        """See `EventStore`. Only the columns that are needed are decoded; own commits are not read from the file."""
+        rows, after_seq = self._newest.after(after_seq, limit)
+        if len(rows) < limit:
+            span = (FIRST_SECOND, END_SECOND, after_seq, limit - len(rows))
+            with self._reading, self._errors("read"):
+                rows += self._reader.execute(_READ_FOR_VIEW, span).fetchall()
         return view_entries(rows)
 
     def version(self) -> int:
@@ -182,6 +186,7 @@ class SqliteStore:
             keys = [*erased, *(SESSION + session_id for session_id in sorted(scan.sessions))]
             tombstones = [LogEntry("erasure", key, at, received_at, {}) for key in keys]
             last = _insert(db, [row_of(each, place).stored for place, each in enumerate(tombstones)])
+        self._newest.forget()
         try:
             is_purged = self.purge()
         except StoreError as error:  # the erasure is durable: its receipt must not be lost
@@ -221,6 +226,7 @@ class SqliteStore:
             if is_needed:
                 with self._transaction() as db:
                     removed += db.execute(_DELETE_BEFORE, span).rowcount
+                self._newest.forget()
         return removed
 
     def delete_changes(self, up_to_seq: int, entry_types: Sequence[EntryType] = ITEM_CHANGES) -> int:
@@ -232,6 +238,7 @@ class SqliteStore:
         while True:
             with self._transaction() as db:
                 dropped = db.execute(_DELETE_CHANGES, (wanted, up_to_seq, REMOVE_BATCH)).rowcount
+            self._newest.forget()
             removed += dropped
             if dropped < REMOVE_BATCH:
                 return removed
@@ -273,6 +280,7 @@ class SqliteStore:
             raise
         if stored:
             self._known.note(stored, last)
+            self._newest.add(stored, last)
         return outcomes
 
     def _find(self, scan: ErasureScan) -> None:

@@ -6,7 +6,7 @@ Most events of most shops are of this kind. All others, the invalid ones among t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any, Final, Literal
@@ -75,7 +75,7 @@ def plain_rows(payloads: Sequence[Any], bounds: TimestampBounds, words: frozense
     known = [event for event in events if event is not None]
     lines = _lines(known, words)
     if lines is not None:
-        rows = iter([_row(event, line, bounds) for event, line in zip(known, lines, strict=True)])
+        rows = _rows(known, lines, bounds)
         return [None if event is None else next(rows) for event in events]
     return [None] if len(events) == 1 else [plain_rows([event], bounds, words)[0] for event in events]
 
@@ -103,23 +103,28 @@ def _lines(events: list[PlainEvent], words: frozenset[str]) -> list[str] | None:
     return encoded.split("\n")[:-1] if words.isdisjoint(chain.from_iterable(map(astuple, events))) else None
 
 
-def _row(event: PlainEvent, line: str, bounds: TimestampBounds) -> LogRow | None:
-    """Return the row of an event, whose body is its JSON without its id and with its time in UTC."""
-    key, time, user_id, visitor_id = event.event_id, event.timestamp, event.user_id, event.visitor_id
-    if user_id is None and visitor_id is None and event.session_id is None and event.basket_id is None:
-        return None
-    at = float(bounds.now)
-    if key is not None:
-        if "#" in key:  # of several items: `<id>#1`, `#2`, …
-            return None
-        line = f"{{{line[len(key) + N_AROUND_KEY :]}"
-    if time is not None:
-        moment = _moment(time)
-        if moment is None or not bounds.earliest <= (at := moment.timestamp()) <= bounds.latest:
-            return None
-        if (text := utc_text(moment)) != time:
-            line = f'{line[: -len(time) - N_AFTER_TIME]}{text}"}}'
-    return event_row(key, at, bounds.received_at, user_id, visitor_id, event.session_id, line)
+def _rows(events: list[PlainEvent], lines: list[str], bounds: TimestampBounds) -> Iterator[LogRow | None]:
+    """Yield the row of each event, whose body is its JSON without its id and with its time in UTC."""
+    now, earliest, latest, received_at = float(bounds.now), bounds.earliest, bounds.latest, bounds.received_at
+    for event, line in zip(events, lines, strict=True):
+        key, time, user_id, visitor_id = event.event_id, event.timestamp, event.user_id, event.visitor_id
+        at, session_id, body = now, event.session_id, line
+        if user_id is None and visitor_id is None and session_id is None and event.basket_id is None:
+            yield None
+            continue
+        if key is not None:
+            if "#" in key:  # of several items: `<id>#1`, `#2`, …
+                yield None
+                continue
+            body = f"{{{body[len(key) + N_AROUND_KEY :]}"
+        if time is not None:
+            moment = _moment(time)
+            if moment is None or not earliest <= (at := moment.timestamp()) <= latest:
+                yield None
+                continue
+            if (text := utc_text(moment)) != time:
+                body = f'{body[: -len(time) - N_AFTER_TIME]}{text}"}}'
+        yield event_row(key, at, received_at, user_id, visitor_id, session_id, body)
 
 
 def _moment(text: str) -> datetime | None:
