@@ -25,7 +25,8 @@ from serving.runtime.app_context import AppContext
 MAX_CALL_ENTRIES: Final = 10_000
 """Items of all events of one call: more would delay the events of other calls."""
 
-YIELD_EVERY: Final = 50
+PLAIN_AT_ONCE: Final = 100
+OTHERS_AT_ONCE: Final = 25
 """Events that are validated at once; other requests are handled in between, because a full call takes tens of ms."""
 
 Status = Literal["accepted", "duplicate", "rejected", "conflict", "erased"]
@@ -116,16 +117,19 @@ async def store_events(
     received_at = app_context.clock.received_at()
     bounds = TimestampBounds(now, now + settings.future_tolerance_seconds, received_at, settings.earliest_second)
     parsed: list[LogRow | ParsedEvent] = []
-    n_left = MAX_CALL_ENTRIES
-    for start in range(0, len(payloads), YIELD_EVERY):
+    n_left, n_others = MAX_CALL_ENTRIES, 0
+    for start in range(0, len(payloads), PLAIN_AT_ONCE):
         if start:
             await asyncio.sleep(0)
-        some = payloads[start : start + YIELD_EVERY]
+        some = payloads[start : start + PLAIN_AT_ONCE]
         for payload, row in zip(some, plain_rows(some, bounds, app_context.null_words), strict=True):
             if row is not None and n_left:
                 parsed.append(row)
                 n_left -= 1
             else:
+                n_others += 1
+                if n_others % OTHERS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
                 parsed.append(event := _parse(payload, bounds, n_left, app_context.null_words, parse))
                 n_left -= len(event.entries)
     entries = [entry for each in parsed for entry in ((each,) if isinstance(each, LogRow) else each.entries)]

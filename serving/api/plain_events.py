@@ -88,19 +88,27 @@ def _plain_event(payload: Any) -> PlainEvent | None:
 
 
 def _lines(events: list[PlainEvent], words: frozenset[str]) -> list[str] | None:
-    """Return events as JSON, if all texts are printable ASCII, without blanks at their ends, and no word for nothing.
+    """Return events as JSON, if all texts are printable, without blanks at their ends, and no word for nothing.
 
-    JSON escapes control characters, but for the last of ASCII, and has no blanks but those of texts.
+    JSON escapes control characters, but for the last of ASCII, and has no blanks but those of texts. All other blanks
+    than that of ASCII are not printable.
     """
     try:
         encoded = _encode_lines(events).decode()
     except UnicodeEncodeError:
         return None
-    if not encoded.isascii() or "\\" in encoded or "\x7f" in encoded:
+    if "\\" in encoded or "\x7f" in encoded or (" " in encoded and ('" ' in encoded or ' "' in encoded)):
         return None
-    if " " in encoded and ('" ' in encoded or ' "' in encoded):
+    lines = encoded.split("\n")[:-1]
+    values = list(chain.from_iterable(map(astuple, events)))
+    if not encoded.isascii() and not (all(map(str.isprintable, lines)) and _are_short(values)):
         return None
-    return encoded.split("\n")[:-1] if words.isdisjoint(chain.from_iterable(map(astuple, events))) else None
+    return lines if words.isdisjoint(values) else None
+
+
+def _are_short(values: list[Any]) -> bool:
+    """Return whether all texts have at most `MAX_ID_BYTES` bytes; their characters have been counted."""
+    return all(len(text.encode()) <= MAX_ID_BYTES for text in values if type(text) is str and not text.isascii())
 
 
 def _rows(events: list[PlainEvent], lines: list[str], bounds: TimestampBounds) -> Iterator[LogRow | None]:
@@ -130,8 +138,8 @@ def _rows(events: list[PlainEvent], lines: list[str], bounds: TimestampBounds) -
 def _moment(text: str) -> datetime | None:
     """Return an ISO 8601 time with an offset, in UTC; None for any other text."""
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is UTC:
+        moment = datetime.fromisoformat(text) if text.isascii() else None
+        if moment is None or moment.tzinfo is UTC:
             return moment
         return None if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):

@@ -35,7 +35,10 @@ FULL = PLAIN | {
 
 TEXTS = st.one_of(
     st.sampled_from(["a", " a", "a ", "a b", "|", "a| b", "", " ", "null", "NULL", "-", "é", "a\n", "\x7f", "x" * 257]),
-    st.sampled_from(["e#1", "null#2", "\ud800", "x" * 256]),
+    st.sampled_from(
+        ["e#1", "null#2", "\ud800", "x" * 256, "茶" * 85, "茶" * 86, "北京", "—", "\xa0", "a\u3000", "\xad"]
+    ),
+    st.sampled_from(["e\u0301", "\xad", "ﬁ", "\u200bx", "İ", "ß", "\x85", "👩\u200d👧", "\ufeffa", "\ue000"]),
     st.text(max_size=6),
 )
 NUMBERS = st.one_of(
@@ -84,7 +87,7 @@ def _outcome(payload: Any) -> Any:
     try:
         return entries_of(payload, BOUNDS, WORDS)
     except InvalidRequestError as error:
-        return error.errors
+        return set(error.errors)  # in the order of the columns
 
 
 def same(row: LogRow, entry: LogEntry) -> bool:
@@ -130,6 +133,19 @@ def test_a_body_has_the_time_in_utc_and_no_id() -> None:
     assert row is not None
     body = '{"item_id":"tea","event":"purchase","session_id":"s","timestamp":"2024-05-01T00:00:00.500000+00:00"}'
     assert (row.key, row.body, row.session, row.at) == ("e", body, SESSION + "s", 1714521600.5)
+
+
+@pytest.mark.parametrize("text", ["北京", "Zürich", "a 茶", "茶" * 85, "🍵"])
+def test_texts_in_any_script_are_plain(text: str) -> None:
+    row = plain_row(PLAIN | {"item_id": text, "user_id": text, "region": text, "event_id": text})
+    assert row is not None
+    assert json.loads(row.body)["region"] == text
+
+
+@pytest.mark.parametrize("text", ["茶" * 86, "a\u3000", "\xa0a", "\xad", "—", "\u200b", "2024-05-01茶08:00:00Z"])
+def test_texts_that_are_not_printable_or_too_long_are_not_plain(text: str) -> None:
+    assert plain_row(PLAIN | {"region": text}) is None or "08:00" in text
+    assert plain_row(PLAIN | {"timestamp": text}) is None
 
 
 @pytest.mark.parametrize(
