@@ -1,46 +1,44 @@
-"""The audit log: a file with one line of JSON per change, to which lines are only added."""
+"""The audit log: a document with one line of JSON per change, to which lines are only added."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from recsys.core.documents import Place, document_of
 from recsys.core.errors import StoreError
-from recsys.core.files import FileSignature, file_signature, sync_entry
 from recsys.drafts.records import AuditEntry, ChangeNote
 
 
 class AuditLog:
     """Appends to and reads one audit log; who appends holds the lock of its folder.
 
-    A line that a crash cut short was never acknowledged: it stays in the file and is not read.
+    A line that a crash cut short was never acknowledged: it stays in the document and is not read.
 
     Args:
-        path: the file; it is created with the first entry.
+        place: of the document; it is created with the first entry.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: FileSignature | None = None
+    def __init__(self, place: Place) -> None:
+        self._document = document_of(place)
+        self._seen: Hashable | None = None
         self._entries: tuple[AuditEntry, ...] = ()
 
     def entries(self) -> tuple[AuditEntry, ...]:
         """Return all entries, the oldest first.
 
         Raises:
-            StoreError: the file exists and cannot be read.
+            StoreError: the document exists and cannot be read.
         """
-        signature = file_signature(self._path)
+        signature = self._document.signature()
         if signature is None:
             return ()
         if signature != self._seen:
             try:
-                lines = self._path.read_bytes().split(b"\n")
+                lines = self._document.read().split(b"\n")
             except OSError as error:
-                raise StoreError(f"{self._path} cannot be read ({error.strerror})") from error
+                raise StoreError(f"{self._document} cannot be read ({error.strerror})") from error
             self._entries, self._seen = tuple(filter(None, map(_entry, lines))), signature
         return self._entries
 
@@ -51,24 +49,12 @@ class AuditLog:
         return AuditEntry(seq, note.at, note.author, note.key_id, action, subject, note.reason, before, after)
 
     def append(self, entry: AuditEntry) -> None:
-        """Add an entry; it is on the disk once this returns.
+        """Add an entry; it is durable once this returns.
 
         Raises:
-            OSError: it could not be written.
+            OSError, StoreError: it could not be written.
         """
-        is_new = not self._path.exists()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
-        try:
-            size = os.fstat(descriptor).st_size
-            is_cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            line = b"\n" * is_cut + msgspec.json.encode(entry) + b"\n"
-            while line:
-                line = line[os.write(descriptor, line) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            sync_entry(self._path.parent)
+        self._document.append(msgspec.json.encode(entry))
 
 
 def chosen(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from recsys.core.config.toml_reader import parse_toml
+from recsys.core.documents import Place
 from recsys.core.errors import ConfigError, ConfigFault, FilterError
 from recsys.core.placements import Placement
 from recsys.experiments.state import read_experiments
@@ -42,7 +42,7 @@ class ListChange:
 
 
 def lists_of_text(
-    text: bytes, name: str, experiments: Path | None = None, schema: Schema | None = None
+    text: bytes, name: str, experiments: Place | None = None, schema: Schema | None = None
 ) -> PlacementRegistry:
     """Return the lists that a text of placements defines, with those of the shop's experiments.
 

@@ -1,24 +1,23 @@
 """The file of placements with its history: drafts, every version, and the audit log, in a folder beside it.
 
 The file is the only source of what is served. A change of it is written down first, so that a crash between two steps
-leaves nothing open: `_recover` ends what was begun, or drops what had not begun.
+leaves nothing open: `_recover` ends what was begun, or drops what had not begun. In a database the file and the folder
+are documents of the same names, and all steps of a change are one transaction.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from recsys.core.config.toml_reader import MAX_FILE_BYTES
+from recsys.core.documents import Document, Place, document_of, stem_of
 from recsys.core.errors import ConfigError, StoreError
-from recsys.core.files import FileSignature, atomic_write, file_signature
 from recsys.drafts.audit_log import AuditLog
 from recsys.drafts.records import (
     AuditEntry,
@@ -31,6 +30,7 @@ from recsys.drafts.records import (
 from recsys.drafts.toml_edit import differences, parsed, with_tables
 
 MAX_DRAFTS: Final = 100
+PENDING: Final = "pending.json"
 BY_FILE: Final = "file"
 """The author of edits of the file by hand."""
 
@@ -63,16 +63,24 @@ class PlacementHistory:
     """Reads and changes a file of placements and its history; several processes may do so at the same time.
 
     Args:
-        path: the file; it need not exist.
+        place: of the file; it need not exist.
         folder: has the folder of the history; that of the file if not given.
+
+    Attributes:
+        file: the placements.
+        folder: the history.
+        audit: the audit log.
     """
 
-    def __init__(self, path: Path, folder: Path | None = None) -> None:
-        self.path = path
-        self.folder = (path.parent if folder is None else folder) / f"{path.stem}.history"
+    def __init__(self, place: Place, folder: Place | None = None) -> None:
+        self.file = document_of(place)
+        parent = self.file.parent if folder is None else document_of(folder)
+        self.folder = parent / f"{stem_of(self.file)}.history"
+        self._drafts, self._versions = self.folder / "drafts", self.folder / "versions"
+        self._pending = self.folder / PENDING
         self.audit = AuditLog(self.folder / "audit.jsonl")
-        self._seen: object = ""
-        self._known: dict[Path, tuple[FileSignature | None, Draft]] = {}
+        self._seen: Hashable = ""
+        self._known: dict[str, tuple[Hashable, Draft]] = {}
 
     def text(self, version: str | None = None) -> bytes:
         """Return the text of a version, by default of the present one; nothing if there is no file.
@@ -83,15 +91,15 @@ class PlacementHistory:
         """
         if version is not None and not _VERSION.fullmatch(version):
             raise UnknownVersionError(f"{version!r} is not a version of the placements: expected 64 hexadecimal digits")
-        path = self.path if version is None else self._version_path(version)
+        document = self.file if version is None else self._version(version)
         try:
-            return path.read_bytes()
+            return document.read()
         except FileNotFoundError:
             if version is None or version == NOTHING:
                 return b""
             raise UnknownVersionError(f"there is no version {version}: the audit log names all versions") from None
         except OSError as error:
-            raise StoreError(f"{path} cannot be read ({error.strerror})") from None
+            raise StoreError(f"{document} cannot be read ({error.strerror})") from None
 
     def version(self) -> str:
         """Return the SHA-256 of the file as it is now, as hexadecimal text."""
@@ -99,7 +107,7 @@ class PlacementHistory:
 
     def drafts(self) -> tuple[Draft, ...]:
         """Return all drafts, the one that was changed last first."""
-        found = [self._read(path) for path in (self.folder / "drafts").glob("*.json") if _DRAFT_ID.fullmatch(path.stem)]
+        found = [self._read(each) for each in self._drafts.documents(".json") if _DRAFT_ID.fullmatch(stem_of(each))]
         return tuple(sorted((draft for draft in found if draft), key=lambda draft: draft.changed_at, reverse=True))
 
     def draft(self, draft_id: str) -> Draft:
@@ -108,15 +116,15 @@ class PlacementHistory:
         Raises:
             UnknownDraftError: there is none.
         """
-        found = self._read(self._draft_path(draft_id)) if _DRAFT_ID.fullmatch(draft_id) else None
+        found = self._read(self._draft(draft_id)) if _DRAFT_ID.fullmatch(draft_id) else None
         if found is None:
             raise UnknownDraftError("there is no such draft: it was activated or deleted, the audit log says by whom")
         return found
 
     def observe(self, at: str) -> bool:
         """Note an edit of the file by hand, if there was one since the last look; return whether there was."""
-        signature = file_signature(self.path)
-        if signature == self._seen or (signature is None and not self.folder.exists()):
+        signature = self.file.signature()
+        if signature == self._seen or (signature is None and self.folder.signature() is None):
             return False
         with self._locked(at) as is_noted:
             self._seen = signature
@@ -198,7 +206,7 @@ class PlacementHistory:
             draft = self.draft(draft_id)
             check(draft)
             self._append(note, "draft_deleted", draft_id)
-            self._draft_path(draft_id).unlink()
+            self._draft(draft_id).remove()
             return draft
 
     def activate(
@@ -248,7 +256,7 @@ class PlacementHistory:
         done = []
         for draft in sorted(due, key=lambda draft: (draft.activate_at, draft.draft_id)):
             with self._locked(at):
-                present = self._read(self._draft_path(draft.draft_id))
+                present = self._read(self._draft(draft.draft_id))
                 if present == draft:  # else another process was faster, or the draft was changed
                     done += self._activate_scheduled(draft, check_text, at)
         return done
@@ -276,16 +284,16 @@ class PlacementHistory:
             raise DraftConflictError("the file was edited by hand in this moment: look at it, then repeat the call")
         after = digest(text)
         self._keep_version(text)
-        entry = self.audit.next_entry(note, action, draft_id or self.path.name, before, after)
-        atomic_write(self._pending_path, msgspec.json.encode(PendingChange(entry, draft_id)))
-        atomic_write(self.path.resolve(), text)
+        entry = self.audit.next_entry(note, action, draft_id or self.file.name, before, after)
+        self._pending.write(msgspec.json.encode(PendingChange(entry, draft_id)))
+        self.file.write(text)
         self._recover()
         return entry
 
     def _recover(self) -> None:
         """End a change of the file that has happened, or drop one that has not."""
         try:
-            pending = msgspec.json.decode(self._pending_path.read_bytes(), type=PendingChange)
+            pending = msgspec.json.decode(self._pending.read(), type=PendingChange)
         except FileNotFoundError:
             return
         if pending.entry.after == self.version():
@@ -293,8 +301,8 @@ class PlacementHistory:
             if not entries or entries[-1].seq < pending.entry.seq:
                 self.audit.append(pending.entry)
             if pending.draft_id:
-                self._draft_path(pending.draft_id).unlink(missing_ok=True)
-        self._pending_path.unlink()
+                self._draft(pending.draft_id).remove()
+        self._pending.remove()
 
     def _note_edit(self, at: str) -> bool:
         """Write down that the file is not what the audit log says it is, and keep the text."""
@@ -304,7 +312,7 @@ class PlacementHistory:
             return False
         self._keep_version(text)
         note = ChangeNote(BY_FILE, at, reason="the file was edited")
-        self.audit.append(self.audit.next_entry(note, "placements_edited", self.path.name, last, digest(text)))
+        self.audit.append(self.audit.next_entry(note, "placements_edited", self.file.name, last, digest(text)))
         return True
 
     @contextmanager
@@ -312,13 +320,12 @@ class PlacementHistory:
         """Keep other processes and threads out; yield whether an edit by hand was noted.
 
         Raises:
-            StoreError: a file cannot be read or written.
+            StoreError: a document cannot be read or written.
         """
         try:
-            for name in ("drafts", "versions"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            with (self.folder / "lock").open("ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            for folder in (self._drafts, self._versions):
+                folder.make_folder()
+            with self.folder.changing():
                 self._recover()
                 yield self._note_edit(at)
         except OSError as error:
@@ -333,36 +340,32 @@ class PlacementHistory:
     def _keep(self, draft: Draft) -> None:
         if len(draft.text.encode()) > MAX_FILE_BYTES:
             raise ConfigError(f"the text has more than {MAX_FILE_BYTES} bytes: shorten it")
-        atomic_write(self._draft_path(draft.draft_id), msgspec.json.encode(draft))
+        self._draft(draft.draft_id).write(msgspec.json.encode(draft))
 
     def _keep_version(self, text: bytes) -> None:
-        path = self._version_path(digest(text))
-        if not path.exists():
-            atomic_write(path, text)
+        document = self._version(digest(text))
+        if document.signature() is None:
+            document.write(text)
 
-    def _read(self, path: Path) -> Draft | None:
-        signature = file_signature(path)
-        if path in self._known and self._known[path][0] == signature:
-            return self._known[path][1]
+    def _read(self, document: Document) -> Draft | None:
+        signature, name = document.signature(), document.name
+        if name in self._known and self._known[name][0] == signature:
+            return self._known[name][1]
         try:
-            draft = msgspec.json.decode(path.read_bytes(), type=Draft)
-            self._known[path] = signature, draft
+            draft = msgspec.json.decode(document.read(), type=Draft)
+            self._known[name] = signature, draft
             return draft
         except FileNotFoundError:
-            self._known.pop(path, None)
+            self._known.pop(name, None)
             return None
         except msgspec.MsgspecError as error:
-            raise StoreError(f"{path} is damaged ({error}): remove it or restore it from a backup") from None
+            raise StoreError(f"{document} is damaged ({error}): remove it or restore it from a backup") from None
 
-    @property
-    def _pending_path(self) -> Path:
-        return self.folder / "pending.json"
+    def _draft(self, draft_id: str) -> Document:
+        return self._drafts / f"{draft_id}.json"
 
-    def _draft_path(self, draft_id: str) -> Path:
-        return self.folder / "drafts" / f"{draft_id}.json"
-
-    def _version_path(self, version: str) -> Path:
-        return self.folder / "versions" / f"{version}.toml"
+    def _version(self, version: str) -> Document:
+        return self._versions / f"{version}.toml"
 
 
 def utf8(text: bytes) -> str:

@@ -1,14 +1,17 @@
-"""Opens live logs by where they are: a file, or a PostgreSQL database."""
+"""Opens live logs by where they are, a file or a PostgreSQL database, and the documents of a database."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from recsys.core.errors import ConfigError
 from recsys.eventlog import sqlite
 from recsys.eventlog.check import CheckedStore
+
+if TYPE_CHECKING:
+    from recsys.eventlog.postgres.documents import PostgresDocuments
 
 LogLocation = Path | str
 """The path of a file, or the address of a database, `postgresql://user@host:5432/name`."""
@@ -70,5 +73,25 @@ def create_log(location: LogLocation) -> CheckedStore:
     try:
         from recsys.eventlog.postgres.store import PostgresStore
     except ImportError as error:
-        raise ConfigError(f"a live log in PostgreSQL needs psycopg ({error}): pip install 'recsys[postgres]'") from None
+        raise _without_driver(error) from None
     return PostgresStore(location)
+
+
+def open_documents(location: LogLocation) -> PostgresDocuments:
+    """Open the documents of a shop in a database, in which there are none at first.
+
+    Raises:
+        ConfigError: psycopg is not installed, or the address is not one.
+        StoreError: the database cannot be opened.
+    """
+    if isinstance(location, Path) or not is_database(location):
+        raise ConfigError(f"{log_name(location)!r} is not a database: expected postgresql://user@host/name")
+    try:
+        from recsys.eventlog.postgres.documents import PostgresDocuments
+    except ImportError as error:
+        raise _without_driver(error) from None
+    return PostgresDocuments(location)
+
+
+def _without_driver(error: ImportError) -> ConfigError:
+    return ConfigError(f"what is in PostgreSQL needs psycopg ({error}): pip install 'recsys[postgres]'")

@@ -5,17 +5,15 @@ The state is a JSON file beside the definitions, replaced as a whole, with one e
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from recsys.core.config.toml_reader import read_toml
+from recsys.core.documents import Document, Place, document_of, stem_of
 from recsys.core.errors import ConfigError
-from recsys.core.files import atomic_write
 from recsys.experiments.assignment import RunningExperiment
 from recsys.experiments.definitions import (
     HOLDOUT,
@@ -126,27 +124,29 @@ class ExperimentBook(msgspec.Struct, frozen=True):
         return tuple((self.definition(name), self.state(name).winner) for _, name in sorted(ended))
 
 
-def state_path(path: Path) -> Path:
-    """Return the file of states of a file of definitions.
+def states_of(place: Place) -> Document:
+    """Return the document of states of a file of definitions.
 
-    >>> state_path(Path("shop/experiments.toml")).name
+    >>> from pathlib import Path
+    >>> states_of(Path("shop/experiments.toml")).name
     'experiments.state.json'
     """
-    return path.with_name(f"{path.stem}.state.json")
+    definitions = document_of(place)
+    return definitions.parent / f"{stem_of(definitions)}.state.json"
 
 
-def read_experiments(path: Path) -> ExperimentBook:
+def read_experiments(place: Place) -> ExperimentBook:
     """Read definitions and states.
 
     Raises:
         ConfigError: a file cannot be read or is invalid, or a definition was changed while its experiment runs.
     """
-    book = ExperimentBook(read_toml(path, parse_experiments), _read_states(state_path(path)))
-    _check_definitions(path, book)
+    book = ExperimentBook(read_toml(place, parse_experiments), _read_states(states_of(place)))
+    _check_definitions(place, book)
     return book
 
 
-def _check_definitions(path: Path, book: ExperimentBook) -> None:
+def _check_definitions(place: Place, book: ExperimentBook) -> None:
     """Check that what runs or was promoted is defined, and as it was at its start.
 
     Raises:
@@ -157,33 +157,34 @@ def _check_definitions(path: Path, book: ExperimentBook) -> None:
             continue
         if name not in book.file.experiments:
             raise ConfigError(
-                f"{path}: experiment {name!r} is {state.status}: put its definition back, or stop it first"
+                f"{place}: experiment {name!r} is {state.status}: put its definition back, or stop it first"
             )
         if book.definition(name).digest != state.digest:
             raise ConfigError(
-                f"{path}: experiment {name!r} is {state.status}, but its variants, weights, part or layer have changed:"
-                " a shopper would move between variants; restore them, and define a new experiment for the change"
+                f"{place}: experiment {name!r} is {state.status}, but its variants, weights, part or layer have"
+                " changed: a shopper would move between variants; restore them, and define a new experiment for the"
+                " change"
             )
 
 
 def change_state(
-    path: Path,
+    place: Place,
     change: Callable[[ExperimentBook], StateChange],
     check: Callable[[ExperimentBook, ExperimentBook], None] = lambda before, after: None,
 ) -> ExperimentBook:
     """Apply one change, alone; see `change_states`."""
-    return change_states(path, lambda _: (change,), check)
+    return change_states(place, lambda _: (change,), check)
 
 
 def change_states(
-    path: Path,
+    place: Place,
     plan: Callable[[ExperimentBook], Sequence[Callable[[ExperimentBook], StateChange]]],
     check: Callable[[ExperimentBook, ExperimentBook], None] = lambda before, after: None,
 ) -> ExperimentBook:
     """Apply some changes, all or none of them: other processes wait.
 
     Args:
-        path: the definitions.
+        place: of the definitions.
         plan: returns, for the current book, functions that each return a change for the book after those before.
         check: refuses the changed book, given the one before, before it is written.
 
@@ -192,22 +193,23 @@ def change_states(
 
     Raises:
         ConfigError: a change is refused, or a file cannot be read or written; nothing has changed.
+        StoreError: the database of the definitions cannot be read or written; nothing has changed.
     """
+    definitions = document_of(place)
     try:
-        with path.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            before = book = read_experiments(path)
+        with definitions.changing():
+            before = book = read_experiments(definitions)
             for change in plan(before):
                 book = ExperimentBook(book.file, _with_change(book.states, change(book)))
             if book is not before:
                 try:
-                    _check_definitions(path, book)
+                    _check_definitions(definitions, book)
                 except ConfigError as error:
                     raise ConfigError(f"nothing has changed, since afterwards this would be wrong: {error}") from None
                 check(before, book)
-                atomic_write(state_path(path), msgspec.json.format(msgspec.json.encode(book.states), indent=1) + b"\n")
+                states_of(definitions).write(msgspec.json.format(msgspec.json.encode(book.states), indent=1) + b"\n")
     except OSError as error:
-        raise ConfigError(f"{error.filename or path} cannot be read or written ({error.strerror})") from None
+        raise ConfigError(f"{error.filename or definitions} cannot be read or written ({error.strerror})") from None
     return book
 
 
@@ -225,12 +227,12 @@ def last_change(states: StateFile) -> StateChange | None:
     return next((each for each in reversed(states.history) if not each.is_undone), None)
 
 
-def _read_states(path: Path) -> StateFile:
+def _read_states(document: Document) -> StateFile:
     with suppress(FileNotFoundError):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=StateFile)
+            return msgspec.json.decode(document.read(), type=StateFile)
         except msgspec.MsgspecError as error:
             raise ConfigError(
-                f"{path} is damaged ({error}): restore it from a backup, or remove it to begin anew"
+                f"{document} is damaged ({error}): restore it from a backup, or remove it to begin anew"
             ) from None
     return StateFile()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
@@ -14,6 +13,7 @@ from msgspec import Meta
 
 from recsys.core.config.ranges import SINGLE, UNIQUE, Text
 from recsys.core.config.toml_reader import Faults, fields_of, read_fields, read_toml
+from recsys.core.documents import Place
 from recsys.core.placements import PLACEMENTS, Page, Placement
 from recsys.core.windows import read_bound
 from recsys.retrieval.sources import CANDIDATE_SOURCES
@@ -70,11 +70,11 @@ PLACEMENT_FIELDS: Final = (
 PAGE_FIELDS: Final = tuple(field for field in fields_of(Page) if field.name != "name")
 
 
-def read_placements(path: Path, schema: Mapping[str, pl.DataType] | None = None) -> PlacementRegistry:
+def read_placements(place: Place, schema: Mapping[str, pl.DataType] | None = None) -> PlacementRegistry:
     """Read a file of placements.
 
     Args:
-        path: a TOML file; docs/placements.md lists its keys.
+        place: of a TOML file; docs/placements.md lists its keys.
         schema: columns of the catalog that the filters are checked against; None skips the check.
 
     Raises:
@@ -87,7 +87,7 @@ def read_placements(path: Path, schema: Mapping[str, pl.DataType] | None = None)
             registry.check(schema)
         return registry
 
-    return read_toml(path, parse)
+    return read_toml(place, parse)
 
 
 def parse_placements(document: Mapping[str, Any]) -> PlacementRegistry:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from recsys.core.config.toml_reader import read_toml
+from recsys.core.documents import Place
 from recsys.core.errors import ConfigError
 from recsys.core.placements import Placement
 from recsys.experiments.assignment import RunningExperiment
@@ -22,7 +22,7 @@ from recsys.rules.placement_registry import PlacementRegistry
 
 
 def read_with_experiments(
-    placements: Path | None, experiments: Path, schema: Mapping[str, pl.DataType] | None = None
+    placements: Place | None, experiments: Place, schema: Mapping[str, pl.DataType] | None = None
 ) -> PlacementRegistry:
     """Read a file of placements and a file of experiments with its states.
 
@@ -45,7 +45,7 @@ def read_with_experiments(
     return registry
 
 
-def check_lists(placements: Path | None, book: ExperimentBook) -> PlacementRegistry:
+def check_lists(placements: Place | None, book: ExperimentBook) -> PlacementRegistry:
     """Refuse a state of experiments whose lists cannot be served with any bundle; return the lists.
 
     Raises:

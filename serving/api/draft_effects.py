@@ -236,7 +236,7 @@ def _book(app_context: AppContext, draft_id: str, snapshot: Snapshot) -> Placeme
     with as_problems():
         draft = app_context.history.draft(draft_id)
     schema = snapshot.recommender.current.items_table.schema
-    return lists_of_text(draft.text.encode(), "the draft", app_context.settings.experiments, schema)
+    return lists_of_text(draft.text.encode(), "the draft", app_context.state.experiments, schema)
 
 
 def valid_book(app_context: AppContext, draft_id: str, snapshot: Snapshot) -> PlacementRegistry:

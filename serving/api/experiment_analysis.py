@@ -16,13 +16,12 @@ from recsys.experiments.definitions import ExperimentDefinition, MetricName
 from recsys.experiments.looks import DailyLook
 from recsys.experiments.state import ExperimentBook
 from recsys.experiments.verdict import Decision
-from serving.api.experiments import OneExperiment, read_book
+from serving.api.experiments import OneExperiment, experiments_of, read_book
 from serving.http.operation import Operation
 from serving.problems import shown
 from serving.responses import Time, encode
 from serving.runtime.app_context import AppContext
 from serving.runtime.experiment_looks import ExperimentCourse
-from serving.runtime.settings import variable_of
 
 NO_LISTS: Final = (
     "The live log has no list of this experiment yet: start it, and wait for shoppers.",
@@ -156,11 +155,9 @@ async def analyze(app_context: AppContext, call: AnalysisQuery) -> bytes:
     `holdout` is the permanent holdout against all promoted winners. 404 if there is no such experiment, 409 if it
     cannot be analyzed, 503 while another one is being analyzed, or if the log cannot be read in time.
     """
-    path = app_context.settings.experiments
-    if path is None:
-        raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
+    document = experiments_of(app_context)
     shop = app_context.watcher.snapshot().recommender
-    book = await asyncio.to_thread(read_book, path)
+    book = await asyncio.to_thread(read_book, document)
     definition = _definition(book, call.experiment)
     retired = book.state(call.experiment).retired
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from recsys.bundles.variant_bundles import admit_bundles
+from recsys.core.documents import Document
 from recsys.core.errors import ConfigError
 from recsys.core.timestamps import from_micros, utc_text
 from recsys.experiments.assignment import planned_shares
@@ -27,7 +27,7 @@ from serving.http.operation import Operation
 from serving.problems import shown
 from serving.responses import encode
 from serving.runtime.app_context import AppContext
-from serving.runtime.settings import Settings, variable_of
+from serving.runtime.settings import variable_of
 
 
 class OneExperiment(Parameters, frozen=True):
@@ -132,10 +132,10 @@ class ExperimentList(msgspec.Struct, frozen=True):
 
 async def list_experiments(app_context: AppContext, call: NoParameters) -> bytes:
     """List all experiments with their states, and the history of changes; none without a file of experiments."""
-    path = app_context.settings.experiments
-    if path is None:
+    document = app_context.state.experiments
+    if document is None:
         return encode(ExperimentList((), (), 0.0))
-    book = await asyncio.to_thread(read_book, path)
+    book = await asyncio.to_thread(read_book, document)
     history = (StateChangeInfo(each.at, each.command, each.experiment, each.why) for each in book.states.history)
     experiments = tuple(_info(book, name) for name in book.file.experiments)
     return encode(ExperimentList(experiments, tuple(history), book.file.holdout.share))
@@ -147,34 +147,47 @@ async def put_experiment(app_context: AppContext, call: OneExperiment, body: Wan
     A call that is repeated changes nothing. 404 if there is no such experiment, 409 if the change is refused: shoppers
     only come in, a part of a layer has one experiment, and bundles must be whole.
     """
-    path = app_context.settings.experiments
-    if path is None:
-        raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
+    document = experiments_of(app_context)
     at = utc_text(from_micros(app_context.clock.now() * 1e6))
-    book, is_changed = await asyncio.to_thread(_put, app_context.settings, path, call.experiment, body, at)
+    book, is_changed = await asyncio.to_thread(_put, app_context, document, call.experiment, body, at)
     if is_changed:
         note = note_of(app_context, caller, body.why)
         await asyncio.to_thread(app_context.history.record, note, f"experiment_{body.status}", call.experiment)
     return encode(_info(book, call.experiment))
 
 
-def _put(settings: Settings, path: Path, name: str, body: WantedState, at: str) -> tuple[ExperimentBook, bool]:
+def experiments_of(app_context: AppContext) -> Document:
+    """Return the document of experiments.
+
+    Raises:
+        HTTPException: 404 if there is none.
+    """
+    document = app_context.state.experiments
+    if document is None:
+        raise HTTPException(404, f"there are no experiments: set {variable_of('experiments')} to their file")
+    return document
+
+
+def _put(
+    app_context: AppContext, document: Document, name: str, body: WantedState, at: str
+) -> tuple[ExperimentBook, bool]:
     """Change the state of an experiment; return the experiments, and whether anything has changed."""
-    book = read_book(path)
+    book = read_book(document)
     if name not in book.file.experiments:
         known = ", ".join(book.file.experiments) or "none"
         raise HTTPException(404, f"there is no experiment {shown(name)!r}: there are {known}")
     try:
         plan = partial(transitions, name=name, body=body, at=at)
-        after = change_states(path, plan, partial(_check, settings))
+        after = change_states(document, plan, partial(_check, app_context))
     except ConfigError as error:
-        raise HTTPException(409, f"the change is refused: {_without_folder(path, error)}") from None
+        raise HTTPException(409, f"the change is refused: {_without_folder(document, error)}") from None
     return after, len(after.states.history) > len(book.states.history)
 
 
-def _check(settings: Settings, before: ExperimentBook, after: ExperimentBook) -> None:
+def _check(app_context: AppContext, before: ExperimentBook, after: ExperimentBook) -> None:
     """Refuse what cannot be served."""
-    check_plans(after, check_lists(settings.placements_file, after).placements)
+    settings = app_context.settings
+    check_plans(after, check_lists(app_context.state.placements, after).placements)
     admit_bundles(settings.models, before, after, settings.max_variant_bundles)
 
 
@@ -200,21 +213,21 @@ def transitions(book: ExperimentBook, name: str, body: WantedState, at: str) -> 
     return changes + [retire(name, each, at, body.why) for each in body.retired if each not in state.retired]
 
 
-def read_book(path: Path) -> ExperimentBook:
+def read_book(document: Document) -> ExperimentBook:
     """Return definitions and states.
 
     Raises:
         HTTPException: 409 if a file is refused.
     """
     try:
-        return read_experiments(path)
+        return read_experiments(document)
     except ConfigError as error:
-        raise HTTPException(409, f"the file of experiments is refused: {_without_folder(path, error)}") from None
+        raise HTTPException(409, f"the file of experiments is refused: {_without_folder(document, error)}") from None
 
 
-def _without_folder(path: Path, error: ConfigError) -> str:
+def _without_folder(document: Document, error: ConfigError) -> str:
     """Return the text of an error with the name of the file only: callers need not know the server's folders."""
-    return str(error).replace(f"{path.parent}/", "")
+    return str(error).replace(f"{document.parent}/", "")
 
 
 def _info(book: ExperimentBook, name: str) -> ExperimentInfo:

@@ -77,8 +77,8 @@ async def get_caller(app_context: AppContext, call: NoParameters, caller: Caller
 
 async def list_keys(app_context: AppContext, call: NoParameters) -> bytes:
     """List the valid keys: owners, scopes and limits, no secrets."""
-    path = app_context.settings.keys
-    keys = () if path is None else await asyncio.to_thread(read_keys, path)
+    document = app_context.state.keys
+    keys = () if document is None else await asyncio.to_thread(read_keys, document)
     return encode(KeyList(tuple(_info(app_context, key) for key in keys)))
 
 

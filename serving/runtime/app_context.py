@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -36,6 +37,7 @@ from serving.runtime.placement_file import check_placements
 from serving.runtime.plans import Plans
 from serving.runtime.retention import Retention
 from serving.runtime.settings import Settings
+from serving.runtime.shop_state import ShopState
 from serving.runtime.snapshot import Snapshot, limit_threads
 from serving.runtime.telemetry import Telemetry
 from serving.runtime.traces import Traces, check_installed, open_traces
@@ -47,6 +49,7 @@ class AppContext:
 
     Attributes:
         settings: as started.
+        state: the documents of the shop: keys, placements, experiments.
         clock: the server's time.
         telemetry: metrics.
         watcher: the bundle that is being served.
@@ -66,6 +69,7 @@ class AppContext:
     """
 
     settings: Settings
+    state: ShopState
     clock: Clock
     telemetry: Telemetry
     watcher: BundleWatcher
@@ -88,27 +92,39 @@ class AppContext:
         """Return the objects of a server that has no bundle yet.
 
         Raises:
-            ConfigError: the file of keys or of the push plan cannot be read, or contains none.
+            ConfigError: the keys or the push plan cannot be read, or there are none.
+            StoreError: the database that has the state cannot be opened.
         """
+        state = ShopState(settings)
+        try:
+            return cls._of(settings, state)
+        except BaseException:
+            state.close()
+            raise
+
+    @classmethod
+    def _of(cls, settings: Settings, state: ShopState) -> AppContext:
         clock = Clock(settings.clock, settings.started_at, settings.logged_until)
         telemetry = Telemetry(settings.metrics_dir)
-        keys = None if settings.keys is None else KeyRing(settings.keys)
+        keys = None if state.keys is None else KeyRing(state.keys)
 
         def open_log() -> EventStore:
             return app_context.store
 
         pace = Pace()
         lists = ListQueue(settings.queue_ms / 1000, lambda: limit_threads(settings))
-        watcher = BundleWatcher(settings, clock, telemetry, open_log, partial(lists.run, is_urgent=True), pace.sleep)
+        run_job = partial(lists.run, is_urgent=True)
+        watcher = BundleWatcher(settings, clock, telemetry, open_log, run_job, pace.sleep, state)
         lists.may_use_loop = watcher.is_up_to_date
         traces = open_traces(settings.traces, lambda: watcher.current.version if watcher.current else None)
         if traces is not None:
             lists.timed = traces.timed
         impressions = Impressions(settings, telemetry, open_log, clock.received_at, pace.sleep)
         retention = Retention(settings, open_log, lambda: app_context.now())
-        history = PlacementHistory(settings.placements_path, settings.drafts_folder)
+        history = state.history()
         app_context = cls(
             settings,
+            state,
             clock,
             telemetry,
             watcher,
@@ -120,7 +136,7 @@ class AppContext:
             lists,
             retention,
             history,
-            DraftSchedule(settings, history, clock, watcher.catalog_schema, pace.sleep),
+            DraftSchedule(settings, state, history, clock, watcher.catalog_schema, pace.sleep),
             traces,
             page_key_of(settings),
             IdGenerator(clock.received_at),
@@ -193,6 +209,7 @@ class AppContext:
         opened = self.__dict__.pop("store", None)
         if opened is not None:
             opened.close()
+        self.state.close()
 
     def now(self) -> int:
         """Return the time for entries of the log, seconds since 1970; a data clock must have been started by a bundle.
@@ -224,11 +241,12 @@ def with_start_time(settings: Settings) -> Settings:
         The settings with the times that the workers' clocks start from, and with the secret of their page tokens.
     """
     check_installed(settings.traces)
-    if settings.keys is not None:
-        KeyRing(settings.keys)
-        if not all(Limits.of(key, settings).is_none for key in read_keys(settings.keys)):
-            open_counts(settings).close()
-    check_placements(settings)
+    with closing(ShopState(settings)) as state:
+        if state.keys is not None:
+            KeyRing(state.keys)
+            if not all(Limits.of(key, settings).is_none for key in read_keys(state.keys)):
+                open_counts(settings).close()
+        check_placements(settings, state.placements, state.experiments)
     store = open_store(settings)
     try:
         logged_until = latest_time(store)

@@ -1,4 +1,4 @@
-"""Keys of the callers: their file, and the check of each request.
+"""Keys of the callers: the document that has them, and the check of each request.
 
 A key is 32 random bytes, so its plain SHA-256 is stored: no dictionary helps to guess it, and a slow hash, which
 protects passwords that people choose, would cost milliseconds per request. A key is looked up by its digest; the
@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, get_args
 
@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 
+from recsys.core.documents import Document, FileDocument, Place, document_of
 from recsys.core.errors import ConfigError
-from recsys.core.files import atomic_write, file_signature
 
 Scope = Literal["recommend", "browse", "events", "catalog", "view", "merchandise", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -77,7 +77,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file of all keys.
+    """The content of the document of all keys.
 
     Attributes:
         schema_version: its layout.
@@ -88,35 +88,74 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[Key, ...]
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
-    """Read the keys of a file.
+def read_keys(place: Place) -> tuple[Key, ...]:
+    """Read the keys of a document.
 
     Raises:
-        ConfigError: the file does not exist, or is not a file of keys.
+        ConfigError: the document does not exist, or does not have keys.
     """
+    document = document_of(place)
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=KeyFile)
+        file = msgspec.json.decode(document.read(), type=KeyFile)
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist: make a key with `recsys keys create --keys {path}`") from None
+        raise ConfigError(f"{document} does not exist: make a key with {_creation(place)}") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not a file of keys ({error}): make one with `recsys keys create`") from None
+        raise ConfigError(f"{document} is not a file of keys ({error}): make one with `recsys keys create`") from None
     if file.schema_version != KEYS_SCHEMA_VERSION:
-        found = file.schema_version
-        raise ConfigError(f"{path} has schema version {found}, this release reads {KEYS_SCHEMA_VERSION}: make new keys")
+        raise ConfigError(
+            f"{document} has schema version {file.schema_version}, this release reads {KEYS_SCHEMA_VERSION}: make new"
+            " keys"
+        )
     return file.keys
 
 
-def write_keys(path: Path, keys: Iterable[Key]) -> None:
-    """Replace a file of keys, atomically; only its owner may read it.
+def write_keys(place: Place, keys: Iterable[Key]) -> None:
+    """Replace all keys, atomically; only its owner may read a file of them.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the document cannot be written.
+        StoreError: the database cannot be written.
     """
-    document = msgspec.json.format(msgspec.json.encode(KeyFile(KEYS_SCHEMA_VERSION, tuple(keys))), indent=1)
+    with _changing(place) as document:
+        _write(document, keys)
+
+
+def change_keys(place: Place, change: Callable[[tuple[Key, ...]], Iterable[Key]]) -> None:
+    """Replace the keys by changed ones as `write_keys` does, while other processes wait.
+
+    Args:
+        place: of the document; it is created if it does not exist.
+        change: returns the new keys for the present ones.
+
+    Raises:
+        ConfigError: the document cannot be read or written.
+        StoreError: the database cannot be read or written.
+    """
+    with _changing(place) as document:
+        _write(document, change(() if document.signature() is None else read_keys(document)))
+
+
+@contextmanager
+def _changing(place: Place) -> Iterator[Document]:
+    document = document_of(place)
     try:
-        atomic_write(path, document + b"\n", mode=0o600)
+        with document.changing():
+            yield document
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): check its folder and permissions") from None
+        raise ConfigError(
+            f"{document} cannot be written ({error.strerror}): check its folder and permissions"
+        ) from None
+
+
+def _write(document: Document, keys: Iterable[Key]) -> None:
+    file = KeyFile(KEYS_SCHEMA_VERSION, tuple(keys))
+    document.write(msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n", mode=0o600)
+
+
+def _creation(place: Place) -> str:
+    """Return the command that makes a key at a place."""
+    is_file = isinstance(document_of(place), FileDocument)
+    return f"`recsys keys create --keys {place if is_file else 'postgresql://…'}`"
 
 
 def new_key(name: str, scopes: Sequence[Scope], created_at: datetime) -> tuple[Key, str]:
@@ -127,23 +166,23 @@ def new_key(name: str, scopes: Sequence[Scope], created_at: datetime) -> tuple[K
 
 
 class KeyRing:
-    """The valid keys; the file is read again when it changes, so that a key can be revoked at once.
+    """The valid keys; their document is read again when it changes, so that a key can be revoked at once.
 
-    If the changed file cannot be read, the earlier keys stay valid, and an error is logged.
+    If the changed document cannot be read, the earlier keys stay valid, and an error is logged.
 
     Args:
-        path: the file of keys.
+        place: of the document.
 
     Raises:
-        ConfigError: the file cannot be read, or contains no key.
+        ConfigError: the document cannot be read, or contains no key.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = file_signature(path)
-        self._keys = _by_digest(read_keys(path))
+    def __init__(self, place: Place) -> None:
+        self._document = document_of(place)
+        self._seen = self._document.signature()
+        self._keys = _by_digest(read_keys(self._document))
         if not self._keys:
-            raise ConfigError(f"{path} contains no key: make one with `recsys keys create --keys {path}`")
+            raise ConfigError(f"{self._document} contains no key: make one with {_creation(place)}")
 
     def check(self, headers: Iterable[tuple[bytes, bytes]], *scopes: Scope) -> Key:
         """Return the key of a call; refuse a call without a valid one.
@@ -178,12 +217,12 @@ class KeyRing:
         return next((key for key in self._current().values() if key.key_id == key_id), None)
 
     def _current(self) -> Mapping[bytes, Key]:
-        signature = file_signature(self._path)
+        signature = self._document.signature()
         if signature != self._seen:
             self._seen = signature
             try:
-                self._keys = _by_digest(read_keys(self._path))
-                logger.info("%s has changed: %d keys are valid", self._path, len(self._keys))
+                self._keys = _by_digest(read_keys(self._document))
+                logger.info("%s has changed: %d keys are valid", self._document, len(self._keys))
             except ConfigError as error:
                 logger.error("the earlier keys stay valid: %s", error)
         return self._keys

@@ -27,8 +27,8 @@ from serving.problems import NotReadyError
 from serving.runtime.bundle_loader import BundleLoader, activated_at
 from serving.runtime.clock import Clock
 from serving.runtime.memory import release_freed_memory
-from serving.runtime.placement_file import PlacementFile
 from serving.runtime.settings import Settings, variable_of
+from serving.runtime.shop_state import ShopState
 from serving.runtime.snapshot import Snapshot
 from serving.runtime.telemetry import Telemetry
 
@@ -77,6 +77,7 @@ class BundleWatcher:
         open_log: returns the live log, None for bundles alone.
         run_job: runs a job when no list is made, as entries of the log change what it reads.
         sleep: the pauses between looks at bundles and at the log.
+        state: the documents of the shop; those of the settings if not given.
 
     Attributes:
         current: the snapshot that is being served, None before the first good bundle.
@@ -93,18 +94,16 @@ class BundleWatcher:
         open_log: OpenLog | None = None,
         run_job: RunJob = run_here,
         sleep: Sleep = asyncio.sleep,
+        state: ShopState | None = None,
     ) -> None:
-        self._settings, self._sleep, self._run_job = settings, sleep, run_job
-        self._open_log = open_log
-        self._is_broken = False
+        self._settings, self._open_log, self._sleep, self._run_job = settings, open_log, sleep, run_job
+        self._clock, self._telemetry, self._is_broken = clock, telemetry, False
         self._behind_since: float | None = None
-        self._clock, self._telemetry = clock, telemetry
         self._loader = BundleLoader(settings, telemetry, partial(self._catch_up, limit=None))
         self._bundle_error: str | None = None
         self._variant_error: str | None = None
-        self._placement_file = PlacementFile(
-            settings.placements_path, settings.experiments, is_optional=settings.placements is None
-        )
+        self._state = ShopState(settings) if state is None else state
+        self._placement_file = self._state.placement_file()
         self.current: Snapshot | None = None
         self._served_book: PlacementRegistry | None = None
         self._caught_up: dict[str, Snapshot] = {}
@@ -265,12 +264,13 @@ class BundleWatcher:
 
     async def _follow_bundles(self) -> None:
         while True:
+            seen = self._state.version
             try:
                 await asyncio.to_thread(self.refresh)
             except Exception as error:  # a fault of one moment must not end the following
                 self._bundle_error = f"{type(error).__name__} while bundles were followed; the server's log has it"
                 logger.exception("bundles could not be followed: %s", error)
-            await self._sleep(self._settings.poll_seconds)
+            await self._state.pause(seen, self._settings.poll_seconds, self._sleep)
 
     async def _follow_log(self) -> None:
         """Apply the entries of the log in short steps, between requests, so that none of them finds a long backlog."""

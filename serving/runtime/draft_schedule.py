@@ -14,6 +14,7 @@ from recsys.drafts.check import lists_of_text
 from recsys.drafts.history import PlacementHistory
 from serving.runtime.clock import Clock
 from serving.runtime.settings import Settings
+from serving.runtime.shop_state import ShopState
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class DraftSchedule:
 
     Args:
         settings: as started.
+        state: has the experiments.
         history: the file of placements and its drafts.
         clock: the server's time.
         catalog_schema: returns the columns of the catalog, None before the first bundle.
@@ -32,12 +34,13 @@ class DraftSchedule:
     def __init__(
         self,
         settings: Settings,
+        state: ShopState,
         history: PlacementHistory,
         clock: Clock,
         catalog_schema: Callable[[], Mapping[str, pl.DataType] | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._settings, self._history, self._clock = settings, history, clock
+        self._settings, self._state, self._history, self._clock = settings, state, history, clock
         self._catalog_schema, self._sleep = catalog_schema, sleep
         self._problem = ""
 
@@ -70,7 +73,7 @@ class DraftSchedule:
         Raises:
             ConfigError: with everything that is wrong.
         """
-        lists_of_text(text, "placements", self._settings.experiments, self._catalog_schema())
+        lists_of_text(text, "placements", self._state.experiments, self._catalog_schema())
 
     def machine_time(self) -> str:
         """Return the machine's time in RFC 3339, for the audit log."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import polars as pl
 
 from recsys.bundles.bundle import TABLE_FILES
 from recsys.bundles.registry import current_version
+from recsys.core.documents import Document, Place, document_of, present
 from recsys.core.errors import ConfigError, RecsysError
-from recsys.core.files import FileSignature, file_digest, file_signature
 from recsys.data.row_changes import ATTRIBUTES, promote_dtype
-from recsys.drafts.history import NOTHING
+from recsys.drafts.history import NOTHING, digest
 from recsys.eventlog.opening import LogLocation, is_database, open_log
 from recsys.eventlog.store import ITEM_CHANGES
-from recsys.experiments.state import state_path
+from recsys.experiments.state import states_of
 from recsys.rules.loader import read_placements
 from recsys.rules.placement_registry import BUILT_IN, PlacementRegistry
 from recsys.rules.variant_loader import read_with_experiments
@@ -30,9 +30,10 @@ class PlacementFile:
     """Follows the files of placements and of experiments; a broken version is refused, the one before still served.
 
     Args:
-        path: the file of placements, None for the built-in lists.
+        placements: the file of placements, None for the built-in lists.
         experiments: the file of experiments, None for none; its states are followed too.
-        is_optional: whether the file may be missing, for the built-in lists.
+        is_optional: whether the file of placements may be missing, for the built-in lists.
+        may_lack_experiments: whether the file of experiments may be missing, for none.
 
     Attributes:
         book: the placements of the last good version.
@@ -43,8 +44,17 @@ class PlacementFile:
         ConfigError: names everything that is wrong with a file, except filters: those need a catalog.
     """
 
-    def __init__(self, path: Path | None, experiments: Path | None = None, *, is_optional: bool = False) -> None:
-        self._path, self._experiments, self._is_optional = path, experiments, is_optional
+    def __init__(
+        self,
+        placements: Place | None,
+        experiments: Place | None = None,
+        *,
+        is_optional: bool = False,
+        may_lack_experiments: bool = False,
+    ) -> None:
+        self._placements = None if placements is None else document_of(placements)
+        self._experiments = None if experiments is None else document_of(experiments)
+        self._is_optional, self._may_lack_experiments = is_optional, may_lack_experiments
         self._seen = self._signature()
         self.version, self.book = self._read()
         self.last_error: str | None = None
@@ -69,27 +79,24 @@ class PlacementFile:
             logger.error("%s", self.last_error)
             return False
         self.last_error = None
-        logger.info("the placements of %s are being served", self._path or self._experiments)
+        logger.info("the placements of %s are being served", self._placements or self._experiments)
         return True
 
     def _read(self, schema: Mapping[str, pl.DataType] | None = None) -> tuple[str, PlacementRegistry]:
-        path = self._path
-        if path is None or (self._is_optional and not path.is_file()):
-            return NOTHING, read_lists(None, self._experiments, schema)
-        registry = read_lists(path, self._experiments, schema)
-        return file_digest(path), registry
+        placements = present(self._placements, is_optional=self._is_optional)
+        experiments = present(self._experiments, is_optional=self._may_lack_experiments)
+        registry = read_lists(placements, experiments, schema)
+        return NOTHING if placements is None else digest(placements.read()), registry
 
-    def _signature(self) -> tuple[FileSignature | None, ...]:
-        paths = (
-            [self._path]
-            if self._experiments is None
-            else [self._path, self._experiments, state_path(self._experiments)]
-        )
-        return tuple(None if path is None else file_signature(path) for path in paths)
+    def _signature(self) -> tuple[Hashable | None, ...]:
+        documents = [self._placements]
+        if self._experiments is not None:
+            documents += [self._experiments, states_of(self._experiments)]
+        return tuple(None if each is None else each.signature() for each in documents)
 
 
 def read_lists(
-    placements: Path | None, experiments: Path | None, schema: Mapping[str, pl.DataType] | None = None
+    placements: Document | None, experiments: Document | None, schema: Mapping[str, pl.DataType] | None = None
 ) -> PlacementRegistry:
     """Read the lists of a shop, with those of its experiments if there are any.
 
@@ -101,15 +108,14 @@ def read_lists(
     return BUILT_IN if placements is None else read_placements(placements, schema)
 
 
-def check_placements(settings: Settings) -> None:
-    """Check the files of placements and experiments of the settings with the catalog of the current bundle, if any.
+def check_placements(settings: Settings, placements: Document | None, experiments: Document | None) -> None:
+    """Check the files of placements and experiments with the catalog of the current bundle of the settings, if any.
 
     Raises:
         ConfigError: names everything that is wrong with the file.
         StoreError: the live log cannot be opened.
     """
-    placements = settings.placements_file
-    if placements is None and settings.experiments is None:
+    if placements is None and experiments is None:
         return
     try:
         version = current_version(settings.models)
@@ -119,12 +125,12 @@ def check_placements(settings: Settings) -> None:
     except (RecsysError, OSError, pl.exceptions.PolarsError):
         schema = None  # a missing or broken bundle is reported when it is opened
     try:
-        read_lists(placements, settings.experiments, schema)
+        read_lists(placements, experiments, schema)
     except ConfigError:
         added = {} if schema is None else _added_columns(settings.log_location)
         if not added:
             raise
-        read_lists(placements, settings.experiments, {**added, **(schema or {})})
+        read_lists(placements, experiments, {**added, **(schema or {})})
 
 
 def _added_columns(location: LogLocation) -> dict[str, pl.DataType]:

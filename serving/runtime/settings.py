@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         f" `{LIVE_LOG}` in the folder of the bundles if not given.",
         repr=False,
     )
+    state: Literal["files", "database"] = Field(
+        "files",
+        description="Where keys, placements with their drafts and audit log, and experiments are: in files, or"
+        " `database`, that of the live log, except those for which a file is given. There, keys are required.",
+    )
     placements: Path | None = Field(
         None,
         description="TOML file of the shop's placements, read again after each change; if not given,"
@@ -252,6 +257,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_open_address(cls, host: str, info: ValidationInfo) -> str:
         is_guarded = info.data.get("keys") is not None or info.data.get("shops") is not None
+        is_guarded = is_guarded or info.data.get("state") == "database"
         if not host or (not is_guarded and not is_loopback(host)):
             raise ValueError(
                 "only a loopback address can be listened on without keys; make one with `recsys keys create`, and set"
@@ -274,8 +280,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_shop_with_keys(self) -> Self:
-        if self.demo_shop and self.keys is not None:
-            raise ValueError("the demo shop calls the API without a key: leave out 'demo_shop' or 'keys'")
+        if self.demo_shop and (self.keys is not None or self.state == "database"):
+            raise ValueError("the demo shop calls the API without a key: leave out 'demo_shop' or the keys")
         return self
 
     @model_validator(mode="after")

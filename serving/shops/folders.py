@@ -29,6 +29,7 @@ HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 OF_INSTALLATION: Final = frozenset(
     {"models", "host", "port", "workers", "keys", "shops", "shop_domain", "max_open_shops", "metrics_dir", "store"}
     | {"started_at", "logged_until", "page_key", "placements", "experiments", "plan", "demo_shop", "key_counts"}
+    | {"state"}
 )
 """Settings that a shop does not set, or that are files of its folder."""
 

@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec import NODEFAULT
@@ -21,6 +20,7 @@ from recsys.core.config.ranges import (
     in_range,
     unwrap,
 )
+from recsys.core.documents import Place, document_of
 from recsys.core.errors import ConfigError, ConfigFault
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -74,21 +74,21 @@ class Faults:
             raise ConfigError("; ".join(self.messages), self.found)
 
 
-def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+def read_toml(place: Place, parse: Callable[[dict[str, Any]], T]) -> T:
     """Read a TOML file and parse the document.
 
     Args:
-        path: the file, at most `MAX_FILE_BYTES` long.
+        place: of the file, at most `MAX_FILE_BYTES` long.
         parse: builds the result; its ConfigErrors get the name of the file.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or `parse` refuses it.
     """
     try:
-        raw = path.read_bytes()
+        raw = document_of(place).read()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file") from None
-    return parse_toml(raw, str(path), parse)
+        raise ConfigError(f"{place} cannot be read ({error.strerror}): name a TOML file") from None
+    return parse_toml(raw, str(place), parse)
 
 
 def parse_toml(raw: bytes, name: str, parse: Callable[[dict[str, Any]], T]) -> T:

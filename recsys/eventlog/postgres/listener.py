@@ -1,4 +1,4 @@
-"""Follows the version of a log in PostgreSQL: notifications of commits, and whether the database is there."""
+"""Follows the version of a table in PostgreSQL: notifications of commits, and whether the database is there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 import psycopg
+from psycopg import sql
 
 from recsys.core.errors import StoreError
 from recsys.eventlog.postgres.connection import Connection, Database
 
-CHANNEL: Final = "SELECT 'recsys_' || 'recsys_log'::regclass::oid"
-"""Returns the channel of one log among those of its database, on which each commit sends the version of the log."""
+CHANNEL: Final = "SELECT 'recsys_' || %s::regclass::oid"
+"""Returns the channel of a table among those of its database, on which each commit sends the version of the table."""
 
 HEARTBEAT_S: Final = 1.0
 """How often the version is read if there is no notification."""
@@ -30,15 +31,26 @@ class Listener:
     """A thread that listens to the commits of all processes, and opens its connection again after it was lost.
 
     Args:
-        database: of the log.
+        database: of the table.
         on_found: called when a lost database is found again, before it counts as found.
+        table: names the channel: that of the log, if not given.
+        read: reads the version, and what else belongs to it; called at the start, after notifications, and once per
+            second without one. Not given for the log: its notifications have the version.
 
     Raises:
         StoreError: the database cannot be reached.
     """
 
-    def __init__(self, database: Database, on_found: Callable[[], None]) -> None:
-        self._database, self._on_found = database, on_found
+    def __init__(
+        self,
+        database: Database,
+        on_found: Callable[[], None],
+        table: str = "recsys_log",
+        read: Callable[[Connection], int] | None = None,
+    ) -> None:
+        self._database, self._on_found, self._table = database, on_found, table
+        self._read = read_log_version if read is None else read
+        self._is_read_anew = read is not None
         self._version = 0
         self._lost: StoreError | None = None
         self._is_closed = False
@@ -103,9 +115,9 @@ class Listener:
     def _open(self) -> Connection:
         db = self._database.connect()
         try:
-            row = db.execute(CHANNEL).fetchone()
-            db.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(row[0] if row else "")))
-            self._version = _read_version(db)
+            row = db.execute(CHANNEL, (self._table,)).fetchone()
+            db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(row[0] if row else "")))
+            self._version = self._read(db)
         except BaseException:
             db.close()
             raise
@@ -113,10 +125,12 @@ class Listener:
 
     def _listen(self, db: Connection) -> None:
         while not self._is_closed:
-            if not self._wait(HEARTBEAT_S, db):
-                self.note(_read_version(db))
+            is_notified = self._wait(HEARTBEAT_S, db)
             for notification in db.notifies(timeout=0):
-                self.note(int(notification.payload))
+                if not self._is_read_anew:
+                    self.note(int(notification.payload))
+            if self._is_read_anew or not is_notified:
+                self.note(self._read(db))
 
     def _wait(self, seconds: float, *readable: Connection) -> bool:
         """Wait for a notification or for `close`; return whether there is one."""
@@ -128,6 +142,7 @@ class Listener:
         self._theirs.close()
 
 
-def _read_version(db: Connection) -> int:
+def read_log_version(db: Connection) -> int:
+    """Return the version of the log."""
     row = db.execute("SELECT version FROM recsys_state").fetchone()
     return int(row[0]) if row else 0

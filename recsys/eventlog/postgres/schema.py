@@ -1,10 +1,12 @@
-"""The tables of the live log in PostgreSQL: their creation, their days, and the texts in their columns.
+"""The tables of a shop in PostgreSQL: their creation, the days of the log, and the texts in its columns.
 
 | table | contents |
 |---|---|
 | `recsys_state` | one row: versions, last number, number of the last merge or erasure, secret of page tokens |
 | `recsys_log` | all entries; partitioned by type, and events and impressions by the day on which they were stored |
 | `recsys_ids` | the digests of the ids of events and impressions, each with the number of its entry |
+| `recsys_documents` | the state of the shop: texts such as the placements; without a body, one that was removed |
+| `recsys_journal` | lines that were added to a document, such as the audit log |
 
 A number contains the day on which its entry was stored: `day << DAY_BITS | n`, with the day since 1970 by the clock of
 the database, and `n` from 1. So the bounds of each day's partition are known before its first entry, a reader after a
@@ -61,11 +63,20 @@ CREATE INDEX ON recsys_log (basket_id)
 CREATE INDEX ON recsys_log_change (kind, seq);
 """
 
+_DOCUMENT_TABLES: Final = """
+CREATE SEQUENCE recsys_document_version;
+CREATE TABLE recsys_documents (
+    name text PRIMARY KEY, version bigint NOT NULL, body bytea, changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON recsys_documents (version);
+CREATE TABLE recsys_journal (
+    name text NOT NULL, version bigint NOT NULL, line bytea NOT NULL, PRIMARY KEY (name, version)
+);
+"""
+
 
 # Names that a query looks up may be those of the start of the transaction; rows of the catalog are those of now.
-_IS_THERE: Final = (
-    "SELECT count(*) FROM pg_class WHERE relname = 'recsys_state' AND relnamespace = current_schema()::regnamespace"
-)
+_IS_THERE: Final = "SELECT count(*) FROM pg_class WHERE relname = %s AND relnamespace = current_schema()::regnamespace"
 
 
 def prepare(db: Connection, database: Database) -> None:
@@ -81,17 +92,23 @@ def prepare(db: Connection, database: Database) -> None:
     if db.execute("SELECT current_schema()").fetchone() == (None,):
         raise StoreError(f"the {database.name} has no schema of its search path: create it, or name another")
     with db.transaction():
-        if not fetch_int(db, _IS_THERE):
+        if not _is_there(db, "recsys_documents"):  # the latest of the tables
             db.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
-        if not fetch_int(db, _IS_THERE):
+        if not _is_there(db, "recsys_state"):
             db.execute(_TABLES)
             db.execute("INSERT INTO recsys_state (schema_version) VALUES (%s)", (POSTGRES_SCHEMA_VERSION,))
+        if not _is_there(db, "recsys_documents"):
+            db.execute(_DOCUMENT_TABLES)
         row = db.execute("SELECT schema_version FROM recsys_state").fetchone()
     if row != (POSTGRES_SCHEMA_VERSION,):
         raise StoreError(
             f"the live log in the {database.name} has schema version {row and row[0]}, this release reads"
             f" {POSTGRES_SCHEMA_VERSION}: use the release that wrote it, or another schema of the database"
         )
+
+
+def _is_there(db: Connection, table: str) -> bool:
+    return fetch_int(db, _IS_THERE, (table,)) > 0
 
 
 def add_day(db: Connection, day: int) -> None:

@@ -31,7 +31,7 @@ async def growth(view: View) -> Content:
     """Build the page."""
     snapshot = view.api.app_context.watcher.snapshot()
     table = await asyncio.to_thread(_segments, snapshot.recommender, view.api.app_context.clock.now())
-    experiments = await view.api.get("/v1/experiments") if view.api.app_context.settings.experiments else None
+    experiments = await view.api.get("/v1/experiments") if view.api.app_context.state.experiments else None
     return {"cycle": table, "experiments": experiments, "can_change": view.api.allows("merchandise")}
 
 

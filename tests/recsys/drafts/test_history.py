@@ -8,14 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from recsys.core.documents import Document, FileDocument
 from recsys.core.errors import ConfigError, StoreError
+from recsys.core.files import DEFAULT_MODE
 from recsys.drafts import history as module
 from recsys.drafts.history import MAX_DRAFTS, NOTHING, PlacementHistory, digest
 from recsys.drafts.records import (
@@ -26,6 +29,8 @@ from recsys.drafts.records import (
     UnknownDraftError,
     UnknownVersionError,
 )
+from tests.postgres import schema_of
+from tests.recsys.core.folders import KINDS, open_folder
 
 AT = "2026-11-27T08:00:00+00:00"
 NOTE = ChangeNote("Mei", AT, "k1", "because")
@@ -38,17 +43,31 @@ def free(_: object) -> None:
     """Refuse nothing."""
 
 
+@pytest.fixture(params=KINDS)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PlacementHistory]:
+    with closing(open_folder(request.param, tmp_path)) as folder:
+        yield PlacementHistory(folder / "placements.toml")
+
+
 @pytest.fixture
-def history(tmp_path: Path) -> PlacementHistory:
-    path = tmp_path / "placements.toml"
-    path.write_text(TEXT, encoding="utf-8")
-    found = PlacementHistory(path)
-    found.observe(AT)
-    return found
+def history(empty: PlacementHistory) -> PlacementHistory:
+    edit(empty, TEXT)
+    empty.observe(AT)
+    return empty
+
+
+def edit(history: PlacementHistory, text: str) -> None:
+    """Change the file as an editor does, which knows no history."""
+    with history.file.changing():
+        history.file.write(text.encode())
+
+
+def present(history: PlacementHistory) -> str:
+    return history.file.read().decode()
 
 
 def actions(history: PlacementHistory) -> list[str]:
-    return [entry.action for entry in PlacementHistory(history.path).audit.entries()]
+    return [entry.action for entry in PlacementHistory(history.file).audit.entries()]
 
 
 def with_text(text: str) -> Callable[[Draft], Draft]:
@@ -70,9 +89,9 @@ def test_a_draft_becomes_the_file_and_its_versions_stay(history: PlacementHistor
     draft = history.begin(ID, "more", NOTE)
     assert (draft.text, draft.base, draft.version) == (TEXT, before, 1)
     assert history.change(ID, with_text(OTHER), "draft_changed", NOTE).version == 2
-    assert history.path.read_text(encoding="utf-8") == TEXT
+    assert present(history) == TEXT
     entry = history.activate(ID, free, free, NOTE)
-    assert history.path.read_text(encoding="utf-8") == OTHER
+    assert present(history) == OTHER
     assert (entry.before, entry.after, entry.subject) == (before, digest(OTHER.encode()), ID)
     assert (history.text(before).decode(), history.text(entry.after).decode()) == (TEXT, OTHER)
     assert history.drafts() == ()
@@ -80,30 +99,31 @@ def test_a_draft_becomes_the_file_and_its_versions_stay(history: PlacementHistor
         history.draft(ID)
     assert actions(history) == ["placements_edited", "draft_created", "draft_changed", "placements_activated"]
     back = history.replace(history.text(before), free, free, "placements_rolled_back", NOTE)
-    assert (back.after, history.path.read_text(encoding="utf-8")) == (before, TEXT)
+    assert (back.after, present(history)) == (before, TEXT)
 
 
-def test_without_a_file_the_first_activation_makes_it(tmp_path: Path) -> None:
-    history = PlacementHistory(tmp_path / "placements.toml")
+def test_without_a_file_the_first_activation_makes_it(empty: PlacementHistory) -> None:
+    history = empty
     assert (history.version(), history.text(), history.text(NOTHING), history.drafts()) == (NOTHING, b"", b"", ())
     assert not history.observe(AT)
-    assert not history.folder.exists(), "looking leaves nothing behind"
+    assert history.folder.signature() is None, "looking leaves nothing behind"
     history.begin(ID, "first", NOTE, TEXT)
     history.activate(ID, free, free, NOTE)
-    assert history.path.read_text(encoding="utf-8") == TEXT
-    history.path.unlink()
+    assert present(history) == TEXT
+    with history.file.changing():
+        history.file.remove()
     assert history.observe(AT)
     assert history.audit.entries()[-1].after == NOTHING
 
 
 def test_an_edit_by_hand_is_noted_once_by_all(history: PlacementHistory) -> None:
-    others = [PlacementHistory(history.path) for _ in range(3)]
-    history.path.write_text(OTHER, encoding="utf-8")
+    others = [PlacementHistory(history.file) for _ in range(3)]
+    edit(history, OTHER)
     assert [each.observe(AT) for each in (*others, history)] == [True, False, False, False]
     last = history.audit.entries()[-1]
     assert (last.author, last.action, last.after) == ("file", "placements_edited", digest(OTHER.encode()))
     assert history.text(last.before).decode() == TEXT
-    history.path.write_text("[broken", encoding="utf-8")
+    edit(history, "[broken")
     history.begin(ID, "t", NOTE, TEXT)
     assert actions(history)[-2:] == ["placements_edited", "draft_created"], "also by the next change"
 
@@ -124,43 +144,45 @@ def test_a_refusal_changes_nothing(history: PlacementHistory) -> None:
     ):
         with pytest.raises(ConfigError, match="no"):
             attempt()
-    assert (len(actions(history)), history.path.read_text(encoding="utf-8")) == (n, TEXT)
+    assert (len(actions(history)), present(history)) == (n, TEXT)
     assert history.draft(ID).version == 1
 
 
 def test_a_draft_of_an_earlier_version_is_not_activated(history: PlacementHistory) -> None:
     history.begin(ID, "t", NOTE, OTHER)
-    history.path.write_text(TEXT + "# more\n", encoding="utf-8")
+    edit(history, TEXT + "# more\n")
     with pytest.raises(DraftConflictError, match="rebase"):
         history.activate(ID, free, free, NOTE)
     history.change(ID, history.rebased, "draft_changed", NOTE)
     history.activate(ID, free, free, NOTE)
-    assert history.path.read_text(encoding="utf-8") == OTHER + "# more\n"
+    assert present(history) == OTHER + "# more\n"
 
 
 def test_an_edit_by_hand_during_an_activation_is_not_lost(history: PlacementHistory) -> None:
     history.begin(ID, "t", NOTE, OTHER)
 
-    def edit(_: bytes) -> None:
-        history.path.write_text("# in between", encoding="utf-8")
+    def edit_now(_: bytes) -> None:
+        history.file.write(b"# in between")
 
     with pytest.raises(DraftConflictError, match="edited by hand"):
-        history.activate(ID, free, edit, NOTE)
-    assert history.path.read_text(encoding="utf-8") == "# in between"
+        history.activate(ID, free, edit_now, NOTE)
+    if isinstance(history.file, FileDocument):  # in a database it is a part of the change that is refused
+        assert present(history) == "# in between"
     assert history.draft(ID).text == OTHER
 
 
 def test_the_same_table_changed_twice_is_a_conflict(history: PlacementHistory) -> None:
     history.begin(ID, "t", NOTE, OTHER)
-    history.path.write_text(TEXT.replace("limit = 3", "limit = 5"), encoding="utf-8")
+    edit(history, TEXT.replace("limit = 3", "limit = 5"))
     with pytest.raises(DraftConflictError, match=r"placements\.a changed"):
         history.change(ID, history.rebased, "draft_changed", NOTE)
-    history.path.write_text(OTHER, encoding="utf-8")  # the same change is none
+    edit(history, OTHER)  # the same change is none
     assert history.change(ID, history.rebased, "draft_changed", NOTE).text == OTHER
 
 
 def test_ids_and_versions_name_nothing_else(history: PlacementHistory) -> None:
-    (history.folder.parent / "secret.json").write_text("{}", encoding="utf-8")
+    with history.folder.parent.changing():
+        (history.folder.parent / "secret.json").write(b"{}")
     for name in ("../../secret", "secret", "", "0" * 13, "0123456789AB", "..", "/etc/passwd", "0123456789a\n"):
         with pytest.raises(UnknownDraftError):
             history.draft(name)
@@ -197,7 +219,7 @@ def test_scheduled_drafts_are_activated_in_order_over_the_present_text(history: 
     done = history.activate_due(25, free, AT)
     assert [entry.subject for entry in done] == [ID, SECOND]
     assert (done[0].author, done[0].reason, done[0].action) == ("Mei", "sale", "placements_scheduled")
-    text = history.path.read_text(encoding="utf-8")
+    text = present(history)
     assert "limit = 4" in text
     assert "limit = 9" in text
     assert history.activate_due(99, free, AT) == []
@@ -205,7 +227,7 @@ def test_scheduled_drafts_are_activated_in_order_over_the_present_text(history: 
 
 def test_a_schedule_that_fails_says_why(history: PlacementHistory) -> None:
     scheduled(history, ID, OTHER, 10)
-    history.path.write_text(TEXT.replace("limit = 3", "limit = 5"), encoding="utf-8")
+    edit(history, TEXT.replace("limit = 3", "limit = 5"))
     assert history.activate_due(11, free, AT) == []
     draft = history.draft(ID)
     assert (draft.status, draft.activate_at) == ("draft", None)
@@ -217,7 +239,7 @@ def test_one_of_many_threads_activates_a_schedule(history: PlacementHistory) -> 
     scheduled(history, ID, OTHER, 10)
     done: list[AuditEntry] = []
     threads = [
-        threading.Thread(target=lambda: done.extend(PlacementHistory(history.path).activate_due(11, free, AT)))
+        threading.Thread(target=lambda: done.extend(PlacementHistory(history.file).activate_due(11, free, AT)))
         for _ in range(8)
     ]
     for thread in threads:
@@ -234,37 +256,38 @@ def test_a_crash_between_two_steps_leaves_nothing_open(
 ) -> None:
     """The change has happened with its entry, or it has not; a reader of the file never sees a part."""
     history.begin(ID, "t", NOTE, OTHER)
-    write, append = module.atomic_write, module.AuditLog.append
+    kind = type(history.file)
+    write, append = kind.write, kind.append
 
     class Crash(BaseException):
         pass
 
-    def crashing_write(path: Path, content: bytes) -> None:
-        write(path, content)
-        if path.name == {"pending": "pending.json", "file": history.path.name}.get(step):
+    def crashing_write(document: Document, content: bytes, mode: int = 0) -> None:
+        write(document, content, mode or DEFAULT_MODE)
+        if document.name == {"pending": "pending.json", "file": history.file.name}.get(step):
             raise Crash
 
-    def crashing_append(log: module.AuditLog, entry: AuditEntry) -> None:
-        append(log, entry)
+    def crashing_append(document: Document, line: bytes) -> None:
+        append(document, line)
         if step == "audit":
             raise Crash
 
-    monkeypatch.setattr(module, "atomic_write", crashing_write)
-    monkeypatch.setattr(module.AuditLog, "append", crashing_append)
+    monkeypatch.setattr(kind, "write", crashing_write)
+    monkeypatch.setattr(kind, "append", crashing_append)
     if step == "end":
         history.activate(ID, free, free, NOTE)
     else:
         with pytest.raises(Crash):
             history.activate(ID, free, free, NOTE)
     monkeypatch.undo()
-    after = PlacementHistory(history.path)
+    after = PlacementHistory(history.file)
     after.observe(AT)
-    is_done = step != "pending"
-    assert after.path.read_text(encoding="utf-8") == (OTHER if is_done else TEXT)
+    is_done = step == "end" or (step != "pending" and kind is FileDocument)  # a database takes all steps back
+    assert present(after) == (OTHER if is_done else TEXT)
     assert [draft.draft_id for draft in after.drafts()] == ([] if is_done else [ID])
     assert actions(after).count("placements_activated") == is_done
     assert actions(after).count("placements_edited") == 1, "no edit by hand is seen in it"
-    assert not (after.folder / "pending.json").exists()
+    assert (after.folder / "pending.json").signature() is None
 
 
 WRITER = """
@@ -272,7 +295,10 @@ import sys
 from pathlib import Path
 from recsys.drafts.history import PlacementHistory
 from recsys.drafts.records import ChangeNote
-history, n = PlacementHistory(Path(sys.argv[1])), 0
+from recsys.eventlog.opening import is_database, open_documents
+place = sys.argv[1]
+folder = open_documents(place) if is_database(place) else Path(place)
+history, n = PlacementHistory(folder / "placements.toml"), 0
 while True:
     n += 1
     note = ChangeNote("w", "2026-11-27T08:00:00+00:00", reason=str(n))
@@ -283,17 +309,18 @@ while True:
 """
 
 
-def test_what_was_acknowledged_survives_kill_9(history: PlacementHistory) -> None:
+def test_what_was_acknowledged_survives_kill_9(history: PlacementHistory, tmp_path: Path) -> None:
+    place = str(tmp_path) if isinstance(history.file, FileDocument) else schema_of(tmp_path)
     for _ in range(3):
         process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(history.path)], stdout=subprocess.PIPE, text=True, env=os.environ
+            [sys.executable, "-c", WRITER, place], stdout=subprocess.PIPE, text=True, env=os.environ
         )
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().split() for _ in range(5)]
         time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         acknowledged += [line.split() for line in process.communicate()[0].splitlines() if len(line.split()) == 3]
-        after = PlacementHistory(history.path)
+        after = PlacementHistory(history.file)
         after.observe(AT)
         entries = {entry.seq: entry for entry in after.audit.entries()}
         assert sorted(entries) == list(range(1, len(entries) + 1))
@@ -308,7 +335,8 @@ def test_what_was_acknowledged_survives_kill_9(history: PlacementHistory) -> Non
 
 def test_a_damaged_draft_is_named(history: PlacementHistory) -> None:
     history.begin(ID, "t", NOTE)
-    (history.folder / "drafts" / f"{ID}.json").write_bytes(b"{")
+    with history.folder.changing():
+        (history.folder / "drafts" / f"{ID}.json").write(b"{")
     with pytest.raises(StoreError, match=ID):
         history.draft(ID)
 

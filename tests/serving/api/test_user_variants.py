@@ -20,7 +20,7 @@ import pytest
 from recsys.bundles.bundle import MANIFEST, Provenance, write_bundle
 from recsys.bundles.registry import activate, pinned, prune
 from recsys.core.request import Request
-from recsys.experiments.state import change_state, read_experiments, state_path
+from recsys.experiments.state import change_state, read_experiments, states_of
 from recsys.experiments.transitions import stop
 from recsys.fitting.engine import Engine
 from recsys.pipeline.recommender import Recommender
@@ -323,7 +323,7 @@ def test_a_start_with_a_bundle_that_cannot_be_served_is_refused(
         assert "experiments.newer.variants.new.bundle" in answer.text
         watcher(client).refresh()
         assert "experiments" not in for_you(client, USERS[0])
-        assert not state_path(two.file).exists()
+        assert states_of(two.file).signature() is None
         assert pinned(two.models) == ()
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from recsys.core.documents import FileDocument
 from recsys.core.errors import ConfigError
 from recsys.core.files import file_digest
 from recsys.drafts.history import NOTHING
@@ -91,9 +92,10 @@ def test_an_app_with_a_broken_file_is_not_created(own_models: Path, tmp_path: Pa
     path = tmp_path / "placements.toml"
     _write(path, "[placement.x]\n")
     settings = load_settings(models=own_models, placements=path)
-    for refuse in (create_app, check_placements):
-        with pytest.raises(ConfigError, match="do you mean 'placements'"):
-            refuse(settings)
+    with pytest.raises(ConfigError, match="do you mean 'placements'"):
+        create_app(settings)
+    with pytest.raises(ConfigError, match="do you mean 'placements'"):
+        check_placements(settings, FileDocument(path), None)
 
 
 def test_a_filter_may_name_a_column_that_only_live_changes_have(own_models: Path, tmp_path: Path) -> None:
@@ -102,14 +104,14 @@ def test_a_filter_may_name_a_column_that_only_live_changes_have(own_models: Path
     settings = load_settings(models=own_models, placements=path, store=log)
     _write(path, GOOD.format(limit=3) + 'filter = "weight > 3"\n')
     with pytest.raises(ConfigError, match="unknown column 'weight'"):
-        check_placements(settings)
+        check_placements(settings, FileDocument(path), None)
     assert not log.exists()
     with closing(SqliteStore(log)) as store:
         store.append([LogEntry("item_patch", "a", 1.0, 1.0, {"attributes": value}) for value in ({"weight": 5}, None)])
-    check_placements(settings)
+    check_placements(settings, FileDocument(path), None)
     _write(path, GOOD.format(limit=3) + 'filter = "weight = true AND colour = 1"\n')
     with pytest.raises(ConfigError):
-        check_placements(settings)
+        check_placements(settings, FileDocument(path), None)
 
 
 def test_a_file_is_only_read_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
