@@ -14,6 +14,7 @@ from cli import (
     attribution,
     bundles,
     data,
+    documents,
     evaluate,
     experiments,
     explain,
@@ -27,6 +28,7 @@ from cli import (
     serve,
     shops,
     size,
+    state,
     store,
     train,
     tune,
@@ -63,6 +65,7 @@ def build_app() -> typer.Typer:
     app.add_typer(experiments.app(), name="experiments")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(store.app(), name="store")
+    app.add_typer(state.app(), name="state")
     app.add_typer(shops.app(), name="shops")
     return app
 
@@ -74,7 +77,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         arguments: words after `recsys`; None for those of the process.
     """
     try:
-        build_app()(args=None if arguments is None else list(arguments))
+        with documents.OPENED:
+            build_app()(args=None if arguments is None else list(arguments))
     except RecsysError as error:
         logger.debug("traceback", exc_info=True)
         tell(f"recsys: {_message(error)}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import AsJson, ConfigFile, Data, PlacementFile, parse_moment, wall_clock
+from cli.documents import PlacementFile
+from cli.options import AsJson, ConfigFile, Data, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table
 from recsys.core.errors import ConfigError
 

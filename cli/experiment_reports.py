@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, Models, PlacementFile, parse_moment, wall_clock
+from cli.documents import ExperimentFile, PlacementFile
+from cli.options import DEFAULT_MODELS, AsJson, Models, parse_moment, wall_clock
 from cli.output import progress, show_json, show_lines, show_table, tell
 from recsys.core.errors import ConfigError
 
@@ -31,7 +32,6 @@ SHARES: Final = (0.1, 0.2, 0.5, 1.0)
 MAX_DAYS: Final = 180
 """Longest duration that is looked for."""
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
 LiveLog = Annotated[
     str,
@@ -56,7 +56,7 @@ def register(commands: typer.Typer) -> None:
 
 
 def analyze(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     store: LiveLog,
     data: Tables = None,
@@ -89,7 +89,7 @@ def analyze(
     _show(definition, analysis, verdict)
 
 
-def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone: Zone = "UTC") -> None:
+def apply(file: ExperimentFile, name: Name, store: LiveLog, data: Tables = None, timezone: Zone = "UTC") -> None:
     """Analyze a running experiment and do what its rules say: retire losers, promote a winner; `undo` takes it back."""
     from recsys.core.timestamps import utc_text
     from recsys.eventlog.opening import open_log
@@ -118,7 +118,7 @@ def apply(file: File, name: Name, store: LiveLog, data: Tables = None, timezone:
 
 
 def power(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Tables whose last days give the traffic and the variation.")
@@ -176,7 +176,7 @@ def power(
 
 
 def counterfactual(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Name of the variant.")],
     store: LiveLog,
@@ -220,7 +220,7 @@ def counterfactual(
 
 
 def simulate(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     store: Annotated[str, typer.Option(metavar="FILE", help="A log of made-up shoppers alone, made if it is missing.")],
     days: Annotated[int, typer.Option(min=1, max=366, help="Days to add.")] = 7,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli import experiment_reports
-from cli.options import AsJson, PlacementFile, wall_clock
+from cli.documents import ExperimentFile, PlacementFile
+from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
+from recsys.core.documents import PLACEMENTS, Document, FileDocument, Place, present
 
 if TYPE_CHECKING:
     from recsys.experiments.definitions import ExperimentDefinition
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("experiment", "status", "share", "layer", "variants", "changes", "primary", "started", "winner")
 HISTORY: Final = ("at", "command", "experiment", "why")
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of experiments.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
 Variant = Annotated[str, typer.Argument(metavar="VARIANT", help="Name of the variant.")]
 Why = Annotated[str, typer.Option(help="The reason, for the history.")]
@@ -47,7 +48,7 @@ def app() -> typer.Typer:
     return commands
 
 
-def list_experiments(file: File, as_json: AsJson = False) -> None:
+def list_experiments(file: ExperimentFile, as_json: AsJson = False) -> None:
     """List all experiments with their states, and the history of changes."""
     from recsys.experiments.state import read_experiments
 
@@ -63,13 +64,13 @@ def list_experiments(file: File, as_json: AsJson = False) -> None:
         show_table(HISTORY, history)
 
 
-def check(file: File, placements: PlacementFile = None) -> None:
+def check(file: ExperimentFile, placements: PlacementFile = None) -> None:
     """Check the file, the states, and the lists of all variants; filters are checked by the server."""
     from recsys.experiments.state import read_experiments
     from recsys.planner.plan_variants import check_plans
     from recsys.rules.variant_loader import read_with_experiments
 
-    lists = read_with_experiments(placements, file)
+    lists = read_with_experiments(_lists_beside(file, placements), file)
     book = read_experiments(file)
     check_plans(book, lists.placements)
     changed = sorted({what for each in book.file.experiments.values() for what in changed_by(each)})
@@ -86,7 +87,7 @@ def changed_by(definition: ExperimentDefinition) -> list[str]:
 
 
 def assign(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     users: Annotated[
         Path | None,
@@ -122,7 +123,7 @@ def assign(
 
 
 def start(
-    file: File,
+    file: ExperimentFile,
     name: Name,
     share: Share = 0.1,
     placements: PlacementFile = None,
@@ -135,43 +136,52 @@ def start(
     _apply(file, placements, lambda at: transitions.start(name, at, share, why), models)
 
 
-def ramp(file: File, name: Name, share: Share, placements: PlacementFile = None, why: Why = "") -> None:
+def ramp(file: ExperimentFile, name: Name, share: Share, placements: PlacementFile = None, why: Why = "") -> None:
     """Let more shoppers in; nobody changes the variant."""
     from recsys.experiments import transitions
 
     _apply(file, placements, lambda at: transitions.ramp(name, at, share, why))
 
 
-def stop(file: File, name: Name, placements: PlacementFile = None, why: Why = "") -> None:
+def stop(file: ExperimentFile, name: Name, placements: PlacementFile = None, why: Why = "") -> None:
     """End an experiment, or the promotion of its winner."""
     from recsys.experiments import transitions
 
     _apply(file, placements, lambda at: transitions.stop(name, at, why))
 
 
-def retire(file: File, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = "") -> None:
+def retire(file: ExperimentFile, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = "") -> None:
     """End one variant of a running experiment."""
     from recsys.experiments import transitions
 
     _apply(file, placements, lambda at: transitions.retire(name, variant, at, why))
 
 
-def promote(file: File, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = "") -> None:
+def promote(
+    file: ExperimentFile, name: Name, variant: Variant, placements: PlacementFile = None, why: Why = ""
+) -> None:
     """Serve a variant to all shoppers outside the holdout."""
     from recsys.experiments import transitions
 
     _apply(file, placements, lambda at: transitions.promote(name, variant, at, why))
 
 
-def undo(file: File, placements: PlacementFile = None, models: Bundles = None, why: Why = "") -> None:
+def undo(file: ExperimentFile, placements: PlacementFile = None, models: Bundles = None, why: Why = "") -> None:
     """Take the last change back; repeated, the one before it."""
     from recsys.experiments import transitions
 
     _apply(file, placements, lambda at: transitions.undo(at, why), models)
 
 
+def _lists_beside(file: Document, placements: Path | None) -> Place | None:
+    """Return the placements that are given, else those of the database that has the experiments."""
+    if placements is not None or isinstance(file, FileDocument):
+        return placements
+    return present(file.parent / PLACEMENTS, is_optional=True)
+
+
 def _apply(
-    file: Path, placements: Path | None, change: Callable[[str], Transition], models: Path | None = None
+    file: Document, placements: Path | None, change: Callable[[str], Transition], models: Path | None = None
 ) -> None:
     """Apply a change, unless the lists or bundles of the new state cannot be served."""
     from recsys.bundles.variant_bundles import MAX_VARIANT_BUNDLES, admit_bundles
@@ -182,7 +192,7 @@ def _apply(
     from serving.runtime.settings import load_settings
 
     def check(before: ExperimentBook, after: ExperimentBook) -> None:
-        check_plans(after, check_lists(placements, after).placements)
+        check_plans(after, check_lists(_lists_beside(file, placements), after).placements)
         limit = MAX_VARIANT_BUNDLES if models is None else load_settings(models=models).max_variant_bundles
         admit_bundles(models, before, after, limit)
 

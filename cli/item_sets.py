@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cli.documents import PlacementFile
 from cli.options import (
     DEFAULT_MODELS,
     AsJson,
@@ -13,7 +14,6 @@ from cli.options import (
     FilterText,
     LiveLogBeside,
     Models,
-    PlacementFile,
     Region,
     Session,
     Store,

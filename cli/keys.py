@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_args
 
 import typer
 from msgspec import structs
 
+from cli.documents import KeysFile
 from cli.options import AsJson, wall_clock
 from cli.output import show_json, show_lines, show_table, tell
+from recsys.core.documents import Document
 from recsys.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from serving.runtime.auth import Key, Scope
-
-KeysFile = Annotated[Path, typer.Option("--keys", envvar="RECSYS_KEYS", help="File of the keys.")]
 
 SCOPE_NAMES: Final = ("recommend", "browse", "events", "catalog", "view", "merchandise", "operate", "admin")
 ROLE_NAMES: Final = ("viewer", "merchandiser", "operator")
@@ -65,13 +64,12 @@ def create(
     quota: Quota = None,
 ) -> None:
     """Create a key with scopes, roles or both, and print it once; only its digest is stored."""
-    from serving.runtime.auth import new_key, read_keys, write_keys
+    from serving.runtime.auth import change_keys, new_key
 
     wanted = wanted_scopes(scopes, role)
     check_limits(rate, burst)
-    known = read_keys(keys) if keys.exists() else ()
     key, secret = new_key(name, wanted, wall_clock())
-    write_keys(keys, (*known, structs.replace(key, rate=rate, burst=burst, quota=quota)))
+    change_keys(keys, lambda known: (*known, structs.replace(key, rate=rate, burst=burst, quota=quota)))
     tell(f"key {key.key_id} is in {keys}; it is shown this once:")
     show_lines([secret])
 
@@ -100,17 +98,13 @@ def limit(
     quota: Quota = None,
 ) -> None:
     """Replace the limits of a key by those that are given; a running server applies them from the next call on."""
-    from serving.runtime.auth import read_keys, write_keys
+    from serving.runtime.auth import change_keys, read_keys
 
     check_limits(rate, burst)
-    known = read_keys(keys)
-    check_key(key_id, known, keys)
-    limited = [
-        structs.replace(key, rate=rate, burst=burst, quota=quota) if key.key_id == key_id else key for key in known
-    ]
-    write_keys(keys, limited)
-    parts = {"rate": rate, "burst": burst, "quota": quota}
-    given = ", ".join(f"{name} {value:g}" for name, value in parts.items() if value is not None)
+    check_key(key_id, read_keys(keys), keys)
+    limits = {"rate": rate, "burst": burst, "quota": quota}
+    change_keys(keys, lambda known: [structs.replace(key, **limits) if key.key_id == key_id else key for key in known])
+    given = ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None)
     tell(f"limits of key {key_id}: {given or 'those of the server'}")
 
 
@@ -118,15 +112,14 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="Id of the key, as `recsys keys list` shows it.")], keys: KeysFile
 ) -> None:
     """Revoke a key; a running server refuses it from the next call on."""
-    from serving.runtime.auth import read_keys, write_keys
+    from serving.runtime.auth import change_keys, read_keys
 
-    known = read_keys(keys)
-    check_key(key_id, known, keys)
-    write_keys(keys, [key for key in known if key.key_id != key_id])
+    check_key(key_id, read_keys(keys), keys)
+    change_keys(keys, lambda known: [key for key in known if key.key_id != key_id])
     tell(f"key {key_id} is revoked")
 
 
-def check_key(key_id: str, known: Sequence[Key], keys: Path) -> None:
+def check_key(key_id: str, known: Sequence[Key], keys: Document) -> None:
     """Refuse an id that no key of a file has.
 
     Raises:

@@ -39,11 +39,6 @@ Session = Annotated[
 FilterText = Annotated[
     str | None, typer.Option("--filter", metavar="CONDITION", help="Items that may be listed, such as 'price < 20'.")
 ]
-PlacementFile = Annotated[
-    Path | None,
-    typer.Option("--placements", metavar="FILE", help="TOML file of lists.", show_default="the built-in lists"),
-]
-
 DEFAULT_MODELS = Path("models")
 
 AGE_UNITS: Final = {"d": "days", "h": "hours"}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODELS, AsJson, LiveLogBeside, Models, PlacementFile, parse_moment
+from cli.documents import PlacementFile, PlanExperiments
+from cli.options import DEFAULT_MODELS, AsJson, LiveLogBeside, Models, parse_moment
 from cli.output import count_progress, show_json, show_lines
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ def plan(
     ] = True,
     placements: PlacementFile = None,
     live_log: LiveLogBeside = None,
-    experiments: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file of experiments, whose running ones may change the plan."),
-    ] = None,
+    experiments: PlanExperiments = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan each shopper's messages for the seven local days after the day of the moment."""

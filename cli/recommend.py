@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
+from cli.documents import PlacementFile
 from cli.options import (
     DEFAULT_MODELS,
     AsJson,
@@ -18,7 +19,6 @@ from cli.options import (
     FilterText,
     LiveLogBeside,
     Models,
-    PlacementFile,
     Region,
     Session,
     Store,

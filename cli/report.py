@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import typer
 
-from cli.options import ConfigFile, Data, PlacementFile
+from cli.documents import PlacementFile
+from cli.options import ConfigFile, Data
 from cli.output import progress, show_lines
 from recsys.core.errors import ConfigError
 

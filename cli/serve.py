@@ -41,6 +41,13 @@ def serve(
             show_default="store.sqlite in the folder of bundles",
         ),
     ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Where keys, placements and experiments are: files, or database, that of the live log.",
+            show_default="files",
+        ),
+    ] = None,
     placements: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +81,14 @@ def serve(
     from serving.server import run
 
     given = {"models": models, "host": host, "port": port, "workers": workers, "clock": clock}
-    files = {"shops": shops, "store": store, "placements": placements, "experiments": experiments, "keys": keys}
+    files = {
+        "shops": shops,
+        "store": store,
+        "state": state,
+        "placements": placements,
+        "experiments": experiments,
+        "keys": keys,
+    }
     settings = load_settings(**given, **files, allowed_origins=allowed_origins, demo_shop=demo_shop)
     if settings.shops is not None:
         tell(f"the shops of {settings.shops} are served on http://{settings.host}:{settings.port}; Ctrl-C stops it")
