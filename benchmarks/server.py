@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--layer", choices=LAYERS, help="HTTP layer in front of the fixed body")
     parser.add_argument("--models", type=Path)
     parser.add_argument("--store", help="a file, or the address of a database")
+    parser.add_argument("--state", choices=["files", "database"], help="where keys, placements and experiments are")
     parser.add_argument("--placements", type=Path)
     parser.add_argument("--clock", choices=["data", "wall"], default="data")
     parser.add_argument("--cache-mb", type=int)
@@ -74,6 +75,7 @@ def main() -> None:
         port=options.port,
         clock=options.clock,
         store=options.store,
+        state=options.state,
         placements=options.placements,
         cache_mb=options.cache_mb,
         personal_cache_mb=options.personal_cache_mb,

@@ -1,4 +1,4 @@
-"""The live log in PostgreSQL: durable events per second, the way of an event to another server, and kills.
+"""The live log and state in PostgreSQL: events per second, the way of a change to another server, and kills.
 
     python -m benchmarks.shared_log --models models --json shared-log.json
 
@@ -8,6 +8,8 @@ It starts a PostgreSQL server of its own, with the default durability, and remov
   processor time of writer and database is measured too, as another load on the machine changes only the rate.
 - **visible**: two servers of this project; a new user sends an event to one, and asks the other for a list until it is
   personal. Another caller sends batches of events meanwhile.
+- **state**: two such servers without a file of the shop; one gets other placements, the other is asked for a list until
+  it has them. Half-way the database is killed: both must go on with the placements that they have.
 - **kills**: processes that append are killed, and then the database; acknowledged events that are not in the log are
   lost.
 """
@@ -24,8 +26,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +37,11 @@ from benchmarks.postgres_server import PostgresServer
 from benchmarks.results import Result, command
 from benchmarks.server import benchmark_server
 from benchmarks.torture.callers import PER_CALL, call
+from recsys.core.documents import KEYS
+from recsys.eventlog.opening import open_documents
 from recsys.eventlog.postgres.store import PostgresStore
 from recsys.eventlog.store import READ_BATCH, read_entries
+from serving.runtime.auth import change_keys, new_key
 
 PART: Final = "shared log"
 HISTORY: Final = Path(__file__).parent / "history" / "shared-log.jsonl"
@@ -45,6 +51,8 @@ OTHERS_S: Final = 0.1
 """Pause between the batches of other users while the way of an event is measured."""
 
 GIVEN_UP_S: Final = 30.0
+LIMITS: Final = tuple(range(1, 21))
+"""Numbers of items of a list, each of another version of the placements."""
 
 WRITE: Final = """
 import random, sys, time
@@ -66,9 +74,12 @@ store.close()
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--only", choices=["append", "visible", "kills"], action="append", help="parts to measure")
+    parser.add_argument(
+        "--only", choices=["append", "visible", "state", "kills"], action="append", help="parts to measure"
+    )
     parser.add_argument("--batches", type=int, default=100, help=f"batches of {BATCH} events per writer")
     parser.add_argument("--events", type=int, default=200, help="events whose way to the other server is measured")
+    parser.add_argument("--changes", type=int, default=200, help="changes of placements, of which the same is measured")
     parser.add_argument("--kills", type=int, default=10, help="kills, of writers and of the database in turn")
 
 
@@ -77,6 +88,7 @@ def measure(options: argparse.Namespace) -> list[Result]:
     parts = {
         "append": lambda database: append(database, options.batches),
         "visible": lambda database: visible(database, options.models, options.events),
+        "state": lambda database: state(database, options.models, options.changes),
         "kills": lambda database: kills(database, options.kills),
     }
     with PostgresServer() as database:
@@ -134,12 +146,7 @@ def visible(database: PostgresServer, models: Path, n_events: int) -> Iterator[R
         finally:
             is_over.set()
             others.join()
-    values = {
-        "events": float(n_events),
-        "p50_ms": statistics.median(seconds) * 1000,
-        "p99_ms": statistics.quantiles(seconds, n=100)[98] * 1000,
-    }
-    yield Result(PART, "visible on the other server", values, {"p99_ms": ("<=", 1000)})
+    yield Result(PART, "visible on the other server", _times(seconds, "events"), {"p99_ms": ("<=", 1000)})
 
 
 def _send_others(port: int, item_id: str, is_over: threading.Event) -> None:
@@ -165,6 +172,67 @@ def _seconds_until_seen(one: int, two: int, user_id: str, item_id: str, body: di
             break
         time.sleep(POLL_S)
     return time.perf_counter() - started
+
+
+def state(database: PostgresServer, models: Path, n_changes: int) -> Iterator[Result]:
+    """Measure the time from a change of placements to a list of another server by them, and lose the database."""
+    log = database.schema("state")
+    key, secret = new_key("benchmark", ("admin",), datetime.now(UTC))
+    with closing(open_documents(log)) as documents:
+        change_keys(documents / KEYS, lambda known: (*known, key))
+    headers = {"X-API-Key": secret, "If-Match": "*"}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        words = ("--models", models, "--store", log, "--state", "database", "--clock", "wall")
+        ports = [
+            stack.enter_context(benchmark_server(*words, log=folder / f"{name}.log")).port for name in ("one", "two")
+        ]
+        first = [_seconds_until_listed(ports, n, headers) for n in range(n_changes // 2)]
+        present = LIMITS[(n_changes // 2 - 1) % len(LIMITS)]
+        while {_n_listed(port, headers) for port in ports} != {present}:
+            time.sleep(POLL_S)
+        database.stop(signal.SIGKILL)
+        refused, _ = _put_limit(ports[0], LIMITS[-1], headers)
+        kept = [_n_listed(port, headers) == present for port in ports for _ in range(50)]
+        database.start()
+        started = time.perf_counter()
+        while _put_limit(ports[0], LIMITS[-1], headers)[0] != 200 and time.perf_counter() < started + GIVEN_UP_S:
+            time.sleep(POLL_S)
+        recovered_s = time.perf_counter() - started
+        later = [_seconds_until_listed(ports, n, headers) for n in range(n_changes - len(first))]
+    yield Result(PART, "placements on the other server", _times(first + later, "changes"), {"p99_ms": ("<=", 1000)})
+    values = {"refused": float(refused), "lists_kept": statistics.mean(kept), "recovered_ms": recovered_s * 1000}
+    yield Result(PART, "placements without the database", values, {"refused": (">=", 503), "lists_kept": (">=", 1)})
+
+
+def _seconds_until_listed(ports: list[int], number: int, headers: Mapping[str, str]) -> float:
+    """Change the placements at one server; return how long the other one needs for a list by them."""
+    limit, (one, two) = LIMITS[number % len(LIMITS)], ports[:: 1 if number % 2 else -1]
+    status, answer = _put_limit(one, limit, headers)
+    started = time.perf_counter()
+    assert status == 200, answer
+    while _n_listed(two, headers) != limit and time.perf_counter() < started + GIVEN_UP_S:
+        time.sleep(POLL_S)
+    return time.perf_counter() - started
+
+
+def _put_limit(port: int, limit: int, headers: Mapping[str, str]) -> tuple[int, object]:
+    toml = f'[placements.mine]\nextends = "popular"\nlimit = {limit}\n'
+    return call(port, "PUT", "/v1/placements", {"toml": toml}, headers)
+
+
+def _n_listed(port: int, headers: Mapping[str, str]) -> int:
+    """Return the number of items of the list; 0 while there is no such list."""
+    _, listed = call(port, "POST", "/v1/recommendations", {"placement": "mine"}, headers)
+    return len(listed.get("items", ()))
+
+
+def _times(seconds: list[float], what: str) -> dict[str, float]:
+    return {
+        what: float(len(seconds)),
+        "p50_ms": statistics.median(seconds) * 1000,
+        "p99_ms": statistics.quantiles(seconds, n=100)[98] * 1000,
+    }
 
 
 def kills(database: PostgresServer, n_kills: int) -> Iterator[Result]:

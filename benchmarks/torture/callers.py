@@ -6,8 +6,10 @@ import http.client
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from benchmarks.server_process import HOST
@@ -16,6 +18,7 @@ from recsys.eventlog.store import READ_BATCH, read_entries
 
 PER_CALL: Final = 20
 JSON_TYPE: Final = {"Content-Type": "application/json"}
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Callers:
@@ -65,10 +68,12 @@ class Callers:
             number += 1
 
 
-def call(port: int, method: str, path: str, body: object = None) -> tuple[int, Any]:
+def call(
+    port: int, method: str, path: str, body: object = None, headers: Mapping[str, str] = NO_HEADERS
+) -> tuple[int, Any]:
     """Send one request; return the status and the decoded body."""
     with closing(http.client.HTTPConnection(HOST, port, timeout=30)) as connection:
-        connection.request(method, path, None if body is None else json.dumps(body), JSON_TYPE)
+        connection.request(method, path, None if body is None else json.dumps(body), {**JSON_TYPE, **headers})
         response = connection.getresponse()
         return response.status, json.loads(response.read() or b"null")
 
