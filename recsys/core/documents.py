@@ -136,7 +136,7 @@ class FileDocument:
             yield
             return
         while True:
-            with path.open("ab" if is_folder else "rb") as lock:
+            with path.open("ab" if is_folder else "r+b") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if os.path.samestat(os.fstat(lock.fileno()), path.stat()):  # else it was replaced before it was locked
                     yield
