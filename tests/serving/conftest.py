@@ -6,15 +6,15 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -25,9 +25,9 @@ from recsys.pipeline.recommender import Recommender
 from serving.app import create_app
 from serving.runtime import bundle_loader, snapshot
 from serving.runtime.settings import load_settings
+from tests.launcher import ROOT, Process
 from tests.ports import free_port
 
-ROOT = Path(__file__).parents[2]
 MAIN = (
     "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # the tests may run under nohup
     "from serving.server import run; from serving.runtime.settings import load_settings; "
@@ -105,24 +105,32 @@ def own_models(shop_models: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
 
 
-class Server:
-    """A real server process."""
+def started(program: str, environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]) -> Popen[bytes]:
+    """Start a program by the interpreter itself, like `tests.launcher.Process`."""
+    command = [sys.executable, "-c", program]
+    return Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr, start_new_session=True)
 
-    def __init__(self, models: Path, on_ready: str = "lambda ready: None", **settings: object) -> None:
+
+class Server:
+    """A real server process.
+
+    Args:
+        models: folder of its bundles.
+        on_ready: what it calls when it is ready.
+        is_new: whether it imports its modules itself, for tests of its start and of its memory.
+        settings: of the server.
+    """
+
+    def __init__(
+        self, models: Path, on_ready: str = "lambda ready: None", *, is_new: bool = False, **settings: object
+    ) -> None:
         self.port = free_port()
         wanted = {"models": models, "port": self.port, "clock": "data", "poll_seconds": 0.05, **settings}
-        environment = {f"RECSYS_{name.upper()}": str(value) for name, value in wanted.items()}
+        environment = os.environ | {f"RECSYS_{name.upper()}": str(value) for name, value in wanted.items()}
         # Files, as a pipe that nobody reads stops a server once it has logged 64 kB.
         self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
         self._outputs: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN.format(on_ready=on_ready)],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdout=self._files[0],
-            stderr=self._files[1],
-            start_new_session=True,
-        )
+        self.process = (started if is_new else Process)(MAIN.format(on_ready=on_ready), environment, *self._files)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def request(self, method: str, path: str, **given: Any) -> httpx.Response:
@@ -162,8 +170,8 @@ class Server:
         try:
             code = self.process.wait(timeout)
         finally:
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(timeout)
             while self._files:
                 with self._files.pop(0) as file:
                     file.seek(0)

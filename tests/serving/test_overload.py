@@ -133,7 +133,7 @@ def memory_with(server: Server, contents: Sequence[bytes], n_connections: int) -
 @pytest.fixture(scope="module")
 def attacked(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, float]]:
     """A server, and its memory before all attacks."""
-    server = Server(shop_models, store=tmp_path_factory.mktemp("attacked") / "log")
+    server = Server(shop_models, is_new=True, store=tmp_path_factory.mktemp("attacked") / "log")
     yield server, warm_memory(server)
     server.stop()
 
@@ -188,7 +188,7 @@ def test_many_callers_that_keep_much_in_memory_do_not_let_it_grow(
 
 
 def test_answers_that_nobody_reads_do_not_let_it_grow(start: Start, shop_models: Path) -> None:
-    server = start(shop_models)
+    server = start(shop_models, is_new=True)
     before = warm_memory(server)
     assert memory_with(server, [(UNREAD + "\r\n").encode() * 25], 400) - before < MAX_UNREAD_MB
 

@@ -20,7 +20,8 @@ import pytest
 
 from recsys.fitting.engine import Engine
 from serving.server import _hangup_as_sigterm
-from tests.serving.conftest import MAIN, ROOT, Server
+from tests.launcher import ROOT
+from tests.serving.conftest import MAIN, Server
 from tests.serving.runtime.test_bundle_watcher import spoil, write_another
 from tests.shop import CHARGERS, ODD_USERS, PHONES, WEEKLY_ITEM
 
@@ -146,7 +147,7 @@ def test_bundles_are_replaced_under_load_without_a_failure(start: Start, own_mod
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_reports_readiness_and_stops_cleanly(start: Start, shop_models: Path, workers: int) -> None:
-    server = start(shop_models, on_ready=TELL, workers=workers)
+    server = start(shop_models, on_ready=TELL, workers=workers, is_new=True)
     reply = server.wait().json()
     server.get(reply["examples"][0])
     figures = server.wait("/metrics", until=lambda response: f'result="served"}} {workers}.0' in response.text)

@@ -23,7 +23,8 @@ from playwright.sync_api import Browser, Page, Request
 from recsys.eventlog.sqlite import SqliteStore
 from serving.runtime.auth import new_key, write_keys
 from tests.browser import started
-from tests.serving.conftest import ROOT, Server
+from tests.launcher import ROOT
+from tests.serving.conftest import Server
 from tests.shop import START
 
 WIDGET: Final = ROOT / "serving" / "web" / "rec-list.js"
