@@ -6,7 +6,8 @@ DATA ?= data/demo
 MODELS ?= models
 PORT ?= 8000
 WINDOW ?= report
-TESTS ?= -n 2
+# One more process than CI has processors: many tests wait for servers.
+TESTS ?= -n 3
 REF ?= HEAD
 REQUESTS ?= 500
 MINUTES ?= 22

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import Phase, settings
 from threadpoolctl import threadpool_limits
+from xdist.remote import Producer
 
 from cli.app import INFORMATIVE
 from recsys.bundles.bundle import Provenance, write_bundle
@@ -24,6 +25,7 @@ from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models
 from recsys.ranking.fit import fit_engine
 from tests.chinese_shop import small_dataset, small_tables
+from tests.distribution import FileScheduling, place_of
 from tests.shop import ShopTables, build_shop, small_config
 from training import train as train_job
 from training.demo_data import TIMEZONE, package_data, raw_tables
@@ -34,6 +36,16 @@ settings.register_profile("search", deadline=None, max_examples=500)
 phases = (Phase.explicit, Phase.generate)
 settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=25, phases=phases, database=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that take longest first."""
+    items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """Share the tests among processes file by file."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
