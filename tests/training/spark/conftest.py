@@ -47,6 +47,7 @@ def shop_folder(shop_tables: ShopTables, tmp_path_factory: pytest.TempPathFactor
 QUICK = (
     "spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage false",
+    "spark.sql.codegen.factoryMode NO_CODEGEN",
     "spark.sql.adaptive.enabled false",
 )
 """Settings of Spark for a few small jobs: less is compiled, and jobs have fewer stages."""
