@@ -28,6 +28,7 @@ from training.demo_data import TIMEZONE, package_data, raw_tables
 ROOT: Final = Path(__file__).parents[1]
 COMMAND: Final = (sys.executable, "-c", "from cli.main import main; main()")
 N_HOUSEHOLDS: Final = 60
+MIN_LINES: Final = 5
 PATIENCE_S: Final = 60.0
 
 Row = dict[str, Any]
@@ -56,7 +57,7 @@ class Shop:
 
 
 def slice_files(folder: Path) -> dict[str, Path]:
-    """The files of a shop: all that some households of the demo's data bought in a year."""
+    """The files of a shop: what some households of the demo's data bought in a year, of items bought a few times."""
     try:
         package = package_data()
     except ConfigError as error:
@@ -65,7 +66,7 @@ def slice_files(folder: Path) -> dict[str, Path]:
     raw.mkdir()
     people = pl.read_parquet(package / "demographics.parquet").sort("household_id").head(N_HOUSEHOLDS)
     lines = pl.scan_parquet(package / "transactions.parquet").join(people.lazy(), on="household_id", how="semi")
-    bought = lines.collect()
+    bought = lines.filter(pl.len().over("product_id") >= MIN_LINES).collect()
     bought.write_parquet(raw / "transactions.parquet")
     people.write_parquet(raw / "demographics.parquet")
     products = pl.read_parquet(package / "products.parquet").join(bought, on="product_id", how="semi")
