@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from recsys.data.dataset import Dataset
+from recsys.fitting.engine import Engine
+from recsys.ranking.fit import fit_engine
 from tests.recsys.small_shops import CATALOG
-from tests.shop import at, dataset_of, moment
+from tests.shop import at, dataset_of, moment, small_config
 
 ITEM_IDS: Final = tuple(item["item_id"] for item in CATALOG)
 
@@ -66,3 +69,9 @@ DEGENERATE: Final[Mapping[str, Dataset]] = {
         [_bought("u", item_id, 1) for item_id in ITEM_IDS], CATALOG, [{"user_id": "u", "personalization": False}]
     ),
 }
+
+
+@cache
+def degenerate_engine(name: str) -> Engine:
+    """All models of one of these shops; not to be changed."""
+    return fit_engine(DEGENERATE[name], small_config())

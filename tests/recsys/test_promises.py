@@ -9,7 +9,7 @@ from recsys.models.pairs.copurchase import CopurchaseConfig, fit_copurchase
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.fit import fit_engine
 from recsys.reasons.evidence import FEW
-from tests.recsys.degenerate import DEGENERATE
+from tests.recsys.degenerate import degenerate_engine
 from tests.recsys.small_shops import CATALOG
 from tests.shop import CAMERAS, CARDS, CASES, PHONES, SHELVES, ShopTables, at, dataset_of, moment, small_config
 
@@ -19,7 +19,7 @@ def _ids(answer: Recommendations) -> list[str]:
 
 
 def test_a_complement_without_evidence_is_no_substitute() -> None:
-    engine = fit_engine(DEGENERATE["items only"], small_config())
+    engine = degenerate_engine("items only")
     assert "b2" not in _ids(recommend(engine, Request("complementary", moment(0), 10, None, ("b1",))))
 
 
@@ -55,7 +55,7 @@ def test_a_type_that_was_only_viewed_is_not_called_bought() -> None:
 
 
 def test_a_niche_share_is_a_share_of_those_who_buy() -> None:
-    engine = fit_engine(DEGENERATE["no users, only baskets"], small_config())
+    engine = degenerate_engine("no users, only baskets")
     items = recommend(engine, Request("long_tail", engine.dataset_info.end, 10)).items
     for reason in (reason for item in items for reason in item.reasons if reason.code == "niche"):
         assert 0 <= reason.values["buyer_share"] <= FEW

@@ -17,11 +17,10 @@ from recsys.data.dataset import Dataset
 from recsys.data.history import build_history
 from recsys.filters import compile_filter
 from recsys.fitting.engine import Engine
-from recsys.fitting.fit import fit_models
 from recsys.pipeline.recommend import recommend, recommend_with_trace
 from recsys.ranking.fit import fit_engine
 from recsys.rules.diversity import apply_tail_quota
-from tests.recsys.degenerate import DEGENERATE
+from tests.recsys.degenerate import DEGENERATE, degenerate_engine
 from tests.recsys.small_shops import shops
 from tests.shop import (
     CAMERAS,
@@ -305,7 +304,7 @@ def _ask_everything(engine: Engine, item_ids: tuple[str, ...], user_ids: tuple[s
 
 @pytest.mark.parametrize("shop", DEGENERATE)
 def test_a_shop_of_next_to_nothing_answers_every_list(shop: str) -> None:
-    engine = fit_engine(DEGENERATE[shop], small_config())
+    engine = degenerate_engine(shop)
     _ask_everything(engine, engine.items.ids, engine.users.ids[:2])
 
 
@@ -356,7 +355,7 @@ def test_a_list_is_cut_where_a_substitute_is_arranged_and_the_list_is_not(shop_e
 
 @pytest.mark.parametrize("name", sorted(DEGENERATE))
 def test_a_filter_that_fits_nothing_is_an_empty_list(name: str) -> None:
-    engine = fit_models(DEGENERATE[name], small_config())
+    engine = degenerate_engine(name)
     nothing = compile_filter("price < 0", engine.items_table.schema)
     for placement, each in PLACEMENTS.items():
         seeds = engine.items.ids[:2] if each.anchor == "item" else ()

@@ -23,9 +23,8 @@ from recsys.eventlog.store import EntryType, LogEntry
 from recsys.fitting.engine import Engine
 from recsys.live.reachability import unreachable_users
 from recsys.pipeline.recommend import recommend
-from recsys.ranking.fit import fit_engine
-from tests.recsys.degenerate import DEGENERATE
-from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment, small_config
+from tests.recsys.degenerate import DEGENERATE, degenerate_engine
+from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_a_shopper_with_a_history_gets_items_beside_a_seed_too(recommender: Reco
 
 @pytest.mark.parametrize("shop", DEGENERATE)
 def test_any_shop_has_examples_and_warms_up(shop: str, recommender: Recommender) -> None:
-    small = Recommender(fit_engine(DEGENERATE[shop], small_config()), recommender.manifest)
+    small = Recommender(degenerate_engine(shop), recommender.manifest)
     examples = small.examples()
     assert (examples.user_id == "") == unreachable_users(small.engine, None).all()
     assert small.knows_item(examples.item_id)
