@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from recsys.experiments.assignment import variant_of
 from recsys.experiments.state import read_experiments
 from tests.cli.conftest import Run
 from tests.recsys.experiments.files import EXPERIMENTS, write_experiments
-from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
+from tests.shop import OPTED_OUT, USERS_WITH_HISTORY, copied_models
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_wrong_calls(recsys: Run, file: Path) -> None:
 
 
 def test_variants_may_be_bundles_and_plans(recsys: Run, tmp_path: Path, shop_models: Path) -> None:
-    models = Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
+    models = copied_models(shop_models, tmp_path / "models")
     version = current_version(models) or ""
     file = write_experiments(
         tmp_path,

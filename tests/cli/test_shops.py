@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
 from tests.jobs import write_shop
-from tests.shop import ShopTables
+from tests.shop import ShopTables, copied_models
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def root(tmp_path: Path, shop_models: Path) -> Path:
     for name in ("broken", "served", "wrong"):
         (tmp_path / name).mkdir()
     for name in ("served", "broken"):
-        shutil.copytree(shop_models, tmp_path / name / "models", copy_function=shutil.copyfile)
+        copied_models(shop_models, tmp_path / name / "models")
     (tmp_path / "broken" / "data").mkdir()
     (tmp_path / "broken" / "data" / "dataset.json").write_text("{}")
     (tmp_path / "broken" / "shop.toml").write_text("open = true")

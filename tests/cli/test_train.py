@@ -11,7 +11,7 @@ import pytest
 from recsys.bundles.registry import current_version, versions
 from tests.cli.conftest import Run
 from tests.jobs import train_small, write_shop
-from tests.shop import ShopTables
+from tests.shop import ShopTables, copied_models
 
 SMALL = "[als]\nn_factors = 8\n[content]\nn_dimensions = 8\n"
 
@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Path:
 @pytest.fixture
 def models(tmp_path: Path, shop_models: Path) -> Path:
     """A copy of the shop's models that a test may change."""
-    return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
+    return copied_models(shop_models, tmp_path / "models")
 
 
 def test_training_tells_stages_memory_and_the_bundle(recsys: Run, data: Path, settings: Path, tmp_path: Path) -> None:

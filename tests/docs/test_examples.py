@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.docs.test_pages import Block, blocks
+from tests.shop import copied_models
 
 CLIENTS = "docs/clients.md"  # its examples need a server: tests/clients/test_documented_clients.py
 EXAMPLES = [block for block in blocks("python") if block.page != CLIENTS]
@@ -17,7 +17,7 @@ EXAMPLES = [block for block in blocks("python") if block.page != CLIENTS]
 @pytest.fixture
 def shop_folder(shop_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a copy of the shop's bundles `models/shop` of the current folder: examples write to its live log."""
-    shutil.copytree(shop_models, tmp_path / "models" / "shop", ignore=shutil.ignore_patterns("*.sqlite*"))
+    copied_models(shop_models, tmp_path / "models" / "shop")
     monkeypatch.chdir(tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from recsys.bundles.bundle import Provenance, write_bundle
 from recsys.bundles.registry import activate, current_version
 from recsys.fitting.engine import Engine
 from tests.docs.test_pages import FENCE, read
+from tests.shop import copied_models
 
 PAGE: Final = "docs/experiments.md"
 ELSEWHERE: Final = ("recsys serve", "recsys experiments counterfactual")
@@ -110,7 +110,7 @@ def player(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Player:
-    shutil.copytree(shop_models, tmp_path / "models" / "shop", copy_function=shutil.copyfile)
+    copied_models(shop_models, tmp_path / "models" / "shop")
     monkeypatch.chdir(tmp_path)
     Path("placements.toml").touch()
     Path("plan.toml").write_text('lists = "buy_again"\n[calibration]\nusers = 10\nweeks = 1\n', encoding="utf-8")

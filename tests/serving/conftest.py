@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from serving.runtime import bundle_loader, snapshot
 from serving.runtime.settings import load_settings
 from tests.launcher import ROOT, Process
 from tests.ports import free_port
+from tests.shop import copied_models
 
 MAIN = (
     "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # the tests may run under nohup
@@ -102,7 +102,7 @@ def client(shop_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def own_models(shop_models: Path, tmp_path: Path) -> Path:
     """A copy of the models that a test may change."""
-    return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
+    return copied_models(shop_models, tmp_path / "models")
 
 
 def started(program: str, environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]) -> Popen[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from recsys.experiments.state import change_state
 from recsys.experiments.transitions import start
 from recsys.fitting.engine import Engine, Rankers
 from tests.recsys.experiments.files import write_experiments
+from tests.shop import copied_models
 
 AT = "2026-11-01T00:00:00Z"
 USERS = tuple(f"u{n:03d}" for n in range(5, 35))
@@ -51,7 +51,7 @@ def write_plain(engine: Engine, models: Path, day: int) -> str:
 
 
 def two_bundles(shop_models: Path, engine: Engine, folder: Path) -> TwoBundles:
-    models = Path(shutil.copytree(shop_models, folder / "models", copy_function=shutil.copyfile))
+    models = copied_models(shop_models, folder / "models")
     current = (models / "CURRENT").read_text().strip()
     new = write_plain(engine, models, 3)
     return TwoBundles(models, current, new, write_experiments(folder, text_of(new)))

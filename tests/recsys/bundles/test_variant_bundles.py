@@ -15,13 +15,14 @@ from recsys.core.errors import ConfigError
 from recsys.experiments.state import change_state, read_experiments
 from recsys.experiments.transitions import ramp, start, stop
 from tests.recsys.experiments.files import write_experiments
+from tests.shop import copied_models
 
 AT = "2026-11-01T00:00:00Z"
 
 
 @pytest.fixture
 def models(shop_models: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile))
+    return copied_models(shop_models, tmp_path / "models")
 
 
 def written(folder: Path, bundle: str, second: str = "") -> Path:

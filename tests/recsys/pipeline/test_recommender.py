@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -24,7 +23,7 @@ from recsys.fitting.engine import Engine
 from recsys.live.reachability import unreachable_users
 from recsys.pipeline.recommend import recommend
 from tests.recsys.degenerate import DEGENERATE, degenerate_engine
-from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, moment
+from tests.shop import CAMERAS, CARDS, ODD_USERS, ORPHANS, PHONES, SHELVES, VARIANTS, at, copied_models, moment
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_no_bundle_is_refused_with_the_remedy(tmp_path: Path, shop_models: Path)
         Recommender.open(tmp_path)
     with pytest.raises(BundleError, match="recsys train"):
         Recommender.open(tmp_path / "nowhere")
-    shutil.copytree(shop_models, tmp_path / "models", copy_function=shutil.copyfile)
+    copied_models(shop_models, tmp_path / "models")
     (tmp_path / "models" / CURRENT).write_text("gone\n")
     with pytest.raises(BundleError, match="gone"):
         Recommender.open(tmp_path / "models")
@@ -221,7 +220,7 @@ def test_items_beyond_the_latest_hundred_stay_out_too(recommender: Recommender) 
 def followed(shop_models: Path, tmp_path: Path) -> Iterator[tuple[Recommender, SqliteStore]]:
     """A recommender with the live log beside its bundles, and that log."""
     models = tmp_path / "models"
-    shutil.copytree(shop_models, models, copy_function=shutil.copyfile)
+    copied_models(shop_models, models)
     with closing(SqliteStore(models / LIVE_LOG)) as log:
         yield Recommender.open(models), log
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ from recsys.experiments.transitions import ramp, start
 from recsys.planner.plan_file import read_plan_file
 from recsys.planner.planner import PLAN_COLUMNS
 from tests.recsys.experiments.files import write_experiments
-from tests.shop import OPTED_OUT, USERS_WITH_HISTORY
+from tests.shop import OPTED_OUT, USERS_WITH_HISTORY, copied_models
 from training.batch import BatchPlan
 from training.planning import PlanRequest, write_plan
 
@@ -34,7 +33,7 @@ class InterruptionError(Exception):
 @pytest.fixture
 def request_(shop_models: Path, tmp_path: Path) -> PlanRequest:
     models = tmp_path / "models"
-    shutil.copytree(shop_models, models, copy_function=shutil.copyfile)
+    copied_models(shop_models, models)
     plan = tmp_path / "plan.toml"
     plan.write_text(SETTINGS)
     return PlanRequest(models, plan)
