@@ -564,7 +564,7 @@ export interface Readiness {
   stale_seconds?: number | null;
 }
 
-/** The evidence that put an item into a list. */
+/** A reason as JSON has it: the evidence that put an item into a list. */
 export interface ReasonResponse {
   /** for programs, such as `bought_together`. */
   code: string;

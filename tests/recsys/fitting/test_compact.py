@@ -31,7 +31,6 @@ def test_vectors_and_scores_are_those_of_the_arrays_up_to_their_rounding(engine:
 @pytest.mark.parametrize("name", ["partners", "bought_together", "complementary"])
 def test_lists_are_those_of_the_arrays(engine: Engine, name: str) -> None:
     before, after = (getattr(each.copurchase, name) for each in (engine, compact(engine)))
-    rows = np.arange(len(before.item_idx))
-    np.testing.assert_array_equal(after.rows(rows).item_idx, before.item_idx)
-    np.testing.assert_array_equal(after.rows(rows).n_together, before.n_together)
-    np.testing.assert_allclose(after.rows(rows).score, before.score, rtol=3e-6)
+    np.testing.assert_array_equal(after.item_idx[:], before.item_idx)
+    np.testing.assert_array_equal(after.n_together[:], before.n_together)
+    np.testing.assert_allclose(after.score[:], before.score, rtol=3e-6)

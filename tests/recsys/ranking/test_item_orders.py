@@ -14,6 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.fitting.blend import NO_BLEND, Blend, BlendConfig, Blends
 from recsys.fitting.engine import Engine
 from recsys.fitting.fit import fit_models, with_similar_of
+from recsys.models.pairs.related_items import RelatedItems
 from recsys.pipeline.recommend import recommend
 from recsys.ranking.holdout import Holdout
 from recsys.ranking.item_orders import LISTS, ItemKind, NextItems, compare_item_lists, draw_next
@@ -65,7 +66,7 @@ def test_the_best_source_alone_serves_where_it_is_best(shop_engine: Engine) -> N
     seeds = np.flatnonzero(similar[:, 0] != NO_ITEM).astype(np.int32)
     around = shop_engine.sequence.around
     item_idx = np.sort(np.asarray(around.lists.item_idx), axis=1)[:, ::-1].copy()
-    misled = replace(around, lists=replace(around.lists.rows(np.arange(len(item_idx))), item_idx=item_idx))
+    misled = replace(around, lists=RelatedItems(item_idx, around.lists.score[:], around.lists.n_together[:]))
     engine = replace(shop_engine, sequence=replace(shop_engine.sequence, around=misled, by_view=True))
     found = compare(engine, "alike", NextItems(seeds, similar[seeds, 0]))
     value = dict(zip(found.orders, found.values, strict=True))

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from recsys.core.errors import StoreBusyError, StoreError
 from recsys.core.request import Recommendations, RecommendedItem, Request
@@ -54,7 +55,9 @@ def an_answer(*ranks: int) -> Recommendations:
 
 
 def test_propensities_are_recorded() -> None:
-    drawn = replace(an_answer(1, 2), items=(replace(an_answer(1).items[0], propensity=0.25), an_answer(2).items[0]))
+    drawn = replace(
+        an_answer(1, 2), items=(structs.replace(an_answer(1).items[0], propensity=0.25), an_answer(2).items[0])
+    )
     assert msgspec.json.decode(impression_payload(drawn).items) == [
         {"item_id": "i1", "score": 1.0, "propensity": 0.25},
         {"item_id": "i2", "score": 0.5},

@@ -585,7 +585,7 @@ class Readiness:
 
 @dataclass(frozen=True, kw_only=True)
 class ReasonResponse:
-    """The evidence that put an item into a list.
+    """A reason as JSON has it: the evidence that put an item into a list.
 
     Attributes:
         code: for programs, such as `bought_together`.
