@@ -42,11 +42,17 @@ _WRITE: Final = (
     " RETURNING version"
 )
 _CLEAR: Final = "DELETE FROM recsys_journal WHERE name = %s"
-_APPEND: Final = """
+_APPEND: Final = r"""
 WITH document AS (
     INSERT INTO recsys_documents (name, version, body) VALUES (%s, nextval('recsys_document_version'), '')
     ON CONFLICT (name) DO UPDATE
-        SET version = excluded.version, body = coalesce(recsys_documents.body, ''), changed_at = now()
+        SET version = excluded.version, changed_at = now(), body = CASE
+            WHEN recsys_documents.body IS NULL THEN ''
+            WHEN recsys_documents.body = '' THEN ''
+            WHEN EXISTS (SELECT FROM recsys_journal WHERE recsys_journal.name = recsys_documents.name)
+                THEN recsys_documents.body
+            WHEN substr(recsys_documents.body, length(recsys_documents.body)) = '\x0a' THEN recsys_documents.body
+            ELSE recsys_documents.body || '\x0a' END
     RETURNING name, version
 )
 INSERT INTO recsys_journal SELECT name, version, %s FROM document RETURNING version

@@ -89,6 +89,11 @@ def test_lines_are_added_to_a_journal(folder: Folder) -> None:
         journal.append(b"tail")
     assert journal.read() == b"head\ntail\n"
     with inner.changing():
+        journal.write(b"head\ncut sho")
+        for line in (b"tail", b"end"):
+            journal.append(line)
+    assert journal.read() == b"head\ncut sho\ntail\nend\n"
+    with inner.changing():
         journal.remove()
         journal.append(b"new")
     assert journal.read() == b"new\n"
