@@ -17,7 +17,7 @@ LogLocation = Path | str
 """The path of a file, or the address of a database, `postgresql://user@host:5432/name`."""
 
 _SCHEME: Final = re.compile(r"postgres(ql)?:/")
-_PASSWORD: Final = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&]*")
+_PASSWORDS: Final = re.compile("(password=)[^&]*"), re.compile("(//[^:@/]*:).*(?=@)")
 
 
 def is_database(location: LogLocation) -> bool:
@@ -35,7 +35,10 @@ def log_name(location: LogLocation) -> str:
     >>> log_name("postgresql://shop:secret@db.example/shop?password=secret&sslmode=require")
     'postgresql://shop:…@db.example/shop?password=…&sslmode=require'
     """
-    return _PASSWORD.sub("…", location) if isinstance(location, str) and is_database(location) else str(location)
+    name = str(location)
+    for password in _PASSWORDS if is_database(location) else ():
+        name = password.sub(r"\1…", name)
+    return name
 
 
 def file_of(location: LogLocation, purpose: str) -> Path:

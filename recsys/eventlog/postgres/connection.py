@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ DEFAULTS: Final[dict[str, str]] = {
 }
 """Parameters of libpq, unless the address has others: a database that cannot be reached is noticed within seconds."""
 
+_QUOTED: Final = re.compile('".*"', re.DOTALL)
+_CREDENTIALS: Final = re.compile("^[^@/]*@")
+
 
 class Database:
     """The address of a database.
@@ -36,10 +40,16 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        place = url.partition("://")[2].partition("?")[0]
+        if "@" in _CREDENTIALS.sub("", place, count=1):
+            raise ConfigError(
+                "the address of the database is not one ('@' or '/' in the password): write '@' as %40 and '/' as"
+                " %2F, or use a password file"
+            )
         try:
             given = conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
-            reason = str(error).strip()
+            reason = _QUOTED.sub('"…"', str(error).strip())  # what libpq quotes may be a part of the password
             raise ConfigError(
                 f"the address of the database is not one ({reason}): expected postgresql://user@host:5432/name"
             ) from None

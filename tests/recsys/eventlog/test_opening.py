@@ -42,6 +42,14 @@ def test_an_address_is_told_from_a_path(text: str) -> None:
     assert file_of("models/store.sqlite", "") == Path("models/store.sqlite")
 
 
+@pytest.mark.parametrize("password", ["secret", "sec:ret", "sec/ret", "sec@ret", "sec?ret", "sec%zzret"])
+def test_no_part_of_a_password_is_shown(password: str) -> None:
+    address = f"postgresql://shop:{password}@db.example:5432/shop"
+    assert log_name(address) == "postgresql://shop:…@db.example:5432/shop"
+    unread = f"postgresql://db.example:5432/shop?user=shop&password={password}&sslmode=require"
+    assert log_name(unread) == "postgresql://db.example:5432/shop?user=shop&password=…&sslmode=require"
+
+
 def test_an_address_as_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a path: give the address of a database as text"):
         create_log(Path(ADDRESS))

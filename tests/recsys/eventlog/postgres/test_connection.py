@@ -25,6 +25,23 @@ def test_what_is_no_address_is_refused_without_its_password(url: str) -> None:
         Database(url)
 
 
+@pytest.mark.parametrize("password", ["sec%zzret", "sec ret", "sec/ret", "sec@ret", "sec/ret@more", 'sec" ret'])
+def test_a_password_that_is_not_encoded_is_not_shown(password: str) -> None:
+    for url in (
+        f"postgresql://shop:{password}@db.example/shop",
+        f"postgresql://db.example/shop?password={password}%zz",
+    ):
+        with pytest.raises(ConfigError, match="the address of the database is not one") as raised:
+            Database(url)
+        assert "sec" not in str(raised.value)
+        assert "ret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://shop%40a:sec%40ret@db.example/a%40b", "postgresql:///shop?user=a@b"])
+def test_what_is_encoded_may_have_an_at_sign(url: str) -> None:
+    assert "sec" not in Database(url).name
+
+
 def test_errors_name_the_database_without_user_and_password() -> None:
     database = Database("postgresql://shop:secret@db.example:6432/shop")
     error = database.error("read", psycopg.OperationalError("the server\n closed the connection"))
