@@ -56,6 +56,8 @@ def import_files(
 
     if placements is None and experiments is None and keys is None:
         raise ConfigError("nothing to import: give --placements, --experiments or --keys")
+    if history is not None and (placements is None or not history.is_dir()):
+        raise ConfigError(f"--history is {history}: give an existing folder, and --placements, whose history it is")
     done = []
     with closing(open_documents(store)) as documents, documents.changing():
         if placements is not None:

@@ -50,8 +50,11 @@ def import_placements(path: Path, history: Path, documents: PostgresDocuments, n
         check(text)
         is_copied = history.is_dir()
         if is_copied:
-            with FileDocument(history).changing():
-                _copy_folder(history, target.folder)
+            try:
+                with FileDocument(history).changing():
+                    _copy_folder(history, target.folder)
+            except OSError as error:
+                raise _unread(error, history) from None
         target.file.write(text)
         target.observe(note.at)
         return is_copied
@@ -74,7 +77,10 @@ def import_experiments(path: Path, documents: PostgresDocuments) -> bool:
         target.write(text)
         is_copied = states.signature() is not None and states_of(target).signature() is None
         if is_copied:
-            states_of(target).write(states.read())
+            try:
+                states_of(target).write(states.read())
+            except OSError as error:
+                raise _unread(error, states) from None
         check_lists(present(documents / PLACEMENTS, is_optional=True), read_experiments(target))
         return is_copied
 
@@ -113,6 +119,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): name a TOML file") from None
+
+
+def _unread(error: OSError, place: Path | Document) -> ConfigError:
+    return ConfigError(f"{error.filename or place} cannot be read ({error.strerror}): check its permissions")
 
 
 def _copy_folder(source: Path, target: Document) -> None:

@@ -56,5 +56,9 @@ def test_one_wrong_file_stops_all(recsys: Run, tmp_path: Path) -> None:
         assert documents.names("", "") == []
     nothing = recsys("state", "import", "--store", place)
     assert (nothing.code, "nothing to import" in nothing.err) == (2, True)
+    absent = tmp_path / "typing-error.history"
+    for words in (("--placements", placements, "--history", absent), ("--keys", keys, "--history", tmp_path)):
+        said = recsys("state", "import", "--store", place, *words)
+        assert (said.code, "give an existing folder, and --placements" in said.err) == (2, True)
     other = recsys("state", "import", "--store", tmp_path / "store.sqlite", "--keys", keys)
     assert (other.code, "is not a database" in other.err) == (2, True)

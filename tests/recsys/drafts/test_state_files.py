@@ -63,6 +63,16 @@ def test_the_first_import_takes_the_history_along(documents: PostgresDocuments, 
     assert not stored.observe(AT)
 
 
+def test_a_history_that_cannot_be_read_is_named_and_nothing_is_imported(
+    documents: PostgresDocuments, path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "placements.history"
+    (folder / "drafts" / "lost.json").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"lost\.json cannot be read \(No such file or directory\): check"):
+        import_placements(path, folder, documents, NOTE)
+    assert documents.names("", "") == []
+
+
 def test_later_imports_are_changes_that_the_audit_log_notes(
     documents: PostgresDocuments, path: Path, tmp_path: Path
 ) -> None:
