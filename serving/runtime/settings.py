@@ -291,6 +291,8 @@ class Settings(BaseSettings):
                 f"setting 'workers' is {self.workers}: one process serves many shops; start several servers over"
                 " folders with some of the shops each"
             )
+        if self.shops is not None and self.state == "database":
+            raise ValueError("setting 'state' is 'database': many shops have files in their folders; leave it out")
         return self
 
     @model_validator(mode="after")

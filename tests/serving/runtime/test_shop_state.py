@@ -118,3 +118,8 @@ def test_a_database_without_keys_is_refused_not_open(tmp_path: Path, host: str) 
 def test_a_database_must_be_that_of_the_live_log(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="set RECSYS_STORE to postgresql"):
         ShopState(load_settings(models=tmp_path, state="database"))
+
+
+def test_many_shops_have_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'state' is 'database': many shops have files in their folders"):
+        load_settings(shops=tmp_path, state="database")
