@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from recsys.core.documents import EXPERIMENTS, KEYS, LOCK, PLACEMENTS, Document, FileDocument, present
+from recsys.core.documents import EXPERIMENTS, JOURNAL_MODE, KEYS, LOCK, PLACEMENTS, Document, FileDocument, present
 from recsys.core.errors import ConfigError
 from recsys.core.files import DEFAULT_MODE
 from recsys.drafts.check import lists_of_text
@@ -108,10 +108,17 @@ def export_state(documents: PostgresDocuments, folder: Path) -> list[str]:
             for name in names:
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                FileDocument(path).write(documents.read(name), SECRET_MODE if name == KEYS else DEFAULT_MODE)
+                FileDocument(path).write(documents.read(name), _mode(name))
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): check its permissions") from None
     return names
+
+
+def _mode(name: str) -> int:
+    """Return the permissions of the file of a document."""
+    if name == KEYS:
+        return SECRET_MODE
+    return JOURNAL_MODE if name.endswith(".jsonl") else DEFAULT_MODE
 
 
 def _read(path: Path) -> bytes:

@@ -142,6 +142,7 @@ def test_files_that_were_written_are_the_same_shop(documents: PostgresDocuments,
     for name in names:
         assert (out / name).read_bytes() == (documents / name).read()
     assert (out / KEYS).stat().st_mode & 0o777 == 0o600
+    assert (out / "placements.history" / "audit.jsonl").stat().st_mode & 0o007 == 0
     history = PlacementHistory(out / PLACEMENTS)
     assert not history.observe(AT)
     assert history.audit.entries() == PlacementHistory(documents / PLACEMENTS).audit.entries()
