@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pytest
@@ -89,6 +90,19 @@ def shop_engine(shop_dataset: Dataset) -> Engine:
     return fit_engine(shop_dataset, small_config())
 
 
+SHARED_MODELS: Final[list[Path]] = []
+"""Folders of bundles that tests of several files use."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_live_log() -> Iterator[None]:
+    """The tests of a file leave no live log beside the shared bundles: those of the next file would follow it."""
+    yield
+    for models in SHARED_MODELS:
+        for path in models.glob("*.sqlite*"):
+            path.unlink()
+
+
 @pytest.fixture(scope="session")
 def shop_models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one bundle of the invented shop, the current one; not to be written to."""
@@ -96,6 +110,7 @@ def shop_models(shop_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
     created_at = datetime(2024, 7, 2, 12, tzinfo=UTC)
     manifest = write_bundle(shop_engine, models, Provenance(created_at, "shop", {}, ("invented",)))
     activate(models, manifest.version)
+    SHARED_MODELS.append(models)
     return models
 
 
