@@ -113,8 +113,8 @@ def test_lists_are_summed_and_searched_as_if_they_were_unpacked(
     for strongest in forms("strongest_packed"):
         where, entry = strongest(*asked, np.array(listed, i4), *tables)
         assert (where.dtype, entry.dtype) == (i4, np.int64)
-        told = list(zip(where.tolist(), entry.tolist(), strict=True))
-        assert told == [best[item][:2] if item in best else (-1, -1) for item in listed]
+        found = list(zip(where.tolist(), entry.tolist(), strict=True))
+        assert found == [best[item][:2] if item in best else (-1, -1) for item in listed]
     assert all((table == NONE).all() for table in tables)
 
 
